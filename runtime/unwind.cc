@@ -700,9 +700,9 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction) {
 // ---- The block that a suspended context leaves on its stack --------------------------------------------
 
 // Byte offsets in the block; rsp will be the address behind rip. `rip` is 0 when unknown.
-struct FcontextLayout {
+struct alignas(std::uint64_t) FcontextLayout {
   std::uint16_t rip = 0, rbp = 0, rbx = 0;
-  bool tested = false;
+  std::uint16_t tested = 0;  // a flag
 };
 
 constexpr std::uintptr_t kProbeRbx = 0x7a0f1be25bb0b001, kProbeRbp = 0x7a0f1be25bb0b002;
@@ -730,7 +730,7 @@ FcontextLayout test_fcontext_layout() noexcept {
   aiofiber_fcontext_probe(helper, &probe);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 
-  FcontextLayout layout{.tested = true};
+  FcontextLayout layout{.tested = 1};
   const auto offset_of = [&](std::uintptr_t value) {
     const auto at = std::find(probe.block.begin(), probe.block.end(), value) - probe.block.begin();
     return static_cast<std::uint16_t>(static_cast<std::size_t>(at) * sizeof value);
@@ -751,7 +751,7 @@ static_assert(std::atomic<FcontextLayout>::is_always_lock_free);
 
 FcontextLayout fcontext_layout() noexcept {
   FcontextLayout layout = g_fcontext_layout.load(std::memory_order_relaxed);
-  if (!layout.tested) [[unlikely]] {
+  if (layout.tested == 0) [[unlikely]] {
     layout = test_fcontext_layout();  // by several threads at once, perhaps: they find the same
     g_fcontext_layout.store(layout, std::memory_order_relaxed);
   }
