@@ -45,9 +45,12 @@ std::exception_ptr thrown_by(Body body) {
 }
 
 [[gnu::noinline]] void inner() { throw std::runtime_error("inner"); }
+// Hides from the compiler that a call ends by a throw: it would move the code to a "cold" part of the
+// function.
+void (*volatile g_inner)() = inner;
 [[gnu::noinline]] void outer() {
   std::vector<int> cleanup(3, 1);
-  inner();
+  g_inner();
   asm volatile("" ::"r"(cleanup.data()) : "memory");
 }
 
@@ -148,10 +151,9 @@ TEST(ThrowTrace, IsNotRecordedWhileSwitchedOff) {
   EXPECT_FALSE(throw_trace(with).empty());
 }
 
-void (*volatile g_bottom)() = inner;  // hides from the compiler that the recursion ends by a throw only
 [[gnu::noinline]] void recurse(int depth) {
   if (depth == 0) {
-    g_bottom();
+    g_inner();
   } else {
     recurse(depth - 1);
   }
