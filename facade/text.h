@@ -16,4 +16,7 @@ std::string type_name(const std::type_info& type);
 // The shortest decimal that reads back as the same double: 0.1, 5.0.
 std::string number(double value);
 
+// Keeps a long text readable: its middle is cut out.
+std::string shorten(const std::string& text);
+
 }  // namespace aiofiber::detail

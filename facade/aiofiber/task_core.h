@@ -112,6 +112,11 @@ class TaskState : public FutureState<T>, public TaskCore {
   TaskCore* task() noexcept override { return this; }
   const char* kind() const noexcept override { return "Task"; }
   std::string details() const override;
+
+ protected:
+  std::string state_word(const char* state) const override {
+    return cancelling() > 0 && !this->done() ? "cancelling" : state;
+  }
 };
 std::string task_details(const TaskCore& task);
 template <class T>
