@@ -32,12 +32,12 @@ LAYERS = [
     ("R3", "scheduler"),
     ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/*"),
-    ("F0", "exceptions exception_group result duration log text"),
-    ("F1", "handle event_loop"),
+    ("F0", "exceptions exception_group result duration log text context"),
+    ("F1", "handle loop_core event_loop"),
     ("F2", "future"),
     ("F3", "task await coroutine awaitable"),
     ("F4", "sleep gather wait wait_for as_completed shield timeout task_group lock event condition semaphore barrier"
-           " queue coro context"),
+           " queue coro"),
     ("F5", "runner threads concurrent streams subprocess debug testing asyncio"),
 ]
 
