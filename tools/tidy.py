@@ -32,9 +32,9 @@ LAYERS = [
     ("R3", "scheduler"),
     ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/*"),
-    ("F0", "exceptions exception_group result duration log text context"),
+    ("F0", "exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core event_loop"),
-    ("F2", "future"),
+    ("F2", "future_base future"),
     ("F3", "task await coroutine awaitable"),
     ("F4", "sleep gather wait wait_for as_completed shield timeout task_group lock event condition semaphore barrier"
            " queue coro"),
