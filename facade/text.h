@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Small text helpers of the facade's sources: how Python would write things.
+//
+// The texts of repr() and of the reports are compared with CPython's letter by letter, so quoting, type names and numbers
+// are written in this one place. Private: no public header includes it.
 #pragma once
 
 #include <string>
