@@ -94,6 +94,8 @@ class HandleBase : public CallbackNode {
   TimePoint when() const noexcept { return TimePoint(std::chrono::nanoseconds(deadline)); }
   LoopCore& loop() const noexcept { return *loop_; }
   std::string text() const;
+  // The callable's name with its parentheses.
+  std::string name() const { return entry_name(entry_) + "()"; }
 
   // Queues it, giving the queue or the heap a reference.
   void schedule_soon();
