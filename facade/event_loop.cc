@@ -109,7 +109,30 @@ EventLoop::~EventLoop() {
   if (thread_loop.loop == this) thread_loop.loop = nullptr;
 }
 
+void EventLoop::check_can_run() const { core_->check_runnable(); }
+
 void EventLoop::run_forever() { core_->run(); }
+
+void EventLoop::run_until_done(detail::FutureBase& future, bool made_here) {
+  const AnyFuture awaited{runtime::Ref<detail::FutureBase>(&future)};
+  if (made_here) future.quiet_when_destroyed = true;
+  const CallbackId id = awaited.add_done_callback([this](const AnyFuture& done) {
+    const detail::FutureBase& state = done.state();
+    // That exception has left the loop already; a stop would end the next run too soon.
+    if (!state.failed() || !detail::leaves_the_loop(state.peek_exception())) stop();
+  });
+  try {
+    run_forever();
+  } catch (...) {
+    if (made_here) future.mark_retrieved();  // the caller gets it from here
+    future.remove_callback(static_cast<std::uint64_t>(id));
+    throw;
+  }
+  future.remove_callback(static_cast<std::uint64_t>(id));
+  if (!future.done()) throw RuntimeError("Event loop stopped before Future completed.");
+}
+
+void EventLoop::set_task_factory(TaskFactory factory) { task_factory_ = std::move(factory); }
 
 void EventLoop::close() {
   if (is_running()) throw RuntimeError("Cannot close a running event loop");
