@@ -89,14 +89,14 @@ class FutureBase {
 
  protected:
   virtual ~FutureBase() = default;
+  // Reports what nobody looked at and deletes the future; a gather or a shield may live on in its inputs.
+  virtual void last_reference_gone() noexcept;
   void complete(State state);
   void set_cancel_message(std::string_view message) { cancel_message_.assign(message); }
 
   LoopCore* raw_loop() const noexcept { return loop_.get(); }
 
  private:
-  void last_reference_gone() noexcept;
-
   std::uint32_t references_ = 0;
   State state_ = State::kPending;
   bool log_failure_ = false;  // failed, and nobody has looked yet
