@@ -58,11 +58,11 @@ runtime::Ref<FutureBase> AsCompletedState::next() {
     getters_.push_back(getter);
     try {
       task.wait_for_future(*getter);
-    } catch (...) {
-      // Cancelled: leaves the queue, and passes on a wake-up that it got and will not use.
-      const bool woken = getter->done() && !getter->cancelled();
+      getter->check_result();
+    } catch (const CancelledError&) {
+      // Leaves the queue, and passes on a wake-up that it got and will not use.
       std::erase(getters_, getter);
-      if (woken && taken_ < finished_.size()) wake_one();
+      if (!getter->cancelled() && taken_ < finished_.size()) wake_one();
       throw;
     }
   }

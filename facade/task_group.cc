@@ -100,6 +100,7 @@ void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
     if (!all_done_) all_done_ = runtime::Ref<detail::FutureBase>(new detail::FutureState<void>(parent_->loop()));
     try {
       parent_->wait_for_future(*all_done_);
+      all_done_->check_result();
     } catch (const CancelledError&) {
       if (!aborting_) {
         cancellation = std::current_exception();

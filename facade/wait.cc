@@ -76,6 +76,7 @@ void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& option
   if (options.timeout) leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
   state->start(inputs);
   task.wait_for_future(state->waiter());
+  state->waiter().check_result();  // raises the cancellation
 }
 
 }  // namespace aiofiber::detail
