@@ -3,10 +3,13 @@
 // See the header.
 #include "text.h"
 
+#include <cxxabi.h>
+
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 
-#include "aiofiber/runtime/symbolize.h"
 
 namespace aiofiber::detail {
 
@@ -36,7 +39,11 @@ std::string quote(std::string_view text) {
   return out + delimiter;
 }
 
-std::string type_name(const std::type_info& type) { return runtime::demangle(type.name()); }
+std::string type_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  return status == 0 ? name.get() : type.name();
+}
 
 std::string number(double value) {
   char buffer[64];
@@ -44,6 +51,12 @@ std::string number(double value) {
   std::string text(buffer, end);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
+}
+
+std::string shorten(const std::string& text) {
+  constexpr std::size_t kLongest = 160;
+  if (text.size() <= kLongest) return text;
+  return text.substr(0, kLongest / 2 - 1) + "..." + text.substr(text.size() - kLongest / 2 + 2);
 }
 
 }  // namespace aiofiber::detail
