@@ -24,6 +24,36 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+#if defined(__x86_64__)
+// jump_fcontext leaves by a jump, so the return address that its caller's `call` pushed stays on the CPU's
+// return-address predictor, and every return on the way out of the resumed fiber is mispredicted (about 5 ns
+// each). This detour resumes at a `ret` of its own, which takes that entry off again.
+// The nop stands in for the call: unwinders look up the address before the one that is returned to.
+asm(R"(
+.text
+.p2align 4
+.type aiofiber_jump,@function
+aiofiber_jump:
+  .cfi_startproc
+  endbr64
+  leaq 1f(%rip), %rax
+  pushq %rax
+  .cfi_def_cfa_offset 16
+  jmp jump_fcontext@PLT
+  .cfi_def_cfa_offset 8
+  nop
+1:
+  ret
+  .cfi_endproc
+.size aiofiber_jump,.-aiofiber_jump
+)");
+extern "C" boost::context::detail::transfer_t aiofiber_jump(boost::context::detail::fcontext_t to, void* data) noexcept(false);
+#else
+static boost::context::detail::transfer_t aiofiber_jump(boost::context::detail::fcontext_t to, void* data) {
+  return boost::context::detail::jump_fcontext(to, data);
+}
+#endif
+
 namespace aiofiber::runtime {
 
 namespace ctx = boost::context::detail;
@@ -144,7 +174,7 @@ void Fiber::switch_to(Fiber& from, Fiber& to, ExceptionState* exception_state) {
   if (from.stack_high == 0) from.tsan_fiber = __tsan_get_current_fiber();  // the hub: a thread, or another loop's fiber
   __tsan_switch_to_fiber(to.tsan_fiber, 0);
 #endif
-  const ctx::transfer_t transfer = ctx::jump_fcontext(reinterpret_cast<ctx::fcontext_t>(to.fcontext), &from);
+  const ctx::transfer_t transfer = aiofiber_jump(reinterpret_cast<ctx::fcontext_t>(to.fcontext), &from);
   arrived(from, transfer);
 }
 
