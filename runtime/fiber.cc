@@ -41,14 +41,24 @@ StackBounds current_stack_bounds() noexcept {
   return fiber != nullptr ? fiber->bounds() : thread_stack_bounds();
 }
 
+namespace {
+aiofiber_record unstable_record(std::uint64_t slot_seq) noexcept {
+  aiofiber_record record{};
+  record.seq = slot_seq | 1;
+  return record;
+}
+}  // namespace
+
 Fiber::Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_object, std::uint8_t stack_class,
-             std::uintptr_t user_entry) noexcept
-    : aiofiber_record{}, Runnable(Kind::kFiber), scheduler(&owner_scheduler), body(entry_function),
+             std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept
+    : aiofiber_record(unstable_record(slot_seq)), Runnable(Kind::kFiber), scheduler(&owner_scheduler), body(entry_function),
       owner(owner_object), size_class(stack_class) {
   id = next_fiber_id();
   entry = user_entry;
-  __atomic_store_n(&state, AIOFIBER_NEW, __ATOMIC_RELEASE);
+  state = AIOFIBER_NEW;
 }
+
+void Fiber::begin_life() noexcept { __atomic_store_n(&seq, seq + 1, __ATOMIC_RELEASE); }
 
 Fiber::Fiber() noexcept
     : aiofiber_record{}, Runnable(Kind::kFiber), scheduler(nullptr), body(nullptr), owner(nullptr), size_class(0) {}
