@@ -94,8 +94,7 @@ void fiber_entry(ctx::transfer_t transfer) noexcept {
   arrived(self, transfer);
   // bind() left the main function in wait_arg: see there.
   reinterpret_cast<Fiber::Main>(self.wait_arg)(self);
-  AIOFIBER_ASSERT(!"a fiber's main function returned");
-  __builtin_unreachable();
+  assertion_failed("a fiber's main function returned", __FILE__, __LINE__);
 }
 
 }  // namespace

@@ -90,8 +90,9 @@ void on_fault(int signo, siginfo_t* info, void* context) {
 class AlternateStack {
  public:
   AlternateStack() noexcept {
-    stack_t current;
-    if (::sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) == 0) return;  // somebody's: keep it
+    // Somebody's is kept if symbolizing fits in it; a sanitizer's is too small for that.
+    if (::sigaltstack(nullptr, &previous_) != 0) return;
+    if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;
     memory_ = sys::map_anonymous(kAlternateStackBytes);
     if (memory_ == MAP_FAILED) return;
     stack_t stack{};
@@ -101,9 +102,7 @@ class AlternateStack {
   }
   ~AlternateStack() {
     if (memory_ == MAP_FAILED) return;
-    stack_t disabled{};
-    disabled.ss_flags = SS_DISABLE;
-    ::sigaltstack(&disabled, nullptr);
+    ::sigaltstack(&previous_, nullptr);
     sys::unmap(memory_, kAlternateStackBytes);
   }
   AlternateStack(const AlternateStack&) = delete;
@@ -111,6 +110,7 @@ class AlternateStack {
 
  private:
   void* memory_ = MAP_FAILED;
+  stack_t previous_{};  // comes back when the thread ends
 };
 
 }  // namespace

@@ -271,7 +271,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
     if (next == nullptr || next->started()) {
       scheduler.finished_ = self;
       Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
-      AIOFIBER_ASSERT(!"a finished fiber was resumed");
+      assertion_failed("a finished fiber was resumed", __FILE__, __LINE__);
     }
     next->tid = scheduler.thread_id_;
     next->adopt_stack(*self);
