@@ -73,11 +73,12 @@ void on_fault(int signo, siginfo_t* info, void* context) {
     }
     const std::size_t kib = fiber->stack().bytes() / 1024;
     char text[512];
-    std::snprintf(text, sizeof text,
-                  "aiofiber: stack overflow in task '%s': its stack of %zu KiB [%#lx-%#lx) is used up, access at %#lx. "
-                  "Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)\nNewest frames first:\n",
-                  name, kib, static_cast<unsigned long>(fiber->stack_low), static_cast<unsigned long>(fiber->stack_high),
-                  static_cast<unsigned long>(address), kib * 4);
+    std::snprintf(
+        text, sizeof text,
+        "aiofiber: stack overflow in task '%s': its stack of %zu KiB [%#lx-%#lx) is used up, access at %#lx. "
+        "Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)\nNewest frames first:\n",
+        name, kib, static_cast<unsigned long>(fiber->stack_low),
+        static_cast<unsigned long>(fiber->stack_high), static_cast<unsigned long>(address), kib * 4);
     print(text);
     print_frames(*fiber, context);
   }

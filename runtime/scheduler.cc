@@ -91,7 +91,8 @@ void Scheduler::begin_pass() {
     }
     take_posted();
     last_poll_ = clock_.now();
-    __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_), __ATOMIC_RELAXED);
+    __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
+                     __ATOMIC_RELAXED);
     while (Timer* timer = timers_.pop_due(last_poll_)) make_ready(*timer);
     handles_since_poll_ = handles_since_clock_ = 0;
   }
@@ -159,7 +160,8 @@ void Scheduler::settle() noexcept {
 
 // ---- fibers -----------------------------------------------------------------------------------------------
 
-Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry) {
+Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes,
+                               std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
   if (stacks_.exhausted() != nullptr) throw StackError(stacks_.exhausted());
   void* const slot = records_.allocate();

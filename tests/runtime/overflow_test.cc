@@ -47,7 +47,8 @@ void run_wild_store() {
 #endif
 
 TEST(StackOverflowDeathTest, NamesTheTaskItsStackAndTheRemedy) {
-  EXPECT_SEGFAULT(run_overflow(), "stack overflow in task 'deep': its stack of 64 KiB.*stack_size = 256 \\* 1024");
+  EXPECT_SEGFAULT(run_overflow(),
+                  "stack overflow in task 'deep': its stack of 64 KiB.*stack_size = 256 \\* 1024");
 }
 
 TEST(StackOverflowDeathTest, ShowsTheNewestFrames) {
