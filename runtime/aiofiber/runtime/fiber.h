@@ -67,10 +67,10 @@ class Fiber : public aiofiber_record, public Runnable {
   using Main = void (*)(Fiber&) noexcept;
   void bind(const Stack& stack, Main main_function) noexcept;
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
-  void adopt_stack(const Fiber& finished) noexcept;
+  void adopt_stack(Fiber& finished) noexcept;
 
   // Saves the running context in `from` and resumes `to`. Returns when something switches back.
-  static void switch_to(Fiber& from, Fiber& to, ExceptionState* state) noexcept;
+  static void switch_to(Fiber& from, Fiber& to, ExceptionState* state);
 
   // ---- written by the scheduler and by the parker
   Scheduler* scheduler;
@@ -79,6 +79,7 @@ class Fiber : public aiofiber_record, public Runnable {
   Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
   ExceptionState exceptions;     // valid while suspended
   std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
+  const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
   std::uint8_t size_class;
   bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
   bool finished = false;         // its body has returned: the stack and the record await recycling

@@ -71,9 +71,9 @@ class Reactor {
   static void set_closes_are_reported(bool reported) noexcept { closes_are_reported_ = reported; }
 
  protected:
-  // Watch exactly `events` on fd from now on; 0: nothing. `revalidate`: the descriptor may be another
-  // one than last time, so the kernel must be told again.
-  virtual void watch(int fd, unsigned events, bool revalidate) = 0;
+  // Watch exactly `events` on fd from now on; 0: nothing. The kernel must be told even if they are the
+  // same as before: the number may belong to another file now.
+  virtual void watch(int fd, unsigned events) = 0;
   // Called by the backend from poll().
   void fd_ready(int fd, unsigned events) noexcept;
 

@@ -35,8 +35,8 @@ namespace aiofiber::runtime {
 
 class Scheduler {
  public:
-  // `clock` must outlive the scheduler; no reactor means libev.
-  explicit Scheduler(Clock& clock = SteadyClock::instance(), std::unique_ptr<Reactor> reactor = nullptr);
+  // `clock` must outlive the scheduler. make_scheduler.h has the usual arguments.
+  Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -53,6 +53,8 @@ class Scheduler {
   void exit_with(std::exception_ptr exception) noexcept { exit_exception_ = std::move(exception); }
   // Passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
+  // The clock as of the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
+  Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
   static Scheduler* current() noexcept { return current_; }
 
@@ -71,6 +73,8 @@ class Scheduler {
     while (ready_count_ > 0) drop(*pop_ready());
     remaining_ = 0;
   }
+  // While it does not run: runs the kInternal nodes that are posted or ready; the others stay queued.
+  void settle() noexcept;
   // Any thread: appends the node at the loop's next pass and wakes it. Async-signal-safe.
   void post(Runnable& node) noexcept;
   void wake() noexcept { reactor_->wake(); }
@@ -85,14 +89,17 @@ class Scheduler {
 
   // ---- fibers
   // A fiber that will call body(fiber) on its own stack once it is made ready. stack_bytes 0: the default.
-  // Throws std::length_error for an impossible stack size, std::bad_alloc.
+  // Its stack is bound when it first runs; if there is none then, body() is called with start_failure set,
+  // on the loop's stack. Throws std::length_error for an impossible stack size; StackError while stacks
+  // are exhausted; std::bad_alloc.
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
   // Frees a fiber that never started.
   void destroy_unstarted(Fiber& fiber) noexcept;
   // Suspends the current fiber until somebody makes it ready. The caller says why, by Fiber::set_wait.
-  void suspend() noexcept;
+  // Not noexcept, nor what it calls: a closing loop throws through the frames that wait here.
+  void suspend();
   // Lets every other ready node run first.
-  void yield() noexcept {
+  void yield() {
     Fiber& self = *current_fiber();
     self.state = AIOFIBER_READY;
     make_ready(self);
@@ -104,10 +111,12 @@ class Scheduler {
     make_ready(fiber);
   }
   // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. False when
-  // its frames cannot be unwound (a noexcept frame, or an await in a destructor): then the fiber is
-  // abandoned, its stack kept until the scheduler dies.
+  // its frames cannot be unwound (a noexcept frame, or an await in a destructor): then it is abandoned,
+  // its record freed and its stack kept for good, because objects on it may be referred to.
   bool unwind(Fiber& fiber) noexcept;
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
+  // In a forked child: no scheduler runs on its only thread.
+  static void forget_after_fork() noexcept;
   StackPool& stacks() noexcept { return stacks_; }
 
  private:
@@ -124,9 +133,9 @@ class Scheduler {
   bool poll_is_due() noexcept;
   void run_pass();
   // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
-  Fiber* next_fiber() noexcept;
+  Fiber* next_fiber(bool finishing) noexcept;
   bool prepare(Fiber& fiber) noexcept;
-  void switch_from(Fiber& self, Fiber& to) noexcept;
+  void switch_from(Fiber& self, Fiber& to);
   void resume(Fiber& fiber);
   void recycle_finished() noexcept;
   void free_record(Fiber& fiber) noexcept;

@@ -14,7 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
+#include <new>
 #include <vector>
 
 #include "aiofiber/runtime/config.h"
@@ -58,6 +58,8 @@ class StackPool {
   // A stack of the class, with its guard in place. Throws StackError.
   Stack acquire(std::uint8_t size_class);
   void release(Stack stack) noexcept;
+  // Why the last acquire() failed, until a stack comes back; null if it did not.
+  const char* exhausted() const noexcept { return exhausted_; }
 
   std::size_t stacks_in_use() const noexcept { return in_use_; }
   std::size_t stacks_warm() const noexcept;
@@ -84,6 +86,7 @@ class StackPool {
   };
   static constexpr std::size_t kClasses = 16;
 
+  char* fresh_slot(SizeClass& size, std::uint8_t size_class);
   void reserve(SizeClass& size, std::uint8_t size_class);
   void trim(SizeClass& size, std::uint8_t size_class) noexcept;
 
@@ -91,6 +94,7 @@ class StackPool {
   std::vector<Reservation> reservations_;
   std::size_t in_use_ = 0;
   std::size_t reserved_bytes_ = 0;
+  const char* exhausted_ = nullptr;
 };
 
 }  // namespace aiofiber::runtime

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "text.h"
+
+#include <charconv>
+#include <cstdio>
+
+#include "aiofiber/runtime/symbolize.h"
+
+namespace aiofiber::detail {
+
+std::string quote(std::string_view text) {
+  // Python prefers single quotes and changes to double ones only when that avoids an escape.
+  const bool has_single = text.find('\'') != std::string_view::npos;
+  const char delimiter = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
+  std::string out(1, delimiter);
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (c == '\\' || c == delimiter) {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(c));
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out + delimiter;
+}
+
+std::string type_name(const std::type_info& type) { return runtime::demangle(type.name()); }
+
+std::string number(double value) {
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  std::string text(buffer, end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+}  // namespace aiofiber::detail
