@@ -23,6 +23,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 
@@ -51,6 +52,33 @@ namespace {
 
 // DWARF's numbers of the registers that matter.
 constexpr std::uint64_t kRegRbx = 3, kRegRbp = 6, kRegRsp = 7, kRegRip = 16;
+
+// DWARF's call-frame instructions (DW_CFA_...), but for the three that have an operand in their low bits.
+enum CfaInstruction : std::uint8_t {
+  kNop = 0x00,
+  kAdvance1 = 0x02,
+  kAdvance2 = 0x03,
+  kAdvance4 = 0x04,
+  kOffsetExtended = 0x05,
+  kRestoreExtended = 0x06,
+  kUndefined = 0x07,
+  kSameValue = 0x08,
+  kRegister = 0x09,
+  kRememberState = 0x0a,
+  kRestoreState = 0x0b,
+  kDefCfa = 0x0c,
+  kDefCfaRegister = 0x0d,
+  kDefCfaOffset = 0x0e,
+  kDefCfaExpression = 0x0f,
+  kExpression = 0x10,
+  kOffsetExtendedSf = 0x11,
+  kDefCfaSf = 0x12,
+  kDefCfaOffsetSf = 0x13,
+  kValOffset = 0x14,
+  kValOffsetSf = 0x15,
+  kValExpression = 0x16,
+  kGnuArgsSize = 0x2e,
+};
 
 // How the canonical frame address (CFA: the caller's rsp after the call) is found, or why it is not.
 enum class CfaRule : std::uint8_t {
@@ -382,101 +410,98 @@ void RowMachine::run(const std::uint8_t* begin, const std::uint8_t* end, std::ui
         break;
     }
     switch (op) {
-      case 0x00:
-        break;  // DW_CFA_nop
-      case 0x02:
+      case kNop:
+        break;
+      case kAdvance1:
         advance(in.fixed<std::uint8_t>());
-        break;  // DW_CFA_advance_loc1, 2, 4
-      case 0x03:
+        break;
+      case kAdvance2:
         advance(in.fixed<std::uint16_t>());
         break;
-      case 0x04:
+      case kAdvance4:
         advance(in.fixed<std::uint32_t>());
         break;
-      case 0x05: {  // DW_CFA_offset_extended
+      case kOffsetExtended: {
         const std::uint64_t reg = in.uleb();
         saved_at(reg, static_cast<std::int64_t>(in.uleb()) * table_.data_alignment);
         break;
       }
-      case 0x06:
+      case kOffsetExtendedSf: {
+        const std::uint64_t reg = in.uleb();
+        saved_at(reg, in.sleb() * table_.data_alignment);
+        break;
+      }
+      case kRestoreExtended:
         restore_initial(in.uleb());
-        break;    // DW_CFA_restore_extended
-      case 0x07:  // DW_CFA_undefined
+        break;
+      case kUndefined:
         if (in.uleb() == kRegRip) state_.no_caller = true;
         break;
-      case 0x08:
+      case kSameValue:
         set(in.uleb(), Row::kSame);
-        break;    // DW_CFA_same_value
-      case 0x09:  // DW_CFA_register
+        break;
+      case kRegister:
+      case kValOffset:
+      case kValOffsetSf:
         lost(in.uleb());
         in.uleb();
         break;
-      case 0x0a:  // DW_CFA_remember_state
+      case kRememberState:
         if (remembered_count_ == kMaxRemembered) {
           failed_ = true;
         } else {
           remembered_[remembered_count_++] = state_;
         }
         break;
-      case 0x0b:  // DW_CFA_restore_state
+      case kRestoreState:
         if (remembered_count_ == 0) {
           failed_ = true;
         } else {
           state_ = remembered_[--remembered_count_];
         }
         break;
-      case 0x0c: {  // DW_CFA_def_cfa
+      case kDefCfa: {
         const std::uint64_t reg = in.uleb();
         define_cfa(reg, static_cast<std::int64_t>(in.uleb()));
         break;
       }
-      case 0x0d:
+      case kDefCfaSf: {
+        const std::uint64_t reg = in.uleb();
+        define_cfa(reg, in.sleb() * table_.data_alignment);
+        break;
+      }
+      case kDefCfaRegister:
         define_cfa(in.uleb(), state_.offset);
-        break;    // DW_CFA_def_cfa_register
-      case 0x0e:  // DW_CFA_def_cfa_offset
+        break;
+      case kDefCfaOffset:
         state_.offset = static_cast<std::int64_t>(in.uleb());
         if (state_.deref) state_.unsupported = true;
         break;
-      case 0x0f: {  // DW_CFA_def_cfa_expression
+      case kDefCfaOffsetSf:
+        state_.offset = in.sleb() * table_.data_alignment;
+        break;
+      case kDefCfaExpression: {
         const std::uint64_t length = in.uleb();
         define_cfa_expression(in.at(), in.at() + length);
         in.skip(length);
         break;
       }
-      case 0x10: {  // DW_CFA_expression
+      case kExpression: {
         const std::uint64_t reg = in.uleb();
         const std::uint64_t length = in.uleb();
         saved_at_expression(reg, in.at(), in.at() + length);
         in.skip(length);
         break;
       }
-      case 0x11: {  // DW_CFA_offset_extended_sf
-        const std::uint64_t reg = in.uleb();
-        saved_at(reg, in.sleb() * table_.data_alignment);
-        break;
-      }
-      case 0x12: {  // DW_CFA_def_cfa_sf
-        const std::uint64_t reg = in.uleb();
-        define_cfa(reg, in.sleb() * table_.data_alignment);
-        break;
-      }
-      case 0x13:
-        state_.offset = in.sleb() * table_.data_alignment;
-        break;    // DW_CFA_def_cfa_offset_sf
-      case 0x14:  // DW_CFA_val_offset, val_offset_sf
-      case 0x15:
-        lost(in.uleb());
-        in.uleb();
-        break;
-      case 0x16: {  // DW_CFA_val_expression
+      case kValExpression: {
         lost(in.uleb());
         const std::uint64_t length = in.uleb();
         in.skip(length);
         break;
       }
-      case 0x2e:
+      case kGnuArgsSize:
         in.uleb();
-        break;  // DW_CFA_GNU_args_size
+        break;
       default:
         failed_ = true;
         break;
@@ -613,31 +638,56 @@ enum class Fate {
   kTerminates,  // std::terminate()
 };
 
+// Machine code, for the one question below. As Bytes, and knows a few instructions.
+class Code : private Bytes {
+ public:
+  explicit Code(std::uintptr_t at) : Bytes(reinterpret_cast<const std::uint8_t*>(at)) {}
+
+  bool take(std::initializer_list<std::uint8_t> wanted) {
+    if (!std::equal(wanted.begin(), wanted.end(), at())) return false;
+    skip(wanted.size());
+    return true;
+  }
+  void take_endbr() { take({0xf3, 0x0f, 0x1e, 0xfa}); }
+
+  // `call` with a distance; its target, or 0.
+  std::uintptr_t take_call() {
+    if (!take({0xe8})) return 0;
+    const auto distance = fixed<std::int32_t>();
+    return reinterpret_cast<std::uintptr_t>(at()) + static_cast<std::uintptr_t>(std::intptr_t{distance});
+  }
+
+  // `mov` between 64-bit registers, by their numbers in machine code.
+  bool take_move(unsigned from, unsigned to) {
+    const unsigned rex = 0x48 | (from >= 8 ? 4u : 0u) | (to >= 8 ? 1u : 0u);
+    const unsigned registers = 0xc0 | (from & 7) << 3 | (to & 7);
+    return take({static_cast<std::uint8_t>(rex), 0x89, static_cast<std::uint8_t>(registers)});
+  }
+};
+
 // clang has no "may not throw" in its tables: it catches everything and calls a helper that terminates. The
 // landing pad is then `mov %rax,%rdi; call helper`, and the helper calls __cxa_begin_catch and std::terminate
-// and does not return. A handler written by the user calls __cxa_begin_catch itself, through a jump table.
+// and does not return. (A handler written by the user calls __cxa_begin_catch itself, through a jump table.)
+// AddressSanitizer inserts a call before that, across which the exception is kept in some register.
 bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
-  constexpr std::array<std::uint8_t, 4> kEndbr = {0xf3, 0x0f, 0x1e, 0xfa};
-  constexpr std::array<std::uint8_t, 4> kMoveAndCall = {0x48, 0x89, 0xc7, 0xe8};
-  constexpr std::array<std::uint8_t, 3> kMoveFramePointer = {0x48, 0x89, 0xe5};
-  constexpr std::uint8_t kPushRax = 0x50, kPushRbp = 0x55, kCall = 0xe8;
-  const auto follows = [](Bytes& code, std::span<const std::uint8_t> wanted) {
-    if (std::memcmp(code.at(), wanted.data(), wanted.size()) != 0) return false;
-    code.skip(wanted.size());
-    return true;
-  };
-  Bytes pad(reinterpret_cast<const std::uint8_t*>(landing_pad));
-  follows(pad, kEndbr);
-  if (!follows(pad, kMoveAndCall)) return false;
-  const auto distance = pad.fixed<std::int32_t>();
-  Bytes helper(pad.at() + distance);
-  follows(helper, kEndbr);
-  const auto push = helper.fixed<std::uint8_t>();
-  if (push != kPushRax && push != kPushRbp) return false;
-  if (push == kPushRbp && !follows(helper, kMoveFramePointer)) return false;
-  if (helper.fixed<std::uint8_t>() != kCall) return false;
-  helper.skip(4);
-  return helper.fixed<std::uint8_t>() == kCall;
+  constexpr unsigned kRax = 0, kRbx = 3, kRdi = 7, kR12 = 12, kR15 = 15;
+  Code pad(landing_pad);
+  pad.take_endbr();
+  if (!pad.take_move(kRax, kRdi)) {
+    unsigned kept = kRbx;
+    if (!pad.take_move(kRax, kept)) {
+      for (kept = kR12; kept <= kR15 && !pad.take_move(kRax, kept);) ++kept;
+      if (kept > kR15) return false;
+    }
+    if (pad.take_call() == 0 || !pad.take_move(kept, kRdi)) return false;
+  }
+  const std::uintptr_t target = pad.take_call();
+  if (target == 0) return false;
+  Code helper(target);
+  helper.take_endbr();
+  const bool pushes_rax = helper.take({0x50});
+  if (!pushes_rax && !helper.take({0x55, 0x48, 0x89, 0xe5})) return false;  // push %rbp; mov %rsp,%rbp
+  return helper.take_call() != 0 && helper.take_call() != 0;
 }
 
 // The chain of actions of one call site: which handlers an exception meets there.
@@ -700,9 +750,9 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction) {
 // ---- The block that a suspended context leaves on its stack --------------------------------------------
 
 // Byte offsets in the block; rsp will be the address behind rip. `rip` is 0 when unknown.
-struct FcontextLayout {
+struct alignas(std::uint64_t) FcontextLayout {
   std::uint16_t rip = 0, rbp = 0, rbx = 0;
-  bool tested = false;
+  std::uint16_t tested = 0;  // a flag
 };
 
 constexpr std::uintptr_t kProbeRbx = 0x7a0f1be25bb0b001, kProbeRbp = 0x7a0f1be25bb0b002;
@@ -730,7 +780,7 @@ FcontextLayout test_fcontext_layout() noexcept {
   aiofiber_fcontext_probe(helper, &probe);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 
-  FcontextLayout layout{.tested = true};
+  FcontextLayout layout{.tested = 1};
   const auto offset_of = [&](std::uintptr_t value) {
     const auto at = std::find(probe.block.begin(), probe.block.end(), value) - probe.block.begin();
     return static_cast<std::uint16_t>(static_cast<std::size_t>(at) * sizeof value);
@@ -751,7 +801,7 @@ static_assert(std::atomic<FcontextLayout>::is_always_lock_free);
 
 FcontextLayout fcontext_layout() noexcept {
   FcontextLayout layout = g_fcontext_layout.load(std::memory_order_relaxed);
-  if (!layout.tested) [[unlikely]] {
+  if (layout.tested == 0) [[unlikely]] {
     layout = test_fcontext_layout();  // by several threads at once, perhaps: they find the same
     g_fcontext_layout.store(layout, std::memory_order_relaxed);
   }
