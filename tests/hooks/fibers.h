@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "aiofiber/runtime/make_scheduler.h"
 #include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/scheduler.h"
 
@@ -36,18 +37,18 @@ class Fibers {
   runtime::Fiber& spawn(std::function<void()> fn) {
     bodies_.push_back(std::make_unique<Body>(Body{*this, std::move(fn)}));
     ++alive_;
-    runtime::Fiber& fiber = scheduler_.create_fiber(&Fibers::main, bodies_.back().get(), 0, 0);
-    scheduler_.make_ready(fiber);
+    runtime::Fiber& fiber = scheduler_->create_fiber(&Fibers::main, bodies_.back().get(), 0, 0);
+    scheduler_->make_ready(fiber);
     return fiber;
   }
   // Runs until every fiber has ended.
   void run() {
-    if (alive_ > 0) scheduler_.run();
-    EXPECT_EQ(scheduler_.fibers_alive(), 0u);
+    if (alive_ > 0) scheduler_->run();
+    EXPECT_EQ(scheduler_->fibers_alive(), 0u);
   }
   // As the facade does when a task is cancelled.
   static bool interrupt(runtime::Fiber& fiber) { return fiber.parker != nullptr && fiber.parker->interrupt(); }
-  runtime::Scheduler& scheduler() { return scheduler_; }
+  runtime::Scheduler& scheduler() { return *scheduler_; }
 
  private:
   struct Body {
@@ -61,10 +62,10 @@ class Fibers {
     } catch (const std::exception& error) {
       ADD_FAILURE() << "a fiber ended with: " << error.what();
     }
-    if (--body.fibers.alive_ == 0) body.fibers.scheduler_.stop();
+    if (--body.fibers.alive_ == 0) body.fibers.scheduler_->stop();
   }
 
-  runtime::Scheduler scheduler_;
+  std::unique_ptr<runtime::Scheduler> scheduler_ = runtime::make_scheduler();
   std::vector<std::unique_ptr<Body>> bodies_;
   std::size_t alive_ = 0;
 };

@@ -167,7 +167,8 @@ TEST(HookedGetnameinfo, NamesTheLoopback) {
 
 TEST(HookedSleep, TakesVirtualTimeUnderAVirtualClock) {
   runtime::VirtualClock clock;
-  runtime::Scheduler scheduler(clock);
+  const auto owner = runtime::make_scheduler(clock);
+  runtime::Scheduler& scheduler = *owner;
   const double start = now_ms();
   struct Job {
     runtime::Scheduler& scheduler;
