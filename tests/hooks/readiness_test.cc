@@ -236,8 +236,10 @@ TEST(HookedSelect, ClearsItsSetsWhenItTimesOutAndRefusesWhatIsNotOpen) {
     EXPECT_EQ(::select(pair[0] + 1, &readable, nullptr, nullptr, &timeout), 0);
     EXPECT_FALSE(FD_ISSET(pair[0], &readable));
     EXPECT_EQ(timeout.tv_usec, 0);
-    FD_SET(999, &readable);
-    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::select(1000, &readable, nullptr, nullptr, nullptr); }));
+    const int closed = ::dup(pair[0]);  // a small number: Linux ignores those beyond the process's table
+    ::close(closed);
+    FD_SET(closed, &readable);
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::select(closed + 1, &readable, nullptr, nullptr, nullptr); }));
     timeout = {0, 10'000};
     EXPECT_EQ(::select(0, nullptr, nullptr, nullptr, &timeout), 0);
   });
