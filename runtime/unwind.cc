@@ -540,7 +540,7 @@ std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
   return row;
 }
 
-inline Row find_row(std::uintptr_t return_address, std::uint64_t generation) {
+[[gnu::always_inline]] inline Row find_row(std::uintptr_t return_address, std::uint64_t generation) {
   const std::uint64_t key = return_address ^ generation;
   CacheSlot& slot = g_cache[mix(key) >> (64 - kCacheBits)];
   const std::uint64_t bits = slot.row.load(std::memory_order_relaxed);
@@ -570,7 +570,7 @@ class Walk {
 
   const Registers& registers() const { return registers_; }
 
-  Step step() {
+  [[gnu::always_inline]] Step step() {
     const Row row = find_row(registers_.rip, generation_);
     std::uintptr_t cfa = static_cast<std::uintptr_t>(row.offset());
     switch (row.rule()) {

@@ -22,6 +22,9 @@
 
 namespace aiofiber {
 
+namespace detail {
+class FutureBase;
+}
 template <class T>
 class Future;
 template <class T>
@@ -102,7 +105,9 @@ class EventLoop {
   auto create_task(TaskOptions options, F&& fn, Args&&... args);
   // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run; it may name it,
   // count it, or throw to refuse it. Differs from asyncio: it cannot replace the Task's class, which is fixed.
-  void set_task_factory(std::function<void(EventLoop&, AnyTask)> factory);
+  using TaskFactory = std::function<void(EventLoop&, AnyTask)>;
+  void set_task_factory(TaskFactory factory);
+  const TaskFactory& get_task_factory() const noexcept { return task_factory_; }
 
   // ---- threads (executor.h). nullptr: the default pool, made when first needed.
   template <class F, class... Args>
@@ -152,6 +157,11 @@ class EventLoop {
   explicit EventLoop(std::unique_ptr<runtime::Scheduler> scheduler);
 
  private:
+  // RuntimeError unless run_forever() could start now.
+  void check_can_run() const;
+  // The untyped part of run_until_complete(): runs until `future` is done. `made_here`: it is a task that
+  // nobody else knows, so it is not reported as pending when it dies.
+  void run_until_done(detail::FutureBase& future, bool made_here);
   struct FdHandler;
   struct SignalHandler;
   void watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> handle);
@@ -159,6 +169,7 @@ class EventLoop {
   void watch_signal(int signo, runtime::Ref<detail::HandleBase> handle);
 
   runtime::Ref<detail::LoopCore> core_;
+  TaskFactory task_factory_;
   // Keyed by fd * 2 + writer, and by the signal's number.
   std::unordered_map<long, std::unique_ptr<FdHandler>> fd_handlers_;
   std::unordered_map<int, std::unique_ptr<SignalHandler>> signal_handlers_;

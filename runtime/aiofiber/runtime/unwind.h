@@ -62,9 +62,12 @@ StackBounds thread_stack_bounds() noexcept;
 // when the registers are unknown (all zero).
 //
 // Works on a suspended stack, by reading the tables that the compilers emit for the C++ runtime. A noexcept
-// function is recognised in code of g++ and of clang. The innermost frame counts too: functions that lead to
-// the switch and are noexcept themselves must be stepped over with unwind_onwards() first. Threads: any.
-// About 100 ns a frame.
+// function is recognised in code of g++ and of clang, with one exception that the tables do not show: in a
+// noexcept function of g++, a call inside a try block whose handlers are all for certain types looks as if it
+// let other exceptions pass.
+//
+// The innermost frame counts too: functions that lead to the switch and are noexcept themselves must be
+// stepped over with unwind_onwards() first. Threads: any. About 25 ns a frame.
 bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexcept;
 
 // Forgets all cached rules. To be called after dlclose(), whose addresses may come to stand for other code.
