@@ -46,4 +46,10 @@ std::string number(double value) {
   return text;
 }
 
+std::string shorten(const std::string& text) {
+  constexpr std::size_t kLongest = 160;
+  if (text.size() <= kLongest) return text;
+  return text.substr(0, kLongest / 2 - 1) + "..." + text.substr(text.size() - kLongest / 2 + 2);
+}
+
 }  // namespace aiofiber::detail

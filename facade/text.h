@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Small text helpers of the facade's sources: how Python would write things.
+//
+// The texts of repr() and of the reports are compared with CPython's letter by letter, so quoting, type names and numbers
+// are written in this one place. Private: no public header includes it.
 #pragma once
 
 #include <string>
@@ -15,5 +18,8 @@ std::string quote(std::string_view text);
 std::string type_name(const std::type_info& type);
 // The shortest decimal that reads back as the same double: 0.1, 5.0.
 std::string number(double value);
+
+// Keeps a long text readable: its middle is cut out.
+std::string shorten(const std::string& text);
 
 }  // namespace aiofiber::detail

@@ -85,7 +85,7 @@ void fiber_entry(ctx::transfer_t transfer) noexcept {
   arrived(self, transfer);
   // The main function was parked in `entry`'s neighbour by bind(): see there.
   reinterpret_cast<Fiber::Main>(self.wait_arg)(self);
-  AIOFIBER_ASSERT(!"a fiber's main function returned");
+  AIOFIBER_ASSERT(false && "a fiber's main function returned");
   __builtin_unreachable();
 }
 

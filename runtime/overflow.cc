@@ -31,6 +31,7 @@ constexpr std::size_t kFramesShown = 12;
 struct sigaction previous_action;
 
 void print(const char* text) noexcept {
+  // tidy-allow(syscall): on the signal stack, where only async-signal-safe calls are right
   const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));
   static_cast<void>(written);
 }

@@ -34,7 +34,7 @@ bool is_active(const ev_io& watcher) { return ev_is_active(&watcher); }
 
 class LibevReactor final : public Reactor {
  public:
-  LibevReactor() : loop_(ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)) {
+  LibevReactor() : loop_(ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV})) {
     if (loop_ == nullptr) throw std::runtime_error("cannot make an event loop: libev has no epoll (out of file descriptors?)");
     ev_set_userdata(loop_, this);
     init_async(&async_, [](struct ev_loop* loop, ev_async*, int) { ++self(loop).events_; });

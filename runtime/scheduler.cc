@@ -246,7 +246,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
     if (next == nullptr || next->started()) {
       scheduler.finished_ = self;
       Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
-      AIOFIBER_ASSERT(!"a finished fiber was resumed");
+      AIOFIBER_ASSERT(false && "a finished fiber was resumed");
     }
     next->adopt_stack(*self);
     *scheduler.exception_state_ = ExceptionState{};

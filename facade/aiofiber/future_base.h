@@ -30,6 +30,13 @@ struct Waiter : runtime::ListNode {
   runtime::Runnable* target = nullptr;
   // Called when the node is moved to the ready queue, to take the references that the queue needs.
   void (*on_scheduled)(Waiter&, FutureBase&) noexcept = nullptr;
+  // Set for done-callbacks: the list holds a reference to it.
+  HandleBase* handle = nullptr;
+};
+
+// A done-callback: `id` tells it apart for remove_done_callback().
+struct CallbackWaiter : Waiter {
+  std::uint64_t id = 0;
 };
 
 class FutureBase {
@@ -78,7 +85,7 @@ class FutureBase {
 
   // Registers; an already done future makes the target ready at once (next pass).
   void add_waiter(Waiter& waiter);
-  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, Waiter& waiter);
+  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter);
   std::size_t remove_callback(std::uint64_t id) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
@@ -88,14 +95,15 @@ class FutureBase {
   bool quiet_when_destroyed = false;  // no report of a pending task: made by run_until_complete or gather
 
  protected:
-  virtual ~FutureBase() = default;
+  virtual ~FutureBase();
+  // The word after the kind: tasks say "cancelling" while they are asked to end.
+  virtual std::string state_word(const char* state) const { return state; }
   void complete(State state);
-  void set_cancel_message(std::string_view message) { cancel_message_.assign(message); }
-
-  LoopCore* raw_loop() const noexcept { return loop_.get(); }
 
  private:
   void last_reference_gone() noexcept;
+  void waits_are_over();
+  void make_target_ready(Waiter& waiter) noexcept;
 
   std::uint32_t references_ = 0;
   State state_ = State::kPending;
@@ -104,14 +112,6 @@ class FutureBase {
   runtime::List<Waiter> waiters_;
   std::exception_ptr exception_;
   std::string cancel_message_;
-};
-
-// A done-callback: a handle that is also a waiter. `id` tells it apart for remove_done_callback.
-template <class F>
-class DoneCallback;
-
-struct CallbackWaiter : Waiter {
-  std::uint64_t id = 0;
 };
 
 }  // namespace aiofiber::detail

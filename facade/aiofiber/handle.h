@@ -59,7 +59,9 @@ std::string entry_name(EntryInfo entry);
 // True for callables that can be empty and are: function pointers, std::function and its kin.
 template <class F>
 bool is_empty_callable(const F& fn) noexcept {
-  if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+  if constexpr (std::is_function_v<F>) {
+    return false;
+  } else if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
     return fn == nullptr;
   } else if constexpr (requires { static_cast<bool>(fn); fn == nullptr; }) {
     return !static_cast<bool>(fn);
@@ -89,6 +91,8 @@ class HandleBase : public CallbackNode {
   TimePoint when() const noexcept { return TimePoint(std::chrono::nanoseconds(deadline)); }
   LoopCore& loop() const noexcept { return *loop_; }
   std::string text() const;
+  // The callable's name with its parentheses.
+  std::string name() const { return entry_name(entry_) + "()"; }
 
   // Queues it, giving the queue or the heap a reference.
   void schedule_soon();

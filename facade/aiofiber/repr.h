@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // repr_of(value): how Python would write a value inside `<Future finished result=...>`.
+//
+// Booleans, numbers and texts as Python spells them, anything with a repr() of its own by that, and `...` for the rest:
+// a type needs no way to be printed to be the result of a future.
 #pragma once
 
 #include <concepts>

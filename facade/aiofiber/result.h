@@ -3,6 +3,7 @@
 // Result<T>: a value or an exception; what gather(return_exceptions, ...) gives for each input.
 //
 // T may be a reference or void. Looking at the wrong half throws, as std::expected's value() does.
+// It is a plain value: it knows of no future and can be kept after the loop is gone.
 #pragma once
 
 #include <exception>

@@ -22,9 +22,9 @@
 namespace aiofiber {
 
 struct TaskOptions {
-  std::string name;                // empty: "Task-N"
+  std::string name = {};           // empty: "Task-N"
   std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
-  std::optional<Context> context;  // absent: a copy of the current one
+  std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
   bool eager_start = false;        // accepted for compatibility; tasks start in the next pass
 };
 
@@ -112,6 +112,11 @@ class TaskState : public FutureState<T>, public TaskCore {
   TaskCore* task() noexcept override { return this; }
   const char* kind() const noexcept override { return "Task"; }
   std::string details() const override;
+
+ protected:
+  std::string state_word(const char* state) const override {
+    return cancelling() > 0 && !this->done() ? "cancelling" : state;
+  }
 };
 std::string task_details(const TaskCore& task);
 template <class T>

@@ -57,8 +57,8 @@ class Fiber : public aiofiber_record, public Runnable {
 
   // Copies a name, cut to the record's size, for readers from outside.
   void set_name(std::string_view text) noexcept;
-  void set_wait(std::uint32_t kind, std::uint64_t arg, Nanoseconds since) noexcept {
-    wait_kind = kind;
+  void set_wait(std::uint32_t what, std::uint64_t arg, Nanoseconds since) noexcept {
+    wait_kind = what;
     wait_arg = arg;
     wait_since_ns = since;
   }

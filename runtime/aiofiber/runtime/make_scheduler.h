@@ -2,6 +2,7 @@
 //
 // Puts the usual parts together: a scheduler on the system's clock, over libev, that knows about fork().
 // Here because the scheduler itself must not know which reactor it polls.
+// Tests put the parts together themselves, with a virtual clock or another reactor.
 #pragma once
 
 #include <memory>

@@ -2,6 +2,7 @@
 //
 // The libev backend of the reactor (http://software.schmorp.de/pkg/libev.html): epoll, an eventfd to be
 // woken by, signals. libev keeps no timers of ours but the one that bounds a sleep.
+// Whoever wants a loop calls make_scheduler(); only that and the backend's own tests need this header.
 #pragma once
 
 #include <memory>
