@@ -219,12 +219,12 @@ bool TaskCore::cancel(std::string_view message) {
       task->cancel_message_.assign(message);
       break;
     }
-    TaskCore* next = awaited->task();
-    if (next != nullptr && !awaited->done() && !next->cancel_walk_) {
-      task = next;
+    TaskCore* below = awaited->task();
+    if (below != nullptr && !awaited->done() && !below->cancel_walk_) {
+      task = below;
       continue;
     }
-    const bool ring = next != nullptr && next->cancel_walk_;
+    const bool ring = below != nullptr && below->cancel_walk_;
     if (ring || !awaited->cancel(message)) {
       task->must_cancel_ = true;
       task->cancel_message_.assign(message);

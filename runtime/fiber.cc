@@ -28,7 +28,7 @@ namespace aiofiber::runtime {
 
 namespace ctx = boost::context::detail;
 
-static_assert(sizeof(Fiber) <= kRecordStride || AIOFIBER_ASAN || AIOFIBER_TSAN);
+static_assert(sizeof(Fiber) <= kRecordStride && alignof(Fiber) <= kRecordAlignment);
 
 constinit thread_local Fiber* current_fiber_slot = nullptr;
 
@@ -61,7 +61,6 @@ void Fiber::set_name(std::string_view text) noexcept {
 
 namespace {
 
-
 inline void arrived(Fiber& self, ctx::transfer_t transfer) noexcept {
   Fiber& from = *static_cast<Fiber*>(transfer.data);
   from.fcontext = reinterpret_cast<std::uint64_t>(transfer.fctx);
@@ -83,7 +82,7 @@ void fiber_entry(ctx::transfer_t transfer) noexcept {
   asm volatile(".cfi_undefined rip");
   Fiber& self = *current_fiber();
   arrived(self, transfer);
-  // The main function was parked in `entry`'s neighbour by bind(): see there.
+  // bind() left the main function in wait_arg: see there.
   reinterpret_cast<Fiber::Main>(self.wait_arg)(self);
   AIOFIBER_ASSERT(false && "a fiber's main function returned");
   __builtin_unreachable();

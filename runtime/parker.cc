@@ -9,7 +9,10 @@
 
 namespace aiofiber::runtime {
 
-Parker::~Parker() { fiber_.scheduler->timers().cancel(timer_); }
+Parker::~Parker() {
+  fiber_.scheduler->timers().cancel(timer_);
+  AIOFIBER_ASSERT(!timer_.queued);
+}
 
 void Parker::arm(Nanoseconds deadline) { fiber_.scheduler->timers().start(timer_, deadline); }
 
@@ -35,6 +38,8 @@ Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
 bool Parker::wake(Wake reason) noexcept {
   if (reason_ != Wake::kNone) return false;
   reason_ = reason;
+  // Now, not when the fiber runs: a deadline that expired meanwhile would be queued behind the fiber.
+  fiber_.scheduler->timers().cancel(timer_);
   if (reason == Wake::kInterrupted) fiber_.interrupted = true;
   if (parked_) fiber_.scheduler->wake_fiber(fiber_);
   return true;

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <thread>
 #include <utility>
 
 #include "aiofiber/runtime/overflow.h"
@@ -24,7 +25,10 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
   set_stack_bounds_source(current_stack_bounds);
 }
 
-Scheduler::~Scheduler() { AIOFIBER_ASSERT(!running_); }
+Scheduler::~Scheduler() {
+  AIOFIBER_ASSERT(!running_);
+  while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+}
 
 // ---- running ----------------------------------------------------------------------------------------------
 
@@ -111,7 +115,10 @@ void Scheduler::run_pass() {
 }
 
 void Scheduler::post(Runnable& node) noexcept {
+  // Once pushed, the node may run and end the scheduler before we have woken its reactor.
+  posting_.fetch_add(1, std::memory_order_relaxed);
   if (inbox_.push(node)) reactor_->wake();
+  posting_.fetch_sub(1, std::memory_order_release);
 }
 
 void Scheduler::take_posted() noexcept {
@@ -248,6 +255,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
       Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
       AIOFIBER_ASSERT(false && "a finished fiber was resumed");
     }
+    next->tid = scheduler.thread_id_;
     next->adopt_stack(*self);
     *scheduler.exception_state_ = ExceptionState{};
     scheduler.free_record(*self);

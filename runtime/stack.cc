@@ -103,7 +103,8 @@ char* StackPool::fresh_slot(SizeClass& size, std::uint8_t size_class) {
     if (size.fresh_next == size.fresh_end) reserve(size, size_class);
     install_guard(size.fresh_next, guard_bytes(size_class));
   } catch (const StackError& error) {
-    exhausted_ = error.what();
+    // Only a stack that comes back ends the exhaustion, so there must be one that can.
+    if (in_use_ > 0) exhausted_ = error.what();
     throw;
   }
   return std::exchange(size.fresh_next, size.fresh_next + class_bytes(size_class));

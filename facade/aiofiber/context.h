@@ -26,6 +26,8 @@ struct ContextData {
 // The holder that set() changes: the current task's, the running callback's, or the thread's. May be null
 // while nothing was ever set there.
 std::shared_ptr<ContextData>& current_context_data();
+// The running task's holder; null outside a task (task.cc).
+std::shared_ptr<ContextData>* current_task_context();
 std::shared_ptr<const void> context_lookup(const void* variable);
 void context_assign(const void* variable, std::shared_ptr<const void> value);
 // A copy for something new; null when there is nothing to inherit.

@@ -38,6 +38,8 @@ struct TaskOptions;
 class Executor;
 
 class EventLoop {
+  runtime::Ref<detail::LoopCore> core_;  // first: slow_callback_duration refers into it
+
  public:
   EventLoop();
   // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then.
@@ -54,10 +56,10 @@ class EventLoop {
   // Runs until stop(). RuntimeError as above.
   void run_forever();
   // The current pass is finished; called before run_forever(), that runs one pass.
-  void stop() noexcept;
+  void stop() noexcept { core_->scheduler().stop(); }
   // Drops what is scheduled, reports and unwinds pending tasks. RuntimeError while running; again: no-op.
   void close();
-  bool is_running() const noexcept;
+  bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
 
   // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable.
@@ -115,7 +117,7 @@ class EventLoop {
   void set_default_executor(std::shared_ptr<Executor> executor);
 
   // ---- descriptors. Level-triggered: called once a pass while ready. A second add replaces the first.
-  // OSError's counterpart std::system_error (EBADF): not an open descriptor, or one that cannot be polled.
+  // OSError's counterpart std::system_error (EBADF): not an open descriptor.
   template <class F, class... Args>
   void add_reader(int fd, F&& fn, Args&&... args) {
     watch_fd(fd, false, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
@@ -142,8 +144,8 @@ class EventLoop {
   ExceptionHandler get_exception_handler() const { return core_->exception_handler; }
   // Calls the handler; what it throws goes to the default handler.
   void call_exception_handler(const ExceptionContext& context) { core_->report(context); }
-  // Logs the context at level ERROR in asyncio's form.
-  void default_exception_handler(const ExceptionContext& context);
+  // Logs the context at level ERROR in asyncio's form. What an override throws is logged in one line.
+  virtual void default_exception_handler(const ExceptionContext& context);
 
   void set_debug(bool enabled) noexcept { core_->debug_ = enabled; }
   bool get_debug() const noexcept { return core_->debug_; }
@@ -168,7 +170,6 @@ class EventLoop {
   bool unwatch_fd(int fd, bool writer);
   void watch_signal(int signo, runtime::Ref<detail::HandleBase> handle);
 
-  runtime::Ref<detail::LoopCore> core_;
   TaskFactory task_factory_;
   // Keyed by fd * 2 + writer, and by the signal's number.
   std::unordered_map<long, std::unique_ptr<FdHandler>> fd_handlers_;

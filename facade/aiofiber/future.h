@@ -113,17 +113,17 @@ class AnyFuture {
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
   // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.
-  void set_exception(std::exception_ptr exception) { state().set_exception(std::move(exception)); }
+  void set_exception(std::exception_ptr exception) const { state().set_exception(std::move(exception)); }
   template <class E>
     requires(!std::same_as<std::decay_t<E>, std::exception_ptr>)
-  void set_exception(E&& exception_object) {
+  void set_exception(E&& exception_object) const {
     set_exception(std::make_exception_ptr(std::forward<E>(exception_object)));
   }
-  std::size_t remove_done_callback(CallbackId id) { return state().remove_callback(static_cast<std::uint64_t>(id)); }
+  std::size_t remove_done_callback(CallbackId id) const { return state().remove_callback(static_cast<std::uint64_t>(id)); }
   EventLoop& get_loop() const { return state().loop().facade(); }
   // fn(AnyFuture), through the loop, in order of registration.
   template <class F>
-  CallbackId add_done_callback(F&& fn) {
+  CallbackId add_done_callback(F&& fn) const {
     return add_callback<AnyFuture>(std::forward<F>(fn));
   }
 
@@ -137,7 +137,7 @@ class AnyFuture {
 
  protected:
   template <class Passed, class F>
-  CallbackId add_callback(F&& fn) {
+  CallbackId add_callback(F&& fn) const {
     static_assert(std::is_invocable_v<std::decay_t<F>&, Passed>, "a done-callback is called with the future: fn(Future<T>)");
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("add_done_callback()");
     auto* callback = new detail::FutureCallback<std::decay_t<F>, Passed>(state().loop(), std::forward<F>(fn));
@@ -168,7 +168,7 @@ class [[nodiscard]] Future : public AnyFuture {
   // Ends it with a value. InvalidStateError if done; RuntimeError for a task.
   template <class U = T>
     requires(!std::is_void_v<T>)
-  void set_result(U&& value) {
+  void set_result(U&& value) const {
     check_settable();
     if constexpr (std::is_reference_v<T>) {
       typed().set_value(std::ref(value));
@@ -176,7 +176,7 @@ class [[nodiscard]] Future : public AnyFuture {
       typed().set_value(std::forward<U>(value));
     }
   }
-  void set_result()
+  void set_result() const
     requires std::is_void_v<T>
   {
     check_settable();
@@ -184,7 +184,7 @@ class [[nodiscard]] Future : public AnyFuture {
   }
   // fn(Future<T>), through the loop, in order of registration.
   template <class F>
-  CallbackId add_done_callback(F&& fn) {
+  CallbackId add_done_callback(F&& fn) const {
     return add_callback<Future>(std::forward<F>(fn));
   }
   detail::FutureState<T>& typed() const { return static_cast<detail::FutureState<T>&>(state()); }

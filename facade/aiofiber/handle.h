@@ -42,6 +42,8 @@ EntryInfo entry_of(const F& fn) noexcept {
   EntryInfo entry{0, &typeid(F)};
   if constexpr (std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>) {
     entry.address = reinterpret_cast<std::uintptr_t>(fn);
+  } else if constexpr (std::is_function_v<F>) {
+    entry.address = reinterpret_cast<std::uintptr_t>(&fn);
   } else if constexpr (HasOneCallOperator<F>) {
     const auto member = &F::operator();
     // Itanium C++ ABI 2.3: a pointer to a non-virtual member begins with the function's address.
@@ -53,7 +55,7 @@ EntryInfo entry_of(const F& fn) noexcept {
   }
   return entry;
 }
-// `name()` of the callable, or the type's name; for reports and repr.
+// The function's name, else the type's; for reports and repr, which append "()".
 std::string entry_name(EntryInfo entry);
 
 // True for callables that can be empty and are: function pointers, std::function and its kin.
@@ -74,7 +76,8 @@ bool is_empty_callable(const F& fn) noexcept {
 // The shared part of all handles. References may be dropped on any thread.
 class HandleBase : public CallbackNode {
  public:
-  HandleBase(LoopCore& loop, EntryInfo entry) noexcept;
+  // Inherits the context of the caller.
+  HandleBase(LoopCore& loop, EntryInfo entry);
   virtual ~HandleBase() = default;
   HandleBase(const HandleBase&) = delete;
   HandleBase& operator=(const HandleBase&) = delete;
@@ -99,8 +102,13 @@ class HandleBase : public CallbackNode {
   void schedule_at(TimePoint when);
   void schedule_threadsafe() noexcept;
 
+  // For descriptors and signals: queues it again unless it still is in the queue.
+  void schedule_again() noexcept;
+
   void drop() noexcept final;
   std::shared_ptr<ContextData> context;
+  // Runs any number of times: the callable is kept until cancel() or the last reference.
+  bool persistent = false;
 
  protected:
   // Calls the user's function. May throw anything.
@@ -110,6 +118,9 @@ class HandleBase : public CallbackNode {
 
  private:
   static void run_node(Runnable& node);
+  void run();
+  // forget(), unless that was done or the callable is on the stack.
+  void forget_once() noexcept;
 
   LoopCore* loop_;  // valid while queued or armed
   EntryInfo entry_;
@@ -117,7 +128,7 @@ class HandleBase : public CallbackNode {
   std::atomic<bool> cancelled_{false};
   bool is_timer_ = false;
   bool forgotten_ = false;
-  friend class LoopCore;
+  bool calling_ = false;
 };
 
 template <class F, class... Args>

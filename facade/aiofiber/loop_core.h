@@ -58,6 +58,15 @@ class LoopCore {
   void check_open() const {
     if (closed()) throw_closed();
   }
+  // RuntimeError, in asyncio's words: closed, running already, another loop runs in this thread; or a forked
+  // child uses its parent's loop.
+  void check_runnable() const;
+  // Passes until stop(); what leaves the loop is thrown.
+  void run();
+  // False in a forked child, whatever the parent did.
+  bool is_running() const noexcept;
+  // The loop that runs on this thread, or null.
+  static LoopCore* running() noexcept;
   // In debug mode: RuntimeError when another thread than the one that runs the loop calls.
   void check_thread() const;
   bool debug() const noexcept { return debug_; }
@@ -76,11 +85,15 @@ class LoopCore {
   bool executor_was_shut_down = false;
   bool debug_ = false;
 
+  // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
   void close();
 
  private:
   ~LoopCore();
   [[noreturn]] static void throw_closed();
+  bool from_parent_process() const noexcept;
+  void report_to_default_handler(const ExceptionContext& context);
+  void drop_scheduled() noexcept;
 
   std::unique_ptr<runtime::Scheduler> scheduler_;
   std::uint32_t references_ = 0;
@@ -89,6 +102,9 @@ class LoopCore {
 
   friend class aiofiber::EventLoop;
 };
+
+// Reports and unwinds the pending tasks; none of their fibers is queued (task.cc).
+void close_tasks(LoopCore& loop);
 
 }  // namespace detail
 }  // namespace aiofiber

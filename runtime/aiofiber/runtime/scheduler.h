@@ -15,10 +15,12 @@
 // Threads: the one that runs it, but for post() and wake().
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <utility>
 
 #include "aiofiber/runtime/clock.h"
 #include "aiofiber/runtime/config.h"
@@ -162,6 +164,7 @@ class Scheduler {
   std::exception_ptr exit_exception_;
   TimerHeap timers_;
   Inbox inbox_;
+  std::atomic<std::uint32_t> posting_{0};  // threads inside post(): the destructor waits for them
   StackPool stacks_;
   RecordSlab records_;
   std::size_t fibers_alive_ = 0;

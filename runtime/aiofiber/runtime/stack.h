@@ -58,7 +58,8 @@ class StackPool {
   // A stack of the class, with its guard in place. Throws StackError.
   Stack acquire(std::uint8_t size_class);
   void release(Stack stack) noexcept;
-  // Why the last acquire() failed, until a stack comes back; null if it did not.
+  // Why the last acquire() failed, until a stack comes back; null if it did not, or if
+  // no stack is out that could come back.
   const char* exhausted() const noexcept { return exhausted_; }
 
   std::size_t stacks_in_use() const noexcept { return in_use_; }
