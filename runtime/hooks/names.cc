@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "aiofiber/runtime/hooks.h"
+#include "aiofiber/hooks.h"
 #include "aiofiber/runtime/offload.h"
 #include "hooks/act.h"
 #include "hooks/real.h"

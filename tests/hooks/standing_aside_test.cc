@@ -7,7 +7,7 @@
 
 #include <thread>
 
-#include "aiofiber/runtime/hooks.h"
+#include "aiofiber/hooks.h"
 #include "fibers.h"
 
 extern "C" ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size);
@@ -95,6 +95,34 @@ TEST(Hooks, StandAsideInAForkedChild) {
   });
   fibers.run();
   EXPECT_EQ(status, 0);
+}
+
+// The reactor keeps watching a descriptor between waits. Closed by another thread, its number comes back for another
+// file: the wait for that one must be a fresh one.
+TEST(HookedClose, OnAnotherThreadIsHeardOfByTheLoop) {
+  Fibers fibers;
+  fibers.spawn([&] {
+    int used = -1;
+    for (int round = 0; round < 2; ++round) {
+      int fds[2];
+      ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+      if (round == 0) used = fds[0];
+      ASSERT_EQ(fds[0], used);
+      const timeval limit{1, 0};
+      ::setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+      fibers.spawn([fd = fds[1]] {
+        sleep_ms(2);
+        EXPECT_EQ(::send(fd, "x", 1, 0), 1);
+      });
+      char byte;
+      EXPECT_EQ(::recv(fds[0], &byte, 1, 0), 1) << "round " << round;
+      std::thread([&] {
+        ::close(fds[0]);
+        ::close(fds[1]);
+      }).join();
+    }
+  });
+  fibers.run();
 }
 
 TEST(FortifiedNames, SuspendAsThePlainOnesDo) {
