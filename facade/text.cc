@@ -3,10 +3,13 @@
 // See the header.
 #include "text.h"
 
+#include <cxxabi.h>
+
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 
-#include "aiofiber/runtime/symbolize.h"
 
 namespace aiofiber::detail {
 
@@ -36,7 +39,11 @@ std::string quote(std::string_view text) {
   return out + delimiter;
 }
 
-std::string type_name(const std::type_info& type) { return runtime::demangle(type.name()); }
+std::string type_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  return status == 0 ? name.get() : type.name();
+}
 
 std::string number(double value) {
   char buffer[64];

@@ -29,6 +29,7 @@ namespace detail {
 
 class HandleBase;
 class TaskCore;
+class ThreadGate;
 
 // A node of the ready queue that runs user code on the loop's stack, and that a closing loop may drop.
 struct CallbackNode : runtime::Timer {
@@ -76,6 +77,7 @@ class LoopCore {
   void report_slow(const std::string& what, std::int64_t duration_ns);
 
   // ---- owned state, each with the file that writes it
+  std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
@@ -83,6 +85,7 @@ class LoopCore {
   Duration slow_callback_duration = std::chrono::milliseconds(100);
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
+  std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
   bool debug_ = false;
 
   // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
