@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the trace:
+// the exception handler and the log sink. Paths, lines and addresses are scrubbed, as python/conf.py does it.
+#include "conf.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <regex>
+
+namespace conf {
+namespace {
+
+using Table = std::vector<std::pair<std::string, void (*)()>>;
+
+Table& table() {
+  static Table scenarios;
+  return scenarios;
+}
+
+// Every loop of the process, the last one is current. A closed loop still stamps the lines that follow.
+std::vector<std::unique_ptr<TestLoop>>& loops() {
+  static std::vector<std::unique_ptr<TestLoop>> all;
+  return all;
+}
+
+std::string level_name(asyncio::LogLevel level) {
+  switch (level) {
+    case asyncio::LogLevel::DEBUG: return "DEBUG";
+    case asyncio::LogLevel::INFO: return "INFO";
+    case asyncio::LogLevel::WARNING: return "WARNING";
+    case asyncio::LogLevel::ERROR: return "ERROR";
+    case asyncio::LogLevel::CRITICAL: return "CRITICAL";
+  }
+  return "?";
+}
+
+void tap(asyncio::LogLevel level, std::string_view text) {
+  if (level < asyncio::LogLevel::INFO) return;
+  const std::string message = scrub(std::string(text));
+  const auto first_end = message.find('\n');
+  const std::string first = message.substr(0, first_end);
+  constexpr std::string_view kWarning = "RuntimeWarning: ";
+  if (first.starts_with(kWarning)) {
+    log("WARNING RuntimeWarning", first.substr(kWarning.size()));
+    return;
+  }
+  log("LOG", level_name(level), first);
+  for (auto start = first_end; start != std::string::npos && start + 1 < message.size();) {
+    const auto end = message.find('\n', start + 1);
+    log("LOG      |", message.substr(start + 1, end == std::string::npos ? end : end - start - 1));
+    start = end;
+  }
+}
+
+}  // namespace
+
+Registration::Registration(const char* name, void (*body)()) { table().emplace_back(name, body); }
+
+const Table& scenarios() {
+  std::sort(table().begin(), table().end());
+  return table();
+}
+
+bool strict() {
+  static const bool value = [] {
+    const char* text = std::getenv("CONF_ITER");
+    return text != nullptr && std::string_view(text) == "1";
+  }();
+  return value;
+}
+
+void emit(std::string_view line) {
+  std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
+  std::fflush(stdout);
+}
+
+void trace(std::string_view event) {
+  if (loops().empty()) {
+    emit("-.--- " + std::string(event));
+    return;
+  }
+  const TestLoop& loop = current_loop();
+  const auto now = std::chrono::duration<double>(loop.time().time_since_epoch()).count();
+  char stamp[64];
+  if (strict()) {
+    std::snprintf(stamp, sizeof stamp, "%.3f #%llu ", now, static_cast<unsigned long long>(loop.iteration()));
+  } else {
+    std::snprintf(stamp, sizeof stamp, "%.3f ", now);
+  }
+  emit(stamp + std::string(event));
+}
+
+void ticks(int count) {
+  for (int i = 0; i < count; ++i) asyncio::await(asyncio::sleep(0s));
+}
+
+int cancelling() { return asyncio::current_task()->cancelling(); }
+
+std::string scrub(std::string text) {
+  static const std::pair<std::regex, const char*> rules[] = {
+      {std::regex("0x[0-9a-f]+"), "0xADDR"},
+      {std::regex(R"(/[^\s'"]*?([\w.]+\.(cc|h|py)):\d+)"), "FILE:LINE"},
+      {std::regex(R"(File "[^"]*", line \d+)"), R"(File "FILE", line LINE)"},
+      {std::regex(R"(when=\d+\.\d+)"), "when=T"},
+  };
+  for (const auto& [pattern, replacement] : rules) text = std::regex_replace(text, pattern, replacement);
+  return text;
+}
+
+void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
+  std::string message = scrub(context.message);
+  constexpr std::string_view kCallback = "Exception in callback";  // the callback's name is Python's only
+  if (message.starts_with(kCallback)) message = kCallback;
+  std::string keys;
+  for (const std::string& key : context.keys()) keys += (keys.empty() ? "" : ",") + key;
+  log("HANDLER", py(message), "keys=" + keys, "exception=" + exc(context.exception));
+}
+
+void tap_logger() { asyncio::set_log_sink(&tap); }
+
+TestLoop& new_loop() {
+  loops().push_back(std::make_unique<TestLoop>());
+  return current_loop();
+}
+
+TestLoop& current_loop() { return *loops().back(); }
+
+void spin(asyncio::EventLoop& loop, int passes) {
+  for (int i = 0; i < passes; ++i) {
+    loop.call_soon([&loop] { loop.stop(); });
+    loop.run_forever();
+  }
+}
+
+TestLoop& begin_run(const RunOptions& options) {
+  tap_logger();
+  TestLoop& loop = new_loop();
+  loop.set_debug(options.debug);
+  if (options.handler) loop.set_exception_handler(&trace_handler);
+  return loop;
+}
+
+void end_run(TestLoop& loop, const RunOptions& options) {
+  if (options.drain) {
+    const auto left = asyncio::all_tasks(&loop);
+    if (!left.empty()) {
+      std::string all;
+      for (const std::string& name : names(left)) all += (all.empty() ? "" : ",") + name;
+      log("left over:", all);
+      for (auto task : left) task.cancel();
+      try {
+        loop.run_until_complete([&left] { asyncio::await(asyncio::wait(left)); });
+      } catch (...) {
+        log("drain raised", exc());
+      }
+    }
+  }
+  loop.close();
+}
+
+void ThreadEvent::set() {
+  const std::scoped_lock lock(mutex_);
+  set_ = true;
+  changed_.notify_all();
+}
+
+void ThreadEvent::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return set_; });
+}
+
+}  // namespace conf
