@@ -18,11 +18,35 @@ Table& table() {
   return scenarios;
 }
 
-// Every loop of the process, the last one is current. A closed loop still stamps the lines that follow.
-std::vector<std::unique_ptr<TestLoop>>& loops() {
-  static std::vector<std::unique_ptr<TestLoop>> all;
-  return all;
-}
+// What the trace shows of a loop.
+struct Stamp {
+  double time = 0;
+  unsigned long long pass = 0;
+  bool closed = false;
+};
+
+class TracedLoop;
+TracedLoop* current = nullptr;  // null before the first loop, and when the last one was destroyed
+bool any_loop_yet = false;
+Stamp last;  // of the current loop, when it was destroyed
+
+class TracedLoop : public TestLoop {
+ public:
+  TracedLoop() {
+    current = this;
+    any_loop_yet = true;
+  }
+  ~TracedLoop() override {
+    if (current != this) return;
+    last = stamp();
+    current = nullptr;
+  }
+  Stamp stamp() const {
+    return {std::chrono::duration<double>(time().time_since_epoch()).count(), iteration(), is_closed()};
+  }
+};
+
+Stamp stamp() { return current != nullptr ? current->stamp() : last; }
 
 std::string level_name(asyncio::LogLevel level) {
   switch (level) {
@@ -76,19 +100,18 @@ void emit(std::string_view line) {
 }
 
 void trace(std::string_view event) {
-  if (loops().empty()) {
+  if (!any_loop_yet) {
     emit("-.--- " + std::string(event));
     return;
   }
-  const TestLoop& loop = current_loop();
-  const auto now = std::chrono::duration<double>(loop.time().time_since_epoch()).count();
-  char stamp[64];
+  const Stamp now = stamp();
+  char text[64];
   if (strict()) {
-    std::snprintf(stamp, sizeof stamp, "%.3f #%llu ", now, static_cast<unsigned long long>(loop.iteration()));
+    std::snprintf(text, sizeof text, "%.3f #%llu ", now.time, now.pass);
   } else {
-    std::snprintf(stamp, sizeof stamp, "%.3f ", now);
+    std::snprintf(text, sizeof text, "%.3f ", now.time);
   }
-  emit(stamp + std::string(event));
+  emit(text + std::string(event));
 }
 
 void ticks(int count) {
@@ -120,11 +143,16 @@ void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context
 void tap_logger() { asyncio::set_log_sink(&tap); }
 
 TestLoop& new_loop() {
-  loops().push_back(std::make_unique<TestLoop>());
-  return current_loop();
+  static std::vector<std::unique_ptr<TracedLoop>> kept;
+  kept.push_back(std::make_unique<TracedLoop>());
+  return *kept.back();
 }
 
-TestLoop& current_loop() { return *loops().back(); }
+std::unique_ptr<asyncio::EventLoop> make_loop() { return std::make_unique<TracedLoop>(); }
+
+TestLoop& current_loop() { return *current; }
+
+bool current_loop_is_closed() { return stamp().closed; }
 
 void spin(asyncio::EventLoop& loop, int passes) {
   for (int i = 0; i < passes; ++i) {

@@ -176,8 +176,11 @@ void trace_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
 // Sends the library's log to the trace: "LOG LEVEL line", and never-awaited reports as "WARNING RuntimeWarning ...".
 void tap_logger();
 
-TestLoop& new_loop();  // its clock stamps the trace from here on; it lives until the process ends
+// The clock of the loop made last stamps the trace; a loop that is gone leaves its last stamp behind.
+TestLoop& new_loop();                            // lives until the process ends
+std::unique_ptr<asyncio::EventLoop> make_loop();  // the same for a Runner, which owns its loop
 TestLoop& current_loop();
+bool current_loop_is_closed();  // also after its destruction
 void spin(asyncio::EventLoop& loop, int passes = 1);  // exactly so many passes, from outside
 
 // run() calls these before and after main; a template cannot hold static state.
