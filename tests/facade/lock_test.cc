@@ -11,6 +11,7 @@
 #include "aiofiber/condition.h"
 #include "aiofiber/event.h"
 #include "aiofiber/lock.h"
+#include "aiofiber/log.h"
 #include "aiofiber/semaphore.h"
 #include "aiofiber/testing.h"
 
