@@ -124,7 +124,11 @@ std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
 FutureBase::~FutureBase() {
   // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
   while (Waiter* waiter = waiters_.pop_front()) {
-    if (waiter->handle != nullptr) waiter->handle->release();
+    if (waiter->handle != nullptr) {
+      waiter->handle->release();
+    } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {
+      static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that lives on in this input
+    }
   }
 }
 

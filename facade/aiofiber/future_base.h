@@ -96,12 +96,13 @@ class FutureBase {
 
  protected:
   virtual ~FutureBase();
+  // Reports what nobody looked at and deletes the future; a gather or a shield may live on in its inputs.
+  virtual void last_reference_gone() noexcept;
   // The word after the kind: tasks say "cancelling" while they are asked to end.
   virtual std::string state_word(const char* state) const { return state; }
   void complete(State state);
 
  private:
-  void last_reference_gone() noexcept;
   void waits_are_over();
   void make_target_ready(Waiter& waiter) noexcept;
 
