@@ -15,6 +15,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/thread_gate.h"
 
 namespace aiofiber::detail {
 
@@ -148,6 +149,7 @@ void LoopCore::drop_scheduled() noexcept {
 void LoopCore::close() {
   if (closed()) return;
   if (!from_parent_process()) {
+    if (thread_gate != nullptr) thread_gate->close();
     drop_scheduled();
     close_tasks(*this);
     drop_scheduled();

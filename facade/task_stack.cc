@@ -24,7 +24,7 @@ bool is_plumbing(const runtime::SymbolizedFrame& frame) {
   static constexpr std::string_view kPrefixes[] = {
       "_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "_ZSt8__invoke", "_ZSt13__invoke", "_ZSt6invoke",
       "_ZSt12__apply_impl", "_ZSt14__apply_impl", "_ZSt5apply", "_ZSt10__apply", "_ZNSt17_Function_handler",
-      "_ZNKSt8function", "_ZNSt13__invoke", "_ZNK8aiofiber", "aiofiber_current_registers", "jump_fcontext",
+      "_ZNKSt8function", "_ZNSt13__invoke", "_ZNK8aiofiber", "aiofiber_current_registers", "aiofiber_jump",
       "_ZN9__gnu_cxx"};
   const std::string_view name = frame.linkage_name.empty() ? std::string_view(frame.function) : frame.linkage_name;
   for (const std::string_view prefix : kPrefixes) {
@@ -33,7 +33,7 @@ bool is_plumbing(const runtime::SymbolizedFrame& frame) {
   }
   return frame.function.starts_with("aiofiber::") || frame.function.starts_with("std::__invoke") ||
          frame.function.starts_with("std::invoke") || frame.function.starts_with("std::__apply_impl") ||
-         frame.function.starts_with("std::apply") || frame.function == "jump_fcontext";
+         frame.function.starts_with("std::apply");
 }
 
 // Newest-first return addresses to oldest-first frames of the program.

@@ -4,7 +4,7 @@
 #include "aiofiber/testing.h"
 
 #include "aiofiber/runtime/make_scheduler.h"
-#include "aiofiber/task_core.h"
+#include "aiofiber/task.h"
 
 namespace aiofiber::testing {
 

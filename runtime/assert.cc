@@ -13,7 +13,8 @@ namespace aiofiber::runtime {
 
 void assertion_failed(const char* expression, const char* file, int line) noexcept {
   char text[512];
-  const int length = std::snprintf(text, sizeof text, "aiofiber: broken invariant: %s (%s:%d)\n", expression, file, line);
+  const int length =
+      std::snprintf(text, sizeof text, "aiofiber: broken invariant: %s (%s:%d)\n", expression, file, line);
   if (length > 0) {
     // tidy-allow(syscall): a broken invariant is reported even when a test makes calls fail
     const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));

@@ -107,7 +107,8 @@ struct Trip final : OffloadPool::Work, Runnable {
                    self.back = true;
                    if (self.waiting != nullptr) self.waiting->unpark();
                  }),
-        inner(inner_work), scheduler(*current_fiber()->scheduler) {}
+        inner(inner_work),
+        scheduler(*current_fiber()->scheduler) {}
   void run() noexcept override {
     errno = 0;
     inner.run();

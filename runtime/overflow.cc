@@ -74,11 +74,12 @@ void on_fault(int signo, siginfo_t* info, void* context) {
     }
     const std::size_t kib = fiber->stack().bytes() / 1024;
     char text[512];
-    std::snprintf(text, sizeof text,
-                  "aiofiber: stack overflow in task '%s': its stack of %zu KiB [%#lx-%#lx) is used up, access at %#lx. "
-                  "Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)\nNewest frames first:\n",
-                  name, kib, static_cast<unsigned long>(fiber->stack_low), static_cast<unsigned long>(fiber->stack_high),
-                  static_cast<unsigned long>(address), kib * 4);
+    std::snprintf(
+        text, sizeof text,
+        "aiofiber: stack overflow in task '%s': its stack of %zu KiB [%#lx-%#lx) is used up, access at %#lx. "
+        "Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)\nNewest frames first:\n",
+        name, kib, static_cast<unsigned long>(fiber->stack_low),
+        static_cast<unsigned long>(fiber->stack_high), static_cast<unsigned long>(address), kib * 4);
     print(text);
     print_frames(*fiber, context);
   }
@@ -91,8 +92,9 @@ void on_fault(int signo, siginfo_t* info, void* context) {
 class AlternateStack {
  public:
   AlternateStack() noexcept {
-    stack_t current;
-    if (::sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) == 0) return;  // somebody's: keep it
+    // Somebody's is kept if symbolizing fits in it; a sanitizer's is too small for that.
+    if (::sigaltstack(nullptr, &previous_) != 0) return;
+    if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;
     memory_ = sys::map_anonymous(kAlternateStackBytes);
     if (memory_ == MAP_FAILED) return;
     stack_t stack{};
@@ -102,9 +104,7 @@ class AlternateStack {
   }
   ~AlternateStack() {
     if (memory_ == MAP_FAILED) return;
-    stack_t disabled{};
-    disabled.ss_flags = SS_DISABLE;
-    ::sigaltstack(&disabled, nullptr);
+    ::sigaltstack(&previous_, nullptr);
     sys::unmap(memory_, kAlternateStackBytes);
   }
   AlternateStack(const AlternateStack&) = delete;
@@ -112,6 +112,7 @@ class AlternateStack {
 
  private:
   void* memory_ = MAP_FAILED;
+  stack_t previous_{};  // comes back when the thread ends
 };
 
 }  // namespace

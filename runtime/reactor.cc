@@ -25,7 +25,8 @@ void Reactor::add(FdWaiter& waiter) {
   const bool revalidate = idle && !closes_are_reported_;
   if (descriptor == nullptr || descriptor->watched == 0 || revalidate) {
     if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) {
-      throw std::system_error(EBADF, std::generic_category(), "cannot wait for file descriptor " + std::to_string(fd));
+      throw std::system_error(EBADF, std::generic_category(),
+                              "cannot wait for file descriptor " + std::to_string(fd));
     }
   }
   if (descriptor == nullptr) {

@@ -23,19 +23,29 @@ namespace {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
 #pragma GCC diagnostic ignored "-Wstrict-aliasing"
-void init_async(ev_async* watcher, void (*callback)(struct ev_loop*, ev_async*, int)) { ev_async_init(watcher, callback); }
-void init_timer(ev_timer* watcher, void (*callback)(struct ev_loop*, ev_timer*, int)) { ev_timer_init(watcher, callback, 0., 0.); }
+void init_async(ev_async* watcher, void (*callback)(struct ev_loop*, ev_async*, int)) {
+  ev_async_init(watcher, callback);
+}
+void init_timer(ev_timer* watcher, void (*callback)(struct ev_loop*, ev_timer*, int)) {
+  ev_timer_init(watcher, callback, 0., 0.);
+}
 void set_timer(ev_timer* watcher, double seconds) { ev_timer_set(watcher, seconds, 0.); }
-void init_io(ev_io* watcher, void (*callback)(struct ev_loop*, ev_io*, int), int fd) { ev_io_init(watcher, callback, fd, 0); }
+void init_io(ev_io* watcher, void (*callback)(struct ev_loop*, ev_io*, int), int fd) {
+  ev_io_init(watcher, callback, fd, 0);
+}
 void set_io(ev_io* watcher, int fd, int events) { ev_io_set(watcher, fd, events); }
-void init_signal(ev_signal* watcher, void (*callback)(struct ev_loop*, ev_signal*, int), int signo) { ev_signal_init(watcher, callback, signo); }
+void init_signal(ev_signal* watcher, void (*callback)(struct ev_loop*, ev_signal*, int), int signo) {
+  ev_signal_init(watcher, callback, signo);
+}
 bool is_active(const ev_io& watcher) { return ev_is_active(&watcher); }
 #pragma GCC diagnostic pop
 
 class LibevReactor final : public Reactor {
  public:
-  LibevReactor() : loop_(ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV})) {
-    if (loop_ == nullptr) throw std::runtime_error("cannot make an event loop: libev has no epoll (out of file descriptors?)");
+  LibevReactor()
+      : loop_(ev_loop_new(static_cast<unsigned>(EVBACKEND_EPOLL) | static_cast<unsigned>(EVFLAG_NOENV))) {
+    if (loop_ == nullptr)
+      throw std::runtime_error("cannot make an event loop: libev has no epoll (out of file descriptors?)");
     ev_set_userdata(loop_, this);
     init_async(&async_, [](struct ev_loop* loop, ev_async*, int) { ++self(loop).events_; });
     ev_async_start(loop_, &async_);
@@ -65,14 +75,18 @@ class LibevReactor final : public Reactor {
     struct sigaction probe;
     if (waiter.signo <= 0 || waiter.signo >= NSIG || waiter.signo == SIGKILL || waiter.signo == SIGSTOP ||
         ::sigaction(waiter.signo, nullptr, &probe) != 0) {
-      throw std::system_error(EINVAL, std::generic_category(), "sig " + std::to_string(waiter.signo) + " cannot be caught");
+      throw std::system_error(EINVAL, std::generic_category(),
+                              "sig " + std::to_string(waiter.signo) + " cannot be caught");
     }
     auto watcher = std::make_unique<ev_signal>();
-    init_signal(watcher.get(), [](struct ev_loop* loop, ev_signal* signal, int) {
-      ++self(loop).events_;
-      auto& interested = *static_cast<SignalWaiter*>(signal->data);
-      interested.raised(interested);
-    }, waiter.signo);
+    init_signal(
+        watcher.get(),
+        [](struct ev_loop* loop, ev_signal* signal, int) {
+          ++self(loop).events_;
+          auto& interested = *static_cast<SignalWaiter*>(signal->data);
+          interested.raised(interested);
+        },
+        waiter.signo);
     watcher->data = &waiter;
     ev_signal_start(loop_, watcher.get());
     waiter.backend = watcher.release();
@@ -105,7 +119,9 @@ class LibevReactor final : public Reactor {
   }
 
  private:
-  static LibevReactor& self(struct ev_loop* loop) noexcept { return *static_cast<LibevReactor*>(ev_userdata(loop)); }
+  static LibevReactor& self(struct ev_loop* loop) noexcept {
+    return *static_cast<LibevReactor*>(ev_userdata(loop));
+  }
   static void on_io(struct ev_loop* loop, ev_io* watcher, int revents) {
     LibevReactor& reactor = self(loop);
     ++reactor.events_;

@@ -35,7 +35,8 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
 }
 
 #if defined(__x86_64__) || defined(__aarch64__)
-// A loaded note, so that it is found in stripped programs; the address is relative, so it needs no relocation.
+// A loaded note, so that it is found in stripped programs; the address is relative, so it needs no
+// relocation.
 asm(R"(
 .pushsection .note.aiofiber,"aR",@note
 .balign 4

@@ -20,9 +20,24 @@ namespace aiofiber::runtime {
 
 constinit thread_local Scheduler* Scheduler::current_ = nullptr;
 
+namespace {
+
+// Where a saved context keeps its return address, by the unwinder's self-test; 0 if that failed.
+std::uint32_t context_layout() noexcept {
+  alignas(16) static constexpr char kBlock[256] = {};  // larger than any context that Boost saves
+  const std::uintptr_t after_return_address = saved_registers(kBlock).rsp;
+  if (after_return_address == 0) return 0;
+  return static_cast<std::uint32_t>(after_return_address - sizeof(std::uintptr_t) -
+                                    reinterpret_cast<std::uintptr_t>(kBlock));
+}
+
+}  // namespace
+
 Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
   set_stack_bounds_source(current_stack_bounds);
+  static const std::uint32_t layout = context_layout();
+  __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);
 }
 
 Scheduler::~Scheduler() {
@@ -76,7 +91,8 @@ void Scheduler::begin_pass() {
     }
     take_posted();
     last_poll_ = clock_.now();
-    __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_), __ATOMIC_RELAXED);
+    __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
+                     __ATOMIC_RELAXED);
     while (Timer* timer = timers_.pop_due(last_poll_)) make_ready(*timer);
     handles_since_poll_ = handles_since_clock_ = 0;
   }
@@ -144,14 +160,18 @@ void Scheduler::settle() noexcept {
 
 // ---- fibers -----------------------------------------------------------------------------------------------
 
-Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry) {
+Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes,
+                               std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
   if (stacks_.exhausted() != nullptr) throw StackError(stacks_.exhausted());
-  Fiber& fiber = *new (records_.allocate()) Fiber(*this, body, owner, size_class, user_entry);
+  void* const slot = records_.allocate();
+  const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
+  Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
   const Fiber* spawner = current_fiber();
   fiber.spawner = spawner != nullptr ? spawner->id : 0;
   fiber.created_ns = last_poll_;
   fiber.tid = thread_id_;
+  fiber.begin_life();
   ++fibers_alive_;
   return fiber;
 }
@@ -253,7 +273,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
     if (next == nullptr || next->started()) {
       scheduler.finished_ = self;
       Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
-      AIOFIBER_ASSERT(false && "a finished fiber was resumed");
+      assertion_failed("a finished fiber was resumed", __FILE__, __LINE__);
     }
     next->tid = scheduler.thread_id_;
     next->adopt_stack(*self);

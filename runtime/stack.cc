@@ -33,21 +33,26 @@ std::atomic<bool> mprotect_forced{false};
 std::atomic<bool> guard_install_works{true};
 
 void install_guard(char* low, std::size_t bytes) {
-  if (!mprotect_forced.load(std::memory_order_relaxed) && guard_install_works.load(std::memory_order_relaxed)) {
+  if (!mprotect_forced.load(std::memory_order_relaxed) &&
+      guard_install_works.load(std::memory_order_relaxed)) {
     if (sys::advise(low, bytes, kMadvGuardInstall) == 0) return;
-    if (errno != EINVAL) throw StackError("cannot guard a fiber stack: the kernel is out of memory for MADV_GUARD_INSTALL");
+    if (errno != EINVAL)
+      throw StackError("cannot guard a fiber stack: the kernel is out of memory for MADV_GUARD_INSTALL");
     guard_install_works.store(false, std::memory_order_relaxed);
   }
   if (sys::protect(low, bytes, PROT_NONE) != 0) {
     throw StackError(
-        "cannot guard a fiber stack with mprotect: too many mappings. Raise vm.max_map_count (two mappings a stack), "
+        "cannot guard a fiber stack with mprotect: too many mappings. Raise vm.max_map_count (two mappings a "
+        "stack), "
         "or use Linux 6.13 or newer, where guards cost no mapping");
   }
 }
 
 }  // namespace
 
-void StackPool::force_mprotect_guards(bool force) noexcept { mprotect_forced.store(force, std::memory_order_relaxed); }
+void StackPool::force_mprotect_guards(bool force) noexcept {
+  mprotect_forced.store(force, std::memory_order_relaxed);
+}
 
 std::uint8_t StackPool::size_class(std::size_t bytes) {
   if (bytes == 0) bytes = kDefaultStackBytes;
@@ -87,8 +92,9 @@ void StackPool::reserve(SizeClass& size, std::uint8_t size_class) {
 
   void* base = sys::map_anonymous(slots * slot);
   if (base == MAP_FAILED) {
-    throw StackError("cannot reserve address space for fiber stacks: see ulimit -v and vm.overcommit_memory, or use a "
-                     "smaller stack_size");
+    throw StackError(
+        "cannot reserve address space for fiber stacks: see ulimit -v and vm.overcommit_memory, or use a "
+        "smaller stack_size");
   }
   sys::advise(base, slots * slot, MADV_NOHUGEPAGE);  // a huge page would commit 2 MiB for one small stack
   reservations_.push_back({static_cast<char*>(base), slots * slot});
@@ -147,7 +153,8 @@ void StackPool::release(Stack stack) noexcept {
 void StackPool::trim(SizeClass& size, std::uint8_t size_class) noexcept {
   const std::size_t wanted = std::max(kWarmFloor, size.in_use_peak - std::min(size.in_use_peak, size.in_use));
   if (size.warm.size() > wanted) {
-    const std::size_t surplus = std::min(size.warm.size() - wanted, static_cast<std::size_t>(kReleasesBetweenTrims));
+    const std::size_t surplus =
+        std::min(size.warm.size() - wanted, static_cast<std::size_t>(kReleasesBetweenTrims));
     const std::size_t guard = guard_bytes(size_class);
     for (std::size_t i = 0; i < surplus; ++i) {
       sys::advise(size.warm[i] + guard, class_bytes(size_class) - guard, MADV_DONTNEED);

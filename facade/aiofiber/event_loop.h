@@ -159,6 +159,7 @@ class EventLoop {
   explicit EventLoop(std::unique_ptr<runtime::Scheduler> scheduler);
 
  private:
+  friend class Runner;  // runs a task and leaves the outcome in it
   // RuntimeError unless run_forever() could start now.
   void check_can_run() const;
   // The untyped part of run_until_complete(): runs until `future` is done. `made_here`: it is a task that

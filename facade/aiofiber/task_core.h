@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "aiofiber/context.h"
+#include "aiofiber/coroutine.h"
 #include "aiofiber/future.h"
 
 namespace aiofiber {

@@ -309,7 +309,8 @@ TEST(Parker, DropsADeadlineThatExpiresAfterTheWake) {
 }
 
 struct UnparkTimer : Timer {
-  UnparkTimer() : Timer(Kind::kInternal, [](Runnable& node) { static_cast<UnparkTimer&>(node).parker->unpark(); }) {}
+  UnparkTimer()
+      : Timer(Kind::kInternal, [](Runnable& node) { static_cast<UnparkTimer&>(node).parker->unpark(); }) {}
   Parker* parker = nullptr;
 };
 

@@ -42,9 +42,10 @@ class Fiber : public aiofiber_record, public Runnable {
  public:
   using Entry = void (*)(Fiber&) noexcept;
 
-  // A fiber that has not started: no stack, state NEW. `user_entry` is the address shown for it.
+  // A fiber that has not started: no stack, state NEW. `user_entry` is the address shown for it. The record
+  // goes on counting from `slot_seq`, its slot's last sequence number, and is stable from begin_life() on.
   Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_object, std::uint8_t stack_class,
-        std::uintptr_t user_entry) noexcept;
+        std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept;
   // The thread's own context, as the scheduler's hub: not in the registry.
   Fiber() noexcept;
 
@@ -54,6 +55,8 @@ class Fiber : public aiofiber_record, public Runnable {
     return {reinterpret_cast<char*>(stack_low), reinterpret_cast<char*>(stack_high), size_class};
   }
   StackBounds bounds() const noexcept { return {stack_low, stack_high}; }
+
+  void begin_life() noexcept;
 
   // Copies a name, cut to the record's size, for readers from outside.
   void set_name(std::string_view text) noexcept;

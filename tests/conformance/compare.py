@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the traces of aiofiber with those of CPython, byte for byte.
+
+    compare.py scenario PROGRAM NAME        one scenario
+    compare.py fuzz PROGRAM                 every stored random program
+    compare.py seeds PROGRAM FROM TO        fresh random programs, against a CPython 3.13 (--python)
+    compare.py tables PROGRAM               cpp_omit.tsv and deviations.tsv: each entry must still be of use
+
+--passes compares the numbers of the loop's passes as well (tier B).
+
+What a C++ program cannot print is left out of the expected trace by cpp_omit.tsv; where aiofiber decides otherwise
+than CPython, deviations.tsv says so line by line. Nothing else is tolerated. An entry that matches no line of the
+expected trace is a failure, so neither table outlives its reasons. Needs Python's standard library only.
+"""
+import argparse
+import collections
+import difflib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TIMEOUT = 60        # seconds; a scenario takes milliseconds
+
+Omission = collections.namedtuple("Omission", "scenario text reason")
+# line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP
+Deviation = collections.namedtuple("Deviation", "scenario tier rule decision reason line instead")
+DROP = "-"
+
+
+def read_table(name, kind):
+    rows = []
+    for line in (HERE / name).read_text().splitlines():
+        if line and not line.startswith("#"):
+            fields = line.split("\t")
+            if len(fields) != len(kind._fields):
+                sys.exit(f"{name}: {len(fields)} fields instead of {len(kind._fields)}: {line}")
+            rows.append(kind(*fields))
+    return rows
+
+
+def omissions_of(scenario):
+    return [o for o in read_table("cpp_omit.tsv", Omission) if scenario.startswith(o.scenario + "_")]
+
+
+def deviations_of(scenario, passes):
+    tier = "B" if passes else "A"
+    return [d for d in read_table("deviations.tsv", Deviation)
+            if scenario.startswith(d.scenario + "_") and tier in d.tier]
+
+
+def expected_trace(scenario, passes):
+    """The lines that aiofiber has to print, and the table entries that changed none of CPython's."""
+    path = HERE / "expected" / (scenario + (".iter.txt" if passes else ".txt"))
+    omissions, deviations = omissions_of(scenario), deviations_of(scenario, passes)
+    unused = set(omissions) | set(deviations)
+    lines = []
+    for line in path.read_text().splitlines():
+        hits = [o for o in omissions if o.text in line]
+        if hits:
+            unused -= set(hits)
+            continue
+        time, _, event = line.partition(" ")
+        for d in deviations:
+            if event == d.line or passes and event.partition(" ")[2] == d.line:
+                unused.discard(d)
+                if d.instead == DROP:
+                    line = None
+                else:
+                    pass_number = "" if event == d.line else event.partition(" ")[0] + " "
+                    line = f"{time} {pass_number}{d.instead}"
+                break
+        if line is not None:
+            lines.append(line)
+    return lines, unused
+
+
+def run(command, passes):
+    """The lines that a program printed; what went wrong comes as further lines, so that it shows in the diff."""
+    env = dict(os.environ, CONF_ITER="1" if passes else "0", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+    for name in ("AIOFIBERDEBUG", "PYTHONASYNCIODEBUG", "PYTHONDEVMODE"):
+        env.pop(name, None)
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as e:
+        return (e.stdout or b"").decode(errors="replace").splitlines() + [f"*** no end after {TIMEOUT} s"]
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode != 0:
+        lines.append(f"*** exit status {done.returncode}")
+        lines += ["*** " + line for line in done.stderr.decode(errors="replace").splitlines()[-15:]]
+    return lines
+
+
+def differences(name, expected, got):
+    return list(difflib.unified_diff(expected, got, f"{name} (CPython)", f"{name} (aiofiber)", lineterm="", n=4))
+
+
+def compare_scenario(program, scenario, passes):
+    expected, _ = expected_trace(scenario, passes)
+    diff = differences(scenario, expected, run([program, scenario], passes))
+    print("\n".join(diff) if diff else f"{scenario}: {len(expected)} lines agree")
+    return bool(diff)
+
+
+def compare_programs(cases, passes):
+    """cases: (name, command, expected lines). Prints the first diffs and the names of all that differ."""
+    failed = []
+    count = 0
+    for name, command, expected in cases:
+        count += 1
+        diff = differences(name, expected, run(command, passes))
+        if diff:
+            failed.append(name)
+            if len(failed) <= 3:
+                print("\n".join(diff[:60]))
+    print(f"{count} programs, {len(failed)} differ" + (": " + " ".join(failed) if failed else ""))
+    return bool(failed)
+
+
+def stored_programs(program, passes):
+    for path in sorted((HERE / "fuzz").glob("*.prog"), key=lambda p: int(p.stem)):
+        expected = path.with_suffix(".iter.txt" if passes else ".txt").read_text().splitlines()
+        yield path.stem, [program, str(path)], expected
+
+
+def fresh_programs(program, first, last, python, passes):
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(first, last + 1):
+            text = subprocess.run([program, "--print-seed", str(seed)], capture_output=True, check=True).stdout
+            path = pathlib.Path(folder) / f"{seed}.prog"
+            path.write_bytes(text)
+            expected = run([python, str(HERE / "python" / "fuzz_interp.py"), str(path)], passes)
+            yield str(seed), [program, "--seed", str(seed)], expected
+
+
+def check_tables(program):
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    stored = sorted(p.stem for p in (HERE / "expected").glob("*.txt") if not p.name.endswith(".iter.txt"))
+    problems = [f"{name}: has a twin but no stored trace" for name in listed if name not in stored]
+    problems += [f"{name}: has a stored trace but no twin" for name in stored if name not in listed]
+    for name in stored:
+        # A table entry has to be of use in each tier that it is for; the traces with threads are of tier A only.
+        stale = expected_trace(name, False)[1]
+        if "(no strict trace" not in (HERE / "expected" / (name + ".iter.txt")).read_text():
+            stale |= expected_trace(name, True)[1]
+        problems += [f"{name}: stale entry: " + " | ".join(entry) for entry in stale]
+    numbers = {name.partition("_")[0] for name in stored}
+    problems += [f"deviations.tsv names the unknown scenario {d.scenario}"
+                 for d in read_table("deviations.tsv", Deviation) if d.scenario not in numbers]
+    print("\n".join(problems) if problems else f"{len(stored)} scenarios, no stale entry")
+    return bool(problems)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "tables"))
+    parser.add_argument("program")
+    parser.add_argument("arguments", nargs="*")
+    parser.add_argument("--passes", action="store_true")
+    parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds")
+    options = parser.parse_args()
+    if options.what == "scenario":
+        return compare_scenario(options.program, options.arguments[0], options.passes)
+    if options.what == "fuzz":
+        return compare_programs(stored_programs(options.program, options.passes), options.passes)
+    if options.what == "seeds":
+        first, last = map(int, options.arguments)
+        cases = fresh_programs(options.program, first, last, options.python, options.passes)
+        return compare_programs(cases, options.passes)
+    return check_tables(options.program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the trace:
+// the exception handler and the log sink. Paths, lines and addresses are scrubbed, as python/conf.py does it.
+#include "conf.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <regex>
+
+namespace conf {
+namespace {
+
+using Table = std::vector<std::pair<std::string, void (*)()>>;
+
+Table& table() {
+  static Table scenarios;
+  return scenarios;
+}
+
+// What the trace shows of a loop.
+struct Stamp {
+  double time = 0;
+  unsigned long long pass = 0;
+  bool closed = false;
+};
+
+class TracedLoop;
+TracedLoop* current = nullptr;  // null before the first loop, and when the last one was destroyed
+bool any_loop_yet = false;
+Stamp last;  // of the current loop, when it was destroyed
+
+class TracedLoop : public TestLoop {
+ public:
+  TracedLoop() {
+    current = this;
+    any_loop_yet = true;
+  }
+  ~TracedLoop() override {
+    if (current != this) return;
+    last = stamp();
+    current = nullptr;
+  }
+  Stamp stamp() const {
+    return {std::chrono::duration<double>(time().time_since_epoch()).count(), iteration(), is_closed()};
+  }
+};
+
+Stamp stamp() { return current != nullptr ? current->stamp() : last; }
+
+std::string level_name(asyncio::LogLevel level) {
+  switch (level) {
+    case asyncio::LogLevel::DEBUG: return "DEBUG";
+    case asyncio::LogLevel::INFO: return "INFO";
+    case asyncio::LogLevel::WARNING: return "WARNING";
+    case asyncio::LogLevel::ERROR: return "ERROR";
+    case asyncio::LogLevel::CRITICAL: return "CRITICAL";
+  }
+  return "?";
+}
+
+void tap(asyncio::LogLevel level, std::string_view text) {
+  if (level < asyncio::LogLevel::INFO) return;
+  const std::string message = scrub(std::string(text));
+  const auto first_end = message.find('\n');
+  const std::string first = message.substr(0, first_end);
+  constexpr std::string_view kWarning = "RuntimeWarning: ";
+  if (first.starts_with(kWarning)) {
+    log("WARNING RuntimeWarning", first.substr(kWarning.size()));
+    return;
+  }
+  log("LOG", level_name(level), first);
+  for (auto start = first_end; start != std::string::npos && start + 1 < message.size();) {
+    const auto end = message.find('\n', start + 1);
+    log("LOG      |", message.substr(start + 1, end == std::string::npos ? end : end - start - 1));
+    start = end;
+  }
+}
+
+}  // namespace
+
+Registration::Registration(const char* name, void (*body)()) { table().emplace_back(name, body); }
+
+const Table& scenarios() {
+  std::sort(table().begin(), table().end());
+  return table();
+}
+
+bool strict() {
+  static const bool value = [] {
+    const char* text = std::getenv("CONF_ITER");
+    return text != nullptr && std::string_view(text) == "1";
+  }();
+  return value;
+}
+
+void emit(std::string_view line) {
+  std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
+  std::fflush(stdout);
+}
+
+void trace(std::string_view event) {
+  if (!any_loop_yet) {
+    emit("-.--- " + std::string(event));
+    return;
+  }
+  const Stamp now = stamp();
+  char text[64];
+  if (strict()) {
+    std::snprintf(text, sizeof text, "%.3f #%llu ", now.time, now.pass);
+  } else {
+    std::snprintf(text, sizeof text, "%.3f ", now.time);
+  }
+  emit(text + std::string(event));
+}
+
+void ticks(int count) {
+  for (int i = 0; i < count; ++i) asyncio::await(asyncio::sleep(0s));
+}
+
+int cancelling() { return asyncio::current_task()->cancelling(); }
+
+std::string scrub(std::string text) {
+  static const std::pair<std::regex, const char*> rules[] = {
+      {std::regex("0x[0-9a-f]+"), "0xADDR"},
+      {std::regex(R"(/[^\s'"]*?([\w.]+\.(cc|h|py)):\d+)"), "FILE:LINE"},
+      {std::regex(R"(File "[^"]*", line \d+)"), R"(File "FILE", line LINE)"},
+      {std::regex(R"(when=\d+\.\d+)"), "when=T"},
+  };
+  for (const auto& [pattern, replacement] : rules) text = std::regex_replace(text, pattern, replacement);
+  return text;
+}
+
+void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
+  std::string message = scrub(context.message);
+  constexpr std::string_view kCallback = "Exception in callback";  // the callback's name is Python's only
+  if (message.starts_with(kCallback)) message = kCallback;
+  std::string keys;
+  for (const std::string& key : context.keys()) keys += (keys.empty() ? "" : ",") + key;
+  log("HANDLER", py(message), "keys=" + keys, "exception=" + exc(context.exception));
+}
+
+void tap_logger() { asyncio::set_log_sink(&tap); }
+
+TestLoop& new_loop() {
+  static std::vector<std::unique_ptr<TracedLoop>> kept;
+  kept.push_back(std::make_unique<TracedLoop>());
+  return *kept.back();
+}
+
+std::unique_ptr<asyncio::EventLoop> make_loop() { return std::make_unique<TracedLoop>(); }
+
+TestLoop& current_loop() { return *current; }
+
+bool current_loop_is_closed() { return stamp().closed; }
+
+void spin(asyncio::EventLoop& loop, int passes) {
+  for (int i = 0; i < passes; ++i) {
+    loop.call_soon([&loop] { loop.stop(); });
+    loop.run_forever();
+  }
+}
+
+TestLoop& begin_run(const RunOptions& options) {
+  tap_logger();
+  TestLoop& loop = new_loop();
+  loop.set_debug(options.debug);
+  if (options.handler) loop.set_exception_handler(&trace_handler);
+  return loop;
+}
+
+void end_run(TestLoop& loop, const RunOptions& options) {
+  if (options.drain) {
+    const auto left = asyncio::all_tasks(&loop);
+    if (!left.empty()) {
+      std::string all;
+      for (const std::string& name : names(left)) all += (all.empty() ? "" : ",") + name;
+      log("left over:", all);
+      for (auto task : left) task.cancel();
+      try {
+        loop.run_until_complete([&left] { asyncio::await(asyncio::wait(left)); });
+      } catch (...) {
+        log("drain raised", exc());
+      }
+    }
+  }
+  loop.close();
+}
+
+void ThreadEvent::set() {
+  const std::scoped_lock lock(mutex_);
+  set_ = true;
+  changed_.notify_all();
+}
+
+void ThreadEvent::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return set_; });
+}
+
+}  // namespace conf

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every call of the random numbers is a step that python/fuzz_gen.py makes at the same place; the order of the
+// calls is the contract. So values are drawn in statements of their own, never as arguments of one call.
+#include "fuzz_gen.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+#include <vector>
+
+namespace conf {
+namespace {
+
+using Line = std::vector<std::string>;
+using Lines = std::vector<Line>;
+
+class Generator {
+ public:
+  explicit Generator(std::uint64_t seed) : state_(seed * 7919 + 13) {
+    for (int i = 0; i < 5; ++i) random(2);
+  }
+
+  std::string program() {
+    Lines head = {{"spawn", "a", "v0"}, {"spawn", "b", "v1"}, {"fut", "v2"}, {"fut", "v3"}};
+    append(head, block(0, 6 + random(6), 0));
+    emit("main", head);
+    for (int level = 1; level <= 4; ++level) emit(kNames[level - 1], block(0, 4 + random(6), level));
+    return text_;
+  }
+
+ private:
+  static constexpr const char* kNames[] = {"a", "b", "c", "d"};
+  static constexpr int kDeepestLevel = 3;  // bodies of this level spawn nothing
+  static constexpr int kDeepestBlock = 3;
+
+  // The linear congruential generator of the old C library: the upper bits of a 31-bit state.
+  int random(int below) {
+    state_ = (state_ * 1103515245 + 12345) % (std::uint64_t{1} << 31);
+    return static_cast<int>(state_ / 65536 % static_cast<std::uint64_t>(below));
+  }
+  std::string number() { return std::to_string(random(100)); }
+  std::string variable() { return "v" + std::to_string(random(4)); }
+  std::string one_of(std::initializer_list<const char*> choices) {
+    return choices.begin()[random(static_cast<int>(choices.size()))];
+  }
+  std::string milliseconds() { return one_of({"0", "0", "10", "20", "30", "50"}); }
+
+  static void append(Lines& to, const Lines& lines) { to.insert(to.end(), lines.begin(), lines.end()); }
+  static Lines nest(Line first, const Lines& inner) {
+    Lines lines{std::move(first)};
+    append(lines, inner);
+    return lines;
+  }
+
+  static bool risky(std::string_view instruction) {
+    constexpr std::string_view kRisky[] = {"await", "gather", "waitfor",  "shield", "timeout",
+                                           "group", "raise",  "tryraise", "wait",   "sleep"};
+    return std::find(std::begin(kRisky), std::end(kRisky), instruction) != std::end(kRisky);
+  }
+
+  Lines block(int depth, int count, int level) {
+    Lines lines;
+    for (int i = 0; i < count; ++i) append(lines, guarded_instruction(depth, level));
+    return lines;
+  }
+
+  // Most instructions that may fail get a try of their own, or programs would end after a few lines.
+  Lines guarded_instruction(int depth, int level) {
+    Lines lines = instruction(depth, level);
+    if (depth < 4 && risky(lines[0][0]) && random(10) < 7) return nest({"try", std::to_string(lines.size())}, lines);
+    return lines;
+  }
+
+  Lines instruction(int depth, int level) {
+    const int kind = random(100);
+    if (kind < 79) return simple_instruction(kind, level);
+    if (depth >= kDeepestBlock) return {{"sleep", milliseconds()}};
+    return block_instruction(kind, depth, level);
+  }
+
+  Lines simple_instruction(int kind, int level) {
+    const auto line = [](std::initializer_list<std::string> words) { return Lines{Line(words)}; };
+    if (kind < 8) return line({"log", "L" + number()});
+    if (kind < 18 && level < kDeepestLevel) {
+      const std::string name = kNames[std::min(level + random(2), 3)];
+      return line({"spawn", name, variable()});
+    }
+    if (kind < 24) return line({"fut", variable()});
+    // The elements of a braced list are evaluated from left to right.
+    if (kind < 29) return line({"set", variable(), number()});
+    if (kind < 32) return line({"fail", variable(), number()});
+    if (kind < 37) return line({"cancel", variable(), "m" + number()});
+    if (kind < 46) return line({"await", variable()});
+    if (kind < 57) return line({"sleep", milliseconds()});
+    if (kind < 61) return line({"gather", std::to_string(random(2)), variable(), variable()});
+    if (kind < 65) {
+      return line({"wait", one_of({"all", "first", "exc"}), one_of({"-1", "10", "30"}), variable(), variable()});
+    }
+    if (kind < 70) return line({"waitfor", one_of({"-1", "0", "10", "30"}), variable()});
+    if (kind < 73) return line({"shield", variable()});
+    if (kind < 75) return line({"put", number()});
+    if (kind < 77) return line({"get"});
+    if (kind < 78) return line({"raise", number()});
+    return line({"return", number()});
+  }
+
+  Lines block_instruction(int kind, int depth, int level) {
+    const Lines inner = block(depth + 1, 1 + random(3), level);
+    const std::string size = std::to_string(inner.size());
+    if (kind < 83) return nest({"timeout", one_of({"5", "10", "20", "40"}), size}, inner);
+    if (kind < 88) return nest({"try", size}, inner);
+    if (kind < 90) return nest({"tryraise", size}, inner);
+    if (kind < 93) {
+      const Lines last = block(depth + 1, 1, level);
+      Lines lines = nest({"finally", size, std::to_string(last.size())}, inner);
+      append(lines, last);
+      return lines;
+    }
+    if (kind < 96 && level < kDeepestLevel) {
+      return nest({"group", std::to_string(inner.size() + 1)}, nest({"gspawn", kNames[level + 1]}, inner));
+    }
+    if (kind < 98) return nest({"lock", size}, inner);
+    return nest({"sem", size}, inner);
+  }
+
+  void emit(const std::string& name, const Lines& lines) {
+    text_ += "task " + name + "\n";
+    for (const Line& line : lines) {
+      text_ += " ";  // and one blank before each word
+      for (const std::string& word : line) text_ += " " + word;
+      text_ += "\n";
+    }
+    text_ += "end\n";
+  }
+
+  std::uint64_t state_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string generate_program(std::uint64_t seed) { return Generator(seed).program(); }
+
+}  // namespace conf

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KeyboardInterrupt / SystemExit leave run_forever at once; the rest of the pass is kept."""
+from conf import *
+tap_logger()
+loop = new_loop()
+loop.set_exception_handler(trace_handler)
+def ki(): raise KeyboardInterrupt("ki")
+loop.call_soon(log, "before")
+loop.call_soon(ki)
+loop.call_soon(log, "after (kept for the next run)")
+attempt("run 1", loop.run_forever)
+log("running", loop.is_running())
+loop.call_soon(loop.stop)
+attempt("run 2", loop.run_forever)
+async def t_exit():
+    log("task body")
+    raise SystemExit(5)
+t = loop.create_task(t_exit(), name="T")
+loop.call_soon(log, "after the task step")
+attempt("run 3", loop.run_forever)
+log("task", st(t))
+loop.call_soon(loop.stop)
+attempt("run 4", loop.run_forever)
+async def t_ki(): raise KeyboardInterrupt("in coro")
+attempt("run_until_complete", loop.run_until_complete, t_ki())
+loop.call_soon(loop.stop); attempt("run 5", loop.run_forever)
+loop.close()

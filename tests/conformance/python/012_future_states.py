@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State machine and error types of a bare Future."""
+from conf import *
+async def main():
+    loop = asyncio.get_running_loop()
+    f = loop.create_future()
+    log("new", f.done(), f.cancelled(), st(f))
+    def kind(label, fn, *a):
+        try: log(label, "->", repr(fn(*a)))
+        except BaseException as e: log(label, "!!", type(e).__name__)
+    kind("result", f.result); kind("exception", f.exception)
+    kind("set_result", f.set_result, 1)
+    kind("set_result again", f.set_result, 2)
+    kind("set_exception after result", f.set_exception, ValueError())
+    kind("cancel after result", f.cancel)
+    kind("result", f.result); kind("exception", f.exception)
+    g = loop.create_future()
+    kind("cancel", g.cancel, "msg"); kind("cancel again", g.cancel, "other")
+    attempt("result", g.result); attempt("exception", g.exception); attempt("result again", g.result)
+    kind("set_result on cancelled", g.set_result, 1)
+    log(g.done(), g.cancelled())
+    h = loop.create_future()
+    kind("set_exception class", h.set_exception, KeyError)
+    log(exc(h.exception())); kind("result", h.result)
+    k = loop.create_future()
+    attempt("StopIteration", k.set_exception, StopIteration)
+    log("still", st(k))
+    k = loop.create_future(); k.set_exception(asyncio.CancelledError("as exception"))
+    log("cancelled()", k.cancelled(), exc(k.exception()))
+    attempt("result", k.result)
+    log(asyncio.isfuture(f), asyncio.isfuture(1), f.get_loop() is loop)
+run(main)
