@@ -220,8 +220,9 @@ class Run {
   // moment when as many as possible are suspended in a request, divided by their number. That counts touched
   // pages of stacks, the tasks' records, sockets' user-side buffers and the heap that the requests use.
   void measure_memory(long resident_before) {
-    const Clock::time_point give_up = Clock::now() + 80ms;
+    const Clock::time_point give_up = Clock::now() + 60ms;
     while (in_flight_ < workers_.size() && done_ == 0 && Clock::now() < give_up) asyncio::await(asyncio::sleep(2ms));
+    asyncio::await(asyncio::sleep(20ms));  // the last ones are still on their way from connect() to recv()
     suspended_ = in_flight_;
     if (suspended_ > 0) bytes_per_task_ = (demo::resident_kib() - resident_before) * 1024 / static_cast<long>(suspended_);
   }
