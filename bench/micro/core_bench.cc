@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The costs that decide whether a fiber is cheap: switch, yield, task, future, timeout, gather.
+//
+// Every figure is meant as a ratio to BM_BoostFiberResume of the same run (bench/ratios.py prints them);
+// absolute times on a shared machine say little.
+#include <benchmark/benchmark.h>
+
+#include <boost/context/fiber.hpp>
+#include <vector>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/runtime/make_scheduler.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// The yardstick: one resume, i.e. one switch, of Boost's own fiber.
+void BM_BoostFiberResume(benchmark::State& state) {
+  bool stop = false;
+  boost::context::fiber fiber([&](boost::context::fiber&& caller) {
+    while (!stop) caller = std::move(caller).resume();
+    return std::move(caller);
+  });
+  for (auto _ : state) fiber = std::move(fiber).resume();
+  state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
+  stop = true;
+  fiber = std::move(fiber).resume();
+}
+BENCHMARK(BM_BoostFiberResume);
+
+// Two fibers of the scheduler hand the CPU to each other: a switch with all our bookkeeping.
+void BM_RawSwitch(benchmark::State& state) {
+  namespace rt = aiofiber::runtime;
+  auto scheduler = rt::make_scheduler();
+  struct Shared {
+    rt::Scheduler* scheduler;
+    benchmark::State* state;
+    rt::Fiber* partner = nullptr;
+    bool stop = false;
+  } shared{scheduler.get(), &state};
+  auto partner = [](rt::Fiber& self) noexcept {
+    auto& s = *static_cast<Shared*>(self.owner);
+    while (!s.stop) s.scheduler->yield();
+  };
+  auto measured = [](rt::Fiber& self) noexcept {
+    auto& s = *static_cast<Shared*>(self.owner);
+    s.scheduler->yield();
+    for (auto _ : *s.state) s.scheduler->yield();
+    s.stop = true;
+    s.scheduler->stop();
+  };
+  scheduler->make_ready(scheduler->create_fiber(measured, &shared, 0, 0));
+  scheduler->make_ready(scheduler->create_fiber(partner, &shared, 0, 0));
+  scheduler->run();
+  scheduler->stop();
+  scheduler->run();
+  state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_RawSwitch);
+
+// await(sleep(0s)) of two tasks in turn.
+void BM_YieldTwoTasks(benchmark::State& state) {
+  asyncio::run([&] {
+    bool stop = false;
+    auto other = asyncio::create_task([&] {
+      while (!stop) asyncio::await(asyncio::sleep(0s));
+    });
+    asyncio::await(asyncio::sleep(0s));
+    for (auto _ : state) asyncio::await(asyncio::sleep(0s));
+    stop = true;
+    asyncio::await(other);
+  });
+  state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_YieldTwoTasks);
+
+// Create 1,000 tasks, run them, await each.
+void BM_CreateRunAwait(benchmark::State& state) {
+  constexpr int kTasks = 1000;
+  asyncio::run([&] {
+    std::vector<asyncio::Task<int>> tasks;
+    tasks.reserve(kTasks);
+    for (auto _ : state) {
+      for (int i = 0; i < kTasks; ++i) tasks.push_back(asyncio::create_task([i] { return i; }));
+      int sum = 0;
+      for (auto& task : tasks) sum += asyncio::await(task);
+      benchmark::DoNotOptimize(sum);
+      tasks.clear();
+    }
+  });
+  state.SetItemsProcessed(kTasks * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_CreateRunAwait);
+
+// A request and its answer through two futures between two tasks.
+void BM_FutureRoundTrip(benchmark::State& state) {
+  asyncio::run([&] {
+    asyncio::EventLoop& loop = asyncio::get_running_loop();
+    auto request = loop.create_future<int>();
+    auto reply = loop.create_future<int>();
+    auto server = asyncio::create_task([&] {
+      for (;;) {
+        const int value = asyncio::await(request);
+        request = loop.create_future<int>();
+        if (value < 0) return;
+        reply.set_result(value);
+      }
+    });
+    asyncio::await(asyncio::sleep(0s));
+    for (auto _ : state) {
+      request.set_result(1);
+      benchmark::DoNotOptimize(asyncio::await(reply));
+      reply = loop.create_future<int>();
+    }
+    request.set_result(-1);
+    asyncio::await(server);
+  });
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_FutureRoundTrip);
+
+// wait_for() around something that yields once and is in time.
+void BM_WaitForInTime(benchmark::State& state) {
+  asyncio::run([&] {
+    for (auto _ : state) asyncio::await(asyncio::wait_for([] { asyncio::await(asyncio::sleep(0s)); }, 1000s));
+  });
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_WaitForInTime);
+
+// gather() of 1,000 tasks that end at once; per task.
+void BM_Gather1000(benchmark::State& state) {
+  constexpr int kTasks = 1000;
+  asyncio::run([&] {
+    for (auto _ : state) {
+      std::vector<asyncio::Task<int>> tasks;
+      tasks.reserve(kTasks);
+      for (int i = 0; i < kTasks; ++i) tasks.push_back(asyncio::create_task([i] { return i; }));
+      benchmark::DoNotOptimize(asyncio::await(asyncio::gather(tasks)));
+    }
+  });
+  state.SetItemsProcessed(kTasks * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_Gather1000);
+
+}  // namespace
+
+BENCHMARK_MAIN();

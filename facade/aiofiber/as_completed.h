@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// as_completed(): results in the order in which they come. Source: asyncio.as_completed (3.13, plain iteration).
+//
+// All inputs are started at the call. The range gives as many Coroutines as there are distinct inputs; each, when
+// awaited, is the next one to finish: they are interchangeable. Finished inputs wait in a queue whose place was
+// reserved at the call.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <initializer_list>
+#include <iterator>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/duration.h"
+#include "aiofiber/handle.h"
+#include "aiofiber/range.h"
+#include "aiofiber/watch.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+class AsCompletedState final : public WatchOwner {
+ public:
+  AsCompletedState(LoopCore& loop, std::size_t count);
+  void retain() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+  void retain_owner() noexcept override { retain(); }
+  void release_owner() noexcept override { release(); }
+
+  void start(const std::vector<runtime::Ref<FutureBase>>& inputs, std::optional<Duration> timeout);
+  void input_done(Watch& watch) noexcept override;
+  // Suspends the current task for the next finished input. TimeoutError for those that the timeout cut off.
+  runtime::Ref<FutureBase> next();
+
+ private:
+  ~AsCompletedState();
+  void on_timeout() noexcept;
+  void wake_one() noexcept;
+
+  runtime::Ref<LoopCore> loop_;
+  std::uint32_t references_ = 0;
+  WatchArray watches_;
+  std::size_t unfinished_;
+  std::vector<runtime::Ref<FutureBase>> finished_;  // null: cut off by the timeout
+  std::size_t taken_ = 0;                           // of finished_, from the front
+  std::deque<runtime::Ref<FutureState<void>>> getters_;
+  std::optional<TimerHandle> timer_;
+};
+
+}  // namespace detail
+
+// What as_completed() gives: a range to be walked once.
+template <class T>
+class AsCompleted {
+ public:
+  struct Sentinel {};
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Coroutine<T>;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = Coroutine<T>;
+
+    explicit Iterator(AsCompleted& range) noexcept : range_(&range) {}
+    // A new Coroutine for the next input to finish.
+    Coroutine<T> operator*() const { return range_->item(); }
+    Iterator& operator++() noexcept {
+      --range_->left_;
+      return *this;
+    }
+    void operator++(int) noexcept { --range_->left_; }
+    bool operator==(Sentinel) const noexcept { return range_->left_ == 0; }
+
+   private:
+    AsCompleted* range_;
+  };
+
+  AsCompleted(runtime::Ref<detail::AsCompletedState> state, std::size_t count) noexcept
+      : state_(std::move(state)), left_(count) {}
+  Iterator begin() noexcept { return Iterator(*this); }
+  Sentinel end() const noexcept { return {}; }
+
+ private:
+  Coroutine<T> item() const {
+    return Coroutine<T>([state = state_]() -> T {
+      const runtime::Ref<detail::FutureBase> input = state->next();
+      input->check_result();
+      auto& typed = static_cast<detail::FutureState<T>&>(*input);
+      return typed.take();
+    });
+  }
+  runtime::Ref<detail::AsCompletedState> state_;
+  std::size_t left_;
+};
+
+// Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each distinct
+// input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or throws the error of
+// the next input to finish. After `timeout`, counted from this call, those that are still missing throw TimeoutError;
+// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops nothing.
+// Cancellation: awaiting an item is a cancellation point; the inputs are left alone.
+// Errors: ValueError: a future of another loop. RuntimeError: no current loop. Source: asyncio.as_completed.
+template <AwaitableRange Range>
+AsCompleted<ResultOf<detail::ElementOf<Range>>> as_completed(Range&& awaitables,
+                                                             std::optional<Duration> timeout = std::nullopt) {
+  using Element = detail::ElementOf<Range>;
+  detail::LoopCore& loop = get_event_loop().core();
+  std::vector<detail::FutureOf<Element>> futures;
+  for (Element& input : detail::elements_of(std::forward<Range>(awaitables))) {
+    futures.push_back(detail::future_on(loop, std::move(input)));
+  }
+  detail::remove_duplicates(futures);
+  std::vector<runtime::Ref<detail::FutureBase>> inputs;
+  for (const auto& future : futures) inputs.push_back(future.ref());
+  runtime::Ref<detail::AsCompletedState> state(new detail::AsCompletedState(loop, inputs.size()));
+  state->start(inputs, timeout);
+  return AsCompleted<ResultOf<Element>>(std::move(state), inputs.size());
+}
+template <Awaitable A>
+AsCompleted<ResultOf<A>> as_completed(std::initializer_list<A> awaitables,
+                                      std::optional<Duration> timeout = std::nullopt) {
+  return as_completed(std::vector<A>(awaitables), timeout);
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything, under the name that Python programmers know: asyncio::gather, asyncio::run.
+#pragma once
+
+#include "aiofiber/as_completed.h"
+#include "aiofiber/await.h"
+#include "aiofiber/awaitable.h"
+#include "aiofiber/context.h"
+#include "aiofiber/coroutine.h"
+#include "aiofiber/duration.h"
+#include "aiofiber/event_loop.h"
+#include "aiofiber/exception_group.h"
+#include "aiofiber/exceptions.h"
+#include "aiofiber/future.h"
+#include "aiofiber/gather.h"
+#include "aiofiber/handle.h"
+#include "aiofiber/log.h"
+#include "aiofiber/repr.h"
+#include "aiofiber/result.h"
+#include "aiofiber/shield.h"
+#include "aiofiber/sleep.h"
+#include "aiofiber/task.h"
+#include "aiofiber/task_group.h"
+#include "aiofiber/timeout.h"
+#include "aiofiber/wait.h"
+#include "aiofiber/wait_for.h"
+
+namespace asyncio = aiofiber;

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// await(): the one function that suspends.
+//
+// May be called from any function that runs in a task, at any depth, in catch blocks and in callbacks of C
+// libraries. A named future is looked at, a moved or temporary one is taken from. What is done already,
+// and a coroutine that never suspends, does not give up control.
+// Cancellation: a cancellation point whenever it suspends. In a frame that an exception cannot leave (noexcept, a
+// destructor) the cancellation is kept back until the next await that can raise it.
+// Errors: RuntimeError outside a task; CancelledError; whatever the awaited thing throws.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/awaitable.h"
+#include "aiofiber/event_loop.h"
+#include "aiofiber/future.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber {
+
+namespace detail {
+inline void wait_done(FutureBase& future) {
+  TaskCore& task = require_current_task();
+  if (!future.done()) task.wait_for_future(future);
+}
+}  // namespace detail
+
+template <class T>
+std::add_lvalue_reference_t<const T> await(const Future<T>& future) {
+  static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
+                "this result can only be moved: use await(std::move(future)) to take it");
+  detail::wait_done(future.state());
+  return future.result();
+}
+template <class T>
+T await(Future<T>&& future) {
+  Future<T> taken(std::move(future));
+  detail::wait_done(taken.state());
+  return std::move(taken).result();
+}
+template <class T>
+T await(Coroutine<T>&& coroutine) {
+  detail::require_current_task();
+  return coroutine.run();
+}
+template <class T>
+T await(Coroutine<T>& coroutine) {
+  detail::require_current_task();
+  return coroutine.run();
+}
+template <class A>
+  requires detail::CallableLike<A>
+ResultOf<A> await(A&& callable) {
+  detail::require_current_task();
+  return std::invoke(callable);
+}
+
+template <class A>
+auto EventLoop::run_until_complete(A&& awaitable) {
+  static_assert(Awaitable<A>, "run_until_complete takes a future, a task, a Coroutine or a callable without arguments");
+  core_->check_open();
+  check_can_run();
+  constexpr bool made_here = !detail::FutureLike<A>;
+  auto future = ensure_future(std::forward<A>(awaitable), this);
+  run_until_done(future.state(), made_here);
+  return std::move(future).result();
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What can be awaited, and what awaiting it gives: the concept Awaitable and ResultOf.
+//
+// Futures and tasks, coroutine objects, and callables without arguments (taken as coroutine functions).
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/future.h"
+#include "aiofiber/task.h"
+
+namespace aiofiber {
+
+namespace detail {
+template <class X>
+concept FutureLike = std::derived_from<std::remove_cvref_t<X>, AnyFuture> && requires { typename std::remove_cvref_t<X>::value_type; };
+template <class X>
+concept CoroutineLike = IsCoroutine<std::remove_cvref_t<X>>::value;
+template <class X>
+concept CallableLike = !FutureLike<X> && !CoroutineLike<X> && std::is_invocable_v<std::decay_t<X>&>;
+
+template <class X>
+struct ResultOfImpl;
+template <FutureLike X>
+struct ResultOfImpl<X> {
+  using type = typename std::remove_cvref_t<X>::value_type;
+};
+template <CoroutineLike X>
+struct ResultOfImpl<X> {
+  using type = typename std::remove_cvref_t<X>::value_type;
+};
+template <CallableLike X>
+struct ResultOfImpl<X> {
+  using type = std::invoke_result_t<std::decay_t<X>&>;
+};
+}  // namespace detail
+
+template <class X>
+concept Awaitable = detail::FutureLike<X> || detail::CoroutineLike<X> || detail::CallableLike<X>;
+
+template <Awaitable X>
+using ResultOf = typename detail::ResultOfImpl<X>::type;
+
+// True for Future, Task and what gather and shield give.
+template <class X>
+constexpr bool isfuture(const X&) {
+  return std::derived_from<X, AnyFuture>;
+}
+
+namespace detail {
+[[noreturn]] void throw_wrong_loop();
+
+// ensure_future on a given loop: the same future, or a task.
+template <Awaitable A>
+auto ensure_on(LoopCore& loop, A&& awaitable) {
+  if constexpr (FutureLike<A>) {
+    if (&awaitable.state().loop() != &loop) throw_wrong_loop();
+    return std::remove_cvref_t<A>(std::forward<A>(awaitable));
+  } else if constexpr (CoroutineLike<A>) {
+    return loop.facade().create_task(std::forward<A>(awaitable));
+  } else {
+    return loop.facade().create_task(std::forward<A>(awaitable));
+  }
+}
+}  // namespace detail
+
+// A future or task comes back unchanged; anything else becomes a task of `loop` (nullptr: the running one, else the
+// current one). ValueError: the future belongs to a different loop. RuntimeError: no loop, or a closed one.
+template <Awaitable A>
+auto ensure_future(A&& awaitable, EventLoop* loop = nullptr) {
+  if constexpr (detail::FutureLike<A>) {
+    if (loop != nullptr && &awaitable.state().loop() != &loop->core()) detail::throw_wrong_loop();
+    return std::remove_cvref_t<A>(std::forward<A>(awaitable));
+  } else {
+    return detail::ensure_on((loop != nullptr ? *loop : get_event_loop()).core(), std::forward<A>(awaitable));
+  }
+}
+
+// The alias of Python 3.4.
+template <Awaitable A>
+[[deprecated("async() is asyncio's old name of ensure_future()")]] auto async(A&& awaitable, EventLoop* loop = nullptr) {
+  return ensure_future(std::forward<A>(awaitable), loop);
+}
+
+}  // namespace aiofiber

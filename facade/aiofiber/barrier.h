@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Barrier: tasks wait until a given number of them has arrived, then all go on. Source: asyncio.Barrier.
+//
+// Reusable: between the release and the exit of the last party it is draining, and newcomers wait for the
+// next round. Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "aiofiber/condition.h"
+#include "aiofiber/coroutine.h"
+
+namespace aiofiber {
+
+namespace detail {
+struct BarrierState final : Counted<BarrierState> {
+  enum class Phase : unsigned char {
+    kFilling,    // parties arrive and wait in `condition`
+    kDraining,   // released parties leave; newcomers wait in `condition`
+    kResetting,  // parties leave with BrokenBarrierError
+    kBroken,     // aborted, until reset
+  };
+  std::size_t wait();
+  void reset();
+  void abort();
+
+  std::size_t parties = 0;
+  std::size_t count = 0;  // tasks in the barrier
+  Phase phase = Phase::kFilling;
+  runtime::Ref<ConditionState> condition;
+
+ private:
+  void hold_off();
+  void leave();
+  template <class Predicate>
+  void wait_until(Predicate predicate);
+};
+}  // namespace detail
+
+class Barrier {
+ public:
+  // ValueError "parties must be > 0".
+  explicit Barrier(std::ptrdiff_t parties);
+  Barrier(const Barrier&) = delete;
+  Barrier& operator=(const Barrier&) = delete;
+
+  // Waits until `parties` tasks wait; gives the order of arrival, 0 to parties - 1. The last one does not suspend.
+  // Cancellation: a cancellation point; a cancelled party leaves, and the barrier is not broken.
+  // Errors: BrokenBarrierError "Abort or reset of barrier", "Barrier aborted"; CancelledError.
+  Coroutine<std::size_t> wait();
+  // Waiting parties get BrokenBarrierError; the barrier, broken or not, is usable again.
+  // Cancellation: a cancellation point if the barrier's inner lock is contended.
+  Coroutine<void> reset();
+  // Waiting parties and all that come get BrokenBarrierError until reset(). Cancellation: as reset().
+  Coroutine<void> abort();
+
+  std::size_t parties() const noexcept { return state_->parties; }
+  // 0 unless it is filling.
+  std::size_t n_waiting() const noexcept;
+  bool broken() const noexcept { return state_->phase == detail::BarrierState::Phase::kBroken; }
+
+  friend std::string repr(const Barrier& barrier);
+
+ private:
+  runtime::Ref<detail::BarrierState> state_;
+};
+
+}  // namespace aiofiber

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// concurrent::Future<R>: a result that travels between threads; and the bridges to a loop's futures.
+//
+// Source: concurrent.futures.Future, asyncio.run_coroutine_threadsafe, asyncio.wrap_future. States: pending
+// -> running -> finished, or pending -> cancelled; cancel() of a running one fails. Waiting for it blocks the
+// *thread*: in a task, await(wrap_future(f)) instead.
+// Threads: any. Callbacks run on the thread that completes it, or at once when it is done already.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/await.h"
+#include "aiofiber/future.h"
+#include "aiofiber/result.h"
+#include "aiofiber/thread_gate.h"
+
+namespace aiofiber {
+
+namespace concurrent {
+
+// The future was cancelled (concurrent.futures.CancelledError): an ordinary error, unlike aiofiber::CancelledError.
+class CancelledError : public std::runtime_error {
+ public:
+  CancelledError() : std::runtime_error("") {}
+};
+
+namespace detail {
+
+class StateBase {
+ public:
+  struct Callback {
+    virtual ~Callback() = default;
+    virtual void call() = 0;
+  };
+
+  bool cancel();
+  bool cancelled() const;
+  bool running() const;
+  bool done() const;
+  bool set_running_or_notify_cancel();
+  // Blocks the thread until it is done. TimeoutError.
+  void wait(std::optional<Duration> timeout);
+  std::exception_ptr exception(std::optional<Duration> timeout);
+  void set_exception(std::exception_ptr exception);
+  void add_callback(std::unique_ptr<Callback> callback);
+  // Blocks, then throws unless there is a value.
+  void check_result(std::optional<Duration> timeout);
+
+ protected:
+  ~StateBase() = default;
+  enum class Phase : unsigned char { kPending, kRunning, kCancelled, kFinished };
+  // InvalidStateError unless it is pending or running. The mutex is held.
+  void check_settable() const;
+  void finish(std::unique_lock<std::mutex> lock, Phase phase);
+
+  mutable std::mutex mutex_;
+
+ private:
+  bool is_done() const noexcept { return phase_ == Phase::kCancelled || phase_ == Phase::kFinished; }
+  static void run(Callback& callback) noexcept;
+
+  std::condition_variable done_;
+  Phase phase_ = Phase::kPending;        // guarded by mutex_, as all below
+  std::exception_ptr exception_;
+  std::vector<std::unique_ptr<Callback>> callbacks_;
+};
+
+template <class R>
+class State final : public StateBase {
+ public:
+  template <class... U>
+  void set_value(U&&... value) {
+    std::unique_lock lock(mutex_);
+    check_settable();
+    value_.emplace(std::forward<U>(value)...);
+    finish(std::move(lock), Phase::kFinished);
+  }
+  // Finished without an exception. Copies; a value that can only be moved is moved out.
+  R get() {
+    if constexpr (std::is_reference_v<R>) {
+      return value_->get();
+    } else if constexpr (std::is_copy_constructible_v<R>) {
+      return *value_;
+    } else if constexpr (!std::is_void_v<R>) {
+      return std::move(*value_);
+    }
+  }
+
+ private:
+  std::optional<Stored<R>> value_;  // guarded by mutex_ until done, constant afterwards
+};
+
+}  // namespace detail
+
+// A handle; copies refer to the same future.
+template <class R = void>
+class [[nodiscard]] Future {
+ public:
+  using value_type = R;
+
+  Future() : state_(std::make_shared<detail::State<R>>()) {}
+
+  // Blocks the thread until it is done, at most `timeout`, and gives a copy of the value (a move-only one is moved out).
+  // Errors: what the work threw; TimeoutError: the work goes on; concurrent::CancelledError.
+  R result(std::optional<Duration> timeout = std::nullopt) const {
+    state_->check_result(timeout);
+    return state_->get();
+  }
+  // The same for the exception; null if there is none. TimeoutError; concurrent::CancelledError.
+  std::exception_ptr exception(std::optional<Duration> timeout = std::nullopt) const { return state_->exception(timeout); }
+  // False if it runs or is done. A cancelled one is done at once; the work is told, if it can be.
+  bool cancel() const { return state_->cancel(); }
+  bool cancelled() const { return state_->cancelled(); }
+  bool running() const { return state_->running(); }
+  bool done() const { return state_->done(); }
+  // fn(concurrent::Future<R>), on the thread that completes it; here and now if it is done. What fn throws is logged.
+  template <class F>
+  void add_done_callback(F&& fn) const {
+    static_assert(std::is_invocable_v<std::decay_t<F>&, Future>, "a done-callback is called with the future: fn(concurrent::Future<R>)");
+    struct Bound final : detail::StateBase::Callback {
+      Bound(F&& function, const std::shared_ptr<detail::State<R>>& future) : fn(std::forward<F>(function)), state(future) {}
+      void call() override { fn(Future(state.lock())); }
+      std::decay_t<F> fn;
+      std::weak_ptr<detail::State<R>> state;  // the state owns the callback, and whoever calls it holds the state
+    };
+    state_->add_callback(std::make_unique<Bound>(std::forward<F>(fn), state_));
+  }
+
+  // ---- for those who do the work
+  // Marks it as running; false: it was cancelled, do nothing. InvalidStateError if it runs or is done.
+  bool set_running_or_notify_cancel() const { return state_->set_running_or_notify_cancel(); }
+  // InvalidStateError if it is done.
+  template <class U = R>
+    requires(!std::is_void_v<R>)
+  void set_result(U&& value) const {
+    if constexpr (std::is_reference_v<R>) {
+      state_->set_value(std::ref(value));
+    } else {
+      state_->set_value(std::forward<U>(value));
+    }
+  }
+  void set_result() const
+    requires std::is_void_v<R>
+  {
+    state_->set_value();
+  }
+  void set_exception(std::exception_ptr exception) const { state_->set_exception(std::move(exception)); }
+
+  friend bool operator==(const Future& a, const Future& b) noexcept = default;
+
+ private:
+  explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
+  std::shared_ptr<detail::State<R>> state_;
+};
+
+}  // namespace concurrent
+
+namespace detail {
+
+// Whether the exception is concurrent::CancelledError: a loop's future is cancelled by it.
+bool is_concurrent_cancel(const std::exception_ptr& exception) noexcept;
+
+// A done loop future's outcome goes to a concurrent one.
+template <class T>
+void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
+  if (source.cancelled()) destination.cancel();
+  if (destination.cancelled() || !destination.set_running_or_notify_cancel()) return;
+  if (source.state().failed()) {
+    destination.set_exception(source.exception());
+  } else if constexpr (std::is_void_v<T>) {
+    destination.set_result();
+  } else {
+    destination.set_result(std::move(source).result());
+  }
+}
+
+// Makes the concurrent future follow the loop's one, and hands cancellation the other way. Loop's thread.
+template <class T>
+void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
+  struct CancelLink final : ThreadGate::Link {
+    explicit CancelLink(Future<T> target) : future(std::move(target)) {}
+    void arrive() override { future.cancel(); }
+    Future<T> future;
+  };
+  ThreadGate& gate = ThreadGate::of(source.state().loop());
+  const std::uint64_t id = gate.add(std::make_unique<CancelLink>(source));
+  destination.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>& future) {
+    if (future.cancelled()) held->post(id);
+  });
+  Future<T> observed = source;
+  observed.add_done_callback([destination, held = gate.shared_from_this(), id](Future<T> future) {
+    held->remove(id);
+    copy_outcome(std::move(future), destination);
+  });
+}
+
+}  // namespace detail
+
+// Schedules a coroutine object or a callable without arguments on a loop that runs in another thread.
+// The future that comes back may be waited for here (RT1-RT10): the task's exception and its cancellation arrive in it;
+// cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on.
+// Threads: any. The loop must not be destroyed during the call. Errors: RuntimeError "Event loop is closed".
+// Source: asyncio.run_coroutine_threadsafe.
+template <class A>
+concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoop& loop) {
+  static_assert(detail::CoroutineLike<A> || detail::CallableLike<A>,
+                "run_coroutine_threadsafe() takes a Coroutine or a callable without arguments; a future belongs to its loop's thread");
+  using R = ResultOf<A>;
+  concurrent::Future<R> future;
+  loop.call_soon_threadsafe(
+      [core = &loop.core(), coroutine = std::decay_t<A>(std::forward<A>(awaitable)), future]() mutable {
+        try {
+          detail::chain(static_cast<const Future<R>&>(detail::ensure_on(*core, std::move(coroutine))), future);
+        } catch (...) {
+          const std::exception_ptr exception = std::current_exception();
+          if (!detail::leaves_the_loop(exception) && future.set_running_or_notify_cancel()) future.set_exception(exception);
+          throw;
+        }
+      });
+  return future;
+}
+
+// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the concurrent one if
+// that has not begun. A result that arrives after the loop was closed is dropped. RuntimeError: no loop, or a closed one.
+// Source: asyncio.wrap_future.
+template <class T>
+Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nullptr) {
+  struct OutcomeLink final : detail::ThreadGate::Link {
+    OutcomeLink(concurrent::Future<T> from, Future<T> to) : source(std::move(from)), destination(std::move(to)) {}
+    void arrive() override {
+      if (destination.done()) return;
+      if (source.cancelled()) {
+        destination.cancel();
+      } else if (const std::exception_ptr exception = source.exception()) {
+        if (detail::is_concurrent_cancel(exception)) {
+          destination.cancel();
+        } else {
+          destination.set_exception(exception);
+        }
+      } else if constexpr (std::is_void_v<T>) {
+        destination.set_result();
+      } else {
+        destination.set_result(source.result());
+      }
+    }
+    concurrent::Future<T> source;
+    Future<T> destination;
+  };
+  EventLoop& target = loop != nullptr ? *loop : get_event_loop();
+  detail::ThreadGate& gate = detail::ThreadGate::of(target.core());
+  Future<T> destination = target.create_future<T>();
+  const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination));
+  destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {
+    if (!future.cancelled()) return;
+    source.cancel();
+    held->remove(id);
+  });
+  source.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
+  return destination;
+}
+// A loop's future is what it is.
+template <class T>
+Future<T> wrap_future(const Future<T>& future, EventLoop* = nullptr) {
+  return future;
+}
+
+}  // namespace aiofiber

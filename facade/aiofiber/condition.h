@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Condition: tasks that hold a lock wait until another one says that something changed.
+//
+// Source: asyncio.Condition, as of 3.13: a notification whose receiver is cancelled is passed on, so wait()
+// may return without reason; re-check, or use wait_for().
+// Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/lock.h"
+#include "aiofiber/wait_queue.h"
+
+namespace aiofiber {
+
+namespace detail {
+struct ConditionState final : Counted<ConditionState> {
+  bool wait();
+  // Without asking whether the lock is held.
+  void wake(std::size_t n) { waiters.wake(n); }
+
+  runtime::Ref<LockState> lock;
+  WaitQueue waiters;
+  LoopBound bound;
+};
+}  // namespace detail
+
+class Condition {
+ public:
+  // With a lock of its own.
+  Condition() : Condition(runtime::Ref<detail::LockState>(new detail::LockState)) {}
+  // Shares the lock's state; the Lock object need not outlive it.
+  explicit Condition(Lock& lock) : Condition(lock.state_) {}
+  Condition(const Condition&) = delete;
+  Condition& operator=(const Condition&) = delete;
+
+  // As Lock's.
+  Coroutine<bool> acquire();
+  void release() { state_->lock->release(); }
+  bool locked() const noexcept { return state_->lock->locked; }
+  void lock() { state_->lock->acquire(); }
+  void unlock();
+
+  // Releases the lock, waits for a notification and takes the lock again; gives true.
+  // Cancellation: a cancellation point; the lock is taken again first, and the notification passed on.
+  // Errors: RuntimeError "cannot wait on un-acquired lock"; CancelledError.
+  Coroutine<bool> wait();
+  // wait() until predicate() is true in a boolean context; gives its last value.
+  template <class Predicate>
+  auto wait_for(Predicate predicate) {
+    using R = std::decay_t<std::invoke_result_t<Predicate&>>;
+    static_assert(std::is_constructible_v<bool, R>, "the predicate of Condition::wait_for() must give something like a bool");
+    return Coroutine<R>([state = state_, predicate = std::move(predicate)]() mutable {
+      R result = predicate();
+      while (!static_cast<bool>(result)) {
+        state->wait();
+        result = predicate();
+      }
+      return result;
+    });
+  }
+  // Wakes at most n waiters, in FIFO order; they go on once they get the lock. RuntimeError "cannot notify on un-acquired lock".
+  void notify(std::size_t n = 1);
+  void notify_all() { notify(std::numeric_limits<std::size_t>::max()); }
+
+  friend std::string repr(const Condition& condition);
+
+ private:
+  explicit Condition(runtime::Ref<detail::LockState> lock) : state_(new detail::ConditionState) {
+    state_->lock = std::move(lock);
+  }
+  runtime::Ref<detail::ConditionState> state_;
+};
+
+}  // namespace aiofiber

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Coroutine<T>: a call that has not been made yet: a function with its arguments, to be run once.
+//
+// Nothing runs until it is awaited (then here, in the current task, at once) or scheduled as a task. The
+// callable is kept inline while it is small, so the awaitables of this library cost no allocation.
+// Differs from asyncio: any callable without arguments is accepted where asyncio wants a coroutine object, and is called when scheduled.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/exceptions.h"
+#include "aiofiber/handle.h"
+
+namespace aiofiber {
+
+namespace detail {
+void report_never_awaited(EntryInfo entry) noexcept;
+[[noreturn]] void throw_reused();
+[[noreturn]] void throw_awaited_already();
+void check_in_task();  // RuntimeError outside a task, naming the remedy
+}  // namespace detail
+
+template <class T>
+class [[nodiscard]] Coroutine {
+ public:
+  using value_type = T;
+
+  template <class F>
+    requires(!std::same_as<std::decay_t<F>, Coroutine> && std::is_invocable_r_v<T, std::decay_t<F>&>)
+  explicit Coroutine(F&& fn) {
+    using Function = std::decay_t<F>;
+    if constexpr (fits<Function>) {
+      new (storage_) Function(std::forward<F>(fn));
+      operations_ = &kInline<Function>;
+    } else {
+      *reinterpret_cast<Function**>(storage_) = new Function(std::forward<F>(fn));
+      operations_ = &kHeap<Function>;
+    }
+  }
+  Coroutine(Coroutine&& other) noexcept : operations_(other.operations_), state_(other.state_) {
+    if (operations_ != nullptr) operations_->move(storage_, other.storage_);
+    other.operations_ = nullptr;
+    other.state_ = State::kDone;
+  }
+  Coroutine& operator=(Coroutine&& other) noexcept {
+    if (this != &other) {
+      this->~Coroutine();
+      new (this) Coroutine(std::move(other));
+    }
+    return *this;
+  }
+  ~Coroutine() {
+    if (operations_ == nullptr) return;
+    if (state_ == State::kCreated && report_) detail::report_never_awaited(operations_->entry(storage_));
+    operations_->destroy(storage_);
+  }
+
+  // Drops the call without the never-awaited report.
+  void close() noexcept {
+    if (operations_ == nullptr) return;
+    state_ = State::kDone;
+    std::exchange(operations_, nullptr)->destroy(storage_);
+  }
+  // No report if it is never awaited: for awaitables that are only descriptions (sleep).
+  Coroutine&& unreported() && noexcept {
+    report_ = false;
+    return std::move(*this);
+  }
+  detail::EntryInfo entry() const noexcept {
+    return operations_ != nullptr ? operations_->entry(storage_) : detail::EntryInfo{};
+  }
+
+  // Makes the call, once; for await() and tasks. RuntimeError: it was made already, or is being made.
+  T run() {
+    if (state_ == State::kRunning) detail::throw_awaited_already();
+    if (state_ == State::kDone) detail::throw_reused();
+    state_ = State::kRunning;
+    struct Finish {
+      Coroutine& self;
+      ~Finish() { self.state_ = State::kDone; }
+    } finish{*this};
+    return operations_->invoke(storage_);
+  }
+
+ private:
+  static constexpr std::size_t kInlineBytes = 64;
+  enum class State : unsigned char { kCreated, kRunning, kDone };
+  struct Operations {
+    T (*invoke)(void*);
+    void (*move)(void* to, void* from) noexcept;
+    void (*destroy)(void*) noexcept;
+    detail::EntryInfo (*entry)(const void*) noexcept;
+  };
+  template <class F>
+  static constexpr bool fits =
+      sizeof(F) <= kInlineBytes && alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
+
+  template <class F>
+  static detail::EntryInfo entry_info(const F& fn) noexcept {
+    if constexpr (requires { fn.entry(); }) {
+      return fn.entry();
+    } else {
+      return detail::entry_of(fn);
+    }
+  }
+  template <class F>
+  static T call(F& fn) {
+    if constexpr (std::is_void_v<T>) {
+      static_cast<void>(std::invoke(fn));
+    } else {
+      return std::invoke(fn);
+    }
+  }
+  template <class F>
+  static constexpr Operations kInline{
+      [](void* storage) -> T { return call(*static_cast<F*>(storage)); },
+      [](void* to, void* from) noexcept {
+        new (to) F(std::move(*static_cast<F*>(from)));
+        static_cast<F*>(from)->~F();
+      },
+      [](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
+      [](const void* storage) noexcept { return entry_info(*static_cast<const F*>(storage)); }};
+  template <class F>
+  static constexpr Operations kHeap{
+      [](void* storage) -> T { return call(**static_cast<F**>(storage)); },
+      [](void* to, void* from) noexcept { *static_cast<F**>(to) = *static_cast<F**>(from); },
+      [](void* storage) noexcept { delete *static_cast<F**>(storage); },
+      [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); }};
+
+  alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
+  const Operations* operations_;
+  State state_ = State::kCreated;
+  bool report_ = true;
+};
+
+namespace detail {
+// A function with its arguments, as one callable without arguments that knows its function's name.
+template <class F, class... Args>
+struct Call {
+  F fn;
+  std::tuple<Args...> args;
+  decltype(auto) operator()() {
+    return std::apply([this](auto&... a) -> decltype(auto) { return std::invoke(fn, std::move(a)...); }, args);
+  }
+  EntryInfo entry() const noexcept { return entry_of(fn); }
+};
+template <class F, class... Args>
+using CallResult = std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+auto bind_call(F&& fn, Args&&... args) {
+  static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>...>,
+                "the function cannot be called with these arguments (they are decay-copied, as by std::thread; "
+                "use std::ref for a reference)");
+  if (is_empty_callable(fn)) throw_empty_callable("create_task()");
+  return Call<std::decay_t<F>, std::decay_t<Args>...>{std::forward<F>(fn), {std::forward<Args>(args)...}};
+}
+template <class X>
+struct IsCoroutine : std::false_type {};
+template <class T>
+struct IsCoroutine<Coroutine<T>> : std::true_type {};
+}  // namespace detail
+
+// What coroutine(fn) gives: calling it only makes a Coroutine.
+template <class F>
+class CoroutineFunction {
+ public:
+  explicit CoroutineFunction(F fn) : fn_(std::move(fn)) {}
+  template <class... Args>
+  auto operator()(Args&&... args) const {
+    using R = detail::CallResult<F, Args...>;
+    return Coroutine<R>(detail::bind_call(fn_, std::forward<Args>(args)...));
+  }
+
+ private:
+  F fn_;
+};
+
+// The decorator @asyncio.coroutine.
+template <class F>
+CoroutineFunction<std::decay_t<F>> coroutine(F&& fn) {
+  return CoroutineFunction<std::decay_t<F>>(std::forward<F>(fn));
+}
+
+namespace detail {
+template <class X>
+struct IsCoroutineFunction : std::false_type {};
+template <class F>
+struct IsCoroutineFunction<CoroutineFunction<F>> : std::true_type {};
+}  // namespace detail
+
+template <class X>
+constexpr bool iscoroutine(const X&) {
+  return detail::IsCoroutine<X>::value;
+}
+template <class X>
+constexpr bool iscoroutinefunction(const X&) {
+  return detail::IsCoroutineFunction<X>::value;
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Lengths and points of time as the API takes them: integer nanoseconds made from any chrono duration.
+//
+// Duration saturates instead of overflowing, so that "forever" may be any huge number, and refuses NaN,
+// which has no place on a time line.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "aiofiber/exceptions.h"
+
+namespace aiofiber {
+
+// A length of time. Implicit from every chrono duration, `2.5s` included; out of range values saturate.
+// Errors: ValueError for NaN.
+class Duration {
+ public:
+  constexpr Duration() noexcept = default;
+  template <class Rep, class Period>
+  constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
+
+  constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
+  constexpr operator std::chrono::nanoseconds() const noexcept { return std::chrono::nanoseconds(ns_); }
+  constexpr double seconds() const noexcept { return static_cast<double>(ns_) * 1e-9; }
+
+  static constexpr Duration max() noexcept { return Duration(kMax); }
+
+  friend constexpr bool operator==(Duration, Duration) noexcept = default;
+  friend constexpr auto operator<=>(Duration, Duration) noexcept = default;
+
+ private:
+  static constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  explicit constexpr Duration(std::int64_t ns) noexcept : ns_(ns) {}
+
+  template <class Rep, class Period>
+  static constexpr std::int64_t convert(std::chrono::duration<Rep, Period> duration) {
+    using Nanos = std::chrono::duration<long double, std::nano>;
+    if constexpr (std::is_floating_point_v<Rep>) {
+      if (duration.count() != duration.count()) throw ValueError("Invalid delay: NaN (not a number)");
+      const long double ns = std::round(Nanos(duration).count());
+      if (ns >= static_cast<long double>(kMax)) return kMax;
+      if (ns <= -static_cast<long double>(kMax)) return -kMax;
+      return static_cast<std::int64_t>(ns);
+    } else if constexpr (std::ratio_equal_v<Period, std::nano>) {
+      return static_cast<std::int64_t>(duration.count());
+    } else {
+      const long double ns = Nanos(duration).count();
+      if (ns >= static_cast<long double>(kMax)) return kMax;
+      if (ns <= -static_cast<long double>(kMax)) return -kMax;
+      return std::chrono::duration_cast<std::chrono::duration<std::int64_t, std::nano>>(duration).count();
+    }
+  }
+
+  std::int64_t ns_ = 0;
+};
+
+// The clock of a loop, as a chrono clock type; read it with EventLoop::time().
+struct Clock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<Clock>;
+  static constexpr bool is_steady = true;
+};
+
+// A point on a loop's clock.
+using TimePoint = std::chrono::time_point<Clock>;
+
+// when + delay without overflow: a far future stays a far future.
+constexpr TimePoint saturating_add(TimePoint when, Duration delay) noexcept {
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(when.time_since_epoch().count(), delay.nanoseconds(), &sum)) {
+    sum = delay.nanoseconds() > 0 ? std::numeric_limits<std::int64_t>::max() : std::numeric_limits<std::int64_t>::min();
+  }
+  return TimePoint(std::chrono::nanoseconds(sum));
+}
+
+}  // namespace aiofiber

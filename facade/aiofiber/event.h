@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Event: a flag that tasks can wait for. Source: asyncio.Event.
+//
+// set() releases all who wait at that moment, even if clear() follows before they run.
+// Threads: the loop's; from another thread use call_soon_threadsafe().
+#pragma once
+
+#include <string>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/wait_queue.h"
+
+namespace aiofiber {
+
+namespace detail {
+struct EventState final : Counted<EventState> {
+  bool wait();
+  void set();
+
+  bool value = false;
+  WaitQueue waiters;
+  LoopBound bound;
+};
+}  // namespace detail
+
+class Event {
+ public:
+  Event() : state_(new detail::EventState) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  bool is_set() const noexcept { return state_->value; }
+  // Wakes all waiters, in FIFO order, in the next pass.
+  void set() { state_->set(); }
+  void clear() noexcept { state_->value = false; }
+  // Waits until the flag is set; gives true. Does not suspend if it is set.
+  // Cancellation: a cancellation point when it suspends. Errors: CancelledError; RuntimeError: another loop's event.
+  Coroutine<bool> wait();
+
+  friend std::string repr(const Event& event);
+
+ private:
+  runtime::Ref<detail::EventState> state_;
+};
+
+}  // namespace aiofiber

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Several exceptions at once (PEP 654): what a TaskGroup throws.
+//
+// ExceptionGroup is an ordinary error and contains only those; BaseExceptionGroup has no base class and
+// may contain anything, KeyboardInterrupt included. make_exception_group() picks the right one.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace aiofiber {
+
+namespace detail {
+
+template <class E>
+bool holds(const std::exception_ptr& exception) noexcept {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const E&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+// The part that both kinds share. Copies share the list.
+class GroupMembers {
+ public:
+  GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions)
+      : body_(std::make_shared<const Body>(Body{std::move(message), std::move(exceptions)})) {}
+  const std::string& message() const noexcept { return body_->message; }
+  // In the order in which they were raised; never empty.
+  const std::vector<std::exception_ptr>& exceptions() const noexcept { return body_->exceptions; }
+
+ private:
+  struct Body {
+    std::string message;
+    std::vector<std::exception_ptr> exceptions;
+  };
+  std::shared_ptr<const Body> body_;
+};
+
+}  // namespace detail
+
+class ExceptionGroup : public std::exception, public detail::GroupMembers {
+ public:
+  ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions);
+  const char* what() const noexcept override { return what_->c_str(); }
+
+  // The members that are an E, looking into nested groups (each match keeps its nesting); null if none.
+  template <class E>
+  std::exception_ptr subgroup() const {
+    return split<E>().first;
+  }
+  // {those that are an E, the rest}; either may be null.
+  template <class E>
+  std::pair<std::exception_ptr, std::exception_ptr> split() const;
+
+ private:
+  std::shared_ptr<const std::string> what_;
+};
+
+class BaseExceptionGroup : public detail::GroupMembers {
+ public:
+  using GroupMembers::GroupMembers;
+};
+
+// An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception.
+std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions);
+
+template <class E>
+std::pair<std::exception_ptr, std::exception_ptr> ExceptionGroup::split() const {
+  std::vector<std::exception_ptr> matching, rest;
+  for (const std::exception_ptr& member : exceptions()) {
+    if (detail::holds<E>(member)) {
+      matching.push_back(member);
+      continue;
+    }
+    try {
+      std::rethrow_exception(member);
+    } catch (const ExceptionGroup& group) {
+      auto [inside, outside] = group.split<E>();
+      if (inside) matching.push_back(inside);
+      if (outside) rest.push_back(outside);
+    } catch (...) {
+      rest.push_back(member);
+    }
+  }
+  auto wrap = [&](std::vector<std::exception_ptr>& members) -> std::exception_ptr {
+    return members.empty() ? nullptr : make_exception_group(message(), std::move(members));
+  };
+  return {wrap(matching), wrap(rest)};
+}
+
+}  // namespace aiofiber

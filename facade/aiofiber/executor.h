@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Executor: runs blocking functions on other threads; ThreadPoolExecutor is the usual one.
+//
+// Source: concurrent.futures.Executor, loop.run_in_executor(). A result comes back to the loop as a node that
+// was allocated beforehand; if the loop is closed by then it is dropped.
+// Cancelling the loop's future: work that has not begun never runs; work that has begun runs to its end,
+// and its result is dropped.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/concurrent.h"
+#include "aiofiber/coroutine.h"
+#include "aiofiber/event_loop.h"
+
+namespace aiofiber {
+
+namespace detail {
+class ThreadPool;
+
+template <class R, class Call>
+void run_into(concurrent::Future<R>& future, std::optional<Call>& call) {
+  if (!future.set_running_or_notify_cancel()) return;
+  try {
+    if constexpr (std::is_void_v<R>) {
+      (*call)();
+      future.set_result();
+    } else {
+      future.set_result((*call)());
+    }
+  } catch (...) {
+    future.set_exception(std::current_exception());
+  }
+}
+}  // namespace detail
+
+// To be derived from for other kinds of pools.
+class Executor {
+ public:
+  // A piece of work.
+  struct Work {
+    virtual ~Work() = default;
+    virtual void run() noexcept = 0;
+  };
+
+  Executor() = default;
+  virtual ~Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Runs the work once, on some other thread, then destroys it. Any thread.
+  // RuntimeError "cannot schedule new futures after shutdown".
+  virtual void execute(std::unique_ptr<Work> work) = 0;
+  // Takes no more work; what was taken still runs. With `wait` blocks the thread until that is done.
+  virtual void shutdown(bool wait) = 0;
+
+  // Calls fn(args...) on a thread of the executor. Arguments are decay-copied, as by std::thread. Any thread.
+  template <class F, class... Args>
+  concurrent::Future<aiofiber::detail::CallResult<F, Args...>> submit(F&& fn, Args&&... args) {
+    using R = aiofiber::detail::CallResult<F, Args...>;
+    using Call = decltype(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
+    struct Job final : Work {
+      explicit Job(Call&& bound) : call(std::move(bound)) {}
+      void run() noexcept override { aiofiber::detail::run_into(future, call); }
+      concurrent::Future<R> future;
+      std::optional<Call> call;
+    };
+    auto job = std::make_unique<Job>(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
+    concurrent::Future<R> future = job->future;
+    execute(std::move(job));
+    return future;
+  }
+};
+
+// A pool of threads, started on demand and named "asyncio_N". First in, first out.
+class ThreadPoolExecutor : public Executor {
+ public:
+  // 0: asyncio's default, min(32, processors + 4).
+  explicit ThreadPoolExecutor(std::size_t max_workers = 0);
+  // Does not wait for work that runs: the process waits for it before it ends, as Python's does.
+  ~ThreadPoolExecutor() override;
+
+  void execute(std::unique_ptr<Work> work) override;
+  void shutdown(bool wait) override;
+  // Work that was taken and has not ended. Any thread.
+  std::size_t unfinished() const noexcept;
+  // Blocks the thread until nothing runs, at most `timeout`; false: the limit passed. Any thread.
+  bool wait_idle(std::optional<Duration> timeout);
+
+ private:
+  std::unique_ptr<detail::ThreadPool> pool_;
+};
+
+// Waits for the threads of the loop's default executor, at most `timeout` of real time (nullopt: no limit); afterwards
+// run_in_executor(nullptr, ...) is a RuntimeError "Executor shutdown has been called". After the limit a warning is logged.
+// Cancellation: a cancellation point. Source: loop.shutdown_default_executor().
+Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duration> timeout = std::nullopt);
+
+namespace detail {
+// The loop's default executor, made if need be. RuntimeError "Executor shutdown has been called".
+Executor& default_executor(LoopCore& core);
+}  // namespace detail
+
+template <class F, class... Args>
+auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
+  core_->check_open();
+  core_->check_thread();
+  Executor& chosen = executor != nullptr ? *executor : detail::default_executor(*core_);
+  return wrap_future(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), this);
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Future<T>: a value that will be there later. AnyFuture: one of unknown type.
+//
+// A cheap handle: copies refer to the same future, as names do in Python. Source: asyncio.Future.
+// Threads: the loop's only; another thread completes it through call_soon_threadsafe().
+// Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++ callables cannot be compared.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/future_base.h"
+#include "aiofiber/repr.h"
+#include "aiofiber/result.h"
+
+namespace aiofiber {
+
+// Names one registration of a done-callback.
+enum class CallbackId : std::uint64_t {};
+
+namespace detail {
+
+template <class T>
+class FutureState : public FutureBase {
+ public:
+  using FutureBase::FutureBase;
+  ~FutureState() override = default;
+
+  template <class... U>
+  void set_value(U&&... value) {
+    check_pending();
+    value_.emplace(std::forward<U>(value)...);
+    finish();
+  }
+  // Only valid when finished without an exception.
+  std::add_lvalue_reference_t<const T> look() const {
+    if constexpr (std::is_reference_v<T>) {
+      return value_->get();
+    } else if constexpr (!std::is_void_v<T>) {
+      return *value_;
+    }
+  }
+  // Takes the value out, or copies it while others can still see it.
+  T take() {
+    if constexpr (std::is_reference_v<T>) {
+      return value_->get();
+    } else if constexpr (!std::is_void_v<T>) {
+      if constexpr (std::is_copy_constructible_v<T>) {
+        if (references() > 1) return *value_;
+      }
+      return std::move(*value_);
+    }
+  }
+  Stored<T>& stored() noexcept { return *value_; }
+  std::optional<Stored<T>>& slot() noexcept { return value_; }
+  std::string value_text() const override {
+    if constexpr (std::is_void_v<T>) {
+      return "None";
+    } else {
+      return value_ ? repr_of(look()) : std::string("...");
+    }
+  }
+
+ private:
+  std::optional<Stored<T>> value_;
+};
+
+template <class F, class Handle_>
+class FutureCallback final : public HandleBase, public CallbackWaiter {
+ public:
+  template <class G>
+  FutureCallback(LoopCore& loop, G&& fn) : HandleBase(loop, entry_of(fn)), fn_(std::in_place, std::forward<G>(fn)) {
+    target = this;
+    on_scheduled = [](Waiter& waiter, FutureBase& future) noexcept {
+      static_cast<FutureCallback&>(waiter).future_ = runtime::Ref<FutureBase>(&future);
+    };
+  }
+
+ protected:
+  void call() override { std::invoke(*fn_, Handle_(std::move(future_))); }
+  void forget() noexcept override {
+    fn_.reset();
+    future_ = nullptr;
+  }
+
+ private:
+  std::optional<F> fn_;
+  runtime::Ref<FutureBase> future_;
+};
+
+}  // namespace detail
+
+// A future whose T is not known; the same members without result() and set_result().
+class AnyFuture {
+ public:
+  AnyFuture() noexcept = default;
+  explicit AnyFuture(runtime::Ref<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
+
+  // False for a default-constructed handle; every other member of such a handle throws RuntimeError.
+  bool valid() const noexcept { return static_cast<bool>(state_); }
+  bool done() const { return state().done(); }
+  bool cancelled() const { return state().cancelled(); }
+  // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await. False if it is
+  // done already. Never runs anybody's code.
+  bool cancel(std::string message = {}) { return state().cancel(message); }
+  // The exception, or null. Throws CancelledError; InvalidStateError while pending.
+  std::exception_ptr exception() const { return state().exception(); }
+  // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.
+  void set_exception(std::exception_ptr exception) const { state().set_exception(std::move(exception)); }
+  template <class E>
+    requires(!std::same_as<std::decay_t<E>, std::exception_ptr>)
+  void set_exception(E&& exception_object) const {
+    set_exception(std::make_exception_ptr(std::forward<E>(exception_object)));
+  }
+  std::size_t remove_done_callback(CallbackId id) const { return state().remove_callback(static_cast<std::uint64_t>(id)); }
+  EventLoop& get_loop() const { return state().loop().facade(); }
+  // fn(AnyFuture), through the loop, in order of registration.
+  template <class F>
+  CallbackId add_done_callback(F&& fn) const {
+    return add_callback<AnyFuture>(std::forward<F>(fn));
+  }
+
+  detail::FutureBase& state() const {
+    if (!state_) throw RuntimeError("this future handle is empty: it was default-constructed or moved from");
+    return *state_;
+  }
+  const runtime::Ref<detail::FutureBase>& ref() const noexcept { return state_; }
+  friend bool operator==(const AnyFuture& a, const AnyFuture& b) noexcept { return a.state_ == b.state_; }
+  friend std::string repr(const AnyFuture& future) { return future.valid() ? future.state().text() : "<Future empty>"; }
+
+ protected:
+  template <class Passed, class F>
+  CallbackId add_callback(F&& fn) const {
+    static_assert(std::is_invocable_v<std::decay_t<F>&, Passed>, "a done-callback is called with the future: fn(Future<T>)");
+    if (detail::is_empty_callable(fn)) detail::throw_empty_callable("add_done_callback()");
+    auto* callback = new detail::FutureCallback<std::decay_t<F>, Passed>(state().loop(), std::forward<F>(fn));
+    return CallbackId(state().add_callback(runtime::Ref<detail::HandleBase>(callback), *callback));
+  }
+  runtime::Ref<detail::FutureBase> state_;
+};
+
+template <class T = void>
+class [[nodiscard]] Future : public AnyFuture {
+ public:
+  using value_type = T;
+
+  Future() noexcept = default;
+  explicit Future(runtime::Ref<detail::FutureBase> state) noexcept : AnyFuture(std::move(state)) {}
+  explicit Future(runtime::Ref<detail::FutureState<T>> state) noexcept
+      : AnyFuture(runtime::Ref<detail::FutureBase>(std::move(state))) {}
+
+  // The value. Throws CancelledError, the exception that was set, or InvalidStateError while pending.
+  std::add_lvalue_reference_t<const T> result() const& {
+    state().check_result();
+    return typed().look();
+  }
+  T result() && {
+    state().check_result();
+    return typed().take();
+  }
+  // Ends it with a value. InvalidStateError if done; RuntimeError for a task.
+  template <class U = T>
+    requires(!std::is_void_v<T>)
+  void set_result(U&& value) const {
+    check_settable();
+    if constexpr (std::is_reference_v<T>) {
+      typed().set_value(std::ref(value));
+    } else {
+      typed().set_value(std::forward<U>(value));
+    }
+  }
+  void set_result() const
+    requires std::is_void_v<T>
+  {
+    check_settable();
+    typed().set_value();
+  }
+  // fn(Future<T>), through the loop, in order of registration.
+  template <class F>
+  CallbackId add_done_callback(F&& fn) const {
+    return add_callback<Future>(std::forward<F>(fn));
+  }
+  detail::FutureState<T>& typed() const { return static_cast<detail::FutureState<T>&>(state()); }
+
+ private:
+  void check_settable() const {
+    if (state().task() != nullptr) throw RuntimeError("Task does not support set_result operation");
+  }
+};
+
+template <class T>
+Future<T> EventLoop::create_future() {
+  return Future<T>(runtime::Ref<detail::FutureState<T>>(new detail::FutureState<T>(*core_)));
+}
+
+}  // namespace aiofiber
+
+template <>
+struct std::hash<aiofiber::AnyFuture> {
+  std::size_t operator()(const aiofiber::AnyFuture& f) const noexcept { return std::hash<const void*>()(f.ref().get()); }
+};
+template <class T>
+struct std::hash<aiofiber::Future<T>> : std::hash<aiofiber::AnyFuture> {};

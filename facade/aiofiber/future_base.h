@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FutureBase: the state machine of a future, without the type of its value.
+//
+// pending -> finished or cancelled, once. Whoever waits is a Waiter in the future's list: a node that was
+// reserved when the wait was registered, so completing never allocates; it only moves nodes to the ready
+// queue, in order of registration, and runs nobody's code.
+// Shared by plain counted references: the loop's thread only.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "aiofiber/exceptions.h"
+#include "aiofiber/handle.h"
+#include "aiofiber/loop_core.h"
+#include "aiofiber/runtime/intrusive.h"
+
+namespace aiofiber::detail {
+
+class FutureBase;
+class TaskCore;
+
+// Somebody who waits for a future; embedded in the waiting object.
+struct Waiter : runtime::ListNode {
+  // What becomes ready: a fiber, or a callback node.
+  runtime::Runnable* target = nullptr;
+  // Called when the node is moved to the ready queue, to take the references that the queue needs.
+  void (*on_scheduled)(Waiter&, FutureBase&) noexcept = nullptr;
+  // Set for done-callbacks: the list holds a reference to it.
+  HandleBase* handle = nullptr;
+};
+
+// A done-callback: `id` tells it apart for remove_done_callback().
+struct CallbackWaiter : Waiter {
+  std::uint64_t id = 0;
+};
+
+class FutureBase {
+ public:
+  enum class State : std::uint8_t { kPending, kCancelled, kFinished };
+
+  explicit FutureBase(LoopCore& loop) : loop_(&loop) {}
+  FutureBase(const FutureBase&) = delete;
+  FutureBase& operator=(const FutureBase&) = delete;
+
+  void retain() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) last_reference_gone();
+  }
+  std::uint32_t references() const noexcept { return references_; }
+
+  bool done() const noexcept { return state_ != State::kPending; }
+  bool cancelled() const noexcept { return state_ == State::kCancelled; }
+  LoopCore& loop() const noexcept { return *loop_; }
+
+  // Future::cancel; tasks and gathers have their own way.
+  virtual bool cancel(std::string_view message);
+  virtual TaskCore* task() noexcept { return nullptr; }
+  // How the value prints, in repr.
+  virtual std::string value_text() const = 0;
+  virtual const char* kind() const noexcept { return "Future"; }
+
+  // Throws unless there is a value: CancelledError, the exception, InvalidStateError. Counts as retrieval.
+  void check_result();
+  // As Future::exception().
+  std::exception_ptr exception();
+  bool failed() const noexcept { return state_ == State::kFinished && exception_ != nullptr; }
+  // The exception without retrieving it.
+  const std::exception_ptr& peek_exception() const noexcept { return exception_; }
+  std::string_view cancel_message() const noexcept { return cancel_message_; }
+  // The error that a reader of a cancelled future gets.
+  std::exception_ptr cancelled_error() const;
+  void mark_retrieved() noexcept { log_failure_ = false; }
+
+  void set_exception(std::exception_ptr exception);
+  // For those that store their value first: InvalidStateError if done.
+  void check_pending() const;
+  void finish() { complete(State::kFinished); }
+  void finish_cancelled(std::string_view message, std::exception_ptr error = nullptr);
+  void fail(std::exception_ptr exception);
+
+  // Registers; an already done future makes the target ready at once (next pass).
+  void add_waiter(Waiter& waiter);
+  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter);
+  std::size_t remove_callback(std::uint64_t id) noexcept;
+  bool has_waiters() const noexcept { return !waiters_.empty(); }
+
+  std::string text() const;
+  // What text() says after the state: overridden by tasks.
+  virtual std::string details() const;
+  bool quiet_when_destroyed = false;  // no report of a pending task: made by run_until_complete or gather
+
+ protected:
+  virtual ~FutureBase();
+  // Reports what nobody looked at and deletes the future; a gather or a shield may live on in its inputs.
+  virtual void last_reference_gone() noexcept;
+  // The word after the kind: tasks say "cancelling" while they are asked to end.
+  virtual std::string state_word(const char* state) const { return state; }
+  void complete(State state);
+
+ private:
+  void waits_are_over();
+  void make_target_ready(Waiter& waiter) noexcept;
+
+  std::uint32_t references_ = 0;
+  State state_ = State::kPending;
+  bool log_failure_ = false;  // failed, and nobody has looked yet
+  runtime::Ref<LoopCore> loop_;
+  runtime::List<Waiter> waiters_;
+  std::exception_ptr exception_;
+  std::string cancel_message_;
+};
+
+}  // namespace aiofiber::detail

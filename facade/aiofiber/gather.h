@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gather(): several awaitables at once, their results in input order. Source: asyncio.gather (3.13).
+//
+// The gather is a future that watches its inputs; nodes and the result's storage are reserved at the call,
+// so that nothing is allocated when inputs finish (copying a result may, if its type does).
+// Cancellation is a request, as of a task: the inputs are asked, and the gather ends when they have answered.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <initializer_list>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "aiofiber/awaitable.h"
+#include "aiofiber/range.h"
+#include "aiofiber/result.h"
+#include "aiofiber/watch.h"
+
+namespace aiofiber {
+
+// The tag of gather(return_exceptions, ...): errors become items of the result.
+struct return_exceptions_t {
+  explicit return_exceptions_t() = default;
+};
+inline constexpr return_exceptions_t return_exceptions{};
+
+namespace detail {
+
+// What the gathers of all result types share.
+class GatherCore : public WatchOwner {
+ public:
+  GatherCore(FutureBase& outer, std::size_t size, bool collects_errors)
+      : watches_(size), outer_(outer), collects_errors_(collects_errors) {}
+
+  // Takes the next input. Its task is known to the program only through the gather if it was made here.
+  void add(runtime::Ref<FutureBase> input, bool made_here);
+  // All inputs are there: looks at those that were done already.
+  void inputs_complete() noexcept;
+  // Something went wrong before that: inputs that were started go on by themselves.
+  void abandon() noexcept { watches_.stop_all(); }
+
+  void input_done(Watch& watch) noexcept override;
+  void retain_owner() noexcept override { outer_.retain(); }
+  void release_owner() noexcept override { outer_.release(); }
+
+ protected:
+  ~GatherCore() = default;
+  bool cancel_inputs(std::string_view message);
+  // Sets the outer future's value from the inputs, which are all done.
+  virtual void deliver() = 0;
+  WatchArray watches_;
+
+ private:
+  FutureBase& outer_;
+  std::size_t added_ = 0;
+  std::size_t finished_ = 0;
+  bool collects_errors_;
+  bool cancel_requested_ = false;
+};
+
+template <class V>
+class GatherState : public FutureState<V>, public GatherCore {
+ public:
+  GatherState(LoopCore& loop, std::size_t size, bool collects_errors)
+      : FutureState<V>(loop), GatherCore(static_cast<FutureBase&>(*this), size, collects_errors) {}
+  bool cancel(std::string_view message) override { return !this->done() && cancel_inputs(message); }
+  const char* kind() const noexcept override { return "_GatheringFuture"; }
+
+ protected:
+  void last_reference_gone() noexcept override {
+    if (!watches_.hand_to_inputs(*this)) FutureBase::last_reference_gone();
+  }
+};
+
+// The item of the result that input `future` of type T gives.
+template <class T, bool kCollectErrors>
+auto gather_item(FutureBase& future) {
+  auto& typed = static_cast<FutureState<T>&>(future);
+  if constexpr (kCollectErrors) {
+    if (future.cancelled()) return Result<T>(future.cancelled_error());
+    if (future.failed()) {
+      future.mark_retrieved();
+      return Result<T>(future.peek_exception());
+    }
+    if constexpr (std::is_void_v<T>) {
+      return Result<T>(std::monostate());
+    } else {
+      return Result<T>(Stored<T>(typed.take()));
+    }
+  } else if constexpr (std::is_void_v<T>) {
+    return std::monostate();
+  } else {
+    return Stored<T>(typed.take());
+  }
+}
+
+template <bool kCollectErrors, class... T>
+using GatherTuple = std::tuple<std::conditional_t<kCollectErrors, Result<T>, Unvoid<T>>...>;
+
+template <bool kCollectErrors, class... T>
+class TupleGather final : public GatherState<GatherTuple<kCollectErrors, T...>> {
+ public:
+  explicit TupleGather(LoopCore& loop)
+      : GatherState<GatherTuple<kCollectErrors, T...>>(loop, sizeof...(T), kCollectErrors) {}
+
+ protected:
+  void deliver() override { deliver_items(std::index_sequence_for<T...>()); }
+
+ private:
+  template <std::size_t... I>
+  void deliver_items(std::index_sequence<I...>) {
+    this->set_value(GatherTuple<kCollectErrors, T...>(gather_item<T, kCollectErrors>(*this->watches_[I].input)...));
+  }
+};
+
+// A vector cannot hold references: they become std::reference_wrapper. A range of void gives Future<void>.
+template <bool kCollectErrors, class T>
+using GatherVector = std::conditional_t<kCollectErrors, std::vector<Result<T>>,
+                                        std::conditional_t<std::is_void_v<T>, void, std::vector<Stored<T>>>>;
+
+template <bool kCollectErrors, class T>
+class VectorGather final : public GatherState<GatherVector<kCollectErrors, T>> {
+ public:
+  VectorGather(LoopCore& loop, std::size_t size)
+      : GatherState<GatherVector<kCollectErrors, T>>(loop, size, kCollectErrors) {
+    if constexpr (!std::is_void_v<GatherVector<kCollectErrors, T>>) items_.reserve(size);
+  }
+
+ protected:
+  void deliver() override {
+    if constexpr (std::is_void_v<GatherVector<kCollectErrors, T>>) {
+      this->set_value();
+    } else {
+      for (Watch& watch : this->watches_) items_.push_back(gather_item<T, kCollectErrors>(*watch.input));
+      this->set_value(std::move(items_));
+    }
+  }
+
+ private:
+  std::conditional_t<std::is_void_v<GatherVector<kCollectErrors, T>>, std::monostate, GatherVector<kCollectErrors, T>>
+      items_;
+};
+
+// The loop of a gather is its first input's.
+template <class A>
+LoopCore& gather_loop(const A& first) {
+  if constexpr (FutureLike<A>) {
+    return first.state().loop();
+  } else {
+    return get_event_loop().core();
+  }
+}
+inline LoopCore& gather_loop() { return get_event_loop().core(); }
+template <class A, class B, class... More>
+LoopCore& gather_loop(const A& first, const B&, const More&...) {
+  return gather_loop(first);
+}
+
+template <class A>
+void gather_add(GatherCore& gather, LoopCore& loop, A&& awaitable) {
+  gather.add(ensure_on(loop, std::forward<A>(awaitable)).ref(), !FutureLike<A>);
+}
+
+template <class State, class AddAll>
+auto gather_start(runtime::Ref<State> state, AddAll add_all) {
+  try {
+    add_all(*state);
+  } catch (...) {
+    state->abandon();
+    throw;
+  }
+  state->inputs_complete();
+  return state;
+}
+
+template <bool kCollectErrors, class... A>
+auto gather_tuple(A&&... awaitables) {
+  using State = TupleGather<kCollectErrors, ResultOf<A>...>;
+  LoopCore& loop = gather_loop(awaitables...);
+  auto state = gather_start(runtime::Ref<State>(new State(loop)), [&](State& gather) {
+    (gather_add(gather, loop, std::forward<A>(awaitables)), ...);
+    static_cast<void>(gather);
+  });
+  using V = GatherTuple<kCollectErrors, ResultOf<A>...>;
+  return Future<V>(runtime::Ref<FutureState<V>>(std::move(state)));
+}
+
+template <bool kCollectErrors, class Range>
+auto gather_range(Range&& range) {
+  using Element = ElementOf<Range>;
+  using T = ResultOf<Element>;
+  using State = VectorGather<kCollectErrors, T>;
+  auto inputs = elements_of(std::forward<Range>(range));
+  LoopCore& loop = inputs.empty() ? get_event_loop().core() : gather_loop(inputs.front());
+  auto state = gather_start(runtime::Ref<State>(new State(loop, inputs.size())), [&](State& gather) {
+    for (Element& input : inputs) gather_add(gather, loop, std::move(input));
+  });
+  using V = GatherVector<kCollectErrors, T>;
+  return Future<V>(runtime::Ref<FutureState<V>>(std::move(state)));
+}
+
+}  // namespace detail
+
+// Runs the awaitables at the same time; a future of the tuple of their results, in argument order (void becomes
+// std::monostate). Callables and Coroutines become tasks now. No arguments, or all done already: done at once.
+// The first input that ends with an error or a cancellation ends the gather with that exception; the others go on,
+// and their later errors count as looked at.
+// Cancellation: cancel() asks every input that is not done; the gather then ends with CancelledError when the first
+// of them has ended so (or all have ended). Its own cancelled() stays false.
+// Errors: ValueError: inputs of different loops (those before it were started). RuntimeError: no current loop.
+// Source: asyncio.gather. The result of an input that nobody else refers to, or that cannot be copied, is moved.
+template <Awaitable... A>
+Future<std::tuple<Unvoid<ResultOf<A>>...>> gather(A&&... awaitables) {
+  return detail::gather_tuple<false>(std::forward<A>(awaitables)...);
+}
+
+// Never fails by an input: errors and cancellations become items; waits for all.
+// Cancellation: ends with CancelledError when all inputs have ended.
+template <Awaitable... A>
+Future<std::tuple<Result<ResultOf<A>>...>> gather(return_exceptions_t, A&&... awaitables) {
+  return detail::gather_tuple<true>(std::forward<A>(awaitables)...);
+}
+
+// The same over a range whose size is known at run time: a future of a vector; Future<void> for a range of void.
+template <AwaitableRange Range>
+  requires(!Awaitable<Range>)
+Future<detail::GatherVector<false, ResultOf<detail::ElementOf<Range>>>> gather(Range&& awaitables) {
+  return detail::gather_range<false>(std::forward<Range>(awaitables));
+}
+template <AwaitableRange Range>
+  requires(!Awaitable<Range>)
+Future<std::vector<Result<ResultOf<detail::ElementOf<Range>>>>> gather(return_exceptions_t, Range&& awaitables) {
+  return detail::gather_range<true>(std::forward<Range>(awaitables));
+}
+
+}  // namespace aiofiber

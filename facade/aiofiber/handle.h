@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Handle and TimerHandle: a callback that is scheduled, and the way to take it back.
+//
+// A handle is a counted reference to one allocation that holds the queue's node, the callable and its
+// arguments. The ready queue (or the timer heap) holds one reference while the callback is due.
+// Source: asyncio.Handle, asyncio.TimerHandle.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include "aiofiber/context.h"
+#include "aiofiber/duration.h"
+#include "aiofiber/loop_core.h"
+#include "aiofiber/runtime/intrusive.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+// What a callable is, for those who look at it: its address where it has one, and its type.
+struct EntryInfo {
+  std::uintptr_t address = 0;
+  const std::type_info* type = nullptr;
+};
+
+template <class F>
+concept HasOneCallOperator = requires { &F::operator(); };
+
+// The code that calling `fn` will run, if that is one function.
+template <class F>
+EntryInfo entry_of(const F& fn) noexcept {
+  EntryInfo entry{0, &typeid(F)};
+  if constexpr (std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>) {
+    entry.address = reinterpret_cast<std::uintptr_t>(fn);
+  } else if constexpr (std::is_function_v<F>) {
+    entry.address = reinterpret_cast<std::uintptr_t>(&fn);
+  } else if constexpr (HasOneCallOperator<F>) {
+    const auto member = &F::operator();
+    // Itanium C++ ABI 2.3: a pointer to a non-virtual member begins with the function's address.
+    std::uintptr_t words[2] = {};
+    if constexpr (sizeof member == sizeof words) {
+      __builtin_memcpy(words, &member, sizeof words);
+      if ((words[0] & 1) == 0) entry.address = words[0];
+    }
+  }
+  return entry;
+}
+// The function's name, else the type's; for reports and repr, which append "()".
+std::string entry_name(EntryInfo entry);
+
+// True for callables that can be empty and are: function pointers, std::function and its kin.
+template <class F>
+bool is_empty_callable(const F& fn) noexcept {
+  if constexpr (std::is_function_v<F>) {
+    return false;
+  } else if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+    return fn == nullptr;
+  } else if constexpr (requires { static_cast<bool>(fn); fn == nullptr; }) {
+    return !static_cast<bool>(fn);
+  } else {
+    return false;
+  }
+}
+[[noreturn]] void throw_empty_callable(const char* function);
+
+// The shared part of all handles. References may be dropped on any thread.
+class HandleBase : public CallbackNode {
+ public:
+  // Inherits the context of the caller.
+  HandleBase(LoopCore& loop, EntryInfo entry);
+  virtual ~HandleBase() = default;
+  HandleBase(const HandleBase&) = delete;
+  HandleBase& operator=(const HandleBase&) = delete;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  // Drops callable and arguments at once; a timer leaves the heap.
+  void cancel() noexcept;
+  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+  bool is_timer() const noexcept { return is_timer_; }
+  TimePoint when() const noexcept { return TimePoint(std::chrono::nanoseconds(deadline)); }
+  LoopCore& loop() const noexcept { return *loop_; }
+  std::string text() const;
+  // The callable's name with its parentheses.
+  std::string name() const { return entry_name(entry_) + "()"; }
+
+  // Queues it, giving the queue or the heap a reference.
+  void schedule_soon();
+  void schedule_at(TimePoint when);
+  void schedule_threadsafe() noexcept;
+
+  // For descriptors and signals: queues it again unless it still is in the queue.
+  void schedule_again() noexcept;
+
+  void drop() noexcept final;
+  std::shared_ptr<ContextData> context;
+  // Runs any number of times: the callable is kept until cancel() or the last reference.
+  bool persistent = false;
+
+ protected:
+  // Calls the user's function. May throw anything.
+  virtual void call() = 0;
+  // Destroys callable and arguments; called at most once.
+  virtual void forget() noexcept = 0;
+
+ private:
+  static void run_node(Runnable& node);
+  void run();
+  // forget(), unless that was done or the callable is on the stack.
+  void forget_once() noexcept;
+
+  LoopCore* loop_;  // valid while queued or armed
+  EntryInfo entry_;
+  std::atomic<std::uint32_t> references_{0};
+  std::atomic<bool> cancelled_{false};
+  bool is_timer_ = false;
+  bool forgotten_ = false;
+  bool calling_ = false;
+};
+
+template <class F, class... Args>
+class BoundHandle final : public HandleBase {
+ public:
+  template <class G, class... A>
+  explicit BoundHandle(LoopCore& loop, G&& fn, A&&... args)
+      : HandleBase(loop, entry_of(fn)), bound_(std::in_place, std::forward<G>(fn), std::forward<A>(args)...) {}
+
+ protected:
+  void call() override {
+    std::apply([](auto& fn, auto&... args) { std::invoke(fn, args...); }, *bound_);
+  }
+  void forget() noexcept override { bound_.reset(); }
+
+ private:
+  std::optional<std::tuple<F, Args...>> bound_;
+};
+
+template <class F, class... Args>
+runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
+  static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>&...>,
+                "the callback cannot be called with these arguments (they are decay-copied, as by std::thread)");
+  if (is_empty_callable(fn)) throw_empty_callable("call_soon()");
+  return runtime::Ref<HandleBase>(new BoundHandle<std::decay_t<F>, std::decay_t<Args>...>(
+      loop, std::forward<F>(fn), std::forward<Args>(args)...));
+}
+
+}  // namespace detail
+
+// A scheduled callback. Copies refer to the same one; dropping the handle does not cancel it.
+class Handle {
+ public:
+  explicit Handle(runtime::Ref<detail::HandleBase> base) noexcept : base_(std::move(base)) {}
+  // The callback will not run, and is destroyed now. No effect if it ran already.
+  void cancel() noexcept { base_->cancel(); }
+  // Whether cancel() was called; a callback that ran stays false.
+  bool cancelled() const noexcept { return base_->cancelled(); }
+  friend std::string repr(const Handle& handle) { return handle.base_->text(); }
+  friend bool operator==(const Handle&, const Handle&) noexcept = default;
+
+ protected:
+  runtime::Ref<detail::HandleBase> base_;
+};
+
+class TimerHandle : public Handle {
+ public:
+  using Handle::Handle;
+  // The deadline on the loop's clock; stays the same after cancel().
+  TimePoint when() const noexcept { return base_->when(); }
+};
+
+}  // namespace aiofiber

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Lock: mutual exclusion for tasks. Fair: first come, first served, and no newcomer overtakes.
+//
+// Source: asyncio.Lock. It is also a C++ Lockable, so `std::unique_lock guard(lock)` does what
+// `async with lock` does. No owner: any task may release; a task that acquires it twice waits for itself.
+// Threads: the loop's. The lock may be made outside the loop; contended use binds it to a loop.
+#pragma once
+
+#include <string>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/wait_queue.h"
+
+namespace aiofiber {
+
+class Condition;
+
+namespace detail {
+struct LockState final : Counted<LockState> {
+  bool acquire();
+  void release();
+  // For destructors: no error when it is not held.
+  void release_if_locked();
+  std::string text() const;
+
+  bool locked = false;
+  WaitQueue waiters;
+  LoopBound bound;
+};
+}  // namespace detail
+
+class Lock {
+ public:
+  Lock() : state_(new detail::LockState) {}
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  // Waits until the lock is free and takes it; gives true. Does not suspend while it is free and nobody waits.
+  // Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the next waiter.
+  // Errors: CancelledError; RuntimeError when the lock belongs to another loop.
+  Coroutine<bool> acquire();
+  // Wakes the first waiter. RuntimeError "Lock is not acquired."
+  void release() { state_->release(); }
+  bool locked() const noexcept { return state_->locked; }
+
+  // Lockable, for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).
+  void lock() { state_->acquire(); }
+  // As release(), but while an exception unwinds the stack a lock that is not held is left alone: a guard must not throw then.
+  void unlock();
+  // Takes the lock if acquire() would not wait. Needs no task.
+  bool try_lock();
+
+  friend std::string repr(const Lock& lock) { return lock.state_->text(); }
+
+ private:
+  friend class Condition;
+  runtime::Ref<detail::LockState> state_;
+};
+
+}  // namespace aiofiber

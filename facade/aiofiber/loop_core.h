@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LoopCore: what an event loop is made of, shared by everything that belongs to it.
+//
+// Futures and tasks outlive the EventLoop object that a program holds, so they refer to this counted core:
+// the scheduler, the list of pending tasks (which it owns), the exception handler and the flags.
+// Not for users: EventLoop is their view.
+// Threads: the loop's, but for what says otherwise.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "aiofiber/duration.h"
+#include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber {
+
+class EventLoop;
+class Executor;
+struct ExceptionContext;
+
+namespace detail {
+
+class HandleBase;
+class TaskCore;
+class ThreadGate;
+
+// A node of the ready queue that runs user code on the loop's stack, and that a closing loop may drop.
+struct CallbackNode : runtime::Timer {
+  explicit CallbackNode(Run run_function) noexcept : Timer(Kind::kCallback, run_function) {}
+  // Forgets the callback without running it: the loop closes.
+  virtual void drop() noexcept = 0;
+
+ protected:
+  ~CallbackNode() = default;
+};
+
+class LoopCore {
+ public:
+  explicit LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade);
+
+  void retain() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  runtime::Scheduler& scheduler() noexcept { return *scheduler_; }
+  // The EventLoop that the program sees. RuntimeError once that object is destroyed.
+  EventLoop& facade() const;
+  // Any thread.
+  bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+  // RuntimeError "Event loop is closed".
+  void check_open() const {
+    if (closed()) throw_closed();
+  }
+  // RuntimeError, in asyncio's words: closed, running already, another loop runs in this thread; or a forked
+  // child uses its parent's loop.
+  void check_runnable() const;
+  // Passes until stop(); what leaves the loop is thrown.
+  void run();
+  // False in a forked child, whatever the parent did.
+  bool is_running() const noexcept;
+  // The loop that runs on this thread, or null.
+  static LoopCore* running() noexcept;
+  // In debug mode: RuntimeError when another thread than the one that runs the loop calls.
+  void check_thread() const;
+  bool debug() const noexcept { return debug_; }
+
+  // Calls the handler of the program, or the default one; throws only what leaves the loop.
+  void report(const ExceptionContext& context);
+  void report_slow(const std::string& what, std::int64_t duration_ns);
+
+  // ---- owned state, each with the file that writes it
+  std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
+  EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
+  runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
+  HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
+  std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
+  Duration slow_callback_duration = std::chrono::milliseconds(100);
+  std::shared_ptr<Executor> default_executor;  // executor.cc
+  bool executor_was_shut_down = false;
+  std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
+  bool debug_ = false;
+
+  // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
+  void close();
+
+ private:
+  ~LoopCore();
+  [[noreturn]] static void throw_closed();
+  bool from_parent_process() const noexcept;
+  void report_to_default_handler(const ExceptionContext& context);
+  void drop_scheduled() noexcept;
+
+  std::unique_ptr<runtime::Scheduler> scheduler_;
+  std::uint32_t references_ = 0;
+  std::uint32_t fork_generation_;
+  std::atomic<bool> closed_{false};
+
+  friend class aiofiber::EventLoop;
+};
+
+// Reports and unwinds the pending tasks; none of their fibers is queued (task.cc).
+void close_tasks(LoopCore& loop);
+
+}  // namespace detail
+}  // namespace aiofiber

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Queue, PriorityQueue, LifoQueue: bounded or unbounded channels between tasks.
+//
+// Source: asyncio.Queue, with shutdown() of 3.13. A put wakes at most one getter and a get at most one
+// putter; the woken one looks again, since a *_nowait() call may have been faster. What was woken and
+// cancelled at once hands its wake-up on, so no item is lost. Items need only be movable.
+// Threads: the loop's. Differs from asyncio: maxsize is an integer.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/event.h"
+#include "aiofiber/repr.h"
+#include "aiofiber/wait_queue.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+// The orders in which items leave.
+template <class T>
+struct FifoOrder {
+  static constexpr const char* kName = "Queue";
+  std::deque<T> items;
+  void put(T item) { items.push_back(std::move(item)); }
+  T get() {
+    T item = std::move(items.front());
+    items.pop_front();
+    return item;
+  }
+};
+template <class T>
+struct LifoOrder {
+  static constexpr const char* kName = "LifoQueue";
+  std::vector<T> items;
+  void put(T item) { items.push_back(std::move(item)); }
+  T get() {
+    T item = std::move(items.back());
+    items.pop_back();
+    return item;
+  }
+};
+// Smallest first, by `<`; the order of equal items is open.
+template <class T>
+struct PriorityOrder {
+  static constexpr const char* kName = "PriorityQueue";
+  std::vector<T> items;  // a heap
+  struct Later {
+    bool operator()(const T& a, const T& b) const { return b < a; }
+  };
+  void put(T item) {
+    items.push_back(std::move(item));
+    std::push_heap(items.begin(), items.end(), Later{});
+  }
+  T get() {
+    std::pop_heap(items.begin(), items.end(), Later{});
+    T item = std::move(items.back());
+    items.pop_back();
+    return item;
+  }
+};
+
+// The part of a queue that does not depend on its items.
+class QueueBase {
+ public:
+  explicit QueueBase(std::ptrdiff_t maxsize) : maxsize_(maxsize), finished_(new EventState) { finished_->value = true; }
+  bool full() const noexcept { return maxsize_ > 0 && size() >= static_cast<std::size_t>(maxsize_); }
+  virtual std::size_t size() const noexcept = 0;
+  std::ptrdiff_t maxsize() const noexcept { return maxsize_; }
+
+  // Suspend until there is an item, or room.
+  void wait_for_item(std::string_view type);
+  void wait_for_room(std::string_view type);
+  // What put_nowait() does before the item is in, and after.
+  void check_put() const;
+  void item_put();
+  // What get_nowait() does before the item is out, and after.
+  void check_get() const;
+  void item_taken() { putters_.pop_and_wake_next(); }
+
+  void task_done();
+  void join();
+  void shutdown(bool immediate);
+  std::string format(std::string items) const;
+
+ protected:
+  ~QueueBase() = default;
+  virtual void drop_items() noexcept = 0;
+
+ private:
+  void wait_in(WaitQueue& queue, std::string_view type, bool for_room);
+
+  std::ptrdiff_t maxsize_;
+  std::size_t unfinished_tasks_ = 0;
+  bool is_shut_down_ = false;
+  runtime::Ref<EventState> finished_;  // set while unfinished_tasks_ is 0
+  WaitQueue getters_;
+  WaitQueue putters_;
+  LoopBound bound_;
+};
+
+template <class T, class Order>
+struct QueueState final : QueueBase, Counted<QueueState<T, Order>> {
+  using QueueBase::QueueBase;
+  std::size_t size() const noexcept override { return order.items.size(); }
+  void drop_items() noexcept override { order.items.clear(); }
+
+  void put_nowait(T item) {
+    check_put();
+    order.put(std::move(item));
+    item_put();
+  }
+  T get_nowait() {
+    check_get();
+    T item = order.get();
+    item_taken();
+    return item;
+  }
+  Order order;
+};
+
+// A queue of items of type T; the three queues differ in the order in which items leave.
+template <class T, class Order>
+class BasicQueue {
+ public:
+  using value_type = T;
+
+  // maxsize <= 0: unbounded.
+  explicit BasicQueue(std::ptrdiff_t maxsize = 0) : state_(new QueueState<T, Order>(maxsize)) {}
+  BasicQueue(const BasicQueue&) = delete;
+  BasicQueue& operator=(const BasicQueue&) = delete;
+
+  // Adds the item, waiting for room. Does not suspend while there is room.
+  // Cancellation: a cancellation point when it suspends; the item is dropped then. Errors: QueueShutDown, CancelledError,
+  // RuntimeError: another loop's queue.
+  Coroutine<void> put(T item) {
+    return Coroutine<void>([state = state_, item = std::move(item)]() mutable {
+      state->wait_for_room(Order::kName);
+      state->put_nowait(std::move(item));
+    });
+  }
+  // Adds the item. QueueFull; QueueShutDown.
+  void put_nowait(T item) { state_->put_nowait(std::move(item)); }
+  // Takes an item, waiting for one. Does not suspend while there are items.
+  // Cancellation: a cancellation point when it suspends; no item is lost. Errors: as put().
+  Coroutine<T> get() {
+    return Coroutine<T>([state = state_] {
+      state->wait_for_item(Order::kName);
+      return state->get_nowait();
+    });
+  }
+  // Takes an item. QueueEmpty; QueueShutDown: empty for good.
+  T get_nowait() { return state_->get_nowait(); }
+
+  // Says that one item that was got is dealt with. ValueError "task_done() called too many times".
+  void task_done() { state_->task_done(); }
+  // Waits until every item that was put is dealt with. Cancellation: a cancellation point when it suspends.
+  Coroutine<void> join() {
+    return Coroutine<void>([state = state_] { state->join(); });
+  }
+  // No more puts; gets go on until the queue is empty, or with `immediate` fail at once: what is left is dropped and counted
+  // as dealt with. All who wait here look again, and most get QueueShutDown.
+  void shutdown(bool immediate = false) { state_->shutdown(immediate); }
+
+  std::size_t qsize() const noexcept { return state_->size(); }
+  bool empty() const noexcept { return state_->size() == 0; }
+  bool full() const noexcept { return state_->full(); }
+  std::ptrdiff_t maxsize() const noexcept { return state_->maxsize(); }
+
+  // `<Queue maxsize=2 _queue=[1, 2] _getters[1] tasks=2>`.
+  friend std::string repr(const BasicQueue& queue) {
+    std::string items;
+    for (const T& item : queue.state_->order.items) {
+      if (!items.empty()) items += ", ";
+      items += repr_of(item);
+    }
+    return "<" + std::string(Order::kName) + " " + queue.state_->format(std::move(items)) + ">";
+  }
+
+ private:
+  runtime::Ref<QueueState<T, Order>> state_;
+};
+
+}  // namespace detail
+
+// First in, first out.
+template <class T>
+class Queue : public detail::BasicQueue<T, detail::FifoOrder<T>> {
+ public:
+  using detail::BasicQueue<T, detail::FifoOrder<T>>::BasicQueue;
+};
+// The smallest item first.
+template <class T>
+class PriorityQueue : public detail::BasicQueue<T, detail::PriorityOrder<T>> {
+ public:
+  using detail::BasicQueue<T, detail::PriorityOrder<T>>::BasicQueue;
+};
+// The newest item first.
+template <class T>
+class LifoQueue : public detail::BasicQueue<T, detail::LifoOrder<T>> {
+ public:
+  using detail::BasicQueue<T, detail::LifoOrder<T>>::BasicQueue;
+};
+
+}  // namespace aiofiber

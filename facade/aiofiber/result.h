@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Result<T>: a value or an exception; what gather(return_exceptions, ...) gives for each input.
+//
+// T may be a reference or void. Looking at the wrong half throws, as std::expected's value() does.
+// It is a plain value: it knows of no future and can be kept after the loop is gone.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace aiofiber {
+
+// How a value of type T is kept: references as reference_wrapper, void as monostate.
+template <class T>
+using Stored = std::conditional_t<
+    std::is_void_v<T>, std::monostate,
+    std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, std::remove_cv_t<T>>>;
+
+// void becomes std::monostate, everything else stays: a type that a tuple or vector can hold.
+template <class T>
+using Unvoid = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  using value_type = T;
+
+  Result(Stored<T> value) : content_(std::in_place_index<0>, std::move(value)) {}
+  Result(std::exception_ptr exception) noexcept : content_(std::in_place_index<1>, std::move(exception)) {}
+
+  bool has_value() const noexcept { return content_.index() == 0; }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  // The value; throws the exception if there is one instead.
+  decltype(auto) value() const& {
+    check();
+    if constexpr (!std::is_void_v<T>) return static_cast<const std::remove_reference_t<T>&>(std::get<0>(content_));
+  }
+  T value() && {
+    check();
+    if constexpr (std::is_reference_v<T>) {
+      return std::get<0>(content_).get();
+    } else if constexpr (!std::is_void_v<T>) {
+      return std::move(std::get<0>(content_));
+    }
+  }
+  decltype(auto) operator*() const& { return value(); }
+  // The exception, or null.
+  std::exception_ptr exception() const noexcept { return has_value() ? nullptr : std::get<1>(content_); }
+
+ private:
+  void check() const {
+    if (!has_value()) std::rethrow_exception(std::get<1>(content_));
+  }
+  std::variant<Stored<T>, std::exception_ptr> content_;
+};
+
+}  // namespace aiofiber

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run() and Runner: a loop for the length of a program, cleaned up at the end. Source: asyncio.run, asyncio.Runner.
+//
+// At the end everything that is left is cancelled and waited for, the default executor's threads too, and
+// the loop is closed. SIGINT (Ctrl-C) cancels the main task; if that ends cancelled, run() throws
+// KeyboardInterrupt.
+// Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running code.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/await.h"
+#include "aiofiber/context.h"
+#include "aiofiber/event_loop.h"
+
+namespace aiofiber {
+
+struct RunOptions {
+  std::optional<bool> debug = std::nullopt;                              // absent: the loop's default
+  std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;    // empty: new_event_loop()
+};
+
+// Runs main() in a new loop and closes it; the entry point of a program. Gives main's result or throws its exception.
+// Errors: RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
+template <class Main>
+ResultOf<Main> run(Main&& main, RunOptions options = {});
+
+// Owns a loop and runs main functions in it, one after the other.
+// Threads: one. SIGINT is watched only in the main thread, and only if nobody has installed a handler for it.
+class Runner {
+ public:
+  explicit Runner(RunOptions options = {}) : options_(std::move(options)) {}
+  // close(), with what that throws logged.
+  ~Runner();
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  // Runs a coroutine object or a callable without arguments as a task, and gives its result or throws its exception. All runs
+  // share a context (unless one is given) and tasks that were left over go on in the next run.
+  // Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
+  template <class Main>
+  ResultOf<Main> run(Main&& main, std::optional<Context> context = std::nullopt) {
+    check_outside_loop("Runner.run()");
+    return run_checked(std::forward<Main>(main), std::move(context));
+  }
+  // The loop, made if need be. RuntimeError "Runner is closed".
+  EventLoop& get_loop();
+  // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop. Again: no-op.
+  void close();
+
+ private:
+  template <class Main>
+  friend ResultOf<Main> run(Main&& main, RunOptions options);
+  static void check_outside_loop(const char* function);
+
+  template <class Main>
+  ResultOf<Main> run_checked(Main&& main, std::optional<Context> context) {
+    static_assert(detail::CoroutineLike<Main> || detail::CallableLike<Main>,
+                  "run() takes a Coroutine or a callable without arguments: run([] { ... })");
+    EventLoop& loop = get_loop();
+    TaskOptions task_options;
+    task_options.context = context ? std::move(context) : context_;
+    Task<ResultOf<Main>> task;
+    if constexpr (detail::CoroutineLike<Main>) {
+      task = loop.create_task(std::forward<Main>(main), std::move(task_options));
+    } else {
+      task = loop.create_task(std::move(task_options), std::forward<Main>(main));
+    }
+    run_main(task);
+    return std::move(task).result();
+  }
+  // Runs until the task is done; throws KeyboardInterrupt in place of its CancelledError if a SIGINT was the cause.
+  void run_main(const AnyTask& task);
+  void cancel_all_tasks();
+
+  enum class Phase : unsigned char { kCreated, kInitialized, kClosed };
+  Phase phase_ = Phase::kCreated;
+  RunOptions options_;
+  std::unique_ptr<EventLoop> loop_;  // null unless initialized
+  std::optional<Context> context_;
+  bool set_event_loop_ = false;
+};
+
+template <class Main>
+ResultOf<Main> run(Main&& main, RunOptions options) {
+  Runner::check_outside_loop("asyncio.run()");
+  Runner runner(std::move(options));
+  if constexpr (std::is_void_v<ResultOf<Main>>) {
+    runner.run_checked(std::forward<Main>(main), std::nullopt);
+    runner.close();
+  } else {
+    ResultOf<Main> result = runner.run_checked(std::forward<Main>(main), std::nullopt);
+    runner.close();
+    return std::forward<ResultOf<Main>>(result);
+  }
+}
+
+}  // namespace aiofiber

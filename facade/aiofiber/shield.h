@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// shield(): waits for something without passing a cancellation on to it. Source: asyncio.shield.
+#pragma once
+
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/awaitable.h"
+#include "aiofiber/watch.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+template <class T>
+class ShieldState final : public FutureState<T>, public WatchOwner {
+ public:
+  explicit ShieldState(LoopCore& loop) : FutureState<T>(loop), watches_(1) {}
+  void start(runtime::Ref<FutureBase> inner) { watches_[0].start(*this, std::move(inner)); }
+
+  bool cancel(std::string_view message) override {
+    if (!FutureBase::cancel(message)) return false;
+    watches_.stop_all();  // whoever reads the inner one is responsible for its error now
+    return true;
+  }
+  void input_done(Watch& watch) noexcept override {
+    FutureBase& inner = *watch.input;
+    if (this->done()) {
+      inner.mark_retrieved();
+      return;
+    }
+    try {
+      if (inner.cancelled()) {
+        FutureBase::cancel({});
+      } else if (inner.failed()) {
+        inner.mark_retrieved();
+        this->fail(inner.peek_exception());
+      } else if constexpr (std::is_void_v<T>) {
+        this->set_value();
+      } else if constexpr (std::is_reference_v<T>) {
+        this->set_value(std::ref(static_cast<FutureState<T>&>(inner).take()));
+      } else {
+        this->set_value(static_cast<FutureState<T>&>(inner).take());
+      }
+    } catch (...) {
+      if (!this->done()) this->fail(std::current_exception());  // copying the value threw
+    }
+  }
+  void retain_owner() noexcept override { this->retain(); }
+  void release_owner() noexcept override { this->release(); }
+
+ protected:
+  void last_reference_gone() noexcept override {
+    if (!watches_.hand_to_inputs(*this)) FutureBase::last_reference_gone();
+  }
+
+ private:
+  WatchArray watches_;
+};
+
+}  // namespace detail
+
+// A future that ends as the awaitable does, but whose cancellation does not reach it: cancelling the task that awaits
+// the shield raises CancelledError there, and the inner task goes on. The inner one cancelled by other means cancels
+// the shield, without the message. Done already: the inner future itself. A callable or Coroutine becomes a task;
+// keep the inner task's handle to wait for it after a cancellation. Its errors are then reported if nobody reads them.
+// Errors: RuntimeError: no current loop (for what is not a future). Source: asyncio.shield.
+template <Awaitable A>
+Future<ResultOf<A>> shield(A&& awaitable) {
+  using T = ResultOf<A>;
+  Future<T> inner = ensure_future(std::forward<A>(awaitable));
+  if (inner.done()) return inner;
+  runtime::Ref<detail::ShieldState<T>> state(new detail::ShieldState<T>(inner.state().loop()));
+  state->start(inner.ref());
+  return Future<T>(runtime::Ref<detail::FutureState<T>>(std::move(state)));
+}
+
+}  // namespace aiofiber

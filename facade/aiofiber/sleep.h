@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sleep(): lets time pass. Source: asyncio.sleep.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/duration.h"
+
+namespace aiofiber {
+
+// Suspends the task until `delay` after the await has passed on the loop's clock; zero and negative: for one
+// pass, so that everything that is ready runs first.
+// Cancellation: a cancellation point, at once; the timer is gone then.
+// Errors: CancelledError; RuntimeError outside a task; ValueError for NaN, when the Duration is made.
+Coroutine<void> sleep(Duration delay);
+
+namespace detail {
+void sleep_here(Duration delay);
+EntryInfo sleep_entry() noexcept;
+
+template <class R>
+struct SleepCall {
+  Duration delay;
+  R result;
+  R operator()() {
+    sleep_here(delay);
+    return std::move(result);
+  }
+  EntryInfo entry() const noexcept { return sleep_entry(); }
+};
+}  // namespace detail
+
+// The same, and gives `result` back.
+template <class R>
+Coroutine<std::decay_t<R>> sleep(Duration delay, R&& result) {
+  return Coroutine<std::decay_t<R>>(detail::SleepCall<std::decay_t<R>>{delay, std::forward<R>(result)});
+}
+
+}  // namespace aiofiber

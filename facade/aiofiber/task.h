@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Task<T>: a fiber with asyncio's semantics, and the ways to make one.
+//
+// Creating a task never runs its body: that starts in the loop's next pass. The loop owns pending tasks,
+// so a handle may be dropped; say so with detach(). Source: asyncio.Task, create_task, ensure_future.
+// Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them weakly.
+// Differs from asyncio: arguments of create_task() are decay-copied, as by std::thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/future.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber {
+
+// One frame of a stack or traceback.
+struct Frame {
+  std::uintptr_t address = 0;
+  std::string function;
+  std::string file;  // empty without debug information
+  int line = 0;
+  bool inlined = false;
+};
+
+namespace detail {
+std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit);
+void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file);
+// The members that Task<T> and AnyTask share; Derived gives core().
+template <class Derived>
+class TaskMembers {
+ public:
+  // By value, though asyncio's name is shared: a default name is made when asked for.
+  std::string get_name() const { return core().name(); }
+  void set_name(std::string name) { core().set_name(std::move(name)); }
+  // Cancel requests minus uncancel() calls.
+  int cancelling() const { return core().cancelling(); }
+  int uncancel() { return core().uncancel(); }
+  // Suspended: its frames, oldest first, `limit` keeps the newest. Failed: from its entry to the throw, oldest first, `limit`
+  // keeps the oldest. Not started: its function. Finished or cancelled: none. Running: its own frames.
+  std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const { return task_stack(core(), limit); }
+  // The same as text, in the look of a Python traceback; nullptr: std::cerr.
+  void print_stack(std::optional<std::size_t> limit = std::nullopt, std::ostream* file = nullptr) const {
+    print_task_stack(core(), limit, file);
+  }
+  Context get_context() const {
+    auto& data = core().context();
+    if (data == nullptr) data = std::make_shared<ContextData>();
+    return Context(data);
+  }
+
+ private:
+  TaskCore& core() const { return *static_cast<const Derived&>(*this).state().task(); }
+};
+}  // namespace detail
+
+// A task of unknown T.
+class AnyTask : public AnyFuture, public detail::TaskMembers<AnyTask> {
+ public:
+  using AnyFuture::AnyFuture;
+};
+
+template <class T = void>
+class [[nodiscard]] Task : public Future<T>, public detail::TaskMembers<Task<T>> {
+ public:
+  Task() noexcept = default;
+  explicit Task(runtime::Ref<detail::TaskState<T>> state) noexcept
+      : Future<T>(runtime::Ref<detail::FutureState<T>>(std::move(state))) {}
+  // "I drop this handle on purpose"; the loop keeps the task.
+  void detach() && { static_cast<AnyFuture&>(*this) = AnyFuture(); }
+  operator AnyTask() const { return AnyTask(this->ref()); }
+  static std::vector<AnyTask> all_tasks(EventLoop* loop = nullptr);
+  static std::optional<AnyTask> current_task(EventLoop* loop = nullptr);
+};
+
+// Tasks that are not done, oldest first. nullptr: the running loop; RuntimeError if there is none.
+std::vector<AnyTask> all_tasks(EventLoop* loop = nullptr);
+// The task whose code runs now; none in a callback. nullptr: the running loop; RuntimeError if there is none.
+std::optional<AnyTask> current_task(EventLoop* loop = nullptr);
+
+template <class T>
+std::vector<AnyTask> Task<T>::all_tasks(EventLoop* loop) {
+  return aiofiber::all_tasks(loop);
+}
+template <class T>
+std::optional<AnyTask> Task<T>::current_task(EventLoop* loop) {
+  return aiofiber::current_task(loop);
+}
+
+namespace detail {
+void after_task_creation(LoopCore& loop, FutureBase& task);
+
+template <class T, class F>
+Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, EntryInfo entry) {
+  loop.check_open();
+  loop.check_thread();
+  using Closure = std::decay_t<F>;
+  runtime::Ref<TaskState<T>> state(new ClosureTask<T, Closure>(loop, std::forward<F>(closure)));
+  state->start(options, entry);
+  after_task_creation(loop, *state);
+  return Task<T>(std::move(state));
+}
+template <class F>
+concept TaskFunction = !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
+                       !std::is_base_of_v<AnyFuture, std::decay_t<F>>;
+}  // namespace detail
+
+template <class T>
+Task<T> EventLoop::create_task(Coroutine<T> coroutine, TaskOptions options) {
+  const detail::EntryInfo entry = coroutine.entry();
+  return detail::start_task<T>(*core_, std::move(coroutine), options, entry);
+}
+template <class T>
+Task<T> EventLoop::create_task(Coroutine<T> coroutine) {
+  return create_task(std::move(coroutine), TaskOptions{});
+}
+template <class F, class... Args>
+auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
+  static_assert(detail::TaskFunction<F>, "create_task takes a function, or a Coroutine; a Future needs no task: await it");
+  using R = detail::CallResult<F, Args...>;
+  const std::decay_t<F>& callable = fn;
+  const detail::EntryInfo entry = detail::entry_of(callable);
+  if constexpr (sizeof...(Args) == 0) {
+    if (detail::is_empty_callable(fn)) detail::throw_empty_callable("create_task()");
+    return detail::start_task<R>(*core_, std::forward<F>(fn), options, entry);
+  } else {
+    return detail::start_task<R>(*core_, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...), options, entry);
+  }
+}
+template <class F, class... Args>
+auto EventLoop::create_task(F&& fn, Args&&... args) {
+  return create_task(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+// Tasks of the running loop. RuntimeError "no running event loop"; std::length_error: impossible stack_size;
+// std::bad_alloc, StackError: out of memory or stacks (the loop goes on).
+template <class T>
+Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+  return get_running_loop().create_task(std::move(coroutine), std::move(options));
+}
+template <class F, class... Args>
+  requires detail::TaskFunction<F>
+auto create_task(F&& fn, Args&&... args) {
+  return get_running_loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...);
+}
+template <class F, class... Args>
+auto create_task(TaskOptions options, F&& fn, Args&&... args) {
+  return get_running_loop().create_task(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+}  // namespace aiofiber
+
+template <>
+struct std::hash<aiofiber::AnyTask> : std::hash<aiofiber::AnyFuture> {};
+template <class T>
+struct std::hash<aiofiber::Task<T>> : std::hash<aiofiber::AnyFuture> {};

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TaskCore: what makes a future a task: a fiber, a name, and the delivery of cancellations.
+//
+// A cancellation is a request. A task that waits passes it on to what it waits for; a running or ready
+// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into.
+// The loop's list holds a reference while the task is pending; the fiber's owner points here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/context.h"
+#include "aiofiber/coroutine.h"
+#include "aiofiber/future.h"
+
+namespace aiofiber {
+
+struct TaskOptions {
+  std::string name = {};           // empty: "Task-N"
+  std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
+  std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
+  bool eager_start = false;        // accepted for compatibility; tasks start in the next pass
+};
+
+namespace detail {
+
+class TaskCore : public runtime::ListNode {
+ public:
+  // Creates the fiber, puts the task on the loop's list and makes it ready. The closure must be in place.
+  // RuntimeError: closed loop. Errors of Scheduler::create_fiber.
+  void start(const TaskOptions& options, EntryInfo entry);
+
+  FutureBase& future() const noexcept { return future_; }
+  LoopCore& loop() const noexcept { return future_.loop(); }
+  runtime::Fiber* fiber() const noexcept { return fiber_; }  // null once done
+
+  std::string name() const;
+  void set_name(std::string name);
+  int cancelling() const noexcept { return cancel_requests_; }
+  int uncancel() noexcept;
+  bool cancel(std::string_view message);
+  EntryInfo entry() const noexcept { return entry_; }
+  // What it waits for, if that is a future.
+  FutureBase* waits_for() const noexcept { return waits_for_; }
+  std::shared_ptr<ContextData>& context() noexcept { return context_; }
+
+  // ---- for awaits of the current task
+  // Suspends until the future is done. Throws CancelledError, RuntimeError (other loop, itself), ForcedUnwind.
+  void wait_for_future(FutureBase& future);
+  // Suspends for one pass.
+  void wait_one_pass();
+  // Suspends until the deadline.
+  void wait_until(std::int64_t deadline_ns);
+  // Raises a cancellation that cut a runtime wait short (a hooked call returned ECANCELED).
+  void raise_if_interrupted();
+
+  // Unwinds its suspended fiber, or drops an unstarted one; for a loop that closes.
+  void destroy_pending();
+
+  static void fiber_main(runtime::Fiber& fiber) noexcept;
+
+ protected:
+  explicit TaskCore(FutureBase& future) noexcept : future_(future) {}
+  ~TaskCore() = default;
+  // Calls the closure and stores its value.
+  virtual void invoke() = 0;
+  virtual void finish_value() = 0;
+  virtual void destroy_closure() noexcept = 0;
+
+ private:
+  void before_suspend() noexcept;
+  void after_resume();
+  [[noreturn]] void throw_cancelled();
+  bool interrupt_current_wait(std::string_view message);
+  bool can_be_thrown_at() const noexcept;
+  void body() noexcept;
+  void leave_loop() noexcept;
+
+  FutureBase& future_;
+  runtime::Fiber* fiber_ = nullptr;
+  FutureBase* waits_for_ = nullptr;
+  Waiter* waiter_ = nullptr;  // registered at waits_for_
+  EntryInfo entry_;
+  std::uint64_t name_number_ = 0;
+  std::unique_ptr<std::string> name_;  // null: "Task-N"
+  std::string cancel_message_;         // of the request that is still to be raised
+  std::shared_ptr<ContextData> context_;
+  std::int64_t step_started_ns_ = 0;   // debug mode
+  int cancel_requests_ = 0;
+  bool must_cancel_ = false;
+  bool cancel_walk_ = false;  // a cancel() is passing through: a ring of tasks comes back here
+  bool waits_throwing_ = false;  // parked by wait_until(): an interruption is thrown, not returned
+};
+
+// The task whose code runs now, or null.
+TaskCore* current_task_core() noexcept;
+// As above; RuntimeError that names the remedy outside a task.
+TaskCore& require_current_task();
+void close_tasks(LoopCore& loop);
+
+template <class T>
+class TaskState : public FutureState<T>, public TaskCore {
+ public:
+  explicit TaskState(LoopCore& loop) : FutureState<T>(loop), TaskCore(static_cast<FutureBase&>(*this)) {}
+  bool cancel(std::string_view message) override { return TaskCore::cancel(message); }
+  TaskCore* task() noexcept override { return this; }
+  const char* kind() const noexcept override { return "Task"; }
+  std::string details() const override;
+
+ protected:
+  std::string state_word(const char* state) const override {
+    return cancelling() > 0 && !this->done() ? "cancelling" : state;
+  }
+};
+std::string task_details(const TaskCore& task);
+template <class T>
+std::string TaskState<T>::details() const {
+  return task_details(*this);
+}
+
+// A task with its closure, in one allocation.
+template <class T, class F>
+class ClosureTask final : public TaskState<T> {
+ public:
+  template <class G>
+  ClosureTask(LoopCore& loop, G&& closure) : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}
+
+ protected:
+  void invoke() override {
+    if constexpr (std::is_void_v<T>) {
+      run_closure();
+      this->slot().emplace();
+    } else if constexpr (std::is_reference_v<T>) {
+      this->slot().emplace(run_closure());
+    } else {
+      this->slot().emplace(run_closure());
+    }
+  }
+  void finish_value() override { this->finish(); }
+  void destroy_closure() noexcept override { closure_.reset(); }
+
+ private:
+  T run_closure() {
+    if constexpr (IsCoroutine<F>::value) {
+      return closure_->run();
+    } else if constexpr (std::is_void_v<T>) {
+      static_cast<void>(std::invoke(*closure_));
+    } else {
+      return std::invoke(*closure_);
+    }
+  }
+  std::optional<F> closure_;
+};
+
+}  // namespace detail
+}  // namespace aiofiber

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// task_group(): tasks that do not outlive a scope. Source: asyncio.TaskGroup (3.13).
+//
+// The body creates children; the scope ends when all of them have. The first child that fails, or an error of the
+// body, cancels the others, in order of creation; all errors are then thrown together as an ExceptionGroup, in order
+// of completion, the body's last. A cancelled child is no error.
+// Differs from asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/result.h"
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/task.h"
+
+namespace aiofiber {
+
+// The handle of a child: a Task that may be dropped without a word, because its group keeps it.
+template <class T>
+class GroupTask : public Task<T> {
+ public:
+  GroupTask() noexcept = default;
+  explicit GroupTask(Task<T> task) noexcept : Task<T>(std::move(task)) {}
+};
+
+// The scope that the body takes by reference; it ends with task_group().
+class TaskGroup {
+ public:
+  TaskGroup(const TaskGroup&) = delete;
+  TaskGroup& operator=(const TaskGroup&) = delete;
+
+  // A task of the group, made as by aiofiber::create_task(). Allowed while the body runs and, for children, while
+  // any child lives. RuntimeError: the group is finished, or shutting down after an error.
+  template <class T>
+  GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+    std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
+    return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
+  }
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  GroupTask<detail::CallResult<F, Args...>> create_task(F&& fn, Args&&... args) {
+    std::unique_ptr<Child, ChildDeleter> child = prepare();
+    return adopt(std::move(child), loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...));
+  }
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  GroupTask<detail::CallResult<F, Args...>> create_task(TaskOptions options, F&& fn, Args&&... args) {
+    std::unique_ptr<Child, ChildDeleter> child = prepare();
+    return adopt(std::move(child),
+                 loop().create_task(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...));
+  }
+
+  friend std::string repr(const TaskGroup& group);
+
+ private:
+  struct Child;
+  struct ChildDeleter {
+    void operator()(Child* child) const noexcept;
+  };
+  struct Link : runtime::ListNode {
+    Child* child = nullptr;
+  };
+
+  TaskGroup() noexcept = default;
+  ~TaskGroup();
+  void enter();
+  // Waits for the children; throws what the scope throws, given the body's error (null: none).
+  void exit(std::exception_ptr error);
+  std::unique_ptr<Child, ChildDeleter> prepare();
+  template <class T>
+  std::unique_ptr<Child, ChildDeleter> prepare(Coroutine<T>* coroutine) {
+    try {
+      return prepare();
+    } catch (...) {
+      coroutine->close();  // refused, not forgotten: no never-awaited report
+      throw;
+    }
+  }
+  EventLoop& loop() const;
+  template <class T>
+  GroupTask<T> adopt(std::unique_ptr<Child, ChildDeleter> child, Task<T> task) {
+    add(std::move(child), task.ref());
+    return GroupTask<T>(std::move(task));
+  }
+  void add(std::unique_ptr<Child, ChildDeleter> child, runtime::Ref<detail::FutureBase> task);
+  void abort() noexcept;
+  void child_done(Child& child) noexcept;
+  void wait_for_children(std::exception_ptr& cancellation);
+  std::vector<std::exception_ptr> collect_errors(std::exception_ptr body_error);
+
+  detail::TaskCore* parent_ = nullptr;
+  runtime::List<Link> live_;    // in order of creation
+  runtime::List<Link> failed_;  // in order of completion; keeps the errors, so that recording one never allocates
+  std::size_t live_count_ = 0;
+  std::size_t failed_count_ = 0;
+  std::exception_ptr base_error_;  // KeyboardInterrupt, SystemExit: passes alone
+  runtime::Ref<detail::FutureBase> all_done_;  // what the exit waits for
+  bool exiting_ = false;
+  bool aborting_ = false;
+  bool parent_cancel_requested_ = false;  // by the group: to be taken back
+
+  template <class Body>
+  friend class TaskGroupCall;
+};
+
+template <class Body>
+class TaskGroupCall {
+ public:
+  using R = std::invoke_result_t<Body&, TaskGroup&>;
+  explicit TaskGroupCall(Body body) : body_(std::move(body)) {}
+  detail::EntryInfo entry() const noexcept { return detail::entry_of(body_); }
+
+  R operator()() {
+    TaskGroup group;
+    group.enter();
+    std::exception_ptr error;
+    std::optional<Stored<R>> value;
+    try {
+      if constexpr (std::is_void_v<R>) {
+        std::invoke(body_, group);
+      } else {
+        value.emplace(std::invoke(body_, group));
+      }
+    } catch (const runtime::ForcedUnwind&) {
+      throw;
+    } catch (...) {
+      error = std::current_exception();
+    }
+    group.exit(std::move(error));
+    if constexpr (std::is_reference_v<R>) {
+      return static_cast<R>(value->get());
+    } else if constexpr (!std::is_void_v<R>) {
+      return std::move(*value);
+    }
+  }
+
+ private:
+  Body body_;
+};
+
+// Calls body(TaskGroup&) in the current task and waits for all tasks that were created in the group; the body's value
+// is the value of the await. A body without living children does not give up control at its end.
+// Cancellation: a cancellation of the current task cancels the children, waits for them, and passes on; if a child
+// fails meanwhile, the ExceptionGroup takes its place and the task stays asked to cancel.
+// Errors: ExceptionGroup "unhandled errors in a TaskGroup" (BaseExceptionGroup if a member is no std::exception);
+// KeyboardInterrupt and SystemExit pass alone, after the children have ended.
+// Source: asyncio.TaskGroup.
+template <class Body>
+Coroutine<std::invoke_result_t<std::decay_t<Body>&, TaskGroup&>> task_group(Body&& body) {
+  using Call = TaskGroupCall<std::decay_t<Body>>;
+  return Coroutine<typename Call::R>(Call(std::forward<Body>(body)));
+}
+
+}  // namespace aiofiber
+
+template <class T>
+struct std::hash<aiofiber::GroupTask<T>> : std::hash<aiofiber::AnyFuture> {};

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ThreadGate: how other threads reach the futures of a loop that may be closed at any moment.
+//
+// Futures are counted with plain integers, so another thread may not even drop one. What is to happen on the
+// loop's thread is therefore a Link that the gate owns; other threads know its number. Posting a number to
+// a closed gate, or one whose link is gone, does nothing.
+// For any thread X that posts and the loop's thread L: what X did before post() is visible to arrive() on L.
+// Not for users.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "aiofiber/loop_core.h"
+
+namespace aiofiber::detail {
+
+class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
+ public:
+  // Something to be done on the loop's thread, once, when another thread says so.
+  class Link : public CallbackNode {
+   public:
+    Link() noexcept : CallbackNode(run_node) {}
+    virtual ~Link() = default;
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+   protected:
+    virtual void arrive() = 0;
+
+   private:
+    friend class ThreadGate;
+    static void run_node(Runnable& node);
+    void drop() noexcept final;
+
+    std::shared_ptr<ThreadGate> gate_;
+    std::uint64_t id_ = 0;
+    bool posted_ = false;  // guarded by the gate's mutex_; once true the queue's node is in use until it ran
+  };
+
+  explicit ThreadGate(LoopCore& core) noexcept : core_(&core) {}
+  // The loop's gate. Loop's thread.
+  static ThreadGate& of(LoopCore& core);
+
+  // Loop's thread. The number stays unused after the link is gone.
+  std::uint64_t add(std::unique_ptr<Link> link);
+  // Loop's thread: destroys the link, unless it is posted: then it arrives first.
+  void remove(std::uint64_t id) noexcept;
+  // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link gone or posted.
+  bool post(std::uint64_t id) noexcept;
+  // Loop's thread: nothing is posted from now on, and links that are not on their way are destroyed.
+  void close() noexcept;
+
+ private:
+  std::unique_ptr<Link> take(std::uint64_t id) noexcept;
+
+  std::mutex mutex_;
+  LoopCore* core_;  // guarded by mutex_, as all below; null once closed
+  std::uint64_t last_id_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
+};
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// timeout(): a time limit on a piece of code. Source: asyncio.timeout, timeout_at, Timeout (3.13).
+//
+// At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no other,
+// becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(), uncancel()).
+// Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as the body.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/duration.h"
+#include "aiofiber/handle.h"
+
+namespace aiofiber {
+
+namespace detail {
+class TaskCore;
+class TimeoutScope;
+}  // namespace detail
+
+// The scope that a body may take by reference: body(Timeout& scope).
+class Timeout {
+ public:
+  Timeout(const Timeout&) = delete;
+  Timeout& operator=(const Timeout&) = delete;
+
+  // The deadline on the loop's clock; none: no limit. Stays after the end.
+  std::optional<TimePoint> when() const noexcept { return when_; }
+  // A new deadline; nullopt disarms. One that has passed expires in the next pass, not in this call.
+  // RuntimeError: the scope has expired.
+  void reschedule(std::optional<TimePoint> when);
+  // Whether the deadline fired, from that moment on.
+  bool expired() const noexcept { return state_ == State::kExpiring || state_ == State::kExpired; }
+  friend std::string repr(const Timeout& scope);
+
+ private:
+  enum class State : unsigned char {
+    kCreated,
+    kEntered,   // the body runs
+    kExpiring,  // the deadline fired, the body has not ended
+    kExpired,
+    kExited,    // the body ended before the deadline
+  };
+  explicit Timeout(std::optional<TimePoint> when) noexcept : when_(when) {}
+  ~Timeout() { disarm(); }
+  void enter();
+  // The body returned. Throws the cancellation that a hooked call turned into an error which the body took.
+  void check_interrupted();
+  void leave() noexcept;
+  // The body threw what is being handled now: throws it on, or the TimeoutError that it stands for.
+  [[noreturn]] void leave_throwing();
+  void disarm() noexcept;
+  void on_timeout();
+  static const char* state_name(State state) noexcept;
+
+  std::optional<TimePoint> when_;
+  std::optional<Handle> timer_;
+  detail::TaskCore* task_ = nullptr;
+  int cancelling_at_entry_ = 0;
+  State state_ = State::kCreated;
+
+  friend class detail::TimeoutScope;
+};
+
+namespace detail {
+
+template <class Body>
+concept TimeoutBody = std::is_invocable_v<Body&, Timeout&> || std::is_invocable_v<Body&>;
+
+template <class Body>
+decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
+  if constexpr (std::is_invocable_v<Body&, Timeout&>) {
+    return std::invoke(body, scope);
+  } else {
+    static_cast<void>(scope);
+    return std::invoke(body);
+  }
+}
+template <class Body>
+using TimeoutResult = decltype(call_timeout_body(std::declval<Body&>(), std::declval<Timeout&>()));
+
+// Runs a body inside a Timeout.
+class TimeoutScope {
+ public:
+  explicit TimeoutScope(std::optional<TimePoint> when) noexcept : scope_(when) {}
+
+  template <class Body>
+  TimeoutResult<Body> run(Body& body) {
+    using R = TimeoutResult<Body>;
+    scope_.enter();
+    try {
+      if constexpr (std::is_void_v<R>) {
+        call_timeout_body(body, scope_);
+        scope_.check_interrupted();
+        scope_.leave();
+      } else {
+        R result = call_timeout_body(body, scope_);
+        scope_.check_interrupted();
+        scope_.leave();
+        return static_cast<R&&>(result);
+      }
+    } catch (...) {
+      scope_.leave_throwing();
+    }
+  }
+
+ private:
+  Timeout scope_;
+};
+
+template <class Body>
+struct TimeoutCall {
+  std::optional<TimePoint> when;
+  Body body;
+  TimeoutResult<Body> operator()() { return TimeoutScope(when).run(body); }
+  EntryInfo entry() const noexcept { return entry_of(body); }
+};
+
+// Now + delay on the running loop. RuntimeError: no running loop.
+std::optional<TimePoint> deadline_after(std::optional<Duration> delay);
+
+}  // namespace detail
+
+// As timeout(), with a point on the loop's clock (EventLoop::time()); nullopt: no limit.
+template <class Body>
+Coroutine<detail::TimeoutResult<std::decay_t<Body>>> timeout_at(std::optional<TimePoint> when, Body&& body) {
+  using Function = std::decay_t<Body>;
+  static_assert(detail::TimeoutBody<Function>, "the body of timeout() is called as body() or body(Timeout&)");
+  return Coroutine<detail::TimeoutResult<Function>>(detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
+}
+
+// Calls the body in the current task, with a time limit that counts from this call; its value is the value of the
+// await. nullopt: no limit. Zero or negative: expires at the body's first suspension. A body that overruns without
+// suspending afterwards, or that swallows the cancellation, ends normally.
+// Cancellation: a foreign cancellation passes, and wins over an expiry that happens before the body has ended.
+// Errors: TimeoutError; what the body throws. RuntimeError: no running loop.
+// Source: asyncio.timeout.
+template <class Body>
+Coroutine<detail::TimeoutResult<std::decay_t<Body>>> timeout(std::optional<Duration> delay, Body&& body) {
+  return timeout_at(detail::deadline_after(delay), std::forward<Body>(body));
+}
+
+}  // namespace aiofiber

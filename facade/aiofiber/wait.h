@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// wait(): until some or all of several futures are done. Source: asyncio.wait.
+//
+// Differs from asyncio: callables and Coroutines are accepted and become tasks, as in Python 3.5.
+// Differs from asyncio: `done` and `pending` are vectors in input order, not sets.
+#pragma once
+
+#include <initializer_list>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/coroutine.h"
+#include "aiofiber/duration.h"
+#include "aiofiber/range.h"
+
+namespace aiofiber {
+
+// When wait() returns: all are done; one is done; one failed (a cancelled one does not count) or all are done.
+enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
+
+struct WaitOptions {
+  std::optional<Duration> timeout = std::nullopt;
+  ReturnWhen return_when = ALL_COMPLETED;
+};
+
+// The distinct inputs, in input order, sorted by whether they were done when wait() resumed.
+template <class F>
+struct WaitResult {
+  std::vector<F> done;
+  std::vector<F> pending;
+};
+
+namespace detail {
+// ValueError: no inputs, or an impossible return_when.
+void check_wait(bool empty, ReturnWhen return_when);
+// Suspends the current task until the condition holds or the time is over; inputs: distinct, of this loop.
+void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options);
+
+template <class Element>
+struct WaitCall {
+  std::vector<Element> inputs;
+  WaitOptions options;
+
+  using F = FutureOf<Element>;
+  WaitResult<F> operator()() {
+    check_wait(inputs.empty(), options.return_when);
+    LoopCore& loop = require_current_task().loop();
+    std::vector<F> futures;
+    futures.reserve(inputs.size());
+    for (Element& input : inputs) futures.push_back(future_on(loop, std::move(input)));
+    remove_duplicates(futures);
+    std::vector<FutureBase*> states;
+    states.reserve(futures.size());
+    for (const F& future : futures) states.push_back(future.ref().get());
+    wait_here(states, options);
+    WaitResult<F> result;
+    for (F& future : futures) (future.done() ? result.done : result.pending).push_back(std::move(future));
+    return result;
+  }
+};
+}  // namespace detail
+
+// Suspends until return_when holds or the timeout has passed, and says which futures are done. It neither throws
+// their errors nor cancels anything; a timeout is no error. Gives up control even if all are done already. A timeout
+// of zero or less gives the loop a turn. The same future given twice counts once.
+// Cancellation: a cancellation point; the inputs are left alone.
+// Errors, when it is awaited: ValueError: no futures, a future of another loop, an invalid return_when.
+template <WaitableRange Range>
+Coroutine<WaitResult<detail::FutureOf<detail::ElementOf<Range>>>> wait(Range&& futures, WaitOptions options = {}) {
+  using Call = detail::WaitCall<detail::ElementOf<Range>>;
+  return Coroutine<WaitResult<typename Call::F>>(Call{detail::elements_of(std::forward<Range>(futures)), options});
+}
+template <class F>
+  requires(Awaitable<F> || detail::HandleLike<F>)
+Coroutine<WaitResult<detail::FutureOf<F>>> wait(std::initializer_list<F> futures, WaitOptions options = {}) {
+  return aiofiber::wait(std::vector<F>(futures), options);
+}
+
+}  // namespace aiofiber

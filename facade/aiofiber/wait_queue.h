@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the locks and queues are built of: a FIFO of waiting tasks, and the state that outlives its handle.
+//
+// Each wait is a Future<void> in a list node on the waiting task's stack, so waiting allocates nothing but
+// the future. The state of a lock is counted and held by everybody who waits: a lock that is a local
+// variable may die before its waiters do, as when a closing loop unwinds them.
+// Not for users. Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "aiofiber/await.h"
+#include "aiofiber/runtime/intrusive.h"
+
+namespace aiofiber::detail {
+
+// A base with a reference count for runtime::Ref; T is the most derived class or has a virtual destructor.
+template <class T>
+class Counted {
+ public:
+  Counted() = default;
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  void retain() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete static_cast<T*>(this);
+  }
+
+ protected:
+  ~Counted() = default;
+
+ private:
+  std::uint32_t references_ = 0;
+};
+
+// Ties a lock to the loop of its first contended use.
+class LoopBound {
+ public:
+  // The running loop. RuntimeError "<...> is bound to a different event loop"; RuntimeError: none runs.
+  EventLoop& get_loop(std::string_view type, const void* object);
+
+ private:
+  runtime::Ref<LoopCore> loop_;
+};
+
+// `<asyncio.locks.NAME object at 0x... [EXTRA]>`, with `, waiters:N` in it when there are any.
+std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters);
+
+class WaitQueue {
+ public:
+  // One wait; lives on the waiter's stack.
+  class Waiter : public runtime::ListNode {
+   public:
+    Waiter(WaitQueue& queue, EventLoop& loop) : future(loop.create_future<void>()), queue_(queue) {
+      queue_.list_.push_back(*this);
+      ++queue_.size_;
+    }
+    ~Waiter() { leave(); }
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    // Leaves the queue if it is still in it.
+    void leave() noexcept {
+      if (!linked()) return;
+      unlink();
+      --queue_.size_;
+    }
+    // Woken by somebody, whatever became of the task since.
+    bool woken() const { return future.done() && !future.cancelled(); }
+
+    Future<void> future;
+
+   private:
+    WaitQueue& queue_;
+  };
+
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+  // Whether all who are in the queue were cancelled and have not yet run to leave it.
+  bool all_cancelled() const;
+
+  // Wakes the first waiter unless that was done already.
+  void wake_front();
+  // Wakes the first who is not woken yet; false if there is none.
+  bool wake_next();
+  // The same, taking those it looks at out of the queue.
+  void pop_and_wake_next();
+  void pop_and_wake_all();
+  // Wakes at most `limit` who are not woken yet, in FIFO order.
+  void wake(std::size_t limit);
+
+ private:
+  runtime::List<Waiter> list_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Watch: a done-callback of the library's own, reserved before it is needed.
+//
+// gather, shield, wait and as_completed keep one Watch per input; completing an input moves the node to the
+// ready queue and never allocates. A queued node holds its owner and its input. While the input is pending
+// the owner holds the input, and the input does not hold the owner: an owner that nobody refers to any more
+// either dies, which takes its nodes out, or moves into its inputs (hand_to_inputs), as asyncio's callbacks do.
+// Not for users.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "aiofiber/future_base.h"
+#include "aiofiber/loop_core.h"
+
+namespace aiofiber::detail {
+
+struct Watch;
+
+class WatchOwner {
+ public:
+  // An input is done: called from the loop, one pass later, in order of completion.
+  virtual void input_done(Watch& watch) noexcept = 0;
+  virtual void retain_owner() noexcept = 0;
+  virtual void release_owner() noexcept = 0;
+
+ protected:
+  ~WatchOwner() = default;
+};
+
+struct Watch final : CallbackNode, Waiter {
+  Watch() noexcept : CallbackNode(&run_node) {}
+  ~Watch() { stop(); }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // Keeps the input without waiting for it: it is done, and its owner looks at it itself.
+  void keep(runtime::Ref<FutureBase> future) noexcept { input = std::move(future); }
+  // Calls watch_owner.input_done() once the input is done; of a done input, in the next pass.
+  void start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future);
+  // Takes the node out of a pending input. A queued node still runs.
+  void stop() noexcept {
+    if (linked()) unlink();
+  }
+  bool pending() const noexcept { return linked(); }
+  // The pending input keeps the owner alive, and no longer the other way round.
+  void hold_owner() noexcept;
+  void drop() noexcept override;
+
+  runtime::Ref<FutureBase> input;
+
+ private:
+  static void run_node(Runnable& node);
+  void let_owner_go() noexcept;
+
+  WatchOwner* owner_ = nullptr;
+  bool holds_owner_ = false;
+};
+
+// The nodes of an owner that is itself a future.
+class WatchArray {
+ public:
+  explicit WatchArray(std::size_t size) : watches_(new Watch[size]), size_(size) {}
+  Watch& operator[](std::size_t index) noexcept { return watches_[index]; }
+  std::size_t size() const noexcept { return size_; }
+  Watch* begin() noexcept { return watches_.get(); }
+  Watch* end() noexcept { return watches_.get() + size_; }
+  void stop_all() noexcept {
+    for (Watch& watch : *this) watch.stop();
+  }
+  // The last handle of the owner is gone. True: pending inputs hold it from now on (or did, and it is
+  // destroyed already): do not touch it. False: it is to be destroyed.
+  bool hand_to_inputs(WatchOwner& owner) noexcept;
+
+ private:
+  std::unique_ptr<Watch[]> watches_;
+  std::size_t size_;
+  bool handed_over_ = false;
+};
+
+}  // namespace aiofiber::detail

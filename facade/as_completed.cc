@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The queue of finished inputs and of those who wait for one, first come, first served.
+#include "aiofiber/as_completed.h"
+
+#include <algorithm>
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber::detail {
+
+AsCompletedState::AsCompletedState(LoopCore& loop, std::size_t count)
+    : loop_(&loop), watches_(count), unfinished_(count) {
+  finished_.reserve(count);
+}
+
+AsCompletedState::~AsCompletedState() {
+  if (timer_) timer_->cancel();
+}
+
+void AsCompletedState::start(const std::vector<runtime::Ref<FutureBase>>& inputs, std::optional<Duration> timeout) {
+  // The timer does not keep the state alive: the last reference cancels it.
+  if (timeout && !inputs.empty()) timer_ = loop_->facade().call_later(*timeout, [this] { on_timeout(); });
+  for (std::size_t i = 0; i < inputs.size(); ++i) watches_[i].start(*this, inputs[i]);
+}
+
+void AsCompletedState::input_done(Watch& watch) noexcept {
+  if (unfinished_ == 0) return;  // the timeout was first
+  --unfinished_;
+  finished_.push_back(std::move(watch.input));
+  if (unfinished_ == 0 && timer_) timer_->cancel();
+  wake_one();
+}
+
+void AsCompletedState::on_timeout() noexcept {
+  watches_.stop_all();
+  for (; unfinished_ > 0; --unfinished_) {
+    finished_.emplace_back();
+    wake_one();
+  }
+}
+
+void AsCompletedState::wake_one() noexcept {
+  while (!getters_.empty()) {
+    const runtime::Ref<FutureState<void>> getter = std::move(getters_.front());
+    getters_.pop_front();
+    if (getter->done()) continue;
+    getter->set_value();
+    return;
+  }
+}
+
+runtime::Ref<FutureBase> AsCompletedState::next() {
+  TaskCore& task = require_current_task();
+  while (taken_ == finished_.size()) {
+    const runtime::Ref<FutureState<void>> getter(new FutureState<void>(*loop_));
+    getters_.push_back(getter);
+    try {
+      task.wait_for_future(*getter);
+      getter->check_result();
+    } catch (const CancelledError&) {
+      // Leaves the queue, and passes on a wake-up that it got and will not use.
+      std::erase(getters_, getter);
+      if (!getter->cancelled() && taken_ < finished_.size()) wake_one();
+      throw;
+    }
+  }
+  runtime::Ref<FutureBase> input = std::move(finished_[taken_++]);
+  if (!input) throw TimeoutError();
+  return input;
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/condition.h"
+
+#include <exception>
+
+namespace aiofiber {
+
+namespace detail {
+
+bool ConditionState::wait() {
+  if (!lock->locked) throw RuntimeError("cannot wait on un-acquired lock");
+  const runtime::Ref<ConditionState> self(this);
+  std::exception_ptr error;  // the last cancellation
+  {
+    WaitQueue::Waiter waiter(waiters, bound.get_loop("Condition", this));
+    lock->release();
+    try {
+      await(waiter.future);
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+  }
+  // The caller holds the lock whatever happens, and waits for it however often it is cancelled.
+  for (bool held = false; !held;) {
+    try {
+      held = lock->acquire();
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+  }
+  if (error == nullptr) return true;
+  wake(1);  // perhaps it was notified: somebody else must be
+  std::rethrow_exception(error);
+}
+
+}  // namespace detail
+
+Coroutine<bool> Condition::acquire() {
+  return Coroutine<bool>([lock = state_->lock] { return lock->acquire(); });
+}
+
+void Condition::unlock() {
+  if (std::uncaught_exceptions() > 0) {
+    state_->lock->release_if_locked();
+  } else {
+    state_->lock->release();
+  }
+}
+
+Coroutine<bool> Condition::wait() {
+  return Coroutine<bool>([state = state_] { return state->wait(); });
+}
+
+void Condition::notify(std::size_t n) {
+  if (!state_->lock->locked) throw RuntimeError("cannot notify on un-acquired lock");
+  state_->wake(n);
+}
+
+std::string repr(const Condition& condition) {
+  const detail::ConditionState& state = *condition.state_;
+  return detail::lock_repr("Condition", &state, state.lock->locked ? "locked" : "unlocked", state.waiters.size());
+}
+
+}  // namespace aiofiber

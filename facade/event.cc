@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/event.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+bool EventState::wait() {
+  if (value) return true;
+  const runtime::Ref<EventState> self(this);
+  WaitQueue::Waiter waiter(waiters, bound.get_loop("Event", this));
+  await(waiter.future);
+  return true;
+}
+
+void EventState::set() {
+  if (value) return;
+  value = true;
+  waiters.wake(waiters.size());
+}
+
+}  // namespace detail
+
+Coroutine<bool> Event::wait() {
+  return Coroutine<bool>([state = state_] { return state->wait(); });
+}
+
+std::string repr(const Event& event) {
+  const detail::EventState& state = *event.state_;
+  return detail::lock_repr("Event", &state, state.value ? "set" : "unset", state.waiters.size());
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// EventLoop's own members: life, descriptors, signals, and which loop is this thread's.
+//
+// A descriptor or a signal keeps one persistent handle, which is queued each time something happens unless it
+// still is in the queue; replacing or removing it cancels the handle, so a queued call does not run either.
+#include "aiofiber/event_loop.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <system_error>
+
+#include "aiofiber/exception_context.h"
+#include "aiofiber/exceptions.h"
+#include "aiofiber/log.h"
+#include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/reactor.h"
+#include "text.h"
+
+namespace aiofiber {
+
+namespace {
+
+// What set_event_loop() set; `ever_set` also when that was nothing.
+struct ThreadLoop {
+  EventLoop* loop = nullptr;
+  bool ever_set = false;
+};
+constinit thread_local ThreadLoop thread_loop;
+
+// libev wants a signal in one loop only. The owner is compared, never followed.
+constinit std::array<std::atomic<const EventLoop*>, NSIG> signal_owners{};
+
+bool debug_by_environment() noexcept {
+  const char* value = std::getenv("AIOFIBERDEBUG");
+  return value != nullptr && *value != '\0';
+}
+
+bool in_main_thread() noexcept { return ::gettid() == ::getpid(); }
+
+const char* python_bool(bool value) noexcept { return value ? "True" : "False"; }
+
+}  // namespace
+
+// ---- life -------------------------------------------------------------------------------------------------
+
+struct EventLoop::FdHandler : runtime::FdWaiter {
+  FdHandler(EventLoop& event_loop, int descriptor, unsigned events, runtime::Ref<detail::HandleBase> callback) noexcept
+      : FdWaiter(descriptor, events, on_ready), loop(event_loop), handle(std::move(callback)) {}
+  ~FdHandler() {
+    loop.core_->scheduler().reactor().remove(*this);
+    handle->cancel();
+  }
+  FdHandler(const FdHandler&) = delete;
+  FdHandler& operator=(const FdHandler&) = delete;
+
+  static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
+    // As with epoll, a descriptor that was closed is silent.
+    if ((events & runtime::kClosed) == 0) static_cast<FdHandler&>(waiter).handle->schedule_again();
+  }
+
+  EventLoop& loop;
+  runtime::Ref<detail::HandleBase> handle;
+};
+
+struct EventLoop::SignalHandler : runtime::SignalWaiter {
+  SignalHandler(EventLoop& event_loop, int number, runtime::Ref<detail::HandleBase> callback) noexcept
+      : loop(event_loop), handle(std::move(callback)) {
+    signo = number;
+    raised = on_raised;
+  }
+  ~SignalHandler() {
+    loop.core_->scheduler().reactor().unwatch_signal(*this);
+    handle->cancel();
+    signal_owners[static_cast<std::size_t>(signo)].store(nullptr);
+  }
+  SignalHandler(const SignalHandler&) = delete;
+  SignalHandler& operator=(const SignalHandler&) = delete;
+
+  static void on_raised(SignalWaiter& waiter) noexcept { static_cast<SignalHandler&>(waiter).handle->schedule_again(); }
+
+  EventLoop& loop;
+  runtime::Ref<detail::HandleBase> handle;
+};
+
+EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
+
+EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
+    : core_(new detail::LoopCore(std::move(scheduler), *this)), slow_callback_duration(core_->slow_callback_duration) {
+  core_->debug_ = debug_by_environment();
+}
+
+EventLoop::~EventLoop() {
+  if (is_running()) {
+    detail::log(LogLevel::CRITICAL, "an event loop was destroyed while it runs");
+    std::terminate();
+  }
+  if (!is_closed()) {
+    detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
+    close();
+  }
+  core_->facade_object = nullptr;
+  if (thread_loop.loop == this) thread_loop.loop = nullptr;
+}
+
+void EventLoop::check_can_run() const { core_->check_runnable(); }
+
+void EventLoop::run_forever() { core_->run(); }
+
+void EventLoop::run_until_done(detail::FutureBase& future, bool made_here) {
+  const AnyFuture awaited{runtime::Ref<detail::FutureBase>(&future)};
+  if (made_here) future.quiet_when_destroyed = true;
+  const CallbackId id = awaited.add_done_callback([this](const AnyFuture& done) {
+    const detail::FutureBase& state = done.state();
+    // That exception has left the loop already; a stop would end the next run too soon.
+    if (!state.failed() || !detail::leaves_the_loop(state.peek_exception())) stop();
+  });
+  try {
+    run_forever();
+  } catch (...) {
+    if (made_here) future.mark_retrieved();  // the caller gets it from here
+    future.remove_callback(static_cast<std::uint64_t>(id));
+    throw;
+  }
+  future.remove_callback(static_cast<std::uint64_t>(id));
+  if (!future.done()) throw RuntimeError("Event loop stopped before Future completed.");
+}
+
+void EventLoop::set_task_factory(TaskFactory factory) { task_factory_ = std::move(factory); }
+
+void EventLoop::close() {
+  if (is_running()) throw RuntimeError("Cannot close a running event loop");
+  if (is_closed()) return;
+  fd_handlers_.clear();
+  signal_handlers_.clear();
+  core_->close();
+  // Destructors of the program that ran just now may have registered something.
+  fd_handlers_.clear();
+  signal_handlers_.clear();
+}
+
+std::string repr(const EventLoop& loop) {
+  return std::string("<EventLoop running=") + python_bool(loop.is_running()) +
+         " closed=" + python_bool(loop.is_closed()) + " debug=" + python_bool(loop.get_debug()) + ">";
+}
+
+void EventLoop::default_exception_handler(const ExceptionContext& context) {
+  detail::log(LogLevel::ERROR, detail::describe(context));
+}
+
+// ---- descriptors ------------------------------------------------------------------------------------------
+
+void EventLoop::watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> handle) {
+  core_->check_open();
+  core_->check_thread();
+  handle->persistent = true;
+  const long key = static_cast<long>(fd) * 2 + (writer ? 1 : 0);
+  // Taken out first, also when the new one fails: the number may belong to another file by now, which only
+  // a fresh wait finds out.
+  fd_handlers_.erase(key);
+  auto handler =
+      std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable, std::move(handle));
+  core_->scheduler().reactor().add(*handler);
+  fd_handlers_.emplace(key, std::move(handler));
+}
+
+bool EventLoop::unwatch_fd(int fd, bool writer) {
+  core_->check_thread();
+  // The node lives until the map is consistent again: cancelling may run destructors of the program.
+  return !fd_handlers_.extract(static_cast<long>(fd) * 2 + (writer ? 1 : 0)).empty();
+}
+
+// ---- signals ----------------------------------------------------------------------------------------------
+
+void EventLoop::watch_signal(int signo, runtime::Ref<detail::HandleBase> handle) {
+  if (signo <= 0 || signo >= NSIG) throw ValueError("invalid signal number " + std::to_string(signo));
+  core_->check_open();
+  core_->check_thread();
+  handle->persistent = true;
+  if (const auto found = signal_handlers_.find(signo); found != signal_handlers_.end()) {
+    // The watch stays, so that the signal does not meet its default action in between.
+    std::exchange(found->second->handle, std::move(handle))->cancel();
+    return;
+  }
+  const EventLoop* owner = nullptr;
+  if (!signal_owners[static_cast<std::size_t>(signo)].compare_exchange_strong(owner, this)) {
+    throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
+  }
+  auto handler = std::make_unique<SignalHandler>(*this, signo, std::move(handle));
+  try {
+    core_->scheduler().reactor().watch_signal(*handler);
+  } catch (const std::system_error&) {
+    throw RuntimeError("sig " + std::to_string(signo) + " cannot be caught");
+  }
+  signal_handlers_.emplace(signo, std::move(handler));
+}
+
+bool EventLoop::remove_signal_handler(int signo) {
+  if (signo <= 0 || signo >= NSIG) throw ValueError("invalid signal number " + std::to_string(signo));
+  core_->check_thread();
+  return !signal_handlers_.extract(signo).empty();
+}
+
+// ---- the loop of this thread ------------------------------------------------------------------------------
+
+EventLoop& get_running_loop() {
+  detail::LoopCore* const loop = detail::LoopCore::running();
+  if (loop == nullptr) throw RuntimeError("no running event loop");
+  return loop->facade();
+}
+
+EventLoop& get_event_loop() {
+  if (detail::LoopCore* const loop = detail::LoopCore::running()) return loop->facade();
+  if (thread_loop.loop == nullptr && !thread_loop.ever_set && in_main_thread()) {
+    set_event_loop(new EventLoop);  // for the rest of the process, as nobody owns it
+  }
+  if (thread_loop.loop == nullptr) {
+    char name[16] = "";
+    ::pthread_getname_np(::pthread_self(), name, sizeof name);
+    throw RuntimeError("There is no current event loop in thread " + detail::quote(name) + ".");
+  }
+  return *thread_loop.loop;
+}
+
+void set_event_loop(EventLoop* loop) noexcept { thread_loop = {loop, true}; }
+
+std::unique_ptr<EventLoop> new_event_loop() { return std::make_unique<EventLoop>(); }
+
+}  // namespace aiofiber

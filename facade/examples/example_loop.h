@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop that an example runs on: the real one, or, when AIOFIBER_VIRTUAL_TIME is set, one whose clock
+// jumps, so that the tests run programs of many seconds in no time. Also the date those programs show.
+#pragma once
+
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <string>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/testing.h"
+
+inline bool virtual_time() { return std::getenv("AIOFIBER_VIRTUAL_TIME") != nullptr; }
+
+inline std::unique_ptr<asyncio::EventLoop> make_example_loop() {
+  if (virtual_time()) return std::make_unique<asyncio::testing::TestLoop>();
+  return asyncio::new_event_loop();
+}
+
+// "2026-01-01 00:00:03": the wall clock's, or on virtual time a fixed day's start plus the loop's time.
+inline std::string date_and_time(asyncio::EventLoop& loop) {
+  std::time_t now = std::time(nullptr);
+  if (virtual_time()) now = 1767225600 + static_cast<std::time_t>(loop.time().time_since_epoch().count() / 1'000'000'000);
+  std::tm parts;
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+  return text;
+}

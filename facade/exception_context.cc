@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The texts of an ExceptionContext, by one list of its keys and values.
+#include "aiofiber/exception_context.h"
+
+#include <algorithm>
+
+#include "aiofiber/exceptions.h"
+#include "text.h"
+
+namespace aiofiber {
+
+namespace {
+
+using Items = std::vector<std::pair<std::string, std::string>>;
+
+// Keys and Python's repr of their values.
+Items items(const ExceptionContext& context) {
+  Items out;
+  if (!context.message.empty()) out.emplace_back("message", detail::quote(context.message));
+  if (context.exception != nullptr) out.emplace_back("exception", repr(context.exception));
+  if (context.future) out.emplace_back("future", repr(*context.future));
+  if (context.task) out.emplace_back("task", repr(*context.task));
+  if (context.handle) out.emplace_back("handle", repr(*context.handle));
+  out.insert(out.end(), context.extra.begin(), context.extra.end());
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> ExceptionContext::keys() const {
+  std::vector<std::string> out;
+  for (auto& [key, value] : items(*this)) out.push_back(std::move(key));
+  return out;
+}
+
+std::string repr(const ExceptionContext& context) {
+  std::string out = "{";
+  for (const auto& [key, value] : items(context)) {
+    if (out.size() > 1) out += ", ";
+    out += detail::quote(key) + ": " + value;
+  }
+  return out + "}";
+}
+
+std::string detail::describe(const ExceptionContext& context) {
+  std::string out = context.message.empty() ? "Unhandled exception in event loop" : context.message;
+  Items lines = items(context);
+  std::sort(lines.begin(), lines.end());
+  for (const auto& [key, value] : lines) {
+    if (key != "message" && key != "exception") out += "\n" + key + ": " + value;
+  }
+  if (context.exception != nullptr) out += "\n" + format_exception(context.exception);
+  return out;
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How exceptions are written: Python's names for ours and for the standard library's, else the C++ name.
+#include "aiofiber/exceptions.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+#include <typeinfo>
+#include <vector>
+
+#include "aiofiber/exception_group.h"
+#include "text.h"
+
+namespace aiofiber {
+
+namespace {
+
+// The kind of an exception and its text, as a traceback names them.
+struct Description {
+  std::string type;
+  std::string text;
+  bool has_text = false;
+  std::string arguments() const { return has_text ? detail::quote(text) : std::string(); }
+};
+
+std::string current_type_name() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  return type != nullptr ? detail::type_name(*type) : std::string("foreign exception");
+}
+
+// aiofiber's own types go by asyncio's names.
+std::string short_name(std::string name) {
+  const std::string prefix = "aiofiber::";
+  return name.starts_with(prefix) && name.find("::", prefix.size()) == std::string::npos ? name.substr(prefix.size()) : name;
+}
+
+Description group(const char* type, const detail::GroupMembers& members) {
+  Description description{type, members.message(), true};
+  return description;
+}
+
+Description describe(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const CancelledError& e) {
+    return {"CancelledError", std::string(e.message()), e.has_message()};
+  } catch (const KeyboardInterrupt& e) {
+    return {"KeyboardInterrupt", e.message(), !e.message().empty()};
+  } catch (const SystemExit& e) {
+    return {"SystemExit", e.message().empty() ? std::to_string(e.code()) : e.message(), true};
+  } catch (const ExceptionGroup& e) {
+    return group("ExceptionGroup", e);
+  } catch (const BaseExceptionGroup& e) {
+    return group("BaseExceptionGroup", e);
+  } catch (const std::exception& e) {
+    const std::string text = e.what();
+    return {short_name(current_type_name()), text, !text.empty()};
+  } catch (...) {
+    return {short_name(current_type_name()), "", false};
+  }
+}
+
+const std::vector<std::exception_ptr>* members_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const ExceptionGroup& e) {
+    return &e.exceptions();
+  } catch (const BaseExceptionGroup& e) {
+    return &e.exceptions();
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+std::string repr(const std::exception_ptr& exception) {
+  if (exception == nullptr) return "None";
+  const Description description = describe(exception);
+  std::string text = description.type + "(" + description.arguments();
+  if (const auto* members = members_of(exception)) {
+    text += ", [";
+    for (std::size_t i = 0; i < members->size(); ++i) text += (i > 0 ? ", " : "") + repr((*members)[i]);
+    text += "]";
+  }
+  return text + ")";
+}
+
+std::string format_exception(const std::exception_ptr& exception) {
+  if (exception == nullptr) return "None";
+  const Description description = describe(exception);
+  std::string text = description.type + (description.text.empty() ? "" : ": " + description.text);
+  if (const auto* members = members_of(exception)) {
+    text += " (" + std::to_string(members->size()) + " sub-exception" + (members->size() == 1 ? "" : "s") + ")";
+    for (const std::exception_ptr& member : *members) text += "\n  | " + format_exception(member);
+  }
+  return text;
+}
+
+ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
+    : GroupMembers(std::move(message), std::move(exceptions)) {
+  const std::size_t count = this->exceptions().size();
+  what_ = std::make_shared<const std::string>(this->message() + " (" + std::to_string(count) + " sub-exception" +
+                                              (count == 1 ? ")" : "s)"));
+}
+
+std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) {
+  const bool ordinary = std::all_of(exceptions.begin(), exceptions.end(), detail::holds<std::exception>);
+  if (ordinary) return std::make_exception_ptr(ExceptionGroup(std::move(message), std::move(exceptions)));
+  return std::make_exception_ptr(BaseExceptionGroup(std::move(message), std::move(exceptions)));
+}
+
+namespace detail {
+
+bool leaves_the_loop(const std::exception_ptr& exception) noexcept {
+  return holds<KeyboardInterrupt>(exception) || holds<SystemExit>(exception);
+}
+
+bool is_cancelled_error(const std::exception_ptr& exception) noexcept {
+  return exception != nullptr && holds<CancelledError>(exception);
+}
+
+std::exception_ptr make_cancelled(std::string_view message) {
+  return std::make_exception_ptr(CancelledError(std::string(message)));
+}
+
+}  // namespace detail
+
+}  // namespace aiofiber

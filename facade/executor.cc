@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The thread pool, and its end: a pool that is dropped while it works is kept, and joined at exit.
+#include "aiofiber/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "aiofiber/log.h"
+#include "aiofiber/runtime/offload.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(std::size_t max_workers) : threads_(max_workers) {}
+
+  void execute(std::unique_ptr<Executor::Work> work) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++unfinished_;
+    }
+    auto job = std::make_unique<Job>(*this, std::move(work));
+    try {
+      threads_.submit(*job);
+    } catch (const std::exception& error) {
+      job_ended();
+      throw RuntimeError(error.what());
+    }
+    static_cast<void>(job.release());  // it destroys itself when it has run
+  }
+  void shutdown(bool wait) noexcept { threads_.shutdown(wait); }
+  std::size_t unfinished() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return unfinished_;
+  }
+  // Blocks until nothing runs; false: not within the limit.
+  bool wait_idle(std::optional<Duration> timeout) {
+    std::unique_lock lock(mutex_);
+    const auto idle = [this] { return unfinished_ == 0; };
+    if (timeout) return idle_.wait_for(lock, std::chrono::nanoseconds(*timeout), idle);
+    idle_.wait(lock, idle);
+    return true;
+  }
+
+ private:
+  struct Job final : runtime::OffloadPool::Work {
+    Job(ThreadPool& its_pool, std::unique_ptr<Executor::Work> its_work) : pool(its_pool), work(std::move(its_work)) {}
+    void run() noexcept override {
+      work->run();
+      ThreadPool& owner = pool;
+      delete this;
+      owner.job_ended();
+    }
+    ThreadPool& pool;
+    std::unique_ptr<Executor::Work> work;
+  };
+  void job_ended() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (--unfinished_ == 0) idle_.notify_all();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;
+  std::size_t unfinished_ = 0;    // guarded by mutex_
+  runtime::OffloadPool threads_;  // last: its threads end before the rest goes
+};
+
+namespace {
+
+// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at exit.
+class Orphans {
+ public:
+  void adopt(std::unique_ptr<ThreadPool> pool) {
+    pool->shutdown(false);
+    const std::lock_guard lock(mutex_);
+    std::erase_if(pools_, [](const auto& orphan) { return orphan->unfinished() == 0; });
+    if (pool->unfinished() > 0) pools_.push_back(std::move(pool));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ThreadPool>> pools_;  // guarded by mutex_
+};
+
+Orphans& orphans() {
+  static Orphans instance;
+  return instance;
+}
+
+}  // namespace
+
+Executor& default_executor(LoopCore& core) {
+  if (core.executor_was_shut_down) throw RuntimeError("Executor shutdown has been called");
+  if (core.default_executor == nullptr) core.default_executor = std::make_shared<ThreadPoolExecutor>();
+  return *core.default_executor;
+}
+
+}  // namespace detail
+
+ThreadPoolExecutor::ThreadPoolExecutor(std::size_t max_workers)
+    : pool_(std::make_unique<detail::ThreadPool>(
+          max_workers > 0 ? max_workers : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4))) {
+  detail::orphans();  // made first, so that it ends last
+}
+
+ThreadPoolExecutor::~ThreadPoolExecutor() { detail::orphans().adopt(std::move(pool_)); }
+
+void ThreadPoolExecutor::execute(std::unique_ptr<Work> work) { pool_->execute(std::move(work)); }
+void ThreadPoolExecutor::shutdown(bool wait) { pool_->shutdown(wait); }
+std::size_t ThreadPoolExecutor::unfinished() const noexcept { return pool_->unfinished(); }
+
+bool ThreadPoolExecutor::wait_idle(std::optional<Duration> timeout) { return pool_->wait_idle(timeout); }
+
+void EventLoop::set_default_executor(std::shared_ptr<Executor> executor) {
+  core_->check_open();
+  if (dynamic_cast<ThreadPoolExecutor*>(executor.get()) == nullptr) {
+    throw TypeError("executor must be ThreadPoolExecutor instance");
+  }
+  core_->default_executor = std::move(executor);
+}
+
+Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duration> timeout) {
+  return Coroutine<void>([&loop, timeout] {
+    detail::LoopCore& core = loop.core();
+    core.executor_was_shut_down = true;
+    const std::shared_ptr<Executor> executor = core.default_executor;
+    if (executor == nullptr) return;
+    auto* pool = dynamic_cast<ThreadPoolExecutor*>(executor.get());
+    if (pool == nullptr || pool->unfinished() == 0) {
+      executor->shutdown(true);
+      return;
+    }
+    // A thread of its own waits for the others. It shares the ownership: it may outlive a cancelled wait.
+    const concurrent::Future<bool> idle;
+    std::thread([executor, pool, idle, timeout] {
+      idle.set_running_or_notify_cancel();
+      idle.set_result(pool->wait_idle(timeout));
+    }).detach();
+    if (await(wrap_future(idle, &loop))) {
+      executor->shutdown(true);
+      return;
+    }
+    detail::log(LogLevel::WARNING, "RuntimeWarning: The executor did not finishing joining its threads within " +
+                                       std::to_string(static_cast<std::int64_t>(timeout->seconds())) + " seconds.");
+    executor->shutdown(false);
+  });
+}
+
+}  // namespace aiofiber

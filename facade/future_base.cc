@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Transitions of a future, its list of waiters, and the report at its end.
+#include "aiofiber/future_base.h"
+
+#include "aiofiber/exception_context.h"
+#include "aiofiber/future.h"
+#include "aiofiber/task.h"
+#include "text.h"
+
+namespace aiofiber::detail {
+
+using runtime::Ref;
+
+void FutureBase::check_pending() const {
+  if (done()) throw InvalidStateError("invalid state");
+}
+
+void FutureBase::complete(State state) {
+  state_ = state;
+  waits_are_over();
+}
+
+// Moves every waiter to the ready queue, in order of registration.
+void FutureBase::waits_are_over() {
+  if (waiters_.empty()) return;
+  loop_->check_open();
+  while (Waiter* waiter = waiters_.pop_front()) {
+    if (waiter->on_scheduled != nullptr) waiter->on_scheduled(*waiter, *this);
+    make_target_ready(*waiter);
+  }
+}
+
+void FutureBase::make_target_ready(Waiter& waiter) noexcept {
+  runtime::Scheduler& scheduler = loop_->scheduler();
+  if (waiter.target->kind == runtime::Runnable::Kind::kFiber) {
+    scheduler.wake_fiber(static_cast<runtime::Fiber&>(*waiter.target));
+  } else {
+    scheduler.make_ready(*waiter.target);
+  }
+}
+
+bool FutureBase::cancel(std::string_view message) {
+  log_failure_ = false;
+  if (done()) return false;
+  finish_cancelled(message);
+  return true;
+}
+
+void FutureBase::finish_cancelled(std::string_view message, std::exception_ptr error) {
+  cancel_message_.assign(message);
+  exception_ = std::move(error);
+  complete(State::kCancelled);
+}
+
+void FutureBase::set_exception(std::exception_ptr exception) {
+  if (task() != nullptr) throw RuntimeError("Task does not support set_exception operation");
+  check_pending();
+  if (exception == nullptr) throw TypeError("invalid exception object: the exception_ptr is null");
+  fail(std::move(exception));
+}
+
+void FutureBase::fail(std::exception_ptr exception) {
+  exception_ = std::move(exception);
+  log_failure_ = true;
+  complete(State::kFinished);
+}
+
+std::exception_ptr FutureBase::cancelled_error() const {
+  return exception_ != nullptr ? exception_ : make_cancelled(cancel_message_);
+}
+
+void FutureBase::check_result() {
+  switch (state_) {
+    case State::kPending: throw InvalidStateError("Result is not set.");
+    case State::kCancelled: std::rethrow_exception(cancelled_error());
+    case State::kFinished: break;
+  }
+  log_failure_ = false;
+  if (exception_ != nullptr) std::rethrow_exception(exception_);
+}
+
+std::exception_ptr FutureBase::exception() {
+  switch (state_) {
+    case State::kPending: throw InvalidStateError("Exception is not set.");
+    case State::kCancelled: std::rethrow_exception(cancelled_error());
+    case State::kFinished: break;
+  }
+  log_failure_ = false;
+  return exception_;
+}
+
+void FutureBase::add_waiter(Waiter& waiter) {
+  if (!done()) {
+    waiters_.push_back(waiter);
+    return;
+  }
+  loop_->check_open();
+  if (waiter.on_scheduled != nullptr) waiter.on_scheduled(waiter, *this);
+  make_target_ready(waiter);
+}
+
+// The list (or, for a done future, the queue) takes over the reference to the handle.
+std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter) {
+  static thread_local std::uint64_t last_id = 0;
+  waiter.id = ++last_id;
+  waiter.handle = handle.get();
+  handle->context = inherit_context();
+  add_waiter(waiter);
+  handle.detach();
+  return waiter.id;
+}
+
+std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
+  for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
+    if (waiter->handle == nullptr || static_cast<CallbackWaiter*>(waiter)->id != id) continue;
+    waiter->unlink();
+    waiter->handle->release();
+    return 1;
+  }
+  return 0;
+}
+
+FutureBase::~FutureBase() {
+  // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
+  while (Waiter* waiter = waiters_.pop_front()) {
+    if (waiter->handle != nullptr) {
+      waiter->handle->release();
+    } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {
+      static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that lives on in this input
+    }
+  }
+}
+
+// Reports may hand out new references to the dying object: it is kept alive meanwhile, and for longer if
+// one of them is kept.
+void FutureBase::last_reference_gone() noexcept {
+  if (log_failure_) {
+    log_failure_ = false;
+    references_ = 1;
+    try {
+      ExceptionContext context;
+      context.message = std::string(kind()) + " exception was never retrieved";
+      context.exception = exception_;
+      context.future = AnyFuture(Ref<FutureBase>(this));
+      loop_->report(context);
+    } catch (...) {
+      // KeyboardInterrupt from a handler cannot leave a destructor.
+    }
+    if (--references_ > 0) return;
+  }
+  delete this;
+}
+
+std::string FutureBase::details() const { return {}; }
+
+std::string FutureBase::text() const {
+  const char* state = state_ == State::kPending ? "pending" : state_ == State::kCancelled ? "cancelled" : "finished";
+  std::string text = std::string("<") + kind() + " " + state_word(state) + details();
+  if (state_ == State::kFinished) {
+    text += exception_ != nullptr ? " exception=" + repr(exception_) : " result=" + shorten(value_text());
+  }
+  std::size_t callbacks = 0;
+  std::string first, last;
+  for (const Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
+    last = waiter->handle != nullptr ? waiter->handle->name() : "Task.task_wakeup()";
+    if (callbacks++ == 0) first = last;
+  }
+  if (callbacks == 1) text += " cb=[" + first + "]";
+  if (callbacks == 2) text += " cb=[" + first + ", " + last + "]";
+  if (callbacks > 2) text += " cb=[" + first + ", <" + std::to_string(callbacks - 2) + " more>, " + last + "]";
+  return text + ">";
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of gather() that does not depend on result types.
+#include "aiofiber/gather.h"
+
+namespace aiofiber::detail {
+
+void GatherCore::add(runtime::Ref<FutureBase> input, bool made_here) {
+  if (made_here) input->quiet_when_destroyed = true;
+  Watch& watch = watches_[added_++];
+  if (input->done()) {
+    watch.keep(std::move(input));
+  } else {
+    watch.start(*this, std::move(input));
+  }
+}
+
+void GatherCore::inputs_complete() noexcept {
+  if (watches_.size() == 0) {
+    deliver();
+    return;
+  }
+  for (Watch& watch : watches_) {
+    // What is done by now was done when it was added: nothing ran in between.
+    if (watch.input->done()) input_done(watch);
+  }
+}
+
+bool GatherCore::cancel_inputs(std::string_view message) {
+  bool accepted = false;
+  for (Watch& watch : watches_) {
+    if (watch.input && watch.input->cancel(message)) accepted = true;
+  }
+  if (accepted) cancel_requested_ = true;
+  return accepted;
+}
+
+void GatherCore::input_done(Watch& watch) noexcept {
+  FutureBase& input = *watch.input;
+  ++finished_;
+  if (outer_.done()) {
+    input.mark_retrieved();
+    return;
+  }
+  try {
+    if (!collects_errors_) {
+      if (input.cancelled()) {
+        outer_.fail(input.cancelled_error());
+        return;
+      }
+      if (input.failed()) {
+        input.mark_retrieved();
+        outer_.fail(input.peek_exception());
+        return;
+      }
+    }
+    if (finished_ < watches_.size()) return;
+    if (cancel_requested_) {
+      outer_.fail(input.cancelled_error());
+    } else {
+      deliver();
+    }
+  } catch (...) {
+    // Copying a result threw.
+    if (!outer_.done()) outer_.fail(std::current_exception());
+  }
+}
+
+}  // namespace aiofiber::detail

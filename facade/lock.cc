@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/lock.h"
+
+#include <exception>
+
+namespace aiofiber {
+
+namespace detail {
+
+bool LockState::acquire() {
+  require_current_task();
+  if (!locked && waiters.all_cancelled()) {
+    locked = true;
+    return true;
+  }
+  const runtime::Ref<LockState> self(this);
+  {
+    WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
+    try {
+      await(waiter.future);
+    } catch (const CancelledError&) {
+      waiter.leave();
+      // Woken and cancelled at once: the lock is free, and the next one must learn of it.
+      if (!locked) waiters.wake_front();
+      throw;
+    }
+  }
+  locked = true;
+  return true;
+}
+
+void LockState::release() {
+  if (!locked) throw RuntimeError("Lock is not acquired.");
+  locked = false;
+  waiters.wake_front();
+}
+
+void LockState::release_if_locked() {
+  if (locked) release();
+}
+
+std::string LockState::text() const {
+  return lock_repr("Lock", this, locked ? "locked" : "unlocked", waiters.size());
+}
+
+}  // namespace detail
+
+Coroutine<bool> Lock::acquire() {
+  return Coroutine<bool>([state = state_] { return state->acquire(); });
+}
+
+void Lock::unlock() {
+  if (std::uncaught_exceptions() > 0) {
+    state_->release_if_locked();
+  } else {
+    state_->release();
+  }
+}
+
+bool Lock::try_lock() {
+  if (state_->locked || !state_->waiters.all_cancelled()) return false;
+  state_->locked = true;
+  return true;
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Running, reporting and closing a loop.
+//
+// Closing empties the queues before the tasks are unwound (a fiber that is queued cannot be unwound) and
+// again after it, because destructors of the program may schedule something. In a forked child nothing of
+// the parent's loop is touched: it is marked closed and kept in memory.
+#include "aiofiber/loop_core.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/exception_context.h"
+#include "aiofiber/exceptions.h"
+#include "aiofiber/log.h"
+#include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/thread_gate.h"
+
+namespace aiofiber::detail {
+
+namespace {
+constinit thread_local LoopCore* running_loop = nullptr;
+}
+
+LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
+    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {}
+
+LoopCore::~LoopCore() {
+  if (from_parent_process()) {
+    static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
+    return;
+  }
+  drop_scheduled();  // what other threads posted after the loop was closed
+}
+
+bool LoopCore::from_parent_process() const noexcept { return fork_generation_ != runtime::fork_generation(); }
+
+EventLoop& LoopCore::facade() const {
+  if (facade_object == nullptr) throw RuntimeError("the event loop of this object was destroyed");
+  return *facade_object;
+}
+
+void LoopCore::throw_closed() { throw RuntimeError("Event loop is closed"); }
+
+// ---- running ----------------------------------------------------------------------------------------------
+
+LoopCore* LoopCore::running() noexcept {
+  LoopCore* const loop = running_loop;
+  return loop != nullptr && loop->is_running() ? loop : nullptr;
+}
+
+bool LoopCore::is_running() const noexcept { return scheduler_->running() && !from_parent_process(); }
+
+void LoopCore::check_thread() const {
+  if (!debug_ || !is_running() || runtime::Scheduler::current() == scheduler_.get()) return;
+  throw RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one");
+}
+
+void LoopCore::check_runnable() const {
+  check_open();
+  if (from_parent_process()) {
+    throw RuntimeError("This event loop belongs to the parent process: make a new one after fork()");
+  }
+  if (is_running()) throw RuntimeError("This event loop is already running");
+  if (runtime::Scheduler::current() != nullptr) {
+    throw RuntimeError("Cannot run the event loop while another loop is running");
+  }
+}
+
+void LoopCore::run() {
+  check_runnable();
+  struct Running {
+    explicit Running(LoopCore& loop) : self(&loop) { running_loop = &loop; }
+    ~Running() { running_loop = nullptr; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    runtime::Ref<LoopCore> self;
+  };
+  const Running scope(*this);
+  scheduler_->run();
+}
+
+// ---- reporting --------------------------------------------------------------------------------------------
+
+void LoopCore::report(const ExceptionContext& context) {
+  if (!exception_handler || facade_object == nullptr) {
+    report_to_default_handler(context);
+    return;
+  }
+  std::exception_ptr failure;
+  try {
+    const auto handler = exception_handler;  // it may replace itself
+    handler(*facade_object, context);
+    return;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (leaves_the_loop(failure)) std::rethrow_exception(failure);
+  ExceptionContext second;
+  second.message = "Unhandled error in exception handler";
+  second.exception = std::move(failure);
+  second.extra.emplace_back("context", repr(context));
+  report_to_default_handler(second);
+}
+
+void LoopCore::report_to_default_handler(const ExceptionContext& context) {
+  std::exception_ptr failure;
+  try {
+    if (facade_object != nullptr) {
+      facade_object->default_exception_handler(context);
+    } else {
+      log(LogLevel::ERROR, describe(context));
+    }
+    return;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (leaves_the_loop(failure)) std::rethrow_exception(failure);
+  log(LogLevel::ERROR, "Exception in default exception handler");
+}
+
+void LoopCore::report_slow(const std::string& what, std::int64_t duration_ns) {
+  char seconds[48];
+  std::snprintf(seconds, sizeof seconds, "%.3f", static_cast<double>(duration_ns) / 1e9);
+  log(LogLevel::WARNING, "Executing " + what + " took " + seconds + " seconds");
+}
+
+// ---- closing ----------------------------------------------------------------------------------------------
+
+void LoopCore::drop_scheduled() noexcept {
+  const auto drop = [](runtime::Runnable& node) {
+    if (node.kind == runtime::Runnable::Kind::kCallback) {
+      static_cast<CallbackNode&>(node).drop();
+    } else if (node.kind == runtime::Runnable::Kind::kInternal) {
+      node.run(node);
+    }
+  };
+  do {
+    scheduler_->take_posted();
+    scheduler_->discard_ready(drop);
+    while (runtime::Timer* timer = scheduler_->timers().pop_due(runtime::kForever)) {
+      // The deadline of a suspended fiber must not run out now; the fiber is about to be unwound.
+      if (timer->kind == runtime::Runnable::Kind::kCallback) drop(*timer);
+    }
+  } while (scheduler_->ready_count() > 0);
+}
+
+void LoopCore::close() {
+  if (closed()) return;
+  if (!from_parent_process()) {
+    if (thread_gate != nullptr) thread_gate->close();
+    drop_scheduled();
+    close_tasks(*this);
+    drop_scheduled();
+    default_executor.reset();
+  }
+  closed_.store(true, std::memory_order_release);
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/queue.h"
+
+namespace aiofiber::detail {
+
+void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) {
+  WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
+  try {
+    await(waiter.future);
+  } catch (const CancelledError&) {
+    waiter.leave();
+    const bool possible = for_room ? !full() : size() > 0;
+    // Woken and cancelled at once: the item or the room is for the next one.
+    if (possible && waiter.woken()) queue.pop_and_wake_next();
+    throw;
+  }
+}
+
+void QueueBase::wait_for_item(std::string_view type) {
+  while (size() == 0) {
+    if (is_shut_down_) throw QueueShutDown();
+    wait_in(getters_, type, false);
+  }
+}
+
+void QueueBase::wait_for_room(std::string_view type) {
+  while (full()) {
+    if (is_shut_down_) throw QueueShutDown();
+    wait_in(putters_, type, true);
+  }
+}
+
+void QueueBase::check_put() const {
+  if (is_shut_down_) throw QueueShutDown();
+  if (full()) throw QueueFull();
+}
+
+void QueueBase::item_put() {
+  ++unfinished_tasks_;
+  finished_->value = false;
+  getters_.pop_and_wake_next();
+}
+
+void QueueBase::check_get() const {
+  if (size() > 0) return;
+  if (is_shut_down_) throw QueueShutDown();
+  throw QueueEmpty();
+}
+
+void QueueBase::task_done() {
+  if (unfinished_tasks_ == 0) throw ValueError("task_done() called too many times");
+  if (--unfinished_tasks_ == 0) finished_->set();
+}
+
+void QueueBase::join() {
+  if (unfinished_tasks_ > 0) finished_->wait();
+}
+
+void QueueBase::shutdown(bool immediate) {
+  is_shut_down_ = true;
+  if (immediate) {
+    unfinished_tasks_ -= std::min(unfinished_tasks_, size());
+    drop_items();
+    if (unfinished_tasks_ == 0) finished_->set();
+  }
+  getters_.pop_and_wake_all();
+  putters_.pop_and_wake_all();
+}
+
+std::string QueueBase::format(std::string items) const {
+  std::string text = "maxsize=" + std::to_string(maxsize_);
+  if (size() > 0) text += " _queue=[" + items + "]";
+  if (!getters_.empty()) text += " _getters[" + std::to_string(getters_.size()) + "]";
+  if (!putters_.empty()) text += " _putters[" + std::to_string(putters_.size()) + "]";
+  if (unfinished_tasks_ > 0) text += " tasks=" + std::to_string(unfinished_tasks_);
+  if (is_shut_down_) text += " shutdown";
+  return text;
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of a Runner's loop, and SIGINT.
+#include "aiofiber/runner.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "aiofiber/exception_context.h"
+#include "aiofiber/executor.h"
+#include "aiofiber/log.h"
+
+namespace aiofiber {
+
+namespace {
+
+// How long close() waits for the default executor, in real time, as asyncio does.
+constexpr std::chrono::seconds kExecutorPatience{300};
+
+bool same_handler(const struct sigaction& a, const struct sigaction& b) noexcept {
+  return a.sa_flags == b.sa_flags &&
+         ((a.sa_flags & SA_SIGINFO) != 0 ? a.sa_sigaction == b.sa_sigaction : a.sa_handler == b.sa_handler);
+}
+
+// While it lives, the first SIGINT cancels the task, and the next one leaves the loop.
+class Interruption {
+ public:
+  Interruption(EventLoop& loop, const AnyTask& task) : loop_(loop) {
+    struct sigaction before {};
+    if (::gettid() != ::getpid() || ::sigaction(SIGINT, nullptr, &before) != 0) return;
+    if ((before.sa_flags & SA_SIGINFO) != 0 || before.sa_handler != SIG_DFL) return;  // the program's own
+    loop_.add_signal_handler(SIGINT, [this, main = task]() mutable {
+      if (++count_ > 1 || main.done()) throw KeyboardInterrupt();
+      main.cancel();
+    });
+    ::sigaction(SIGINT, nullptr, &ours_);
+    installed_ = true;
+  }
+  ~Interruption() {
+    if (!installed_) return;
+    struct sigaction now {};
+    ::sigaction(SIGINT, nullptr, &now);
+    loop_.remove_signal_handler(SIGINT);
+    if (!same_handler(now, ours_)) ::sigaction(SIGINT, &now, nullptr);  // the program replaced it meanwhile
+  }
+  Interruption(const Interruption&) = delete;
+  Interruption& operator=(const Interruption&) = delete;
+
+  int count() const noexcept { return count_; }
+
+ private:
+  EventLoop& loop_;
+  struct sigaction ours_ {};
+  int count_ = 0;
+  bool installed_ = false;
+};
+
+}  // namespace
+
+Runner::~Runner() {
+  try {
+    close();
+  } catch (...) {
+    detail::log(LogLevel::ERROR, "exception while closing a Runner\n" + format_exception(std::current_exception()));
+  }
+}
+
+void Runner::check_outside_loop(const char* function) {
+  if (runtime::Scheduler::current() != nullptr) {
+    throw RuntimeError(std::string(function) + " cannot be called from a running event loop");
+  }
+}
+
+EventLoop& Runner::get_loop() {
+  if (phase_ == Phase::kClosed) throw RuntimeError("Runner is closed");
+  if (phase_ == Phase::kInitialized) return *loop_;
+  if (options_.loop_factory) {
+    loop_ = options_.loop_factory();
+  } else {
+    loop_ = new_event_loop();
+    set_event_loop(loop_.get());
+    set_event_loop_ = true;
+  }
+  if (options_.debug) loop_->set_debug(*options_.debug);
+  context_ = copy_context();
+  phase_ = Phase::kInitialized;
+  return *loop_;
+}
+
+void Runner::run_main(const AnyTask& task) {
+  AnyTask main = task;
+  const Interruption interruption(*loop_, main);
+  loop_->run_until_done(main.state(), false);  // the outcome stays in the task, for the caller
+  if (main.cancelled() && interruption.count() > 0 && main.uncancel() == 0) throw KeyboardInterrupt();
+}
+
+void Runner::cancel_all_tasks() {
+  std::vector<AnyTask> tasks = all_tasks(loop_.get());
+  if (tasks.empty()) return;
+  auto all_done = loop_->create_future<void>();
+  std::size_t left = tasks.size();
+  for (AnyTask& task : tasks) task.cancel();
+  for (AnyTask& task : tasks) {
+    task.add_done_callback([&left, all_done](const AnyFuture&) mutable {
+      if (--left == 0) all_done.set_result();
+    });
+  }
+  loop_->run_until_complete(all_done);
+  for (const AnyTask& task : tasks) {
+    if (task.cancelled()) continue;
+    if (const std::exception_ptr exception = task.exception()) {
+      ExceptionContext context;
+      context.message = "unhandled exception during asyncio.run() shutdown";
+      context.exception = exception;
+      context.task = task;
+      loop_->call_exception_handler(context);
+    }
+  }
+}
+
+void Runner::close() {
+  if (phase_ != Phase::kInitialized) return;
+  struct CloseLoop {
+    Runner& runner;
+    ~CloseLoop() noexcept(false) {
+      if (runner.set_event_loop_) set_event_loop(nullptr);
+      runner.phase_ = Phase::kClosed;
+      const std::unique_ptr<EventLoop> loop = std::move(runner.loop_);
+      if (!loop->is_closed()) loop->close();
+    }
+  } const close_loop{*this};
+  cancel_all_tasks();
+  if (loop_->core().default_executor != nullptr) {
+    loop_->run_until_complete(shutdown_default_executor(*loop_, kExecutorPatience));
+  }
+}
+
+}  // namespace aiofiber

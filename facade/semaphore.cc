@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/semaphore.h"
+
+namespace aiofiber {
+
+namespace detail {
+
+bool SemaphoreState::acquire() {
+  require_current_task();
+  if (!locked()) {
+    --value;
+    return true;
+  }
+  const runtime::Ref<SemaphoreState> self(this);
+  // Units that came back while those in front could not take them.
+  const auto wake_as_many_as_allowed = [this] {
+    while (value > 0 && hand_over()) {
+    }
+  };
+  {
+    WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
+    try {
+      await(waiter.future);
+    } catch (const CancelledError&) {
+      waiter.leave();
+      if (waiter.woken()) ++value;  // it was handed over, and cannot be used
+      wake_as_many_as_allowed();
+      throw;
+    }
+  }
+  wake_as_many_as_allowed();
+  return true;
+}
+
+void SemaphoreState::release() {
+  if (bound_value >= 0 && value >= bound_value) throw ValueError("BoundedSemaphore released too many times");
+  ++value;
+  hand_over();
+}
+
+bool SemaphoreState::hand_over() {
+  if (!waiters.wake_next()) return false;
+  --value;
+  return true;
+}
+
+}  // namespace detail
+
+Semaphore::Semaphore(std::int64_t value) : state_(new detail::SemaphoreState) {
+  if (value < 0) throw ValueError("Semaphore initial value must be >= 0");
+  state_->value = value;
+}
+
+BoundedSemaphore::BoundedSemaphore(std::int64_t value) : Semaphore(value) {
+  state_->bound_value = value;
+  state_->type = "BoundedSemaphore";
+}
+
+Coroutine<bool> Semaphore::acquire() {
+  return Coroutine<bool>([state = state_] { return state->acquire(); });
+}
+
+bool Semaphore::try_lock() {
+  if (state_->locked()) return false;
+  --state_->value;
+  return true;
+}
+
+std::string repr(const Semaphore& semaphore) {
+  const detail::SemaphoreState& state = *semaphore.state_;
+  return detail::lock_repr(state.type, &state, state.locked() ? "locked" : "unlocked, value:" + std::to_string(state.value),
+                           state.waiters.size());
+}
+
+}  // namespace aiofiber

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bookkeeping of a TaskGroup. Each child has a node that was allocated when it was created, and that moves from
+// the list of the living to that of the failed, or is freed.
+#include "aiofiber/task_group.h"
+
+#include "aiofiber/exception_group.h"
+
+namespace aiofiber {
+
+struct TaskGroup::Child final : detail::CallbackNode, detail::Waiter {
+  explicit Child(TaskGroup& owner) noexcept : CallbackNode(&run_node), group(&owner) {
+    link.child = this;
+    target = this;
+  }
+  // Out of every list. A node that is still in the ready queue stays until the queue lets go of it.
+  void leave() noexcept {
+    if (link.linked()) link.unlink();
+    if (detail::Waiter::linked()) detail::Waiter::unlink();
+    group = nullptr;
+    task = nullptr;
+    if (!queued) delete this;
+  }
+  void drop() noexcept override {
+    if (group != nullptr && !detail::Waiter::linked()) return;  // its group's exit or destruction frees it
+    leave();
+  }
+  static void run_node(Runnable& node) {
+    auto& child = static_cast<Child&>(node);
+    if (child.group == nullptr) {
+      delete &child;
+    } else {
+      child.group->child_done(child);
+    }
+  }
+
+  TaskGroup* group;
+  Link link;
+  runtime::Ref<detail::FutureBase> task;
+};
+
+void TaskGroup::ChildDeleter::operator()(Child* child) const noexcept { delete child; }
+
+TaskGroup::~TaskGroup() {
+  // Children are left only when the loop closes under the group.
+  while (Link* link = live_.front()) link->child->leave();
+  while (Link* link = failed_.front()) link->child->leave();
+}
+
+void TaskGroup::enter() { parent_ = &detail::require_current_task(); }
+
+EventLoop& TaskGroup::loop() const { return parent_->loop().facade(); }
+
+std::unique_ptr<TaskGroup::Child, TaskGroup::ChildDeleter> TaskGroup::prepare() {
+  if (exiting_ && live_count_ == 0) throw RuntimeError("TaskGroup " + repr(*this) + " is finished");
+  if (aborting_) throw RuntimeError("TaskGroup " + repr(*this) + " is shutting down");
+  return std::unique_ptr<Child, ChildDeleter>(new Child(*this));
+}
+
+void TaskGroup::add(std::unique_ptr<Child, ChildDeleter> child, runtime::Ref<detail::FutureBase> task) {
+  child->task = std::move(task);
+  live_.push_back(child->link);
+  ++live_count_;
+  Child& added = *child.release();
+  added.task->add_waiter(added);
+}
+
+void TaskGroup::abort() noexcept {
+  aborting_ = true;
+  for (Link* link = live_.front(); link != nullptr; link = live_.after(*link)) {
+    if (!link->child->task->done()) link->child->task->cancel({});
+  }
+}
+
+void TaskGroup::child_done(Child& child) noexcept {
+  child.link.unlink();
+  --live_count_;
+  if (live_count_ == 0 && all_done_ && !all_done_->done()) {
+    static_cast<detail::FutureState<void>&>(*all_done_).set_value();
+  }
+  detail::FutureBase& task = *child.task;
+  if (!task.failed()) {
+    child.leave();
+    return;
+  }
+  task.mark_retrieved();
+  failed_.push_back(child.link);
+  ++failed_count_;
+  if (!base_error_ && detail::leaves_the_loop(task.peek_exception())) base_error_ = task.peek_exception();
+  if (!aborting_ && !parent_cancel_requested_) {
+    abort();
+    parent_cancel_requested_ = true;
+    parent_->cancel({});
+  }
+}
+
+void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
+  // The parent may be cancelled here more than once; only the first cancellation means anything.
+  while (live_count_ > 0) {
+    if (!all_done_) all_done_ = runtime::Ref<detail::FutureBase>(new detail::FutureState<void>(parent_->loop()));
+    try {
+      parent_->wait_for_future(*all_done_);
+      all_done_->check_result();
+    } catch (const CancelledError&) {
+      if (!aborting_) {
+        cancellation = std::current_exception();
+        abort();
+      }
+    }
+    all_done_ = nullptr;
+  }
+}
+
+std::vector<std::exception_ptr> TaskGroup::collect_errors(std::exception_ptr body_error) {
+  std::vector<std::exception_ptr> errors;
+  errors.reserve(failed_count_ + 1);
+  for (Link* link = failed_.front(); link != nullptr; link = failed_.after(*link)) {
+    errors.push_back(link->child->task->peek_exception());
+  }
+  if (body_error) errors.push_back(std::move(body_error));
+  return errors;
+}
+
+void TaskGroup::exit(std::exception_ptr error) {
+  exiting_ = true;
+  if (!error || (!detail::is_cancelled_error(error) && !detail::leaves_the_loop(error))) {
+    try {
+      parent_->raise_if_interrupted();
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+  }
+  if (error && !base_error_ && detail::leaves_the_loop(error)) base_error_ = error;
+  std::exception_ptr cancellation;
+  if (error && detail::is_cancelled_error(error)) cancellation = std::exchange(error, nullptr);
+  if ((error || cancellation) && !aborting_) abort();
+
+  wait_for_children(cancellation);
+
+  if (base_error_) std::rethrow_exception(base_error_);
+  if (parent_cancel_requested_ && parent_->uncancel() == 0) cancellation = nullptr;
+  if (cancellation && failed_count_ == 0) std::rethrow_exception(cancellation);
+  std::vector<std::exception_ptr> errors = collect_errors(std::move(error));
+  if (errors.empty()) return;
+  if (parent_->cancelling() > 0) {
+    // Cancelled from outside as well: the group's errors win, and the next await raises the cancellation.
+    parent_->uncancel();
+    parent_->cancel({});
+  }
+  std::rethrow_exception(make_exception_group("unhandled errors in a TaskGroup", std::move(errors)));
+}
+
+std::string repr(const TaskGroup& group) {
+  std::string info;
+  if (group.live_count_ > 0) info += " tasks=" + std::to_string(group.live_count_);
+  if (group.failed_count_ > 0) info += " errors=" + std::to_string(group.failed_count_);
+  if (group.aborting_) {
+    info += " cancelling";
+  } else if (group.parent_ != nullptr) {
+    info += " entered";
+  }
+  return "<TaskGroup" + info + ">";
+}
+
+}  // namespace aiofiber

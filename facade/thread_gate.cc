@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header. Links are destroyed outside the mutex: their futures may run destructors of the program.
+#include "aiofiber/thread_gate.h"
+
+#include <utility>
+
+namespace aiofiber::detail {
+
+void ThreadGate::Link::run_node(Runnable& node) {
+  auto& link = static_cast<Link&>(node);
+  const std::shared_ptr<ThreadGate> gate = link.gate_;
+  const std::unique_ptr<Link> owned = gate->take(link.id_);
+  owned->arrive();
+}
+
+void ThreadGate::Link::drop() noexcept {
+  const std::shared_ptr<ThreadGate> gate = gate_;
+  gate->take(id_).reset();
+}
+
+ThreadGate& ThreadGate::of(LoopCore& core) {
+  core.check_open();
+  if (core.thread_gate == nullptr) core.thread_gate = std::make_shared<ThreadGate>(core);
+  return *core.thread_gate;
+}
+
+std::uint64_t ThreadGate::add(std::unique_ptr<Link> link) {
+  const std::lock_guard lock(mutex_);
+  link->gate_ = shared_from_this();
+  link->id_ = ++last_id_;
+  links_.emplace(last_id_, std::move(link));
+  return last_id_;
+}
+
+std::unique_ptr<ThreadGate::Link> ThreadGate::take(std::uint64_t id) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = links_.find(id);
+  if (found == links_.end()) return nullptr;
+  std::unique_ptr<Link> link = std::move(found->second);
+  links_.erase(found);
+  return link;
+}
+
+void ThreadGate::remove(std::uint64_t id) noexcept {
+  std::unique_ptr<Link> link;
+  const std::lock_guard lock(mutex_);
+  const auto found = links_.find(id);
+  if (found == links_.end() || found->second->posted_) return;
+  link = std::move(found->second);  // declared first, so destroyed after the mutex is free
+  links_.erase(found);
+}
+
+bool ThreadGate::post(std::uint64_t id) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (core_ == nullptr) return false;
+  const auto found = links_.find(id);
+  if (found == links_.end() || found->second->posted_) return false;
+  found->second->posted_ = true;
+  core_->scheduler().post(*found->second);
+  return true;
+}
+
+void ThreadGate::close() noexcept {
+  std::unordered_map<std::uint64_t, std::unique_ptr<Link>> idle;
+  const std::lock_guard lock(mutex_);
+  core_ = nullptr;
+  for (auto link = links_.begin(); link != links_.end();) {
+    const auto following = std::next(link);
+    if (!link->second->posted_) idle.insert(links_.extract(link));
+    link = following;
+  }
+}
+
+}  // namespace aiofiber::detail

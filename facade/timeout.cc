@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The states of a Timeout, and the decision at the end of its body.
+#include "aiofiber/timeout.h"
+
+#include <cstdio>
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber {
+
+const char* Timeout::state_name(State state) noexcept {
+  switch (state) {
+    case State::kCreated:
+      return "created";
+    case State::kEntered:
+      return "active";
+    case State::kExpiring:
+      return "expiring";
+    case State::kExpired:
+      return "expired";
+    case State::kExited:
+      break;
+  }
+  return "finished";
+}
+
+void Timeout::reschedule(std::optional<TimePoint> when) {
+  if (state_ == State::kCreated) throw RuntimeError("Timeout has not been entered");
+  if (state_ != State::kEntered) {
+    throw RuntimeError("Cannot change state of " + std::string(state_name(state_)) + " Timeout");
+  }
+  disarm();
+  when_ = when;
+  if (!when) return;
+  EventLoop& loop = task_->loop().facade();
+  if (*when <= loop.time()) {
+    timer_ = loop.call_soon([this] { on_timeout(); });
+  } else {
+    timer_ = loop.call_at(*when, [this] { on_timeout(); });
+  }
+}
+
+void Timeout::enter() {
+  if (state_ != State::kCreated) throw RuntimeError("Timeout has already been entered");
+  task_ = detail::current_task_core();
+  if (task_ == nullptr) throw RuntimeError("Timeout should be used inside a task");
+  state_ = State::kEntered;
+  cancelling_at_entry_ = task_->cancelling();
+  reschedule(when_);
+}
+
+void Timeout::on_timeout() {
+  state_ = State::kExpiring;
+  timer_.reset();
+  task_->cancel({});
+}
+
+void Timeout::disarm() noexcept {
+  if (timer_) timer_->cancel();
+  timer_.reset();
+}
+
+void Timeout::check_interrupted() { task_->raise_if_interrupted(); }
+
+void Timeout::leave() noexcept {
+  disarm();
+  if (state_ == State::kExpiring) {
+    state_ = State::kExpired;
+    task_->uncancel();
+  } else {
+    state_ = State::kExited;
+  }
+}
+
+void Timeout::leave_throwing() {
+  const bool fired = state_ == State::kExpiring;
+  try {
+    throw;
+  } catch (const runtime::ForcedUnwind&) {
+    leave();
+    throw;
+  } catch (const CancelledError&) {
+    leave();
+    if (fired && task_->cancelling() <= cancelling_at_entry_) throw TimeoutError();
+    throw;
+  } catch (...) {
+    if (!detail::leaves_the_loop(std::current_exception())) {
+      try {
+        task_->raise_if_interrupted();
+      } catch (const CancelledError&) {
+        leave();
+        if (fired && task_->cancelling() <= cancelling_at_entry_) throw TimeoutError();
+        throw;
+      }
+    }
+    leave();
+    throw;
+  }
+}
+
+std::string repr(const Timeout& scope) {
+  std::string text = "<Timeout [" + std::string(Timeout::state_name(scope.state_)) + "]";
+  if (scope.state_ == Timeout::State::kEntered) {
+    text += " when=";
+    if (!scope.when_) {
+      text += "None";
+    } else {
+      // Rounded to three digits, as asyncio does.
+      char digits[64];
+      std::snprintf(digits, sizeof digits, "%.3f",
+                    std::chrono::duration<double>(scope.when_->time_since_epoch()).count());
+      std::string number(digits);
+      while (number.back() == '0' && number[number.size() - 2] != '.') number.pop_back();
+      text += number;
+    }
+  }
+  return text + ">";
+}
+
+namespace detail {
+std::optional<TimePoint> deadline_after(std::optional<Duration> delay) {
+  EventLoop& loop = get_running_loop();
+  if (!delay) return std::nullopt;
+  return saturating_add(loop.time(), *delay);
+}
+}  // namespace detail
+
+}  // namespace aiofiber

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// wait(), without the types of its inputs. The state is counted, because nodes of inputs that finished while the
+// waiting task was cancelled are still queued when wait() has left.
+#include "aiofiber/wait.h"
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/task_core.h"
+#include "aiofiber/watch.h"
+
+namespace aiofiber::detail {
+
+namespace {
+
+class WaitState final : public WatchOwner {
+ public:
+  WaitState(LoopCore& loop, std::size_t count, ReturnWhen return_when)
+      : waiter_(new FutureState<void>(loop)), watches_(count), remaining_(count), return_when_(return_when) {}
+
+  void retain() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+  void retain_owner() noexcept override { retain(); }
+  void release_owner() noexcept override { release(); }
+
+  void start(const std::vector<FutureBase*>& inputs) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) watches_[i].start(*this, runtime::Ref<FutureBase>(inputs[i]));
+  }
+  void stop() noexcept { watches_.stop_all(); }
+  void input_done(Watch& watch) noexcept override {
+    --remaining_;
+    FutureBase& input = *watch.input;
+    bool enough = remaining_ == 0 || return_when_ == FIRST_COMPLETED;
+    if (return_when_ == FIRST_EXCEPTION && !enough && input.failed()) {
+      input.mark_retrieved();
+      enough = true;
+    }
+    if (enough) wake();
+  }
+  void wake() noexcept {
+    if (!waiter_->done()) waiter_->set_value();
+  }
+  FutureBase& waiter() noexcept { return *waiter_; }
+
+ private:
+  ~WaitState() = default;
+
+  std::uint32_t references_ = 0;
+  runtime::Ref<FutureState<void>> waiter_;
+  WatchArray watches_;
+  std::size_t remaining_;
+  ReturnWhen return_when_;
+};
+
+}  // namespace
+
+void check_wait(bool empty, ReturnWhen return_when) {
+  if (empty) throw ValueError("Set of Tasks/Futures is empty.");
+  if (return_when != ALL_COMPLETED && return_when != FIRST_COMPLETED && return_when != FIRST_EXCEPTION) {
+    throw ValueError("Invalid return_when value: " + std::to_string(static_cast<int>(return_when)));
+  }
+}
+
+void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options) {
+  TaskCore& task = require_current_task();
+  const runtime::Ref<WaitState> state(new WaitState(task.loop(), inputs.size(), options.return_when));
+  struct Leave {
+    WaitState& state;
+    std::optional<TimerHandle> timer = std::nullopt;
+    ~Leave() {
+      if (timer) timer->cancel();
+      state.stop();
+    }
+  } leave{*state};
+  if (options.timeout) leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
+  state->start(inputs);
+  task.wait_for_future(state->waiter());
+  state->waiter().check_result();  // raises the cancellation
+}
+
+}  // namespace aiofiber::detail

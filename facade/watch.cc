@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header: who holds whom, when.
+#include "aiofiber/watch.h"
+
+namespace aiofiber::detail {
+
+void Watch::start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future) {
+  owner_ = &watch_owner;
+  input = std::move(future);
+  target = this;
+  on_scheduled = [](Waiter& waiter, FutureBase& done) noexcept {
+    auto& watch = static_cast<Watch&>(waiter);
+    if (!watch.holds_owner_) {
+      watch.holds_owner_ = true;
+      watch.owner_->retain_owner();
+    }
+    if (!watch.input) watch.input = runtime::Ref<FutureBase>(&done);
+  };
+  input->add_waiter(*this);
+}
+
+void Watch::hold_owner() noexcept {
+  holds_owner_ = true;
+  owner_->retain_owner();
+}
+
+void Watch::let_owner_go() noexcept {
+  if (std::exchange(holds_owner_, false)) owner_->release_owner();
+}
+
+void Watch::run_node(Runnable& node) {
+  auto& watch = static_cast<Watch&>(node);
+  watch.owner_->input_done(watch);
+  watch.let_owner_go();
+}
+
+void Watch::drop() noexcept {
+  stop();
+  input = nullptr;
+  let_owner_go();
+}
+
+bool WatchArray::hand_to_inputs(WatchOwner& owner) noexcept {
+  if (handed_over_) return false;
+  handed_over_ = true;
+  bool any = false;
+  for (const Watch& watch : *this) any = any || watch.pending();
+  if (!any) return false;
+  owner.retain_owner();
+  for (Watch& watch : *this) {
+    if (watch.pending()) watch.hold_owner();
+  }
+  for (Watch& watch : *this) {
+    // May destroy the input, which then drops the watch. A pending Ref is moved out first: drop() writes it.
+    if (watch.pending()) runtime::Ref<FutureBase>(std::move(watch.input));
+  }
+  owner.release_owner();
+  return true;
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The seam for time: the only place where the runtime learns what time it is, and where it decides to
+// let time pass.
+//
+// SteadyClock is CLOCK_MONOTONIC. VirtualClock stands still while code runs and jumps to the next
+// deadline when the loop would otherwise sleep, so that a test of an hour takes milliseconds and sees
+// exact times. The loop's pass is the same for both.
+#pragma once
+
+#include "aiofiber/runtime/config.h"
+
+namespace aiofiber::runtime {
+
+class Reactor;
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  // Nanoseconds since an arbitrary but fixed point; never goes back.
+  virtual Nanoseconds now() const noexcept = 0;
+  // Called by the loop when it has nothing to run before `deadline` (kForever: nothing scheduled at all).
+  // Polls the reactor, and returns when something may have become ready or the deadline was reached.
+  virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
+  // Whether every pass must poll the reactor: a virtual clock wants the exact passes of asyncio.
+  virtual bool polls_every_pass() const noexcept { return false; }
+};
+
+// CLOCK_MONOTONIC (POSIX clock_gettime).
+class SteadyClock final : public Clock {
+ public:
+  Nanoseconds now() const noexcept override;
+  void wait_until(Nanoseconds deadline, Reactor& reactor) override;
+  // The process-wide instance; it has no state.
+  static SteadyClock& instance() noexcept;
+};
+
+class VirtualClock final : public Clock {
+ public:
+  Nanoseconds now() const noexcept override { return now_; }
+  void wait_until(Nanoseconds deadline, Reactor& reactor) override;
+  bool polls_every_pass() const noexcept override { return true; }
+
+  // Moves time forward from inside a callback, as if the callback had taken that long.
+  void burn(Nanoseconds duration) noexcept { now_ += duration; }
+  // Real threads or signals may wake the loop: wait for them in short real slices before jumping.
+  void set_may_block(bool may_block) noexcept { may_block_ = may_block; }
+
+ private:
+  Nanoseconds now_ = 0;
+  bool may_block_ = false;
+};
+
+// Thrown out of the loop by a virtual clock when nothing is ready, nothing is scheduled and nothing is
+// expected: with a real clock the program would hang here for ever.
+class Deadlock {
+ public:
+  const char* what() const noexcept { return "DEADLOCK: nothing ready, nothing scheduled"; }
+};
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compile-time facts about the machine and the build, and the defaults that the runtime starts from.
+//
+// Whatever differs between a release and a sanitizer build is decided here once, so that no other
+// file asks the compiler. Knows nothing of the rest of the runtime.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define AIOFIBER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define AIOFIBER_ASAN 1
+#endif
+#endif
+#ifndef AIOFIBER_ASAN
+#define AIOFIBER_ASAN 0
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define AIOFIBER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define AIOFIBER_TSAN 1
+#endif
+#endif
+#ifndef AIOFIBER_TSAN
+#define AIOFIBER_TSAN 0
+#endif
+
+// Functions whose frames a reader of stacks must see, or whose caller must not cache thread-locals.
+#define AIOFIBER_NOINLINE __attribute__((noinline))
+#define AIOFIBER_LIKELY(x) __builtin_expect(static_cast<bool>(x), 1)
+#define AIOFIBER_UNLIKELY(x) __builtin_expect(static_cast<bool>(x), 0)
+
+namespace aiofiber::runtime {
+
+inline constexpr std::size_t kPageBytes = 4096;
+inline constexpr std::size_t kCacheLineBytes = 64;
+
+// Address space of a stack unless the task asks for another size; pages are committed on first touch.
+inline constexpr std::size_t kDefaultStackBytes = 256 * 1024;
+// The smallest slot: room for the guard, a system call deep in libc, and a C++ throw with its unwinder.
+inline constexpr std::size_t kMinStackBytes = 32 * 1024;
+// Beyond this a request is an error of the program rather than a wish.
+inline constexpr std::size_t kMaxStackBytes = std::size_t{1} << 30;
+
+// Nanoseconds on the scheduler's clock. kForever as a deadline means "no deadline".
+using Nanoseconds = std::int64_t;
+inline constexpr Nanoseconds kForever = INT64_MAX;
+
+// A pass with ready work enters the kernel only when this many handles or this much time went by.
+inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
+inline constexpr std::uint32_t kHandlesBetweenClockReads = 8;
+inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;
+
+}  // namespace aiofiber::runtime

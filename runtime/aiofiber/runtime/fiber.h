@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A fiber: a stack that can be suspended, with everything that must be saved with it.
+//
+// The saved state is the Boost.Context frame, the C++ runtime's exception state (Boost before 1.88 leaves
+// it to the thread, so a fiber suspended in a catch block would hand its exception to the next one), and
+// what the sanitizers want to know. The fiber *is* its registry record: what a debugger reads is the
+// state that the scheduler works with, not a copy.
+//
+// Knows nothing of queues, timers or tasks: who runs next is the scheduler's business.
+// Threads: only the thread that runs the fiber's scheduler. Memory: a slot of a RecordSlab.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/runnable.h"
+#include "aiofiber/runtime/stack.h"
+#include "aiofiber/runtime/unwind.h"
+
+namespace aiofiber::runtime {
+
+class Parker;
+class Scheduler;
+
+// The layout of __cxa_eh_globals in the Itanium C++ ABI: what "the current exception" means.
+struct ExceptionState {
+  void* caught_exceptions = nullptr;
+  unsigned int uncaught_exceptions = 0;
+};
+// The calling thread's. The address is constant for a thread: fetch it once per run.
+ExceptionState* thread_exception_state() noexcept;
+
+// Thrown through a suspended fiber whose loop closes, so that its destructors run. No base class; code
+// that swallows it meets it again at its next suspension.
+struct ForcedUnwind {};
+
+class Fiber : public aiofiber_record, public Runnable {
+ public:
+  using Entry = void (*)(Fiber&) noexcept;
+
+  // A fiber that has not started: no stack, state NEW. `user_entry` is the address shown for it. The record
+  // goes on counting from `slot_seq`, its slot's last sequence number, and is stable from begin_life() on.
+  Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_object, std::uint8_t stack_class,
+        std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept;
+  // The thread's own context, as the scheduler's hub: not in the registry.
+  Fiber() noexcept;
+
+  bool started() const noexcept { return stack_high != 0; }
+  bool suspended() const noexcept { return state == AIOFIBER_READY || state == AIOFIBER_WAITING; }
+  Stack stack() const noexcept {
+    return {reinterpret_cast<char*>(stack_low), reinterpret_cast<char*>(stack_high), size_class};
+  }
+  StackBounds bounds() const noexcept { return {stack_low, stack_high}; }
+
+  void begin_life() noexcept;
+
+  // Copies a name, cut to the record's size, for readers from outside.
+  void set_name(std::string_view text) noexcept;
+  void set_wait(std::uint32_t what, std::uint64_t arg, Nanoseconds since) noexcept {
+    wait_kind = what;
+    wait_arg = arg;
+    wait_since_ns = since;
+  }
+
+  // Binds a stack and prepares the first switch into main_function(fiber), which must not return.
+  using Main = void (*)(Fiber&) noexcept;
+  void bind(const Stack& stack, Main main_function) noexcept;
+  // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
+  void adopt_stack(Fiber& finished) noexcept;
+
+  // Saves the running context in `from` and resumes `to`. Returns when something switches back.
+  static void switch_to(Fiber& from, Fiber& to, ExceptionState* state);
+
+  // ---- written by the scheduler and by the parker
+  Scheduler* scheduler;
+  Entry body;
+  void* owner;                   // whoever created the fiber: the facade's task
+  Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
+  ExceptionState exceptions;     // valid while suspended
+  std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
+  const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
+  std::uint8_t size_class;
+  bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
+  bool finished = false;         // its body has returned: the stack and the record await recycling
+  bool interrupted = false;      // a runtime wait was cut short by a cancellation that is still to be raised
+#if AIOFIBER_ASAN
+  void* fake_stack = nullptr;
+  const void* asan_low = nullptr;
+  std::size_t asan_bytes = 0;
+#endif
+#if AIOFIBER_TSAN
+  void* tsan_fiber = nullptr;
+#endif
+
+ private:
+  void release_sanitizer_state() noexcept;
+  friend class Scheduler;
+};
+
+// The fiber that runs on this thread, or null: in plain threads, in loop callbacks, outside a loop.
+// One initial-exec TLS load: the hooks ask it on every call.
+extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
+inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
+
+// The bounds of whatever stack is running: the current fiber's, else the thread's.
+StackBounds current_stack_bounds() noexcept;
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Offload: run a blocking call on a pool of threads while the fiber sleeps.
+//
+// OffloadPool is a plain thread pool: FIFO, threads started on demand up to a limit and named
+// "asyncio_N" (asyncio's executor). offload(fn) is what the hooks use: it suspends the fiber until fn
+// has run. A cancellation does not stop a call that already runs: the fiber waits for it (its arguments
+// live on the fiber's stack), and the cancellation is raised afterwards.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/runnable.h"
+
+namespace aiofiber::runtime {
+
+class OffloadPool {
+ public:
+  // A unit of work; embedded in whatever waits for it. run() is called on a pool thread and must not throw.
+  struct Work {
+    virtual void run() noexcept = 0;
+    Work* next = nullptr;
+
+   protected:
+    ~Work() = default;
+  };
+
+  explicit OffloadPool(std::size_t max_threads, const char* thread_name = "asyncio") noexcept;
+  ~OffloadPool();  // runs what is queued, then joins
+  OffloadPool(const OffloadPool&) = delete;
+  OffloadPool& operator=(const OffloadPool&) = delete;
+
+  // Any thread. Throws std::runtime_error after shutdown(), std::system_error when no thread can be made
+  // and none exists.
+  void submit(Work& work);
+  // Any thread: takes the work out again if no thread has begun it.
+  bool withdraw(Work& work) noexcept;
+  // No more work is taken; with `wait` returns when all threads have ended.
+  void shutdown(bool wait) noexcept;
+  bool is_shut_down() const noexcept;
+
+  // The process-wide pool for blocking I/O of the hooks (64 threads at most). Never destroyed.
+  static OffloadPool& io();
+
+ private:
+  void work_loop() noexcept;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_available_;
+  std::vector<std::thread> threads_;  // guarded by mutex_
+  Work* first_ = nullptr;             // guarded by mutex_, as all below
+  Work* last_ = nullptr;
+  std::size_t idle_ = 0;
+  std::size_t queued_ = 0;
+  const std::size_t max_threads_;
+  const char* const thread_name_;
+  bool shut_down_ = false;
+};
+
+namespace detail {
+// Submits the work to OffloadPool::io() and suspends the current fiber until it has run.
+void run_offloaded(OffloadPool::Work& work);
+}  // namespace detail
+
+// Calls fn() on a pool thread and gives its result, suspending the current fiber meanwhile. errno as fn
+// left it is carried over. Precondition: called on a fiber. Throws what fn throws.
+template <class F>
+std::invoke_result_t<F&> offload(F&& fn) {
+  using R = std::invoke_result_t<F&>;
+  struct Call final : OffloadPool::Work {
+    explicit Call(F& function) : fn_(function) {}
+    void run() noexcept override {
+      try {
+        if constexpr (std::is_void_v<R>) {
+          fn_();
+        } else {
+          result_.emplace(fn_());
+        }
+      } catch (...) {
+        exception_ = std::current_exception();
+      }
+    }
+    F& fn_;
+    std::optional<std::conditional_t<std::is_void_v<R>, char, R>> result_;
+    std::exception_ptr exception_;
+  } call(fn);
+  detail::run_offloaded(call);
+  if (call.exception_) std::rethrow_exception(call.exception_);
+  if constexpr (!std::is_void_v<R>) return std::move(*call.result_);
+}
+
+}  // namespace aiofiber::runtime

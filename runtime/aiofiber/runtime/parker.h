@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Parker: why a fiber sleeps. The one primitive that runtime and hooks suspend on.
+//
+// A parker belongs to one wait of one fiber and lives on that fiber's stack. It carries its own wake
+// flag, so a wake that comes before the park is not lost, and a stale wake of another wait cannot end
+// this one. The first of unpark(), the deadline and interrupt() decides; the others do nothing.
+// Nothing here throws into the caller's frames for a cancellation, because those may be C: a wait that
+// is cut short says so, and keeps saying so (Fiber::interrupted) until the facade has raised the error.
+// Threads: the loop's only (another thread posts a Runnable that unparks).
+#pragma once
+
+#include <cstdint>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/timer_heap.h"
+
+namespace aiofiber::runtime {
+
+enum class Wake : std::uint8_t {
+  kNone,         // not yet
+  kUnparked,     // what it waited for happened
+  kTimedOut,     // the deadline came first
+  kInterrupted,  // the task was cancelled first
+};
+
+class Parker {
+ public:
+  // Precondition: called on a fiber.
+  Parker() noexcept : fiber_(*current_fiber()), timer_(*this) {}
+  ~Parker();
+  Parker(const Parker&) = delete;
+  Parker& operator=(const Parker&) = delete;
+
+  // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and
+  // `arg` tell a debugger what it waits for (enum aiofiber_wait). May be called once.
+  // Returns kInterrupted at once while an earlier interruption is still to be raised, or when the loop
+  // is closing. Throws std::bad_alloc (no room for the timer).
+  Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline = kForever);
+  // Arms the deadline before park(), for a caller that must look at the order of events.
+  void arm(Nanoseconds deadline);
+
+  void unpark() noexcept { wake(Wake::kUnparked); }
+  // True if this ends the wait; false if it was over already.
+  bool interrupt() noexcept { return wake(Wake::kInterrupted); }
+
+  Fiber& fiber() const noexcept { return fiber_; }
+
+ private:
+  struct Deadline : Timer {
+    explicit Deadline(Parker& owner) noexcept
+        : Timer(Kind::kInternal, [](Runnable& node) { static_cast<Deadline&>(node).parker.wake(Wake::kTimedOut); }),
+          parker(owner) {}
+    Parker& parker;
+  };
+
+  bool wake(Wake reason) noexcept;
+
+  Fiber& fiber_;
+  Deadline timer_;
+  Wake reason_ = Wake::kNone;
+  bool parked_ = false;
+};
+
+// Suspends for one pass: every other ready node runs first. Does nothing when the loop is closing.
+void yield_now();
+
+}  // namespace aiofiber::runtime

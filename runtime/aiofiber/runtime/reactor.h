@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reactor: which descriptors are ready, which signals came, and how another thread wakes the loop.
+//
+// The table of who waits for which descriptor is here, once, for all backends; a backend only knows how
+// to watch a set of events on a descriptor and how to sleep. libev is the backend of production
+// (reactor_libev.h).
+//
+// Watchers outlive waits: interest is withdrawn lazily, when an event arrives that nobody waits for, so
+// that a connection which is read again and again costs no system call to watch. The price is that the
+// table must learn of a close: fd_closing(). Where nobody reports closes (no hooks linked), a wait
+// revalidates its watch with one epoll_ctl; see set_closes_are_reported().
+// Threads: the loop's, but for wake().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/intrusive.h"
+
+namespace aiofiber::runtime {
+
+inline constexpr unsigned kReadable = 1;
+inline constexpr unsigned kWritable = 2;
+// Reported to a waiter whose descriptor was closed under it, or refused by the kernel.
+inline constexpr unsigned kClosed = 4;
+
+// One wait for one descriptor; embedded in the waiting object.
+struct FdWaiter : ListNode {
+  using Ready = void (*)(FdWaiter&, unsigned events) noexcept;
+
+  FdWaiter(int descriptor, unsigned wanted_events, Ready ready_function) noexcept
+      : fd(descriptor), wanted(wanted_events), ready(ready_function) {}
+
+  int fd;
+  unsigned wanted;  // kReadable | kWritable
+  Ready ready;      // called once per poll while ready; may remove the waiter, must not add one
+};
+
+// A signal that the loop turns into a callback; embedded in the interested object.
+struct SignalWaiter {
+  using Raised = void (*)(SignalWaiter&) noexcept;
+  int signo = 0;
+  Raised raised = nullptr;
+  void* backend = nullptr;  // owned by the backend while watched
+};
+
+class Reactor {
+ public:
+  virtual ~Reactor() = default;
+
+  // Sleeps until something happens, at most `timeout` ns (0: only looks; kForever). Calls the waiters
+  // that are ready, readers of a descriptor before its writers. Returns how many events there were.
+  virtual int poll(Nanoseconds timeout) = 0;
+  // Makes a sleeping poll() return. Any thread, async-signal-safe.
+  virtual void wake() noexcept = 0;
+  // A signal can be watched by one loop at a time. Throws std::system_error for one that cannot be caught.
+  virtual void watch_signal(SignalWaiter& waiter) = 0;
+  virtual void unwatch_signal(SignalWaiter& waiter) noexcept = 0;
+
+  // Throws std::system_error: EBADF for a descriptor that is not open.
+  void add(FdWaiter& waiter);
+  void remove(FdWaiter& waiter) noexcept;
+  // The descriptor is about to be closed: every waiter gets kClosed. Returns how many there were.
+  std::size_t fd_closing(int fd) noexcept;
+
+  // Somebody calls fd_closing() for every close in the process (the hooks do).
+  static void set_closes_are_reported(bool reported) noexcept { closes_are_reported_ = reported; }
+
+ protected:
+  // Watch exactly `events` on fd from now on; 0: nothing. The kernel must be told even if they are the
+  // same as before: the number may belong to another file now.
+  virtual void watch(int fd, unsigned events) = 0;
+  // Called by the backend from poll().
+  void fd_ready(int fd, unsigned events) noexcept;
+
+ private:
+  struct Descriptor {
+    List<FdWaiter> waiters;
+    unsigned watched = 0;
+  };
+  Descriptor* find(int fd) noexcept;
+
+  std::vector<std::unique_ptr<Descriptor>> descriptors_;  // by number
+  static inline constinit bool closes_are_reported_ = false;
+};
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The slabs that hold every fiber of the process, reachable from the registry block (registry_abi.h).
+//
+// Memory of a fiber is a slot of a chunk: it never moves and is never unmapped, so a reader from outside
+// can walk all of them at any instruction. A scheduler takes whole chunks and hands out their slots
+// without a lock; a dead scheduler's chunks go to the next one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/registry_abi.h"
+
+namespace aiofiber::runtime {
+
+// AddressSanitizer wants 24 bytes more of a fiber than a release has.
+inline constexpr std::size_t kRecordStride = AIOFIBER_ASAN ? 320 : 256;
+inline constexpr std::size_t kRecordAlignment = kCacheLineBytes;
+static_assert(kRecordStride % kRecordAlignment == 0);
+inline constexpr std::size_t kRecordsPerChunk = 512;
+
+// The slots of one scheduler. Its thread only.
+class RecordSlab {
+ public:
+  RecordSlab() = default;
+  ~RecordSlab();
+  RecordSlab(const RecordSlab&) = delete;
+  RecordSlab& operator=(const RecordSlab&) = delete;
+
+  // Memory for one record, state FREE. Throws std::bad_alloc.
+  void* allocate();
+  // The record's state must be FREE again; ids are never reused.
+  void release(void* slot) noexcept;
+
+  // Calls visit(record) for every record of every chunk of the process, in use or not. Any thread; the
+  // records may change meanwhile.
+  template <class Visit>
+  static void for_each(Visit visit) {
+    const std::uint32_t chunks = __atomic_load_n(&aiofiber_debug_registry.chunk_count, __ATOMIC_ACQUIRE);
+    for (std::uint32_t i = 0; i < chunks; ++i) {
+      auto* base = reinterpret_cast<char*>(aiofiber_debug_registry.chunks[i]);
+      for (std::size_t k = 0; k < kRecordsPerChunk; ++k) {
+        visit(*reinterpret_cast<aiofiber_record*>(base + k * kRecordStride));
+      }
+    }
+  }
+
+ private:
+  struct FreeSlot;
+  FreeSlot* free_ = nullptr;
+  std::vector<char*> chunks_;
+};
+
+// A process-wide number that is never given twice, from 1.
+std::uint64_t next_fiber_id() noexcept;
+
+}  // namespace aiofiber::runtime

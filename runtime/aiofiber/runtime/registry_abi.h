@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry block: how a debugger, another process or a core reader finds every fiber of a program.
+ *
+ * A versioned, language-neutral layout of plain integers. It is read from outside while the program runs,
+ * at any instruction, so every field is written in an order that leaves it walkable: a chunk is filled
+ * before it is counted, records never move and are never unmapped, and each record carries a sequence
+ * lock. Append-only: a reader takes the sizes from the block itself and ignores what it does not know.
+ *
+ * Found by the symbol `aiofiber_debug_registry`, or in a stripped program by the ELF note "aiofiber",
+ * type 1, whose 8 bytes are the registry's address relative to their own.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AIOFIBER_REGISTRY_MAGIC "AIOFIBR"
+#define AIOFIBER_REGISTRY_VERSION 1
+#define AIOFIBER_REGISTRY_CHUNKS 16384
+
+/* What a fiber is doing; the queue that then holds it. */
+enum aiofiber_state {
+  AIOFIBER_FREE = 0,    /* the record is unused */
+  AIOFIBER_NEW = 1,     /* created, never ran, has no stack yet; in the ready queue */
+  AIOFIBER_READY = 2,   /* suspended, in the ready queue */
+  AIOFIBER_RUNNING = 3, /* on the CPU of its loop's thread */
+  AIOFIBER_WAITING = 4, /* suspended; what wakes it holds it */
+};
+
+/* Why a waiting fiber waits, and what wait_arg then is. */
+enum aiofiber_wait {
+  AIOFIBER_WAIT_NONE = 0,
+  AIOFIBER_WAIT_SLEEP = 1,   /* the deadline in ns of the loop's clock */
+  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | poll events */
+  AIOFIBER_WAIT_TASK = 3,    /* id of the awaited fiber */
+  AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
+  AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */
+  AIOFIBER_WAIT_OTHER = 6,   /* address of what it waits for */
+};
+
+struct aiofiber_record {
+  uint64_t seq;         /* even: stable. odd: running, or being changed */
+  uint64_t id;          /* unique in the process, never reused */
+  uint64_t fcontext;    /* the saved context while suspended: layout see ctx_layout */
+  uint64_t stack_low;   /* guard included; 0 while the fiber has no stack */
+  uint64_t stack_high;
+  uint64_t entry;       /* address of the user's function, for fibers that have not started */
+  uint32_t state;       /* enum aiofiber_state */
+  uint32_t wait_kind;   /* enum aiofiber_wait */
+  uint64_t wait_arg;
+  int64_t wait_since_ns; /* loop's clock as of the last poll */
+  int64_t created_ns;
+  uint64_t switches;    /* how often it was resumed */
+  uint64_t spawner;     /* id of the fiber that created it; 0: the loop */
+  uint64_t name_number; /* N of "Task-N" while name is empty */
+  uint32_t tid;         /* the OS thread of its loop */
+  uint32_t flags;       /* reserved, 0 */
+  char name[32];        /* NUL-terminated, cut if longer */
+};
+
+struct aiofiber_registry {
+  char magic[8];
+  uint32_t version;
+  uint32_t size;           /* of this struct */
+  uint32_t record_size;    /* of struct aiofiber_record */
+  uint32_t record_stride;  /* distance of two records of a chunk */
+  uint32_t chunk_records;
+  uint32_t arch;           /* ELF e_machine */
+  uint32_t ctx_layout;     /* bytes from fcontext to the saved return address */
+  uint32_t chunk_count;    /* valid entries of chunks; only grows */
+  uint64_t last_tick_ns;   /* the youngest clock reading of any loop: a core's idea of "now" */
+  uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
+};
+
+extern struct aiofiber_registry aiofiber_debug_registry;
+
+#ifdef __cplusplus
+}
+#endif

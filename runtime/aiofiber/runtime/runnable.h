@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runnable: what the ready queue holds. A node that is embedded in the thing it runs, so that making
+// something ready never allocates.
+//
+// The kind tells the scheduler on which stack the node may run, and thereby whether it can switch
+// straight from one fiber to the next or has to return to the loop's own stack first.
+#pragma once
+
+#include <cstdint>
+
+namespace aiofiber::runtime {
+
+struct Runnable {
+  enum class Kind : std::uint8_t {
+    kFiber,     // a Fiber to resume: the scheduler switches to it
+    kInternal,  // a few instructions of the runtime that never throw and never run user code: any stack will do
+    kCallback,  // user code outside any task: only on the loop's stack, where await() is refused
+  };
+
+  using Run = void (*)(Runnable&);
+
+  explicit Runnable(Kind kind_of_node, Run run_function = nullptr) noexcept
+      : run(run_function), kind(kind_of_node) {}
+
+  Runnable* next = nullptr;  // owned by the queue that holds the node
+  Run run;                   // null for fibers
+  Kind kind;
+  bool queued = false;       // in the ready queue (a node is in at most one place)
+};
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From an address in this process to function, file and line, inlined calls included.
+//
+// The idea: addresses are captured everywhere and cheaply (unwind.h); what they mean is looked up only when
+// somebody wants to read them, from DWARF debug information by elfutils' libdw. The first look-up in a
+// compilation unit takes milliseconds, and a repeated one finds the answer in a cache.
+//
+// Invariants: no network (a debug file is taken from this machine, or not at all); never throws for lack of
+// debug information, but says less. Threads: any; one mutex around all of it. Not async-signal-safe.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace aiofiber::runtime {
+
+struct SymbolizedFrame {
+  std::uintptr_t address = 0;
+  std::string
+      function;  // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
+  std::string linkage_name;  // as the linker knows it (mangled); empty when unknown
+  std::string file;          // empty when unknown
+  int line = 0;              // 0 when unknown. Of an outer frame: the line of the call that was inlined
+  bool inlined = false;      // has no frame of its own on the stack
+  std::string module;        // path of the executable or shared library; empty when the address is in none
+  std::uintptr_t module_offset = 0;  // address - start of the module, for symbolizing elsewhere
+};
+
+// The frames that one return address stands for: INNERMOST (inlined) first, the function that has the stack
+// frame last. At least one. With `exact`, the address is that of an instruction (a fault, a function's
+// start), not one behind a call.
+std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
+
+// The text of a line (from 1), without surrounding blanks; empty when it is not available. Cached.
+std::string source_line(const std::string& file, int line);
+
+// The name in the source's spelling, with parameters; the argument itself when it is not a mangled name.
+std::string demangle(const char* mangled);
+
+// A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
+// `a::f<int>`.
+std::string display_name(const std::string& demangled);
+
+// Looks again which libraries are loaded, and forgets what was cached. symbolize() notices a dlopen() on its
+// own; after a dlclose() this has to be called, when addresses may stand for other code.
+void refresh_modules();
+
+}  // namespace aiofiber::runtime

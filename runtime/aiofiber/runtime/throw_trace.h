@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where an exception was thrown: the return addresses at every `throw`, kept on the exception object.
+//
+// The idea: this library defines __cxa_throw, which the dynamic linker then prefers to libstdc++'s, for
+// throws inside libstdc++ as well. It walks the stack with our own unwinder, stores the addresses, hangs them
+// into eight bytes of padding of the exception's header, and goes on to the real __cxa_throw. A destructor of
+// ours frees them together with the exception. `throw;`, rethrow_exception and copies of an exception_ptr
+// keep the first trace.
+//
+// Invariants: an exception is thrown as it would be without us, whatever fails here. The padding is used only
+// after a check at the first throw that it is where we think, and only while it is zero: a program whose C++
+// runtime differs (libc++abi), or another library that uses the same bytes, gives exceptions without a trace.
+//
+// Linking: with the shared libstdc++ (the default) nothing is to be done. With -static-libstdc++ or -static
+// two definitions of __cxa_throw would clash: compile the runtime with AIOFIBER_WRAP_CXA_THROW defined and
+// link programs with -Wl,--wrap=__cxa_throw.
+#pragma once
+
+#include <aiofiber/runtime/unwind.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+
+namespace aiofiber::runtime {
+
+// A trace holds the innermost frames, and of a deeper stack the outermost as well, with a gap between the
+// two.
+inline constexpr std::size_t kThrowTraceInnermost = 48;
+inline constexpr std::size_t kThrowTraceOutermost = 16;
+
+// Return addresses from the throw outwards, newest first; empty when the exception carries none (foreign,
+// made by make_exception_ptr, or thrown while tracing was off). Valid as long as the exception is. Threads:
+// any.
+std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept;
+
+// How many frames were left out behind the first kThrowTraceInnermost of throw_trace(); mostly 0.
+std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept;
+
+// Installs the function that tells where the running stack ends, so that the recorder never walks beyond it.
+// It is called at every throw, on the throwing thread, and must not throw. Default, also for null:
+// thread_stack_bounds. Threads: any.
+void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept;
+
+// Turns the recording on (the default) or off for throws to come. Threads: any.
+void set_throw_tracing(bool enabled) noexcept;
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A parker and a waiter of the reactor, on the waiting fiber's stack.
+#include "aiofiber/runtime/fd_wait.h"
+
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+// Links itself out of the reactor however the wait ends.
+struct FiberFdWaiter : FdWaiter {
+  FiberFdWaiter(int descriptor, unsigned wanted_events) noexcept
+      : FdWaiter(descriptor, wanted_events, [](FdWaiter& waiter, unsigned events) noexcept {
+          auto& self = static_cast<FiberFdWaiter&>(waiter);
+          self.seen |= events;
+          self.parker.unpark();
+        }) {}
+  ~FiberFdWaiter() {
+    if (linked()) unlink();
+  }
+  FiberFdWaiter(const FiberFdWaiter&) = delete;
+  FiberFdWaiter& operator=(const FiberFdWaiter&) = delete;
+
+  Parker parker;
+  unsigned seen = 0;
+};
+
+}  // namespace
+
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
+  Scheduler& scheduler = *current_fiber()->scheduler;
+  FiberFdWaiter waiter(fd, events);
+  scheduler.reactor().add(waiter);
+  Nanoseconds deadline = kForever;
+  if (timeout != kForever) {
+    const Nanoseconds now = scheduler.now();
+    deadline = timeout > kForever - 1 - now ? kForever : now + timeout;
+  }
+  const std::uint64_t arg = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32) | events;
+  FdWaitResult result;
+  switch (waiter.parker.park(AIOFIBER_WAIT_FD, arg, deadline)) {
+    case Wake::kTimedOut: result.timed_out = true; break;
+    case Wake::kInterrupted: result.interrupted = true; break;
+    case Wake::kUnparked:
+    case Wake::kNone: break;
+  }
+  result.events = waiter.seen;
+  return result;
+}
+
+std::size_t fd_closing(int fd) noexcept {
+  Scheduler* scheduler = Scheduler::current();
+  return scheduler != nullptr ? scheduler->reactor().fd_closing(fd) : 0;
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Giving others a turn.
+#include "hooks/act.h"
+
+#include "aiofiber/runtime/parker.h"
+
+namespace aiofiber::hooks {
+
+constinit thread_local unsigned calls_since_turn __attribute__((tls_model("initial-exec"))) = 0;
+
+void give_turn() noexcept {
+  const int saved_errno = errno;
+  calls_since_turn = 0;
+  if (!runtime::current_fiber()->unwinding) without_throwing([] { runtime::yield_now(); });
+  errno = saved_errno;
+}
+
+}  // namespace aiofiber::hooks

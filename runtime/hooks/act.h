@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// When a hook acts, and what every hook that acts has in common.
+//
+// A hook acts only in a task whose hooks are not disabled; anywhere else (plain threads, the offload
+// pool, the loop's own stack with libev's system calls, a forked child) it calls libc's function with the
+// arguments untouched. That test is one load of a thread-local.
+//
+// Cancellation: a wait that was cut short is reported as ECANCELED, never thrown, because the frames
+// above may be C. While the loop closes (Fiber::unwinding) hooks still act but never wait: what would
+// block fails with ECANCELED, so that a destructor cannot hang the thread.
+#pragma once
+
+#include <cerrno>
+#include <new>
+#include <system_error>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/fiber.h"
+
+namespace aiofiber::hooks {
+
+inline runtime::Fiber* act() noexcept {
+  runtime::Fiber* fiber = runtime::current_fiber();
+  return AIOFIBER_LIKELY(fiber == nullptr) || fiber->hooks_off != 0 ? nullptr : fiber;
+}
+
+// Fairness: a task whose calls are always ready would never suspend and starve the others of its thread.
+// After this many calls in a row without a suspension the next one lets the others run first.
+inline constexpr unsigned kCallsBetweenTurns = 128;
+
+// Hooked calls on this thread since one of them last suspended.
+extern constinit thread_local unsigned calls_since_turn __attribute__((tls_model("initial-exec")));
+
+// Suspends for one pass of the loop; errno is kept.
+void give_turn() noexcept;
+
+// Counts a call that is about to act, and gives others a turn when it is due.
+inline void take_part() noexcept {
+  if (AIOFIBER_UNLIKELY(++calls_since_turn >= kCallsBetweenTurns)) give_turn();
+}
+
+// act(), counted: for every hook but write(), which may be called from a signal handler (the self-pipe of an
+// event library) and therefore gives no turn there.
+inline bool acts() noexcept {
+  if (AIOFIBER_LIKELY(act() == nullptr)) return false;
+  take_part();
+  return true;
+}
+
+// Runs fn(), which may suspend. False with errno set if it threw: runtime errors become error numbers
+// here, because nothing may be thrown through the caller's frames.
+template <class Fn>
+bool without_throwing(Fn&& fn) noexcept {
+  try {
+    fn();
+    return true;
+  } catch (const std::system_error& error) {
+    errno = error.code().value();
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+  } catch (const runtime::ForcedUnwind&) {
+    errno = ECANCELED;  // the loop closes; the task meets it again at its next await()
+  }
+  return false;
+}
+
+}  // namespace aiofiber::hooks

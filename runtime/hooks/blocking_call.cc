@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting on behalf of a blocking call.
+#include "hooks/blocking_call.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/scheduler.h"
+#include "hooks/act.h"
+
+namespace aiofiber::hooks {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+runtime::Nanoseconds loop_now() noexcept { return runtime::current_fiber()->scheduler->now(); }
+
+Nanoseconds deadline_after(Nanoseconds duration) noexcept {
+  if (duration == kForever) return kForever;
+  const Nanoseconds now = loop_now();
+  return duration >= kForever - now ? kForever : now + duration;
+}
+
+Nanoseconds socket_timeout(int fd, int option) noexcept {
+  const int saved_errno = errno;
+  timeval value{};
+  socklen_t length = sizeof value;
+  const bool known = ::getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0;
+  errno = saved_errno;
+  if (!known || (value.tv_sec == 0 && value.tv_usec == 0)) return kForever;
+  constexpr Nanoseconds kLongestSeconds = kForever / 1'000'000'000 - 1;
+  if (value.tv_sec >= kLongestSeconds) return kForever;
+  return value.tv_sec * Nanoseconds{1'000'000'000} + value.tv_usec * Nanoseconds{1'000};
+}
+
+bool sleep_until(Nanoseconds deadline) noexcept {
+  if (runtime::current_fiber()->unwinding) {
+    errno = ECANCELED;
+    return false;
+  }
+  runtime::Wake reason = runtime::Wake::kNone;
+  const bool slept = without_throwing([&] {
+    runtime::Parker parker;
+    reason = parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline);
+  });
+  if (!slept) return false;
+  if (reason == runtime::Wake::kInterrupted) {
+    errno = ECANCELED;  // not counted as a turn: it may have come back at once
+    return false;
+  }
+  calls_since_turn = 0;
+  return true;
+}
+
+BlockingCall::BlockingCall(int fd, unsigned events, int timeout_option) noexcept
+    : fd_(fd), events_(events), timeout_option_(timeout_option), errno_at_start_(errno) {}
+
+bool BlockingCall::read_settings() noexcept {
+  settings_read_ = true;
+  const int flags = ::fcntl(fd_, F_GETFL);
+  if (flags < 0) return false;
+  if ((flags & O_NONBLOCK) != 0) {
+    errno = EAGAIN;
+    return false;
+  }
+  if (timeout_option_ != 0) deadline_ = deadline_after(socket_timeout(fd_, timeout_option_));
+  return true;
+}
+
+bool BlockingCall::wait() noexcept {
+  if (!settings_read_ && !read_settings()) return false;
+  if (runtime::current_fiber()->unwinding) {
+    errno = ECANCELED;
+    return false;
+  }
+  Nanoseconds left = kForever;
+  if (deadline_ != kForever && (left = deadline_ - loop_now()) <= 0) {
+    errno = EAGAIN;
+    return false;
+  }
+  runtime::FdWaitResult result;
+  if (!without_throwing([&] { result = runtime::fd_wait(fd_, events_, left); })) return false;
+  if (result.interrupted) {
+    errno = ECANCELED;  // not counted as a turn either
+    return false;
+  }
+  calls_since_turn = 0;
+  if ((result.events & runtime::kClosed) != 0) {
+    errno = EBADF;
+    return false;
+  }
+  if (result.timed_out) {
+    errno = EAGAIN;
+    return false;
+  }
+  errno = errno_at_start_;
+  return true;
+}
+
+NonblockScope::NonblockScope(int fd, int flags) noexcept : fd_(fd), flags_(flags) {
+  ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
+}
+
+NonblockScope::~NonblockScope() {
+  const int saved_errno = errno;
+  ::fcntl(fd_, F_SETFL, flags_);
+  errno = saved_errno;
+}
+
+}  // namespace aiofiber::hooks

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// BlockingCall: the waiting part of one hooked call on one descriptor.
+//
+// The hook probes without blocking; on EAGAIN it calls wait(). Only then is the kernel asked what the
+// program has set on the descriptor: O_NONBLOCK (then EAGAIN is the program's answer) and the socket's
+// timeout. Nothing is remembered between calls, so dup, fork, descriptors that came from elsewhere and
+// flags changed behind our back are right by construction.
+#pragma once
+
+#include "aiofiber/runtime/config.h"
+
+namespace aiofiber::hooks {
+
+class BlockingCall {
+ public:
+  // `events`: kReadable or kWritable. `timeout_option`: SO_RCVTIMEO, SO_SNDTIMEO or 0; it bounds the whole
+  // call, however often it waits, as in the kernel.
+  BlockingCall(int fd, unsigned events, int timeout_option) noexcept;
+
+  // Call it with errno as the probe left it. True: probe again, errno is as before the call.
+  // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
+  // ENOMEM.
+  bool wait() noexcept;
+
+ private:
+  bool read_settings() noexcept;
+
+  const int fd_;
+  const unsigned events_;
+  const int timeout_option_;
+  const int errno_at_start_;
+  bool settings_read_ = false;
+  runtime::Nanoseconds deadline_ = runtime::kForever;
+};
+
+// The socket's SO_RCVTIMEO or SO_SNDTIMEO in ns; kForever when there is none. errno is kept.
+runtime::Nanoseconds socket_timeout(int fd, int option) noexcept;
+
+// Now and `duration` from now, on the clock of the current task's loop. kForever stays kForever.
+runtime::Nanoseconds loop_now() noexcept;
+runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
+
+// Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
+bool sleep_until(runtime::Nanoseconds deadline) noexcept;
+
+// O_NONBLOCK on the open file description for the duration of one system call that has no flag of its own
+// for that. errno is kept. Another process or thread that uses the same description in that window can
+// see EAGAIN: it is opened only where the kernel offers nothing better.
+class NonblockScope {
+ public:
+  NonblockScope(int fd, int flags) noexcept;
+  ~NonblockScope();
+  NonblockScope(const NonblockScope&) = delete;
+  NonblockScope& operator=(const NonblockScope&) = delete;
+
+ private:
+  int fd_;
+  int flags_;
+};
+
+}  // namespace aiofiber::hooks

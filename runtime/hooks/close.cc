@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Descriptors that go away: close, dup2, dup3, and what closes inside libc (fclose, pclose, close_range, closefrom).
+//
+// Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
+// would leave them waiting for a file that nobody can name any more. These hooks act on every thread and never
+// suspend: the reactor relies on hearing of every close.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+
+#include "aiofiber/runtime/fd_wait.h"
+#include "hooks/fd_kind.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+void before_close(int fd) noexcept {
+  if (fd < 0) return;
+  const int saved_errno = errno;
+  runtime::fd_closing(fd);
+  set_fd_kind(fd, FdKind::kUnknown);
+  errno = saved_errno;
+}
+
+// A range usually reaches to the end of all numbers: only those that can be open are looked at.
+void before_close_range(unsigned first, unsigned last) noexcept {
+  const long limit = ::sysconf(_SC_OPEN_MAX);
+  const unsigned end = limit > 0 && limit < INT_MAX ? static_cast<unsigned>(limit) : 65536u;
+  for (unsigned fd = first; fd <= last && fd < end; ++fd) before_close(static_cast<int>(fd));
+}
+
+void before_file_close(std::FILE* file) noexcept {
+  if (file != nullptr) before_close(::fileno(file));
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int close(int fd) {
+  before_close(fd);
+  return real::close(fd);
+}
+
+int dup2(int from, int to) noexcept {
+  if (from != to) before_close(to);
+  return real::dup2(from, to);
+}
+
+int dup3(int from, int to, int flags) noexcept {
+  if (from != to) before_close(to);
+  return real::dup3(from, to, flags);
+}
+
+int fclose(std::FILE* file) {
+  before_file_close(file);
+  return real::fclose(file);
+}
+
+int pclose(std::FILE* file) {
+  before_file_close(file);
+  return real::pclose(file);
+}
+
+int close_range(unsigned first, unsigned last, int flags) noexcept {
+  if (first <= last && (static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0) before_close_range(first, last);
+  return real::close_range(first, last, flags);
+}
+
+void closefrom(int first) noexcept {
+  before_close_range(static_cast<unsigned>(std::max(first, 0)), UINT_MAX);
+  real::closefrom(first);
+}
+
+}  // extern "C"

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// read and write on anything: sockets, pipes, eventfd, terminals, files.
+//
+// The probe depends on the kind of the descriptor (fd_kind.h). Regular files are read from the page cache at
+// once and otherwise on the offload pool; they are written directly, since buffered writes only copy.
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "aiofiber/runtime/offload.h"
+#include "aiofiber/runtime/reactor.h"
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/fd_kind.h"
+#include "hooks/fortify.h"
+#include "hooks/iov_cursor.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kReadable;
+using runtime::kWritable;
+
+// The pieces as the system calls take them. IOV_MAX bounds the count of any call that succeeds.
+int piece_count(const IovCursor& rest) noexcept { return static_cast<int>(std::min<std::size_t>(rest.count(), INT_MAX)); }
+
+msghdr message_of(const IovCursor& rest) noexcept {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(rest.pieces());
+  message.msg_iovlen = rest.count();
+  return message;
+}
+
+bool is_ready(int fd, short events) noexcept {
+  pollfd entry{fd, events, 0};
+  if (real::poll(&entry, 1, 0) != 0) return true;  // also for errors: the call itself will report them
+  errno = EAGAIN;
+  return false;
+}
+
+// The kernel refused the flag, or the hint was stale: chooses another probe. True: try again.
+bool probe_differently(int fd, FdKind kind) noexcept {
+  if (errno == ENOTSOCK && kind == FdKind::kSocket) return classify_fd(fd) != FdKind::kSocket;
+  if ((errno == EOPNOTSUPP || errno == ENOSYS) && kind == FdKind::kNowait) {
+    const FdKind now = classify_fd(fd);
+    if (now == FdKind::kNowait) kind_without_nowait(fd);
+    return now != FdKind::kUnknown;
+  }
+  return false;
+}
+
+// ---- reading
+
+ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
+  switch (kind) {
+    case FdKind::kSocket: {
+      msghdr message = message_of(rest);
+      return real::recvmsg(fd, &message, MSG_DONTWAIT);
+    }
+    case FdKind::kPipe:
+    case FdKind::kPollFirst:
+      return is_ready(fd, POLLIN) ? real::readv(fd, rest.pieces(), piece_count(rest)) : -1;
+    default:
+      return ::preadv2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
+  }
+}
+
+// The data is not in memory, so the disk has to be waited for: a pool thread does.
+ssize_t read_file_offloaded(int fd, const IovCursor& rest) noexcept {
+  ssize_t result = -1;
+  if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
+  const bool done = without_throwing([&] {
+    result = runtime::offload([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); });
+  });
+  calls_since_turn = 0;
+  return done ? result : -1;
+}
+
+ssize_t read_all_kinds(int fd, const iovec* pieces, int count) noexcept {
+  const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
+  IovCursor rest(pieces, static_cast<std::size_t>(count));
+  BlockingCall call(fd, kReadable, SO_RCVTIMEO);  // what is no socket has no timeout
+  const int errno_at_start = errno;
+  std::size_t received = 0;
+  for (;;) {
+    const FdKind kind = fd_kind(fd);
+    if (kind == FdKind::kUnknown) return real::readv(fd, pieces, count);
+    ssize_t n = probe_read(kind, fd, rest);
+    if (n < 0) {
+      if (errno == EINTR || probe_differently(fd, kind)) continue;
+      if (kind == FdKind::kFile && (errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS)) {
+        if (classify_fd(fd) != FdKind::kFile) continue;  // the number was reused
+        // EOPNOTSUPP: tmpfs, procfs and the like have nothing to wait for.
+        n = errno == EAGAIN ? read_file_offloaded(fd, rest) : real::readv(fd, rest.pieces(), piece_count(rest));
+        if (n >= 0) errno = errno_at_start;
+      } else if (errno == EAGAIN) {
+        if (call.wait()) continue;
+        return -1;
+      }
+    }
+    if (n < 0) return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+    received += static_cast<std::size_t>(n);
+    rest.advance(static_cast<std::size_t>(n));
+    // A short count from a file can mean "the rest is not in memory"; read(2) would have fetched it.
+    if (kind != FdKind::kFile || n == 0 || received >= length) return static_cast<ssize_t>(received);
+  }
+}
+
+// ---- writing
+
+ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) noexcept {
+  if (!is_ready(fd, POLLOUT)) return -1;
+  if (kind == FdKind::kPipe) {
+    // A pipe that polls as writable takes PIPE_BUF bytes without blocking, and no more than that is sure.
+    const iovec& first = *rest.pieces();
+    return real::write(fd, first.iov_base, std::min<std::size_t>(first.iov_len, PIPE_BUF));
+  }
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0) return -1;
+  const NonblockScope nonblocking(fd, flags);
+  return real::writev(fd, rest.pieces(), piece_count(rest));
+}
+
+ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent) noexcept {
+  switch (kind) {
+    case FdKind::kSocket: {
+      const msghdr message = message_of(rest);
+      return real::sendmsg(fd, &message, MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0));
+    }
+    case FdKind::kPipe:
+    case FdKind::kPollFirst:
+      return write_piecewise_after_poll(kind, fd, rest);
+    case FdKind::kFile:
+      return real::writev(fd, rest.pieces(), piece_count(rest));
+    default:
+      return ::pwritev2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
+  }
+}
+
+ssize_t write_all_kinds(int fd, const iovec* pieces, int count) noexcept {
+  const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
+  IovCursor rest(pieces, static_cast<std::size_t>(count));
+  BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // what is no socket has no timeout
+  std::size_t sent = 0;
+  if (fd_kind(fd) == FdKind::kSocket) take_part();
+  for (;;) {
+    FdKind kind = fd_kind(fd);
+    if (kind == FdKind::kFile) kind = classify_fd(fd);  // its write is not a probe: be sure
+    if (kind == FdKind::kUnknown) return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
+    const ssize_t n = probe_write(kind, fd, rest, sent);
+    if (n >= 0) {
+      sent += static_cast<std::size_t>(n);
+      if (sent >= length || kind == FdKind::kFile) return static_cast<ssize_t>(sent);
+      rest.advance(static_cast<std::size_t>(n));
+      continue;
+    }
+    if (errno == EINTR || probe_differently(fd, kind)) continue;
+    if (errno == EAGAIN && call.wait()) continue;
+    return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+  }
+}
+
+// Lengths that the kernel answers without looking at the data are its business, errors included.
+bool is_trivial(const iovec* pieces, int count) noexcept {
+  return count <= 0 || count > IOV_MAX || pieces == nullptr || total_length(pieces, static_cast<std::size_t>(count)) == 0;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+ssize_t read(int fd, void* buffer, size_t length) {
+  if (length == 0 || !acts()) return real::read(fd, buffer, length);
+  const iovec piece{buffer, length};
+  return read_all_kinds(fd, &piece, 1);
+}
+
+ssize_t readv(int fd, const iovec* pieces, int count) {
+  if (!acts() || is_trivial(pieces, count)) return real::readv(fd, pieces, count);
+  return read_all_kinds(fd, pieces, count);
+}
+
+ssize_t write(int fd, const void* data, size_t length) {
+  if (length == 0 || act() == nullptr) return real::write(fd, data, length);
+  const iovec piece{const_cast<void*>(data), length};
+  return write_all_kinds(fd, &piece, 1);
+}
+
+ssize_t writev(int fd, const iovec* pieces, int count) {
+  if (act() == nullptr || is_trivial(pieces, count)) return real::writev(fd, pieces, count);
+  return write_all_kinds(fd, pieces, count);
+}
+
+// What read is called when the program was compiled with -D_FORTIFY_SOURCE.
+ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size) {
+  if (length > buffer_size) __chk_fail();
+  return read(fd, buffer, length);
+}
+
+}  // extern "C"

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The names that a program compiled with -D_FORTIFY_SOURCE (Debian's default) calls instead of read, recv
+// and poll when the compiler knows the size of the buffer. Declared here because libc's headers declare them
+// only to such programs; the hooks themselves are compiled without.
+#pragma once
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <csignal>
+#include <ctime>
+
+extern "C" {
+[[noreturn]] void __chk_fail() noexcept;  // libc: "buffer overflow detected"
+ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size);
+ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags);
+ssize_t __recvfrom_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags, sockaddr* address,
+                       socklen_t* address_length);
+int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size);
+int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t entries_size);
+}

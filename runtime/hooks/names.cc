@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Name service: getaddrinfo and getnameinfo run on the offload pool while the task sleeps.
+//
+// glibc's resolver makes its system calls internally, out of the hooks' sight, so it needs a thread. Numeric
+// names need no resolver and are answered at once, without one.
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "aiofiber/hooks.h"
+#include "aiofiber/runtime/offload.h"
+#include "hooks/act.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+bool is_number(const char* text) noexcept { return text[0] != '\0' && text[std::strspn(text, "0123456789")] == '\0'; }
+
+bool is_address(const char* text) noexcept {
+  unsigned char address[sizeof(in6_addr)];
+  return ::inet_pton(AF_INET, text, address) == 1 || ::inet_pton(AF_INET6, text, address) == 1;
+}
+
+// Whether the answer is in the arguments, so that libc asks neither a file nor a server.
+bool needs_no_lookup(const char* node, const char* service, const addrinfo* hints) noexcept {
+  const bool numeric_node = node == nullptr || is_address(node) || (hints != nullptr && (hints->ai_flags & AI_NUMERICHOST) != 0);
+  const bool numeric_service = service == nullptr || is_number(service) || (hints != nullptr && (hints->ai_flags & AI_NUMERICSERV) != 0);
+  const bool wants_name = hints != nullptr && (hints->ai_flags & AI_CANONNAME) != 0;
+  return numeric_node && numeric_service && !wants_name;
+}
+
+// Runs a lookup on the pool. A task that is already cancelled starts none; one that is cancelled meanwhile
+// still gets the answer, and the cancellation at its next wait.
+template <class Lookup>
+int look_up(Lookup lookup) noexcept {
+  const runtime::Fiber& fiber = *runtime::current_fiber();
+  if (fiber.interrupted || fiber.unwinding) {
+    errno = ECANCELED;
+    return EAI_SYSTEM;
+  }
+  calls_since_turn = 0;
+  int result = EAI_SYSTEM;
+  if (!without_throwing([&] { result = runtime::offload(lookup); })) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
+  return result;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+  if (!acts()) return real::getaddrinfo(node, service, hints, result);
+  if (needs_no_lookup(node, service, hints)) {
+    const Disable disabled;
+    return real::getaddrinfo(node, service, hints, result);
+  }
+  return look_up([=] { return real::getaddrinfo(node, service, hints, result); });
+}
+
+int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
+                socklen_t service_size, int flags) {
+  if (!acts()) return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  const bool no_host_lookup = host == nullptr || (flags & NI_NUMERICHOST) != 0;
+  const bool no_service_lookup = service == nullptr || (flags & NI_NUMERICSERV) != 0;
+  if (no_host_lookup && no_service_lookup) {
+    const Disable disabled;
+    return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  }
+  return look_up([=] { return real::getnameinfo(address, length, host, host_size, service, service_size, flags); });
+}
+
+}  // extern "C"

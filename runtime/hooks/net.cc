@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sockets: connect, accept, recv and send with their variants.
+//
+// recv and send have a flag for one call, MSG_DONTWAIT, so O_NONBLOCK is never touched. connect and accept have
+// none: O_NONBLOCK is set around the one system call (accept: only once a connection is there).
+// What the kernel does for a blocking caller is done here: a send goes on until all is out, MSG_WAITALL
+// until all is in, a timeout bounds the whole call, and bytes already moved are never hidden by an error.
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "aiofiber/runtime/fd_wait.h"
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/fortify.h"
+#include "hooks/iov_cursor.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::kReadable;
+using runtime::kWritable;
+using runtime::Nanoseconds;
+
+// With these the kernel never waits, whatever the socket's mode: nothing to do for a hook.
+constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+// A send that connects first would answer EINPROGRESS to a probe; nobody's legacy code uses it.
+constexpr int kSendsAsLibc = MSG_DONTWAIT | MSG_FASTOPEN;
+
+bool is_stream(int fd) noexcept {
+  int type = 0;
+  socklen_t length = sizeof type;
+  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+// MSG_WAITALL asks for more. Datagrams ignore the flag; with MSG_PEEK the bytes that are there would only
+// be read again, so what is there is the answer.
+bool wants_all(int fd, int flags) noexcept {
+  return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
+}
+
+ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address, socklen_t* address_length) noexcept {
+  BlockingCall call(fd, kReadable, SO_RCVTIMEO);
+  std::size_t received = 0;
+  const auto result = [&received] { return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1}; };
+  for (;;) {
+    const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address, address_length);
+    if (n >= 0) {
+      received += static_cast<std::size_t>(n);
+      if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
+      address = nullptr;
+      address_length = nullptr;
+    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+      return result();
+    }
+  }
+}
+
+ssize_t receive_message(int fd, msghdr* message, int flags) noexcept {
+  BlockingCall call(fd, kReadable, SO_RCVTIMEO);
+  const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
+  IovCursor rest(message->msg_iov, message->msg_iovlen);
+  const std::size_t control_length = message->msg_controllen;
+  std::size_t received = 0;
+  msghdr part = *message;
+  for (;;) {
+    if (received > 0) {
+      part.msg_iov = const_cast<iovec*>(rest.pieces());
+      part.msg_iovlen = rest.count();
+      part.msg_name = nullptr;
+      part.msg_namelen = 0;
+      part.msg_controllen = control_length;
+    }
+    const ssize_t n = real::recvmsg(fd, &part, flags | MSG_DONTWAIT);
+    if (n >= 0) {
+      if (received == 0) message->msg_namelen = part.msg_namelen;
+      message->msg_controllen = part.msg_controllen;
+      message->msg_flags = part.msg_flags;
+      received += static_cast<std::size_t>(n);
+      rest.advance(static_cast<std::size_t>(n));
+      // Ancillary data ends a WAITALL, as it belongs to the bytes received so far.
+      const bool complete = n == 0 || received >= length || part.msg_controllen > 0 ||
+                            (part.msg_flags & (MSG_EOR | MSG_TRUNC | MSG_CTRUNC)) != 0;
+      if (complete || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
+    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+      return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+    }
+  }
+}
+
+// Linux raises SIGPIPE only for a call that has moved nothing: later pieces of ours must not raise it.
+int flags_for_piece(int flags, std::size_t sent) noexcept {
+  return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+}
+
+ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address, socklen_t address_length) noexcept {
+  BlockingCall call(fd, kWritable, SO_SNDTIMEO);
+  std::size_t sent = 0;
+  for (;;) {
+    const ssize_t n = real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length);
+    if (n >= 0) {
+      sent += static_cast<std::size_t>(n);
+      if (sent >= length) return static_cast<ssize_t>(sent);
+    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+    }
+  }
+}
+
+ssize_t transmit_message(int fd, const msghdr* message, int flags) noexcept {
+  BlockingCall call(fd, kWritable, SO_SNDTIMEO);
+  const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
+  IovCursor rest(message->msg_iov, message->msg_iovlen);
+  std::size_t sent = 0;
+  msghdr part = *message;
+  for (;;) {
+    const ssize_t n = real::sendmsg(fd, &part, flags_for_piece(flags, sent));
+    if (n >= 0) {
+      sent += static_cast<std::size_t>(n);
+      if (sent >= length) return static_cast<ssize_t>(sent);
+      rest.advance(static_cast<std::size_t>(n));
+      part.msg_iov = const_cast<iovec*>(rest.pieces());
+      part.msg_iovlen = rest.count();
+      part.msg_control = nullptr;  // ancillary data (descriptors) goes out once, with the first piece
+      part.msg_controllen = 0;
+    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+    }
+  }
+}
+
+// ---- connect
+
+enum class ConnectState { kDone, kFailed, kInProgress };
+
+// Asks how a connection attempt stands; errno is its error.
+ConnectState connect_state(int fd) noexcept {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return ConnectState::kFailed;
+  if (error != 0) {
+    errno = error;
+    return ConnectState::kFailed;
+  }
+  pollfd entry{fd, POLLOUT, 0};
+  return real::poll(&entry, 1, 0) == 0 ? ConnectState::kInProgress : ConnectState::kDone;
+}
+
+// Waits for the outcome of a connect() that is under way.
+int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) noexcept {
+  for (;;) {
+    const Nanoseconds left = deadline == kForever ? kForever : deadline - loop_now();
+    runtime::FdWaitResult result;
+    if (runtime::current_fiber()->unwinding) {
+      result.interrupted = true;
+    } else if (left <= 0) {
+      result.timed_out = true;
+    } else if (!without_throwing([&] { result = runtime::fd_wait(fd, kWritable, left); })) {
+      return -1;
+    }
+    calls_since_turn = 0;
+    if (result.interrupted || result.timed_out || (result.events & runtime::kClosed) != 0) {
+      // EINPROGRESS is what Linux answers when SO_SNDTIMEO ends a connect.
+      errno = result.interrupted ? ECANCELED : result.timed_out ? EINPROGRESS : EBADF;
+      return -1;
+    }
+    switch (connect_state(fd)) {
+      case ConnectState::kDone: errno = errno_at_start; return 0;
+      case ConnectState::kFailed: return -1;
+      case ConnectState::kInProgress: break;
+    }
+  }
+}
+
+int connect_suspending(int fd, const sockaddr* address, socklen_t length) noexcept {
+  const int errno_at_start = errno;
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::connect(fd, address, length);
+  // A Unix-domain server with a full backlog gives EAGAIN and nothing to poll: try again, ever less often.
+  constexpr Nanoseconds kFirstPause = 500'000;
+  constexpr Nanoseconds kLongestPause = 50'000'000;
+  Nanoseconds pause = kFirstPause;
+  Nanoseconds deadline = 0;  // 0: not asked yet
+  for (;;) {
+    int result;
+    {
+      const NonblockScope nonblocking(fd, flags);
+      result = real::connect(fd, address, length);
+    }
+    if (result == 0) {
+      errno = errno_at_start;
+      return 0;
+    }
+    if (errno != EINPROGRESS && errno != EAGAIN && errno != EINTR) return -1;
+    if (deadline == 0) deadline = deadline_after(socket_timeout(fd, SO_SNDTIMEO));
+    if (errno != EAGAIN) return finish_connect(fd, deadline, errno_at_start);
+    if (address->sa_family != AF_UNIX) return -1;
+    const Nanoseconds now = loop_now();
+    if (now >= deadline) return -1;
+    if (!sleep_until(std::min(deadline, now + pause))) return -1;
+    pause = std::min(pause * 2, kLongestPause);
+    errno = EAGAIN;
+  }
+}
+
+int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_flags) noexcept {
+  BlockingCall call(fd, kReadable, SO_RCVTIMEO);
+  const int errno_at_start = errno;
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::accept4(fd, address, length, accept_flags);
+  for (;;) {
+    pollfd entry{fd, POLLIN, 0};
+    if (real::poll(&entry, 1, 0) != 0) {
+      int connection;
+      {
+        const NonblockScope nonblocking(fd, flags);
+        connection = real::accept4(fd, address, length, accept_flags);
+      }
+      if (connection >= 0) {
+        errno = errno_at_start;
+        return connection;
+      }
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return -1;  // EAGAIN: another process took it
+    }
+    errno = EAGAIN;
+    if (!call.wait()) return -1;
+  }
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+ssize_t recv(int fd, void* buffer, size_t length, int flags) {
+  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recv(fd, buffer, length, flags);
+  return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
+}
+
+ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length) {
+  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
+  return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
+}
+
+ssize_t recvmsg(int fd, msghdr* message, int flags) {
+  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recvmsg(fd, message, flags);
+  return receive_message(fd, message, flags);
+}
+
+ssize_t send(int fd, const void* data, size_t length, int flags) {
+  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::send(fd, data, length, flags);
+  return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
+}
+
+ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address, socklen_t address_length) {
+  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::sendto(fd, data, length, flags, address, address_length);
+  return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
+}
+
+ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::sendmsg(fd, message, flags);
+  return transmit_message(fd, message, flags);
+}
+
+int connect(int fd, const sockaddr* address, socklen_t length) {
+  if (!acts()) return real::connect(fd, address, length);
+  return connect_suspending(fd, address, length);
+}
+
+int accept(int fd, sockaddr* address, socklen_t* length) {
+  if (!acts()) return real::accept(fd, address, length);
+  return accept_suspending(fd, address, length, 0);
+}
+
+int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
+  if (!acts()) return real::accept4(fd, address, length, flags);
+  return accept_suspending(fd, address, length, flags);
+}
+
+// What recv and recvfrom are called when the program was compiled with -D_FORTIFY_SOURCE.
+ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags) {
+  if (length > buffer_size) __chk_fail();
+  return recv(fd, buffer, length, flags);
+}
+
+ssize_t __recvfrom_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags, sockaddr* address,
+                       socklen_t* address_length) {
+  if (length > buffer_size) __chk_fail();
+  return recvfrom(fd, buffer, length, flags, address, address_length);
+}
+
+}  // extern "C"

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Readiness: poll, ppoll, select.
+//
+// The answer is always the kernel's: libc's own poll with timeout 0 looks, the reactor only tells when to
+// look again. libev knows reading and writing; what it cannot express (POLLPRI alone, POLLRDHUP alone, hang-up
+// only) is watched through an epoll descriptor made for the wait. POLLPRI beside POLLIN wakes with POLLIN.
+//
+// ppoll's signal mask cannot be in force while the thread runs other tasks: it is applied at each look, and
+// with a mask the call looks again every 50 ms, so that a signal it lets in ends it with EINTR.
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/scheduler.h"
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/fortify.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+constexpr Nanoseconds kSecond = 1'000'000'000;
+constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
+constexpr Nanoseconds kHangUpRetryInterval = 10'000'000;
+
+// ---- waiting for any of several descriptors
+
+// One descriptor of a poll() that is parked.
+struct PollWaiter : runtime::FdWaiter {
+  PollWaiter() noexcept : FdWaiter(-1, 0, on_ready) {}
+  static void on_ready(runtime::FdWaiter& waiter, unsigned events) noexcept {
+    auto& self = static_cast<PollWaiter&>(waiter);
+    if ((events & runtime::kClosed) != 0) self.closed = true;
+    self.parker->unpark();
+  }
+  runtime::Parker* parker = nullptr;
+  bool closed = false;
+};
+
+unsigned watchable_events(short events) noexcept {
+  unsigned result = 0;
+  if ((events & (POLLIN | POLLRDNORM)) != 0) result |= runtime::kReadable;
+  if ((events & (POLLOUT | POLLWRNORM)) != 0) result |= runtime::kWritable;
+  return result;
+}
+
+// An epoll descriptor that becomes readable when one of the entries that libev cannot watch has an event.
+class ExoticWatch {
+ public:
+  ExoticWatch(const pollfd* entries, nfds_t count) {
+    for (nfds_t i = 0; i < count; ++i) {
+      if (entries[i].fd >= 0 && watchable_events(entries[i].events) == 0) add(entries, count, i);
+    }
+  }
+  ~ExoticWatch() {
+    if (epoll_ < 0) return;
+    runtime::Scheduler::current()->reactor().fd_closing(epoll_);
+    real::close(epoll_);
+  }
+  ExoticWatch(const ExoticWatch&) = delete;
+  ExoticWatch& operator=(const ExoticWatch&) = delete;
+
+  int fd() const noexcept { return epoll_; }  // -1: not needed
+
+ private:
+  void add(const pollfd* entries, nfds_t count, nfds_t index) {
+    if (epoll_ < 0 && (epoll_ = ::epoll_create1(EPOLL_CLOEXEC)) < 0) {
+      throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    }
+    // One descriptor may stand in several entries; the poll and epoll bits have the same values.
+    epoll_event event{};
+    for (nfds_t i = 0; i < count; ++i) {
+      if (entries[i].fd == entries[index].fd && watchable_events(entries[i].events) == 0) {
+        event.events |= static_cast<std::uint32_t>(entries[i].events & (POLLPRI | POLLRDHUP));
+      }
+    }
+    // Errors: EEXIST for the second entry of a descriptor, EPERM for a file, which never has such events.
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, entries[index].fd, &event);
+  }
+
+  int epoll_ = -1;
+};
+
+// Every waiter that a parked poll has registered; withdrawn when it ends.
+class PollWaiters {
+ public:
+  explicit PollWaiters(nfds_t count) : reactor_(runtime::Scheduler::current()->reactor()) {
+    if (count > kInline) many_ = std::make_unique<PollWaiter[]>(count);
+    waiters_ = count > kInline ? many_.get() : few_;
+  }
+  ~PollWaiters() {
+    for (nfds_t i = 0; i < used_; ++i) reactor_.remove(waiters_[i]);
+  }
+  PollWaiters(const PollWaiters&) = delete;
+  PollWaiters& operator=(const PollWaiters&) = delete;
+
+  void add(int fd, unsigned events, runtime::Parker& parker) {
+    PollWaiter& waiter = waiters_[used_];
+    waiter.fd = fd;
+    waiter.wanted = events;
+    waiter.parker = &parker;
+    reactor_.add(waiter);
+    ++used_;
+  }
+  bool closed(int fd) const noexcept {
+    return std::any_of(waiters_, waiters_ + used_, [fd](const PollWaiter& w) { return w.closed && w.fd == fd; });
+  }
+
+ private:
+  static constexpr nfds_t kInline = 8;
+  runtime::Reactor& reactor_;
+  PollWaiter few_[kInline];
+  std::unique_ptr<PollWaiter[]> many_;
+  PollWaiter* waiters_ = nullptr;
+  nfds_t used_ = 0;
+};
+
+// Suspends until an entry may be ready or the deadline comes. Entries whose descriptor was closed
+// meanwhile get POLLNVAL. Throws what the reactor throws.
+runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline) {
+  const ExoticWatch exotic(entries, count);
+  PollWaiters waiters(count + 1);
+  runtime::Parker parker;
+  int only_fd = -1;
+  for (nfds_t i = 0; i < count; ++i) {
+    entries[i].revents = 0;
+    const unsigned events = watchable_events(entries[i].events);
+    if (entries[i].fd < 0 || events == 0) continue;
+    waiters.add(entries[i].fd, events, parker);
+    only_fd = entries[i].fd;
+  }
+  if (exotic.fd() >= 0) waiters.add(exotic.fd(), runtime::kReadable, parker);
+  const auto wait_arg = static_cast<std::uint64_t>(static_cast<unsigned>(only_fd)) << 32;
+  const runtime::Wake reason = only_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
+                                           : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
+  for (nfds_t i = 0; i < count; ++i) {
+    if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;
+  }
+  return reason;
+}
+
+// ---- poll
+
+int look(pollfd* entries, nfds_t count, const sigset_t* mask) noexcept {
+  static constexpr timespec kNoTime{0, 0};
+  return mask == nullptr ? real::poll(entries, count, 0) : real::ppoll(entries, count, &kNoTime, mask);
+}
+
+int count_closed(const pollfd* entries, nfds_t count) noexcept {
+  return static_cast<int>(std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
+}
+
+int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask) noexcept {
+  const int errno_at_start = errno;
+  for (;;) {
+    if (const int ready = look(entries, count, mask); ready != 0) return ready;
+    if (loop_now() >= deadline) return 0;
+    if (runtime::current_fiber()->unwinding) {
+      errno = ECANCELED;
+      return -1;
+    }
+    const Nanoseconds look_again = mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
+    runtime::Wake reason = runtime::Wake::kNone;
+    // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
+    const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again); });
+    if (!parked && errno != EBADF) return -1;
+    if (reason == runtime::Wake::kInterrupted) {
+      errno = ECANCELED;
+      return -1;
+    }
+    calls_since_turn = 0;
+    errno = errno_at_start;
+    if (const int closed = parked ? count_closed(entries, count) : 0; closed > 0) return closed;
+  }
+}
+
+// ---- select
+
+// The three sets of a select(), as the caller gave them: each look overwrites them.
+class SelectSets {
+ public:
+  SelectSets(int count, fd_set* readable, fd_set* writable, fd_set* exceptional)
+      : sets_{readable, writable, exceptional}, set_bytes_((static_cast<std::size_t>(count) + 63) / 64 * 8) {
+    saved_.resize(3 * set_bytes_);
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (sets_[i] != nullptr) std::memcpy(&saved_[i * set_bytes_], sets_[i], set_bytes_);
+    }
+    for (int fd = 0; fd < count; ++fd) {
+      const int events = (has(0, fd) ? POLLIN : 0) | (has(1, fd) ? POLLOUT : 0) | (has(2, fd) ? POLLPRI : 0);
+      if (events != 0) entries_.push_back({fd, static_cast<short>(events), 0});
+    }
+  }
+  int look(int count) noexcept {
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
+    }
+    timeval no_time{0, 0};
+    return real::select(count, sets_[0], sets_[1], sets_[2], &no_time);
+  }
+  std::vector<pollfd>& entries() noexcept { return entries_; }
+
+ private:
+  bool has(std::size_t set, int fd) const noexcept {
+    const auto index = static_cast<std::size_t>(fd);
+    return sets_[set] != nullptr && (saved_[set * set_bytes_ + index / 8] >> (index % 8) & 1) != 0;
+  }
+
+  fd_set* sets_[3];
+  std::size_t set_bytes_;
+  std::vector<unsigned char> saved_;
+  std::vector<pollfd> entries_;
+};
+
+int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, Nanoseconds deadline) {
+  SelectSets sets(count, readable, writable, exceptional);
+  for (;;) {
+    if (const int ready = sets.look(count); ready != 0) return ready;
+    if (loop_now() >= deadline) return 0;
+    const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, nullptr);
+    if (polled < 0) return -1;
+    if (const int ready = sets.look(count); ready != 0) return ready;
+    // poll reports a hang-up of a descriptor that only stands in the third set, select does not.
+    if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) return -1;
+  }
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int poll(pollfd* entries, nfds_t count, int timeout_ms) {
+  if (timeout_ms == 0 || !acts()) return real::poll(entries, count, timeout_ms);
+  const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
+  return poll_until(entries, count, deadline_after(timeout), nullptr);
+}
+
+int ppoll(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  const bool valid = timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
+  if (!valid || !acts()) return real::ppoll(entries, count, timeout, mask);
+  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
+  const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec;
+  return poll_until(entries, count, deadline_after(duration), mask);
+}
+
+int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
+  const bool valid = count >= 0 && (timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_usec >= 0));
+  if (!valid || !acts()) return real::select(count, readable, writable, exceptional, timeout);
+  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
+  const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_usec * 1'000;
+  const Nanoseconds deadline = deadline_after(duration);
+  int result = -1;
+  if (!without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline); })) return -1;
+  if (timeout != nullptr && !endless) {
+    // Linux tells how much of the timeout was left.
+    const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
+    *timeout = {left / kSecond, left % kSecond / 1'000};
+  }
+  return result;
+}
+
+// What poll and ppoll are called when the program was compiled with -D_FORTIFY_SOURCE.
+int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size) {
+  if (entries_size / sizeof *entries < count) __chk_fail();
+  return poll(entries, count, timeout_ms);
+}
+
+int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t entries_size) {
+  if (entries_size / sizeof *entries < count) __chk_fail();
+  return ppoll(entries, count, timeout, mask);
+}
+
+}  // extern "C"

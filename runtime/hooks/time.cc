@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sleeping: sleep, usleep, nanosleep, clock_nanosleep. (std::this_thread::sleep_for and sleep_until come here.)
+//
+// A task sleeps on its loop's clock, so under a virtual clock the call takes exactly its virtual time. A
+// cancelled sleep ends with ECANCELED and tells what was left, as EINTR does. Arguments that libc would
+// refuse, and CPU-time clocks, go to libc.
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+constexpr Nanoseconds kSecond = 1'000'000'000;
+
+bool is_valid(const timespec* time) noexcept {
+  return time != nullptr && time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < kSecond;
+}
+
+Nanoseconds to_nanoseconds(const timespec& time) noexcept {
+  return time.tv_sec >= kForever / kSecond - 1 ? kForever : time.tv_sec * kSecond + time.tv_nsec;
+}
+
+// Sleeps for `duration`; `left` is what remained when it was cut short. True: slept it all.
+bool sleep_for(Nanoseconds duration, Nanoseconds& left) noexcept {
+  const int saved_errno = errno;
+  const Nanoseconds deadline = deadline_after(duration);
+  if (sleep_until(deadline)) {
+    errno = saved_errno;
+    left = 0;
+    return true;
+  }
+  left = deadline == kForever ? kForever : std::max<Nanoseconds>(0, deadline - loop_now());
+  return false;
+}
+
+int sleep_relative(const timespec& duration, timespec* remaining) noexcept {
+  Nanoseconds left = 0;
+  if (sleep_for(to_nanoseconds(duration), left)) return 0;
+  if (remaining != nullptr) *remaining = {left / kSecond, left % kSecond};
+  return -1;
+}
+
+// Sleeps until `clock` shows `time`. How far that is gets decided now: a clock that is set meanwhile does
+// not move the end of the sleep.
+int sleep_to(clockid_t clock, const timespec& time) noexcept {
+  timespec now;
+  if (::clock_gettime(clock, &now) != 0) return errno;
+  const Nanoseconds target = to_nanoseconds(time);
+  const Nanoseconds duration = target == kForever ? kForever : target - to_nanoseconds(now);
+  Nanoseconds left = 0;
+  return duration <= 0 || sleep_for(duration, left) ? 0 : errno;
+}
+
+bool is_wall_clock(clockid_t clock) noexcept {
+  return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_TAI;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+unsigned sleep(unsigned seconds) {
+  if (!acts()) return real::sleep(seconds);
+  Nanoseconds left = 0;
+  if (sleep_for(Nanoseconds{seconds} * kSecond, left)) return 0;
+  return static_cast<unsigned>((left + kSecond - 1) / kSecond);
+}
+
+int usleep(useconds_t microseconds) {
+  if (!acts()) return real::usleep(microseconds);
+  Nanoseconds left = 0;
+  return sleep_for(Nanoseconds{microseconds} * 1'000, left) ? 0 : -1;
+}
+
+int nanosleep(const timespec* duration, timespec* remaining) {
+  if (!acts() || !is_valid(duration)) return real::nanosleep(duration, remaining);
+  return sleep_relative(*duration, remaining);
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* remaining) {
+  if (!acts() || !is_valid(time) || !is_wall_clock(clock) || (flags & ~TIMER_ABSTIME) != 0) {
+    return real::clock_nanosleep(clock, flags, time, remaining);
+  }
+  const int saved_errno = errno;  // this call returns its error and leaves errno alone
+  const int result = (flags & TIMER_ABSTIME) != 0      ? sleep_to(clock, *time)
+                     : sleep_relative(*time, remaining) == 0 ? 0
+                                                             : errno;
+  errno = saved_errno;
+  return result;
+}
+
+}  // extern "C"

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/runtime/make_scheduler.h"
+
+#include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/reactor_libev.h"
+
+namespace aiofiber::runtime {
+
+std::unique_ptr<Scheduler> make_scheduler(Clock& clock) {
+  install_fork_handler();
+  return std::make_unique<Scheduler>(clock, make_libev_reactor());
+}
+
+}  // namespace aiofiber::runtime

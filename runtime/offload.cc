@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The thread pool, and the fiber's side of handing it a call.
+#include "aiofiber/runtime/offload.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber::runtime {
+
+OffloadPool::OffloadPool(std::size_t max_threads, const char* thread_name) noexcept
+    : max_threads_(max_threads), thread_name_(thread_name) {}
+
+OffloadPool::~OffloadPool() { shutdown(true); }
+
+OffloadPool& OffloadPool::io() {
+  static OffloadPool* pool = new OffloadPool(64, "aiofiber_io");  // its threads outlive main()
+  return *pool;
+}
+
+void OffloadPool::submit(Work& work) {
+  const std::lock_guard lock(mutex_);
+  if (shut_down_) throw std::runtime_error("cannot schedule new futures after shutdown");
+  if (queued_ >= idle_ && threads_.size() < max_threads_) {
+    try {
+      threads_.emplace_back([this, number = threads_.size()] {
+        char name[16];
+        std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, number);
+        ::pthread_setname_np(::pthread_self(), name);
+        work_loop();
+      });
+    } catch (const std::system_error&) {
+      if (threads_.empty()) throw;  // with at least one thread the work only waits longer
+    }
+  }
+  work.next = nullptr;
+  (first_ == nullptr ? first_ : last_->next) = &work;
+  last_ = &work;
+  ++queued_;
+  work_available_.notify_one();
+}
+
+bool OffloadPool::withdraw(Work& work) noexcept {
+  const std::lock_guard lock(mutex_);
+  Work* previous = nullptr;
+  for (Work* w = first_; w != nullptr; previous = w, w = w->next) {
+    if (w != &work) continue;
+    (previous == nullptr ? first_ : previous->next) = work.next;
+    if (last_ == &work) last_ = previous;
+    --queued_;
+    return true;
+  }
+  return false;
+}
+
+void OffloadPool::work_loop() noexcept {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ++idle_;
+    work_available_.wait(lock, [this] { return first_ != nullptr || shut_down_; });
+    --idle_;
+    if (first_ == nullptr) return;
+    Work* work = first_;
+    first_ = work->next;
+    --queued_;
+    lock.unlock();
+    work->run();
+    lock.lock();
+  }
+}
+
+void OffloadPool::shutdown(bool wait) noexcept {
+  std::vector<std::thread> threads;
+  {
+    const std::lock_guard lock(mutex_);
+    shut_down_ = true;
+    if (wait) threads.swap(threads_);
+    work_available_.notify_all();
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+bool OffloadPool::is_shut_down() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return shut_down_;
+}
+
+namespace detail {
+
+namespace {
+
+// Wraps the work so that its end comes back to the loop as a node of the inbox.
+struct Trip final : OffloadPool::Work, Runnable {
+  explicit Trip(OffloadPool::Work& inner_work) noexcept
+      : Runnable(Kind::kInternal,
+                 [](Runnable& node) {
+                   auto& self = static_cast<Trip&>(node);
+                   self.back = true;
+                   if (self.waiting != nullptr) self.waiting->unpark();
+                 }),
+        inner(inner_work),
+        scheduler(*current_fiber()->scheduler) {}
+  void run() noexcept override {
+    errno = 0;
+    inner.run();
+    error_number = errno;
+    ran.store(true, std::memory_order_release);
+    ran.notify_one();
+    scheduler.post(*this);  // the fiber leaves only after this node has come back, so *this still exists
+  }
+
+  OffloadPool::Work& inner;
+  Scheduler& scheduler;
+  Parker* waiting = nullptr;
+  int error_number = 0;
+  std::atomic<bool> ran{false};
+  bool back = false;
+};
+
+}  // namespace
+
+void run_offloaded(OffloadPool::Work& work) {
+  Fiber& self = *current_fiber();
+  Trip trip(work);
+  OffloadPool::io().submit(trip);
+  // The call's arguments are on this stack: neither a cancellation nor a closing loop may leave before it
+  // is back. An interruption is remembered and put back for the facade to raise.
+  bool was_interrupted = std::exchange(self.interrupted, false);
+  while (!trip.back) {
+    if (self.unwinding) {
+      // The loop does not run any more: block the thread until the call is over and its node is back.
+      trip.ran.wait(false, std::memory_order_acquire);
+      while (!trip.back) trip.scheduler.settle();
+      break;
+    }
+    Parker parker;
+    trip.waiting = &parker;
+    parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
+    trip.waiting = nullptr;
+    was_interrupted |= std::exchange(self.interrupted, false);
+  }
+  self.interrupted = was_interrupted;
+  errno = trip.error_number;
+}
+
+}  // namespace detail
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of waiters, one entry a descriptor.
+#include "aiofiber/runtime/reactor.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+namespace aiofiber::runtime {
+
+Reactor::Descriptor* Reactor::find(int fd) noexcept {
+  const auto index = static_cast<std::size_t>(fd);
+  return fd >= 0 && index < descriptors_.size() ? descriptors_[index].get() : nullptr;
+}
+
+void Reactor::add(FdWaiter& waiter) {
+  const int fd = waiter.fd;
+  Descriptor* descriptor = find(fd);
+  const bool idle = descriptor == nullptr || descriptor->waiters.empty();
+  // A number that nobody waits for may have been closed and opened again since.
+  const bool revalidate = idle && !closes_are_reported_;
+  if (descriptor == nullptr || descriptor->watched == 0 || revalidate) {
+    if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) {
+      throw std::system_error(EBADF, std::generic_category(),
+                              "cannot wait for file descriptor " + std::to_string(fd));
+    }
+  }
+  if (descriptor == nullptr) {
+    const auto index = static_cast<std::size_t>(fd);
+    if (index >= descriptors_.size()) descriptors_.resize(std::max(index + 1, descriptors_.size() * 2));
+    descriptors_[index] = std::make_unique<Descriptor>();
+    descriptor = descriptors_[index].get();
+  }
+  const unsigned events = descriptor->watched | waiter.wanted;
+  if (events != descriptor->watched || revalidate) {
+    watch(fd, events);
+    descriptor->watched = events;
+  }
+  descriptor->waiters.push_back(waiter);
+}
+
+void Reactor::remove(FdWaiter& waiter) noexcept {
+  if (waiter.linked()) waiter.unlink();
+}
+
+std::size_t Reactor::fd_closing(int fd) noexcept {
+  Descriptor* descriptor = find(fd);
+  if (descriptor == nullptr) return 0;
+  std::size_t woken = 0;
+  for (FdWaiter* waiter = descriptor->waiters.front(); waiter != nullptr; ++woken) {
+    waiter->unlink();
+    waiter->ready(*waiter, kClosed);
+    waiter = descriptor->waiters.front();
+  }
+  if (descriptor->watched != 0) watch(fd, 0);
+  descriptor->watched = 0;
+  return woken;
+}
+
+void Reactor::fd_ready(int fd, unsigned events) noexcept {
+  Descriptor* descriptor = find(fd);
+  if (descriptor == nullptr) return;
+  if ((events & kClosed) != 0) {
+    fd_closing(fd);
+    return;
+  }
+  unsigned still_wanted = 0;
+  for (const unsigned event : {kReadable, kWritable}) {
+    FdWaiter* waiter = descriptor->waiters.front();
+    while (waiter != nullptr) {
+      FdWaiter* following = descriptor->waiters.after(*waiter);
+      if ((waiter->wanted & event) != 0) {
+        still_wanted |= event;
+        if ((events & event) != 0) waiter->ready(*waiter, event);
+      }
+      waiter = following;
+    }
+  }
+  // An event that nobody wants would come again in every poll: withdraw the interest.
+  if ((events & ~still_wanted) != 0) {
+    descriptor->watched &= still_wanted;
+    watch(fd, descriptor->watched);
+  }
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The registry block itself, the ELF note that leads to it, and the chunks.
+//
+// Chunks are carved from anonymous memory and live as long as the process. Those of a dead scheduler wait
+// in a process-wide list, guarded by a mutex that only chunk hand-over takes.
+#include "aiofiber/runtime/registry.h"
+
+#include <elf.h>
+
+#include <atomic>
+#include <mutex>
+#include <new>
+
+#include "aiofiber/runtime/assert.h"
+#include "aiofiber/runtime/syscall.h"
+
+extern "C" {
+__attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_registry = {
+    AIOFIBER_REGISTRY_MAGIC,
+    AIOFIBER_REGISTRY_VERSION,
+    sizeof(aiofiber_registry),
+    sizeof(aiofiber_record),
+    aiofiber::runtime::kRecordStride,
+    aiofiber::runtime::kRecordsPerChunk,
+#if defined(__x86_64__)
+    EM_X86_64,
+#else
+    EM_NONE,
+#endif
+    0,  // ctx_layout: filled by the first scheduler, which knows the Boost it runs with
+    0,
+    0,
+    {}};
+}
+
+#if defined(__x86_64__) || defined(__aarch64__)
+// A loaded note, so that it is found in stripped programs; the address is relative, so it needs no
+// relocation.
+asm(R"(
+.pushsection .note.aiofiber,"aR",@note
+.balign 4
+.long 2f-1f, 4f-3f, 1
+1: .asciz "aiofiber"
+2: .balign 4
+3: .quad aiofiber_debug_registry - 3b
+4: .balign 4
+.popsection
+)");
+#endif
+
+namespace aiofiber::runtime {
+
+struct RecordSlab::FreeSlot {
+  aiofiber_record record;  // state FREE
+  FreeSlot* next;
+};
+static_assert(sizeof(aiofiber_record) + sizeof(void*) <= kRecordStride);
+
+namespace {
+
+struct ChunkStore {
+  std::mutex mutex;
+  std::vector<char*> spare;  // chunks of dead schedulers
+};
+
+ChunkStore& chunk_store() noexcept {
+  static ChunkStore* store = new ChunkStore;  // never destroyed: schedulers may die after main()
+  return *store;
+}
+
+}  // namespace
+
+std::uint64_t next_fiber_id() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+RecordSlab::~RecordSlab() {
+  if (chunks_.empty()) return;
+  ChunkStore& store = chunk_store();
+  const std::lock_guard lock(store.mutex);
+  for (char* chunk : chunks_) store.spare.push_back(chunk);
+}
+
+void* RecordSlab::allocate() {
+  if (free_ == nullptr) {
+    ChunkStore& store = chunk_store();
+    char* chunk = nullptr;
+    chunks_.reserve(chunks_.size() + 1);
+    {
+      const std::lock_guard lock(store.mutex);
+      if (!store.spare.empty()) {
+        chunk = store.spare.back();
+        store.spare.pop_back();
+      } else {
+        const std::uint32_t count = aiofiber_debug_registry.chunk_count;
+        if (count == AIOFIBER_REGISTRY_CHUNKS) throw std::bad_alloc();
+        // Room for every chunk there can be in the spare list, so that giving them back never allocates.
+        store.spare.reserve(count + 1);
+        void* memory = sys::map_anonymous(kRecordStride * kRecordsPerChunk);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        chunk = static_cast<char*>(memory);
+        aiofiber_debug_registry.chunks[count] = reinterpret_cast<std::uint64_t>(chunk);
+        __atomic_store_n(&aiofiber_debug_registry.chunk_count, count + 1, __ATOMIC_RELEASE);
+      }
+    }
+    chunks_.push_back(chunk);
+    for (std::size_t i = kRecordsPerChunk; i-- > 0;) {
+      auto* slot = reinterpret_cast<FreeSlot*>(chunk + i * kRecordStride);
+      slot->next = free_;
+      free_ = slot;
+    }
+  }
+  FreeSlot* slot = free_;
+  free_ = slot->next;
+  return slot;
+}
+
+void RecordSlab::release(void* memory) noexcept {
+  auto* slot = static_cast<FreeSlot*>(memory);
+  AIOFIBER_ASSERT(slot->record.state == AIOFIBER_FREE);
+  slot->next = free_;
+  free_ = slot;
+}
+
+}  // namespace aiofiber::runtime

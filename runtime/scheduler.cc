@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pass, the switch from fiber to fiber, and the life of a stack from first run to recycling.
+//
+// Two stacks run this code: the hub (the thread that called run()) polls and runs callbacks; a fiber that
+// suspends picks its successor itself. Both take from the same queue by the same counters, so the order
+// is the same whichever stack is on the CPU.
+#include "aiofiber/runtime/scheduler.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <thread>
+#include <utility>
+
+#include "aiofiber/runtime/overflow.h"
+#include "aiofiber/runtime/throw_trace.h"
+
+namespace aiofiber::runtime {
+
+constinit thread_local Scheduler* Scheduler::current_ = nullptr;
+
+namespace {
+
+// Where a saved context keeps its return address, by the unwinder's self-test; 0 if that failed.
+std::uint32_t context_layout() noexcept {
+  alignas(16) static constexpr char kBlock[256] = {};  // larger than any context that Boost saves
+  const std::uintptr_t after_return_address = saved_registers(kBlock).rsp;
+  if (after_return_address == 0) return 0;
+  return static_cast<std::uint32_t>(after_return_address - sizeof(std::uintptr_t) -
+                                    reinterpret_cast<std::uintptr_t>(kBlock));
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
+    : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
+  set_stack_bounds_source(current_stack_bounds);
+  static const std::uint32_t layout = context_layout();
+  __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);
+}
+
+Scheduler::~Scheduler() {
+  AIOFIBER_ASSERT(!running_);
+  while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+}
+
+// ---- running ----------------------------------------------------------------------------------------------
+
+// What is true while run() is on the stack, and no longer when it is left by an exception.
+class Scheduler::RunScope {
+ public:
+  explicit RunScope(Scheduler& scheduler) noexcept : scheduler_(scheduler) {
+    AIOFIBER_ASSERT(current_ == nullptr);
+    current_ = &scheduler;
+    scheduler.running_ = true;
+    scheduler.thread_id_ = static_cast<std::uint32_t>(::syscall(SYS_gettid));
+    scheduler.exception_state_ = thread_exception_state();
+    install_overflow_handler();
+  }
+  ~RunScope() {
+    scheduler_.recycle_finished();
+    scheduler_.stop_requested_ = false;
+    scheduler_.remaining_ = 0;
+    scheduler_.running_ = false;
+    current_ = nullptr;
+  }
+  RunScope(const RunScope&) = delete;
+  RunScope& operator=(const RunScope&) = delete;
+
+ private:
+  Scheduler& scheduler_;
+};
+
+void Scheduler::run() {
+  const RunScope scope(*this);
+  do {
+    begin_pass();
+    run_pass();
+  } while (!stop_requested_);
+}
+
+void Scheduler::begin_pass() {
+  ++passes_;
+  take_posted();
+  if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
+    if (ready_count_ > 0 || stop_requested_) {
+      reactor_->poll(0);
+    } else {
+      clock_.wait_until(timers_.next_deadline(), *reactor_);
+    }
+    take_posted();
+    last_poll_ = clock_.now();
+    __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
+                     __ATOMIC_RELAXED);
+    while (Timer* timer = timers_.pop_due(last_poll_)) make_ready(*timer);
+    handles_since_poll_ = handles_since_clock_ = 0;
+  }
+  remaining_ = ready_count_;
+}
+
+bool Scheduler::poll_is_due() noexcept {
+  if (handles_since_poll_ >= kHandlesBetweenPolls) return true;
+  if (handles_since_clock_ < kHandlesBetweenClockReads) return false;
+  handles_since_clock_ = 0;
+  return clock_.now() - last_poll_ >= kTimeBetweenPolls;
+}
+
+// The short form of begin_pass() for a fiber's stack: false when the hub must do the long one.
+bool Scheduler::begin_pass_without_polling() noexcept {
+  if (stop_requested_ || polls_every_pass_ || ready_count_ == 0 || !running_) return false;
+  if (exit_exception_ != nullptr || !inbox_.empty() || poll_is_due()) return false;
+  ++passes_;
+  remaining_ = ready_count_;
+  return true;
+}
+
+void Scheduler::run_pass() {
+  while (remaining_ > 0) {
+    --remaining_;
+    ++handles_since_poll_;
+    ++handles_since_clock_;
+    Runnable& node = *pop_ready();
+    if (node.kind == Runnable::Kind::kFiber) {
+      resume(static_cast<Fiber&>(node));
+      if (exit_exception_ != nullptr) std::rethrow_exception(std::exchange(exit_exception_, nullptr));
+    } else {
+      node.run(node);
+    }
+  }
+}
+
+void Scheduler::post(Runnable& node) noexcept {
+  // Once pushed, the node may run and end the scheduler before we have woken its reactor.
+  posting_.fetch_add(1, std::memory_order_relaxed);
+  if (inbox_.push(node)) reactor_->wake();
+  posting_.fetch_sub(1, std::memory_order_release);
+}
+
+void Scheduler::take_posted() noexcept {
+  if (inbox_.empty()) return;
+  for (Runnable* node = inbox_.take(); node != nullptr;) {
+    Runnable* following = node->next;
+    make_ready(*node);
+    node = following;
+  }
+}
+
+void Scheduler::settle() noexcept {
+  take_posted();
+  for (std::size_t left = ready_count_; left > 0; --left) {
+    Runnable& node = *pop_ready();
+    if (node.kind == Runnable::Kind::kInternal) {
+      node.run(node);
+    } else {
+      make_ready(node);
+    }
+  }
+}
+
+// ---- fibers -----------------------------------------------------------------------------------------------
+
+Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes,
+                               std::uintptr_t user_entry) {
+  const std::uint8_t size_class = StackPool::size_class(stack_bytes);
+  if (stacks_.exhausted() != nullptr) throw StackError(stacks_.exhausted());
+  void* const slot = records_.allocate();
+  const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
+  Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
+  const Fiber* spawner = current_fiber();
+  fiber.spawner = spawner != nullptr ? spawner->id : 0;
+  fiber.created_ns = last_poll_;
+  fiber.tid = thread_id_;
+  fiber.begin_life();
+  ++fibers_alive_;
+  return fiber;
+}
+
+void Scheduler::free_record(Fiber& fiber) noexcept {
+  fiber.release_sanitizer_state();
+  __atomic_store_n(&fiber.seq, fiber.seq | 1, __ATOMIC_RELEASE);
+  fiber.state = AIOFIBER_FREE;
+  fiber.stack_low = fiber.stack_high = fiber.fcontext = 0;
+  __atomic_store_n(&fiber.seq, fiber.seq + 1, __ATOMIC_RELEASE);
+  records_.release(&fiber);
+  --fibers_alive_;
+}
+
+void Scheduler::destroy_unstarted(Fiber& fiber) noexcept {
+  AIOFIBER_ASSERT(!fiber.started() && !fiber.queued);
+  free_record(fiber);
+}
+
+// Gives a fiber that runs for the first time its stack. False: there is none to be had.
+bool Scheduler::prepare(Fiber& fiber) noexcept {
+  if (AIOFIBER_LIKELY(fiber.started())) return true;
+  try {
+    fiber.bind(stacks_.acquire(fiber.size_class), fiber_main);
+    fiber.tid = thread_id_;
+    return true;
+  } catch (const StackError& error) {
+    fiber.start_failure = error.what();
+  } catch (const std::bad_alloc&) {
+    fiber.start_failure = "out of memory for a fiber stack";
+  }
+  return false;
+}
+
+void Scheduler::recycle_finished() noexcept {
+  if (AIOFIBER_LIKELY(finished_ == nullptr)) return;
+  Fiber& fiber = *std::exchange(finished_, nullptr);
+  stacks_.release(fiber.stack());
+  free_record(fiber);
+}
+
+void Scheduler::switch_from(Fiber& self, Fiber& to) {
+  Fiber::switch_to(self, to, exception_state_);
+  recycle_finished();
+}
+
+// From the hub.
+void Scheduler::resume(Fiber& fiber) {
+  if (!prepare(fiber)) {
+    // Its body runs on the hub's stack, only to learn that it failed.
+    fiber.body(fiber);
+    free_record(fiber);
+    return;
+  }
+  switch_from(hub_, fiber);
+}
+
+// `finishing`: the asking fiber has ended, so a fresh successor of its size can have its stack.
+Fiber* Scheduler::next_fiber(bool finishing) noexcept {
+  for (;;) {
+    if (exit_exception_ != nullptr) return nullptr;
+    if (remaining_ == 0 && !begin_pass_without_polling()) return nullptr;
+    Runnable& node = *ready_.front();
+    if (node.kind == Runnable::Kind::kCallback) return nullptr;
+    if (node.kind == Runnable::Kind::kFiber) {
+      auto& fiber = static_cast<Fiber&>(node);
+      const bool can_adopt = finishing && fiber.size_class == current_fiber()->size_class;
+      if (!fiber.started() && !can_adopt && !prepare(fiber)) return nullptr;  // the hub fails it
+    }
+    --remaining_;
+    ++handles_since_poll_;
+    ++handles_since_clock_;
+    pop_ready();
+    if (node.kind == Runnable::Kind::kFiber) return &static_cast<Fiber&>(node);
+    node.run(node);
+  }
+}
+
+void Scheduler::suspend() {
+  Fiber& self = *current_fiber();
+  Fiber* next = next_fiber(false);
+  if (next == &self) {
+    self.state = AIOFIBER_RUNNING;
+    return;
+  }
+  switch_from(self, next != nullptr ? *next : hub_);
+}
+
+// The body of every stack: runs one fiber after the other for as long as the next one is fresh, so that a
+// finished fiber's stack goes to its successor while it is still in the cache.
+void Scheduler::fiber_main(Fiber& first) noexcept {
+  Fiber* self = &first;
+  Scheduler& scheduler = *first.scheduler;
+  scheduler.recycle_finished();
+  for (;;) {
+    self->body(*self);
+    self->finished = true;
+    Fiber* next = scheduler.next_fiber(true);
+    if (next == nullptr || next->started()) {
+      scheduler.finished_ = self;
+      Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
+      assertion_failed("a finished fiber was resumed", __FILE__, __LINE__);
+    }
+    next->tid = scheduler.thread_id_;
+    next->adopt_stack(*self);
+    *scheduler.exception_state_ = ExceptionState{};
+    scheduler.free_record(*self);
+    self = next;
+  }
+}
+
+bool Scheduler::unwind(Fiber& fiber) noexcept {
+  AIOFIBER_ASSERT(!running_ && fiber.suspended() && !fiber.queued);
+  if (throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds())) {
+    free_record(fiber);
+    return false;
+  }
+  fiber.unwinding = true;
+  exception_state_ = thread_exception_state();
+  // Nothing runs, so next_fiber() finds no pass to begin: whatever the fiber does, it comes back here.
+  remaining_ = 0;
+  Scheduler* const outer = std::exchange(current_, this);
+  Fiber* const caller = current_fiber_slot;
+  Fiber::switch_to(hub_, fiber, exception_state_);
+  current_fiber_slot = caller;
+  current_ = outer;
+  const bool ended = finished_ == &fiber;
+  recycle_finished();
+  if (!ended) free_record(fiber);  // it waits again: nothing can make it go on
+  return ended;
+}
+
+void Scheduler::forget_after_fork() noexcept {
+  current_ = nullptr;
+  current_fiber_slot = nullptr;
+}
+
+}  // namespace aiofiber::runtime

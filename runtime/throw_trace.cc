@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The recorder behind throw_trace(): __cxa_throw in assembly, because the thrower's rbp and rbx have to be
+// read before a compiled prologue changes them; then capture() in C++, which decides and records. The
+// assembly leaves by a jump, so that no frame of ours stands between the thrower and the C++ runtime.
+//
+// libstdc++ lays an exception out like this (64 bits; distances from the thrown object):
+//   -128  reference count (4 bytes), then 12 bytes of padding; all zero when __cxa_allocate_exception returns
+//   -120  ... of which these 8 bytes hold our Record*
+//   -112  type_info*;  -104  destructor
+// Both are part of its binary interface and have not changed since gcc 4.4; check_layout() tests them all the
+// same.
+#include <aiofiber/runtime/throw_trace.h>
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <typeinfo>
+#include <utility>
+
+namespace aiofiber::runtime {
+namespace {
+
+using Destructor = void (*)(void*);
+
+struct Record {
+  Destructor destructor;  // of the exception's type; null when it has none
+  std::size_t count;
+  std::size_t omitted;
+  std::uintptr_t addresses[kThrowTraceInnermost + kThrowTraceOutermost];  // the first `count` are allocated
+};
+
+constexpr std::ptrdiff_t kCountOffset = -128, kSlotOffset = -120, kTypeOffset = -112,
+                         kDestructorOffset = -104;
+
+template <typename T>
+T& header_field(void* object, std::ptrdiff_t offset) {
+  return *reinterpret_cast<T*>(static_cast<char*>(object) + offset);
+}
+
+void* object_of(const std::exception_ptr& exception) {
+  static_assert(sizeof exception == sizeof(void*));
+  void* object;
+  std::memcpy(&object, static_cast<const void*>(&exception), sizeof object);
+  return object;
+}
+
+constinit std::atomic<bool> g_enabled{true};
+constinit std::atomic<StackBounds (*)() noexcept> g_bounds_source{&thread_stack_bounds};
+
+// ---- The start-up check
+// ----------------------------------------------------------------------------------------
+
+enum class Layout : int { kUnknown, kAsExpected, kDifferent };
+constinit std::atomic<Layout> g_layout{Layout::kUnknown};
+constinit thread_local bool t_checking_layout = false;
+
+struct LayoutProbe {
+  int value;
+};
+
+// Makes an exception without throwing it, and looks whether its header is as described above.
+Layout check_layout() noexcept {
+  t_checking_layout = true;  // a C++ runtime that throws here, after all, must not come back
+  Layout result = Layout::kDifferent;
+  if (const std::exception_ptr exception = std::make_exception_ptr(LayoutProbe{1})) {
+    void* object = object_of(exception);
+    const bool expected = header_field<int>(object, kCountOffset) == 1 &&
+                          header_field<int>(object, kCountOffset + 4) == 0 &&
+                          header_field<void*>(object, kSlotOffset) == nullptr &&
+                          header_field<const std::type_info*>(object, kTypeOffset) == &typeid(LayoutProbe) &&
+                          static_cast<LayoutProbe*>(object)->value == 1;
+    if (expected) result = Layout::kAsExpected;
+  }
+  t_checking_layout = false;
+  g_layout.store(result, std::memory_order_relaxed);
+  return result;
+}
+
+bool layout_is_known() noexcept {
+  const Layout layout = g_layout.load(std::memory_order_relaxed);
+  if (layout == Layout::kUnknown) [[unlikely]] {
+    return !t_checking_layout && check_layout() == Layout::kAsExpected;
+  }
+  return layout == Layout::kAsExpected;
+}
+
+// ---- Recording
+// -----------------------------------------------------------------------------------------------------
+
+// Takes the place of the exception type's destructor: the C++ runtime calls it when the last owner lets go.
+void destroy_with_record(void* object) {
+  Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
+  const Destructor destructor = record->destructor;
+  std::free(record);
+  if (destructor) destructor(object);
+}
+
+// A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not looked for.
+constexpr std::size_t kMaxWalk = 4096;
+
+struct Trace {
+  std::array<std::uintptr_t, kThrowTraceInnermost + kThrowTraceOutermost> addresses;
+  std::size_t count = 0;
+  std::size_t omitted = 0;
+};
+
+void walk(Registers at, Trace& trace) {
+  const StackBounds bounds = g_bounds_source.load(std::memory_order_relaxed)();
+  trace.count = unwind_onwards(at, bounds, trace.addresses);
+  // Deeper: read on in pieces as long as the outer part, and keep the last full one and what came after it.
+  const auto outermost = std::span(trace.addresses).subspan(kThrowTraceInnermost);
+  std::array<std::uintptr_t, kThrowTraceOutermost> piece;
+  std::size_t walked = trace.count;
+  while (at.rip != 0 && walked < kMaxWalk) {
+    const std::size_t count = unwind_onwards(at, bounds, piece);
+    std::copy(outermost.begin() + static_cast<std::ptrdiff_t>(count), outermost.end(), outermost.begin());
+    std::copy_n(piece.begin(), count, outermost.end() - static_cast<std::ptrdiff_t>(count));
+    trace.omitted += count;
+    walked += count;
+  }
+}
+
+// Returns false when the exception is to stay without a trace.
+bool record_trace(void* object, Destructor destructor, const Registers& thrower) {
+  Trace trace;
+  walk(thrower, trace);
+  auto* record = static_cast<Record*>(
+      std::malloc(offsetof(Record, addresses) + trace.count * sizeof trace.addresses.front()));
+  if (!record) return false;
+  record->destructor = destructor;
+  record->count = trace.count;
+  record->omitted = trace.omitted;
+  std::copy_n(trace.addresses.begin(), trace.count, record->addresses);
+  header_field<Record*>(object, kSlotOffset) = record;
+  return true;
+}
+
+const Record* record_of(const std::exception_ptr& exception) noexcept {
+  void* object = object_of(exception);
+  if (!object || header_field<Destructor>(object, kDestructorOffset) != &destroy_with_record) return nullptr;
+  return header_field<Record*>(object, kSlotOffset);
+}
+
+// ---- The real __cxa_throw
+// -----------------------------------------------------------------------------------------
+
+using ThrowFunction = void (*)(void*, std::type_info*, Destructor);
+
+#ifdef AIOFIBER_WRAP_CXA_THROW
+extern "C" void __real___cxa_throw(void*, std::type_info*, Destructor);
+ThrowFunction real_throw() { return &__real___cxa_throw; }
+#else
+// AddressSanitizer's, when it is linked statically (clang): the next definition in the order of the dynamic
+// linker would be libstdc++'s, behind its back.
+extern "C" __attribute__((weak)) void __interceptor___cxa_throw(void*, std::type_info*, Destructor);
+
+constinit std::atomic<ThrowFunction> g_real_throw{nullptr};
+
+[[gnu::noinline]] ThrowFunction find_real_throw() {
+  ThrowFunction found = &__interceptor___cxa_throw;
+  if (!found) found = reinterpret_cast<ThrowFunction>(dlsym(RTLD_NEXT, "__cxa_throw"));
+  if (!found) {
+    std::fputs("aiofiber: no __cxa_throw behind ours; is libstdc++ static? See throw_trace.h\n", stderr);
+    std::abort();
+  }
+  g_real_throw.store(found, std::memory_order_relaxed);
+  return found;
+}
+
+ThrowFunction real_throw() {
+  const ThrowFunction known = g_real_throw.load(std::memory_order_relaxed);
+  return known ? known : find_real_throw();
+}
+#endif
+
+}  // namespace
+
+// What the assembly needs to go on: in rax and rdx.
+struct ThrowContinuation {
+  Destructor destructor;
+  ThrowFunction real;
+};
+
+extern "C" __attribute__((visibility("hidden"), used)) ThrowContinuation aiofiber_capture_throw(
+    void* object, std::type_info*, Destructor destructor, const std::uintptr_t* rsp, std::uintptr_t rbp,
+    std::uintptr_t rbx) noexcept {
+  const ThrowFunction real = real_throw();
+  const bool wanted = g_enabled.load(std::memory_order_relaxed) && layout_is_known() &&
+                      header_field<void*>(object, kSlotOffset) == nullptr;
+  if (!wanted) return {destructor, real};
+  // The thrower's call pushed its return address.
+  const Registers thrower{rsp[0], reinterpret_cast<std::uintptr_t>(rsp + 1), rbp, rbx};
+  return {record_trace(object, destructor, thrower) ? &destroy_with_record : destructor, real};
+}
+
+std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept {
+  const Record* record = record_of(exception);
+  if (!record) return {};
+  return {record->addresses, record->count};
+}
+
+std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
+  const Record* record = record_of(exception);
+  return record ? record->omitted : 0;
+}
+
+void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept {
+  g_bounds_source.store(bounds_of_current_stack ? bounds_of_current_stack : &thread_stack_bounds,
+                        std::memory_order_relaxed);
+}
+
+void set_throw_tracing(bool enabled) noexcept { g_enabled.store(enabled, std::memory_order_relaxed); }
+
+}  // namespace aiofiber::runtime
+
+#if defined(__x86_64__) && defined(__LP64__)
+#ifdef AIOFIBER_WRAP_CXA_THROW
+#define AIOFIBER_THROW_NAME "__wrap___cxa_throw"
+#else
+#define AIOFIBER_THROW_NAME "__cxa_throw"
+#endif
+// In: rdi object, rsi type, rdx destructor. On to the real one with the same, but for the destructor.
+asm(R"(
+.text
+.p2align 4
+.globl )" AIOFIBER_THROW_NAME R"(
+.type )" AIOFIBER_THROW_NAME R"(,@function
+)" AIOFIBER_THROW_NAME R"(:
+  .cfi_startproc
+  endbr64
+  movq %rsp, %rcx
+  movq %rbp, %r8
+  movq %rbx, %r9
+  pushq %rdi
+  .cfi_adjust_cfa_offset 8
+  pushq %rsi
+  .cfi_adjust_cfa_offset 8
+  subq $8, %rsp
+  .cfi_adjust_cfa_offset 8
+  call aiofiber_capture_throw
+  addq $8, %rsp
+  .cfi_adjust_cfa_offset -8
+  popq %rsi
+  .cfi_adjust_cfa_offset -8
+  popq %rdi
+  .cfi_adjust_cfa_offset -8
+  xchgq %rax, %rdx
+  jmp *%rax
+  .cfi_endproc
+.size )" AIOFIBER_THROW_NAME R"(,.-)" AIOFIBER_THROW_NAME R"(
+)");
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run() and Runner: results, clean-up, contexts, SIGINT. Signals are raised by the tests themselves.
+#include "aiofiber/runner.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+
+#include "aiofiber/event.h"
+#include "aiofiber/exception_context.h"
+#include "aiofiber/testing.h"
+
+namespace aiofiber {
+namespace {
+
+void wait_for_ever() {
+  Event never;
+  await(never.wait());
+}
+
+TEST(Run, GivesTheResultOrTheException) {
+  EXPECT_EQ(run([] { return 5; }), 5);
+  run([] {});
+  int x = 0;
+  EXPECT_EQ(&run([&]() -> int& { return x; }), &x);
+  EXPECT_THROW(run([]() -> int { throw std::out_of_range("x"); }), std::out_of_range);
+  EXPECT_EQ(run(Coroutine<int>([] { return 6; })), 6);
+}
+
+TEST(Run, RefusesToRunInsideALoop) {
+  run([] {
+    try {
+      run([] {});
+      ADD_FAILURE();
+    } catch (const RuntimeError& error) {
+      EXPECT_STREQ(error.what(), "asyncio.run() cannot be called from a running event loop");
+    }
+  });
+}
+
+// CPython: test_runners.py RunTests.test_asyncio_run_cancels_hanging_tasks
+TEST(Run, CancelsWhatIsLeftAndReportsItsErrors) {
+  bool cancelled = false;
+  std::string reported;
+  run([&] {
+    get_running_loop().set_exception_handler(
+        [&](EventLoop&, const ExceptionContext& context) { reported = context.message; });
+    create_task([&] {
+      try {
+        wait_for_ever();
+      } catch (const CancelledError&) {
+        cancelled = true;
+        throw std::runtime_error("late");
+      }
+    }).detach();
+    testing::wait_all_tasks_blocked();
+  });
+  EXPECT_TRUE(cancelled);
+  EXPECT_EQ(reported, "unhandled exception during asyncio.run() shutdown");
+}
+
+TEST(Run, SetsDebugAndUsesTheFactory) {
+  run([] { EXPECT_TRUE(get_running_loop().get_debug()); }, {.debug = true});
+  run([] { EXPECT_NE(dynamic_cast<testing::TestLoop*>(&get_running_loop()), nullptr); },
+      {.debug = false, .loop_factory = [] { return std::make_unique<testing::TestLoop>(); }});
+}
+
+ContextVar<int> variable("variable", 1);
+
+// CPython: test_runners.py RunnerTests.test_run_keeps_context
+TEST(Runner, KeepsItsLoopAndContextBetweenRuns) {
+  Runner runner;
+  EventLoop* const loop = runner.run([] {
+    variable.set(2);
+    return &get_running_loop();
+  });
+  EXPECT_EQ(loop, &runner.get_loop());
+  EXPECT_EQ(runner.run([] { return variable.get(); }), 2);
+  EXPECT_EQ(variable.get(), 1);
+}
+
+TEST(Runner, RefusesToRunOnceClosed) {
+  Runner runner;
+  runner.run([] {});
+  runner.close();
+  runner.close();
+  EXPECT_THROW(runner.run([] {}), RuntimeError);
+  EXPECT_THROW(runner.get_loop(), RuntimeError);
+}
+
+TEST(Runner, LeavesTasksForTheNextRun) {
+  Runner runner;
+  Event event;
+  int steps = 0;
+  runner.run([&] {
+    create_task([&] {
+      await(event.wait());
+      ++steps;
+    }).detach();
+    testing::wait_all_tasks_blocked();
+  });
+  runner.run([&] {
+    event.set();
+    testing::wait_all_tasks_blocked();
+  });
+  EXPECT_EQ(steps, 1);
+}
+
+// CPython: test_runners.py RunnerTests.test_interrupt_call_soon
+TEST(Interrupt, CancelsMainAndBecomesKeyboardInterrupt) {
+  bool cancelled = false;
+  const auto main = [&] {
+    std::raise(SIGINT);
+    try {
+      wait_for_ever();
+    } catch (const CancelledError&) {
+      cancelled = true;
+      throw;
+    }
+  };
+  EXPECT_THROW(run(main), KeyboardInterrupt);
+  EXPECT_TRUE(cancelled);
+  struct sigaction now {};
+  ::sigaction(SIGINT, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
+}
+
+TEST(Interrupt, GivesTheResultOfAMainThatSwallowsIt) {
+  EXPECT_EQ(run([] {
+              std::raise(SIGINT);
+              try {
+                wait_for_ever();
+              } catch (const CancelledError&) {
+              }
+              return 3;
+            }),
+            3);
+}
+
+// CPython: test_runners.py RunnerTests.test_interrupt_cancelled_task
+TEST(Interrupt, IsACancellationIfSomebodyElseCancelledToo) {
+  EXPECT_THROW(run([] {
+                 current_task()->cancel();
+                 std::raise(SIGINT);
+                 try {
+                   wait_for_ever();
+                 } catch (const CancelledError&) {
+                 }
+                 wait_for_ever();
+               }),
+               CancelledError);
+}
+
+TEST(Interrupt, LeavesTheLoopTheSecondTime) {
+  bool went_on = false;
+  const auto stubborn = [&] {
+    for (int i = 0; i < 2; ++i) {
+      std::raise(SIGINT);
+      try {
+        wait_for_ever();
+      } catch (const CancelledError&) {
+        went_on = true;
+      }
+    }
+  };
+  EXPECT_THROW(run(stubborn), KeyboardInterrupt);
+  EXPECT_TRUE(went_on);
+}
+
+TEST(Interrupt, IsLeftToTheProgramsOwnHandler) {
+  static volatile std::sig_atomic_t seen = 0;
+  const auto previous = std::signal(SIGINT, [](int) { seen = 1; });
+  run([] { std::raise(SIGINT); });
+  EXPECT_EQ(seen, 1);
+  std::signal(SIGINT, previous);
+}
+
+}  // namespace
+}  // namespace aiofiber

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Executors, to_thread, run_coroutine_threadsafe and wrap_future. Threads meet at events, never at times.
+#include "aiofiber/threads.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <future>
+#include <latch>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "aiofiber/concurrent.h"
+#include "aiofiber/event.h"
+#include "aiofiber/executor.h"
+
+namespace aiofiber {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A loop that runs in a thread of its own until the end of the scope.
+class LoopThread {
+ public:
+  LoopThread() : thread_([this] { loop.run_forever(); }) {}
+  ~LoopThread() {
+    loop.call_soon_threadsafe([this] { loop.stop(); });
+    thread_.join();
+    loop.close();
+  }
+  EventLoop loop;
+
+ private:
+  std::thread thread_;
+};
+
+TEST(Executor, RunsOnAThreadNamedAsAsyncioDoes) {
+  EventLoop loop;
+  const std::string name = loop.run_until_complete([&] {
+    return await(loop.run_in_executor(nullptr, [] {
+      char text[16] = "";
+      ::pthread_getname_np(::pthread_self(), text, sizeof text);
+      return std::string(text);
+    }));
+  });
+  EXPECT_EQ(name, "asyncio_0");
+  loop.close();
+}
+
+TEST(Executor, CarriesExceptionsAndMoveOnlyResults) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    EXPECT_THROW(await(loop.run_in_executor(nullptr, [] { throw std::out_of_range("x"); })), std::out_of_range);
+    EXPECT_EQ(*await(loop.run_in_executor(nullptr, [](int n) { return std::make_unique<int>(n); }, 4)), 4);
+  });
+  loop.close();
+}
+
+TEST(Executor, NeverRunsWhatWasCancelledInTheQueue) {
+  EventLoop loop;
+  loop.set_default_executor(std::make_shared<ThreadPoolExecutor>(1));
+  std::promise<void> gate;
+  std::atomic<bool> ran = false;
+  loop.run_until_complete([&] {
+    auto first = loop.run_in_executor(nullptr, [opened = gate.get_future().share()] { opened.wait(); });
+    auto second = loop.run_in_executor(nullptr, [&] { ran = true; });
+    second.cancel();
+    EXPECT_TRUE(second.cancelled());
+    // Its done-callback, which tells the pool, is due in the next pass.
+    await(create_task([] {}));
+    gate.set_value();
+    await(first);
+    await(shutdown_default_executor(loop));
+    EXPECT_THROW(loop.run_in_executor(nullptr, [] {}), RuntimeError);
+  });
+  EXPECT_FALSE(ran);
+  loop.close();
+}
+
+TEST(Executor, DropsAResultThatComesAfterTheLoopWasClosed) {
+  std::promise<void> gate;
+  ThreadPoolExecutor pool(1);
+  {
+    EventLoop loop;
+    auto future = loop.run_in_executor(&pool, [opened = gate.get_future().share()] {
+      opened.wait();
+      return 1;
+    });
+    loop.close();
+    EXPECT_FALSE(future.done());
+  }
+  gate.set_value();
+  pool.shutdown(true);
+  EXPECT_EQ(pool.unfinished(), 0u);
+}
+
+TEST(Executor, MustBeAThreadPoolToBecomeTheDefault) {
+  EventLoop loop;
+  EXPECT_THROW(loop.set_default_executor(nullptr), TypeError);
+  loop.close();
+}
+
+// CPython: test_threads.py ToThreadTests.test_to_thread_concurrent
+TEST(ToThread, RunsCallsConcurrently) {
+  EventLoop loop;
+  loop.run_until_complete([] {
+    std::latch all(3);
+    std::vector<Task<void>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(create_task(to_thread([&] { all.arrive_and_wait(); })));
+    for (auto& task : tasks) await(task);
+  });
+  loop.close();
+}
+
+ContextVar<int> variable("variable");
+
+// CPython: test_threads.py ToThreadTests.test_to_thread_contextvars
+TEST(ToThread, CarriesACopyOfTheContext) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    variable.set(7);
+    EXPECT_EQ(await(to_thread([] {
+                const int seen = variable.get();
+                variable.set(8);
+                return seen;
+              })),
+              7);
+    EXPECT_EQ(variable.get(), 7);
+    EXPECT_EQ(await(loop.run_in_executor(nullptr, [] { return variable.get(-1); })), -1);
+  });
+  loop.close();
+}
+
+// CPython: test_tasks.py RunCoroutineThreadsafeTests.test_run_coroutine_threadsafe
+TEST(RunCoroutineThreadsafe, BringsResultsAndErrorsBack) {
+  LoopThread thread;
+  EXPECT_EQ(run_coroutine_threadsafe([] { return 3; }, thread.loop).result(), 3);
+  auto failed = run_coroutine_threadsafe([] { throw std::out_of_range("x"); }, thread.loop);
+  EXPECT_THROW(failed.result(), std::out_of_range);
+  EXPECT_NE(failed.exception(), nullptr);
+}
+
+TEST(RunCoroutineThreadsafe, CancelsTheTaskFromOutside) {
+  LoopThread thread;
+  std::promise<void> started;
+  std::promise<void> cancelled;
+  auto future = run_coroutine_threadsafe(
+      [&] {
+        Event never;
+        started.set_value();
+        try {
+          await(never.wait());
+        } catch (const CancelledError&) {
+          cancelled.set_value();
+          throw;
+        }
+      },
+      thread.loop);
+  started.get_future().wait();
+  EXPECT_THROW(future.result(0s), TimeoutError);
+  EXPECT_TRUE(future.cancel());
+  cancelled.get_future().wait();
+  EXPECT_THROW(future.result(), concurrent::CancelledError);
+}
+
+// CPython: test_tasks.py RunCoroutineThreadsafeTests.test_run_coroutine_threadsafe_task_cancelled
+TEST(RunCoroutineThreadsafe, IsCancelledWithItsTask) {
+  LoopThread thread;
+  auto future = run_coroutine_threadsafe(
+      [] {
+        Event never;
+        current_task()->cancel();
+        await(never.wait());
+      },
+      thread.loop);
+  EXPECT_THROW(future.result(), concurrent::CancelledError);
+  EXPECT_TRUE(future.cancelled());
+}
+
+TEST(RunCoroutineThreadsafe, RunsCallbacksInTheLoopsThread) {
+  LoopThread thread;
+  std::promise<std::thread::id> where;
+  auto future = run_coroutine_threadsafe(
+      [] {
+        Event never;
+        await(never.wait());
+      },
+      thread.loop);
+  auto id = run_coroutine_threadsafe([] { return std::this_thread::get_id(); }, thread.loop);
+  id.add_done_callback([&](const auto&) { where.set_value(std::this_thread::get_id()); });
+  future.cancel();
+  // Set before or after it was done: in the loop's thread, or here.
+  const auto seen = where.get_future().get();
+  EXPECT_TRUE(seen == id.result() || seen == std::this_thread::get_id());
+}
+
+// CPython: test_futures.py test_wrap_future_cancel
+TEST(WrapFuture, HandsCancellationOn) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    const concurrent::Future<int> source;
+    auto wrapped = wrap_future(source);
+    wrapped.cancel();
+    await(create_task([] {}));
+    EXPECT_TRUE(source.cancelled());
+  });
+  loop.close();
+}
+
+// CPython: test_futures.py test_wrap_future_cancel2
+TEST(WrapFuture, StaysCancelledWhenTheSourceHasAResult) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    const concurrent::Future<int> source;
+    auto wrapped = wrap_future(source);
+    source.set_result(5);
+    wrapped.cancel();
+    await(create_task([] {}));
+    EXPECT_TRUE(wrapped.cancelled());
+    EXPECT_EQ(source.result(), 5);
+    EXPECT_EQ(await(wrap_future(source)), 5);
+  });
+  loop.close();
+}
+
+TEST(ConcurrentFuture, IsSetOnce) {
+  const concurrent::Future<int> future;
+  EXPECT_TRUE(future.set_running_or_notify_cancel());
+  EXPECT_FALSE(future.cancel());
+  future.set_result(1);
+  EXPECT_THROW(future.set_result(2), InvalidStateError);
+  EXPECT_EQ(future.result(), 1);
+}
+
+}  // namespace
+}  // namespace aiofiber

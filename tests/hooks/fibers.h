@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A bare loop for the tests of the hooks: fibers without tasks, on real sockets and the real clock.
+//
+// The hooks belong to the runtime, so what they do is tested without the facade; tasks, cancellation by
+// Task::cancel() and wait_for are in tasks_test.cc. Time is real here, since it is the kernel that is
+// asked; each wait is some ten milliseconds, and assertions on time have an upper bound ten times as long.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber::hooks_test {
+
+// Milliseconds since an arbitrary point.
+inline double now_ms() {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
+}
+
+class Fibers {
+ public:
+  // A fiber that calls fn(); it starts in run(). An exception that leaves fn fails the test.
+  runtime::Fiber& spawn(std::function<void()> fn) {
+    bodies_.push_back(std::make_unique<Body>(Body{*this, std::move(fn)}));
+    ++alive_;
+    runtime::Fiber& fiber = scheduler_->create_fiber(&Fibers::main, bodies_.back().get(), 0, 0);
+    scheduler_->make_ready(fiber);
+    return fiber;
+  }
+  // Runs until every fiber has ended.
+  void run() {
+    if (alive_ > 0) scheduler_->run();
+    EXPECT_EQ(scheduler_->fibers_alive(), 0u);
+  }
+  // As the facade does when a task is cancelled.
+  static bool interrupt(runtime::Fiber& fiber) { return fiber.parker != nullptr && fiber.parker->interrupt(); }
+  runtime::Scheduler& scheduler() { return *scheduler_; }
+
+ private:
+  struct Body {
+    Fibers& fibers;
+    std::function<void()> fn;
+  };
+  static void main(runtime::Fiber& fiber) noexcept {
+    auto& body = *static_cast<Body*>(fiber.owner);
+    try {
+      body.fn();
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << "a fiber ended with: " << error.what();
+    }
+    if (--body.fibers.alive_ == 0) body.fibers.scheduler_->stop();
+  }
+
+  std::unique_ptr<runtime::Scheduler> scheduler_ = runtime::make_scheduler();
+  std::vector<std::unique_ptr<Body>> bodies_;
+  std::size_t alive_ = 0;
+};
+
+// A pair of connected stream (or other) sockets, closed at the end unless close() came first.
+class SocketPair {
+ public:
+  explicit SocketPair(int type = SOCK_STREAM) { EXPECT_EQ(::socketpair(AF_UNIX, type, 0, fds_), 0); }
+  ~SocketPair() {
+    close(0);
+    close(1);
+  }
+  SocketPair(const SocketPair&) = delete;
+  SocketPair& operator=(const SocketPair&) = delete;
+  int operator[](int side) const { return fds_[side]; }
+  void close(int side) {
+    if (fds_[side] >= 0) ::close(fds_[side]);
+    fds_[side] = -1;
+  }
+
+ private:
+  int fds_[2];
+};
+
+// A pipe: [0] reads, [1] writes.
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
+  ~Pipe() {
+    close(0);
+    close(1);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  int operator[](int side) const { return fds_[side]; }
+  void close(int side) {
+    if (fds_[side] >= 0) ::close(fds_[side]);
+    fds_[side] = -1;
+  }
+
+ private:
+  int fds_[2];
+};
+
+// What a call of libc gave, with its errno.
+struct Outcome {
+  long value = -2;
+  int error = 0;
+};
+template <class Call>
+Outcome outcome_of(Call call) {
+  errno = 0;
+  Outcome outcome;
+  outcome.value = static_cast<long>(call());
+  outcome.error = errno;
+  return outcome;
+}
+#define EXPECT_FAILS_WITH(expected_errno, outcome)                                   \
+  do {                                                                               \
+    const auto& outcome_ = (outcome);                                                \
+    EXPECT_EQ(outcome_.value, -1);                                                   \
+    EXPECT_EQ(outcome_.error, (expected_errno)) << ::strerror(outcome_.error);       \
+  } while (false)
+
+inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }
+
+// Bytes that differ from place to place, so that a lost or repeated piece shows.
+inline std::string pattern(std::size_t length) {
+  std::string text(length, '\0');
+  for (std::size_t i = 0; i < length; ++i) text[i] = static_cast<char>((i * 31 + i / 251) & 0xff);
+  return text;
+}
+
+}  // namespace aiofiber::hooks_test

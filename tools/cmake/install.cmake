@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# What `cmake --install` puts where: archives, public headers, and the two descriptions of the package that a build finds
+# it by, aiofiberConfig.cmake for find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Nothing of ours is shared.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+set(AIOFIBER_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/aiofiber)
+
+set_target_properties(aiofiber_runtime PROPERTIES EXPORT_NAME runtime)
+install(TARGETS aiofiber aiofiber_runtime EXPORT aiofiberTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT aiofiberTargets NAMESPACE aiofiber:: DESTINATION ${AIOFIBER_CMAKE_DIR})
+foreach(folder runtime facade)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/aiofiber DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.h")
+endforeach()
+
+# In the build tree the hooks are object files, so that all of them reach the program. Installed they are an archive,
+# which aiofiberConfig.cmake links whole.
+if(TARGET aiofiber_hooks)
+  add_library(aiofiber_hooks_archive STATIC $<TARGET_OBJECTS:aiofiber_hooks>)
+  set_target_properties(aiofiber_hooks_archive PROPERTIES OUTPUT_NAME aiofiber_hooks)
+  install(TARGETS aiofiber_hooks_archive ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aiofiberConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake
+  INSTALL_DESTINATION ${AIOFIBER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake
+  DESTINATION ${AIOFIBER_CMAKE_DIR})
+
+# From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
+file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/aiofiber.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

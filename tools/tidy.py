@@ -1,0 +1,453 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the house rules that a compiler does not: layers, seams, opening comments, headers that stand alone.
+
+The rules are the tables right below; the code after them only applies them. Each finding is one line,
+`file:line: [rule] what is wrong and what to do`. A place that has to break a rule of code says so, with the reason, in a
+comment on its line or the line above: `// tidy-allow(syscall): must stay async-signal-safe`.
+
+  tidy.py                check the tree (exit 1 if anything is found)
+  tidy.py --write        also rewrite the generated table of differences in facade/README.md
+  tidy.py --self-test    plant one fault for each rule in a made-up tree and see each found
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+# ---------------------------------------------------------------------------------------------------- the rules
+
+# Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
+# includes its own layer and those above this line only: down or sideways, never up.
+LAYERS = [
+    ("R0", "config assert intrusive runnable clock choice syscall"),
+    ("R1", "stack timer_heap inbox registry registry_abi symbolize unwind throw_trace"),
+    ("R2", "fiber reactor overflow"),
+    ("R3", "scheduler"),
+    ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
+    ("R5", "hooks/* hooks"),
+    ("F0", "exceptions exception_group result duration log text repr context"),
+    ("F1", "handle loop_core event_loop"),
+    ("F2", "future_base future"),
+    ("F3", "task await coroutine awaitable"),
+    ("F4", "sleep gather wait wait_for as_completed shield timeout task_group lock event condition semaphore barrier"
+           " queue coro"),
+    ("F5", "runner threads concurrent streams subprocess debug testing asyncio"),
+]
+
+# (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.
+LAYER_EXCEPTIONS = [
+    ("runtime/clock.cc", "runtime/aiofiber/runtime/reactor.h", "a clock lets time pass by polling the reactor's interface"),
+]
+
+# (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.
+INCLUDE_RULES = [
+    (r"ev\.h|ev\+\+\.h", r"runtime/reactor_libev\.cc", "only reactor_libev.cc knows libev"),
+    (r"boost/context/.*", r"runtime/(fiber|stack)\.cc", "only fiber.cc and stack.cc know Boost.Context"),
+    (r"boost/.*|dlfcn\.h", r".*\.cc", "third-party and loader headers stay out of headers"),
+]
+
+# Headers that cost every user compile time, kept out of public headers.
+HEAVY_HEADERS = {"ranges", "random", "map", "iostream", "regex"}
+
+SYSCALLS = (
+    "mmap munmap mremap madvise mprotect read readv pread write writev pwrite recv recvfrom recvmsg send sendto sendmsg "
+    "accept accept4 connect bind listen socket socketpair poll ppoll select pselect epoll_create1 epoll_ctl epoll_wait "
+    "epoll_pwait eventfd eventfd_read eventfd_write timerfd_create timerfd_settime pipe pipe2 dup dup2 dup3 close")
+
+# (rule, pattern of code, files that are its seam, what to use instead). Applies to runtime/ and facade/ except
+# facade/examples; comments and strings do not count.
+SEAM_RULES = [
+    ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\b__rdtsc\b",
+     r"runtime/(aiofiber/runtime/)?clock\.(h|cc)|runtime/hooks/time\.cc", "take the time from runtime/clock.h, so that it can be virtual"),
+    ("random", r"#\s*include\s*<random>|(?<![\w.>])s?rand(om)?\s*\(|\brandom_device\b|\bmt19937|\bgetrandom\s*\(",
+     r"runtime/(aiofiber/runtime/)?choice\.(h|cc)", "ask runtime/choice.h, so that a seed repeats the run"),
+    ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
+     r"runtime/(aiofiber/runtime/)?clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
+    ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",
+     r"runtime/(aiofiber/runtime/)?syscall\.(h|cc)|runtime/hooks/.*",
+     "call it through runtime/syscall.h, so that tests can make it fail"),
+]
+
+SPDX = "SPDX-License-Identifier: Apache-2.0"
+OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
+DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
+COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++"]
+
+CODE_FOLDERS = ["runtime", "facade", "tests", "tools", "bench"]
+INCLUDE_ROOTS = ["runtime", "facade"]
+
+# ---------------------------------------------------------------------------------------------------- the tree
+
+
+class Source:
+    """One file: its path in the repository, its text, and its text with comments and strings blanked out."""
+
+    def __init__(self, root, path):
+        self.path = path
+        self.text = (root / path).read_text(encoding="utf-8", errors="replace")
+        self.lines = self.text.split("\n")
+        self.code = blank_comments_and_strings(self.text)
+        self.is_header = path.endswith(".h")
+        self.is_product = path.startswith(("runtime/", "facade/")) and not path.startswith("facade/examples/")
+        self.is_public = any(path.startswith(f"{folder}/aiofiber/") for folder in INCLUDE_ROOTS) and self.is_header
+
+    def includes(self):
+        """(line number, name) of each #include."""
+        for number, line in enumerate(self.lines, 1):
+            found = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+            if found:
+                yield number, found.group(1)
+
+    def allows(self, line, rule):
+        """Whether a tidy-allow comment with a reason excuses the line."""
+        near = self.lines[max(0, line - 2):line]
+        return any(re.search(rf"tidy-allow\({rule}\):\s*\S", text) for text in near)
+
+
+def blank_comments_and_strings(text):
+    """The same text, comments and the insides of literals replaced by spaces; positions and lines stay."""
+    token = re.compile(
+        r'//[^\n]*|/\*.*?\*/|R"(?P<raw>[^(\s]*)\(.*?\)(?P=raw)"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'', re.S)
+    # The name in an #include is kept: the rules look for it.
+    keep = {m.start(1) for m in re.finditer(r'^\s*#\s*include\s*("[^"\n]*")', text, re.M)}
+    return token.sub(lambda m: m.group(0) if m.start() in keep else re.sub(r"[^\n]", " ", m.group(0)), text)
+
+
+def load(root):
+    paths = []
+    for folder in CODE_FOLDERS:
+        for directory, subfolders, names in os.walk(root / folder):
+            subfolders[:] = sorted(name for name in subfolders if name not in ("build", "__pycache__"))
+            paths += [Path(directory, name).relative_to(root).as_posix()
+                      for name in sorted(names) if name.endswith((".h", ".cc"))]
+    return [Source(root, path) for path in paths]
+
+
+# ---------------------------------------------------------------------------------------------------- the checks
+# Each takes the sources and yields (path, line, rule, message).
+
+
+def layer_ranks():
+    ranks = {}
+    for rank, (layer, names) in enumerate(LAYERS):
+        for name in names.split():
+            ranks[(layer[0], name)] = (rank, layer)
+    return ranks
+
+
+def layer_key(path):
+    """The key of a file in the table: zone R or F, and its name without folder and ending."""
+    zone = "R" if path.startswith("runtime/") else "F"
+    return (zone, "hooks/*") if path.startswith("runtime/hooks/") else (zone, Path(path).stem)
+
+
+def resolve(including, name, known):
+    """The repository path that an include names, or None for a system header."""
+    beside = os.path.normpath(os.path.join(os.path.dirname(including), name))
+    for candidate in [beside] + [f"{folder}/{name}" for folder in INCLUDE_ROOTS]:
+        if candidate in known:
+            return candidate
+    return None
+
+
+def check_layers(sources):
+    known = {source.path for source in sources}
+    ranks = layer_ranks()
+    excepted = {(path, target) for path, target, _ in LAYER_EXCEPTIONS}
+    for source in sources:
+        if not source.is_product:
+            continue
+        own = ranks.get(layer_key(source.path))
+        if own is None:
+            yield source.path, 1, "layer", "not in the table of layers: add it to LAYERS in tools/tidy.py"
+            continue
+        for line, name in source.includes():
+            target = resolve(source.path, name, known)
+            if target is None or not target.startswith(("runtime/", "facade/")):
+                continue
+            other = ranks.get(layer_key(target))
+            if (source.path, target) in excepted:
+                continue
+            if other is not None and other[0] > own[0]:
+                yield (source.path, line, "layer",
+                       f"{own[1]} includes {name} of {other[1]}: includes go down or sideways, never up")
+
+
+def check_includes(sources):
+    for source in sources:
+        for line, name in source.includes():
+            if source.is_product:
+                for pattern, allowed, why in INCLUDE_RULES:
+                    if re.fullmatch(pattern, name) and not re.fullmatch(allowed, source.path):
+                        yield source.path, line, "include", f"<{name}>: {why}"
+            if source.is_public and name in HEAVY_HEADERS:
+                yield source.path, line, "include", f"<{name}> is too heavy for a public header"
+
+
+def check_seams(sources):
+    for source in sources:
+        if not source.is_product:
+            continue
+        for rule, pattern, seam, remedy in SEAM_RULES:
+            if re.fullmatch(seam, source.path):
+                continue
+            for found in re.finditer(pattern, source.code):
+                line = source.code.count("\n", 0, found.start()) + 1
+                if not source.allows(line, rule):
+                    yield source.path, line, rule, f"{found.group(0).strip()}: {remedy}"
+
+
+def opening_comment(source):
+    """The lines of text in the comment that opens the file, after the SPDX line."""
+    text = []
+    for line in source.lines[1:]:
+        found = re.match(r"\s*(//|/?\*)\s?(.*)", line)
+        if not found:
+            break
+        if found.group(2).strip(" */"):
+            text.append(found.group(2).strip())
+        if "*/" in line:
+            break
+    return text
+
+
+def check_openings(sources):
+    for source in sources:
+        if SPDX not in source.lines[0]:
+            yield source.path, 1, "spdx", f"the first line must be: // {SPDX}"
+            continue
+        least, most = OPENING_LINES[Path(source.path).suffix] if source.is_product else (1, 40)
+        count = len(opening_comment(source))
+        if not least <= count <= most:
+            yield (source.path, 2, "opening",
+                   f"the opening comment has {count} lines; {least} to {most} must say what the file is for")
+
+
+def check_text(sources):
+    for source in sources:
+        for number, line in enumerate(source.lines, 1):
+            if re.search(r"\bTODO\b(?!\([a-z][a-z -]*\))", line):
+                yield source.path, number, "todo", "write TODO(kind): perf, correctness, api, ..."
+        if source.is_header:
+            for found in re.finditer(r"\busing\s+namespace\b", source.code):
+                yield (source.path, source.code.count("\n", 0, found.start()) + 1, "using",
+                       "no `using namespace` in a header")
+
+
+# ---------------------------------------------------------------------------------------------------- differences
+
+
+def name_of_declaration(line):
+    """The name that a line of code declares, for the reader of the table; empty if none is recognised."""
+    for pattern, form in [(r"\b(?:class|struct|enum(?: class)?|concept)\s+(?:\[\[[^\]]*\]\]\s*)*(\w+)", "{}"),
+                          (r"\b(operator\s*\S+?)\s*\(", "{}"), (r"(~?\w+)\s*\(", "{}()"), (r"(\w+)\s*[=;{]", "{}")]:
+        found = re.search(pattern, re.sub(r"\[\[.*?\]\]|\b(?:noexcept|requires|explicit)\s*\([^)]*\)", "", line))
+        if found:
+            return form.format(found.group(1))
+    return ""
+
+
+def differences(sources):
+    """(header, name, text) of each `Differs from asyncio:` note in a public header of the facade."""
+    for source in sources:
+        if not source.path.startswith("facade/aiofiber/") or not source.is_header:
+            continue
+        for index, line in enumerate(source.lines):
+            found = re.search(r"//.*?\bDiffers from asyncio:\s*(.*)", line)
+            if not found:
+                continue
+            text = [found.group(1).strip()]
+            after = index + 1
+            while after < len(source.lines):
+                more = re.match(r"\s*///?\s?(.*)", source.lines[after])
+                ended = not more or not more.group(1).strip() or re.match(
+                    r"\s*\*?(Lifetime|Threads|Cancellation|Errors|Source)\*?:|.*Differs from asyncio:", more.group(1))
+                if ended:
+                    break
+                text.append(more.group(1).strip())
+                after += 1
+            while after < len(source.lines) and re.match(r"\s*(//.*|template\b.*>\s*|requires\b.*|)$", source.lines[after]):
+                after += 1
+            declared = source.lines[after] if after < len(source.lines) else ""
+            name = "" if re.match(r"\s*#", declared) else name_of_declaration(declared)
+            yield Path(source.path).relative_to("facade/aiofiber").as_posix(), name, " ".join(text)
+
+
+def differences_table(sources):
+    rows = ["| header | name | differs from asyncio |", "|---|---|---|"]
+    for header, name, text in differences(sources):
+        escaped = text.replace("|", "\\|")
+        rows.append(f"| `{header}` | {f'`{name}`' if name else ''} | {escaped} |")
+    return "\n".join(rows) if len(rows) > 2 else "No header has a `Differs from asyncio:` note yet."
+
+
+def check_differences(root, sources, write):
+    readme = root / "facade/README.md"
+    table = differences_table(sources)
+    if not readme.exists():
+        if any(True for _ in differences(sources)):
+            yield "facade/README.md", 1, "differs", f"missing: it must hold {DIFFERS_BEGIN} and {DIFFERS_END}"
+        return
+    text = readme.read_text(encoding="utf-8")
+    found = re.search(re.escape(DIFFERS_BEGIN) + r"\n(.*?)\n?" + re.escape(DIFFERS_END), text, re.S)
+    if not found:
+        yield "facade/README.md", 1, "differs", f"has no table between {DIFFERS_BEGIN} and {DIFFERS_END}"
+    elif found.group(1).strip() != table:
+        if write:
+            readme.write_text(text[:found.start(1)] + table + "\n" + text[found.end(1):].lstrip("\n"), encoding="utf-8")
+        else:
+            yield ("facade/README.md", text.count("\n", 0, found.start()) + 1, "differs",
+                   "the table of differences is stale: run tools/tidy.py --write")
+
+
+# ---------------------------------------------------------------------------------------------------- headers alone
+
+
+def closure_digest(path, by_path, flags):
+    """A digest of the header and of every file of ours that it includes, however deep."""
+    seen, pending = set(), [path]
+    while pending:
+        current = pending.pop()
+        if current not in seen:
+            seen.add(current)
+            targets = (resolve(current, name, by_path) for _, name in by_path[current].includes())
+            pending += [target for target in targets if target]
+    digest = hashlib.sha256(" ".join(flags).encode())
+    for name in sorted(seen):
+        digest.update(name.encode() + b"\0" + by_path[name].text.encode())
+    return digest.hexdigest()
+
+
+def check_headers_alone(root, sources, compiler, cache_file):
+    """Compiles each public header by itself. Those that passed unchanged, their includes too, are not compiled again."""
+    by_path = {source.path: source for source in sources}
+    flags = [compiler] + COMPILE_FLAGS + [f"-I{folder}" for folder in INCLUDE_ROOTS]
+    try:
+        cache = json.loads(cache_file.read_text()) if cache_file else {}
+    except (OSError, ValueError):
+        cache = {}
+    digests = {source.path: closure_digest(source.path, by_path, flags) for source in sources if source.is_public}
+    stale = [path for path, digest in digests.items() if cache.get(path) != digest]
+
+    def compile_alone(path):
+        name = path.split("/", 1)[1]
+        return subprocess.run(flags + ["-"], cwd=root, input=f"#include <{name}>\n", text=True, capture_output=True)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(compile_alone, stale))
+    for path, result in zip(stale, results):
+        if result.returncode == 0:
+            cache[path] = digests[path]
+        else:
+            first = next((line for line in result.stderr.split("\n") if "error:" in line), result.stderr.strip())
+            yield path, 1, "alone", f"does not compile alone: {first}"
+    if cache_file:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        cache_file.write_text(json.dumps({path: cache[path] for path in sorted(cache) if path in digests}, indent=1))
+
+
+# ---------------------------------------------------------------------------------------------------- running
+
+
+def check_tree(root, compiler="g++", cache_file=None, write=False):
+    """(number of files looked at, findings sorted by place)."""
+    sources = load(root)
+    found = []
+    for check in (check_layers, check_includes, check_seams, check_openings, check_text):
+        found += check(sources)
+    found += check_differences(root, sources, write)
+    found += check_headers_alone(root, sources, compiler, cache_file)
+    return len(sources), sorted(set(found))
+
+
+OPENING = f"// {SPDX}\n//\n// One.\n// Two.\n// Three.\n#pragma once\n"
+
+# (rule that must be reported, or None for a clean file; path; text after the opening)
+SELF_TEST = [
+    (None, "runtime/aiofiber/runtime/stack.h", "#include <aiofiber/runtime/config.h>\n"),
+    (None, "runtime/aiofiber/runtime/config.h", "// TODO(perf): measure\n// ::mmap(0) and TODO(api): in comments are no calls\n"),
+    (None, "runtime/aiofiber/runtime/clock.h", "#include <chrono>\ninline auto f() { return std::chrono::steady_clock::now(); }\n"),
+    (None, "runtime/stack.cc", "#include <boost/context/stack_context.hpp>\nconst char* s = \"::mmap(\";\n"),
+    (None, "runtime/overflow.cc", "// tidy-allow(syscall): a signal handler\nvoid f() { ::write(2, s, 1); }\n"),
+    (None, "runtime/hooks/read.cc", "#include <dlfcn.h>\nvoid f() { ::read(0, b, 1); }\n"),
+    (None, "facade/examples/hello.cc", "void f() { ::read(0, b, 1); }\n"),
+    (None, "facade/aiofiber/sleep.h", "#include <aiofiber/runtime/config.h>\n"
+     "// Sleeps. Differs from asyncio: takes a\n// Duration.\n// *Errors*: none\ntemplate <class T>\ninline int sleep(T) { return 1; }\n"),
+    (None, "runtime/clock.cc", "#include <aiofiber/runtime/reactor.h>\n"),
+    ("layer", "runtime/aiofiber/runtime/intrusive.h", "#include <aiofiber/runtime/stack.h>\n"),
+    ("layer", "runtime/aiofiber/runtime/fiber.h", "#include <aiofiber/sleep.h>\n"),
+    ("layer", "facade/aiofiber/novelty.h", ""),
+    ("layer", "runtime/novelty.cc", ""),
+    ("include", "runtime/aiofiber/runtime/reactor.h", "#include <ev.h>\n"),
+    ("include", "runtime/inbox.cc", "#include <boost/context/fiber.hpp>\n"),
+    ("include", "runtime/symbolize.h", "#include <dlfcn.h>\n"),
+    ("include", "facade/aiofiber/queue.h", "#include <map>\n"),
+    ("clock", "facade/handle.cc", "auto t = std::chrono::steady_clock::now();\n"),
+    ("random", "facade/aiofiber/lock.h", "#include <cstdlib>\ninline int f() { return rand(); }\n"),
+    ("sleep", "runtime/parker.cc", "void f() { std::this_thread::sleep_for(t); }\n"),
+    ("syscall", "runtime/registry.cc", "void* f() { return ::mmap(0, 1, 2, 3, 4, 5); }\n"),
+    ("todo", "tests/a_test.cc", "// TODO: later\n"),
+    ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
+    ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),
+    ("differs", "facade/README.md", None),
+    ("opening", "facade/aiofiber/log.h", f"// {SPDX}\n#pragma once\n"),
+    ("spdx", "bench/a_bench.cc", "int x;\n"),
+]
+
+
+def self_test():
+    """Each planted fault is found at its file and nothing else is; --write repairs the table; the cache forgets no fault."""
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for rule, path, text in SELF_TEST:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            if path.endswith(".md"):
+                (root / path).write_text(f"# Facade\n{DIFFERS_BEGIN}\nold\n{DIFFERS_END}\nend\n")
+            else:
+                (root / path).write_text(text if rule in ("spdx", "opening") else OPENING + text)
+        cache = root / "cache.json"
+        _, found = check_tree(root, cache_file=cache)
+        expected = {(path, rule) for rule, path, _ in SELF_TEST if rule}
+        actual = {(path, rule) for path, _, rule, _ in found}
+        failures += [f"not found: {item}" for item in sorted(expected - actual)]
+        failures += [f"found without cause: {item}" for item in sorted(actual - expected)]
+        _, again = check_tree(root, cache_file=cache, write=True)
+        if {(path, rule) for path, _, rule, _ in again} != expected - {("facade/README.md", "differs")}:
+            failures.append("--write did not repair exactly the table")
+        readme = (root / "facade/README.md").read_text()
+        if "| `sleep.h` | `sleep()` | takes a Duration. |" not in readme or not readme.endswith(f"{DIFFERS_END}\nend\n"):
+            failures.append(f"--write wrote a wrong table: {readme!r}")
+    for line in failures:
+        print(f"self-test: {line}")
+    print(f"tidy self-test: {len(SELF_TEST)} files, {len(failures)} failures")
+    return 1 if failures else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks the house rules of the source tree.")
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent, help="the repository")
+    parser.add_argument("--build", type=Path, help="build folder to remember checked headers in")
+    parser.add_argument("--cxx", default="g++", help="compiler for the headers (default: g++)")
+    parser.add_argument("--write", action="store_true", help="rewrite the generated table in facade/README.md")
+    parser.add_argument("--self-test", action="store_true", help="check the checker on made-up sources")
+    arguments = parser.parse_args()
+    if arguments.self_test:
+        return self_test()
+    cache_file = arguments.build / "tidy-headers.json" if arguments.build else None
+    count, found = check_tree(arguments.root, arguments.cxx, cache_file, arguments.write)
+    for path, line, rule, message in found:
+        print(f"{path}:{line}: [{rule}] {message}")
+    print(f"tidy: {count} files, {len(found)} findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
