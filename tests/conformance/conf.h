@@ -125,7 +125,8 @@ void attempt(std::string_view label, Fn&& fn) {
   log(label, outcome);
 }
 
-// A list of awaitables of one type, which may be move-only: [a, b, c].
+// A list of awaitables of one type, which may be move-only: [a, b, c]. Calls that start something belong into a
+// braced list instead, whose elements are evaluated from left to right.
 template <class First, class... Rest>
 std::vector<std::decay_t<First>> list_of(First&& first, Rest&&... rest) {
   std::vector<std::decay_t<First>> items;

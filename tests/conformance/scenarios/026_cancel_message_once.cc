@@ -35,7 +35,7 @@ SCENARIO(026_cancel_message_once) {
       }
     };
     t2 = asyncio::create_task(body);
-    auto ws = list_of(asyncio::create_task(w, "a"), asyncio::create_task(w, "b"));
+    auto ws = std::vector{asyncio::create_task(w, "a"), asyncio::create_task(w, "b")};
     asyncio::await(asyncio::sleep(0s));
     t2.cancel("two awaiters");
     asyncio::await(asyncio::wait(ws));

@@ -34,7 +34,7 @@ SCENARIO(045_as_completed) {
       n += 1;
     }
     log("items", n);
-    auto ts = list_of(asyncio::create_task(val("in time", .1s)), asyncio::create_task(val("late", 1s)));
+    auto ts = std::vector{asyncio::create_task(val("in time", .1s)), asyncio::create_task(val("late", 1s))};
     for (auto&& c : asyncio::as_completed(ts, .5s)) {
       try {
         log(asyncio::await(std::move(c)));

@@ -65,7 +65,7 @@ static void later() {
     return "";
   };
   auto [done, pending] = asyncio::await(
-      asyncio::wait(list_of(asyncio::ensure_future(something), asyncio::ensure_future(five)), {.timeout = 2s}));
+      asyncio::wait(std::vector{asyncio::ensure_future(something), asyncio::ensure_future(five)}, {.timeout = 2s}));
   log(done.size(), pending.size());
   for (auto& p : pending) p.cancel();
   try {
