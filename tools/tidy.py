@@ -33,12 +33,12 @@ LAYERS = [
     ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
     ("F0", "exceptions exception_group result duration log text repr context"),
-    ("F1", "handle loop_core event_loop"),
+    ("F1", "handle loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
     ("F3", "task await coroutine awaitable"),
-    ("F4", "sleep gather wait wait_for as_completed shield timeout task_group lock event condition semaphore barrier"
+    ("F4", "sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
-    ("F5", "runner threads concurrent streams subprocess debug testing asyncio"),
+    ("F5", "runner threads executor concurrent streams subprocess debug testing asyncio"),
 ]
 
 # (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.
