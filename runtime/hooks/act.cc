@@ -9,7 +9,7 @@ namespace aiofiber::hooks {
 
 constinit thread_local unsigned calls_since_turn __attribute__((tls_model("initial-exec"))) = 0;
 
-void give_turn() noexcept {
+void give_turn() {
   const int saved_errno = errno;
   calls_since_turn = 0;
   if (!runtime::current_fiber()->unwinding) without_throwing([] { runtime::yield_now(); });

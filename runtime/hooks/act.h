@@ -33,16 +33,16 @@ inline constexpr unsigned kCallsBetweenTurns = 128;
 extern constinit thread_local unsigned calls_since_turn __attribute__((tls_model("initial-exec")));
 
 // Suspends for one pass of the loop; errno is kept.
-void give_turn() noexcept;
+void give_turn();
 
 // Counts a call that is about to act, and gives others a turn when it is due.
-inline void take_part() noexcept {
+inline void take_part() {
   if (AIOFIBER_UNLIKELY(++calls_since_turn >= kCallsBetweenTurns)) give_turn();
 }
 
 // act(), counted: for every hook but write(), which may be called from a signal handler (the self-pipe of an
 // event library) and therefore gives no turn there.
-inline bool acts() noexcept {
+inline bool acts() {
   if (AIOFIBER_LIKELY(act() == nullptr)) return false;
   take_part();
   return true;
@@ -51,7 +51,7 @@ inline bool acts() noexcept {
 // Runs fn(), which may suspend. False with errno set if it threw: runtime errors become error numbers
 // here, because nothing may be thrown through the caller's frames.
 template <class Fn>
-bool without_throwing(Fn&& fn) noexcept {
+bool without_throwing(Fn&& fn) {
   try {
     fn();
     return true;

@@ -41,7 +41,7 @@ Nanoseconds socket_timeout(int fd, int option) noexcept {
   return value.tv_sec * Nanoseconds{1'000'000'000} + value.tv_usec * Nanoseconds{1'000};
 }
 
-bool sleep_until(Nanoseconds deadline) noexcept {
+bool sleep_until(Nanoseconds deadline) {
   if (runtime::current_fiber()->unwinding) {
     errno = ECANCELED;
     return false;
@@ -75,7 +75,7 @@ bool BlockingCall::read_settings() noexcept {
   return true;
 }
 
-bool BlockingCall::wait() noexcept {
+bool BlockingCall::wait() {
   if (!settings_read_ && !read_settings()) return false;
   if (runtime::current_fiber()->unwinding) {
     errno = ECANCELED;

@@ -21,7 +21,7 @@ class BlockingCall {
   // Call it with errno as the probe left it. True: probe again, errno is as before the call.
   // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
   // ENOMEM.
-  bool wait() noexcept;
+  bool wait();
 
  private:
   bool read_settings() noexcept;
@@ -42,7 +42,7 @@ runtime::Nanoseconds loop_now() noexcept;
 runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
 
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
-bool sleep_until(runtime::Nanoseconds deadline) noexcept;
+bool sleep_until(runtime::Nanoseconds deadline);
 
 // O_NONBLOCK on the open file description for the duration of one system call that has no flag of its own
 // for that. errno is kept. Another process or thread that uses the same description in that window can

@@ -74,7 +74,7 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
 }
 
 // The data is not in memory, so the disk has to be waited for: a pool thread does.
-ssize_t read_file_offloaded(int fd, const IovCursor& rest) noexcept {
+ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
   if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
   const bool done = without_throwing([&] {
@@ -84,7 +84,7 @@ ssize_t read_file_offloaded(int fd, const IovCursor& rest) noexcept {
   return done ? result : -1;
 }
 
-ssize_t read_all_kinds(int fd, const iovec* pieces, int count) noexcept {
+ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
   IovCursor rest(pieces, static_cast<std::size_t>(count));
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);  // what is no socket has no timeout
@@ -145,7 +145,7 @@ ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent
   }
 }
 
-ssize_t write_all_kinds(int fd, const iovec* pieces, int count) noexcept {
+ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
   IovCursor rest(pieces, static_cast<std::size_t>(count));
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // what is no socket has no timeout

@@ -38,7 +38,7 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
 // Runs a lookup on the pool. A task that is already cancelled starts none; one that is cancelled meanwhile
 // still gets the answer, and the cancellation at its next wait.
 template <class Lookup>
-int look_up(Lookup lookup) noexcept {
+int look_up(Lookup lookup) {
   const runtime::Fiber& fiber = *runtime::current_fiber();
   if (fiber.interrupted || fiber.unwinding) {
     errno = ECANCELED;

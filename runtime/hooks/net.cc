@@ -45,7 +45,7 @@ bool wants_all(int fd, int flags) noexcept {
   return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
 }
 
-ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address, socklen_t* address_length) noexcept {
+ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address, socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
   const auto result = [&received] { return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1}; };
@@ -62,7 +62,7 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   }
 }
 
-ssize_t receive_message(int fd, msghdr* message, int flags) noexcept {
+ssize_t receive_message(int fd, msghdr* message, int flags) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);
@@ -99,7 +99,7 @@ int flags_for_piece(int flags, std::size_t sent) noexcept {
   return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
 }
 
-ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address, socklen_t address_length) noexcept {
+ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address, socklen_t address_length) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
@@ -113,7 +113,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
   }
 }
 
-ssize_t transmit_message(int fd, const msghdr* message, int flags) noexcept {
+ssize_t transmit_message(int fd, const msghdr* message, int flags) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);
@@ -153,7 +153,7 @@ ConnectState connect_state(int fd) noexcept {
 }
 
 // Waits for the outcome of a connect() that is under way.
-int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) noexcept {
+int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) {
   for (;;) {
     const Nanoseconds left = deadline == kForever ? kForever : deadline - loop_now();
     runtime::FdWaitResult result;
@@ -178,7 +178,7 @@ int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) noexcept {
   }
 }
 
-int connect_suspending(int fd, const sockaddr* address, socklen_t length) noexcept {
+int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
   const int errno_at_start = errno;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::connect(fd, address, length);
@@ -209,7 +209,7 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) noexce
   }
 }
 
-int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_flags) noexcept {
+int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_flags) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const int errno_at_start = errno;
   const int flags = ::fcntl(fd, F_GETFL);

@@ -164,7 +164,7 @@ int count_closed(const pollfd* entries, nfds_t count) noexcept {
   return static_cast<int>(std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
 }
 
-int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask) noexcept {
+int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask) {
   const int errno_at_start = errno;
   for (;;) {
     if (const int ready = look(entries, count, mask); ready != 0) return ready;

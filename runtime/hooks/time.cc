@@ -33,7 +33,7 @@ Nanoseconds to_nanoseconds(const timespec& time) noexcept {
 }
 
 // Sleeps for `duration`; `left` is what remained when it was cut short. True: slept it all.
-bool sleep_for(Nanoseconds duration, Nanoseconds& left) noexcept {
+bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
   const int saved_errno = errno;
   const Nanoseconds deadline = deadline_after(duration);
   if (sleep_until(deadline)) {
@@ -45,7 +45,7 @@ bool sleep_for(Nanoseconds duration, Nanoseconds& left) noexcept {
   return false;
 }
 
-int sleep_relative(const timespec& duration, timespec* remaining) noexcept {
+int sleep_relative(const timespec& duration, timespec* remaining) {
   Nanoseconds left = 0;
   if (sleep_for(to_nanoseconds(duration), left)) return 0;
   if (remaining != nullptr) *remaining = {left / kSecond, left % kSecond};
@@ -54,7 +54,7 @@ int sleep_relative(const timespec& duration, timespec* remaining) noexcept {
 
 // Sleeps until `clock` shows `time`. How far that is gets decided now: a clock that is set meanwhile does
 // not move the end of the sleep.
-int sleep_to(clockid_t clock, const timespec& time) noexcept {
+int sleep_to(clockid_t clock, const timespec& time) {
   timespec now;
   if (::clock_gettime(clock, &now) != 0) return errno;
   const Nanoseconds target = to_nanoseconds(time);

@@ -129,7 +129,7 @@ class Run {
   // In the main task: everything, from the first request to the table.
   int main() {
     warm_up();
-    const long rss_before = demo::process_status("VmRSS");
+    const long resident_before = demo::resident_kib();
     const Clock::time_point start = Clock::now();
     asyncio::Task<> never = asyncio::create_task({.name = "never"}, [this] { fetch_the_url_that_never_answers(); });
     const std::size_t worker_count = std::min(options_.tasks, files_.size());
@@ -137,7 +137,7 @@ class Run {
       workers_.push_back(asyncio::create_task({.name = "fetch-" + std::to_string(i)}, [this, i] { work(i); }));
     }
     waiting_now_.assign(worker_count, false);
-    measure_memory(rss_before);
+    measure_memory(resident_before);
     asyncio::await(asyncio::gather(workers_));
     wall_time_ = Clock::now() - start;
     progress_.end_line();
@@ -219,11 +219,12 @@ class Run {
   // Memory per suspended task: the growth of the resident set from just before the tasks were created to the
   // moment when as many as possible are suspended in a request, divided by their number. That counts touched
   // pages of stacks, the tasks' records, sockets' user-side buffers and the heap that the requests use.
-  void measure_memory(long rss_before) {
-    const Clock::time_point give_up = Clock::now() + 80ms;
+  void measure_memory(long resident_before) {
+    const Clock::time_point give_up = Clock::now() + 60ms;
     while (in_flight_ < workers_.size() && done_ == 0 && Clock::now() < give_up) asyncio::await(asyncio::sleep(2ms));
+    asyncio::await(asyncio::sleep(20ms));  // the last ones are still on their way from connect() to recv()
     suspended_ = in_flight_;
-    if (suspended_ > 0) bytes_per_task_ = (demo::process_status("VmRSS") - rss_before) * 1024 / static_cast<long>(suspended_);
+    if (suspended_ > 0) bytes_per_task_ = (demo::resident_kib() - resident_before) * 1024 / static_cast<long>(suspended_);
   }
 
   void fetch_the_url_that_never_answers() {
@@ -257,7 +258,7 @@ class Run {
     std::printf("  threads                  %ld at most\n", threads_);
     std::printf("  peak memory              %.1f MB\n", static_cast<double>(demo::process_status("VmHWM")) / 1024);
     if (suspended_ > 0) {
-      std::printf("  memory of a task         %.1f KiB (growth of VmRSS with %zu tasks suspended in a request, / %zu)\n",
+      std::printf("  memory of a task         %.1f KiB (growth of the resident set, smaps_rollup, with %zu tasks suspended in a request, / %zu)\n",
                   static_cast<double>(bytes_per_task_) / 1024, suspended_, suspended_);
     } else {
       std::printf("  memory of a task         not measured: no task was suspended\n");

@@ -210,7 +210,7 @@ void accept_connections(int listener, const Options& options) {
     FileDescriptor connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (connection.get() >= 0) {
       asyncio::create_task(
-          [&options](FileDescriptor& mine) { serve_connection(mine, options); }, std::move(connection))
+          [&options](const FileDescriptor& mine) { serve_connection(mine, options); }, std::move(connection))
           .detach();
     } else if (errno == ECANCELED) {
       return;

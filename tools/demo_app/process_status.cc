@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One line of /proc/self/status.
+// One line of a file of /proc/self.
 #include "process_status.h"
 
 #include <cstdlib>
@@ -9,8 +9,10 @@
 
 namespace demo {
 
-long process_status(std::string_view name) {
-  std::ifstream status("/proc/self/status");
+namespace {
+
+long number_after(const char* file, std::string_view name) {
+  std::ifstream status(file);
   for (std::string line; std::getline(status, line);) {
     if (line.size() > name.size() && line[name.size()] == ':' && line.compare(0, name.size(), name) == 0) {
       return std::strtol(line.c_str() + name.size() + 1, nullptr, 10);
@@ -18,5 +20,11 @@ long process_status(std::string_view name) {
   }
   return 0;
 }
+
+}  // namespace
+
+long process_status(std::string_view name) { return number_after("/proc/self/status", name); }
+
+long resident_kib() { return number_after("/proc/self/smaps_rollup", "Rss"); }
 
 }  // namespace demo
