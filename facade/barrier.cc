@@ -17,7 +17,7 @@ class Holding {
  public:
   explicit Holding(LockState& lock) : lock_(lock) { lock_.acquire(); }
   // Not held when a closing loop unwinds a task that waited.
-  ~Holding() { lock_.release_if_locked(); }
+  ~Holding() { lock_.unlock_if_locked(); }
   Holding(const Holding&) = delete;
   Holding& operator=(const Holding&) = delete;
 

@@ -15,7 +15,7 @@ bool ConditionState::wait() {
   std::exception_ptr error;  // the last cancellation
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop("Condition", this));
-    lock->release();
+    lock->unlock();
     try {
       await(waiter.future);
     } catch (const CancelledError&) {
@@ -43,9 +43,9 @@ Coroutine<bool> Condition::acquire() {
 
 void Condition::unlock() {
   if (std::uncaught_exceptions() > 0) {
-    state_->lock->release_if_locked();
+    state_->lock->unlock_if_locked();
   } else {
-    state_->lock->release();
+    state_->lock->unlock();
   }
 }
 

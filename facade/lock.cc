@@ -31,14 +31,14 @@ bool LockState::acquire() {
   return true;
 }
 
-void LockState::release() {
+void LockState::unlock() {
   if (!locked) throw RuntimeError("Lock is not acquired.");
   locked = false;
   waiters.wake_front();
 }
 
-void LockState::release_if_locked() {
-  if (locked) release();
+void LockState::unlock_if_locked() {
+  if (locked) unlock();
 }
 
 std::string LockState::text() const {
@@ -53,9 +53,9 @@ Coroutine<bool> Lock::acquire() {
 
 void Lock::unlock() {
   if (std::uncaught_exceptions() > 0) {
-    state_->release_if_locked();
+    state_->unlock_if_locked();
   } else {
-    state_->release();
+    state_->unlock();
   }
 }
 

@@ -34,7 +34,7 @@ bool SemaphoreState::acquire() {
   return true;
 }
 
-void SemaphoreState::release() {
+void SemaphoreState::give_back() {
   if (bound_value >= 0 && value >= bound_value) throw ValueError("BoundedSemaphore released too many times");
   ++value;
   hand_over();

@@ -42,7 +42,7 @@ class Condition {
 
   // As Lock's.
   Coroutine<bool> acquire();
-  void release() { state_->lock->release(); }
+  void release() { state_->lock->unlock(); }
   bool locked() const noexcept { return state_->lock->locked; }
   void lock() { state_->lock->acquire(); }
   void unlock();

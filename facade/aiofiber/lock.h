@@ -19,9 +19,9 @@ class Condition;
 namespace detail {
 struct LockState final : Counted<LockState> {
   bool acquire();
-  void release();
+  void unlock();
   // For destructors: no error when it is not held.
-  void release_if_locked();
+  void unlock_if_locked();
   std::string text() const;
 
   bool locked = false;
@@ -41,7 +41,7 @@ class Lock {
   // Errors: CancelledError; RuntimeError when the lock belongs to another loop.
   Coroutine<bool> acquire();
   // Wakes the first waiter. RuntimeError "Lock is not acquired."
-  void release() { state_->release(); }
+  void release() { state_->unlock(); }
   bool locked() const noexcept { return state_->locked; }
 
   // Lockable, for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).

@@ -64,7 +64,8 @@ class Runner {
                   "run() takes a Coroutine or a callable without arguments: run([] { ... })");
     EventLoop& loop = get_loop();
     TaskOptions task_options;
-    task_options.context = context ? std::move(context) : context_;
+    task_options.context = context_;
+    if (context) task_options.context = *context;
     Task<ResultOf<Main>> task;
     if constexpr (detail::CoroutineLike<Main>) {
       task = loop.create_task(std::forward<Main>(main), std::move(task_options));

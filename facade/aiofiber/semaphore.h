@@ -18,7 +18,7 @@ namespace detail {
 struct SemaphoreState final : Counted<SemaphoreState> {
   bool locked() const { return value == 0 || !waiters.all_cancelled(); }
   bool acquire();
-  void release();
+  void give_back();
   // Gives one unit to the first who is not woken; false if nobody waits.
   bool hand_over();
 
@@ -44,11 +44,11 @@ class Semaphore {
   // Errors: CancelledError; RuntimeError: another loop's semaphore.
   Coroutine<bool> acquire();
   // Gives one unit back. ValueError "BoundedSemaphore released too many times".
-  void release() { state_->release(); }
+  void release() { state_->give_back(); }
 
   // Lockable, as Lock; unlock() is release().
   void lock() { state_->acquire(); }
-  void unlock() { state_->release(); }
+  void unlock() { state_->give_back(); }
   bool try_lock();
 
   friend std::string repr(const Semaphore& semaphore);

@@ -18,7 +18,7 @@
 
 namespace aiofiber::detail {
 
-// A base with a reference count for runtime::Ref; T is the most derived class or has a virtual destructor.
+// A base with a reference count for runtime::Ref; T is the most derived class and has no members of these names.
 template <class T>
 class Counted {
  public:

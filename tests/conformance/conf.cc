@@ -46,6 +46,11 @@ class TracedLoop : public TestLoop {
   }
 };
 
+std::vector<std::unique_ptr<TracedLoop>>& kept_loops() {
+  static std::vector<std::unique_ptr<TracedLoop>> loops;
+  return loops;
+}
+
 Stamp stamp() { return current != nullptr ? current->stamp() : last; }
 
 std::string level_name(asyncio::LogLevel level) {
@@ -143,10 +148,11 @@ void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context
 void tap_logger() { asyncio::set_log_sink(&tap); }
 
 TestLoop& new_loop() {
-  static std::vector<std::unique_ptr<TracedLoop>> kept;
-  kept.push_back(std::make_unique<TracedLoop>());
-  return *kept.back();
+  kept_loops().push_back(std::make_unique<TracedLoop>());
+  return *kept_loops().back();
 }
+
+void drop_loops() { kept_loops().clear(); }
 
 std::unique_ptr<asyncio::EventLoop> make_loop() { return std::make_unique<TracedLoop>(); }
 

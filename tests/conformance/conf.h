@@ -177,10 +177,11 @@ void trace_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
 void tap_logger();
 
 // The clock of the loop made last stamps the trace; a loop that is gone leaves its last stamp behind.
-TestLoop& new_loop();                            // lives until the process ends
+TestLoop& new_loop();                            // lives until drop_loops(), at the scenario's end
 std::unique_ptr<asyncio::EventLoop> make_loop();  // the same for a Runner, which owns its loop
 TestLoop& current_loop();
 bool current_loop_is_closed();  // also after its destruction
+void drop_loops();              // destroys what new_loop() made
 void spin(asyncio::EventLoop& loop, int passes = 1);  // exactly so many passes, from outside
 
 // run() calls these before and after main; a template cannot hold static state.

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   for (const auto& [name, body] : conf::scenarios()) {
     if (name != wanted) continue;
     body();
+    conf::drop_loops();
     return 0;
   }
   std::fprintf(stderr, "no scenario named %s\n", argv[1]);

@@ -11,6 +11,7 @@
 #include "aiofiber/condition.h"
 #include "aiofiber/event.h"
 #include "aiofiber/lock.h"
+#include "aiofiber/log.h"
 #include "aiofiber/semaphore.h"
 #include "aiofiber/testing.h"
 
@@ -24,8 +25,11 @@ using testing::wait_all_tasks_blocked;
 template <class Body>
 void in_loop(Body body) {
   TestLoop loop;
+  struct Close {
+    TestLoop& loop;
+    ~Close() { loop.close(); }
+  } const close{loop};
   loop.run_until_complete(body);
-  loop.close();
 }
 
 using Log = std::vector<std::string>;
