@@ -93,6 +93,7 @@ void TaskCore::body() noexcept {
     error = std::make_exception_ptr(runtime::StackError(fiber_->start_failure));
   } else if (must_cancel_) {
     cancelled = true;  // before its first step: the body never runs
+    error = make_cancelled(cancel_message_);
   } else {
     try {
       invoke();
@@ -117,7 +118,7 @@ void TaskCore::body() noexcept {
   if (destroyed) return;
   try {
     if (cancelled) {
-      future_.finish_cancelled(cancel_message_, std::move(error));
+      future_.finish_cancelled(error == nullptr ? cancel_message_ : std::string(), std::move(error));
     } else if (error != nullptr) {
       if (leaves_the_loop(error)) loop().scheduler().exit_with(error);
       future_.fail(std::move(error));
@@ -245,8 +246,11 @@ bool TaskCore::cancel(std::string_view message) {
 
 void TaskCore::throw_cancelled() {
   must_cancel_ = false;
-  fiber_->interrupted = false;
-  throw CancelledError(std::exchange(cancel_message_, {}));
+  std::string message = cancel_message_;
+  // What an awaited thing took over is spent; a request that had to be remembered stays known (see gather).
+  if (std::exchange(fiber_->interrupted, false)) cancel_message_.clear();
+  if (message.empty()) throw CancelledError();
+  throw CancelledError(std::move(message));
 }
 
 void TaskCore::raise_if_interrupted() {

@@ -47,6 +47,8 @@ class TaskCore : public runtime::ListNode {
   int uncancel() noexcept;
   bool cancel(std::string_view message);
   EntryInfo entry() const noexcept { return entry_; }
+  // Of the last request that could not be handed down to what the task waited for.
+  std::string_view last_cancel_message() const noexcept { return cancel_message_; }
   // What it waits for, if that is a future.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
@@ -144,7 +146,12 @@ class ClosureTask final : public TaskState<T> {
     }
   }
   void finish_value() override { this->finish(); }
-  void destroy_closure() noexcept override { closure_.reset(); }
+  void destroy_closure() noexcept override {
+    if constexpr (IsCoroutine<F>::value) {
+      if (closure_) closure_->close();  // cancelled before it began: no never-awaited report
+    }
+    closure_.reset();
+  }
 
  private:
   T run_closure() {
