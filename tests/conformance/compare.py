@@ -63,18 +63,16 @@ def expected_trace(scenario, passes):
         if hits:
             unused -= set(hits)
             continue
-        time, _, event = line.partition(" ")
-        for d in deviations:
-            if event == d.line or passes and event.partition(" ")[2] == d.line:
-                unused.discard(d)
-                if d.instead == DROP:
-                    line = None
-                else:
-                    pass_number = "" if event == d.line else event.partition(" ")[0] + " "
-                    line = f"{time} {pass_number}{d.instead}"
-                break
-        if line is not None:
+        stamp, _, event = line.partition(" ")
+        if passes and not any(event == d.line for d in deviations):
+            pass_number, _, event = event.partition(" ")
+            stamp += " " + pass_number
+        entry = next((d for d in deviations if event == d.line), None)
+        unused.discard(entry)
+        if entry is None:
             lines.append(line)
+        elif entry.instead != DROP:
+            lines.append(f"{stamp} {entry.instead}")
     return lines, unused
 
 

@@ -141,7 +141,9 @@ void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context
   constexpr std::string_view kCallback = "Exception in callback";  // the callback's name is Python's only
   if (message.starts_with(kCallback)) message = kCallback;
   std::string keys;
-  for (const std::string& key : context.keys()) keys += (keys.empty() ? "" : ",") + key;
+  std::vector<std::string> sorted = context.keys();
+  std::sort(sorted.begin(), sorted.end());
+  for (const std::string& key : sorted) keys += (keys.empty() ? "" : ",") + key;
   log("HANDLER", py(message), "keys=" + keys, "exception=" + exc(context.exception));
 }
 

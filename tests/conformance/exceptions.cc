@@ -3,7 +3,11 @@
 // From a C++ exception to Python's name for it: one catch clause a class, the derived before their bases.
 #include "exceptions.h"
 
+#include <aiofiber/runtime/clock.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 namespace conf {
@@ -31,6 +35,11 @@ Parts group(const char* name, const Group& group) {
 Parts describe(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
+  } catch (const aiofiber::runtime::Deadlock& e) {
+    // The loop would sleep for ever: a wake-up was lost. No event of a trace; it ends the process.
+    std::printf("%s\n", e.what());
+    std::fflush(stdout);
+    std::_Exit(3);
   } catch (const PyException& e) {
     const std::string& repr = e.py_repr();
     const auto open = repr.find('(');
@@ -38,6 +47,8 @@ Parts describe(const std::exception_ptr& exception) {
   } catch (const asyncio::CancelledError& e) {
     const std::string message(e.message());
     return {"CancelledError", e.has_message() ? py(message) : "", message};
+  } catch (const asyncio::concurrent::CancelledError& e) {
+    return plain("CancelledError", e.what());
   } catch (const asyncio::KeyboardInterrupt& e) {
     return plain("KeyboardInterrupt", e.message());
   } catch (const asyncio::SystemExit& e) {

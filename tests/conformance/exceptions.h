@@ -48,11 +48,15 @@ class KeyError : public std::exception, public PyException {
 
 class OSError : public std::exception, public PyException {
  public:
-  explicit OSError(const char* message) : PyException("OSError", message) {}
+  explicit OSError(const char* message) : PyException("OSError", message), what_(message) {}
   // Python makes OSError(ENOENT, ...) an object of this subclass.
   OSError(int number, const char* message)
-      : PyException(number == 2 ? "FileNotFoundError" : "OSError", number, message) {}
-  const char* what() const noexcept override { return py_repr().c_str(); }
+      : PyException(number == 2 ? "FileNotFoundError" : "OSError", number, message),
+        what_("[Errno " + std::to_string(number) + "] " + message) {}
+  const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  std::string what_;
 };
 
 class ValueError : public asyncio::ValueError, public PyException {

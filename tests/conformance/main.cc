@@ -21,7 +21,12 @@ int main(int argc, char** argv) {
   }
   for (const auto& [name, body] : conf::scenarios()) {
     if (name != wanted) continue;
-    body();
+    try {
+      body();
+    } catch (...) {
+      std::printf("*** the scenario threw %s\n", conf::exc().c_str());
+      return 1;
+    }
     conf::drop_loops();
     return 0;
   }

@@ -6,11 +6,12 @@
 
 namespace conf {
 
+static void bad() { throw ValueError("bad"); }
+
 SCENARIO(008_handler_raises) {
   run(
       [] {
         auto& loop = asyncio::get_running_loop();
-        const auto bad = [] { throw ValueError("bad"); };
         loop.set_exception_handler([&loop](asyncio::EventLoop& lp, const asyncio::ExceptionContext& context) {
           log("handler got", scrub(context.message), exc(context.exception), &lp == &loop);
           throw asyncio::RuntimeError("in handler");

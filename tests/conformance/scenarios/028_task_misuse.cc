@@ -42,11 +42,11 @@ SCENARIO(028_task_misuse) {
       log("reuse:", exc());
     }
     const auto slow = asyncio::coroutine([] { asyncio::await(asyncio::sleep(0s)); });
-    auto twice = slow();
-    t = asyncio::create_task(std::move(twice));
+    auto shared = slow();
+    t = asyncio::create_task([&shared] { asyncio::await(shared); });  // a task that is given it would own it
     asyncio::await(asyncio::sleep(0s));
     try {
-      asyncio::await(twice);
+      asyncio::await(shared);
     } catch (const asyncio::RuntimeError&) {
       log("two owners:", exc());
     }

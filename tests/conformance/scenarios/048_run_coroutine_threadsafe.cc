@@ -60,7 +60,7 @@ void thread(asyncio::EventLoop& loop, asyncio::Future<Rows>& fin) {
     auto g = asyncio::run_coroutine_threadsafe(selfcancel(), loop);
     try {
       g.result(5s);
-    } catch (const asyncio::CancelledError&) {
+    } catch (const asyncio::concurrent::CancelledError&) {
       row(out, "concurrent CancelledError", g.cancelled());
     }
     auto h = asyncio::run_coroutine_threadsafe(forever(), loop);

@@ -47,11 +47,13 @@ SCENARIO(050_timeout_errors) {
     asyncio::await(asyncio::wait(list_of(t)));
     log(st(t));
     const auto cb = [] {
+      auto c = asyncio::timeout(1s, [] {});
       try {
-        asyncio::await(asyncio::timeout(1s, [] {}));
+        asyncio::await(c);
       } catch (const asyncio::RuntimeError&) {
         log("without a task:", exc());
       }
+      c.close();
     };
     asyncio::get_running_loop().call_soon(cb);
     asyncio::await(asyncio::sleep(0s));

@@ -43,21 +43,28 @@ void other_error() {
 }
 
 // Python raises the second KeyboardInterrupt in the middle of the code that runs. A C++ signal handler cannot
-// throw: it comes at the next point where the task suspends.
+// throw: the loop notices the signal in its next pass, so the task waits for it.
 void twice() {
   try {
     wait_for_ever();
   } catch (const asyncio::CancelledError&) {
     emit("first SIGINT seen; second comes");
     hit();
-    asyncio::await(asyncio::sleep(0s));
+    asyncio::await(asyncio::sleep(1s));
     emit("not reached");
   }
 }
 
+// The signal, too, is noticed one pass later than in Python: the clean-up gives it the time to count.
 void cancelled_anyway() {
   asyncio::current_task()->cancel("own");
-  wait_for_ever();
+  try_finally(wait_for_ever, [] {
+    try {
+      asyncio::await(asyncio::sleep(1s));
+      emit("the signal was lost");
+    } catch (const asyncio::CancelledError&) {
+    }
+  });
 }
 
 template <class Fn>

@@ -59,7 +59,7 @@ void main_task() {
   done.wait();
   emit("the thread ran to its end all the same");
   emit("thread name prefix " + asyncio::await(asyncio::to_thread(thread_name_prefix)));
-  asyncio::await(loop.shutdown_default_executor());
+  asyncio::await(asyncio::shutdown_default_executor(loop));
   try {
     (void)asyncio::await(asyncio::to_thread(bad));
   } catch (const asyncio::RuntimeError&) {
