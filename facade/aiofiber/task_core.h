@@ -82,6 +82,10 @@ class TaskCore : public runtime::ListNode {
   [[noreturn]] void throw_cancelled();
   bool interrupt_current_wait(std::string_view message);
   bool can_be_thrown_at() const noexcept;
+  // The text of the CancelledError that is due.
+  const std::string& request_message() const noexcept {
+    return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
+  }
   void body() noexcept;
   void leave_loop() noexcept;
 
@@ -92,7 +96,8 @@ class TaskCore : public runtime::ListNode {
   EntryInfo entry_;
   std::uint64_t name_number_ = 0;
   std::unique_ptr<std::string> name_;  // null: "Task-N"
-  std::string cancel_message_;         // of the request that is still to be raised
+  std::string cancel_message_;         // of the last request that had to be remembered
+  std::string interrupt_message_;      // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
   int cancel_requests_ = 0;
