@@ -34,8 +34,8 @@ LAYERS = [
     ("R5", "hooks/* hooks"),
     ("F0", "exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),
-    ("F2", "future_base future exception_context"),
-    ("F3", "task_core task task_stack await coroutine awaitable"),
+    ("F2", "future_base future"),
+    ("F3", "task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
     ("F5", "runner threads executor concurrent streams subprocess debug testing asyncio"),
@@ -46,6 +46,7 @@ LAYER_EXCEPTIONS = [
     ("facade/event_loop.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/handle.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/loop_core.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
+    ("facade/future_base.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/context.cc", "facade/aiofiber/handle.h", "the running callback's context is in its handle"),
     ("facade/context.cc", "facade/aiofiber/loop_core.h", "the running callback is known to its loop"),
     ("facade/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
