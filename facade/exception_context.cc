@@ -31,6 +31,7 @@ Items items(const ExceptionContext& context) {
 std::vector<std::string> ExceptionContext::keys() const {
   std::vector<std::string> out;
   for (auto& [key, value] : items(*this)) out.push_back(std::move(key));
+  std::sort(out.begin(), out.end());
   return out;
 }
 

@@ -125,7 +125,7 @@ bool is_cancelled_error(const std::exception_ptr& exception) noexcept {
 }
 
 std::exception_ptr make_cancelled(std::string_view message) {
-  return std::make_exception_ptr(CancelledError(std::string(message)));
+  return std::make_exception_ptr(message.empty() ? CancelledError() : CancelledError(std::string(message)));
 }
 
 }  // namespace detail

@@ -155,4 +155,6 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
   });
 }
 
+Coroutine<void> EventLoop::shutdown_default_executor() { return aiofiber::shutdown_default_executor(*this); }
+
 }  // namespace aiofiber

@@ -66,8 +66,10 @@ void FutureBase::fail(std::exception_ptr exception) {
   complete(State::kFinished);
 }
 
-std::exception_ptr FutureBase::cancelled_error() const {
-  return exception_ != nullptr ? exception_ : make_cancelled(cancel_message_);
+// The CancelledError that left a task goes to its first reader, later ones get new ones: as in CPython.
+std::exception_ptr FutureBase::cancelled_error() {
+  if (exception_ != nullptr) return std::exchange(exception_, nullptr);
+  return make_cancelled(cancel_message_);
 }
 
 void FutureBase::check_result() {

@@ -3,6 +3,8 @@
 // The part of gather() that does not depend on result types.
 #include "aiofiber/gather.h"
 
+#include "aiofiber/task_core.h"
+
 namespace aiofiber::detail {
 
 void GatherCore::add(runtime::Ref<FutureBase> input, bool made_here) {
@@ -56,7 +58,10 @@ void GatherCore::input_done(Watch& watch) noexcept {
     }
     if (finished_ < watches_.size()) return;
     if (cancel_requested_) {
-      outer_.fail(input.cancelled_error());
+      // The error of the input that ended last; one that ended otherwise stands in by its last request.
+      const TaskCore* task = input.task();
+      outer_.fail(input.cancelled() ? input.cancelled_error()
+                                    : make_cancelled(task != nullptr ? task->last_cancel_message() : input.cancel_message()));
     } else {
       deliver();
     }

@@ -93,6 +93,7 @@ void TaskCore::body() noexcept {
     error = std::make_exception_ptr(runtime::StackError(fiber_->start_failure));
   } else if (must_cancel_) {
     cancelled = true;  // before its first step: the body never runs
+    error = make_cancelled(cancel_message_);
   } else {
     try {
       invoke();
@@ -113,11 +114,12 @@ void TaskCore::body() noexcept {
   }
   destroy_closure();
   if (loop().debug()) before_suspend();
+  const std::string message = cancelled && error == nullptr ? request_message() : std::string();
   leave_loop();
   if (destroyed) return;
   try {
     if (cancelled) {
-      future_.finish_cancelled(cancel_message_, std::move(error));
+      future_.finish_cancelled(message, std::move(error));
     } else if (error != nullptr) {
       if (leaves_the_loop(error)) loop().scheduler().exit_with(error);
       future_.fail(std::move(error));
@@ -189,7 +191,7 @@ bool TaskCore::interrupt_current_wait(std::string_view message) {
   if (waits_throwing_ && !can_be_thrown_at()) return false;
   if (!fiber_->parker->interrupt()) return false;
   must_cancel_ = true;
-  cancel_message_.assign(message);
+  interrupt_message_.assign(message);
   return true;
 }
 
@@ -207,8 +209,9 @@ bool TaskCore::cancel(std::string_view message) {
     last = task;
     FutureBase* awaited = task->waits_for_;
     if (awaited == nullptr || !task->fiber_->suspended()) {
-      if (task->fiber_->interrupted && task->must_cancel_) break;  // asked already, not yet resumed
-      if (!task->interrupt_current_wait(message)) {
+      if (task->fiber_->interrupted && task->must_cancel_) {
+        task->cancel_message_.assign(message);  // asked already, not yet resumed: one CancelledError serves both
+      } else if (!task->interrupt_current_wait(message)) {
         task->must_cancel_ = true;
         task->cancel_message_.assign(message);
       }
@@ -245,8 +248,10 @@ bool TaskCore::cancel(std::string_view message) {
 
 void TaskCore::throw_cancelled() {
   must_cancel_ = false;
+  std::string message = request_message();
   fiber_->interrupted = false;
-  throw CancelledError(std::exchange(cancel_message_, {}));
+  if (message.empty()) throw CancelledError();
+  throw CancelledError(std::move(message));
 }
 
 void TaskCore::raise_if_interrupted() {

@@ -31,6 +31,8 @@ bool is_plumbing(const runtime::SymbolizedFrame& frame) {
     // The testing helpers and user types in tests are under other names, so a prefix is enough.
     if (name.starts_with(prefix)) return true;
   }
+  // Inlined helpers of the hooks: the hooked name itself (`poll`) tells more.
+  if (frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos) return true;
   return frame.function.starts_with("aiofiber::") || frame.function.starts_with("std::__invoke") ||
          frame.function.starts_with("std::invoke") || frame.function.starts_with("std::__apply_impl") ||
          frame.function.starts_with("std::apply");
@@ -62,6 +64,22 @@ std::vector<Frame> entry_frame(const TaskCore& task) {
   }
   return {frame};
 }
+
+// While it lives, hooked calls of the current task are libc's own: symbolizing reads files.
+class HooksOff {
+ public:
+  HooksOff() noexcept : fiber_(runtime::current_fiber()) {
+    if (fiber_ != nullptr) ++fiber_->hooks_off;
+  }
+  ~HooksOff() {
+    if (fiber_ != nullptr) --fiber_->hooks_off;
+  }
+  HooksOff(const HooksOff&) = delete;
+  HooksOff& operator=(const HooksOff&) = delete;
+
+ private:
+  runtime::Fiber* fiber_;
+};
 
 enum class Source { kStack, kTraceback };
 
@@ -95,6 +113,7 @@ void apply_limit(Source source, std::vector<Frame>& frames, std::optional<std::s
 }  // namespace
 
 std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit) {
+  const HooksOff hooks_off;
   auto [source, frames] = collect(task);
   apply_limit(source, frames, limit);
   return std::move(frames);
@@ -102,6 +121,7 @@ std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> l
 
 void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file) {
   std::ostream& out = file != nullptr ? *file : std::cerr;
+  const HooksOff hooks_off;
   auto [source, frames] = collect(task);
   apply_limit(source, frames, limit);
   const std::string text = task.future().text();

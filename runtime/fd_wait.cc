@@ -52,6 +52,7 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
 }
 
 std::size_t fd_closing(int fd) noexcept {
+  Reactor::note_close(fd);
   Scheduler* scheduler = Scheduler::current();
   return scheduler != nullptr ? scheduler->reactor().fd_closing(fd) : 0;
 }

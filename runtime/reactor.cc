@@ -6,11 +6,28 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <string>
 #include <system_error>
 
 namespace aiofiber::runtime {
+
+namespace {
+
+// How often each descriptor number was closed, in the whole process; large numbers share a counter.
+constexpr std::size_t kCountedDescriptors = 65536;
+std::atomic<std::uint32_t> close_counts[kCountedDescriptors];
+
+std::atomic<std::uint32_t>& close_count_of(int fd) noexcept {
+  return close_counts[static_cast<std::size_t>(fd) % kCountedDescriptors];
+}
+
+}  // namespace
+
+void Reactor::note_close(int fd) noexcept {
+  if (fd >= 0) close_count_of(fd).fetch_add(1, std::memory_order_relaxed);
+}
 
 Reactor::Descriptor* Reactor::find(int fd) noexcept {
   const auto index = static_cast<std::size_t>(fd);
@@ -22,7 +39,9 @@ void Reactor::add(FdWaiter& waiter) {
   Descriptor* descriptor = find(fd);
   const bool idle = descriptor == nullptr || descriptor->waiters.empty();
   // A number that nobody waits for may have been closed and opened again since.
-  const bool revalidate = idle && !closes_are_reported_;
+  const bool reopened = descriptor != nullptr && fd >= 0 &&
+                        descriptor->close_count != close_count_of(fd).load(std::memory_order_relaxed);
+  const bool revalidate = reopened || (idle && !closes_are_reported_);
   if (descriptor == nullptr || descriptor->watched == 0 || revalidate) {
     if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) {
       throw std::system_error(EBADF, std::generic_category(),
@@ -39,6 +58,7 @@ void Reactor::add(FdWaiter& waiter) {
   if (events != descriptor->watched || revalidate) {
     watch(fd, events);
     descriptor->watched = events;
+    descriptor->close_count = close_count_of(fd).load(std::memory_order_relaxed);
   }
   descriptor->waiters.push_back(waiter);
 }

@@ -15,6 +15,8 @@
 #include <system_error>
 #include <vector>
 
+#include "aiofiber/runtime/fiber.h"
+
 namespace aiofiber::runtime {
 
 namespace {
@@ -69,7 +71,13 @@ class LibevReactor final : public Reactor {
     return events_;
   }
 
-  void wake() noexcept override { ev_async_send(loop_, &async_); }
+  void wake() noexcept override {
+    // libev writes to an eventfd: with the hooks linked, that call must not suspend the fiber we may be on.
+    Fiber* const fiber = current_fiber();
+    if (fiber != nullptr) ++fiber->hooks_off;
+    ev_async_send(loop_, &async_);
+    if (fiber != nullptr) --fiber->hooks_off;
+  }
 
   void watch_signal(SignalWaiter& waiter) override {
     struct sigaction probe;

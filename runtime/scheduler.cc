@@ -285,7 +285,8 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
 
 bool Scheduler::unwind(Fiber& fiber) noexcept {
   AIOFIBER_ASSERT(!running_ && fiber.suspended() && !fiber.queued);
-  if (throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds())) {
+  // What is parked is told to return, not thrown into.
+  if (fiber.parker == nullptr && throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds())) {
     free_record(fiber);
     return false;
   }

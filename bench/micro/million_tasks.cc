@@ -33,7 +33,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 int main(int argc, char** argv) {
   const long count = argc > 1 ? std::strtol(argv[1], nullptr, 10) : 1'000'000;
   const long stack_kib = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 64;
-  return asyncio::run([&] {
+  asyncio::run([&] {
     auto start = std::chrono::steady_clock::now();
     constexpr long kShort = 100'000;
     long ended = 0;

@@ -42,6 +42,7 @@ T await(Future<T>&& future) {
 }
 template <class T>
 T await(Coroutine<T>&& coroutine) {
+  if (detail::current_task_core() == nullptr) coroutine.close();  // the error says enough
   detail::require_current_task();
   return coroutine.run();
 }

@@ -3,6 +3,7 @@
 // What can be awaited, and what awaiting it gives: the concept Awaitable and ResultOf.
 //
 // Futures and tasks, coroutine objects, and callables without arguments (taken as coroutine functions).
+// ensure_future() makes one kind of all of them.
 #pragma once
 
 #include <concepts>

@@ -115,6 +115,8 @@ class EventLoop {
   template <class F, class... Args>
   auto run_in_executor(Executor* executor, F&& fn, Args&&... args);
   void set_default_executor(std::shared_ptr<Executor> executor);
+  // Waits until all threads of the default pool have ended; later use of it is a RuntimeError. (executor.h)
+  Coroutine<void> shutdown_default_executor();
 
   // ---- descriptors. Level-triggered: called once a pass while ready. A second add replaces the first.
   // OSError's counterpart std::system_error (EBADF): not an open descriptor.

@@ -21,9 +21,8 @@ namespace aiofiber {
 class CancelledError {
  public:
   CancelledError() noexcept = default;
-  // An empty message is no message.
   explicit CancelledError(std::string message)
-      : message_(message.empty() ? nullptr : std::make_shared<const std::string>(std::move(message))) {}
+      : message_(std::make_shared<const std::string>(std::move(message))) {}
 
   // The text given to cancel(), or empty.
   std::string_view message() const noexcept { return message_ ? std::string_view(*message_) : std::string_view(); }

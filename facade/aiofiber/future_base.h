@@ -73,7 +73,7 @@ class FutureBase {
   const std::exception_ptr& peek_exception() const noexcept { return exception_; }
   std::string_view cancel_message() const noexcept { return cancel_message_; }
   // The error that a reader of a cancelled future gets.
-  std::exception_ptr cancelled_error() const;
+  std::exception_ptr cancelled_error();
   void mark_retrieved() noexcept { log_failure_ = false; }
 
   void set_exception(std::exception_ptr exception);

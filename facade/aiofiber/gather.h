@@ -83,7 +83,7 @@ template <class T, bool kCollectErrors>
 auto gather_item(FutureBase& future) {
   auto& typed = static_cast<FutureState<T>&>(future);
   if constexpr (kCollectErrors) {
-    if (future.cancelled()) return Result<T>(future.cancelled_error());
+    if (future.cancelled()) return Result<T>(std::make_exception_ptr(CancelledError(std::string(future.cancel_message()))));
     if (future.failed()) {
       future.mark_retrieved();
       return Result<T>(future.peek_exception());

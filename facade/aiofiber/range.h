@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ranges as gather, wait and as_completed take them: anything with begin() and end(), without <ranges>.
+// The concepts only ask what these functions need, so that a vector, a span and a program's own container
+// all fit; a range that is moved in is taken from.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // shield(): waits for something without passing a cancellation on to it. Source: asyncio.shield.
+// The outer future is the one that is cancelled; the inner goes on. What is done already comes back as it is.
+// Errors of an inner that nobody waits for any more are reported when it is destroyed.
 #pragma once
 
 #include <string_view>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sleep(): lets time pass. Source: asyncio.sleep.
+// The deadline is fixed when the coroutine is awaited, on the loop's clock; zero or less is exactly one pass.
+// A cancellation point; nothing is allocated for the wait.
 #pragma once
 
 #include <type_traits>

@@ -116,6 +116,7 @@ concept TaskFunction = !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<s
 
 template <class T>
 Task<T> EventLoop::create_task(Coroutine<T> coroutine, TaskOptions options) {
+  if (core_->closed()) coroutine.close();  // refused: the error below says enough
   const detail::EntryInfo entry = coroutine.entry();
   return detail::start_task<T>(*core_, std::move(coroutine), options, entry);
 }

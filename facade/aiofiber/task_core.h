@@ -47,6 +47,8 @@ class TaskCore : public runtime::ListNode {
   int uncancel() noexcept;
   bool cancel(std::string_view message);
   EntryInfo entry() const noexcept { return entry_; }
+  // Of the last request that could not be handed down to what the task waited for.
+  std::string_view last_cancel_message() const noexcept { return cancel_message_; }
   // What it waits for, if that is a future.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
@@ -80,6 +82,10 @@ class TaskCore : public runtime::ListNode {
   [[noreturn]] void throw_cancelled();
   bool interrupt_current_wait(std::string_view message);
   bool can_be_thrown_at() const noexcept;
+  // The text of the CancelledError that is due.
+  const std::string& request_message() const noexcept {
+    return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
+  }
   void body() noexcept;
   void leave_loop() noexcept;
 
@@ -90,7 +96,8 @@ class TaskCore : public runtime::ListNode {
   EntryInfo entry_;
   std::uint64_t name_number_ = 0;
   std::unique_ptr<std::string> name_;  // null: "Task-N"
-  std::string cancel_message_;         // of the request that is still to be raised
+  std::string cancel_message_;         // of the last request that had to be remembered
+  std::string interrupt_message_;      // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
   int cancel_requests_ = 0;
@@ -144,7 +151,12 @@ class ClosureTask final : public TaskState<T> {
     }
   }
   void finish_value() override { this->finish(); }
-  void destroy_closure() noexcept override { closure_.reset(); }
+  void destroy_closure() noexcept override {
+    if constexpr (IsCoroutine<F>::value) {
+      if (closure_) closure_->close();  // cancelled before it began: no never-awaited report
+    }
+    closure_.reset();
+  }
 
  private:
   T run_closure() {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // to_thread(): a blocking function, awaited. Source: asyncio.to_thread.
+//
+// The thread belongs to the loop's default executor (executor.h); the context variables of the caller are
+// seen there, in a copy.
 #pragma once
 
 #include <type_traits>

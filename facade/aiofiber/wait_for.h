@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // wait_for(): one awaitable with a time limit. Source: asyncio.wait_for (3.13): timeout() around an await.
+// On expiry the awaitable is cancelled and its end is waited for, however long that takes.
+// A limit of zero or less never starts a coroutine.
 #pragma once
 
 #include <optional>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors that go away: close, dup2, dup3, and what closes inside libc (fclose, pclose, close_range, closefrom).
+// Descriptors that go away: close, dup2, dup3, and what closes inside libc (fclose, pclose, close_range,
+// closefrom).
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
-// would leave them waiting for a file that nobody can name any more. These hooks act on every thread and never
-// suspend: the reactor relies on hearing of every close.
+// would leave them waiting for a file that nobody can name any more. These hooks act on every thread and
+// never suspend: the reactor relies on hearing of every close.
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,7 +74,8 @@ int pclose(std::FILE* file) {
 }
 
 int close_range(unsigned first, unsigned last, int flags) noexcept {
-  if (first <= last && (static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0) before_close_range(first, last);
+  if (first <= last && (static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0)
+    before_close_range(first, last);
   return real::close_range(first, last, flags);
 }
 

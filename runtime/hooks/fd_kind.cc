@@ -63,7 +63,8 @@ FdKind fd_kind(int fd) noexcept {
 
 FdKind kind_without_nowait(int fd) noexcept {
   struct stat status;
-  const FdKind kind = ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) ? FdKind::kPipe : FdKind::kPollFirst;
+  const FdKind kind =
+      ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) ? FdKind::kPipe : FdKind::kPollFirst;
   set_fd_kind(fd, kind);
   return kind;
 }

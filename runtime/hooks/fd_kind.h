@@ -20,9 +20,9 @@ enum class FdKind : std::uint8_t {
   kFile,       // regular files, directories, block devices: never EAGAIN from poll's point of view
 };
 
-FdKind fd_kind(int fd) noexcept;                     // the hint, else asks fstat(2); kUnknown: not open
+FdKind fd_kind(int fd) noexcept;  // the hint, else asks fstat(2); kUnknown: not open
 void set_fd_kind(int fd, FdKind kind) noexcept;
-FdKind classify_fd(int fd) noexcept;                 // asks fstat(2) and stores the hint
+FdKind classify_fd(int fd) noexcept;  // asks fstat(2) and stores the hint
 // RWF_NOWAIT is not supported for this descriptor: what to do instead.
 FdKind kind_without_nowait(int fd) noexcept;
 // AIOFIBER_HOOKS_POLL_FIRST=1: behave as a kernel without RWF_NOWAIT (for tests).

@@ -30,7 +30,9 @@ using runtime::kReadable;
 using runtime::kWritable;
 
 // The pieces as the system calls take them. IOV_MAX bounds the count of any call that succeeds.
-int piece_count(const IovCursor& rest) noexcept { return static_cast<int>(std::min<std::size_t>(rest.count(), INT_MAX)); }
+int piece_count(const IovCursor& rest) noexcept {
+  return static_cast<int>(std::min<std::size_t>(rest.count(), INT_MAX));
+}
 
 msghdr message_of(const IovCursor& rest) noexcept {
   msghdr message{};
@@ -77,9 +79,8 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
   if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
-  const bool done = without_throwing([&] {
-    result = runtime::offload([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); });
-  });
+  const bool done = without_throwing(
+      [&] { result = runtime::offload([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); }); });
   calls_since_turn = 0;
   return done ? result : -1;
 }
@@ -99,7 +100,8 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
       if (kind == FdKind::kFile && (errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS)) {
         if (classify_fd(fd) != FdKind::kFile) continue;  // the number was reused
         // EOPNOTSUPP: tmpfs, procfs and the like have nothing to wait for.
-        n = errno == EAGAIN ? read_file_offloaded(fd, rest) : real::readv(fd, rest.pieces(), piece_count(rest));
+        n = errno == EAGAIN ? read_file_offloaded(fd, rest)
+                            : real::readv(fd, rest.pieces(), piece_count(rest));
         if (n >= 0) errno = errno_at_start;
       } else if (errno == EAGAIN) {
         if (call.wait()) continue;
@@ -154,7 +156,8 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   for (;;) {
     FdKind kind = fd_kind(fd);
     if (kind == FdKind::kFile) kind = classify_fd(fd);  // its write is not a probe: be sure
-    if (kind == FdKind::kUnknown) return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
+    if (kind == FdKind::kUnknown)
+      return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
     const ssize_t n = probe_write(kind, fd, rest, sent);
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
@@ -170,7 +173,8 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
 
 // Lengths that the kernel answers without looking at the data are its business, errors included.
 bool is_trivial(const iovec* pieces, int count) noexcept {
-  return count <= 0 || count > IOV_MAX || pieces == nullptr || total_length(pieces, static_cast<std::size_t>(count)) == 0;
+  return count <= 0 || count > IOV_MAX || pieces == nullptr ||
+         total_length(pieces, static_cast<std::size_t>(count)) == 0;
 }
 
 }  // namespace

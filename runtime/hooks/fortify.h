@@ -19,5 +19,6 @@ ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int 
 ssize_t __recvfrom_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags, sockaddr* address,
                        socklen_t* address_length);
 int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size);
-int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t entries_size);
+int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask,
+                size_t entries_size);
 }

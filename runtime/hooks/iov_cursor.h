@@ -14,7 +14,9 @@ namespace aiofiber::hooks {
 
 class IovCursor {
  public:
-  IovCursor(const iovec* pieces, std::size_t count) noexcept : pieces_(pieces), count_(count) { skip_empty(); }
+  IovCursor(const iovec* pieces, std::size_t count) noexcept : pieces_(pieces), count_(count) {
+    skip_empty();
+  }
 
   bool at_end() const noexcept { return count_ == 0; }
   // What to transfer next: all that is left, or the rest of one piece.

@@ -20,7 +20,9 @@ namespace aiofiber::hooks {
 
 namespace {
 
-bool is_number(const char* text) noexcept { return text[0] != '\0' && text[std::strspn(text, "0123456789")] == '\0'; }
+bool is_number(const char* text) noexcept {
+  return text[0] != '\0' && text[std::strspn(text, "0123456789")] == '\0';
+}
 
 bool is_address(const char* text) noexcept {
   unsigned char address[sizeof(in6_addr)];
@@ -29,8 +31,10 @@ bool is_address(const char* text) noexcept {
 
 // Whether the answer is in the arguments, so that libc asks neither a file nor a server.
 bool needs_no_lookup(const char* node, const char* service, const addrinfo* hints) noexcept {
-  const bool numeric_node = node == nullptr || is_address(node) || (hints != nullptr && (hints->ai_flags & AI_NUMERICHOST) != 0);
-  const bool numeric_service = service == nullptr || is_number(service) || (hints != nullptr && (hints->ai_flags & AI_NUMERICSERV) != 0);
+  const bool numeric_node =
+      node == nullptr || is_address(node) || (hints != nullptr && (hints->ai_flags & AI_NUMERICHOST) != 0);
+  const bool numeric_service = service == nullptr || is_number(service) ||
+                               (hints != nullptr && (hints->ai_flags & AI_NUMERICSERV) != 0);
   const bool wants_name = hints != nullptr && (hints->ai_flags & AI_CANONNAME) != 0;
   return numeric_node && numeric_service && !wants_name;
 }
@@ -46,7 +50,8 @@ int look_up(Lookup lookup) {
   }
   calls_since_turn = 0;
   int result = EAI_SYSTEM;
-  if (!without_throwing([&] { result = runtime::offload(lookup); })) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
+  if (!without_throwing([&] { result = runtime::offload(lookup); }))
+    return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
   return result;
 }
 
@@ -76,7 +81,8 @@ int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t
     const Disable disabled;
     return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
   }
-  return look_up([=] { return real::getnameinfo(address, length, host, host_size, service, service_size, flags); });
+  return look_up(
+      [=] { return real::getnameinfo(address, length, host, host_size, service, service_size, flags); });
 }
 
 }  // extern "C"

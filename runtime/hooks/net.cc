@@ -2,10 +2,10 @@
 //
 // Sockets: connect, accept, recv and send with their variants.
 //
-// recv and send have a flag for one call, MSG_DONTWAIT, so O_NONBLOCK is never touched. connect and accept have
-// none: O_NONBLOCK is set around the one system call (accept: only once a connection is there).
-// What the kernel does for a blocking caller is done here: a send goes on until all is out, MSG_WAITALL
-// until all is in, a timeout bounds the whole call, and bytes already moved are never hidden by an error.
+// recv and send have a flag for one call, MSG_DONTWAIT, so O_NONBLOCK is never touched. connect and accept
+// have none: O_NONBLOCK is set around the one system call (accept: only once a connection is there). What the
+// kernel does for a blocking caller is done here: a send goes on until all is out, MSG_WAITALL until all is
+// in, a timeout bounds the whole call, and bytes already moved are never hidden by an error.
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -45,12 +45,14 @@ bool wants_all(int fd, int flags) noexcept {
   return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
 }
 
-ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address, socklen_t* address_length) {
+ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address,
+                socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
   const auto result = [&received] { return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1}; };
   for (;;) {
-    const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address, address_length);
+    const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address,
+                                     address_length);
     if (n >= 0) {
       received += static_cast<std::size_t>(n);
       if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
@@ -99,11 +101,13 @@ int flags_for_piece(int flags, std::size_t sent) noexcept {
   return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
 }
 
-ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address, socklen_t address_length) {
+ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address,
+                 socklen_t address_length) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
-    const ssize_t n = real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length);
+    const ssize_t n =
+        real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length);
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
@@ -171,9 +175,13 @@ int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) {
       return -1;
     }
     switch (connect_state(fd)) {
-      case ConnectState::kDone: errno = errno_at_start; return 0;
-      case ConnectState::kFailed: return -1;
-      case ConnectState::kInProgress: break;
+      case ConnectState::kDone:
+        errno = errno_at_start;
+        return 0;
+      case ConnectState::kFailed:
+        return -1;
+      case ConnectState::kInProgress:
+        break;
     }
   }
 }
@@ -247,8 +255,10 @@ ssize_t recv(int fd, void* buffer, size_t length, int flags) {
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
-ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
+ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
+                 socklen_t* address_length) {
+  if ((flags & kReceivesAtOnce) != 0 || !acts())
+    return real::recvfrom(fd, buffer, length, flags, address, address_length);
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
@@ -262,8 +272,10 @@ ssize_t send(int fd, const void* data, size_t length, int flags) {
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
-ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address, socklen_t address_length) {
-  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::sendto(fd, data, length, flags, address, address_length);
+ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
+               socklen_t address_length) {
+  if ((flags & kSendsAsLibc) != 0 || !acts())
+    return real::sendto(fd, data, length, flags, address, address_length);
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 

@@ -3,8 +3,9 @@
 // Readiness: poll, ppoll, select.
 //
 // The answer is always the kernel's: libc's own poll with timeout 0 looks, the reactor only tells when to
-// look again. libev knows reading and writing; what it cannot express (POLLPRI alone, POLLRDHUP alone, hang-up
-// only) is watched through an epoll descriptor made for the wait. POLLPRI beside POLLIN wakes with POLLIN.
+// look again. libev knows reading and writing; what it cannot express (POLLPRI alone, POLLRDHUP alone,
+// hang-up only) is watched through an epoll descriptor made for the wait. POLLPRI beside POLLIN wakes with
+// POLLIN.
 //
 // ppoll's signal mask cannot be in force while the thread runs other tasks: it is applied at each look, and
 // with a mask the call looks again every 50 ms, so that a signal it lets in ends it with EINTR.
@@ -117,7 +118,8 @@ class PollWaiters {
     ++used_;
   }
   bool closed(int fd) const noexcept {
-    return std::any_of(waiters_, waiters_ + used_, [fd](const PollWaiter& w) { return w.closed && w.fd == fd; });
+    return std::any_of(waiters_, waiters_ + used_,
+                       [fd](const PollWaiter& w) { return w.closed && w.fd == fd; });
   }
 
  private:
@@ -145,8 +147,9 @@ runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline) {
   }
   if (exotic.fd() >= 0) waiters.add(exotic.fd(), runtime::kReadable, parker);
   const auto wait_arg = static_cast<std::uint64_t>(static_cast<unsigned>(only_fd)) << 32;
-  const runtime::Wake reason = only_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
-                                           : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
+  const runtime::Wake reason =
+      only_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
+                  : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
   for (nfds_t i = 0; i < count; ++i) {
     if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;
   }
@@ -161,7 +164,8 @@ int look(pollfd* entries, nfds_t count, const sigset_t* mask) noexcept {
 }
 
 int count_closed(const pollfd* entries, nfds_t count) noexcept {
-  return static_cast<int>(std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
+  return static_cast<int>(
+      std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
 }
 
 int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask) {
@@ -173,7 +177,8 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
       errno = ECANCELED;
       return -1;
     }
-    const Nanoseconds look_again = mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
+    const Nanoseconds look_again =
+        mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
     runtime::Wake reason = runtime::Wake::kNone;
     // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
     const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again); });
@@ -253,7 +258,8 @@ int poll(pollfd* entries, nfds_t count, int timeout_ms) {
 }
 
 int ppoll(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  const bool valid = timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
+  const bool valid =
+      timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
   if (!valid || !acts()) return real::ppoll(entries, count, timeout, mask);
   const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
   const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec;
@@ -267,7 +273,8 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
   const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_usec * 1'000;
   const Nanoseconds deadline = deadline_after(duration);
   int result = -1;
-  if (!without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline); })) return -1;
+  if (!without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline); }))
+    return -1;
   if (timeout != nullptr && !endless) {
     // Linux tells how much of the timeout was left.
     const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
@@ -282,7 +289,8 @@ int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_siz
   return poll(entries, count, timeout_ms);
 }
 
-int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t entries_size) {
+int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask,
+                size_t entries_size) {
   if (entries_size / sizeof *entries < count) __chk_fail();
   return ppoll(entries, count, timeout, mask);
 }

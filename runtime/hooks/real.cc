@@ -29,9 +29,9 @@ void resolve_all(Functions&... functions) noexcept {
 }
 
 [[gnu::constructor]] void load_hooks() noexcept {
-  resolve_all(read, write, readv, writev, recv, recvfrom, recvmsg, send, sendto, sendmsg, connect, accept, accept4,
-              poll, ppoll, select, sleep, usleep, nanosleep, clock_nanosleep, getaddrinfo, getnameinfo, close,
-              dup2, dup3, fclose, pclose, close_range, closefrom);
+  resolve_all(read, write, readv, writev, recv, recvfrom, recvmsg, send, sendto, sendmsg, connect, accept,
+              accept4, poll, ppoll, select, sleep, usleep, nanosleep, clock_nanosleep, getaddrinfo,
+              getnameinfo, close, dup2, dup3, fclose, pclose, close_range, closefrom);
   runtime::Reactor::set_closes_are_reported(true);
 }
 

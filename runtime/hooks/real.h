@@ -59,7 +59,8 @@ inline constinit Function<ssize_t(int, void*, std::size_t, int)> recv{"recv"};
 inline constinit Function<ssize_t(int, void*, std::size_t, int, sockaddr*, socklen_t*)> recvfrom{"recvfrom"};
 inline constinit Function<ssize_t(int, msghdr*, int)> recvmsg{"recvmsg"};
 inline constinit Function<ssize_t(int, const void*, std::size_t, int)> send{"send"};
-inline constinit Function<ssize_t(int, const void*, std::size_t, int, const sockaddr*, socklen_t)> sendto{"sendto"};
+inline constinit Function<ssize_t(int, const void*, std::size_t, int, const sockaddr*, socklen_t)> sendto{
+    "sendto"};
 inline constinit Function<ssize_t(int, const msghdr*, int)> sendmsg{"sendmsg"};
 inline constinit Function<int(int, const sockaddr*, socklen_t)> connect{"connect"};
 inline constinit Function<int(int, sockaddr*, socklen_t*)> accept{"accept"};
@@ -74,9 +75,10 @@ inline constinit Function<int(useconds_t)> usleep{"usleep"};
 inline constinit Function<int(const timespec*, timespec*)> nanosleep{"nanosleep"};
 inline constinit Function<int(clockid_t, int, const timespec*, timespec*)> clock_nanosleep{"clock_nanosleep"};
 
-inline constinit Function<int(const char*, const char*, const addrinfo*, addrinfo**)> getaddrinfo{"getaddrinfo"};
-inline constinit Function<int(const sockaddr*, socklen_t, char*, socklen_t, char*, socklen_t, int)> getnameinfo{
-    "getnameinfo"};
+inline constinit Function<int(const char*, const char*, const addrinfo*, addrinfo**)> getaddrinfo{
+    "getaddrinfo"};
+inline constinit Function<int(const sockaddr*, socklen_t, char*, socklen_t, char*, socklen_t, int)>
+    getnameinfo{"getnameinfo"};
 
 inline constinit Function<int(int)> close{"close"};
 inline constinit Function<int(int, int)> dup2{"dup2"};

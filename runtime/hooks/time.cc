@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping: sleep, usleep, nanosleep, clock_nanosleep. (std::this_thread::sleep_for and sleep_until come here.)
+// Sleeping: sleep, usleep, nanosleep, clock_nanosleep. (std::this_thread::sleep_for and sleep_until come
+// here.)
 //
 // A task sleeps on its loop's clock, so under a virtual clock the call takes exactly its virtual time. A
 // cancelled sleep ends with ECANCELED and tells what was left, as EINTR does. Arguments that libc would
@@ -98,7 +99,7 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
     return real::clock_nanosleep(clock, flags, time, remaining);
   }
   const int saved_errno = errno;  // this call returns its error and leaves errno alone
-  const int result = (flags & TIMER_ABSTIME) != 0      ? sleep_to(clock, *time)
+  const int result = (flags & TIMER_ABSTIME) != 0            ? sleep_to(clock, *time)
                      : sleep_relative(*time, remaining) == 0 ? 0
                                                              : errno;
   errno = saved_errno;

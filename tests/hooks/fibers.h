@@ -47,7 +47,9 @@ class Fibers {
     EXPECT_EQ(scheduler_->fibers_alive(), 0u);
   }
   // As the facade does when a task is cancelled.
-  static bool interrupt(runtime::Fiber& fiber) { return fiber.parker != nullptr && fiber.parker->interrupt(); }
+  static bool interrupt(runtime::Fiber& fiber) {
+    return fiber.parker != nullptr && fiber.parker->interrupt();
+  }
   runtime::Scheduler& scheduler() { return *scheduler_; }
 
  private:
@@ -123,11 +125,11 @@ Outcome outcome_of(Call call) {
   outcome.error = errno;
   return outcome;
 }
-#define EXPECT_FAILS_WITH(expected_errno, outcome)                                   \
-  do {                                                                               \
-    const auto& outcome_ = (outcome);                                                \
-    EXPECT_EQ(outcome_.value, -1);                                                   \
-    EXPECT_EQ(outcome_.error, (expected_errno)) << ::strerror(outcome_.error);       \
+#define EXPECT_FAILS_WITH(expected_errno, outcome)                             \
+  do {                                                                         \
+    const auto& outcome_ = (outcome);                                          \
+    EXPECT_EQ(outcome_.value, -1);                                             \
+    EXPECT_EQ(outcome_.error, (expected_errno)) << ::strerror(outcome_.error); \
   } while (false)
 
 inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }

@@ -83,7 +83,8 @@ TEST(HookedWritev, GoesOnInTheMiddleOfAPiece) {
   pieces[3].iov_len = 0;
   std::string received;
   fibers.spawn([&] {
-    EXPECT_EQ(::writev(pipe[1], pieces.data(), static_cast<int>(pieces.size())), static_cast<ssize_t>(15 * piece.size()));
+    EXPECT_EQ(::writev(pipe[1], pieces.data(), static_cast<int>(pieces.size())),
+              static_cast<ssize_t>(15 * piece.size()));
     pipe.close(1);
   });
   fibers.spawn([&] {
@@ -262,7 +263,8 @@ TEST(HookedRead, OfABadDescriptorIsEbadf) {
   fibers.run();
 }
 
-// libc closes descriptors of its own accord in fclose(): who waits must hear of it, and the number be usable again.
+// libc closes descriptors of its own accord in fclose(): who waits must hear of it, and the number be usable
+// again.
 TEST(HookedFclose, WakesWhoWaitsAndTheNumberCanBeUsedAgain) {
   Fibers fibers;
   SocketPair old_pair;

@@ -175,9 +175,9 @@ TEST(HookedPpoll, TimesOutAndRefusesABadTimeout) {
 }
 
 TEST(HookedPpoll, IsEndedByASignalThatOnlyItsMaskLetsIn) {
-  struct sigaction ignore_it{};
+  struct sigaction ignore_it {};
   ignore_it.sa_handler = [](int) {};
-  struct sigaction before{};
+  struct sigaction before {};
   ASSERT_EQ(::sigaction(SIGUSR1, &ignore_it, &before), 0);
   sigset_t usr1, none;
   sigemptyset(&usr1);
@@ -239,7 +239,8 @@ TEST(HookedSelect, ClearsItsSetsWhenItTimesOutAndRefusesWhatIsNotOpen) {
     const int closed = ::dup(pair[0]);  // a small number: Linux ignores those beyond the process's table
     ::close(closed);
     FD_SET(closed, &readable);
-    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::select(closed + 1, &readable, nullptr, nullptr, nullptr); }));
+    EXPECT_FAILS_WITH(EBADF,
+                      outcome_of([&] { return ::select(closed + 1, &readable, nullptr, nullptr, nullptr); }));
     timeout = {0, 10'000};
     EXPECT_EQ(::select(0, nullptr, nullptr, nullptr, &timeout), 0);
   });

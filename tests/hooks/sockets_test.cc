@@ -392,7 +392,8 @@ TEST(HookedRecvfrom, TellsTheSenderOfADatagram) {
     char buffer[16];
     sockaddr_in from{};
     socklen_t from_length = sizeof from;
-    EXPECT_EQ(::recvfrom(receiver, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &from_length), 3);
+    EXPECT_EQ(
+        ::recvfrom(receiver, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &from_length), 3);
     EXPECT_EQ(from_length, sizeof from);
     EXPECT_EQ(from.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
   });
@@ -449,7 +450,8 @@ TEST_F(TcpServer, ServesFiftyClientsOnOneThread) {
     for (int i = 0; i < 50; ++i) {
       sockaddr_in peer{};
       socklen_t peer_length = sizeof peer;
-      const int connection = ::accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &peer_length, SOCK_CLOEXEC);
+      const int connection =
+          ::accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &peer_length, SOCK_CLOEXEC);
       ASSERT_GE(connection, 0);
       EXPECT_EQ(peer.sin_family, AF_INET);
       fibers.spawn([&served, connection] {
@@ -530,8 +532,10 @@ TEST(HookedConnect, WaitsForRoomInTheBacklogOfAUnixServer) {
   const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{};  // an abstract name: no file is left behind
   address.sun_family = AF_UNIX;
-  const int n = std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "aiofiber-hooks-%d", ::getpid());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(n));
+  const int n =
+      std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "aiofiber-hooks-%d", ::getpid());
+  const auto length =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(n));
   ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
   ASSERT_EQ(::listen(listener, 1), 0);
   int connected = 0;

@@ -24,9 +24,7 @@ TEST(Disable, MakesTheTasksCallsBlockTheThread) {
   fibers.spawn([&] {
     sleep_ms(2);
     const hooks::Disable outer;
-    {
-      const hooks::Disable inner;
-    }
+    { const hooks::Disable inner; }
     const int before = ticks;
     ::usleep(20'000);
     EXPECT_EQ(ticks, before);  // nobody else ran
@@ -97,8 +95,8 @@ TEST(Hooks, StandAsideInAForkedChild) {
   EXPECT_EQ(status, 0);
 }
 
-// The reactor keeps watching a descriptor between waits. Closed by another thread, its number comes back for another
-// file: the wait for that one must be a fresh one.
+// The reactor keeps watching a descriptor between waits. Closed by another thread, its number comes back for
+// another file: the wait for that one must be a fresh one.
 TEST(HookedClose, OnAnotherThreadIsHeardOfByTheLoop) {
   Fibers fibers;
   fibers.spawn([&] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hooked calls under the facade: what a cancellation looks like to C code and to whoever awaits the task. Real
-// sockets, real time: some ten milliseconds a test.
+// Hooked calls under the facade: what a cancellation looks like to C code and to whoever awaits the task.
+// Real sockets, real time: some ten milliseconds a test.
 #include <aiofiber/asyncio.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
@@ -125,7 +125,8 @@ TEST_F(HookedTasks, LookUpLocalhostTwentyTimesAtOnce) {
         return error;
       }));
     }
-    for (const int error : asyncio::await(asyncio::gather(lookups))) EXPECT_EQ(error, 0) << ::gai_strerror(error);
+    for (const int error : asyncio::await(asyncio::gather(lookups)))
+      EXPECT_EQ(error, 0) << ::gai_strerror(error);
   });
 }
 
@@ -147,7 +148,8 @@ TEST_F(HookedTasks, DoNotWaitWhileTheirLoopCloses) {
   CResult first, second;
   {
     asyncio::EventLoop loop;
-    asyncio::set_log_sink([](asyncio::LogLevel, std::string_view) {});  // "Task was destroyed but it is pending!"
+    asyncio::set_log_sink(
+        [](asyncio::LogLevel, std::string_view) {});  // "Task was destroyed but it is pending!"
     loop.create_task([&] {
           first = blocking_read(fds_[0]);
           second = blocking_read(fds_[0]);

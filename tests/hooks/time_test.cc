@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping in a fiber: sleeps overlap, say what was left, and refuse what libc refuses; and names are looked up
-// while others run. Real time, because the calls are libc's; virtual time is tested at the end.
+// Sleeping in a fiber: sleeps overlap, say what was left, and refuse what libc refuses; and names are looked
+// up while others run. Real time, because the calls are libc's; virtual time is tested at the end.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -26,10 +26,17 @@ TEST(HookedSleep, OverlapsInAHundredFibers) {
     fibers.spawn([&ended, i] {
       const timespec duration{0, 50'000'000};
       switch (i % 4) {
-        case 0: EXPECT_EQ(::usleep(50'000), 0); break;
-        case 1: EXPECT_EQ(::nanosleep(&duration, nullptr), 0); break;
-        case 2: EXPECT_EQ(::clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, nullptr), 0); break;
-        default: std::this_thread::sleep_for(50ms);
+        case 0:
+          EXPECT_EQ(::usleep(50'000), 0);
+          break;
+        case 1:
+          EXPECT_EQ(::nanosleep(&duration, nullptr), 0);
+          break;
+        case 2:
+          EXPECT_EQ(::clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, nullptr), 0);
+          break;
+        default:
+          std::this_thread::sleep_for(50ms);
       }
       ++ended;
     });
@@ -157,7 +164,9 @@ TEST(HookedGetnameinfo, NamesTheLoopback) {
     address.sin_port = htons(80);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
     char host[256], service[32];
-    EXPECT_EQ(::getnameinfo(name, sizeof address, host, sizeof host, service, sizeof service, NI_NUMERICHOST | NI_NUMERICSERV), 0);
+    EXPECT_EQ(::getnameinfo(name, sizeof address, host, sizeof host, service, sizeof service,
+                            NI_NUMERICHOST | NI_NUMERICSERV),
+              0);
     EXPECT_STREQ(host, "127.0.0.1");
     EXPECT_STREQ(service, "80");
     EXPECT_EQ(::getnameinfo(name, sizeof address, host, sizeof host, nullptr, 0, 0), 0);

@@ -2,9 +2,9 @@
 //
 // demo_fetch: many concurrent fetches on one thread through blocking code that knows nothing of aiofiber.
 //
-// legacy::fetch() is plain POSIX code (legacy_http.cc). Here it is called from a few hundred tasks; the hooks turn
-// each of its blocking calls into a suspension of the task. Every body is compared with the file on the disk;
-// one URL that never answers is given up by wait_for(); half-way the stacks of three tasks are printed.
+// legacy::fetch() is plain POSIX code (legacy_http.cc). Here it is called from a few hundred tasks; the hooks
+// turn each of its blocking calls into a suspension of the task. Every body is compared with the file on the
+// disk; one URL that never answers is given up by wait_for(); half-way the stacks of three tasks are printed.
 // Exit code 0: every body was right and the timeout came.
 #include <unistd.h>
 
@@ -69,7 +69,8 @@ Options parse_options(int argc, char** argv) {
       options.no_delay = true;
       continue;
     }
-    if (name != "--server" && name != "--never" && name != "--root" && name != "--files" && name != "--tasks") {
+    if (name != "--server" && name != "--never" && name != "--root" && name != "--files" &&
+        name != "--tasks") {
       throw UsageError("unknown option '" + std::string(name) + "'");
     }
     if (++i == argc) throw UsageError(std::string(name) + " wants a value");
@@ -99,7 +100,8 @@ class Progress {
       open_line_ = true;
     } else if (done * 10 / total_ > tenths_shown_) {
       tenths_shown_ = done * 10 / total_;
-      std::printf("  %zu %%: %zu of %zu fetched, %zu requests under way\n", tenths_shown_ * 10, done, total_, in_flight);
+      std::printf("  %zu %%: %zu of %zu fetched, %zu requests under way\n", tenths_shown_ * 10, done, total_,
+                  in_flight);
     }
     std::fflush(stdout);
   }
@@ -124,17 +126,21 @@ enum class Timeout { kPending, kCame, kAnswered, kFailed };
 class Run {
  public:
   explicit Run(const Options& options)
-      : options_(options), files_(demo::pick_files(options.root, options.files, kLargestFile)), progress_(files_.size()) {}
+      : options_(options),
+        files_(demo::pick_files(options.root, options.files, kLargestFile)),
+        progress_(files_.size()) {}
 
   // In the main task: everything, from the first request to the table.
   int main() {
     warm_up();
     const long resident_before = demo::resident_kib();
     const Clock::time_point start = Clock::now();
-    asyncio::Task<> never = asyncio::create_task({.name = "never"}, [this] { fetch_the_url_that_never_answers(); });
+    asyncio::Task<> never =
+        asyncio::create_task({.name = "never"}, [this] { fetch_the_url_that_never_answers(); });
     const std::size_t worker_count = std::min(options_.tasks, files_.size());
     for (std::size_t i = 0; i < worker_count; ++i) {
-      workers_.push_back(asyncio::create_task({.name = "fetch-" + std::to_string(i)}, [this, i] { work(i); }));
+      workers_.push_back(
+          asyncio::create_task({.name = "fetch-" + std::to_string(i)}, [this, i] { work(i); }));
     }
     waiting_now_.assign(worker_count, false);
     measure_memory(resident_before);
@@ -148,7 +154,8 @@ class Run {
   }
 
  private:
-  // The first request pays for what is done once in a process (the heap, locale, name service); it is not counted.
+  // The first request pays for what is done once in a process (the heap, locale, name service); it is not
+  // counted.
   void warm_up() { fetch_and_compare(files_.front()); }
 
   // Fetches a file through the legacy code and compares it with the disk. Throws legacy::HttpError.
@@ -221,23 +228,27 @@ class Run {
   // pages of stacks, the tasks' records, sockets' user-side buffers and the heap that the requests use.
   void measure_memory(long resident_before) {
     const Clock::time_point give_up = Clock::now() + 60ms;
-    while (in_flight_ < workers_.size() && done_ == 0 && Clock::now() < give_up) asyncio::await(asyncio::sleep(2ms));
+    while (in_flight_ < workers_.size() && done_ == 0 && Clock::now() < give_up)
+      asyncio::await(asyncio::sleep(2ms));
     asyncio::await(asyncio::sleep(20ms));  // the last ones are still on their way from connect() to recv()
     suspended_ = in_flight_;
-    if (suspended_ > 0) bytes_per_task_ = (demo::resident_kib() - resident_before) * 1024 / static_cast<long>(suspended_);
+    if (suspended_ > 0)
+      bytes_per_task_ = (demo::resident_kib() - resident_before) * 1024 / static_cast<long>(suspended_);
   }
 
   void fetch_the_url_that_never_answers() {
     const std::string url = "http://" + options_.never + "/__never";
     const Clock::time_point start = Clock::now();
     try {
-      const legacy::Response response = asyncio::await(asyncio::wait_for([&url] { return legacy::fetch(url); }, kPatience));
+      const legacy::Response response =
+          asyncio::await(asyncio::wait_for([&url] { return legacy::fetch(url); }, kPatience));
       timeout_ = Timeout::kAnswered;
       timeout_text_ = "answered with status " + std::to_string(response.status) + ", which it never should";
     } catch (const asyncio::TimeoutError&) {
       timeout_ = Timeout::kCame;
       char text[64];
-      std::snprintf(text, sizeof text, "TimeoutError after %.2f s, as it should", Seconds(Clock::now() - start).count());
+      std::snprintf(text, sizeof text, "TimeoutError after %.2f s, as it should",
+                    Seconds(Clock::now() - start).count());
       timeout_text_ = text;
     } catch (const std::exception& error) {
       timeout_ = Timeout::kFailed;
@@ -256,10 +267,13 @@ class Run {
     std::printf("  speed-up                 %.0f times%s\n", serial / wall,
                 options_.no_delay ? " (the server answers at once, so there is little to wait for)" : "");
     std::printf("  threads                  %ld at most\n", threads_);
-    std::printf("  peak memory              %.1f MB\n", static_cast<double>(demo::process_status("VmHWM")) / 1024);
+    std::printf("  peak memory              %.1f MB\n",
+                static_cast<double>(demo::process_status("VmHWM")) / 1024);
     if (suspended_ > 0) {
-      std::printf("  memory of a task         %.1f KiB (growth of the resident set, smaps_rollup, with %zu tasks suspended in a request, / %zu)\n",
-                  static_cast<double>(bytes_per_task_) / 1024, suspended_, suspended_);
+      std::printf(
+          "  memory of a task         %.1f KiB (growth of the resident set, smaps_rollup, with %zu tasks "
+          "suspended in a request, / %zu)\n",
+          static_cast<double>(bytes_per_task_) / 1024, suspended_, suspended_);
     } else {
       std::printf("  memory of a task         not measured: no task was suspended\n");
     }
@@ -294,13 +308,14 @@ int main(int argc, char** argv) {
   try {
     const Options options = parse_options(argc, argv);
     Run run(options);
-    std::printf("fetching %zu files of %s from %s with %zu tasks on one thread\n", options.files, options.root.c_str(),
-                options.server.c_str(), options.tasks);
+    std::printf("fetching %zu files of %s from %s with %zu tasks on one thread\n", options.files,
+                options.root.c_str(), options.server.c_str(), options.tasks);
     return asyncio::run([&run] { return run.main(); });
   } catch (const UsageError& error) {
     std::fprintf(stderr,
                  "demo_fetch: %s\n"
-                 "usage: demo_fetch --server HOST:PORT [--root DIR] [--files N] [--tasks N] [--never HOST:PORT] [--no-delay]\n",
+                 "usage: demo_fetch --server HOST:PORT [--root DIR] [--files N] [--tasks N] [--never "
+                 "HOST:PORT] [--no-delay]\n",
                  error.what());
     return 2;
   } catch (const std::exception& error) {

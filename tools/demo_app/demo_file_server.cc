@@ -2,8 +2,8 @@
 //
 // demo_file_server: serves the files below a directory by HTTP, each after a delay, one task a connection.
 //
-// Everything runs on one thread: plain accept, recv and send of libc, which the hooks turn into suspensions, and
-// asyncio's sleep for the delay. "/__never" never answers, for a client that wants to see a timeout.
+// Everything runs on one thread: plain accept, recv and send of libc, which the hooks turn into suspensions,
+// and asyncio's sleep for the delay. "/__never" never answers, for a client that wants to see a timeout.
 // SIGTERM and SIGINT end it: no new connection, and the open ones are cancelled.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -83,12 +83,14 @@ Options parse_options(int argc, char** argv) {
     if (++i == argc) throw StartError(2, std::string(name) + " wants a value");
     if (name == "--root") options.root = argv[i];
     if (name == "--port") options.port = parse_number(name, argv[i], 65535);
-    if (name == "--delay-ms") options.delay = std::chrono::milliseconds(parse_number(name, argv[i], 3'600'000));
+    if (name == "--delay-ms")
+      options.delay = std::chrono::milliseconds(parse_number(name, argv[i], 3'600'000));
   }
   std::error_code error;
   const fs::path root = fs::canonical(options.root, error);
   if (error) throw StartError(1, "cannot serve " + options.root.string() + ": " + error.message());
-  if (!fs::is_directory(root)) throw StartError(1, "cannot serve " + options.root.string() + ": not a directory");
+  if (!fs::is_directory(root))
+    throw StartError(1, "cannot serve " + options.root.string() + ": not a directory");
   options.root = root;
   return options;
 }
@@ -96,7 +98,9 @@ Options parse_options(int argc, char** argv) {
 // A listening socket on the loopback, and its port.
 std::pair<FileDescriptor, int> listen_on(int port) {
   const std::string place = "127.0.0.1:" + std::to_string(port);
-  const auto failure = [&place] { return StartError(1, "cannot listen on " + place + ": " + std::strerror(errno)); };
+  const auto failure = [&place] {
+    return StartError(1, "cannot listen on " + place + ": " + std::strerror(errno));
+  };
   FileDescriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (listener.get() < 0) throw failure();
   const int yes = 1;
@@ -159,10 +163,9 @@ FileDescriptor open_below(const fs::path& root, const std::string& path) {
   return FileDescriptor(::open(target.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
 }
 
-
 void send_file(int connection, const demo::HttpRequest& request, const fs::path& root) {
   const FileDescriptor file = open_below(root, request.path);
-  struct stat status{};
+  struct stat status {};
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     send_error(connection, "404 Not Found");
     return;
@@ -209,19 +212,20 @@ void accept_connections(int listener, const Options& options) {
   for (;;) {
     FileDescriptor connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (connection.get() >= 0) {
-      asyncio::create_task(
-          [&options](const FileDescriptor& mine) { serve_connection(mine, options); }, std::move(connection))
+      asyncio::create_task([&options](const FileDescriptor& mine) { serve_connection(mine, options); },
+                           std::move(connection))
           .detach();
     } else if (errno == ECANCELED) {
       return;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       asyncio::await(asyncio::sleep(50ms));  // some connection will end
-    }  // else: this client went away before it was accepted
+    }                                        // else: this client went away before it was accepted
   }
 }
 
 int serve(int listener, const Options& options) {
-  asyncio::Task<> accepting = asyncio::create_task({.name = "accept"}, accept_connections, listener, std::cref(options));
+  asyncio::Task<> accepting =
+      asyncio::create_task({.name = "accept"}, accept_connections, listener, std::cref(options));
   asyncio::EventLoop& loop = asyncio::get_running_loop();
   for (const int signo : {SIGTERM, SIGINT}) {
     loop.add_signal_handler(signo, [accepting]() mutable { accepting.cancel(); });
@@ -244,7 +248,8 @@ int main(int argc, char** argv) {
     return asyncio::run([&options, fd = listener.get()] { return serve(fd, options); });
   } catch (const StartError& error) {
     std::fprintf(stderr, "demo_file_server: %s\n", error.what());
-    if (error.exit_code == 2) std::fprintf(stderr, "usage: demo_file_server --root DIR [--port N] [--delay-ms N]\n");
+    if (error.exit_code == 2)
+      std::fprintf(stderr, "usage: demo_file_server --root DIR [--port N] [--delay-ms N]\n");
     return error.exit_code;
   }
 }

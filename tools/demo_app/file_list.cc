@@ -17,10 +17,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void walk(const fs::path& directory, std::size_t count, std::size_t largest_bytes, std::vector<fs::path>& found) {
+void walk(const fs::path& directory, std::size_t count, std::size_t largest_bytes,
+          std::vector<fs::path>& found) {
   std::error_code error;
   std::vector<fs::directory_entry> entries;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) entries.push_back(*it);
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
+    entries.push_back(*it);
   std::sort(entries.begin(), entries.end());
   for (const fs::directory_entry& entry : entries) {
     if (found.size() >= count) return;
@@ -30,7 +32,8 @@ void walk(const fs::path& directory, std::size_t count, std::size_t largest_byte
       walk(entry.path(), count, largest_bytes, found);
     } else if (fs::is_regular_file(status)) {
       const std::uintmax_t size = entry.file_size(error);
-      if (!error && size <= largest_bytes && ::access(entry.path().c_str(), R_OK) == 0) found.push_back(entry.path());
+      if (!error && size <= largest_bytes && ::access(entry.path().c_str(), R_OK) == 0)
+        found.push_back(entry.path());
     }
   }
 }
@@ -50,7 +53,8 @@ std::vector<fs::path> pick_files(const fs::path& root, std::size_t count, std::s
 }
 
 std::string url_path(const fs::path& root, const fs::path& file) {
-  constexpr std::string_view kUnreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/";
+  constexpr std::string_view kUnreserved =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/";
   constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string encoded = "/";
   for (const char c : file.lexically_relative(root).string()) {

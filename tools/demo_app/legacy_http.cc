@@ -114,13 +114,15 @@ Response read_response(int socket_fd, int timeout_ms) {
     if (n == 0) break;
     data.append(buffer, n);
     if (head_end != std::string::npos || (head_end = data.find("\r\n\r\n")) == std::string::npos) continue;
-    const std::string_view length = header_value(std::string_view(data).substr(0, head_end + 2), "Content-Length");
+    const std::string_view length =
+        header_value(std::string_view(data).substr(0, head_end + 2), "Content-Length");
     std::size_t body_size = 0;
     const auto parsed = std::from_chars(length.data(), length.data() + length.size(), body_size);
     if (!length.empty() && parsed.ec == std::errc()) expected = head_end + 4 + body_size;
   }
   if (head_end == std::string::npos) throw HttpError("the connection ended before the head of the answer");
-  if (expected != std::string::npos && data.size() < expected) throw HttpError("the connection ended within the body");
+  if (expected != std::string::npos && data.size() < expected)
+    throw HttpError("the connection ended within the body");
 
   Response response;
   if (data.compare(0, 7, "HTTP/1.") != 0) throw HttpError("this is no HTTP answer");

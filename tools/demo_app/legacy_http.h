@@ -2,8 +2,8 @@
 //
 // A small HTTP client as many an old code base has one: blocking sockets, errno, poll() for the time limits.
 //
-// It stands for the code that is to be retrofitted: it knows nothing of aiofiber, nor of tasks or loops, and it is
-// compiled without any of its headers. Linked with aiofiber::hooks it suspends the task it runs in.
+// It stands for the code that is to be retrofitted: it knows nothing of aiofiber, nor of tasks or loops, and
+// it is compiled without any of its headers. Linked with aiofiber::hooks it suspends the task it runs in.
 #pragma once
 
 #include <stdexcept>
@@ -29,8 +29,8 @@ int connect_to(const std::string& host, const std::string& port);
 
 void send_all(int socket_fd, std::string_view data);
 
-// Reads until the server closes the connection, or Content-Length bytes of body are there. Gives up when nothing
-// came for timeout_ms.
+// Reads until the server closes the connection, or Content-Length bytes of body are there. Gives up when
+// nothing came for timeout_ms.
 Response read_response(int socket_fd, int timeout_ms);
 
 // GET of "http://HOST[:PORT]/PATH".

@@ -10,8 +10,8 @@ namespace demo {
 // The number after "name:" in /proc/self/status: "Threads", or in KiB "VmHWM". 0: not there.
 long process_status(std::string_view name);
 
-// Resident memory in KiB, counted page by page. (VmRSS is a sum of counters of each CPU that are brought together now
-// and then, so it can be off by some hundred KiB.)
+// Resident memory in KiB, counted page by page. (VmRSS is a sum of counters of each CPU that are brought
+// together now and then, so it can be off by some hundred KiB.)
 long resident_kib();
 
 }  // namespace demo

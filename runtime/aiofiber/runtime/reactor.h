@@ -66,6 +66,9 @@ class Reactor {
   void remove(FdWaiter& waiter) noexcept;
   // The descriptor is about to be closed: every waiter gets kClosed. Returns how many there were.
   std::size_t fd_closing(int fd) noexcept;
+  // The same for the loops of other threads, which only learn that the number may be another file now: any
+  // thread, async-signal-safe. (A wait of another thread's loop goes on, as a blocked call would on Linux.)
+  static void note_close(int fd) noexcept;
 
   // Somebody calls fd_closing() for every close in the process (the hooks do).
   static void set_closes_are_reported(bool reported) noexcept { closes_are_reported_ = reported; }
@@ -81,6 +84,7 @@ class Reactor {
   struct Descriptor {
     List<FdWaiter> waiters;
     unsigned watched = 0;
+    std::uint32_t close_count = 0;  // of the number, when it was last watched
   };
   Descriptor* find(int fd) noexcept;
 
