@@ -3,7 +3,7 @@
 """Compares the traces of aiofiber with those of CPython, byte for byte.
 
     compare.py scenario PROGRAM NAME        one scenario
-    compare.py fuzz PROGRAM                 every stored random program
+    compare.py fuzz PROGRAM                 every stored random program; open.tsv names those that still differ
     compare.py seeds PROGRAM FROM TO        fresh random programs, against a CPython 3.13 (--python)
     compare.py tables PROGRAM               cpp_omit.tsv and deviations.tsv: each entry must still be of use
 
@@ -29,6 +29,8 @@ Omission = collections.namedtuple("Omission", "scenario text reason")
 # line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP
 Deviation = collections.namedtuple("Deviation", "scenario tier rule decision reason line instead")
 DROP = "-"
+# A random program whose trace is known to differ: an error of the library that is not repaired yet.
+Open = collections.namedtuple("Open", "program rule what")
 
 
 def read_table(name, kind):
@@ -103,19 +105,25 @@ def compare_scenario(program, scenario, passes):
     return bool(diff)
 
 
-def compare_programs(cases, passes):
-    """cases: (name, command, expected lines). Prints the first diffs and the names of all that differ."""
-    failed = []
+def compare_programs(cases, passes, known=()):
+    """cases: (name, command, expected lines). Prints the first diffs and the names of all that differ.
+
+    Those named in `known` have to differ: one that agrees is to be taken out of the table."""
+    differing, repaired = [], []
     count = 0
     for name, command, expected in cases:
         count += 1
         diff = differences(name, expected, run(command, passes))
-        if diff:
-            failed.append(name)
-            if len(failed) <= 3:
+        if name in known:
+            if not diff:
+                repaired.append(name)
+        elif diff:
+            differing.append(name)
+            if len(differing) <= 3:
                 print("\n".join(diff[:60]))
-    print(f"{count} programs, {len(failed)} differ" + (": " + " ".join(failed) if failed else ""))
-    return bool(failed)
+    print(f"{count} programs; {len(differing)} differ: {' '.join(differing) or '-'}; "
+          f"{len(known)} are known to differ" + (f", but agree: {' '.join(repaired)}" if repaired else ""))
+    return bool(differing or repaired)
 
 
 def stored_programs(program, passes):
@@ -163,7 +171,8 @@ def main():
     if options.what == "scenario":
         return compare_scenario(options.program, options.arguments[0], options.passes)
     if options.what == "fuzz":
-        return compare_programs(stored_programs(options.program, options.passes), options.passes)
+        known = {entry.program for entry in read_table("open.tsv", Open)}
+        return compare_programs(stored_programs(options.program, options.passes), options.passes, known)
     if options.what == "seeds":
         first, last = map(int, options.arguments)
         cases = fresh_programs(options.program, first, last, options.python, options.passes)

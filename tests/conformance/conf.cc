@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the trace:
-// the exception handler and the log sink. Paths, lines and addresses are scrubbed, as python/conf.py does it.
+// the exception handler and the log sink.
 #include "conf.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <regex>
 
 namespace conf {
 namespace {
@@ -125,15 +124,18 @@ void ticks(int count) {
 
 int cancelling() { return asyncio::current_task()->cancelling(); }
 
-std::string scrub(std::string text) {
-  static const std::pair<std::regex, const char*> rules[] = {
-      {std::regex("0x[0-9a-f]+"), "0xADDR"},
-      {std::regex(R"(/[^\s'"]*?([\w.]+\.(cc|h|py)):\d+)"), "FILE:LINE"},
-      {std::regex(R"(File "[^"]*", line \d+)"), R"(File "FILE", line LINE)"},
-      {std::regex(R"(when=\d+\.\d+)"), "when=T"},
-  };
-  for (const auto& [pattern, replacement] : rules) text = std::regex_replace(text, pattern, replacement);
-  return text;
+std::string scrub(const std::string& text) {
+  constexpr std::string_view kHex = "0x";
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto found = text.find(kHex, at);
+    if (found == std::string::npos) return out + text.substr(at);
+    const auto end = std::min(text.find_first_not_of(kDigits, found + kHex.size()), text.size());
+    out += text.substr(at, found - at) + (end > found + kHex.size() ? "0xADDR" : "0x");
+    at = end;
+  }
+  return out;
 }
 
 void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context) {

@@ -170,8 +170,8 @@ void ticks(int count = 1);  // count times sleep(0)
 int cancelling();           // of the current task
 
 // ---- loops
-// Removes addresses, paths and lines from a message, and scopes from a function's name.
-std::string scrub(std::string text);
+// Replaces addresses in a message: 0xADDR. (Python's twin has paths and lines to remove as well.)
+std::string scrub(const std::string& text);
 // The exception handler that prints: HANDLER 'message' keys=... exception=...
 void trace_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& context);
 // Sends the library's log to the trace: "LOG LEVEL line", and never-awaited reports as "WARNING RuntimeWarning ...".
