@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the trace:
-// the exception handler and the log sink.
+// The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the
+// trace: the exception handler and the log sink.
 #include "conf.h"
 
 #include <cstdio>
@@ -54,11 +54,16 @@ Stamp stamp() { return current != nullptr ? current->stamp() : last; }
 
 std::string level_name(asyncio::LogLevel level) {
   switch (level) {
-    case asyncio::LogLevel::DEBUG: return "DEBUG";
-    case asyncio::LogLevel::INFO: return "INFO";
-    case asyncio::LogLevel::WARNING: return "WARNING";
-    case asyncio::LogLevel::ERROR: return "ERROR";
-    case asyncio::LogLevel::CRITICAL: return "CRITICAL";
+    case asyncio::LogLevel::DEBUG:
+      return "DEBUG";
+    case asyncio::LogLevel::INFO:
+      return "INFO";
+    case asyncio::LogLevel::WARNING:
+      return "WARNING";
+    case asyncio::LogLevel::ERROR:
+      return "ERROR";
+    case asyncio::LogLevel::CRITICAL:
+      return "CRITICAL";
   }
   return "?";
 }

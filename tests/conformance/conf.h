@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every scenario of the conformance suite uses. A scenario is the C++ twin of a Python program of the same
-// name in python/: one small file that prints one event a line, and the lines must be those that CPython prints
-// (expected/). The helpers bear the names of python/conf.py, so both texts can be read side by side.
+// What every scenario of the conformance suite uses. A scenario is the C++ twin of a Python program of the
+// same name in python/: one small file that prints one event a line, and the lines must be those that CPython
+// prints (expected/). The helpers bear the names of python/conf.py, so both texts can be read side by side.
 //
 //   SCENARIO(001_call_soon_order) { run([] { log("main"); }); }
 //
 // A trace line is "<virtual time> <event>", or with CONF_ITER=1 "<virtual time> #<pass of the loop> <event>".
-// Each scenario runs in a process of its own, on testing::TestLoop: time stands still until the loop would sleep.
+// Each scenario runs in a process of its own, on testing::TestLoop: time stands still until the loop would
+// sleep.
 //
-// Two habits differ from Python. C++ does not fix the order in which the arguments of a call are evaluated, so two
-// arguments with side effects are named first. And `finally` is try_finally(), because an unwinding destructor is
-// no place to await in.
+// Two habits differ from Python. C++ does not fix the order in which the arguments of a call are evaluated,
+// so two arguments with side effects are named first. And `finally` is try_finally(), because an unwinding
+// destructor is no place to await in.
 #pragma once
 
 #include <aiofiber/asyncio.h>
@@ -32,8 +33,8 @@
 #include "exceptions.h"
 #include "py.h"
 
-#define SCENARIO(name)                                                           \
-  static void scenario_##name();                                                 \
+#define SCENARIO(name)                                                            \
+  static void scenario_##name();                                                  \
   static const ::conf::Registration registration_##name(#name, &scenario_##name); \
   static void scenario_##name()
 
@@ -50,11 +51,12 @@ class Registration {
 const std::vector<std::pair<std::string, void (*)()>>& scenarios();  // sorted by name
 
 // ---- the trace
-bool strict();                    // CONF_ITER=1: lines carry the number of the loop's pass
-void emit(std::string_view line);  // the bare line
+bool strict();                       // CONF_ITER=1: lines carry the number of the loop's pass
+void emit(std::string_view line);    // the bare line
 void trace(std::string_view event);  // the line with its stamp; "-.---" before there is a loop
 
-// log(a, b, ...): the parts as str() gives them, joined by blanks. An object, so that it can be handed to call_soon.
+// log(a, b, ...): the parts as str() gives them, joined by blanks. An object, so that it can be handed to
+// call_soon.
 struct Log {
   template <class... Parts>
   void operator()(const Parts&... parts) const {
@@ -74,7 +76,8 @@ std::string py_list_item(const T& value) {
 template <class... T>
 std::string py_list_item(const std::tuple<T...>& tuple) {
   std::string text;
-  std::apply([&](const auto&... item) { ((text += (text.empty() ? "" : ", ") + py_list_item(item)), ...); }, tuple);
+  std::apply([&](const auto&... item) { ((text += (text.empty() ? "" : ", ") + py_list_item(item)), ...); },
+             tuple);
   return "[" + text + "]";
 }
 }  // namespace detail
@@ -125,8 +128,8 @@ void attempt(std::string_view label, Fn&& fn) {
   log(label, outcome);
 }
 
-// A list of awaitables of one type, which may be move-only: [a, b, c]. Calls that start something belong into a
-// braced list instead, whose elements are evaluated from left to right.
+// A list of awaitables of one type, which may be move-only: [a, b, c]. Calls that start something belong into
+// a braced list instead, whose elements are evaluated from left to right.
 template <class First, class... Rest>
 std::vector<std::decay_t<First>> list_of(First&& first, Rest&&... rest) {
   std::vector<std::decay_t<First>> items;
@@ -174,15 +177,16 @@ int cancelling();           // of the current task
 std::string scrub(const std::string& text);
 // The exception handler that prints: HANDLER 'message' keys=... exception=...
 void trace_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& context);
-// Sends the library's log to the trace: "LOG LEVEL line", and never-awaited reports as "WARNING RuntimeWarning ...".
+// Sends the library's log to the trace: "LOG LEVEL line", and never-awaited reports as "WARNING
+// RuntimeWarning ...".
 void tap_logger();
 
 // The clock of the loop made last stamps the trace; a loop that is gone leaves its last stamp behind.
-TestLoop& new_loop();                            // lives until drop_loops(), at the scenario's end
+TestLoop& new_loop();                             // lives until drop_loops(), at the scenario's end
 std::unique_ptr<asyncio::EventLoop> make_loop();  // the same for a Runner, which owns its loop
 TestLoop& current_loop();
-bool current_loop_is_closed();  // also after its destruction
-void drop_loops();              // destroys what new_loop() made
+bool current_loop_is_closed();                        // also after its destruction
+void drop_loops();                                    // destroys what new_loop() made
 void spin(asyncio::EventLoop& loop, int passes = 1);  // exactly so many passes, from outside
 
 // run() calls these before and after main; a template cannot hold static state.

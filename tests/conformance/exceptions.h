@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Exceptions with Python's names. The library has asyncio's own ones; what a scenario throws beside those is made
-// here, with arguments of any type (ValueError(1) and ValueError('1') are different lines in a trace).
+// Exceptions with Python's names. The library has asyncio's own ones; what a scenario throws beside those is
+// made here, with arguments of any type (ValueError(1) and ValueError('1') are different lines in a trace).
 //
 //   exc(p)   type and message: ValueError('x'), CancelledError(), ExceptionGroup('m': A, B)
 //   exc()    the same of the exception that is being handled
 //
-// Derived from std::exception is here what is derived from Exception in Python; KeyboardInterrupt, SystemExit,
-// CancelledError and BaseException's other children are not.
+// Derived from std::exception is here what is derived from Exception in Python; KeyboardInterrupt,
+// SystemExit, CancelledError and BaseException's other children are not.
 #pragma once
 
 #include <aiofiber/asyncio.h>
@@ -62,7 +62,8 @@ class OSError : public std::exception, public PyException {
 class ValueError : public asyncio::ValueError, public PyException {
  public:
   template <class... Args>
-  explicit ValueError(const Args&... args) : asyncio::ValueError(text(args...)), PyException("ValueError", args...) {}
+  explicit ValueError(const Args&... args)
+      : asyncio::ValueError(text(args...)), PyException("ValueError", args...) {}
 
  private:
   template <class... Args>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every call of the random numbers is a step that python/fuzz_gen.py makes at the same place; the order of the
-// calls is the contract. So values are drawn in statements of their own, never as arguments of one call.
+// Every call of the random numbers is a step that python/fuzz_gen.py makes at the same place; the order of
+// the calls is the contract. So values are drawn in statements of their own, never as arguments of one call.
 #include "fuzz_gen.h"
 
 #include <algorithm>
@@ -68,7 +68,8 @@ class Generator {
   // Most instructions that may fail get a try of their own, or programs would end after a few lines.
   Lines guarded_instruction(int depth, int level) {
     Lines lines = instruction(depth, level);
-    if (depth < 4 && risky(lines[0][0]) && random(10) < 7) return nest({"try", std::to_string(lines.size())}, lines);
+    if (depth < 4 && risky(lines[0][0]) && random(10) < 7)
+      return nest({"try", std::to_string(lines.size())}, lines);
     return lines;
   }
 
@@ -95,7 +96,8 @@ class Generator {
     if (kind < 57) return line({"sleep", milliseconds()});
     if (kind < 61) return line({"gather", std::to_string(random(2)), variable(), variable()});
     if (kind < 65) {
-      return line({"wait", one_of({"all", "first", "exc"}), one_of({"-1", "10", "30"}), variable(), variable()});
+      return line(
+          {"wait", one_of({"all", "first", "exc"}), one_of({"-1", "10", "30"}), variable(), variable()});
     }
     if (kind < 70) return line({"waitfor", one_of({"-1", "0", "10", "30"}), variable()});
     if (kind < 73) return line({"shield", variable()});

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interpreter of random task programs. python/fuzz_interp.py runs the same programs in CPython; the traces must
-// agree line by line, so each program checks hundreds of decisions about order that nobody has written down.
+// Interpreter of random task programs. python/fuzz_interp.py runs the same programs in CPython; the traces
+// must agree line by line, so each program checks hundreds of decisions about order that nobody has written
+// down.
 //
 //   conformance_fuzz FILE            runs a program
 //   conformance_fuzz --seed N        runs the program that the generator makes of a seed
@@ -16,9 +17,11 @@
 //   timeout MS N        try N (an error is traced and swallowed)     tryraise N (traced and passed on)
 //   finally N M         group N             lock N               sem N (semaphore of 2)
 //
-// Variables are shared by all tasks. A wait that would close a ring of tasks is traced as "cycle" and skipped:
-// CPython cannot cancel rings. At the end everything that lives is cancelled in up to 20 rounds, then each task is
-// reported. Any subset of the lines that keeps the block counts right is a program, so a failing one can be shrunk.
+// Variables are shared by all tasks. A wait that would close a ring of tasks is traced as "cycle" and
+// skipped: CPython cannot cancel rings. At the end everything that lives is cancelled in up to 20 rounds,
+// then each task is reported. Any subset of the lines that keeps the block counts right is a program, so a
+// failing one can be shrunk.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -98,8 +101,8 @@ class Machine {
 
   // One running body.
   struct Frame {
-    std::string me;  // "a.1"
-    int id;          // the task's number
+    std::string me;                             // "a.1"
+    int id;                                     // the task's number
     std::vector<asyncio::TaskGroup*> groups{};  // entered and not left, innermost last
   };
 
@@ -108,12 +111,12 @@ class Machine {
 
   static const std::map<std::string_view, Step>& steps() {
     static const std::map<std::string_view, Step> table = {
-        {"log", &Machine::do_log},         {"spawn", &Machine::do_spawn},   {"gspawn", &Machine::do_gspawn},
-        {"fut", &Machine::do_fut},         {"set", &Machine::do_complete},  {"fail", &Machine::do_complete},
-        {"cancel", &Machine::do_cancel},   {"await", &Machine::do_await},   {"sleep", &Machine::do_sleep},
-        {"gather", &Machine::do_gather},   {"wait", &Machine::do_wait},     {"waitfor", &Machine::do_waitfor},
-        {"shield", &Machine::do_shield},   {"put", &Machine::do_put},       {"get", &Machine::do_get},
-        {"raise", &Machine::do_raise},     {"return", &Machine::do_return},
+        {"log", &Machine::do_log},       {"spawn", &Machine::do_spawn},   {"gspawn", &Machine::do_gspawn},
+        {"fut", &Machine::do_fut},       {"set", &Machine::do_complete},  {"fail", &Machine::do_complete},
+        {"cancel", &Machine::do_cancel}, {"await", &Machine::do_await},   {"sleep", &Machine::do_sleep},
+        {"gather", &Machine::do_gather}, {"wait", &Machine::do_wait},     {"waitfor", &Machine::do_waitfor},
+        {"shield", &Machine::do_shield}, {"put", &Machine::do_put},       {"get", &Machine::do_get},
+        {"raise", &Machine::do_raise},   {"return", &Machine::do_return},
     };
     return table;
   }
@@ -127,7 +130,9 @@ class Machine {
   }
 
   static int to_int(const std::string& word) { return std::atoi(word.c_str()); }
-  static asyncio::Duration milliseconds(const std::string& word) { return std::chrono::milliseconds(to_int(word)); }
+  static asyncio::Duration milliseconds(const std::string& word) {
+    return std::chrono::milliseconds(to_int(word));
+  }
   static std::optional<asyncio::Duration> limit(const std::string& word) {
     if (to_int(word) < 0) return std::nullopt;
     return milliseconds(word);
@@ -303,13 +308,15 @@ class Machine {
   }
 
   void do_wait(Frame& frame, const Instruction& words) {
-    static const std::map<std::string, asyncio::ReturnWhen> modes = {
-        {"all", asyncio::ALL_COMPLETED}, {"first", asyncio::FIRST_COMPLETED}, {"exc", asyncio::FIRST_EXCEPTION}};
+    static const std::map<std::string, asyncio::ReturnWhen> modes = {{"all", asyncio::ALL_COMPLETED},
+                                                                     {"first", asyncio::FIRST_COMPLETED},
+                                                                     {"exc", asyncio::FIRST_EXCEPTION}};
     std::vector<std::string> distinct;
     std::vector<Waitable> targets;
     for (std::size_t i = 3; i < words.size(); ++i) {
       const Waitable* target = variable(words[i]);
-      if (target == nullptr || std::find(distinct.begin(), distinct.end(), words[i]) != distinct.end()) continue;
+      if (target == nullptr || std::find(distinct.begin(), distinct.end(), words[i]) != distinct.end())
+        continue;
       distinct.push_back(words[i]);
       targets.push_back(*target);
     }
@@ -462,7 +469,8 @@ std::string read_file(const char* path) {
 int main(int argc, char** argv) {
   const std::string_view option = argc > 1 ? argv[1] : "";
   if (argc == 2 && !option.starts_with("--")) conf::interpret(conf::read_file(argv[1]));
-  if (argc == 3 && option == "--seed") conf::interpret(conf::generate_program(std::strtoull(argv[2], nullptr, 10)));
+  if (argc == 3 && option == "--seed")
+    conf::interpret(conf::generate_program(std::strtoull(argv[2], nullptr, 10)));
   if (argc == 3 && option == "--print-seed") {
     std::fputs(conf::generate_program(std::strtoull(argv[2], nullptr, 10)).c_str(), stdout);
     return 0;

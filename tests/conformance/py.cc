@@ -42,7 +42,8 @@ std::string py_float(double number) {
   if (std::isnan(number)) return "nan";
   if (std::isinf(number)) return number < 0 ? "-inf" : "inf";
   std::array<char, 64> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific).ptr;
   std::string shortest(buffer.data(), end);  // [-]d[.ddd]e(+|-)XX with the fewest digits that read back equal
   const auto e = shortest.find('e');
   const int exponent = std::atoi(shortest.c_str() + e + 1);

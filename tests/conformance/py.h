@@ -5,9 +5,10 @@
 //   py(x)    what Python's repr() gives: True, None, 0.1, 'text', [1, 'a'], (1, None)
 //   str(x)   what Python's str() gives: the same, but a string stands bare
 //
-// A value is rendered by its shape (an optional, a range, a tuple, something with value() and exception()), not
-// by a list of the library's types, so this file can be tested without the library. Two shapes reach further:
-// a type with a member py_repr() renders itself, and std::exception_ptr is rendered by exc() of conf.h.
+// A value is rendered by its shape (an optional, a range, a tuple, something with value() and exception()),
+// not by a list of the library's types, so this file can be tested without the library. Two shapes reach
+// further: a type with a member py_repr() renders itself, and std::exception_ptr is rendered by exc() of
+// conf.h.
 #pragma once
 
 #include <chrono>
@@ -31,13 +32,16 @@ std::string exc(const std::exception_ptr& exception);
 // 0x7f pass unchanged: the traces are UTF-8.
 std::string py_string(std::string_view text);
 
-// The shortest text that reads back as the same number, in Python's choice of notation: 0.1, 5.0, 1e+16, 1e-05.
+// The shortest text that reads back as the same number, in Python's choice of notation: 0.1, 5.0, 1e+16,
+// 1e-05.
 std::string py_float(double number);
 
 namespace detail {
 
 template <class T>
-concept Renders = requires(const T& value) { { value.py_repr() } -> std::convertible_to<std::string>; };
+concept Renders = requires(const T& value) {
+  { value.py_repr() } -> std::convertible_to<std::string>;
+};
 template <class T>
 concept Text = std::convertible_to<const T&, std::string_view>;
 template <class T>
@@ -53,13 +57,21 @@ template <class T>
 concept Optional = requires(const T& value) {
   { value.has_value() } -> std::convertible_to<bool>;
   *value;
-} && !Outcome<T>;
+}
+&&!Outcome<T>;
 template <class T>
-concept Tuple = requires { std::tuple_size<T>::value; } && !std::ranges::range<T>;
+concept Tuple = requires {
+  std::tuple_size<T>::value;
+}
+&&!std::ranges::range<T>;
 template <class T>
-concept TimePoint = requires(const T& value) { std::chrono::duration<double>(value.time_since_epoch()); };
+concept TimePoint = requires(const T& value) {
+  std::chrono::duration<double>(value.time_since_epoch());
+};
 template <class T>
-concept Printable = requires(const T& value) { { repr(value) } -> std::convertible_to<std::string>; };
+concept Printable = requires(const T& value) {
+  { repr(value) } -> std::convertible_to<std::string>;
+};
 
 }  // namespace detail
 
@@ -103,7 +115,8 @@ std::string py(const T& value) {
   } else if constexpr (detail::Optional<T>) {
     return value.has_value() ? py(*value) : "None";
   } else if constexpr (detail::TimePoint<T>) {
-    // asyncio's times are seconds as a float. Nanoseconds divided by 1e9 give the nearest double, as Python has it.
+    // asyncio's times are seconds as a float. Nanoseconds divided by 1e9 give the nearest double, as Python
+    // has it.
     using Nanoseconds = std::chrono::duration<double, std::nano>;
     return py_float(Nanoseconds(value.time_since_epoch()).count() / 1e9);
   } else if constexpr (std::ranges::range<T>) {

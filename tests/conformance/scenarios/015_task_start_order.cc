@@ -6,7 +6,6 @@
 
 namespace conf {
 
-
 static std::string child(std::string n) {
   log("start", n);
   return n;

@@ -32,7 +32,8 @@ SCENARIO(029_current_all_tasks) {
     loop.call_soon([] { log("callback sees", asyncio::current_task()); });
     asyncio::await(asyncio::sleep(0s));
     log("main still", my_name());
-    f.add_done_callback([](const asyncio::Future<int>&) { log("done-callback sees", asyncio::current_task()); });
+    f.add_done_callback(
+        [](const asyncio::Future<int>&) { log("done-callback sees", asyncio::current_task()); });
     f.set_result(1);
     asyncio::await(t);
     log("finished tasks are gone", names(asyncio::all_tasks()));

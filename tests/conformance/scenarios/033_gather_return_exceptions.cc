@@ -22,7 +22,8 @@ SCENARIO(033_gather_return_exceptions) {
     h.cancel();
     auto t = asyncio::create_task(asyncio::sleep(10s));
     loop.call_later(.1s, [&t] { t.cancel("tc"); });
-    const auto r = asyncio::await(asyncio::gather(asyncio::return_exceptions, bad(1), val(2), f, h, t, bad(3)));
+    const auto r =
+        asyncio::await(asyncio::gather(asyncio::return_exceptions, bad(1), val(2), f, h, t, bad(3)));
     log(as_list(r));
     log("main not cancelled:", cancelling());
   });

@@ -45,7 +45,8 @@ SCENARIO(045_as_completed) {
     log("late task not cancelled:", st(ts[1]));
     log(asyncio::await(ts[1]));
     std::vector<asyncio::Coroutine<std::string>> cs;
-    for (auto&& c : asyncio::as_completed(list_of(val("second", .2s), val("first", .1s)))) cs.push_back(std::move(c));
+    for (auto&& c : asyncio::as_completed(list_of(val("second", .2s), val("first", .1s))))
+      cs.push_back(std::move(c));
     auto x = asyncio::create_task(std::move(cs[1]));
     asyncio::await(asyncio::sleep(0s));
     const std::string first = asyncio::await(x);

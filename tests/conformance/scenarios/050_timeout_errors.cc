@@ -3,7 +3,8 @@
 // timeout(): misuse messages, other exceptions, swallowed cancellation, foreign cancel.
 // The twin of python/050_timeout_errors.py.
 //
-// A scope is entered by construction and gone when its body has ended, so most of Python's misuse cannot be written.
+// A scope is entered by construction and gone when its body has ended, so most of Python's misuse cannot be
+// written.
 #include "../conf.h"
 
 namespace conf {
@@ -38,7 +39,8 @@ SCENARIO(050_timeout_errors) {
     }
     const auto victim = [] {
       asyncio::await(asyncio::timeout(5s, [](asyncio::Timeout& cm) {
-        try_finally([] { asyncio::await(asyncio::sleep(1s)); }, [&] { log("victim expired()", cm.expired()); });
+        try_finally([] { asyncio::await(asyncio::sleep(1s)); },
+                    [&] { log("victim expired()", cm.expired()); });
       }));
     };
     auto t = asyncio::create_task(victim);

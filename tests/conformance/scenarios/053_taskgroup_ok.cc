@@ -3,8 +3,8 @@
 // TaskGroup: waits for all; children that add children; cancelled child is not an error.
 // The twin of python/053_taskgroup_ok.py.
 //
-// A group is entered by construction and gone when its body and its children have ended: Python's misuse before
-// and after cannot be written.
+// A group is entered by construction and gone when its body and its children have ended: Python's misuse
+// before and after cannot be written.
 #include "../conf.h"
 
 namespace conf {
@@ -34,7 +34,8 @@ SCENARIO(053_taskgroup_ok) {
     }));
     log("a cancelled child is ignored:", st(c), st(d));
     asyncio::await(asyncio::task_group([](asyncio::TaskGroup&) { log("empty group"); }));
-    asyncio::get_running_loop().call_soon(log, "an exit without children does not yield, so this comes later");
+    asyncio::get_running_loop().call_soon(log,
+                                          "an exit without children does not yield, so this comes later");
     asyncio::await(asyncio::task_group([](asyncio::TaskGroup&) {}));
     log("left the empty group");
     asyncio::await(asyncio::sleep(0s));

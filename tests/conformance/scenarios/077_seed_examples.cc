@@ -64,8 +64,8 @@ static void later() {
     asyncio::await(asyncio::sleep(5s));
     return "";
   };
-  auto [done, pending] = asyncio::await(
-      asyncio::wait(std::vector{asyncio::ensure_future(something), asyncio::ensure_future(five)}, {.timeout = 2s}));
+  auto [done, pending] = asyncio::await(asyncio::wait(
+      std::vector{asyncio::ensure_future(something), asyncio::ensure_future(five)}, {.timeout = 2s}));
   log(done.size(), pending.size());
   for (auto& p : pending) p.cancel();
   try {
