@@ -58,10 +58,11 @@ void GatherCore::input_done(Watch& watch) noexcept {
     }
     if (finished_ < watches_.size()) return;
     if (cancel_requested_) {
-      // The error of the input that ended last; one that ended otherwise stands in by its last request.
-      const TaskCore* task = input.task();
-      outer_.fail(input.cancelled() ? input.cancelled_error()
-                                    : make_cancelled(task != nullptr ? task->last_cancel_message() : input.cancel_message()));
+      // The error of the last input of the list; if that did not end cancelled, its last request stands in.
+      FutureBase& last = *watches_[watches_.size() - 1].input;
+      const TaskCore* task = last.task();
+      outer_.fail(last.cancelled() ? last.cancelled_error()
+                                   : make_cancelled(task != nullptr ? task->last_cancel_message() : last.cancel_message()));
     } else {
       deliver();
     }

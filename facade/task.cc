@@ -337,7 +337,13 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
-    wait_one_pass();  // cancelled before it began to wait: raised in the next pass
+    // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
+    interrupt_message_ = cancel_message_;
+    fiber_->interrupted = true;
+    if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+    loop().scheduler().yield();
+    after_resume();
+    if (std::uncaught_exceptions() == 0) throw_cancelled();
     return;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();

@@ -19,14 +19,11 @@ namespace detail {
 template <class T>
 class ShieldState final : public FutureState<T>, public WatchOwner {
  public:
-  explicit ShieldState(LoopCore& loop) : FutureState<T>(loop), watches_(1) {}
+  explicit ShieldState(LoopCore& loop) : FutureState<T>(loop), watches_(1), outer_done_(*this) {
+    this->add_waiter(outer_done_);
+  }
   void start(runtime::Ref<FutureBase> inner) { watches_[0].start(*this, std::move(inner)); }
 
-  bool cancel(std::string_view message) override {
-    if (!FutureBase::cancel(message)) return false;
-    watches_.stop_all();  // whoever reads the inner one is responsible for its error now
-    return true;
-  }
   void input_done(Watch& watch) noexcept override {
     FutureBase& inner = *watch.input;
     if (this->done()) {
@@ -59,7 +56,26 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
   }
 
  private:
+  // The shield's own done-callback, the first one: from then on whoever reads the inner future is responsible for its error.
+  // Until it has run, an inner that ends counts as read, and costs the pass that asyncio's callback costs.
+  struct OuterDone final : CallbackNode, Waiter {
+    explicit OuterDone(ShieldState& owner) noexcept : CallbackNode(&run_node), shield(owner) {
+      target = this;
+      on_scheduled = [](Waiter& waiter, FutureBase&) noexcept { static_cast<OuterDone&>(waiter).shield.retain(); };
+    }
+    ~OuterDone() {
+      if (linked()) unlink();
+    }
+    static void run_node(Runnable& node) {
+      ShieldState& shield = static_cast<OuterDone&>(node).shield;
+      shield.watches_.stop_all();
+      shield.release();
+    }
+    void drop() noexcept override { shield.release(); }
+    ShieldState& shield;
+  };
   WatchArray watches_;
+  OuterDone outer_done_;
 };
 
 }  // namespace detail

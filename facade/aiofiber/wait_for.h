@@ -46,7 +46,10 @@ struct WaitForCall {
     if (!future.done()) {
       future.cancel();
       wait_here({&future.state()}, {});
-      if (future.cancelled()) throw TimeoutError();
+      if (future.cancelled()) {
+        static_cast<void>(future.state().cancelled_error());  // asyncio reads it here, as the TimeoutError's cause
+        throw TimeoutError();
+      }
     }
     return std::move(future).result();
   }
