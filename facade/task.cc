@@ -50,8 +50,6 @@ TaskCore& require_current_task() {
   return *task;
 }
 
-void check_in_task() { static_cast<void>(require_current_task()); }
-
 std::shared_ptr<ContextData>* current_task_context() {
   TaskCore* task = current_task_core();
   return task != nullptr ? &task->context() : nullptr;
@@ -254,8 +252,20 @@ void TaskCore::throw_cancelled() {
   throw CancelledError(std::move(message));
 }
 
+// Raises the remembered cancellation, unless the frames that wait here could not let it pass (a destructor, a
+// noexcept function): then it stays remembered for a later await. Not inlined: the walk starts at the caller, whose
+// tables have an entry for this call because it can throw.
+AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
+  if (std::uncaught_exceptions() > 0) return;
+  runtime::Registers frame = runtime::current_registers();
+  std::uintptr_t own_frame[1];
+  runtime::unwind_onwards(frame, fiber_->bounds(), own_frame);
+  if (runtime::throw_would_terminate(frame, fiber_->bounds())) return;
+  throw_cancelled();
+}
+
 void TaskCore::raise_if_interrupted() {
-  if (fiber_->interrupted && must_cancel_) throw_cancelled();
+  if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
 }
 
 // ---- waiting ----------------------------------------------------------------------------------------------
@@ -314,13 +324,11 @@ void TaskCore::wait_for_future(FutureBase& future) {
   fiber.wait_kind = AIOFIBER_WAIT_NONE;
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
-    // A frame that cannot be left by an exception keeps the request for a later await.
-    if (std::uncaught_exceptions() > 0 && !future.cancelled()) return;
     if (future.cancelled() || is_cancelled_error(future.peek_exception())) {
       must_cancel_ = false;  // the future's own CancelledError is raised by the caller
       return;
     }
-    throw_cancelled();
+    raise_where_legal();
   }
 }
 
@@ -330,7 +338,7 @@ void TaskCore::wait_one_pass() {
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
   loop().scheduler().yield();
   after_resume();
-  if (AIOFIBER_UNLIKELY(must_cancel_) && std::uncaught_exceptions() == 0) throw_cancelled();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }
 
 void TaskCore::wait_until(std::int64_t deadline_ns) {
@@ -343,7 +351,7 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
     if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
     loop().scheduler().yield();
     after_resume();
-    if (std::uncaught_exceptions() == 0) throw_cancelled();
+    raise_where_legal();
     return;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
@@ -352,7 +360,7 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
   waits_throwing_ = false;
   after_resume();
-  if (AIOFIBER_UNLIKELY(must_cancel_) && std::uncaught_exceptions() == 0) throw_cancelled();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }
 
 std::string task_details(const TaskCore& task) {

@@ -25,7 +25,6 @@ namespace detail {
 void report_never_awaited(EntryInfo entry) noexcept;
 [[noreturn]] void throw_reused();
 [[noreturn]] void throw_awaited_already();
-void check_in_task();  // RuntimeError outside a task, naming the remedy
 }  // namespace detail
 
 template <class T>
@@ -59,7 +58,7 @@ class [[nodiscard]] Coroutine {
   }
   ~Coroutine() {
     if (operations_ == nullptr) return;
-    if (state_ == State::kCreated && report_) detail::report_never_awaited(operations_->entry(storage_));
+    if (state_ == State::kCreated) detail::report_never_awaited(operations_->entry(storage_));
     operations_->destroy(storage_);
   }
 
@@ -68,11 +67,6 @@ class [[nodiscard]] Coroutine {
     if (operations_ == nullptr) return;
     state_ = State::kDone;
     std::exchange(operations_, nullptr)->destroy(storage_);
-  }
-  // No report if it is never awaited: for awaitables that are only descriptions (sleep).
-  Coroutine&& unreported() && noexcept {
-    report_ = false;
-    return std::move(*this);
   }
   detail::EntryInfo entry() const noexcept {
     return operations_ != nullptr ? operations_->entry(storage_) : detail::EntryInfo{};
@@ -138,7 +132,6 @@ class [[nodiscard]] Coroutine {
   alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
   const Operations* operations_;
   State state_ = State::kCreated;
-  bool report_ = true;
 };
 
 namespace detail {

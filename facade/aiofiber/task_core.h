@@ -80,6 +80,7 @@ class TaskCore : public runtime::ListNode {
   void before_suspend() noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
+  void raise_where_legal();
   bool interrupt_current_wait(std::string_view message);
   bool can_be_thrown_at() const noexcept;
   // The text of the CancelledError that is due.

@@ -8,18 +8,13 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
+#include "run_in_loop.h"
 
 namespace aiofiber {
 namespace {
 
 using namespace std::chrono_literals;
 
-template <class F>
-void run_in_loop(F body) {
-  testing::TestLoop loop;
-  loop.run_until_complete(std::move(body));
-  loop.close();
-}
 void fail_after(Duration delay, std::string text) {
   await(sleep(delay));
   throw ValueError(text);

@@ -5,18 +5,12 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
+#include "run_in_loop.h"
 
 namespace aiofiber {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_in_loop(F body) {
-  testing::TestLoop loop;
-  loop.run_until_complete(std::move(body));
-  loop.close();
-}
 
 TEST(Timeout, GivesTheBodysValue) {
   run_in_loop([] {

@@ -2,9 +2,9 @@
 //
 // The one source of nondeterminism inside the scheduler, seeded in tests.
 //
-// Where the specification leaves an order open, the scheduler asks choose(n). Without a chooser (the
-// release default) the answer is 0, which keeps FIFO order; a test installs a seeded Chooser and gets
-// other legal orders, the same for the same seed. Per thread, as loops are.
+// Where the specification leaves something open, the scheduler asks choose(n): whether a pass with ready work
+// polls is the case today. Without a chooser the answer is 0, and the cost a load and a branch; a test installs a
+// seeded Chooser (testing::Seed) and gets other legal runs, the same for the same seed. Per thread, as loops are.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run_in_loop(): the frame of most tests of the facade. The body is a task of a fresh loop on virtual time,
+// which is closed afterwards, so that whatever the body left pending is reported and unwound.
+#pragma once
+
+#include <utility>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/testing.h"
+
+namespace aiofiber {
+
+template <class F>
+void run_in_loop(F body) {
+  testing::TestLoop loop;
+  loop.run_until_complete(std::move(body));
+  loop.close();
+}
+
+}  // namespace aiofiber
