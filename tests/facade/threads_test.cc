@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Executors, to_thread, run_coroutine_threadsafe and wrap_future. Threads meet at events, never at times.
+// Labels: threads
 #include "aiofiber/threads.h"
 
 #include <gtest/gtest.h>
@@ -74,7 +75,7 @@ TEST(Executor, NeverRunsWhatWasCancelledInTheQueue) {
     gate.set_value();
     await(first);
     await(shutdown_default_executor(loop));
-    EXPECT_THROW(loop.run_in_executor(nullptr, [] {}), RuntimeError);
+    EXPECT_THROW(static_cast<void>(loop.run_in_executor(nullptr, [] {})), RuntimeError);
   });
   EXPECT_FALSE(ran);
   loop.close();

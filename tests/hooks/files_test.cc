@@ -277,7 +277,7 @@ TEST(HookedFclose, WakesWhoWaitsAndTheNumberCanBeUsedAgain) {
     first = outcome_of([&] { return ::read(fd, &byte, 1); });
     SocketPair fresh;
     ASSERT_EQ(::dup2(fresh[0], fd), fd);
-    fibers.spawn([&fresh, peer = ::dup(fresh[1])] {
+    fibers.spawn([peer = ::dup(fresh[1])] {
       sleep_ms(3);
       EXPECT_EQ(::write(peer, "x", 1), 1);
       ::close(peer);

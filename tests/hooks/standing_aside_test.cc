@@ -2,6 +2,7 @@
 //
 // Where the hooks must not act: disabled for the task, other threads, a forked child, the fortified names'
 // checks; and a loop that is closed over fibers in the middle of a call.
+// Labels: threads
 #include <poll.h>
 #include <sys/wait.h>
 

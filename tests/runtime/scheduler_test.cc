@@ -5,6 +5,7 @@
 //
 // Each test owns a scheduler (class Loop below) that runs until its last fiber has ended, and finds no fiber
 // and no stack left over afterwards. Time is virtual unless real threads take part.
+// Labels: threads
 #include <aiofiber/runtime/fd_wait.h>
 #include <aiofiber/runtime/make_scheduler.h>
 #include <aiofiber/runtime/offload.h>

@@ -2,6 +2,7 @@
 //
 // Symbolization of this very program: the expected lines come from __LINE__ next to the code in question.
 // Needs debug information (-g), which the project's default build type has.
+// Labels: threads
 #include <aiofiber/runtime/symbolize.h>
 #include <aiofiber/runtime/unwind.h>
 

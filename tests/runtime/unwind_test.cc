@@ -3,6 +3,7 @@
 // The unwinder, on contexts that are really suspended: made with Boost.Context directly, so that no other
 // part of the runtime is involved. Each has its own stack between two guard pages; a read outside of it is a
 // crash.
+// Labels: threads
 #include <aiofiber/runtime/unwind.h>
 
 #include <gtest/gtest.h>

@@ -38,7 +38,8 @@ SCENARIO(049_timeout_basic) {
       log(cm, cm.when());
       asyncio::await(asyncio::sleep(.1s));
     }));
-    for (const auto& [name, d] : {std::pair("0", 0s), std::pair("-1", -1s)}) {
+    for (const auto& [label, d] : {std::pair("0", 0s), std::pair("-1", -1s)}) {
+      const char* name = label;  // clang 14 captures no structured bindings
       try {
         asyncio::await(asyncio::timeout(d, [] {
           asyncio::await(asyncio::sleep(0s));
