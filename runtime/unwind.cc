@@ -656,38 +656,43 @@ class Code : private Bytes {
     const auto distance = fixed<std::int32_t>();
     return reinterpret_cast<std::uintptr_t>(at()) + static_cast<std::uintptr_t>(std::intptr_t{distance});
   }
-
-  // `mov` between 64-bit registers, by their numbers in machine code.
-  bool take_move(unsigned from, unsigned to) {
-    const unsigned rex = 0x48 | (from >= 8 ? 4u : 0u) | (to >= 8 ? 1u : 0u);
-    const unsigned registers = 0xc0 | (from & 7) << 3 | (to & 7);
-    return take({static_cast<std::uint8_t>(rex), 0x89, static_cast<std::uint8_t>(registers)});
-  }
 };
 
-// clang has no "may not throw" in its tables: it catches everything and calls a helper that terminates. The
-// landing pad is then `mov %rax,%rdi; call helper`, and the helper calls __cxa_begin_catch and std::terminate
-// and does not return. (A handler written by the user calls __cxa_begin_catch itself, through a jump table.)
-// AddressSanitizer inserts a call before that, across which the exception is kept in some register.
-bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
-  constexpr unsigned kRax = 0, kRbx = 3, kRdi = 7, kR12 = 12, kR15 = 15;
-  Code pad(landing_pad);
-  pad.take_endbr();
-  if (!pad.take_move(kRax, kRdi)) {
-    unsigned kept = kRbx;
-    if (!pad.take_move(kRax, kept)) {
-      for (kept = kR12; kept <= kR15 && !pad.take_move(kRax, kept);) ++kept;
-      if (kept > kR15) return false;
-    }
-    if (pad.take_call() == 0 || !pad.take_move(kept, kRdi)) return false;
-  }
-  const std::uintptr_t target = pad.take_call();
-  if (target == 0) return false;
+// clang has no "may not throw" in its tables: it catches everything and calls a helper that calls
+// __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls __cxa_begin_catch
+// itself. Between the landing pad and either call there may be clean-ups (and, under AddressSanitizer, a call of
+// its own), so the pad's code is searched for the call of a helper that no call of __cxa_begin_catch precedes.
+// A heuristic: bytes are searched, not instructions, and a far helper is not seen.
+constexpr std::size_t kLandingPadBytes = 192;
+
+// What the helper at `target` calls first, if it is one; else 0.
+std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
+  // A byte that only looks like a call leads anywhere: look no further unless a function begins there.
+  const auto table = find_frame_table(target);
+  if (!table || table->function != target) return 0;
   Code helper(target);
   helper.take_endbr();
   const bool pushes_rax = helper.take({0x50});
-  if (!pushes_rax && !helper.take({0x55, 0x48, 0x89, 0xe5})) return false;  // push %rbp; mov %rsp,%rbp
-  return helper.take_call() != 0 && helper.take_call() != 0;
+  if (!pushes_rax && !helper.take({0x55, 0x48, 0x89, 0xe5})) return 0;  // push %rbp; mov %rsp,%rbp
+  const std::uintptr_t first = helper.take_call();
+  return first != 0 && helper.take_call() != 0 ? first : 0;
+}
+
+bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
+  std::uintptr_t end = landing_pad + kLandingPadBytes;
+  constexpr std::uintptr_t kPageMask = 4095;
+  if (!find_frame_table(end)) end = std::min(end, (landing_pad | kPageMask) - sizeof(std::int32_t));
+  std::array<std::uintptr_t, 32> seen;
+  std::size_t seen_count = 0;
+  for (std::uintptr_t at = landing_pad; at < end && seen_count < seen.size(); ++at) {
+    const std::uintptr_t target = Code(at).take_call();
+    if (target == 0) continue;
+    if (const std::uintptr_t begin_catch = first_call_of_terminate_helper(target)) {
+      return std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
+    }
+    seen[seen_count++] = target;
+  }
+  return false;
 }
 
 // The chain of actions of one call site: which handlers an exception meets there.

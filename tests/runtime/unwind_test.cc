@@ -460,6 +460,27 @@ struct StopsInDestructor {
     barrier();
   }
 };
+// Something of the same frame has to be destroyed before the exception meets the frame's own rule.
+struct StopsInDestructorWithCleanup {
+  [[gnu::noinline]] ~StopsInDestructorWithCleanup() {
+    const std::vector<int> cleanup(3, 1);
+    plain();
+    asm volatile("" ::"r"(cleanup.data()) : "memory");
+  }
+};
+[[gnu::noinline]] void destroying_with_cleanup() {
+  StopsInDestructorWithCleanup object;
+  barrier();
+}
+[[gnu::noinline]] void catching_with_cleanup_inside_noexcept() noexcept {
+  try {
+    const std::vector<int> cleanup(3, 1);
+    plain();
+    asm volatile("" ::"r"(cleanup.data()) : "memory");
+  } catch (...) {
+    g_exception_arrived = true;
+  }
+}
 [[gnu::noinline]] void destroying() {
   StopsInDestructor object;
   barrier();
@@ -506,6 +527,16 @@ TEST(ThrowWouldTerminate, IsFalseWhenEveryFrameLetsExceptionsPass) {
 TEST(ThrowWouldTerminate, IsTrueBelowANoexceptFunction) { EXPECT_TRUE(ask<not_throwing>().would_terminate); }
 
 TEST(ThrowWouldTerminate, IsTrueInADestructor) { EXPECT_TRUE(ask<destroying>().would_terminate); }
+
+TEST(ThrowWouldTerminate, IsTrueInADestructorThatHasToCleanUpFirst) {
+  EXPECT_TRUE(ask<destroying_with_cleanup>().would_terminate);
+}
+
+TEST(ThrowWouldTerminate, IsFalseWhenTheHandlerForEverythingHasToCleanUpFirst) {
+  const Verdict verdict = ask<catching_with_cleanup_inside_noexcept>();
+  EXPECT_FALSE(verdict.would_terminate);
+  EXPECT_TRUE(verdict.arrived);
+}
 
 TEST(ThrowWouldTerminate, IsTrueInADestructorDuringUnwinding) {
   EXPECT_TRUE(ask<destroying_while_unwinding>().would_terminate);
