@@ -26,7 +26,8 @@ struct TaskOptions {
   std::string name = {};           // empty: "Task-N"
   std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
-  bool eager_start = false;        // accepted for compatibility; tasks start in the next pass
+  // Differs from asyncio: eager_start is accepted and has no effect yet, tasks start in the next pass.
+  bool eager_start = false;
 };
 
 namespace detail {
