@@ -26,7 +26,7 @@ def main():
             ratios.setdefault(name, []).append(ns / yardstick)
     print(f"boost::context::fiber resume: {statistics.median(yardsticks):.1f} ns (median of {runs} runs)")
     for name, values in ratios.items():
-        print(f"{name:22} {statistics.median(values):6.2f} x   best {min(values):6.2f}   goal {GOALS.get(name, float('nan'))}")
+        print(f"{name:22} {statistics.median(values):6.2f} x   best {min(values):6.2f}   goal {GOALS.get(name, '-')}")
 
 
 if __name__ == "__main__":

@@ -95,21 +95,22 @@ void Scheduler::begin_pass() {
     __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
                      __ATOMIC_RELAXED);
     while (Timer* timer = timers_.pop_due(last_poll_)) make_ready(*timer);
-    handles_since_poll_ = handles_since_clock_ = 0;
+    handles_since_poll_ = 0;
+    next_clock_read_ = kHandlesBetweenClockReads;
   }
   remaining_ = ready_count_;
 }
 
-bool Scheduler::poll_is_due() noexcept {
+inline bool Scheduler::poll_is_due() noexcept {
   if (handles_since_poll_ >= kHandlesBetweenPolls) return true;
-  if (handles_since_clock_ < kHandlesBetweenClockReads) return false;
-  handles_since_clock_ = 0;
+  if (handles_since_poll_ < next_clock_read_) return false;
+  next_clock_read_ = handles_since_poll_ + kHandlesBetweenClockReads;
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
   return clock_.now() - last_poll_ >= kTimeBetweenPolls;
 }
 
 // The short form of begin_pass() for a fiber's stack: false when the hub must do the long one.
-bool Scheduler::begin_pass_without_polling() noexcept {
+inline bool Scheduler::begin_pass_without_polling() noexcept {
   if (stop_requested_ || polls_every_pass_ || ready_count_ == 0 || !running_) return false;
   if (exit_exception_ != nullptr || !inbox_.empty() || poll_is_due()) return false;
   ++passes_;
@@ -121,7 +122,6 @@ void Scheduler::run_pass() {
   while (remaining_ > 0) {
     --remaining_;
     ++handles_since_poll_;
-    ++handles_since_clock_;
     Runnable& node = *pop_ready();
     if (node.kind == Runnable::Kind::kFiber) {
       resume(static_cast<Fiber&>(node));
@@ -246,7 +246,6 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
     }
     --remaining_;
     ++handles_since_poll_;
-    ++handles_since_clock_;
     pop_ready();
     if (node.kind == Runnable::Kind::kFiber) return &static_cast<Fiber&>(node);
     node.run(node);

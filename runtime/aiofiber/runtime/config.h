@@ -54,7 +54,7 @@ inline constexpr Nanoseconds kForever = INT64_MAX;
 
 // A pass with ready work enters the kernel only when this many handles or this much time went by.
 inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
-inline constexpr std::uint32_t kHandlesBetweenClockReads = 8;
+inline constexpr std::uint32_t kHandlesBetweenClockReads = 16;
 inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;
 
 }  // namespace aiofiber::runtime

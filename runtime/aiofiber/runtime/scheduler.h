@@ -151,7 +151,7 @@ class Scheduler {
   std::size_t ready_count_ = 0;
   std::size_t remaining_ = 0;  // nodes of the current pass that have not run
   std::uint32_t handles_since_poll_ = 0;
-  std::uint32_t handles_since_clock_ = 0;
+  std::uint32_t next_clock_read_ = 0;     // when handles_since_poll_ is that far
   Nanoseconds last_poll_ = 0;
   std::uint64_t passes_ = 0;
   bool running_ = false;
