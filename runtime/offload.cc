@@ -27,6 +27,11 @@ OffloadPool& OffloadPool::io() {
   return *pool;
 }
 
+OffloadPool& OffloadPool::waits() {
+  static OffloadPool* pool = new OffloadPool(256, "aiofiber_w");
+  return *pool;
+}
+
 void OffloadPool::submit(Work& work) {
   const std::lock_guard lock(mutex_);
   if (shut_down_) throw std::runtime_error("cannot schedule new futures after shutdown");
@@ -128,10 +133,10 @@ struct Trip final : OffloadPool::Work, Runnable {
 
 }  // namespace
 
-void run_offloaded(OffloadPool::Work& work) {
+void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
   Fiber& self = *current_fiber();
   Trip trip(work);
-  OffloadPool::io().submit(trip);
+  pool.submit(trip);
   // The call's arguments are on this stack: neither a cancellation nor a closing loop may leave before it
   // is back. An interruption is remembered and put back for the facade to raise.
   bool was_interrupted = std::exchange(self.interrupted, false);

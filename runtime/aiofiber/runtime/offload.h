@@ -49,6 +49,9 @@ class OffloadPool {
 
   // The process-wide pool for blocking I/O of the hooks (64 threads at most). Never destroyed.
   static OffloadPool& io();
+  // The same for calls that may take as long as they like (a child process): apart, so that they cannot
+  // starve names and files (256 threads at most). Never destroyed.
+  static OffloadPool& waits();
 
  private:
   void work_loop() noexcept;
@@ -66,14 +69,14 @@ class OffloadPool {
 };
 
 namespace detail {
-// Submits the work to OffloadPool::io() and suspends the current fiber until it has run.
-void run_offloaded(OffloadPool::Work& work);
+// Submits the work to the pool and suspends the current fiber until it has run.
+void run_offloaded(OffloadPool::Work& work, OffloadPool& pool);
 }  // namespace detail
 
 // Calls fn() on a pool thread and gives its result, suspending the current fiber meanwhile. errno as fn
 // left it is carried over. Precondition: called on a fiber. Throws what fn throws.
 template <class F>
-std::invoke_result_t<F&> offload(F&& fn) {
+std::invoke_result_t<F&> offload(F&& fn, OffloadPool& pool = OffloadPool::io()) {
   using R = std::invoke_result_t<F&>;
   struct Call final : OffloadPool::Work {
     explicit Call(F& function) : fn_(function) {}
@@ -92,7 +95,7 @@ std::invoke_result_t<F&> offload(F&& fn) {
     std::optional<std::conditional_t<std::is_void_v<R>, char, R>> result_;
     std::exception_ptr exception_;
   } call(fn);
-  detail::run_offloaded(call);
+  detail::run_offloaded(call, pool);
   if (call.exception_) std::rethrow_exception(call.exception_);
   if constexpr (!std::is_void_v<R>) return std::move(*call.result_);
 }
