@@ -82,6 +82,8 @@ class Fiber : public aiofiber_record, public Runnable {
   Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
   ExceptionState exceptions;     // valid while suspended
   std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
+  void* locals = nullptr;        // the hooks' values of this fiber, freed by release_locals when its body has ended
+  void (*release_locals)(Fiber&) noexcept = nullptr;
   const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
   std::uint8_t size_class;
   bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
