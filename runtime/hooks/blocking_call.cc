@@ -105,6 +105,18 @@ bool BlockingCall::wait() {
   return true;
 }
 
+bool Backoff::wait() {
+  constexpr Nanoseconds kLongestPause = 20'000'000;
+  const Nanoseconds now = loop_now();
+  if (now >= deadline_) {
+    errno = ETIMEDOUT;
+    return false;
+  }
+  if (!sleep_until(std::min(deadline_, now + pause_))) return false;
+  pause_ = std::min(pause_ * 2, kLongestPause);
+  return true;
+}
+
 NonblockScope::NonblockScope(int fd, int flags) noexcept : fd_(fd), flags_(flags) {
   ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
 }

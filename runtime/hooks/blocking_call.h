@@ -44,6 +44,19 @@ runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
 bool sleep_until(runtime::Nanoseconds deadline);
 
+// Trying again and again, ever less often, for what the kernel gives no descriptor to wait for.
+class Backoff {
+ public:
+  explicit Backoff(runtime::Nanoseconds deadline = runtime::kForever) noexcept : deadline_(deadline) {}
+  // Suspends for 0.2 ms, then twice as long each time, up to 20 ms. False with errno ETIMEDOUT, ECANCELED or
+  // ENOMEM.
+  bool wait();
+
+ private:
+  const runtime::Nanoseconds deadline_;
+  runtime::Nanoseconds pause_ = 200'000;
+};
+
 // O_NONBLOCK on the open file description for the duration of one system call that has no flag of its own
 // for that. errno is kept. Another process or thread that uses the same description in that window can
 // see EAGAIN: it is opened only where the kernel offers nothing better.

@@ -4,8 +4,8 @@
 // closefrom).
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
-// would leave them waiting for a file that nobody can name any more. These hooks act on every thread and
-// never suspend: the reactor relies on hearing of every close.
+// would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
+// reactor relies on hearing of every close. Only pclose suspends: it waits for a child.
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +14,8 @@
 #include <cstdio>
 
 #include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/offload.h"
+#include "hooks/act.h"
 #include "hooks/fd_kind.h"
 #include "hooks/real.h"
 
@@ -45,6 +47,7 @@ void before_file_close(std::FILE* file) noexcept {
 }  // namespace aiofiber::hooks
 
 using namespace aiofiber::hooks;
+namespace runtime = aiofiber::runtime;
 
 extern "C" {
 
@@ -70,7 +73,12 @@ int fclose(std::FILE* file) {
 
 int pclose(std::FILE* file) {
   before_file_close(file);
-  return real::pclose(file);
+  if (file == nullptr || !acts() || runtime::current_fiber()->unwinding) return real::pclose(file);
+  // Not refused when the task is cancelled, or the stream would be lost: the child's end is waited for.
+  int status = -1;
+  const bool closed = without_throwing(
+      [&] { status = runtime::offload([=] { return real::pclose(file); }, runtime::OffloadPool::waits()); });
+  return closed ? status : real::pclose(file);
 }
 
 int close_range(unsigned first, unsigned last, int flags) noexcept {

@@ -71,7 +71,7 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
     case FdKind::kPollFirst:
       return is_ready(fd, POLLIN) ? real::readv(fd, rest.pieces(), piece_count(rest)) : -1;
     default:
-      return ::preadv2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
+      return real::preadv2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
   }
 }
 
@@ -143,7 +143,7 @@ ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent
     case FdKind::kFile:
       return real::writev(fd, rest.pieces(), piece_count(rest));
     default:
-      return ::pwritev2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
+      return real::pwritev2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
   }
 }
 

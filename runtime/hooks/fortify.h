@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <csignal>
+#include <cstdarg>
 #include <ctime>
 
 extern "C" {
@@ -18,6 +19,10 @@ ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size);
 ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags);
 ssize_t __recvfrom_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags, sockaddr* address,
                        socklen_t* address_length);
+ssize_t __pread_chk(int fd, void* buffer, size_t length, off_t position, size_t buffer_size);
+ssize_t __pread64_chk(int fd, void* buffer, size_t length, off64_t position, size_t buffer_size);
+void __syslog_chk(int priority, int flag, const char* format, ...);
+void __vsyslog_chk(int priority, int flag, const char* format, va_list arguments);
 int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size);
 int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask,
                 size_t entries_size);

@@ -17,6 +17,7 @@
 #include "hooks/blocking_call.h"
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
+#include "hooks/net.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -64,6 +65,8 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   }
 }
 
+}  // namespace
+
 ssize_t receive_message(int fd, msghdr* message, int flags) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
@@ -96,6 +99,8 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
   }
 }
 
+namespace {
+
 // Linux raises SIGPIPE only for a call that has moved nothing: later pieces of ours must not raise it.
 int flags_for_piece(int flags, std::size_t sent) noexcept {
   return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
@@ -116,6 +121,8 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
     }
   }
 }
+
+}  // namespace
 
 ssize_t transmit_message(int fd, const msghdr* message, int flags) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
@@ -138,6 +145,8 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
     }
   }
 }
+
+namespace {
 
 // ---- connect
 

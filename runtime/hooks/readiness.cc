@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Readiness: poll, ppoll, select.
+// Readiness: poll, ppoll, select, pselect. (epoll_wait: epoll.cc.)
 //
 // The answer is always the kernel's: libc's own poll with timeout 0 looks, the reactor only tells when to
 // look again. libev knows reading and writing; what it cannot express (POLLPRI alone, POLLRDHUP alone,
 // hang-up only) is watched through an epoll descriptor made for the wait. POLLPRI beside POLLIN wakes with
 // POLLIN.
 //
-// ppoll's signal mask cannot be in force while the thread runs other tasks: it is applied at each look, and
-// with a mask the call looks again every 50 ms, so that a signal it lets in ends it with EINTR.
+// The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks: it is applied at
+// each look, and with a mask the call looks again every 50 ms, so that a signal it lets in ends it with
+// EINTR.
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -209,12 +210,12 @@ class SelectSets {
       if (events != 0) entries_.push_back({fd, static_cast<short>(events), 0});
     }
   }
-  int look(int count) noexcept {
+  int look(int count, const sigset_t* mask) noexcept {
     for (std::size_t i = 0; i < 3; ++i) {
       if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
     }
-    timeval no_time{0, 0};
-    return real::select(count, sets_[0], sets_[1], sets_[2], &no_time);
+    constexpr timespec kNoTime{0, 0};
+    return real::pselect(count, sets_[0], sets_[1], sets_[2], &kNoTime, mask);
   }
   std::vector<pollfd>& entries() noexcept { return entries_; }
 
@@ -230,14 +231,15 @@ class SelectSets {
   std::vector<pollfd> entries_;
 };
 
-int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, Nanoseconds deadline) {
+int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, Nanoseconds deadline,
+                 const sigset_t* mask) {
   SelectSets sets(count, readable, writable, exceptional);
   for (;;) {
-    if (const int ready = sets.look(count); ready != 0) return ready;
+    if (const int ready = sets.look(count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, nullptr);
+    const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, mask);
     if (polled < 0) return -1;
-    if (const int ready = sets.look(count); ready != 0) return ready;
+    if (const int ready = sets.look(count, mask); ready != 0) return ready;
     // poll reports a hang-up of a descriptor that only stands in the third set, select does not.
     if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) return -1;
   }
@@ -273,13 +275,28 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
   const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_usec * 1'000;
   const Nanoseconds deadline = deadline_after(duration);
   int result = -1;
-  if (!without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline); }))
+  if (!without_throwing(
+          [&] { result = select_until(count, readable, writable, exceptional, deadline, nullptr); }))
     return -1;
   if (timeout != nullptr && !endless) {
     // Linux tells how much of the timeout was left.
     const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
     *timeout = {left / kSecond, left % kSecond / 1'000};
   }
+  return result;
+}
+
+int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
+            const sigset_t* mask) {
+  const bool valid =
+      count >= 0 &&
+      (timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond));
+  if (!valid || !acts()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
+  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
+  const Nanoseconds deadline =
+      deadline_after(endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec);
+  int result = -1;
+  without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline, mask); });
   return result;
 }
 

@@ -13,8 +13,9 @@
 
 namespace aiofiber::hooks::real {
 
-void* resolve_symbol(const char* name) noexcept {
-  void* symbol = ::dlsym(RTLD_NEXT, name);
+void* resolve_symbol(const char* name, const char* version) noexcept {
+  void* symbol = version != nullptr ? ::dlvsym(RTLD_NEXT, name, version) : nullptr;
+  if (symbol == nullptr) symbol = ::dlsym(RTLD_NEXT, name);  // an architecture with one version only
   if (symbol != nullptr) return symbol;
   // write(2) is hooked here, and may be the very name that is missing: stdio does not go through it.
   std::fprintf(stderr, "aiofiber hooks: libc has no function '%s' (fully static program?)\n", name);
@@ -23,15 +24,12 @@ void* resolve_symbol(const char* name) noexcept {
 
 namespace {
 
-template <class... Functions>
-void resolve_all(Functions&... functions) noexcept {
-  (static_cast<void>(functions.resolve()), ...);
-}
-
 [[gnu::constructor]] void load_hooks() noexcept {
-  resolve_all(read, write, readv, writev, recv, recvfrom, recvmsg, send, sendto, sendmsg, connect, accept,
-              accept4, poll, ppoll, select, sleep, usleep, nanosleep, clock_nanosleep, getaddrinfo,
-              getnameinfo, close, dup2, dup3, fclose, pclose, close_range, closefrom);
+#define FUNCTION(name, ...) name.resolve();
+#define VERSIONED_FUNCTION(name, version, ...) name.resolve();
+#include "hooks/libc_functions.inc"
+#undef FUNCTION
+#undef VERSIONED_FUNCTION
   runtime::Reactor::set_closes_are_reported(true);
 }
 

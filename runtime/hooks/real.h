@@ -8,22 +8,34 @@
 // Threads: any. Two threads that resolve the same name store the same value.
 #pragma once
 
+#include <grp.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <resolv.h>
+#include <semaphore.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <csignal>
+#include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
 
 namespace aiofiber::hooks::real {
 
 // The next definition of `name` after the hooks' own. Writes a message and aborts where there is none.
-void* resolve_symbol(const char* name) noexcept;
+// `version`: the symbol version to take, null for the default one.
+void* resolve_symbol(const char* name, const char* version) noexcept;
 
 template <class Signature>
 class Function;
@@ -31,7 +43,8 @@ class Function;
 template <class R, class... A>
 class Function<R(A...)> {
  public:
-  constexpr explicit Function(const char* name) noexcept : name_(name) {}
+  constexpr explicit Function(const char* name, const char* version = nullptr) noexcept
+      : name_(name), version_(version) {}
 
   R operator()(A... arguments) {
     Pointer function = function_.load(std::memory_order_relaxed);
@@ -39,7 +52,7 @@ class Function<R(A...)> {
     return function(arguments...);
   }
   R (*resolve() noexcept)(A...) {
-    auto function = reinterpret_cast<Pointer>(resolve_symbol(name_));
+    auto function = reinterpret_cast<Pointer>(resolve_symbol(name_, version_));
     function_.store(function, std::memory_order_relaxed);
     return function;
   }
@@ -47,45 +60,14 @@ class Function<R(A...)> {
  private:
   using Pointer = R (*)(A...);
   const char* name_;
+  const char* version_;
   std::atomic<Pointer> function_{nullptr};
 };
 
-inline constinit Function<ssize_t(int, void*, std::size_t)> read{"read"};
-inline constinit Function<ssize_t(int, const void*, std::size_t)> write{"write"};
-inline constinit Function<ssize_t(int, const iovec*, int)> readv{"readv"};
-inline constinit Function<ssize_t(int, const iovec*, int)> writev{"writev"};
-
-inline constinit Function<ssize_t(int, void*, std::size_t, int)> recv{"recv"};
-inline constinit Function<ssize_t(int, void*, std::size_t, int, sockaddr*, socklen_t*)> recvfrom{"recvfrom"};
-inline constinit Function<ssize_t(int, msghdr*, int)> recvmsg{"recvmsg"};
-inline constinit Function<ssize_t(int, const void*, std::size_t, int)> send{"send"};
-inline constinit Function<ssize_t(int, const void*, std::size_t, int, const sockaddr*, socklen_t)> sendto{
-    "sendto"};
-inline constinit Function<ssize_t(int, const msghdr*, int)> sendmsg{"sendmsg"};
-inline constinit Function<int(int, const sockaddr*, socklen_t)> connect{"connect"};
-inline constinit Function<int(int, sockaddr*, socklen_t*)> accept{"accept"};
-inline constinit Function<int(int, sockaddr*, socklen_t*, int)> accept4{"accept4"};
-
-inline constinit Function<int(pollfd*, nfds_t, int)> poll{"poll"};
-inline constinit Function<int(pollfd*, nfds_t, const timespec*, const sigset_t*)> ppoll{"ppoll"};
-inline constinit Function<int(int, fd_set*, fd_set*, fd_set*, timeval*)> select{"select"};
-
-inline constinit Function<unsigned(unsigned)> sleep{"sleep"};
-inline constinit Function<int(useconds_t)> usleep{"usleep"};
-inline constinit Function<int(const timespec*, timespec*)> nanosleep{"nanosleep"};
-inline constinit Function<int(clockid_t, int, const timespec*, timespec*)> clock_nanosleep{"clock_nanosleep"};
-
-inline constinit Function<int(const char*, const char*, const addrinfo*, addrinfo**)> getaddrinfo{
-    "getaddrinfo"};
-inline constinit Function<int(const sockaddr*, socklen_t, char*, socklen_t, char*, socklen_t, int)>
-    getnameinfo{"getnameinfo"};
-
-inline constinit Function<int(int)> close{"close"};
-inline constinit Function<int(int, int)> dup2{"dup2"};
-inline constinit Function<int(int, int, int)> dup3{"dup3"};
-inline constinit Function<int(std::FILE*)> fclose{"fclose"};
-inline constinit Function<int(std::FILE*)> pclose{"pclose"};
-inline constinit Function<int(unsigned, unsigned, int)> close_range{"close_range"};
-inline constinit Function<void(int)> closefrom{"closefrom"};
+#define FUNCTION(name, ...) inline constinit Function<__VA_ARGS__> name{#name};
+#define VERSIONED_FUNCTION(name, version, ...) inline constinit Function<__VA_ARGS__> name{#name, version};
+#include "hooks/libc_functions.inc"
+#undef FUNCTION
+#undef VERSIONED_FUNCTION
 
 }  // namespace aiofiber::hooks::real

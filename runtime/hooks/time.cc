@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping: sleep, usleep, nanosleep, clock_nanosleep. (std::this_thread::sleep_for and sleep_until come
-// here.)
+// Sleeping: sleep, usleep, nanosleep, clock_nanosleep, thrd_sleep (std::this_thread::sleep_for and
+// sleep_until come here), and sched_yield, which lets the other tasks run.
 //
 // A task sleeps on its loop's clock, so under a virtual clock the call takes exactly its virtual time. A
 // cancelled sleep ends with ECANCELED and tells what was left, as EINTR does. Arguments that libc would
@@ -104,6 +104,21 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
                                                              : errno;
   errno = saved_errno;
   return result;
+}
+
+// C11: 0, -1 if it was cut short, less than that for an error.
+int thrd_sleep(const timespec* duration, timespec* remaining) {
+  if (!acts() || !is_valid(duration)) return real::thrd_sleep(duration, remaining);
+  const int saved_errno = errno;
+  const int result = sleep_relative(*duration, remaining);
+  errno = saved_errno;
+  return result;
+}
+
+int sched_yield() noexcept {
+  if (act() == nullptr) return real::sched_yield();
+  give_turn();
+  return 0;
 }
 
 }  // extern "C"

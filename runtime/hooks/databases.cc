@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Hosts, users and groups: gethostby*, getpw*, getgr* and their _r forms, on the offload pool, because their
+// answer may come from a server (DNS, LDAP, sssd).
+//
+// The forms without _r return static memory in libc. Here it belongs to the task, so that another task's
+// lookup does not change it; it is valid until the task's next call of the same kind, or its end.
+#include <grp.h>
+#include <netdb.h>
+#include <pwd.h>
+
+#include <cerrno>
+
+#include "hooks/act.h"
+#include "hooks/locals.h"
+#include "hooks/on_pool.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// A lookup of the _r kind: returns its error number, which is never -1.
+template <class Lookup>
+int look_up_r(Lookup lookup) {
+  const int saved_errno = errno;
+  const int error = on_pool(-1, lookup);
+  const int result = error == -1 ? errno : error;
+  errno = saved_errno;
+  return result;
+}
+
+// Runs lookup(entry, memory, size, &found) on the pool with ever more memory until the answer fits.
+template <class Entry, class Lookup>
+Entry* look_up_stored(StoredEntry<Entry> Locals::*member, Lookup lookup) {
+  constexpr std::size_t kFirstSize = 1024;
+  Entry* found = nullptr;
+  int error = 0;
+  const bool done = without_throwing([&] {
+    StoredEntry<Entry>& stored = get_locals().*member;
+    if (stored.memory.empty()) stored.memory.resize(kFirstSize);
+    while ((error = look_up_r([&] {
+              return lookup(&stored.entry, stored.memory.data(), stored.memory.size(), &found);
+            })) == ERANGE) {
+      stored.memory.resize(stored.memory.size() * 2);
+    }
+  });
+  if (!done) return nullptr;
+  if (error != 0) errno = error;
+  return error == 0 ? found : nullptr;
+}
+
+template <class Lookup>
+hostent* look_up_host(Lookup lookup) {
+  int host_error = NETDB_INTERNAL;
+  hostent* found =
+      look_up_stored(&Locals::host, [&](hostent* entry, char* memory, std::size_t size, hostent** result) {
+        return lookup(entry, memory, size, result, &host_error);
+      });
+  if (found == nullptr) h_errno = host_error;
+  return found;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+// ---- hosts
+
+int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size, hostent** result,
+                    int* error) {
+  if (!acts()) return real::gethostbyname_r(name, entry, memory, size, result, error);
+  *result = nullptr;
+  *error = NETDB_INTERNAL;
+  return look_up_r([=] { return real::gethostbyname_r(name, entry, memory, size, result, error); });
+}
+
+int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory, size_t size,
+                     hostent** result, int* error) {
+  if (!acts()) return real::gethostbyname2_r(name, family, entry, memory, size, result, error);
+  *result = nullptr;
+  *error = NETDB_INTERNAL;
+  return look_up_r([=] { return real::gethostbyname2_r(name, family, entry, memory, size, result, error); });
+}
+
+int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* entry, char* memory,
+                    size_t size, hostent** result, int* error) {
+  if (!acts()) return real::gethostbyaddr_r(address, length, family, entry, memory, size, result, error);
+  *result = nullptr;
+  *error = NETDB_INTERNAL;
+  return look_up_r(
+      [=] { return real::gethostbyaddr_r(address, length, family, entry, memory, size, result, error); });
+}
+
+hostent* gethostbyname(const char* name) {
+  if (!acts()) return real::gethostbyname(name);
+  return look_up_host([=](auto... rest) { return real::gethostbyname_r(name, rest...); });
+}
+
+hostent* gethostbyname2(const char* name, int family) {
+  if (!acts()) return real::gethostbyname2(name, family);
+  return look_up_host([=](auto... rest) { return real::gethostbyname2_r(name, family, rest...); });
+}
+
+hostent* gethostbyaddr(const void* address, socklen_t length, int family) {
+  if (!acts()) return real::gethostbyaddr(address, length, family);
+  return look_up_host([=](auto... rest) { return real::gethostbyaddr_r(address, length, family, rest...); });
+}
+
+// ---- users and groups
+
+int getpwnam_r(const char* name, passwd* entry, char* memory, size_t size, passwd** result) {
+  if (!acts()) return real::getpwnam_r(name, entry, memory, size, result);
+  *result = nullptr;
+  return look_up_r([=] { return real::getpwnam_r(name, entry, memory, size, result); });
+}
+
+int getpwuid_r(uid_t id, passwd* entry, char* memory, size_t size, passwd** result) {
+  if (!acts()) return real::getpwuid_r(id, entry, memory, size, result);
+  *result = nullptr;
+  return look_up_r([=] { return real::getpwuid_r(id, entry, memory, size, result); });
+}
+
+int getgrnam_r(const char* name, group* entry, char* memory, size_t size, group** result) {
+  if (!acts()) return real::getgrnam_r(name, entry, memory, size, result);
+  *result = nullptr;
+  return look_up_r([=] { return real::getgrnam_r(name, entry, memory, size, result); });
+}
+
+int getgrgid_r(gid_t id, group* entry, char* memory, size_t size, group** result) {
+  if (!acts()) return real::getgrgid_r(id, entry, memory, size, result);
+  *result = nullptr;
+  return look_up_r([=] { return real::getgrgid_r(id, entry, memory, size, result); });
+}
+
+passwd* getpwnam(const char* name) {
+  if (!acts()) return real::getpwnam(name);
+  return look_up_stored(&Locals::user, [=](auto... rest) { return real::getpwnam_r(name, rest...); });
+}
+
+passwd* getpwuid(uid_t id) {
+  if (!acts()) return real::getpwuid(id);
+  return look_up_stored(&Locals::user, [=](auto... rest) { return real::getpwuid_r(id, rest...); });
+}
+
+group* getgrnam(const char* name) {
+  if (!acts()) return real::getgrnam(name);
+  return look_up_stored(&Locals::user_group, [=](auto... rest) { return real::getgrnam_r(name, rest...); });
+}
+
+group* getgrgid(gid_t id) {
+  if (!acts()) return real::getgrgid(id);
+  return look_up_stored(&Locals::user_group, [=](auto... rest) { return real::getgrgid_r(id, rest...); });
+}
+
+int getgrouplist(const char* user, gid_t first, gid_t* groups, int* count) {
+  if (!acts()) return real::getgrouplist(user, first, groups, count);
+  return on_pool(-1, [=] { return real::getgrouplist(user, first, groups, count); });
+}
+
+int initgroups(const char* user, gid_t first) {
+  if (!acts()) return real::initgroups(user, first);
+  return on_pool(-1, [=] { return real::initgroups(user, first); });
+}
+
+}  // extern "C"

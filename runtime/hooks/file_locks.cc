@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Locks on files: flock, lockf, and fcntl with F_SETLKW or F_OFD_SETLKW.
+//
+// The kernel tells nobody when a lock becomes free, so the call tries again and again, at most every 20 ms.
+// On a thread of the pool it would be first in the kernel's queue, but it could not be cancelled, and 64 of
+// them would leave no thread to whoever has to release the lock. The price: no EDEADLK from F_SETLKW.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdarg>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// Calls attempt() until it does not fail for want of the lock.
+template <class Attempt>
+int obtain(Attempt attempt) {
+  const int errno_at_start = errno;
+  Backoff backoff;
+  for (;;) {
+    const int result = attempt();
+    if (result == 0) {
+      errno = errno_at_start;
+      return 0;
+    }
+    if (errno != EAGAIN && errno != EACCES) return result;
+    if (!backoff.wait()) return -1;
+  }
+}
+
+int control(int fd, int command, void* argument) {
+  const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
+  if (!waits || !acts()) return real::fcntl64(fd, command, argument);
+  const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;
+  return obtain([&] { return real::fcntl64(fd, attempt, argument); });
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int flock(int fd, int operation) noexcept {
+  if ((operation & (LOCK_NB | LOCK_UN)) != 0 || !acts()) return real::flock(fd, operation);
+  return obtain([=] { return real::flock(fd, operation | LOCK_NB); });
+}
+
+int lockf(int fd, int command, off_t length) {
+  if (command != F_LOCK || !acts()) return real::lockf(fd, command, length);
+  return obtain([=] { return real::lockf(fd, F_TLOCK, length); });
+}
+
+// Whether there is a third argument, and its type, depends on the command: as a pointer it is passed on
+// unchanged.
+int fcntl64(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return control(fd, command, argument);
+}
+
+#if __LP64__
+int fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return control(fd, command, argument);
+}
+int __fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return control(fd, command, argument);
+}
+int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
+#endif
+
+}  // extern "C"

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pthread keys whose values belong to the task: so that, for one, OpenSSL's error queue of a task is not read
+// by another.
+//
+// Not every key: many libraries keep the value in a thread_local as well, and use a key only to hear of
+// the thread's end (allocators, abseil); for them a task is no thread. So a key is a task's when the library
+// that makes it is one known to need that, by the name of its file, or when AIOFIBER_TASK_KEYS says so: a
+// list of parts of file names with colons between them; `all`; or `none`. Other keys, and all outside tasks,
+// are libc's.
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <limits.h>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "hooks/act.h"
+#include "hooks/locals.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// Libraries that keep in a key what one flow of calls leaves for its next call: errors, mostly.
+constexpr std::string_view kKnownLibraries =
+    "libcrypto.so:libssl.so:libxml2.so:libkrb5support.so:libldap:libmariadb.so:libmysqlclient";
+
+struct Key {
+  std::atomic<std::uint32_t> generation{0};  // odd: live, and values belong to tasks
+  std::atomic<void (*)(void*)> destructor{nullptr};
+};
+constinit std::array<Key, PTHREAD_KEYS_MAX> task_keys;
+
+bool lists(std::string_view list, std::string_view file) noexcept {
+  while (!list.empty()) {
+    const std::size_t colon = list.find(':');
+    const std::string_view part = list.substr(0, colon);
+    if (!part.empty() && file.find(part) != std::string_view::npos) return true;
+    list = colon == std::string_view::npos ? std::string_view() : list.substr(colon + 1);
+  }
+  return false;
+}
+
+// `maker`: the address that pthread_key_create() will return to.
+bool is_for_tasks(const void* maker) noexcept {
+  const char* setting = std::getenv("AIOFIBER_TASK_KEYS");
+  const std::string_view wanted = setting == nullptr ? kKnownLibraries : setting;
+  if (wanted == "all") return true;
+  if (wanted == "none") return false;
+  Dl_info info;
+  return ::dladdr(maker, &info) != 0 && info.dli_fname != nullptr && lists(wanted, info.dli_fname);
+}
+
+Key* find_task_key(pthread_key_t key) noexcept {
+  if (runtime::current_fiber() == nullptr || key >= task_keys.size()) return nullptr;
+  Key& found = task_keys[key];
+  return (found.generation.load(std::memory_order_relaxed) & 1) != 0 ? &found : nullptr;
+}
+
+}  // namespace
+
+void destroy_key_values(Locals& locals) noexcept {
+  // As at the end of a thread: destructors may set values anew, so several rounds.
+  for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS; ++round) {
+    bool any = false;
+    for (std::size_t i = 0; i < locals.keys.size(); ++i) {
+      void* value = std::exchange(locals.keys[i].value, nullptr);
+      const Key& key = task_keys[i];
+      const auto destructor = key.destructor.load(std::memory_order_relaxed);
+      if (value == nullptr || destructor == nullptr || locals.keys[i].generation != key.generation) continue;
+      any = true;
+      destructor(value);
+    }
+    if (!any) return;
+  }
+}
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int pthread_key_create(pthread_key_t* key, void (*destructor)(void*)) noexcept {
+  const bool for_tasks = is_for_tasks(__builtin_return_address(0));
+  const int error = real::pthread_key_create(key, destructor);
+  if (error != 0 || !for_tasks || *key >= task_keys.size()) return error;
+  Key& made = task_keys[*key];
+  made.destructor.store(destructor, std::memory_order_relaxed);
+  made.generation.fetch_or(1, std::memory_order_release);
+  return 0;
+}
+
+int pthread_key_delete(pthread_key_t key) noexcept {
+  if (key < task_keys.size()) {
+    std::atomic<std::uint32_t>& generation = task_keys[key].generation;
+    if ((generation.load() & 1) != 0) generation.fetch_add(1);
+  }
+  return real::pthread_key_delete(key);
+}
+
+void* pthread_getspecific(pthread_key_t key) noexcept {
+  const Key* task_key = find_task_key(key);
+  if (AIOFIBER_LIKELY(task_key == nullptr)) return real::pthread_getspecific(key);
+  const Locals* locals = find_locals();
+  if (locals == nullptr || key >= locals->keys.size()) return nullptr;
+  const Locals::KeyValue& stored = locals->keys[key];
+  return stored.generation == task_key->generation.load(std::memory_order_relaxed) ? stored.value : nullptr;
+}
+
+int pthread_setspecific(pthread_key_t key, const void* value) noexcept {
+  const Key* task_key = find_task_key(key);
+  if (AIOFIBER_LIKELY(task_key == nullptr)) return real::pthread_setspecific(key, value);
+  const int saved_errno = errno;
+  const bool stored = without_throwing([&] {
+    Locals& locals = get_locals();
+    if (key >= locals.keys.size()) locals.keys.resize(key + 1);
+    locals.keys[key] = {const_cast<void*>(value), task_key->generation.load(std::memory_order_relaxed)};
+  });
+  errno = saved_errno;
+  return stored ? 0 : ENOMEM;
+}
+
+}  // extern "C"

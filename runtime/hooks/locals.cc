@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making and freeing a task's locals.
+#include "hooks/locals.h"
+
+#include "aiofiber/hooks.h"
+#include "aiofiber/runtime/fiber.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// On the fiber, after its body has returned: destructors may run code of any library, but not suspend.
+void release_locals(runtime::Fiber& fiber) noexcept {
+  const Disable no_suspension;
+  auto* locals = static_cast<Locals*>(fiber.locals);
+  destroy_key_values(*locals);
+  fiber.locals = nullptr;
+  delete locals;
+}
+
+}  // namespace
+
+Locals* find_locals() noexcept {
+  runtime::Fiber* fiber = runtime::current_fiber();
+  return fiber == nullptr ? nullptr : static_cast<Locals*>(fiber->locals);
+}
+
+Locals& get_locals() {
+  if (Locals* locals = find_locals()) return *locals;
+  auto* locals = new Locals;
+  runtime::Fiber& fiber = *runtime::current_fiber();
+  fiber.locals = locals;
+  fiber.release_locals = release_locals;
+  return *locals;
+}
+
+}  // namespace aiofiber::hooks

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Locals: what libc keeps for a thread and a task must have for itself.
+//
+// The results of gethostbyname, getpwnam and the like, which libc returns in static memory; and the values of
+// pthread keys (keys.cc). Made when a task first needs them, freed when its fiber ends (Fiber::locals).
+// Threads: the fiber's only.
+#pragma once
+
+#include <grp.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <pwd.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace aiofiber::hooks {
+
+// A result with the memory that its pointers point into.
+template <class Entry>
+struct StoredEntry {
+  Entry entry{};
+  std::vector<char> memory;
+};
+
+struct Locals {
+  StoredEntry<hostent> host;
+  StoredEntry<passwd> user;
+  StoredEntry<group> user_group;
+
+  struct KeyValue {
+    void* value = nullptr;
+    std::uint32_t generation = 0;  // of the key when it was set: another means that it was deleted since
+  };
+  std::vector<KeyValue> keys;  // by pthread_key_t
+};
+
+// The current task's; null when it has none yet, or outside a task.
+Locals* find_locals() noexcept;
+// The same, made if need be. Precondition: in a task. Throws std::bad_alloc.
+Locals& get_locals();
+
+// Calls the keys' destructors for what the task has set (keys.cc).
+void destroy_key_values(Locals& locals) noexcept;
+
+}  // namespace aiofiber::hooks

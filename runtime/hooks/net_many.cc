@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// recvmmsg and sendmmsg: several messages a call, each as recvmsg and sendmsg would move it.
+//
+// As in the kernel: an error after the first message is not reported, the count of the messages is; and
+// recvmmsg looks at its time limit only after a message has come. (The kernel's own man page calls that a
+// bug, but a program that was tested on it knows no other.)
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/net.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+constexpr Nanoseconds kSecond = 1'000'000'000;
+constexpr unsigned kMostMessages = 1024;  // UIO_MAXIOV: the kernel takes no more in one call
+
+bool is_valid(const timespec* time) noexcept {
+  return time == nullptr || (time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < kSecond);
+}
+
+int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
+  const Nanoseconds deadline =
+      endless ? kForever : deadline_after(timeout->tv_sec * kSecond + timeout->tv_nsec);
+  const bool one_is_enough = (flags & MSG_WAITFORONE) != 0;
+  unsigned received = 0;
+  while (received < std::min(count, kMostMessages)) {
+    mmsghdr& message = messages[received];
+    const int own_flags = flags & ~MSG_WAITFORONE;
+    const ssize_t n = one_is_enough && received > 0
+                          ? real::recvmsg(fd, &message.msg_hdr, own_flags | MSG_DONTWAIT)
+                          : receive_message(fd, &message.msg_hdr, own_flags);
+    if (n < 0) return received > 0 ? static_cast<int>(received) : -1;
+    message.msg_len = static_cast<unsigned>(n);
+    ++received;
+    if (!endless) {
+      const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
+      *timeout = {left / kSecond, left % kSecond};
+      if (left == 0) break;
+    }
+  }
+  return static_cast<int>(received);
+}
+
+int transmit_many(int fd, mmsghdr* messages, unsigned count, int flags) {
+  unsigned sent = 0;
+  for (; sent < std::min(count, kMostMessages); ++sent) {
+    const ssize_t n = transmit_message(fd, &messages[sent].msg_hdr, flags);
+    if (n < 0) return sent > 0 ? static_cast<int>(sent) : -1;
+    messages[sent].msg_len = static_cast<unsigned>(n);
+  }
+  return static_cast<int>(sent);
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+  if ((flags & kReceivesAtOnce) != 0 || count == 0 || !is_valid(timeout) || !acts())
+    return real::recvmmsg(fd, messages, count, flags, timeout);
+  return receive_many(fd, messages, count, flags, timeout);
+}
+
+int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+  if ((flags & MSG_DONTWAIT) != 0 || count == 0 || !acts()) return real::sendmmsg(fd, messages, count, flags);
+  return transmit_many(fd, messages, count, flags);
+}
+
+}  // extern "C"

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// on_pool(): a hooked call that only a thread can make runs on the offload pool while the task sleeps.
+//
+// A task that is already cancelled starts none: `failure` with ECANCELED. One that is cancelled meanwhile
+// still gets the answer (the call's arguments are on its stack), and the cancellation at its next wait.
+#pragma once
+
+#include <cerrno>
+
+#include "aiofiber/runtime/offload.h"
+#include "hooks/act.h"
+
+namespace aiofiber::hooks {
+
+// Calls call() on a thread of the pool and gives its result; errno is the call's if that is `failure`, else
+// what it was. `failure` with errno ECANCELED, ENOMEM or EAGAIN (no thread) when it could not be made.
+template <class R, class Call>
+R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPool::io()) {
+  const runtime::Fiber& fiber = *runtime::current_fiber();
+  if (fiber.interrupted || fiber.unwinding) {
+    errno = ECANCELED;
+    return failure;
+  }
+  const int errno_at_start = errno;
+  calls_since_turn = 0;
+  R result = failure;
+  if (!without_throwing([&] { result = runtime::offload(call, pool); })) return failure;
+  if (result != failure) errno = errno_at_start;
+  return result;
+}
+
+}  // namespace aiofiber::hooks

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads at a position: pread, preadv, preadv2 with their 64-bit and fortified names; and pwritev2 and preadv2
+// at the current one.
+//
+// What can be read at a position is a file: it comes out of the page cache at once, else from the offload
+// pool. Writes at a position (pwrite, pwritev) only copy, so they stay libc's. Position -1 of preadv2 and
+// pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are readv and writev,
+// unless the caller has asked not to wait.
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+
+#include "hooks/act.h"
+#include "hooks/fortify.h"
+#include "hooks/iov_cursor.h"
+#include "hooks/on_pool.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// A short count can mean "the rest is not in memory", which a blocking pread would have fetched.
+ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  const int errno_at_start = errno;
+  const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
+  IovCursor rest(pieces, static_cast<std::size_t>(count));
+  std::size_t received = 0;
+  do {
+    const auto from = position + static_cast<off_t>(received);
+    const auto call = [&](int extra) {
+      return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra);
+    };
+    ssize_t n = call(RWF_NOWAIT);
+    if (n < 0 && errno == EAGAIN) {
+      n = on_pool(ssize_t{-1}, [&] { return call(0); });
+    } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+      n = call(0);  // tmpfs, procfs and the like have nothing to wait for
+    }
+    if (n < 0) return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+    errno = errno_at_start;
+    if (n == 0) break;
+    received += static_cast<std::size_t>(n);
+    rest.advance(static_cast<std::size_t>(n));
+  } while (received < length);
+  return static_cast<ssize_t>(received);
+}
+
+bool is_trivial(const iovec* pieces, int count, off_t position) noexcept {
+  return position < 0 || pieces == nullptr || count <= 0 || count > IOV_MAX ||
+         total_length(pieces, static_cast<std::size_t>(count)) == 0;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+ssize_t pread(int fd, void* buffer, size_t length, off_t position) {
+  if (length == 0 || position < 0 || !acts()) return real::pread(fd, buffer, length, position);
+  const iovec piece{buffer, length};
+  return read_at(fd, &piece, 1, position, 0);
+}
+
+ssize_t preadv(int fd, const iovec* pieces, int count, off_t position) {
+  if (!acts() || is_trivial(pieces, count, position)) return real::preadv(fd, pieces, count, position);
+  return read_at(fd, pieces, count, position, 0);
+}
+
+ssize_t preadv2(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  if (act() == nullptr || (flags & RWF_NOWAIT) != 0) return real::preadv2(fd, pieces, count, position, flags);
+  if (position == -1 && flags == 0) return readv(fd, pieces, count);
+  if (!acts() || is_trivial(pieces, count, position))
+    return real::preadv2(fd, pieces, count, position, flags);
+  return read_at(fd, pieces, count, position, flags);
+}
+
+ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  if (act() != nullptr && position == -1 && flags == 0) return writev(fd, pieces, count);
+  return real::pwritev2(fd, pieces, count, position, flags);
+}
+
+ssize_t __pread_chk(int fd, void* buffer, size_t length, off_t position, size_t buffer_size) {
+  if (length > buffer_size) __chk_fail();
+  return pread(fd, buffer, length, position);
+}
+
+#if __LP64__  // where off_t has 64 bits the longer names are the same functions
+ssize_t pread64(int fd, void* buffer, size_t length, off64_t position) {
+  return pread(fd, buffer, length, position);
+}
+ssize_t __pread64(int fd, void* buffer, size_t length, off64_t position) {
+  return pread(fd, buffer, length, position);
+}
+ssize_t preadv64(int fd, const iovec* pieces, int count, off64_t position) {
+  return preadv(fd, pieces, count, position);
+}
+ssize_t preadv64v2(int fd, const iovec* pieces, int count, off64_t position, int flags) {
+  return preadv2(fd, pieces, count, position, flags);
+}
+ssize_t pwritev64v2(int fd, const iovec* pieces, int count, off64_t position, int flags) {
+  return pwritev2(fd, pieces, count, position, flags);
+}
+ssize_t __pread64_chk(int fd, void* buffer, size_t length, off64_t position, size_t buffer_size) {
+  return __pread_chk(fd, buffer, length, position, buffer_size);
+}
+#endif
+
+}  // extern "C"

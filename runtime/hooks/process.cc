@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Child processes: waitpid, wait, wait3, wait4, waitid; system on the offload pool.
+//
+// A single child has a pidfd, which becomes readable when it ends. For any child of a group, or for a child
+// that stops or continues, the kernel has no descriptor: the call looks again and again, at most every 20 ms.
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "aiofiber/runtime/fd_wait.h"
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/on_pool.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// The descriptor of one child for the duration of a wait; -1 where there is none.
+class PidFd {
+ public:
+  explicit PidFd(pid_t pid) noexcept
+      : fd_(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1) {}
+  ~PidFd() {
+    if (fd_ < 0) return;
+    const int saved_errno = errno;
+    ::close(fd_);  // the hooked one: the reactor hears of it
+    errno = saved_errno;
+  }
+  PidFd(const PidFd&) = delete;
+  PidFd& operator=(const PidFd&) = delete;
+  int fd() const noexcept { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+// Calls look(), which does not block, until it says something else than "nothing yet". `pid`: the one child
+// that matters and only its end, or 0.
+template <class Look>
+pid_t wait_with(pid_t pid, Look look) {
+  const int errno_at_start = errno;
+  pid_t found = look();
+  if (found != 0) return found;
+  const PidFd child(pid);
+  BlockingCall ended(child.fd(), runtime::kReadable, 0);
+  Backoff backoff;
+  for (;;) {
+    if (!(child.fd() >= 0 ? ended.wait() : backoff.wait())) return -1;
+    errno = errno_at_start;
+    if ((found = look()) != 0) return found;
+  }
+}
+
+pid_t wait_for_child(pid_t pid, int* status, int options, rusage* usage) {
+  const bool only_its_end = (options & (WUNTRACED | WCONTINUED)) == 0;
+  return wait_with(pid > 0 && only_its_end ? pid : 0,
+                   [&] { return real::wait4(pid, status, options | WNOHANG, usage); });
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+  if ((options & WNOHANG) != 0 || !acts()) return real::wait4(pid, status, options, usage);
+  return wait_for_child(pid, status, options, usage);
+}
+
+pid_t waitpid(pid_t pid, int* status, int options) { return wait4(pid, status, options, nullptr); }
+
+pid_t wait(int* status) { return wait4(-1, status, 0, nullptr); }
+
+pid_t wait3(int* status, int options, rusage* usage) noexcept { return wait4(-1, status, options, usage); }
+
+pid_t __wait(int* status) { return wait4(-1, status, 0, nullptr); }
+
+pid_t __waitpid(pid_t pid, int* status, int options) { return wait4(pid, status, options, nullptr); }
+
+int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+  if ((options & WNOHANG) != 0 || !acts()) return real::waitid(type, id, info, options);
+  siginfo_t own{};
+  siginfo_t& seen = info != nullptr ? *info : own;
+  const bool only_its_end = (options & (WSTOPPED | WCONTINUED)) == 0;
+  const pid_t found = wait_with(type == P_PID && only_its_end ? static_cast<pid_t>(id) : 0, [&]() -> pid_t {
+    seen.si_pid = 0;
+    return real::waitid(type, id, &seen, options | WNOHANG) != 0 ? -1 : seen.si_pid;
+  });
+  return found < 0 ? -1 : 0;
+}
+
+// libc's own, signal handling included, on a thread of the pool for long calls.
+int system(const char* command) {
+  if (command == nullptr || !acts()) return real::system(command);
+  return on_pool(
+      -1, [&] { return real::system(command); }, aiofiber::runtime::OffloadPool::waits());
+}
+
+}  // extern "C"

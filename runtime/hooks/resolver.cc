@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The resolver's own calls, res_query and its kin, on the offload pool.
+//
+// Those without an explicit state use the thread's `_res`: on the pool that is a pool thread's, made from
+// resolv.conf; options that the program set in its own `_res` do not reach it. h_errno is carried over.
+#include <netdb.h>
+#include <resolv.h>
+
+#include "hooks/act.h"
+#include "hooks/on_pool.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+template <class Query>
+int query(Query run) {
+  int error = NETDB_INTERNAL;
+  const int length = on_pool(-1, [&] {
+    const int result = run();
+    error = h_errno;
+    return result;
+  });
+  if (length < 0) h_errno = error;
+  return length;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int res_query(const char* name, int dns_class, int type, unsigned char* answer, int size) noexcept {
+  if (!acts()) return real::res_query(name, dns_class, type, answer, size);
+  return query([=] { return real::res_query(name, dns_class, type, answer, size); });
+}
+
+int res_search(const char* name, int dns_class, int type, unsigned char* answer, int size) noexcept {
+  if (!acts()) return real::res_search(name, dns_class, type, answer, size);
+  return query([=] { return real::res_search(name, dns_class, type, answer, size); });
+}
+
+int res_querydomain(const char* name, const char* domain, int dns_class, int type, unsigned char* answer,
+                    int size) noexcept {
+  if (!acts()) return real::res_querydomain(name, domain, dns_class, type, answer, size);
+  return query([=] { return real::res_querydomain(name, domain, dns_class, type, answer, size); });
+}
+
+int res_send(const unsigned char* question, int length, unsigned char* answer, int size) noexcept {
+  if (!acts()) return real::res_send(question, length, answer, size);
+  return query([=] { return real::res_send(question, length, answer, size); });
+}
+
+int res_nquery(res_state state, const char* name, int dns_class, int type, unsigned char* answer,
+               int size) noexcept {
+  if (!acts()) return real::res_nquery(state, name, dns_class, type, answer, size);
+  return query([=] { return real::res_nquery(state, name, dns_class, type, answer, size); });
+}
+
+int res_nsearch(res_state state, const char* name, int dns_class, int type, unsigned char* answer,
+                int size) noexcept {
+  if (!acts()) return real::res_nsearch(state, name, dns_class, type, answer, size);
+  return query([=] { return real::res_nsearch(state, name, dns_class, type, answer, size); });
+}
+
+int res_nquerydomain(res_state state, const char* name, const char* domain, int dns_class, int type,
+                     unsigned char* answer, int size) noexcept {
+  if (!acts()) return real::res_nquerydomain(state, name, domain, dns_class, type, answer, size);
+  return query([=] { return real::res_nquerydomain(state, name, domain, dns_class, type, answer, size); });
+}
+
+int res_nsend(res_state state, const unsigned char* question, int length, unsigned char* answer,
+              int size) noexcept {
+  if (!acts()) return real::res_nsend(state, question, length, answer, size);
+  return query([=] { return real::res_nsend(state, question, length, answer, size); });
+}
+
+// The names by which programs linked with an older glibc import them.
+int __res_query(const char* name, int dns_class, int type, unsigned char* answer, int size) {
+  return res_query(name, dns_class, type, answer, size);
+}
+int __res_search(const char* name, int dns_class, int type, unsigned char* answer, int size) {
+  return res_search(name, dns_class, type, answer, size);
+}
+int __res_nquery(res_state state, const char* name, int dns_class, int type, unsigned char* answer,
+                 int size) {
+  return res_nquery(state, name, dns_class, type, answer, size);
+}
+int __res_nsearch(res_state state, const char* name, int dns_class, int type, unsigned char* answer,
+                  int size) {
+  return res_nsearch(state, name, dns_class, type, answer, size);
+}
+
+}  // extern "C"
