@@ -8,6 +8,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,44 +73,36 @@ class Fibers {
   std::size_t alive_ = 0;
 };
 
-// A pair of connected stream (or other) sockets, closed at the end unless close() came first.
-class SocketPair {
+// Two descriptors that are closed at the end, unless close() came first.
+class DescriptorPair {
  public:
-  explicit SocketPair(int type = SOCK_STREAM) { EXPECT_EQ(::socketpair(AF_UNIX, type, 0, fds_), 0); }
-  ~SocketPair() {
+  ~DescriptorPair() {
     close(0);
     close(1);
   }
-  SocketPair(const SocketPair&) = delete;
-  SocketPair& operator=(const SocketPair&) = delete;
+  DescriptorPair(const DescriptorPair&) = delete;
+  DescriptorPair& operator=(const DescriptorPair&) = delete;
   int operator[](int side) const { return fds_[side]; }
   void close(int side) {
     if (fds_[side] >= 0) ::close(fds_[side]);
     fds_[side] = -1;
   }
 
- private:
-  int fds_[2];
+ protected:
+  DescriptorPair() = default;
+  int fds_[2] = {-1, -1};
+};
+
+// A pair of connected stream (or other) sockets.
+class SocketPair : public DescriptorPair {
+ public:
+  explicit SocketPair(int type = SOCK_STREAM) { EXPECT_EQ(::socketpair(AF_UNIX, type, 0, fds_), 0); }
 };
 
 // A pipe: [0] reads, [1] writes.
-class Pipe {
+class Pipe : public DescriptorPair {
  public:
   Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
-  ~Pipe() {
-    close(0);
-    close(1);
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  int operator[](int side) const { return fds_[side]; }
-  void close(int side) {
-    if (fds_[side] >= 0) ::close(fds_[side]);
-    fds_[side] = -1;
-  }
-
- private:
-  int fds_[2];
 };
 
 // What a call of libc gave, with its errno.
@@ -133,6 +126,25 @@ Outcome outcome_of(Call call) {
   } while (false)
 
 inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }
+
+// Whether the thread stays free while something waits: counts a ticking fiber's turns.
+class Ticker {
+ public:
+  explicit Ticker(Fibers& fibers) {
+    fibers.spawn([this] {
+      while (!stopped_) {
+        sleep_ms(1);
+        ++ticks_;
+      }
+    });
+  }
+  void stop() { stopped_ = true; }
+  int ticks() const { return ticks_; }
+
+ private:
+  bool stopped_ = false;
+  int ticks_ = 0;
+};
 
 // Bytes that differ from place to place, so that a lost or repeated piece shows.
 inline std::string pattern(std::size_t length) {

@@ -16,25 +16,6 @@
 namespace aiofiber::hooks_test {
 namespace {
 
-// Whether the thread stays free while something waits: counts a ticking fiber's turns.
-class Ticker {
- public:
-  explicit Ticker(Fibers& fibers) {
-    fibers.spawn([this] {
-      while (!stopped_) {
-        sleep_ms(1);
-        ++ticks_;
-      }
-    });
-  }
-  void stop() { stopped_ = true; }
-  int ticks() const { return ticks_; }
-
- private:
-  bool stopped_ = false;
-  int ticks_ = 0;
-};
-
 TEST(HookedRead, OfAPipeSuspendsTheFiberOnly) {
   Fibers fibers;
   Pipe pipe;
@@ -175,7 +156,8 @@ TEST(HookedRead, OfATerminalIsPolledFirst) {
   const Terminal pair = open_terminal();
   const int master = pair.master;
   const int terminal = pair.terminal;
-  if (master < 0) GTEST_SKIP() << "no pseudo-terminals here: " << std::strerror(errno) << " (is devpts mounted?)";
+  if (master < 0)
+    GTEST_SKIP() << "no pseudo-terminals here: " << std::strerror(errno) << " (is devpts mounted?)";
   ASSERT_GE(terminal, 0);
   Ticker ticker(fibers);
   char line[16] = {};
@@ -200,7 +182,8 @@ TEST(HookedWrite, OfMuchToATerminalWaitsForItsReader) {
   const Terminal pair = open_terminal();
   const int master = pair.master;
   const int terminal = pair.terminal;
-  if (master < 0) GTEST_SKIP() << "no pseudo-terminals here: " << std::strerror(errno) << " (is devpts mounted?)";
+  if (master < 0)
+    GTEST_SKIP() << "no pseudo-terminals here: " << std::strerror(errno) << " (is devpts mounted?)";
   ASSERT_GE(terminal, 0);
   termios settings{};
   ASSERT_EQ(::tcgetattr(terminal, &settings), 0);
