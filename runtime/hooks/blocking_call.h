@@ -8,6 +8,8 @@
 // flags changed behind our back are right by construction.
 #pragma once
 
+#include <ctime>
+
 #include "aiofiber/runtime/config.h"
 
 namespace aiofiber::hooks {
@@ -40,6 +42,11 @@ runtime::Nanoseconds socket_timeout(int fd, int option) noexcept;
 // Now and `duration` from now, on the clock of the current task's loop. kForever stays kForever.
 runtime::Nanoseconds loop_now() noexcept;
 runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
+
+// When `clock` will show `time`, on the loop's clock; now if that is past (time.cc).
+runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept;
+// Whether a clock and a point in time are such as libc's *timed* and *clock* calls accept.
+bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
 
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
 bool sleep_until(runtime::Nanoseconds deadline);

@@ -30,6 +30,7 @@ bool is_valid(const timespec* time) noexcept {
 }
 
 Nanoseconds to_nanoseconds(const timespec& time) noexcept {
+  if (time.tv_sec < 0) return 0;
   return time.tv_sec >= kForever / kSecond - 1 ? kForever : time.tv_sec * kSecond + time.tv_nsec;
 }
 
@@ -69,6 +70,19 @@ bool is_wall_clock(clockid_t clock) noexcept {
 }
 
 }  // namespace
+
+runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  const Nanoseconds target = to_nanoseconds(time);
+  if (target == kForever) return kForever;
+  return deadline_after(std::max<Nanoseconds>(0, target - to_nanoseconds(now)));
+}
+
+bool is_valid_time(clockid_t clock, const timespec* time) noexcept {
+  return time != nullptr && time->tv_nsec >= 0 && time->tv_nsec < kSecond &&
+         (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC);
+}
 
 }  // namespace aiofiber::hooks
 

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Barriers, spinlocks, and the end of a thread.
+//
+// A barrier cannot be tried: to arrive is to wait. So a task arrives by way of a thread of the pool, and a
+// barrier of up to 256 parties, tasks and threads mixed, works as in libc. A spinlock that is taken by a task
+// of the same thread gives that task its turn. pthread_join looks for the thread's end, at most every 20 ms.
+#include <pthread.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "aiofiber/runtime/offload.h"
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+int join(pthread_t thread, void** result, runtime::Nanoseconds deadline) {
+  const int saved_errno = errno;
+  Backoff backoff(deadline);
+  int error;
+  while ((error = real::pthread_tryjoin_np(thread, result)) == EBUSY) {
+    if (backoff.wait()) continue;
+    error = errno;
+    break;
+  }
+  errno = saved_errno;
+  return error;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
+  if (!acts() || aiofiber::runtime::current_fiber()->unwinding) return real::pthread_barrier_wait(barrier);
+  const int saved_errno = errno;
+  int result = EAGAIN;
+  const bool arrived = without_throwing([&] {
+    result = aiofiber::runtime::offload([=] { return real::pthread_barrier_wait(barrier); },
+                                        aiofiber::runtime::OffloadPool::waits());
+  });
+  calls_since_turn = 0;
+  errno = saved_errno;
+  return arrived ? result : EAGAIN;
+}
+
+int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
+  if (act() == nullptr) return real::pthread_spin_lock(lock);
+  constexpr int kTriesBetweenTurns = 100;
+  for (int tries = 0; real::pthread_spin_trylock(lock) != 0;) {
+    if (++tries % kTriesBetweenTurns == 0) give_turn();
+  }
+  return 0;
+}
+
+int pthread_join(pthread_t thread, void** result) {
+  if (!acts()) return real::pthread_join(thread, result);
+  // It must not return without having joined, so a cancellation is put off; while the loop closes it blocks.
+  aiofiber::runtime::Fiber& fiber = *aiofiber::runtime::current_fiber();
+  bool cancelled = false;
+  int error = ECANCELED;
+  while (error == ECANCELED && !fiber.unwinding) {
+    cancelled |= std::exchange(fiber.interrupted, false);
+    error = join(thread, result, aiofiber::runtime::kForever);
+  }
+  fiber.interrupted |= cancelled;
+  return error == ECANCELED || error == ENOMEM ? real::pthread_join(thread, result) : error;
+}
+
+int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* time) {
+  if (!is_valid_time(clock, time) || !acts()) return real::pthread_clockjoin_np(thread, result, clock, time);
+  return join(thread, result, deadline_at(clock, *time));
+}
+
+int pthread_timedjoin_np(pthread_t thread, void** result, const timespec* time) {
+  return pthread_clockjoin_np(thread, result, CLOCK_REALTIME, time);
+}
+
+}  // extern "C"

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Condition variables: a waiting task is queued before it releases the mutex, so no signal is lost.
+//
+// A signal wakes one task, and goes to libc as well for the threads that wait there: a spurious wake-up is
+// legal, a lost one is not. As waiting for a mutex, the wait is not ended by a cancellation, since it has no
+// way to say so that callers understand (they would loop on their predicate at once). Process-shared ones are
+// libc's.
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/lock_queue.h"
+#include "hooks/mutex.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+// glibc's pthread_cond_t, as far as its public header shows it.
+bool is_shared(const pthread_cond_t* condition) noexcept { return (condition->__data.__wrefs & 1) != 0; }
+clockid_t clock_of(const pthread_cond_t* condition) noexcept {
+  return (condition->__data.__wrefs & 2) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
+}
+
+bool suspends(const pthread_cond_t* condition) noexcept {
+  const runtime::Fiber* fiber = act();
+  return fiber != nullptr && !fiber->unwinding && !is_shared(condition);
+}
+
+int wait_until(pthread_cond_t* condition, pthread_mutex_t* mutex, Nanoseconds deadline) {
+  const int saved_errno = errno;
+  LockWait wait(condition);
+  if (const int error = unlock_mutex(mutex); error != 0) {
+    if (!wait.withdraw()) wake_lock_waiters(condition, 1);
+    return error;
+  }
+  wait.sleep(deadline, false);
+  const bool timed_out = wait.withdraw();
+  const int error = lock_mutex(mutex);
+  errno = saved_errno;
+  return error != 0 ? error : timed_out && deadline != kForever ? ETIMEDOUT : 0;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  if (!suspends(condition)) return real::pthread_cond_wait(condition, mutex);
+  return wait_until(condition, mutex, kForever);
+}
+
+int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* time) {
+  if (!suspends(condition) || !is_valid_time(CLOCK_REALTIME, time))
+    return real::pthread_cond_timedwait(condition, mutex, time);
+  return wait_until(condition, mutex, deadline_at(clock_of(condition), *time));
+}
+
+int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
+                           const timespec* time) {
+  if (!suspends(condition) || !is_valid_time(clock, time))
+    return real::pthread_cond_clockwait(condition, mutex, clock, time);
+  return wait_until(condition, mutex, deadline_at(clock, *time));
+}
+
+int pthread_cond_signal(pthread_cond_t* condition) noexcept {
+  if (lock_waiters_exist()) wake_lock_waiters(condition, 1);
+  return real::pthread_cond_signal(condition);
+}
+
+int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
+  if (lock_waiters_exist()) wake_lock_waiters(condition, kAllWaiters);
+  return real::pthread_cond_broadcast(condition);
+}
+
+}  // extern "C"

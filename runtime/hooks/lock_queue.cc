@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The buckets, and how a wake reaches a fiber of another thread.
+//
+// A bucket's spinlock is held for a few instructions. sem_post() may be called by a signal handler that
+// interrupts just those: the handler finds the lock taken by its own thread, leaves a note, and the holder
+// wakes everybody in the bucket when it lets go; to be woken for nothing is harmless.
+#include "hooks/lock_queue.h"
+
+#include <sched.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "hooks/act.h"
+#include "hooks/real.h"
+#include "hooks/signals.h"
+
+namespace aiofiber::hooks {
+
+namespace detail {
+constinit std::atomic<int> lock_waiters{0};
+constinit std::atomic<int> starving_waiters{0};
+}  // namespace detail
+
+namespace {
+// Its address names the thread.
+constinit thread_local char this_thread __attribute__((tls_model("initial-exec"))) = 0;
+}  // namespace
+
+class LockBucket {
+ public:
+  static LockBucket& of(const void* address) noexcept {
+    const auto hash = (reinterpret_cast<std::uintptr_t>(address) >> 3) * std::uint64_t{0x9E3779B97F4A7C15};
+    return buckets[hash >> 54];
+  }
+
+  class Guard {
+   public:
+    explicit Guard(LockBucket& bucket) noexcept : bucket_(bucket), held_(bucket.enter()) {}
+    ~Guard() {
+      if (held_) bucket_.leave();
+    }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+    bool held() const noexcept { return held_; }
+
+   private:
+    LockBucket& bucket_;
+    const bool held_;
+  };
+
+  void insert(LockWait& wait, LockWait::Place place) noexcept {
+    LockWait** link = &first_;
+    if (place == LockWait::Place::kLast) {
+      while (*link != nullptr) link = &(*link)->next_;
+    }
+    wait.next_ = *link;
+    *link = &wait;
+    detail::lock_waiters.fetch_add(1, std::memory_order_seq_cst);
+    if (wait.starving_) detail::starving_waiters.fetch_add(1, std::memory_order_relaxed);
+  }
+  // Takes the first waiter of the address out; null: there is none.
+  LockWait* take(const void* address, bool only_starving) noexcept {
+    for (LockWait** link = &first_; *link != nullptr; link = &(*link)->next_) {
+      if ((*link)->address_ != address) continue;
+      return only_starving && !(*link)->starving_ ? nullptr : &remove(link);
+    }
+    return nullptr;
+  }
+  void remove(LockWait& wait) noexcept {
+    LockWait** link = &first_;
+    while (*link != &wait) link = &(*link)->next_;
+    remove(link);
+  }
+
+ private:
+  LockWait& remove(LockWait** link) noexcept {
+    LockWait& wait = **link;
+    *link = wait.next_;
+    wait.queued_ = false;
+    detail::lock_waiters.fetch_sub(1, std::memory_order_relaxed);
+    if (wait.starving_) detail::starving_waiters.fetch_sub(1, std::memory_order_relaxed);
+    return wait;
+  }
+  // False: a signal handler has interrupted the holder, which is told.
+  bool enter() noexcept {
+    const void* free = nullptr;
+    while (!holder_.compare_exchange_weak(free, &this_thread, std::memory_order_acquire)) {
+      if (free == &this_thread) {
+        missed_.store(true, std::memory_order_relaxed);
+        return false;
+      }
+      free = nullptr;
+      real::sched_yield();
+    }
+    return true;
+  }
+  void leave() noexcept {
+    LockWait* woken = nullptr;
+    if (AIOFIBER_UNLIKELY(missed_.exchange(false, std::memory_order_relaxed))) {
+      woken = first_;
+      while (first_ != nullptr) remove(&first_);
+    }
+    holder_.store(nullptr, std::memory_order_release);
+    while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
+  }
+
+  std::atomic<const void*> holder_{nullptr};
+  std::atomic<bool> missed_{false};
+  LockWait* first_ = nullptr;
+
+  static LockBucket buckets[1024];
+};
+
+constinit LockBucket LockBucket::buckets[1024];
+
+void wake_lock_waiters(const void* address, int count) noexcept {
+  LockWait* woken = nullptr;
+  LockWait** end = &woken;
+  LockBucket& bucket = LockBucket::of(address);
+  {
+    const LockBucket::Guard guard(bucket);
+    if (!guard.held()) return;
+    for (LockWait* wait; count > 0 && (wait = bucket.take(address, false)) != nullptr; --count) {
+      wait->next_ = nullptr;
+      *end = wait;
+      end = &wait->next_;
+    }
+  }
+  // Each still exists: its fiber leaves only after it has arrived.
+  while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
+}
+
+bool hand_lock_over(const void* address) noexcept {
+  LockWait* wait = nullptr;
+  LockBucket& bucket = LockBucket::of(address);
+  {
+    const LockBucket::Guard guard(bucket);
+    if (!guard.held() || (wait = bucket.take(address, true)) == nullptr) return false;
+    wait->has_lock_ = true;
+  }
+  wait->deliver();
+  return true;
+}
+
+LockWait::LockWait(const void* address, Place place, bool starving) noexcept
+    : Runnable(Kind::kInternal, [](Runnable& node) { static_cast<LockWait&>(node).arrive(); }),
+      address_(address),
+      scheduler_(*runtime::current_fiber()->scheduler),
+      starving_(starving) {
+  LockBucket& bucket = LockBucket::of(address);
+  const LockBucket::Guard guard(bucket);
+  bucket.insert(*this, place);
+}
+
+void LockWait::arrive() noexcept {
+  arrived_ = true;
+  if (parker_ != nullptr) parker_->unpark();
+}
+
+void LockWait::deliver() noexcept {
+  if (runtime::Scheduler::current() == &scheduler_ && !in_signal_handler()) {
+    arrive();
+  } else {
+    scheduler_.post(*this);
+  }
+}
+
+bool LockWait::withdraw() noexcept {
+  {
+    LockBucket& bucket = LockBucket::of(address_);
+    const LockBucket::Guard guard(bucket);
+    if (queued_) {
+      bucket.remove(*this);
+      return arrived_ = true;
+    }
+  }
+  while (!arrived_) {  // a thread is about to post this node, or has
+    if (runtime::current_fiber()->unwinding) {
+      scheduler_.settle();
+    } else {
+      sleep(runtime::kForever, false);
+    }
+  }
+  return false;
+}
+
+runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
+  runtime::Fiber& fiber = *runtime::current_fiber();
+  bool cancelled = false;
+  runtime::Wake reason = runtime::Wake::kUnparked;
+  while (!arrived_) {
+    if (!can_cancel) cancelled |= std::exchange(fiber.interrupted, false);
+    bool slept = without_throwing([&] {
+      runtime::Parker parker;
+      parker_ = &parker;
+      reason = parker.park(AIOFIBER_WAIT_OTHER, reinterpret_cast<std::uintptr_t>(address_), deadline);
+    });
+    parker_ = nullptr;
+    if (!slept) {  // no memory for a timer: look again in the next turn
+      give_turn();
+      reason = runtime::Wake::kUnparked;
+      break;
+    }
+    if (reason == runtime::Wake::kInterrupted && !can_cancel && !fiber.unwinding) continue;
+    break;
+  }
+  if (cancelled) fiber.interrupted = true;
+  if (reason != runtime::Wake::kInterrupted) calls_since_turn = 0;
+  return arrived_ ? runtime::Wake::kUnparked : reason;
+}
+
+}  // namespace aiofiber::hooks

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tasks that wait for a lock, queued by its address.
+//
+// libc's lock stays the lock: a task only ever *tries* it, and parks here while it is taken. Whoever releases
+// it, a task or a plain thread, does libc's release and then wakes the first in the queue, which tries again.
+// The queue is looked at only while some task of the process waits for something: waiters_exist(), one load.
+//
+// For a waiter W and a releaser R: W queues itself and then tries the lock once more; R releases it and then
+// looks for waiters. Both are full barriers, so one of the two sees the other. Threads: any may wake; a wait
+// belongs to the fiber that made it.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber::hooks {
+
+class LockWait;
+
+namespace detail {
+extern constinit std::atomic<int> lock_waiters;      // queued, in the whole process
+extern constinit std::atomic<int> starving_waiters;  // of these, that want the lock handed over
+}  // namespace detail
+
+// The release that came before is ordered before this look.
+inline bool lock_waiters_exist() noexcept {
+#if !defined(__x86_64__)
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // on x86-64 every release of libc's is a full barrier
+#endif
+  return AIOFIBER_UNLIKELY(detail::lock_waiters.load(std::memory_order_seq_cst) != 0);
+}
+
+// Wakes the first `count` waiters of the address. Any thread.
+void wake_lock_waiters(const void* address, int count) noexcept;
+inline constexpr int kAllWaiters = 1 << 30;
+
+// Gives the lock, which the caller holds, to the first waiter of the address if that one is starving. True:
+// the caller must not release it.
+bool hand_lock_over(const void* address) noexcept;
+inline bool starving_waiters_exist() noexcept {
+  return AIOFIBER_UNLIKELY(detail::starving_waiters.load(std::memory_order_relaxed) != 0);
+}
+
+// One wait of the current task. Lifetime: a local; leaves the queue when it goes.
+class LockWait : private runtime::Runnable {
+ public:
+  enum class Place { kLast, kFirst };
+  // Queues the task. `starving`: it has lost the lock to others too often.
+  explicit LockWait(const void* address, Place place = Place::kLast, bool starving = false) noexcept;
+  ~LockWait() { withdraw(); }
+  LockWait(const LockWait&) = delete;
+  LockWait& operator=(const LockWait&) = delete;
+
+  // Suspends until woken or until the deadline (the loop's clock). A cancellation does not end it, unless
+  // `can_cancel`. kInterrupted also while the loop closes.
+  runtime::Wake sleep(runtime::Nanoseconds deadline, bool can_cancel);
+  // Leaves the queue. False: it had been woken, so the lock may be free and nobody else was told.
+  bool withdraw() noexcept;
+  // After withdraw() gave false: the lock is this task's already.
+  bool has_lock() const noexcept { return has_lock_; }
+
+ private:
+  friend class LockBucket;
+  void deliver() noexcept;  // it has been taken out of the queue: tell its fiber
+  void arrive() noexcept;
+
+  const void* const address_;
+  runtime::Scheduler& scheduler_;
+  runtime::Parker* parker_ = nullptr;
+  LockWait* next_ = nullptr;  // guarded by the bucket, as the next two
+  bool queued_ = true;
+  bool has_lock_ = false;
+  const bool starving_;
+  bool arrived_ = false;  // the fiber's thread only
+  friend void wake_lock_waiters(const void*, int) noexcept;
+  friend bool hand_lock_over(const void*) noexcept;
+};
+
+// wait_for_lock() cannot wait (the loop closes): the caller has to block its thread.
+inline constexpr int kMustBlock = -1;
+
+// Tries attempt() until it gives something else than EBUSY, parking in between; gives that, or ETIMEDOUT,
+// ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release it, so look now and
+// then.
+template <class Attempt>
+int wait_for_lock(const void* address, runtime::Nanoseconds deadline, bool can_cancel, bool shared,
+                  Attempt attempt) {
+  constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
+  for (;;) {
+    LockWait wait(address);
+    const int result = attempt();
+    if (result != EBUSY) {
+      if (!wait.withdraw()) wake_lock_waiters(address, 1);  // it was another's turn to be told
+      return result;
+    }
+    runtime::Nanoseconds until = deadline;
+    const runtime::Nanoseconds now = runtime::current_fiber()->scheduler->now();
+    if (shared && until > now + kLookInterval) until = now + kLookInterval;
+    const runtime::Wake reason = wait.sleep(until, can_cancel);
+    if (!wait.withdraw()) continue;
+    if (reason == runtime::Wake::kInterrupted)
+      return runtime::current_fiber()->unwinding ? kMustBlock : ECANCELED;
+    if (reason == runtime::Wake::kTimedOut && until == deadline) return ETIMEDOUT;
+  }
+}
+
+}  // namespace aiofiber::hooks

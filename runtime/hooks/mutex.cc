@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutexes: a task that finds one taken parks, whoever has it, a task of this thread or a plain thread.
+//
+// libc's mutex stays the lock and is only ever tried. A recursive or error-checking one knows its owner by
+// thread, and all tasks of a thread are one thread to it: which task has it, and how often, is in a table of
+// the thread.
+//
+// A thread that takes and releases a mutex in a loop would always be faster than a task that has to be woken
+// first. A task that has lost four times asks for the lock to be handed over: the next release leaves it
+// locked, and it is the task's. One release is silent: that of a thread in pthread_cond_wait, inside libc. So
+// while a thread has the mutex, the task also looks again by itself.
+//
+// Waiting for a mutex cannot fail, so a cancellation does not end it: it is raised later, at a place that
+// can.
+#include "hooks/mutex.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <unordered_map>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/lock_queue.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::Fiber;
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+constexpr int kLossesUntilHandOver = 4;
+constexpr int kSpins = 40;  // a thread inside a short critical section is waited for on the spot
+constexpr Nanoseconds kFirstLook = 100'000;
+constexpr Nanoseconds kLongestLook = 20'000'000;
+
+// glibc's pthread_mutex_t, as far as its public header shows it.
+constexpr int kTypeMask = 3;
+constexpr int kNoElision = 512;
+bool knows_owner(const pthread_mutex_t* mutex) noexcept {
+  const int type = mutex->__data.__kind & kTypeMask;
+  return AIOFIBER_UNLIKELY(type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK);
+}
+bool is_recursive(const pthread_mutex_t* mutex) noexcept {
+  return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
+}
+// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing.
+bool can_be_handed_over(const pthread_mutex_t* mutex) noexcept {
+  const int kind = mutex->__data.__kind & ~kNoElision;
+  return kind == PTHREAD_MUTEX_NORMAL || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
+}
+bool held_by_other_thread(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
+  const int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
+  return static_cast<std::uint32_t>(owner) != fiber.tid;
+}
+
+// ---- mutexes that know their owner
+
+struct Ownership {
+  Fiber* fiber;
+  unsigned depth;
+};
+using OwnerTable = std::unordered_map<pthread_mutex_t*, Ownership>;
+// Of those that tasks of this thread hold. Never freed: a thread's loops may come and go.
+constinit thread_local OwnerTable* owner_table __attribute__((tls_model("initial-exec"))) = nullptr;
+
+Ownership* find_owner(pthread_mutex_t* mutex) noexcept {
+  if (owner_table == nullptr) return nullptr;
+  const auto found = owner_table->find(mutex);
+  return found == owner_table->end() ? nullptr : &found->second;
+}
+
+// As trylock, but by task: EBUSY if another task has it, EDEADLK if this one has an error-checking one.
+int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
+  if (Ownership* owner = find_owner(mutex)) {
+    if (owner->fiber != &fiber) return EBUSY;
+    if (!is_recursive(mutex)) return EDEADLK;
+    ++owner->depth;
+    return 0;
+  }
+  int error = real::pthread_mutex_trylock(mutex);
+  if (error != 0 && error != EOWNERDEAD) return error;
+  const bool noted = without_throwing([&] {
+    if (owner_table == nullptr) owner_table = new OwnerTable;
+    (*owner_table)[mutex] = {&fiber, 1};
+  });
+  if (noted) return error;
+  real::pthread_mutex_unlock(mutex);
+  return EAGAIN;  // POSIX: no room for another lock
+}
+
+int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
+  return knows_owner(mutex) ? try_owned(fiber, mutex) : real::pthread_mutex_trylock(mutex);
+}
+
+// ---- waiting
+
+void note_hand_over(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(fiber.tid), __ATOMIC_RELAXED);
+}
+
+bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
+  if (knows_owner(mutex) || !held_by_other_thread(mutex, fiber)) return false;
+  for (int i = 0; i < kSpins; ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+    if (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) != 0) continue;
+    if ((result = real::pthread_mutex_trylock(mutex)) != EBUSY) return true;
+  }
+  return false;
+}
+
+// The loop closes, so nothing may be waited for: a mutex that a task of this very thread has will never be
+// free.
+int lock_blocking(Fiber& fiber, pthread_mutex_t* mutex) {
+  if (knows_owner(mutex) || held_by_other_thread(mutex, fiber)) return real::pthread_mutex_lock(mutex);
+  return EDEADLK;
+}
+
+AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanoseconds deadline) {
+  int result;
+  if (spin(fiber, mutex, result)) return result;
+  Nanoseconds look = kFirstLook;
+  for (int losses = 0;;) {
+    LockWait wait(mutex, losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
+                  losses >= kLossesUntilHandOver && can_be_handed_over(mutex));
+    result = try_mutex(fiber, mutex);
+    if (result != EBUSY) {
+      if (!wait.withdraw()) wake_lock_waiters(mutex, 1);
+      return result;
+    }
+    const bool may_be_silent = held_by_other_thread(mutex, fiber);
+    const Nanoseconds now = loop_now();
+    const Nanoseconds until = may_be_silent ? std::min(deadline, now + look) : deadline;
+    const runtime::Wake reason = wait.sleep(until, false);
+    if (!wait.withdraw()) {
+      if (wait.has_lock()) {
+        note_hand_over(fiber, mutex);
+        return 0;
+      }
+      ++losses;  // unless the next try has it
+      continue;
+    }
+    if (reason == runtime::Wake::kInterrupted) return lock_blocking(fiber, mutex);
+    if (loop_now() < deadline) {
+      look = std::min(2 * look, kLongestLook);
+      continue;
+    }
+    result = try_mutex(fiber, mutex);
+    if (result != EBUSY) return result;
+    wake_lock_waiters(mutex, 1);  // who comes next looks for itself who has it now
+    return ETIMEDOUT;
+  }
+}
+
+int lock_until(Fiber& fiber, pthread_mutex_t* mutex, clockid_t clock, const timespec* time) {
+  const int result = try_mutex(fiber, mutex);
+  if (result != EBUSY) return result;
+  const int saved_errno = errno;
+  const int waited = lock_contended(fiber, mutex, deadline_at(clock, *time));
+  errno = saved_errno;
+  return waited;
+}
+
+}  // namespace
+
+int lock_mutex(pthread_mutex_t* mutex) {
+  Fiber& fiber = *runtime::current_fiber();
+  const int result = try_mutex(fiber, mutex);
+  if (AIOFIBER_LIKELY(result != EBUSY)) return result;
+  const int saved_errno = errno;
+  const int waited = lock_contended(fiber, mutex, kForever);
+  errno = saved_errno;
+  return waited;
+}
+
+namespace {
+
+int release_mutex(pthread_mutex_t* mutex) {
+  if (starving_waiters_exist() && can_be_handed_over(mutex) && hand_lock_over(mutex)) return 0;
+  const int result = real::pthread_mutex_unlock(mutex);
+  if (lock_waiters_exist()) wake_lock_waiters(mutex, 1);
+  return result;
+}
+
+}  // namespace
+
+int unlock_mutex(pthread_mutex_t* mutex) {
+  if (knows_owner(mutex)) {
+    if (Ownership* owner = find_owner(mutex)) {
+      if (owner->fiber != runtime::current_fiber()) return EPERM;
+      if (--owner->depth > 0) return 0;
+      owner_table->erase(mutex);
+    }
+  }
+  return release_mutex(mutex);
+}
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  return act() == nullptr ? real::pthread_mutex_lock(mutex) : lock_mutex(mutex);
+}
+
+int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+  aiofiber::runtime::Fiber* fiber = act();
+  if (fiber == nullptr || !knows_owner(mutex)) return real::pthread_mutex_trylock(mutex);
+  const int result = try_owned(*fiber, mutex);
+  return result == EDEADLK ? EBUSY : result;
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* time) noexcept {
+  aiofiber::runtime::Fiber* fiber = act();
+  if (fiber == nullptr || !is_valid_time(CLOCK_REALTIME, time))
+    return real::pthread_mutex_timedlock(mutex, time);
+  return lock_until(*fiber, mutex, CLOCK_REALTIME, time);
+}
+
+int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* time) noexcept {
+  aiofiber::runtime::Fiber* fiber = act();
+  if (fiber == nullptr || !is_valid_time(clock, time))
+    return real::pthread_mutex_clocklock(mutex, clock, time);
+  return lock_until(*fiber, mutex, clock, time);
+}
+
+int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
+  return act() == nullptr ? release_mutex(mutex) : unlock_mutex(mutex);
+}
+
+}  // extern "C"

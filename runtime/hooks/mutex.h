@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A task's mutex, for the condition variable, which releases and takes it around its wait.
+#pragma once
+
+#include <pthread.h>
+
+namespace aiofiber::hooks {
+
+// As pthread_mutex_lock and pthread_mutex_unlock of a task.
+int lock_mutex(pthread_mutex_t* mutex);
+int unlock_mutex(pthread_mutex_t* mutex);
+
+}  // namespace aiofiber::hooks

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Read-write locks and semaphores: tried, and waited for in the queue of their address.
+//
+// Which waiter may go on is libc's to say, so a release of a read-write lock wakes them all to try again. A
+// semaphore's post wakes one. Waiting for a read-write lock cannot be cancelled; for a semaphore it can
+// (ECANCELED).
+#include <pthread.h>
+#include <semaphore.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "hooks/act.h"
+#include "hooks/blocking_call.h"
+#include "hooks/lock_queue.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::kForever;
+using runtime::Nanoseconds;
+
+template <class Attempt>
+int obtain_rwlock(pthread_rwlock_t* lock, Nanoseconds deadline, Attempt attempt) {
+  return wait_for_lock(lock, deadline, false, lock->__data.__shared != 0, attempt);
+}
+
+// glibc's sem_t: the value, then whether processes share it.
+bool is_shared(const sem_t* semaphore) noexcept {
+  int shared;
+  std::memcpy(&shared, semaphore->__size + sizeof(std::uint64_t), sizeof shared);
+  return shared != 0;
+}
+
+int try_semaphore(sem_t* semaphore) noexcept {
+  if (real::sem_trywait(semaphore) == 0) return 0;
+  return errno == EAGAIN ? EBUSY : errno;
+}
+
+// 0, or -1 with errno. While the loop closes, what would have to wait fails with ECANCELED.
+int obtain_semaphore(sem_t* semaphore, Nanoseconds deadline) {
+  const int saved_errno = errno;
+  const int error = wait_for_lock(semaphore, deadline, true, is_shared(semaphore),
+                                  [=] { return try_semaphore(semaphore); });
+  errno = error == 0 ? saved_errno : error == kMustBlock ? ECANCELED : error;
+  return error == 0 ? 0 : -1;
+}
+
+int timed_semaphore(sem_t* semaphore, clockid_t clock, const timespec* time) {
+  const int saved_errno = errno;
+  if (real::sem_trywait(semaphore) == 0) return 0;
+  errno = saved_errno;
+  return obtain_semaphore(semaphore, deadline_at(clock, *time));
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+// ---- read-write locks
+
+int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
+  if (act() == nullptr) return real::pthread_rwlock_rdlock(lock);
+  int error = real::pthread_rwlock_tryrdlock(lock);
+  if (error == EBUSY)
+    error = obtain_rwlock(lock, kForever, [=] { return real::pthread_rwlock_tryrdlock(lock); });
+  return error == kMustBlock ? real::pthread_rwlock_rdlock(lock) : error;
+}
+
+int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
+  if (act() == nullptr) return real::pthread_rwlock_wrlock(lock);
+  int error = real::pthread_rwlock_trywrlock(lock);
+  if (error == EBUSY)
+    error = obtain_rwlock(lock, kForever, [=] { return real::pthread_rwlock_trywrlock(lock); });
+  return error == kMustBlock ? real::pthread_rwlock_wrlock(lock) : error;
+}
+
+int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
+  if (act() == nullptr || !is_valid_time(clock, time))
+    return real::pthread_rwlock_clockrdlock(lock, clock, time);
+  const int error =
+      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return real::pthread_rwlock_tryrdlock(lock); });
+  return error == kMustBlock ? real::pthread_rwlock_clockrdlock(lock, clock, time) : error;
+}
+
+int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
+  if (act() == nullptr || !is_valid_time(clock, time))
+    return real::pthread_rwlock_clockwrlock(lock, clock, time);
+  const int error =
+      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return real::pthread_rwlock_trywrlock(lock); });
+  return error == kMustBlock ? real::pthread_rwlock_clockwrlock(lock, clock, time) : error;
+}
+
+int pthread_rwlock_timedrdlock(pthread_rwlock_t* lock, const timespec* time) noexcept {
+  return pthread_rwlock_clockrdlock(lock, CLOCK_REALTIME, time);
+}
+
+int pthread_rwlock_timedwrlock(pthread_rwlock_t* lock, const timespec* time) noexcept {
+  return pthread_rwlock_clockwrlock(lock, CLOCK_REALTIME, time);
+}
+
+int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
+  const int error = real::pthread_rwlock_unlock(lock);
+  if (lock_waiters_exist()) wake_lock_waiters(lock, kAllWaiters);
+  return error;
+}
+
+// ---- semaphores
+
+int sem_wait(sem_t* semaphore) {
+  if (act() == nullptr) return real::sem_wait(semaphore);
+  const int saved_errno = errno;
+  if (real::sem_trywait(semaphore) == 0) return 0;
+  errno = saved_errno;
+  return obtain_semaphore(semaphore, kForever);
+}
+
+int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* time) {
+  if (act() == nullptr || !is_valid_time(clock, time)) return real::sem_clockwait(semaphore, clock, time);
+  return timed_semaphore(semaphore, clock, time);
+}
+
+int sem_timedwait(sem_t* semaphore, const timespec* time) {
+  if (act() == nullptr || !is_valid_time(CLOCK_REALTIME, time)) return real::sem_timedwait(semaphore, time);
+  return timed_semaphore(semaphore, CLOCK_REALTIME, time);
+}
+
+// Async-signal-safe, as POSIX wants it.
+int sem_post(sem_t* semaphore) noexcept {
+  const int result = real::sem_post(semaphore);
+  if (lock_waiters_exist()) wake_lock_waiters(semaphore, 1);
+  return result;
+}
+
+}  // extern "C"

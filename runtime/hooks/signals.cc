@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sigaction and signal: the program's handler is called through one of ours, which counts that the thread is
+// in a handler and turns the hooks of the interrupted task off meanwhile.
+//
+// What sigaction reports back is always the program's own handler. A handler that leaves by siglongjmp leaves
+// the hooks of its task off.
+#include "hooks/signals.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "aiofiber/hooks.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+constinit thread_local int signal_depth __attribute__((tls_model("initial-exec"))) = 0;
+
+namespace {
+
+using Handler = void (*)(int, siginfo_t*, void*);
+
+// The program's handlers; what takes one argument is called with three, which C's calling convention allows.
+constinit std::atomic<Handler> handlers[NSIG];
+
+void call_handler(int signo, siginfo_t* info, void* context) {
+  const Handler handler = handlers[signo].load(std::memory_order_relaxed);
+  if (handler == nullptr) return;
+  const int saved_errno = errno;
+  ++signal_depth;
+  {
+    const Disable no_suspension;
+    handler(signo, info, context);
+  }
+  --signal_depth;
+  errno = saved_errno;
+}
+
+bool is_function(const struct ::sigaction& action) noexcept {
+  return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && action.sa_handler != SIG_ERR;
+}
+
+int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* old) noexcept {
+  if (signo <= 0 || signo >= NSIG) return real::sigaction(signo, action, old);
+  const Handler previous = handlers[signo].load(std::memory_order_relaxed);
+  struct ::sigaction ours;
+  if (action != nullptr) {
+    ours = *action;
+    if (is_function(ours)) {
+      // Before the kernel knows: a signal in between already gets the new handler.
+      handlers[signo].store(action->sa_sigaction, std::memory_order_relaxed);
+      ours.sa_sigaction = call_handler;
+    }
+  }
+  const int result = real::sigaction(signo, action == nullptr ? nullptr : &ours, old);
+  if (result != 0) {
+    handlers[signo].store(previous, std::memory_order_relaxed);
+  } else if (old != nullptr && old->sa_sigaction == call_handler) {
+    old->sa_sigaction = previous;
+  }
+  return result;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int sigaction(int signo, const struct ::sigaction* action, struct ::sigaction* old) noexcept {
+  return set_action(signo, action, old);
+}
+
+// BSD's meaning, which is glibc's: calls are restarted, the handler stays.
+sighandler_t signal(int signo, sighandler_t handler) noexcept {
+  struct ::sigaction action {};
+  struct ::sigaction old {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, signo);
+  return set_action(signo, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+}  // extern "C"

@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Locks of the C and C++ libraries held and waited for by tasks: the task parks, the thread goes on; between
+// tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
+// Labels: threads
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <shared_mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "aiofiber/hooks.h"
+#include "fibers.h"
+
+namespace aiofiber::hooks_test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// ---- mutexes
+
+TEST(HookedMutex, HeldOverASuspensionKeepsOtherTasksOutInOrder) {
+  Fibers fibers;
+  std::mutex mutex;
+  int inside = 0;
+  std::vector<int> order;
+  for (int i = 0; i < 20; ++i) {
+    fibers.spawn([&, i] {
+      const std::lock_guard lock(mutex);
+      EXPECT_EQ(++inside, 1);
+      sleep_ms(1);
+      --inside;
+      order.push_back(i);
+    });
+  }
+  fibers.run();
+  ASSERT_EQ(order.size(), 20u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+}
+
+TEST(HookedMutex, RecursiveKnowsItsTask) {
+  Fibers fibers;
+  std::recursive_mutex mutex;
+  int inside = 0;
+  for (int i = 0; i < 10; ++i) {
+    fibers.spawn([&] {
+      const std::lock_guard outer(mutex);
+      const std::lock_guard inner(mutex);
+      EXPECT_EQ(++inside, 1);
+      sleep_ms(1);
+      EXPECT_TRUE(mutex.try_lock());
+      mutex.unlock();
+      --inside;
+    });
+  }
+  fibers.run();
+  EXPECT_EQ(inside, 0);
+}
+
+TEST(HookedMutex, ErrorCheckingTellsTasksApart) {
+  Fibers fibers;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+  pthread_mutex_t mutex;
+  pthread_mutex_init(&mutex, &attributes);
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_lock(&mutex), EDEADLK);
+    sleep_ms(5);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), EPERM);
+  });
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_mutex_trylock(&mutex), EBUSY);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), EPERM);
+    EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
+  });
+  fibers.run();
+  pthread_mutex_destroy(&mutex);
+}
+
+TEST(HookedMutex, TimedLockGivesUpInTime) {
+  Fibers fibers;
+  std::timed_mutex mutex;
+  fibers.spawn([&] {
+    const std::lock_guard lock(mutex);
+    sleep_ms(40);
+  });
+  fibers.spawn([&] {
+    const double start = now_ms();
+    EXPECT_FALSE(mutex.try_lock_for(10ms));
+    EXPECT_GE(now_ms() - start, 9);
+    EXPECT_LT(now_ms() - start, 35);
+    EXPECT_TRUE(mutex.try_lock_for(1s));
+    mutex.unlock();
+  });
+  fibers.run();
+}
+
+TEST(HookedMutex, IsNotLostByACancelledTask) {
+  Fibers fibers;
+  std::mutex mutex;
+  fibers.spawn([&] {
+    const std::lock_guard lock(mutex);
+    sleep_ms(10);
+  });
+  runtime::Fiber& waiter = fibers.spawn([&] {
+    mutex.lock();  // the cancellation comes while it waits
+    EXPECT_TRUE(runtime::current_fiber()->interrupted);
+    mutex.unlock();
+    EXPECT_FAILS_WITH(ECANCELED, outcome_of([] { return ::usleep(1000); }));
+  });
+  fibers.spawn([&] {
+    sleep_ms(3);
+    EXPECT_TRUE(Fibers::interrupt(waiter));
+  });
+  fibers.run();
+}
+
+// The thread takes the mutex back at once, every time; the tasks get it all the same, as it is handed over.
+TEST(HookedMutex, IsHandedOverByAThreadThatHardlyLetsGo) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::atomic<bool> stop{false};
+  std::atomic<long> by_thread{0};
+  long by_tasks = 0;
+  long protected_count = 0;
+  std::thread hammer([&] {
+    while (!stop) {
+      const std::lock_guard lock(mutex);
+      ++protected_count;
+      ++by_thread;
+    }
+  });
+  for (int i = 0; i < 10; ++i) {
+    fibers.spawn([&] {
+      for (int round = 0; round < 50; ++round) {
+        const std::lock_guard lock(mutex);
+        ++protected_count;
+        ++by_tasks;
+        if (round % 10 == 0) ::usleep(200);
+      }
+    });
+  }
+  const double start = now_ms();
+  fibers.run();
+  stop = true;
+  hammer.join();
+  EXPECT_EQ(by_tasks, 500);
+  EXPECT_EQ(protected_count, by_tasks + by_thread);
+  EXPECT_LT(now_ms() - start, 5000);
+}
+
+// Inside pthread_cond_wait libc releases the mutex without telling anybody.
+TEST(HookedMutex, IsFoundFreeThoughAThreadReleasedItInACondWait) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool ready = false;
+  std::atomic<bool> has_it{false};
+  std::thread thread([&] {
+    std::unique_lock lock(mutex);
+    has_it = true;
+    const double until = now_ms() + 20;
+    while (now_ms() < until) {  // the task queues meanwhile
+    }
+    condition.wait(lock, [&] { return ready; });
+  });
+  fibers.spawn([&] {
+    while (!has_it) sleep_ms(1);
+    const std::lock_guard lock(mutex);
+    ready = true;
+    condition.notify_one();
+  });
+  fibers.run();
+  thread.join();
+  EXPECT_TRUE(ready);
+}
+
+// ---- condition variables
+
+TEST(HookedCondition, WakesTasksOneByOneAndAllAtOnce) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::condition_variable condition;
+  int tickets = 0;
+  int served = 0;
+  for (int i = 0; i < 10; ++i) {
+    fibers.spawn([&] {
+      std::unique_lock lock(mutex);
+      condition.wait(lock, [&] { return tickets > 0; });
+      --tickets;
+      ++served;
+    });
+  }
+  fibers.spawn([&] {
+    sleep_ms(3);
+    {
+      const std::lock_guard lock(mutex);
+      tickets = 1;
+    }
+    condition.notify_one();
+    sleep_ms(3);
+    EXPECT_EQ(served, 1);
+    {
+      const std::lock_guard lock(mutex);
+      tickets = 9;
+    }
+    condition.notify_all();
+  });
+  fibers.run();
+  EXPECT_EQ(served, 10);
+}
+
+TEST(HookedCondition, IsSignalledByAThreadAndSignalsOne) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::condition_variable condition;
+  int turn = 0;  // even: the task's
+  std::thread thread([&] {
+    for (int i = 1; i < 200; i += 2) {
+      std::unique_lock lock(mutex);
+      condition.wait(lock, [&] { return turn == i; });
+      ++turn;
+      condition.notify_all();
+    }
+  });
+  fibers.spawn([&] {
+    for (int i = 0; i < 200; i += 2) {
+      std::unique_lock lock(mutex);
+      condition.wait(lock, [&] { return turn == i; });
+      ++turn;
+      condition.notify_all();
+    }
+  });
+  fibers.run();
+  thread.join();
+  EXPECT_EQ(turn, 200);
+}
+
+TEST(HookedCondition, TimesOutWithTheMutexHeld) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::condition_variable condition;
+  for (int i = 0; i < 20; ++i) {
+    fibers.spawn([&] {
+      std::unique_lock lock(mutex);
+      const double start = now_ms();
+      EXPECT_EQ(condition.wait_for(lock, 20ms), std::cv_status::timeout);
+      EXPECT_GE(now_ms() - start, 19);
+      EXPECT_EQ(condition.wait_until(lock, std::chrono::system_clock::now() + 5ms), std::cv_status::timeout);
+    });
+  }
+  const double start = now_ms();
+  fibers.run();
+  EXPECT_LT(now_ms() - start, 250);
+}
+
+// ---- read-write locks, semaphores, barriers, spinlocks
+
+TEST(HookedRwlock, LetsReadersTogetherAndWritersAlone) {
+  Fibers fibers;
+  std::shared_mutex mutex;
+  int readers = 0, writers = 0, most_readers = 0;
+  for (int i = 0; i < 30; ++i) {
+    fibers.spawn([&, i] {
+      if (i % 5 == 0) {
+        const std::unique_lock lock(mutex);
+        EXPECT_EQ(++writers + readers, 1);
+        sleep_ms(1);
+        --writers;
+      } else {
+        const std::shared_lock lock(mutex);
+        most_readers = std::max(most_readers, ++readers);
+        EXPECT_EQ(writers, 0);
+        sleep_ms(1);
+        --readers;
+      }
+    });
+  }
+  fibers.run();
+  EXPECT_GT(most_readers, 1);
+}
+
+TEST(HookedRwlock, TimedLockGivesUpInTime) {
+  Fibers fibers;
+  std::shared_timed_mutex mutex;
+  fibers.spawn([&] {
+    const std::unique_lock lock(mutex);
+    sleep_ms(30);
+  });
+  fibers.spawn([&] {
+    EXPECT_FALSE(mutex.try_lock_shared_for(5ms));
+    EXPECT_FALSE(mutex.try_lock_for(5ms));
+    EXPECT_TRUE(mutex.try_lock_for(1s));
+    mutex.unlock();
+  });
+  fibers.run();
+}
+
+TEST(HookedSemaphore, LimitsTasksAndIsPostedByThreads) {
+  Fibers fibers;
+  sem_t limit, from_thread;
+  sem_init(&limit, 0, 3);
+  sem_init(&from_thread, 0, 0);
+  int inside = 0, most = 0;
+  for (int i = 0; i < 12; ++i) {
+    fibers.spawn([&] {
+      EXPECT_EQ(sem_wait(&limit), 0);
+      most = std::max(most, ++inside);
+      sleep_ms(1);
+      --inside;
+      sem_post(&limit);
+    });
+  }
+  fibers.spawn([&] { EXPECT_EQ(sem_wait(&from_thread), 0); });
+  std::thread thread([&] {
+    std::this_thread::sleep_for(3ms);
+    sem_post(&from_thread);
+  });
+  fibers.run();
+  thread.join();
+  EXPECT_EQ(most, 3);
+  sem_destroy(&limit);
+  sem_destroy(&from_thread);
+}
+
+TEST(HookedSemaphore, TimesOutAndIsCancelled) {
+  Fibers fibers;
+  sem_t semaphore;
+  sem_init(&semaphore, 0, 0);
+  runtime::Fiber& waiter = fibers.spawn([&] {
+    timespec time;
+    ::clock_gettime(CLOCK_REALTIME, &time);
+    EXPECT_FAILS_WITH(ETIMEDOUT, outcome_of([&] { return sem_timedwait(&semaphore, &time); }));
+    EXPECT_FAILS_WITH(ECANCELED, outcome_of([&] { return sem_wait(&semaphore); }));
+  });
+  fibers.spawn([&] {
+    sleep_ms(5);
+    EXPECT_TRUE(Fibers::interrupt(waiter));
+  });
+  fibers.run();
+  sem_destroy(&semaphore);
+}
+
+TEST(HookedSemaphore, SharedBetweenProcessesIsLookedAt) {
+  Fibers fibers;
+  sem_t* semaphore = static_cast<sem_t*>(
+      ::mmap(nullptr, sizeof(sem_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  sem_init(semaphore, 1, 0);
+  pid_t child = 0;
+  fibers.spawn([&] {
+    child = ::fork();
+    if (child == 0) {
+      ::usleep(5000);
+      sem_post(semaphore);
+      ::_exit(0);
+    }
+    EXPECT_EQ(sem_wait(semaphore), 0);
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  });
+  fibers.run();
+  ::munmap(semaphore, sizeof(sem_t));
+}
+
+TEST(HookedBarrier, CollectsTasksAndAThread) {
+  Fibers fibers;
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, 4);
+  std::atomic<int> serial{0};
+  const auto arrive = [&] {
+    if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) ++serial;
+  };
+  for (int i = 0; i < 3; ++i) fibers.spawn(arrive);
+  std::thread thread(arrive);
+  fibers.run();
+  thread.join();
+  EXPECT_EQ(serial, 1);
+  pthread_barrier_destroy(&barrier);
+}
+
+TEST(HookedSpinlock, LetsTheTaskThatHoldsItRun) {
+  Fibers fibers;
+  pthread_spinlock_t lock;
+  pthread_spin_init(&lock, PTHREAD_PROCESS_PRIVATE);
+  int entered = 0;
+  for (int i = 0; i < 3; ++i) {
+    fibers.spawn([&] {
+      EXPECT_EQ(pthread_spin_lock(&lock), 0);
+      ++entered;
+      runtime::yield_now();
+      pthread_spin_unlock(&lock);
+    });
+  }
+  fibers.run();
+  EXPECT_EQ(entered, 3);
+  pthread_spin_destroy(&lock);
+}
+
+// ---- once
+
+TEST(HookedOnce, ParksWhoComesWhileItRuns) {
+  Fibers fibers;
+  std::once_flag first, second;
+  int calls = 0, passed = 0;
+  for (int i = 0; i < 5; ++i) {
+    fibers.spawn([&] {
+      std::call_once(first, [&] {
+        ++calls;
+        std::call_once(second, [&] { sleep_ms(2); });
+        sleep_ms(3);
+      });
+      EXPECT_EQ(calls, 1);
+      ++passed;
+    });
+    fibers.spawn([&] { std::call_once(second, [&] { ADD_FAILURE() << "called a second time"; }); });
+  }
+  fibers.run();
+  EXPECT_EQ(passed, 5);
+}
+
+TEST(HookedOnce, IsTriedAgainByWhoWaitedWhenItThrows) {
+  Fibers fibers;
+  std::once_flag flag;
+  std::string log;
+  fibers.spawn([&] {
+    EXPECT_THROW(std::call_once(flag,
+                                [&] {
+                                  log += "a";
+                                  sleep_ms(3);
+                                  throw std::runtime_error("not yet");
+                                }),
+                 std::runtime_error);
+  });
+  fibers.spawn([&] { std::call_once(flag, [&] { log += "b"; }); });
+  fibers.run();
+  EXPECT_EQ(log, "ab");
+}
+
+int slow_value(int& calls) {
+  ++calls;
+  sleep_ms(3);
+  return 42;
+}
+
+TEST(HookedStaticLocal, IsInitialisedOnceThoughItSuspends) {
+  Fibers fibers;
+  int calls = 0, sum = 0;
+  for (int i = 0; i < 5; ++i) {
+    fibers.spawn([&] {
+      static const int value = slow_value(calls);
+      sum += value;
+    });
+  }
+  fibers.run();
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(sum, 210);
+}
+
+// ---- threads
+
+TEST(HookedJoin, OfAThreadSuspendsTheTaskOnly) {
+  Fibers fibers;
+  Ticker ticker(fibers);
+  fibers.spawn([&] {
+    std::thread thread([] { std::this_thread::sleep_for(20ms); });
+    thread.join();
+    ticker.stop();
+  });
+  fibers.run();
+  EXPECT_GE(ticker.ticks(), 5);
+}
+
+// ---- signal handlers
+
+bool handler_saw_hooks_off = false;
+
+TEST(SignalHandler, IsNotSuspended) {
+  Fibers fibers;
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    handler_saw_hooks_off = runtime::current_fiber() == nullptr || runtime::current_fiber()->hooks_off > 0;
+    ::usleep(1000);  // would let other tasks run
+  };
+  struct sigaction old {};
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &old), 0);
+  struct sigaction current {};
+  ASSERT_EQ(::sigaction(SIGUSR1, nullptr, &current), 0);
+  EXPECT_EQ(current.sa_handler, action.sa_handler);  // ours is not seen
+  bool other_ran = false;
+  fibers.spawn([&] {
+    ::raise(SIGUSR1);
+    EXPECT_TRUE(handler_saw_hooks_off);
+    EXPECT_FALSE(other_ran);
+    EXPECT_EQ(runtime::current_fiber()->hooks_off, 0u);
+  });
+  fibers.spawn([&] { other_ran = true; });
+  fibers.run();
+  EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), action.sa_handler);
+}
+
+sem_t posted_by_handler;
+
+TEST(SignalHandler, CanPostASemaphoreThatATaskWaitsFor) {
+  Fibers fibers;
+  sem_init(&posted_by_handler, 0, 0);
+  ::signal(SIGUSR1, [](int) { sem_post(&posted_by_handler); });
+  fibers.spawn([] { EXPECT_EQ(sem_wait(&posted_by_handler), 0); });
+  fibers.spawn([] {
+    sleep_ms(2);
+    ::raise(SIGUSR1);
+  });
+  fibers.run();
+  ::signal(SIGUSR1, SIG_DFL);
+  sem_destroy(&posted_by_handler);
+}
+
+}  // namespace
+}  // namespace aiofiber::hooks_test
