@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the tests of the clients share: one loop on one thread, many tasks in it, and a witness of its liveness.
+//
+// Real servers and real time: what is asserted is an upper bound that a machine with two busy cores keeps.
+#pragma once
+
+#include <aiofiber/asyncio.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace aiofiber::clients_test {
+
+using namespace std::chrono_literals;
+
+struct Concurrently {
+  int succeeded = 0;
+  double seconds = 0;
+};
+
+// Calls fn(0) ... fn(count - 1), each in a task of its own, all on this thread. An exception fails the test.
+inline Concurrently concurrently(int count, const std::function<bool(int)>& fn) {
+  Concurrently outcome;
+  const auto start = std::chrono::steady_clock::now();
+  asyncio::run([&] {
+    std::vector<asyncio::Task<void>> tasks;
+    for (int i = 0; i < count; ++i) {
+      tasks.push_back(asyncio::create_task([&, i] {
+        if (fn(i)) ++outcome.succeeded;
+      }));
+    }
+    asyncio::await(asyncio::gather(tasks));
+  });
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::printf("    %d of %d in %.3f s\n", outcome.succeeded, count, outcome.seconds);
+  return outcome;
+}
+
+// How long fn() takes, in seconds.
+template <class Fn>
+double seconds_of(Fn&& fn) {
+  const auto start = std::chrono::steady_clock::now();
+  fn();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// A hundred calls that take a second each must overlap.
+#define EXPECT_OVERLAPPING(count, outcome)     \
+  do {                                         \
+    const Concurrently outcome_ = (outcome);   \
+    EXPECT_EQ(outcome_.succeeded, (count));    \
+    EXPECT_GT(outcome_.seconds, 0.95);         \
+    EXPECT_LT(outcome_.seconds, 3.0);          \
+  } while (false)
+
+#define EXPECT_ALL(count, call) EXPECT_EQ((call).succeeded, (count))
+
+// The server of a test program: started by the first test that wants it, stopped at the program's end.
+template <class ServerType>
+ServerType& server() {
+  static ServerType instance;
+  static const bool started = (instance.start(), true);
+  static_cast<void>(started);
+  return instance;
+}
+
+}  // namespace aiofiber::clients_test
