@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A task's mutex, for the condition variable, which releases and takes it around its wait.
+// Not what a thread does in libc: the queue of the tasks that want the mutex is served, and a mutex that
+// knows its owner is told which task that is. Threads: the loop's, in a task.
 #pragma once
 
 #include <pthread.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One message of recvmsg and sendmsg, for the calls that move several of them.
+// They suspend the task and keep the rules of net.cc: all of a send goes out, time limits bound the call,
+// ancillary data goes once.
 #pragma once
 
 #include <sys/socket.h>

@@ -16,6 +16,7 @@
 #include <shared_mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "aiofiber/hooks.h"
 #include "fibers.h"
@@ -463,7 +464,8 @@ TEST(HookedStaticLocal, IsInitialisedOnceThoughItSuspends) {
     });
   }
   fibers.run();
-  EXPECT_EQ(calls, 1);
+  static bool first_time = true;  // under --gtest_repeat it is initialised already
+  EXPECT_EQ(calls, std::exchange(first_time, false) ? 1 : 0);
   EXPECT_EQ(sum, 210);
 }
 
