@@ -2,6 +2,7 @@
 //
 // Whether this thread runs a signal handler: there hooks stand aside, as a handler must not be suspended in
 // the middle of whatever it interrupted.
+// Known only of handlers that were installed through the hooked sigaction() and signal().
 #pragma once
 
 namespace aiofiber::hooks {
