@@ -69,4 +69,11 @@ ServerType& server() {
   return instance;
 }
 
+// Starts the server outside the loop: a task that suspended in the initialisation above would be met there by the next.
+template <class ServerType>
+class ClientTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { server<ServerType>(); }
+};
+
 }  // namespace aiofiber::clients_test

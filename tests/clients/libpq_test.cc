@@ -12,6 +12,8 @@
 namespace aiofiber::clients_test {
 namespace {
 
+class Libpq : public ClientTest<PostgresServer> {};
+
 using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
 using Answer = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
@@ -36,22 +38,22 @@ bool sleeps_a_second(const std::string& conninfo, int i) {
   return value_of(connection.get(), ("select " + std::to_string(i) + " from pg_sleep(1)").c_str()) == std::to_string(i);
 }
 
-TEST(Libpq, RunsAHundredQueriesAtOnceOverTcp) {
+TEST_F(Libpq, RunsAHundredQueriesAtOnceOverTcp) {
   const std::string conninfo = server<PostgresServer>().conninfo();
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int i) { return sleeps_a_second(conninfo, i); }));
 }
 
-TEST(Libpq, RunsAHundredQueriesAtOnceOverUnixSockets) {
+TEST_F(Libpq, RunsAHundredQueriesAtOnceOverUnixSockets) {
   const std::string conninfo = server<PostgresServer>().unix_conninfo();
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int i) { return sleeps_a_second(conninfo, i); }));
 }
 
-TEST(Libpq, RunsAHundredQueriesAtOnceOnAServerGivenByName) {
+TEST_F(Libpq, RunsAHundredQueriesAtOnceOnAServerGivenByName) {
   const std::string conninfo = server<PostgresServer>().conninfo("localhost");
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int i) { return sleeps_a_second(conninfo, i); }));
 }
 
-TEST(Libpq, ReceivesRowsOfTwoMegabytes) {
+TEST_F(Libpq, ReceivesRowsOfTwoMegabytes) {
   EXPECT_ALL(8, concurrently(8, [](int i) {
     const std::string letter(1, static_cast<char>('a' + i));
     const std::string row = value_of(connect().get(), ("select repeat('" + letter + "', 2000000)").c_str());
@@ -59,7 +61,7 @@ TEST(Libpq, ReceivesRowsOfTwoMegabytes) {
   }));
 }
 
-TEST(Libpq, CopiesTwentyMegabytesInAndOut) {
+TEST_F(Libpq, CopiesTwentyMegabytesInAndOut) {
   EXPECT_ALL(4, concurrently(4, [](int) {
     const Connection connection = connect();
     query(connection.get(), "create temp table lines(line text)");
@@ -84,7 +86,7 @@ TEST(Libpq, CopiesTwentyMegabytesInAndOut) {
   }));
 }
 
-TEST(Libpq, HearsNotificationsWhileItWaitsInSelect) {
+TEST_F(Libpq, HearsNotificationsWhileItWaitsInSelect) {
   EXPECT_ALL(2, concurrently(2, [](int i) {
     const Connection connection = connect();
     if (i == 1) {
@@ -110,7 +112,7 @@ TEST(Libpq, HearsNotificationsWhileItWaitsInSelect) {
   }));
 }
 
-TEST(Libpq, KeepsItsOwnConnectTimeout) {
+TEST_F(Libpq, KeepsItsOwnConnectTimeout) {
   const ListeningSocket mute;
   const std::string conninfo = "host=127.0.0.1 user=x sslmode=disable gssencmode=disable connect_timeout=2 port=" +
                                std::to_string(mute.port());
@@ -123,7 +125,7 @@ TEST(Libpq, KeepsItsOwnConnectTimeout) {
   EXPECT_LT(outcome.seconds, 4.0);
 }
 
-TEST(Libpq, ReportsACancellationInMidQueryAsAnErrorOfItsOwn) {
+TEST_F(Libpq, ReportsACancellationInMidQueryAsAnErrorOfItsOwn) {
   const double seconds = seconds_of([] {
     asyncio::run([] {
       std::string error;
@@ -143,7 +145,7 @@ TEST(Libpq, ReportsACancellationInMidQueryAsAnErrorOfItsOwn) {
   EXPECT_LT(seconds, 2.0);
 }
 
-TEST(Libpq, IsGivenUpByWaitForInMidQuery) {
+TEST_F(Libpq, IsGivenUpByWaitForInMidQuery) {
   const double seconds = seconds_of([] {
     asyncio::run([] {
       EXPECT_THROW(
@@ -157,7 +159,7 @@ TEST(Libpq, IsGivenUpByWaitForInMidQuery) {
 }
 
 // libpq's own way: the query is ended on the server, through a second connection, and the first one stays usable.
-TEST(Libpq, CancelsAQueryOnTheServerAndKeepsTheConnection) {
+TEST_F(Libpq, CancelsAQueryOnTheServerAndKeepsTheConnection) {
   asyncio::run([] {
     const Connection connection = connect();
     std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> cancel(PQgetCancel(connection.get()), &PQfreeCancel);

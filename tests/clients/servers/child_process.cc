@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Everything between fork and exec is in become(): no lock of ours can be held there, as tests start servers before threads.
 #include "servers/child_process.h"
 
 #include <fcntl.h>
