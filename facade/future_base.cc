@@ -123,6 +123,16 @@ std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
   return 0;
 }
 
+void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
+  for (const Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
+    if (waiter->target->kind == runtime::Runnable::Kind::kFiber) {
+      out.push_back(&static_cast<TaskCore*>(static_cast<runtime::Fiber*>(waiter->target)->owner)->future());
+    } else {
+      static_cast<const CallbackNode*>(waiter->target)->add_awaiting(out);
+    }
+  }
+}
+
 FutureBase::~FutureBase() {
   // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
   while (Waiter* waiter = waiters_.pop_front()) {

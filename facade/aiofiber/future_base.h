@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "aiofiber/exceptions.h"
 #include "aiofiber/handle.h"
@@ -93,6 +94,14 @@ class FutureBase {
   // What text() says after the state: overridden by tasks.
   virtual std::string details() const;
   bool quiet_when_destroyed = false;  // no report of a pending task: made by run_until_complete or gather
+
+  // ---- who waits for whom, for debuggers
+  // What the registry says of a fiber that waits for this: enum aiofiber_wait, and the object concerned.
+  std::uint8_t wait_kind = AIOFIBER_WAIT_FUTURE;
+  virtual const void* wait_object() const noexcept { return this; }
+  // Appends the futures and tasks that wait for this one, in order of registration; those that wait through a gather, a shield, a
+  // TaskGroup and the like too. Throws std::bad_alloc.
+  void add_awaiting(std::vector<FutureBase*>& out) const;
 
  protected:
   virtual ~FutureBase();

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "aiofiber/duration.h"
 #include "aiofiber/runtime/intrusive.h"
@@ -27,6 +28,7 @@ struct ExceptionContext;
 
 namespace detail {
 
+class FutureBase;
 class HandleBase;
 class TaskCore;
 class ThreadGate;
@@ -36,6 +38,8 @@ struct CallbackNode : runtime::Timer {
   explicit CallbackNode(Run run_function) noexcept : Timer(Kind::kCallback, run_function) {}
   // Forgets the callback without running it: the loop closes.
   virtual void drop() noexcept = 0;
+  // For debuggers, of a node that is registered as a future's waiter: appends on whose behalf it waits.
+  virtual void add_awaiting(std::vector<FutureBase*>&) const {}
 
  protected:
   ~CallbackNode() = default;
