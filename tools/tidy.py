@@ -38,7 +38,7 @@ LAYERS = [
     ("F3", "task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
-    ("F5", "runner threads executor concurrent streams subprocess debug testing asyncio"),
+    ("F5", "runner threads executor concurrent streams subprocess debug debug_graph testing asyncio"),
 ]
 
 # (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.

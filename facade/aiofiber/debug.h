@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who waits for whom: the call graph of a task or future, as data and as text. Source: asyncio.graph (3.14).
+//
+// A graph begins at one future and goes up to those who await it, through gather(), shield(), wait(), as_completed() and task groups.
+// Everything is read off the structures that the loop works with; nothing is recorded for it, and no task is run.
+// Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aiofiber/future.h"
+#include "aiofiber/task.h"
+
+namespace aiofiber {
+
+// One line of a call stack in a call graph.
+struct FrameCallGraphEntry {
+  Frame frame;
+};
+
+// A future or task, its stack, and what awaits it.
+struct FutureCallGraph {
+  AnyFuture future;
+  std::vector<FrameCallGraphEntry> call_stack;  // the most recent call first; empty for futures that are no tasks
+  std::vector<FutureCallGraph> awaited_by;      // in the order in which they began to wait
+  // Differs from asyncio: where tasks wait for each other in a ring, the graph ends at the one it began with, and says so.
+  bool cycle = false;
+};
+
+// The call graph of `future`; of an empty handle: of the current task. `depth`: of the current task's own stack, leaves out
+// depth - 1 of the newest frames. `limit` keeps so many frames of each stack: of the newest if positive, of the oldest if
+// negative; 0: no stacks; nullopt: all. None in a callback, where no task runs.
+// Errors: RuntimeError: an empty handle, and no loop runs. Never suspends. Source: asyncio.capture_call_graph.
+std::optional<FutureCallGraph> capture_call_graph(const AnyFuture& future = AnyFuture(), std::size_t depth = 1,
+                                                  std::optional<int> limit = std::nullopt);
+
+// The same as text, in the layout of CPython 3.14; empty in a callback. Source: asyncio.format_call_graph.
+std::string format_call_graph(const AnyFuture& future = AnyFuture(), std::size_t depth = 1,
+                              std::optional<int> limit = std::nullopt);
+
+// The same text, and a newline, to `file`; nullptr: std::cout. Source: asyncio.print_call_graph.
+void print_call_graph(const AnyFuture& future = AnyFuture(), std::ostream* file = nullptr, std::size_t depth = 1,
+                      std::optional<int> limit = std::nullopt);
+
+}  // namespace aiofiber
