@@ -28,9 +28,9 @@ from pathlib import Path
 LAYERS = [
     ("R0", "config assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi symbolize unwind throw_trace"),
-    ("R2", "fiber reactor overflow"),
-    ("R3", "scheduler"),
-    ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
+    ("R2", "fiber reactor overflow traceback"),
+    ("R3", "scheduler thread_sample task_dump"),
+    ("R4", "watchdog dump_on_signal parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
     ("F0", "exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),

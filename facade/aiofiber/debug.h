@@ -47,4 +47,14 @@ std::string format_call_graph(const AnyFuture& future = AnyFuture(), std::size_t
 void print_call_graph(const AnyFuture& future = AnyFuture(), std::ostream* file = nullptr, std::size_t depth = 1,
                       std::optional<int> limit = std::nullopt);
 
+// Writes every task of every loop of the process: state, name, what it waits for and for how long, stack. Many tasks with the same
+// stack are shown once. Other threads' loops go on meanwhile. Threads: any. Never suspends; takes milliseconds the first time.
+void dump_tasks(std::ostream& out);
+
+// From now on the signal makes the process write what dump_tasks() does, by a thread of its own, so also while a loop hangs:
+// to `fd` (default: stderr), which must stay open, or to the end of a file. The signal must not be given to add_signal_handler() too.
+// Threads: any. Errors: RuntimeError: the signal cannot be caught, or the file cannot be opened. A forked child starts without.
+void enable_task_dump(int signo, int fd = 2);
+void enable_task_dump(int signo, const std::string& path);
+
 }  // namespace aiofiber
