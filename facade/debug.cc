@@ -6,6 +6,8 @@
 #include <ostream>
 #include <system_error>
 
+
+#include "aiofiber/event_loop.h"
 #include "aiofiber/runtime/dump_on_signal.h"
 #include "aiofiber/runtime/task_dump.h"
 
@@ -14,6 +16,19 @@ namespace aiofiber {
 void dump_tasks(std::ostream& out) {
   out << runtime::format_task_dump();
   out.flush();
+}
+
+void enable_watchdog(Duration limit, EventLoop* loop) {
+  if (limit <= Duration()) throw ValueError("enable_watchdog() needs a limit above zero");
+  detail::LoopCore& core = (loop != nullptr ? *loop : get_running_loop()).core();
+  core.watchdog_limit = limit;
+  core.update_watchdog();
+}
+
+void disable_watchdog(EventLoop* loop) {
+  detail::LoopCore& core = (loop != nullptr ? *loop : get_running_loop()).core();
+  core.watchdog_limit.reset();
+  core.update_watchdog();
 }
 
 namespace {

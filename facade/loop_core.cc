@@ -15,6 +15,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/watchdog.h"
 #include "aiofiber/thread_gate.h"
 
 namespace aiofiber::detail {
@@ -72,13 +73,42 @@ void LoopCore::run() {
   check_runnable();
   struct Running {
     explicit Running(LoopCore& loop) : self(&loop) { running_loop = &loop; }
-    ~Running() { running_loop = nullptr; }
+    ~Running() {
+      self->end_watch();
+      running_loop = nullptr;
+    }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
     runtime::Ref<LoopCore> self;
   };
   const Running scope(*this);
+  if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();
+}
+
+// ---- the watchdog -----------------------------------------------------------------------------------------
+
+void LoopCore::set_debug(bool enabled) {
+  debug_ = enabled;
+  update_watchdog();
+}
+
+void LoopCore::update_watchdog() {
+  end_watch();
+  if ((debug_ || watchdog_limit) && is_running()) watch_now();
+}
+
+void LoopCore::watch_now() {
+  // Time that is virtual says nothing of who is slow.
+  if (!watchdog_limit && scheduler_->clock().polls_every_pass()) return;
+  const Duration limit = watchdog_limit.value_or(slow_callback_duration);
+  runtime::watchdog::watch(*scheduler_, limit.nanoseconds(),
+                           [](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
+  watched_ = true;
+}
+
+void LoopCore::end_watch() noexcept {
+  if (std::exchange(watched_, false)) runtime::watchdog::unwatch(*scheduler_);
 }
 
 // ---- reporting --------------------------------------------------------------------------------------------

@@ -51,6 +51,15 @@ void print_call_graph(const AnyFuture& future = AnyFuture(), std::ostream* file 
 // stack are shown once. Other threads' loops go on meanwhile. Threads: any. Never suspends; takes milliseconds the first time.
 void dump_tasks(std::ostream& out);
 
+// Reports, while it lasts, that one task or callback keeps the loop for longer than `limit`: a WARNING in the log with the task's
+// name, the system call that it is blocked in, and its stack. It is repeated after twice, four times ... the time. On by default in
+// debug mode, with slow_callback_duration as the limit; cheap enough for production, as the loop itself does nothing for it.
+// The helper thread of it uses SIGURG to look at a loop that computes. nullptr: the running loop. Threads: the loop's.
+// Errors: RuntimeError: no running loop; ValueError: a limit that is not positive; std::system_error: no thread can be made.
+void enable_watchdog(Duration limit = std::chrono::milliseconds(100), EventLoop* loop = nullptr);
+// Off again, but for debug mode's.
+void disable_watchdog(EventLoop* loop = nullptr);
+
 // From now on the signal makes the process write what dump_tasks() does, by a thread of its own, so also while a loop hangs:
 // to `fd` (default: stderr), which must stay open, or to the end of a file. The signal must not be given to add_signal_handler() too.
 // Threads: any. Errors: RuntimeError: the signal cannot be caught, or the file cannot be opened. A forked child starts without.

@@ -91,6 +91,13 @@ class LoopCore {
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
   bool debug_ = false;
+  // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
+  // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
+  std::optional<Duration> watchdog_limit;
+
+  void set_debug(bool enabled);
+  // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched. std::system_error: no thread.
+  void update_watchdog();
 
   // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
   void close();
@@ -101,11 +108,14 @@ class LoopCore {
   bool from_parent_process() const noexcept;
   void report_to_default_handler(const ExceptionContext& context);
   void drop_scheduled() noexcept;
+  void watch_now();
+  void end_watch() noexcept;
 
   std::unique_ptr<runtime::Scheduler> scheduler_;
   std::uint32_t references_ = 0;
   std::uint32_t fork_generation_;
   std::atomic<bool> closed_{false};
+  bool watched_ = false;
 
   friend class aiofiber::EventLoop;
 };

@@ -55,6 +55,13 @@ class Scheduler {
   void exit_with(std::exception_ptr exception) noexcept { exit_exception_ = std::move(exception); }
   // Passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
+  // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the loop sleeps or does
+  // not run. Read without synchronization, as the writers pay nothing for it.
+  struct Pulse {
+    std::uint64_t ticks;
+    bool idle;
+  };
+  Pulse pulse() const noexcept;
   // The clock as of the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
@@ -157,6 +164,7 @@ class Scheduler {
   bool running_ = false;
   bool stop_requested_ = false;
   bool polls_every_pass_;
+  bool polling_ = false;  // inside the reactor
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;
