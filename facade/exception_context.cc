@@ -51,7 +51,11 @@ std::string detail::describe(const ExceptionContext& context) {
   for (const auto& [key, value] : lines) {
     if (key != "message" && key != "exception") out += "\n" + key + ": " + value;
   }
-  if (context.exception != nullptr) out += "\n" + format_exception(context.exception);
+  if (context.exception != nullptr) {
+    const AnyFuture* owner = context.task ? &*context.task : context.future ? &*context.future : nullptr;
+    out += "\n" + format_traceback(context.exception, owner != nullptr ? owner->ref().get() : nullptr) +
+           format_exception(context.exception);
+  }
   return out;
 }
 

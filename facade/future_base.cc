@@ -5,6 +5,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/future.h"
+#include "aiofiber/runtime/throw_trace.h"
 #include "aiofiber/task.h"
 #include "text.h"
 
@@ -79,7 +80,13 @@ void FutureBase::check_result() {
     case State::kFinished: break;
   }
   log_failure_ = false;
-  if (exception_ != nullptr) std::rethrow_exception(exception_);
+  if (exception_ == nullptr) return;
+  // The reader's stack goes with the exception, so that its traceback leads through every task that passed it on.
+  if (const TaskCore* reader = current_task_core(); reader != nullptr && !is_cancelled_error(exception_)) {
+    const bool hands_on = wait_kind == AIOFIBER_WAIT_GATHER || wait_kind == AIOFIBER_WAIT_SHIELD;
+    runtime::add_rethrow_segment(exception_, &reader->future(), hands_on ? nullptr : this);
+  }
+  std::rethrow_exception(exception_);
 }
 
 std::exception_ptr FutureBase::exception() {

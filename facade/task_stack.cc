@@ -41,12 +41,32 @@ Frames entry_frame(const TaskCore& task) {
 
 enum class Source { kStack, kTraceback };
 
+// The segment of the one who passed the exception on to the owner of `segment`, or null if that one threw it.
+const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segment) {
+  if (segment.from == nullptr) return segment.before;
+  const runtime::RethrowSegment* other = segment.before;
+  while (other != nullptr && other->by != segment.from) other = other->before;
+  return other;
+}
+
+// From the outermost awaiting task to the throw. `owner`: the failed task whose traceback it is; null: the last reader's.
+Frames traceback_of(const std::exception_ptr& exception, const FutureBase* owner) {
+  Frames frames;
+  const auto append = [&frames](std::span<const std::uintptr_t> addresses) {
+    for (auto& frame : runtime::program_frames(addresses)) frames.push_back(std::move(frame));
+  };
+  const runtime::RethrowSegment* segment = runtime::last_rethrow_segment(exception);
+  while (owner != nullptr && segment != nullptr && segment->by != owner) segment = segment->before;
+  for (; segment != nullptr; segment = passed_on_by(*segment)) append({segment->addresses, segment->count});
+  append(runtime::throw_trace(exception));
+  return frames;
+}
+
 std::pair<Source, Frames> collect(const TaskCore& task) {
   const FutureBase& future = task.future();
   if (future.done()) {
     if (!future.failed()) return {Source::kStack, {}};
-    const auto trace = runtime::throw_trace(future.peek_exception());
-    return {Source::kTraceback, runtime::program_frames(trace)};
+    return {Source::kTraceback, traceback_of(future.peek_exception(), &future)};
   }
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started()) return {Source::kStack, entry_frame(task)};
@@ -95,6 +115,12 @@ void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, st
   out << runtime::format_frames(frames);
   if (task.future().failed()) out << format_exception(task.future().peek_exception()) << '\n';
   out.flush();
+}
+
+std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner) {
+  const runtime::HooksOff hooks_off;
+  const Frames frames = traceback_of(exception, owner != nullptr && owner->task() != nullptr ? owner : nullptr);
+  return frames.empty() ? std::string() : "Traceback (most recent call last):\n" + runtime::format_frames(frames);
 }
 
 }  // namespace aiofiber::detail
