@@ -93,7 +93,7 @@ EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
 
 EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
     : core_(new detail::LoopCore(std::move(scheduler), *this)), slow_callback_duration(core_->slow_callback_duration) {
-  core_->debug_ = debug_by_environment();
+  if (debug_by_environment()) core_->set_debug(true);
 }
 
 EventLoop::~EventLoop() {

@@ -162,6 +162,7 @@ void FutureBase::last_reference_gone() noexcept {
       context.message = std::string(kind()) + " exception was never retrieved";
       context.exception = exception_;
       context.future = AnyFuture(Ref<FutureBase>(this));
+      context.source_traceback = source_frames(source_trace_);
       loop_->report(context);
     } catch (...) {
       // KeyboardInterrupt from a handler cannot leave a destructor.
@@ -188,6 +189,7 @@ std::string FutureBase::text() const {
   if (callbacks == 1) text += " cb=[" + first + "]";
   if (callbacks == 2) text += " cb=[" + first + ", " + last + "]";
   if (callbacks > 2) text += " cb=[" + first + ", <" + std::to_string(callbacks - 2) + " more>, " + last + "]";
+  if (const std::string place = source_trace_.location(); !place.empty()) text += " created at " + place;
   return text + ">";
 }
 

@@ -16,6 +16,7 @@
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/at_fork.h"
 #include "aiofiber/runtime/watchdog.h"
+#include "aiofiber/source_trace.h"
 #include "aiofiber/thread_gate.h"
 
 namespace aiofiber::detail {
@@ -28,6 +29,7 @@ LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& fac
     : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {}
 
 LoopCore::~LoopCore() {
+  if (debug_) loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
   if (from_parent_process()) {
     static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
     return;
@@ -89,6 +91,7 @@ void LoopCore::run() {
 // ---- the watchdog -----------------------------------------------------------------------------------------
 
 void LoopCore::set_debug(bool enabled) {
+  if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
   debug_ = enabled;
   update_watchdog();
 }

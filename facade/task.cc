@@ -143,6 +143,7 @@ void TaskCore::destroy_pending() {
     ExceptionContext context;
     context.message = "Task was destroyed but it is pending!";
     context.task = AnyTask(keep);
+    context.source_traceback = source_frames(future_.source_trace());
     loop().report(context);
   }
   runtime::Scheduler& scheduler = loop().scheduler();

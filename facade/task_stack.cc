@@ -88,17 +88,36 @@ void apply_limit(Source source, Frames& frames, std::optional<std::size_t> limit
   }
 }
 
-}  // namespace
-
-std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit) {
-  const runtime::HooksOff hooks_off;
-  auto [source, frames] = collect(task);
-  apply_limit(source, frames, limit);
+std::vector<Frame> public_frames(Frames frames) {
   std::vector<Frame> result;
   for (runtime::SymbolizedFrame& frame : frames) {
     result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line, frame.inlined});
   }
   return result;
+}
+
+}  // namespace
+
+std::string format_frames(const std::vector<Frame>& frames) {
+  Frames out;
+  for (const Frame& frame : frames) {
+    out.emplace_back();
+    out.back().address = frame.address;
+    out.back().function = frame.function;
+    out.back().file = frame.file;
+    out.back().line = frame.line;
+    out.back().inlined = frame.inlined;
+  }
+  return runtime::format_frames(out);
+}
+
+std::vector<Frame> source_frames(const SourceTrace& trace) { return public_frames(trace.frames()); }
+
+std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit) {
+  const runtime::HooksOff hooks_off;
+  auto [source, frames] = collect(task);
+  apply_limit(source, frames, limit);
+  return public_frames(std::move(frames));
 }
 
 void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file) {

@@ -19,6 +19,7 @@
 #include "aiofiber/handle.h"
 #include "aiofiber/loop_core.h"
 #include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/source_trace.h"
 
 namespace aiofiber::detail {
 
@@ -44,7 +45,9 @@ class FutureBase {
  public:
   enum class State : std::uint8_t { kPending, kCancelled, kFinished };
 
-  explicit FutureBase(LoopCore& loop) : loop_(&loop) {}
+  explicit FutureBase(LoopCore& loop) : loop_(&loop) {
+    if (AIOFIBER_UNLIKELY(loop.debug())) source_trace_.capture();
+  }
   FutureBase(const FutureBase&) = delete;
   FutureBase& operator=(const FutureBase&) = delete;
 
@@ -91,6 +94,8 @@ class FutureBase {
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
   std::string text() const;
+  // Where it was made; in debug mode.
+  const SourceTrace& source_trace() const noexcept { return source_trace_; }
   // What text() says after the state: overridden by tasks.
   virtual std::string details() const;
   bool quiet_when_destroyed = false;  // no report of a pending task: made by run_until_complete or gather
@@ -122,6 +127,7 @@ class FutureBase {
   runtime::List<Waiter> waiters_;
   std::exception_ptr exception_;
   std::string cancel_message_;
+  SourceTrace source_trace_;
 };
 
 }  // namespace aiofiber::detail
