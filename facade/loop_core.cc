@@ -26,7 +26,11 @@ constinit thread_local LoopCore* running_loop = nullptr;
 }
 
 LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
-    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {}
+    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {
+  // Virtual time ends with runtime::Deadlock instead.
+  if (scheduler_->clock().polls_every_pass()) return;
+  scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); }, this);
+}
 
 LoopCore::~LoopCore() {
   if (debug_) loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);

@@ -86,6 +86,9 @@ void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
   if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
+    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_)) {
+      before_endless_sleep_(endless_sleep_argument_);
+    }
     polling_ = true;
     if (ready_count_ > 0 || stop_requested_) {
       reactor_->poll(0);

@@ -35,7 +35,7 @@ LAYERS = [
     ("F0", "source_trace exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
-    ("F3", "task_core task task_stack exception_context await coroutine awaitable"),
+    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
     ("F5", "runner threads executor concurrent streams subprocess debug debug_graph testing asyncio"),

@@ -90,6 +90,8 @@ class LoopCore {
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
+  std::size_t signal_handlers = 0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
+  std::uint64_t reported_deadlock = 0;  // the situation that was reported last (deadlock.cc)
   bool debug_ = false;
   // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
   // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
@@ -122,6 +124,10 @@ class LoopCore {
 
 // Reports and unwinds the pending tasks; none of their fibers is queued (task.cc).
 void close_tasks(LoopCore& loop);
+
+// The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks that
+// wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).
+void report_deadlock(LoopCore& loop) noexcept;
 
 }  // namespace detail
 }  // namespace aiofiber
