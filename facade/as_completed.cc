@@ -33,6 +33,10 @@ void AsCompletedState::input_done(Watch& watch) noexcept {
   wake_one();
 }
 
+void AsCompletedState::add_awaiting(std::vector<FutureBase*>& out) const {
+  for (const auto& getter : getters_) getter->add_awaiting(out);
+}
+
 void AsCompletedState::on_timeout() noexcept {
   watches_.stop_all();
   for (; unfinished_ > 0; --unfinished_) {
@@ -54,7 +58,7 @@ void AsCompletedState::wake_one() noexcept {
 runtime::Ref<FutureBase> AsCompletedState::next() {
   TaskCore& task = require_current_task();
   while (taken_ == finished_.size()) {
-    const runtime::Ref<FutureState<void>> getter(new FutureState<void>(*loop_));
+    const runtime::Ref<FutureState<void>> getter(new ObjectFuture(*loop_, AIOFIBER_WAIT_AS_COMPLETED, this));
     getters_.push_back(getter);
     try {
       task.wait_for_future(*getter);

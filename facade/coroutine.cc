@@ -5,12 +5,18 @@
 
 #include "aiofiber/awaitable.h"
 #include "aiofiber/log.h"
+#include "aiofiber/runtime/traceback.h"
 
 namespace aiofiber::detail {
 
-void report_never_awaited(EntryInfo entry) noexcept {
+void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept {
   try {
-    log(LogLevel::WARNING, "RuntimeWarning: coroutine '" + entry_name(entry) + "' was never awaited");
+    std::string text = "RuntimeWarning: coroutine '" + entry_name(entry) + "' was never awaited";
+    if (const auto frames = origin.frames(); !frames.empty()) {
+      text += "\nCoroutine created at (most recent call last)\n" + runtime::format_frames(frames);
+      text.pop_back();
+    }
+    log(LogLevel::WARNING, text);
   } catch (...) {
     log(LogLevel::WARNING, "RuntimeWarning: a coroutine was never awaited");
   }

@@ -74,11 +74,13 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
       : loop(event_loop), handle(std::move(callback)) {
     signo = number;
     raised = on_raised;
+    if (signo != SIGINT) ++loop.core_->signal_handlers;
   }
   ~SignalHandler() {
     loop.core_->scheduler().reactor().unwatch_signal(*this);
     handle->cancel();
     signal_owners[static_cast<std::size_t>(signo)].store(nullptr);
+    if (signo != SIGINT) --loop.core_->signal_handlers;
   }
   SignalHandler(const SignalHandler&) = delete;
   SignalHandler& operator=(const SignalHandler&) = delete;
@@ -93,7 +95,7 @@ EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
 
 EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
     : core_(new detail::LoopCore(std::move(scheduler), *this)), slow_callback_duration(core_->slow_callback_duration) {
-  core_->debug_ = debug_by_environment();
+  if (debug_by_environment()) core_->set_debug(true);
 }
 
 EventLoop::~EventLoop() {

@@ -5,6 +5,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/future.h"
+#include "aiofiber/runtime/throw_trace.h"
 #include "aiofiber/task.h"
 #include "text.h"
 
@@ -79,7 +80,13 @@ void FutureBase::check_result() {
     case State::kFinished: break;
   }
   log_failure_ = false;
-  if (exception_ != nullptr) std::rethrow_exception(exception_);
+  if (exception_ == nullptr) return;
+  // The reader's stack goes with the exception, so that its traceback leads through every task that passed it on.
+  if (const TaskCore* reader = current_task_core(); reader != nullptr && !is_cancelled_error(exception_)) {
+    const bool hands_on = wait_kind == AIOFIBER_WAIT_GATHER || wait_kind == AIOFIBER_WAIT_SHIELD;
+    runtime::add_rethrow_segment(exception_, &reader->future(), hands_on ? nullptr : this);
+  }
+  std::rethrow_exception(exception_);
 }
 
 std::exception_ptr FutureBase::exception() {
@@ -123,6 +130,16 @@ std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
   return 0;
 }
 
+void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
+  for (const Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
+    if (waiter->target->kind == runtime::Runnable::Kind::kFiber) {
+      out.push_back(&static_cast<TaskCore*>(static_cast<runtime::Fiber*>(waiter->target)->owner)->future());
+    } else {
+      static_cast<const CallbackNode*>(waiter->target)->add_awaiting(out);
+    }
+  }
+}
+
 FutureBase::~FutureBase() {
   // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
   while (Waiter* waiter = waiters_.pop_front()) {
@@ -145,6 +162,7 @@ void FutureBase::last_reference_gone() noexcept {
       context.message = std::string(kind()) + " exception was never retrieved";
       context.exception = exception_;
       context.future = AnyFuture(Ref<FutureBase>(this));
+      context.source_traceback = source_frames(source_trace_);
       loop_->report(context);
     } catch (...) {
       // KeyboardInterrupt from a handler cannot leave a destructor.
@@ -171,6 +189,7 @@ std::string FutureBase::text() const {
   if (callbacks == 1) text += " cb=[" + first + "]";
   if (callbacks == 2) text += " cb=[" + first + ", " + last + "]";
   if (callbacks > 2) text += " cb=[" + first + ", <" + std::to_string(callbacks - 2) + " more>, " + last + "]";
+  if (const std::string place = source_trace_.location(); !place.empty()) text += " created at " + place;
   return text + ">";
 }
 

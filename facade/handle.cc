@@ -34,7 +34,9 @@ void throw_empty_callable(const char* function) {
 }
 
 HandleBase::HandleBase(LoopCore& loop, EntryInfo entry)
-    : CallbackNode(run_node), context(inherit_context()), loop_(&loop), entry_(entry) {}
+    : CallbackNode(run_node), context(inherit_context()), loop_(&loop), entry_(entry) {
+  if (AIOFIBER_UNLIKELY(loop.debug())) source_trace_.capture();
+}
 
 // ---- scheduling -------------------------------------------------------------------------------------------
 
@@ -127,6 +129,7 @@ void HandleBase::run() {
     report.message = "Exception in callback " + entry_name(entry_) + "()";
     report.exception = std::move(failure);
     report.handle = Handle(runtime::Ref<HandleBase>(this));
+    report.source_traceback = source_frames(source_trace_);
     loop.report(report);
   }
   if (timed) {
@@ -140,6 +143,7 @@ std::string HandleBase::text() const {
   if (cancelled()) out += " cancelled";
   if (is_timer_) out += " when=" + number(static_cast<double>(deadline) / 1e9);
   if (!cancelled()) out += " " + entry_name(entry_) + "()";
+  if (const std::string place = source_trace_.location(); !place.empty()) out += " created at " + place;
   return out + ">";
 }
 

@@ -15,6 +15,8 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/watchdog.h"
+#include "aiofiber/source_trace.h"
 #include "aiofiber/thread_gate.h"
 
 namespace aiofiber::detail {
@@ -24,9 +26,14 @@ constinit thread_local LoopCore* running_loop = nullptr;
 }
 
 LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
-    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {}
+    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {
+  // Virtual time ends with runtime::Deadlock instead.
+  if (scheduler_->clock().polls_every_pass()) return;
+  scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); }, this);
+}
 
 LoopCore::~LoopCore() {
+  if (debug_) loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
   if (from_parent_process()) {
     static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
     return;
@@ -72,13 +79,43 @@ void LoopCore::run() {
   check_runnable();
   struct Running {
     explicit Running(LoopCore& loop) : self(&loop) { running_loop = &loop; }
-    ~Running() { running_loop = nullptr; }
+    ~Running() {
+      self->end_watch();
+      running_loop = nullptr;
+    }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
     runtime::Ref<LoopCore> self;
   };
   const Running scope(*this);
+  if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();
+}
+
+// ---- the watchdog -----------------------------------------------------------------------------------------
+
+void LoopCore::set_debug(bool enabled) {
+  if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
+  debug_ = enabled;
+  update_watchdog();
+}
+
+void LoopCore::update_watchdog() {
+  end_watch();
+  if ((debug_ || watchdog_limit) && is_running()) watch_now();
+}
+
+void LoopCore::watch_now() {
+  // Time that is virtual says nothing of who is slow.
+  if (!watchdog_limit && scheduler_->clock().polls_every_pass()) return;
+  const Duration limit = watchdog_limit.value_or(slow_callback_duration);
+  runtime::watchdog::watch(*scheduler_, limit.nanoseconds(),
+                           [](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
+  watched_ = true;
+}
+
+void LoopCore::end_watch() noexcept {
+  if (std::exchange(watched_, false)) runtime::watchdog::unwatch(*scheduler_);
 }
 
 // ---- reporting --------------------------------------------------------------------------------------------

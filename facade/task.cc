@@ -143,6 +143,7 @@ void TaskCore::destroy_pending() {
     ExceptionContext context;
     context.message = "Task was destroyed but it is pending!";
     context.task = AnyTask(keep);
+    context.source_traceback = source_frames(future_.source_trace());
     loop().report(context);
   }
   runtime::Scheduler& scheduler = loop().scheduler();
@@ -281,6 +282,23 @@ void TaskCore::before_suspend() noexcept {
   }
 }
 
+// Tells the registry what the task is about to wait for.
+void TaskCore::note_wait(Fiber& fiber, FutureBase& future) noexcept {
+  std::uint32_t kind = future.wait_kind;
+  std::uint64_t arg = reinterpret_cast<std::uint64_t>(&future);
+  if (const TaskCore* awaited = future.task()) {
+    kind = AIOFIBER_WAIT_TASK;
+    arg = awaited->fiber_ != nullptr ? awaited->fiber_->id : 0;
+  } else if (kind != AIOFIBER_WAIT_FUTURE) {
+    arg = reinterpret_cast<std::uint64_t>(future.wait_object());
+  }
+  fiber.set_wait(kind, arg, loop().scheduler().last_poll());
+}
+
+void TaskCore::note_watcher(const void* watcher) noexcept {
+  if (fiber_ != nullptr) fiber_->watched_by = reinterpret_cast<std::uint64_t>(watcher);
+}
+
 // Common to all waits: what happened while the task was away.
 void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
@@ -309,10 +327,7 @@ void TaskCore::wait_for_future(FutureBase& future) {
   future.add_waiter(waiter);
   waits_for_ = &future;
   waiter_ = &waiter;
-  const TaskCore* awaited = future.task();
-  fiber.set_wait(awaited != nullptr ? AIOFIBER_WAIT_TASK : AIOFIBER_WAIT_FUTURE,
-                 awaited != nullptr ? awaited->fiber()->id : reinterpret_cast<std::uint64_t>(&future),
-                 loop().scheduler().last_poll());
+  note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     if (future.cancel(cancel_message_)) must_cancel_ = false;

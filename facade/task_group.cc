@@ -25,6 +25,9 @@ struct TaskGroup::Child final : detail::CallbackNode, detail::Waiter {
     if (group != nullptr && !detail::Waiter::linked()) return;  // its group's exit or destruction frees it
     leave();
   }
+  void add_awaiting(std::vector<detail::FutureBase*>& out) const override {
+    if (group != nullptr) out.push_back(&group->parent_->future());
+  }
   static void run_node(Runnable& node) {
     auto& child = static_cast<Child&>(node);
     if (child.group == nullptr) {
@@ -62,6 +65,7 @@ void TaskGroup::add(std::unique_ptr<Child, ChildDeleter> child, runtime::Ref<det
   live_.push_back(child->link);
   ++live_count_;
   Child& added = *child.release();
+  if (detail::TaskCore* core = added.task->task()) core->note_watcher(this);
   added.task->add_waiter(added);
 }
 
@@ -97,7 +101,9 @@ void TaskGroup::child_done(Child& child) noexcept {
 void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
   // The parent may be cancelled here more than once; only the first cancellation means anything.
   while (live_count_ > 0) {
-    if (!all_done_) all_done_ = runtime::Ref<detail::FutureBase>(new detail::FutureState<void>(parent_->loop()));
+    if (!all_done_) {
+      all_done_ = runtime::Ref<detail::FutureBase>(new detail::ObjectFuture(parent_->loop(), AIOFIBER_WAIT_TASK_GROUP, this));
+    }
     try {
       parent_->wait_for_future(*all_done_);
       all_done_->check_result();

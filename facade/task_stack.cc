@@ -7,10 +7,12 @@
 // left out: a reader wants the program's own.
 #include <array>
 #include <iostream>
+#include <span>
 #include <string>
 
 #include "aiofiber/runtime/symbolize.h"
 #include "aiofiber/runtime/throw_trace.h"
+#include "aiofiber/runtime/traceback.h"
 #include "aiofiber/runtime/unwind.h"
 #include "aiofiber/task.h"
 
@@ -20,39 +22,11 @@ namespace {
 
 constexpr std::size_t kMaxFrames = 512;
 
-bool is_plumbing(const runtime::SymbolizedFrame& frame) {
-  static constexpr std::string_view kPrefixes[] = {
-      "_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "_ZSt8__invoke", "_ZSt13__invoke", "_ZSt6invoke",
-      "_ZSt12__apply_impl", "_ZSt14__apply_impl", "_ZSt5apply", "_ZSt10__apply", "_ZNSt17_Function_handler",
-      "_ZNKSt8function", "_ZNSt13__invoke", "_ZNK8aiofiber", "aiofiber_current_registers", "aiofiber_jump",
-      "_ZN9__gnu_cxx"};
-  const std::string_view name = frame.linkage_name.empty() ? std::string_view(frame.function) : frame.linkage_name;
-  for (const std::string_view prefix : kPrefixes) {
-    // The testing helpers and user types in tests are under other names, so a prefix is enough.
-    if (name.starts_with(prefix)) return true;
-  }
-  // Inlined helpers of the hooks: the hooked name itself (`poll`) tells more.
-  if (frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos) return true;
-  return frame.function.starts_with("aiofiber::") || frame.function.starts_with("std::__invoke") ||
-         frame.function.starts_with("std::invoke") || frame.function.starts_with("std::__apply_impl") ||
-         frame.function.starts_with("std::apply");
-}
+using Frames = std::vector<runtime::SymbolizedFrame>;
 
-// Newest-first return addresses to oldest-first frames of the program.
-std::vector<Frame> frames_of(const std::uintptr_t* addresses, std::size_t count) {
-  std::vector<Frame> newest_first;
-  for (std::size_t i = 0; i < count; ++i) {
-    for (const runtime::SymbolizedFrame& frame : runtime::symbolize(addresses[i])) {
-      if (is_plumbing(frame)) continue;
-      newest_first.push_back({frame.address, frame.function, frame.file, frame.line, frame.inlined});
-    }
-  }
-  return {newest_first.rbegin(), newest_first.rend()};
-}
-
-std::vector<Frame> entry_frame(const TaskCore& task) {
+Frames entry_frame(const TaskCore& task) {
   const EntryInfo entry = task.entry();
-  Frame frame;
+  runtime::SymbolizedFrame frame;
   frame.address = entry.address;
   frame.function = entry_name(entry);
   if (entry.address != 0) {
@@ -65,30 +39,34 @@ std::vector<Frame> entry_frame(const TaskCore& task) {
   return {frame};
 }
 
-// While it lives, hooked calls of the current task are libc's own: symbolizing reads files.
-class HooksOff {
- public:
-  HooksOff() noexcept : fiber_(runtime::current_fiber()) {
-    if (fiber_ != nullptr) ++fiber_->hooks_off;
-  }
-  ~HooksOff() {
-    if (fiber_ != nullptr) --fiber_->hooks_off;
-  }
-  HooksOff(const HooksOff&) = delete;
-  HooksOff& operator=(const HooksOff&) = delete;
-
- private:
-  runtime::Fiber* fiber_;
-};
-
 enum class Source { kStack, kTraceback };
 
-std::pair<Source, std::vector<Frame>> collect(const TaskCore& task) {
+// The segment of the one who passed the exception on to the owner of `segment`, or null if that one threw it.
+const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segment) {
+  if (segment.from == nullptr) return segment.before;
+  const runtime::RethrowSegment* other = segment.before;
+  while (other != nullptr && other->by != segment.from) other = other->before;
+  return other;
+}
+
+// From the outermost awaiting task to the throw. `owner`: the failed task whose traceback it is; null: the last reader's.
+Frames traceback_of(const std::exception_ptr& exception, const FutureBase* owner) {
+  Frames frames;
+  const auto append = [&frames](std::span<const std::uintptr_t> addresses) {
+    for (auto& frame : runtime::program_frames(addresses)) frames.push_back(std::move(frame));
+  };
+  const runtime::RethrowSegment* segment = runtime::last_rethrow_segment(exception);
+  while (owner != nullptr && segment != nullptr && segment->by != owner) segment = segment->before;
+  for (; segment != nullptr; segment = passed_on_by(*segment)) append({segment->addresses, segment->count});
+  append(runtime::throw_trace(exception));
+  return frames;
+}
+
+std::pair<Source, Frames> collect(const TaskCore& task) {
   const FutureBase& future = task.future();
   if (future.done()) {
     if (!future.failed()) return {Source::kStack, {}};
-    const auto trace = runtime::throw_trace(future.peek_exception());
-    return {Source::kTraceback, frames_of(trace.data(), trace.size())};
+    return {Source::kTraceback, traceback_of(future.peek_exception(), &future)};
   }
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started()) return {Source::kStack, entry_frame(task)};
@@ -97,11 +75,11 @@ std::pair<Source, std::vector<Frame>> collect(const TaskCore& task) {
                                            ? runtime::current_registers()
                                            : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
   const std::size_t count = runtime::unwind(registers, fiber.bounds(), addresses);
-  return {Source::kStack, frames_of(addresses.data(), count)};
+  return {Source::kStack, runtime::program_frames(std::span(addresses).first(count))};
 }
 
 // The newest of a stack, the oldest of a traceback: what tells most about each.
-void apply_limit(Source source, std::vector<Frame>& frames, std::optional<std::size_t> limit) {
+void apply_limit(Source source, Frames& frames, std::optional<std::size_t> limit) {
   if (!limit || frames.size() <= *limit) return;
   if (source == Source::kTraceback) {
     frames.resize(*limit);
@@ -110,18 +88,41 @@ void apply_limit(Source source, std::vector<Frame>& frames, std::optional<std::s
   }
 }
 
+std::vector<Frame> public_frames(Frames frames) {
+  std::vector<Frame> result;
+  for (runtime::SymbolizedFrame& frame : frames) {
+    result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line, frame.inlined});
+  }
+  return result;
+}
+
 }  // namespace
 
+std::string format_frames(const std::vector<Frame>& frames) {
+  Frames out;
+  for (const Frame& frame : frames) {
+    out.emplace_back();
+    out.back().address = frame.address;
+    out.back().function = frame.function;
+    out.back().file = frame.file;
+    out.back().line = frame.line;
+    out.back().inlined = frame.inlined;
+  }
+  return runtime::format_frames(out);
+}
+
+std::vector<Frame> source_frames(const SourceTrace& trace) { return public_frames(trace.frames()); }
+
 std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit) {
-  const HooksOff hooks_off;
+  const runtime::HooksOff hooks_off;
   auto [source, frames] = collect(task);
   apply_limit(source, frames, limit);
-  return std::move(frames);
+  return public_frames(std::move(frames));
 }
 
 void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file) {
   std::ostream& out = file != nullptr ? *file : std::cerr;
-  const HooksOff hooks_off;
+  const runtime::HooksOff hooks_off;
   auto [source, frames] = collect(task);
   apply_limit(source, frames, limit);
   const std::string text = task.future().text();
@@ -130,14 +131,15 @@ void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, st
   } else {
     out << (source == Source::kTraceback ? "Traceback for " : "Stack for ") << text << " (most recent call last):\n";
   }
-  for (const Frame& frame : frames) {
-    out << "  File \"" << (frame.file.empty() ? "?" : frame.file) << "\", line " << frame.line << ", in " << frame.function
-        << (frame.inlined ? " [inlined]" : "") << '\n';
-    const std::string line = runtime::source_line(frame.file, frame.line);
-    if (!line.empty()) out << "    " << line << '\n';
-  }
+  out << runtime::format_frames(frames);
   if (task.future().failed()) out << format_exception(task.future().peek_exception()) << '\n';
   out.flush();
+}
+
+std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner) {
+  const runtime::HooksOff hooks_off;
+  const Frames frames = traceback_of(exception, owner != nullptr && owner->task() != nullptr ? owner : nullptr);
+  return frames.empty() ? std::string() : "Traceback (most recent call last):\n" + runtime::format_frames(frames);
 }
 
 }  // namespace aiofiber::detail

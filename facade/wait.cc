@@ -15,7 +15,7 @@ namespace {
 class WaitState final : public WatchOwner {
  public:
   WaitState(LoopCore& loop, std::size_t count, ReturnWhen return_when)
-      : waiter_(new FutureState<void>(loop)), watches_(count), remaining_(count), return_when_(return_when) {}
+      : waiter_(new ObjectFuture(loop, AIOFIBER_WAIT_SEVERAL, this)), watches_(count), remaining_(count), return_when_(return_when) {}
 
   void retain() noexcept { ++references_; }
   void release() noexcept {
@@ -23,6 +23,8 @@ class WaitState final : public WatchOwner {
   }
   void retain_owner() noexcept override { retain(); }
   void release_owner() noexcept override { release(); }
+  void add_awaiting(std::vector<FutureBase*>& out) const override { waiter_->add_awaiting(out); }
+  const void* watcher() const noexcept override { return this; }
 
   void start(const std::vector<FutureBase*>& inputs) {
     for (std::size_t i = 0; i < inputs.size(); ++i) watches_[i].start(*this, runtime::Ref<FutureBase>(inputs[i]));

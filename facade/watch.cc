@@ -3,6 +3,8 @@
 // See the header: who holds whom, when.
 #include "aiofiber/watch.h"
 
+#include "aiofiber/task_core.h"
+
 namespace aiofiber::detail {
 
 void Watch::start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future) {
@@ -17,7 +19,16 @@ void Watch::start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future) {
     }
     if (!watch.input) watch.input = runtime::Ref<FutureBase>(&done);
   };
+  if (TaskCore* task = input->task()) task->note_watcher(owner_->watcher());
   input->add_waiter(*this);
+}
+
+void Watch::stop() noexcept {
+  if (!linked()) return;
+  unlink();
+  // A watch that was handed to its input has no reference to it, and ends with it.
+  if (!input) return;
+  if (TaskCore* task = input->task()) task->note_watcher(nullptr);
 }
 
 void Watch::hold_owner() noexcept {

@@ -92,6 +92,7 @@ void on_fault(int signo, siginfo_t* info, void* context) {
 class AlternateStack {
  public:
   AlternateStack() noexcept {
+    thread_stack_bounds();  // may allocate the first time, which signal handlers must not
     // Somebody's is kept if symbolizing fits in it; a sanitizer's is too small for that.
     if (::sigaltstack(nullptr, &previous_) != 0) return;
     if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;

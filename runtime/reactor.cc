@@ -67,6 +67,11 @@ void Reactor::remove(FdWaiter& waiter) noexcept {
   if (waiter.linked()) waiter.unlink();
 }
 
+bool Reactor::has_fd_waiters() const noexcept {
+  return std::any_of(descriptors_.begin(), descriptors_.end(),
+                     [](const auto& descriptor) { return descriptor != nullptr && !descriptor->waiters.empty(); });
+}
+
 std::size_t Reactor::fd_closing(int fd) noexcept {
   Descriptor* descriptor = find(fd);
   if (descriptor == nullptr) return 0;

@@ -63,6 +63,7 @@ class Scheduler::RunScope {
     scheduler_.recycle_finished();
     scheduler_.stop_requested_ = false;
     scheduler_.remaining_ = 0;
+    scheduler_.polling_ = false;  // if the reactor or the clock threw
     scheduler_.running_ = false;
     current_ = nullptr;
   }
@@ -85,11 +86,16 @@ void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
   if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
+    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_)) {
+      before_endless_sleep_(endless_sleep_argument_);
+    }
+    polling_ = true;
     if (ready_count_ > 0 || stop_requested_) {
       reactor_->poll(0);
     } else {
       clock_.wait_until(timers_.next_deadline(), *reactor_);
     }
+    polling_ = false;
     take_posted();
     last_poll_ = clock_.now();
     __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
@@ -99,6 +105,13 @@ void Scheduler::begin_pass() {
     next_clock_read_ = kHandlesBetweenClockReads;
   }
   remaining_ = ready_count_;
+}
+
+__attribute__((no_sanitize("thread"))) Scheduler::Pulse Scheduler::pulse() const noexcept {
+  const auto read = [](const auto& field) __attribute__((no_sanitize("thread"))) {
+    return *const_cast<const volatile std::remove_reference_t<decltype(field)>*>(&field);
+  };
+  return {(read(passes_) << 20) + read(handles_since_poll_), read(polling_) || !read(running_)};
 }
 
 inline bool Scheduler::poll_is_due() noexcept {

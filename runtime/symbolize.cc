@@ -175,8 +175,13 @@ int unsigned_attribute(Dwarf_Die* die, unsigned name) {
   return static_cast<int>(value);
 }
 
-// The qualified name of a function that has no linkage name (main, C, some local ones), by its enclosing
-// scopes.
+struct FunctionName {
+  std::string display;
+  std::string linkage;
+};
+FunctionName name_of_die(Dwarf_Die* die);
+
+// The qualified name of a function that has no linkage name (main, C, lambdas), by its enclosing scopes.
 std::string qualified_name(Dwarf_Die* die) {
   const char* own = dwarf_diename(die);
   if (!own) return {};
@@ -192,17 +197,16 @@ std::string qualified_name(Dwarf_Die* die) {
     const int tag = dwarf_tag(&scopes[i]);
     if (tag == DW_TAG_compile_unit || tag == DW_TAG_partial_unit) break;
     if (tag == DW_TAG_lexical_block) continue;
+    if (tag == DW_TAG_subprogram) {  // may stand elsewhere than its namespace, and knows its own name
+      name = name_of_die(&scopes[i]).display + "::" + name;
+      break;
+    }
     const char* scope = dwarf_diename(&scopes[i]);
-    name = (scope ? scope : tag == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed}") + ("::" + name);
+    name = (scope ? scope : tag == DW_TAG_namespace ? "(anonymous namespace)" : "{lambda}") + ("::" + name);
   }
   std::free(scopes);
   return name;
 }
-
-struct FunctionName {
-  std::string display;
-  std::string linkage;
-};
 
 FunctionName name_of_symbol(const char* symbol) {
   if (!symbol || !*symbol) return {"??", {}};

@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <typeinfo>
 #include <utility>
 
@@ -30,6 +31,7 @@ using Destructor = void (*)(void*);
 
 struct Record {
   Destructor destructor;  // of the exception's type; null when it has none
+  std::atomic<RethrowSegment*> segments{nullptr};  // the last one; they only grow
   std::size_t count;
   std::size_t omitted;
   std::uintptr_t addresses[kThrowTraceInnermost + kThrowTraceOutermost];  // the first `count` are allocated
@@ -97,6 +99,8 @@ bool layout_is_known() noexcept {
 void destroy_with_record(void* object) {
   Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
   const Destructor destructor = record->destructor;
+  const RethrowSegment* segment = record->segments.load(std::memory_order_acquire);
+  while (segment != nullptr) std::free(const_cast<RethrowSegment*>(std::exchange(segment, segment->before)));
   std::free(record);
   if (destructor) destructor(object);
 }
@@ -126,17 +130,24 @@ void walk(Registers at, Trace& trace) {
   }
 }
 
-// Returns false when the exception is to stay without a trace.
-bool record_trace(void* object, Destructor destructor, const Registers& thrower) {
-  Trace trace;
-  walk(thrower, trace);
-  auto* record = static_cast<Record*>(
-      std::malloc(offsetof(Record, addresses) + trace.count * sizeof trace.addresses.front()));
-  if (!record) return false;
+Record* make_record(Destructor destructor, const Trace& trace) noexcept {
+  void* memory = std::malloc(offsetof(Record, addresses) + trace.count * sizeof trace.addresses.front());
+  if (memory == nullptr) return nullptr;
+  auto* record = static_cast<Record*>(memory);
+  new (&record->segments) std::atomic<RethrowSegment*>(nullptr);
   record->destructor = destructor;
   record->count = trace.count;
   record->omitted = trace.omitted;
   std::copy_n(trace.addresses.begin(), trace.count, record->addresses);
+  return record;
+}
+
+// Returns false when the exception is to stay without a trace.
+bool record_trace(void* object, Destructor destructor, const Registers& thrower) {
+  Trace trace;
+  walk(thrower, trace);
+  Record* record = make_record(destructor, trace);
+  if (!record) return false;
   header_field<Record*>(object, kSlotOffset) = record;
   return true;
 }
@@ -208,6 +219,60 @@ std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception)
 std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
   const Record* record = record_of(exception);
   return record ? record->omitted : 0;
+}
+
+namespace {
+
+// An exception that was made and never thrown has no record yet: it gets an empty one. Its owner, the caller, keeps the
+// C++ runtime from reading the header meanwhile; two threads that do this at once are told apart by the slot.
+Record* record_for_segments(void* object) noexcept {
+  if (header_field<Destructor>(object, kDestructorOffset) == &destroy_with_record) return header_field<Record*>(object, kSlotOffset);
+  if (!layout_is_known()) return nullptr;
+  Record* record = make_record(header_field<Destructor>(object, kDestructorOffset), Trace{});
+  if (record == nullptr) return nullptr;
+  Record* none = nullptr;
+  if (!__atomic_compare_exchange_n(&header_field<Record*>(object, kSlotOffset), &none, record, false, __ATOMIC_ACQ_REL,
+                                   __ATOMIC_ACQUIRE)) {
+    std::free(record);
+    return nullptr;
+  }
+  __atomic_store_n(&header_field<Destructor>(object, kDestructorOffset), &destroy_with_record, __ATOMIC_RELEASE);
+  return record;
+}
+
+constexpr std::uint32_t kMaxSegments = 64;
+
+}  // namespace
+
+[[gnu::noinline]] void add_rethrow_segment(const std::exception_ptr& exception, const void* by, const void* from) noexcept {
+  void* object = object_of(exception);
+  if (object == nullptr || !g_enabled.load(std::memory_order_relaxed)) return;
+  Record* record = record_for_segments(object);
+  if (record == nullptr) return;
+  RethrowSegment* last = record->segments.load(std::memory_order_acquire);
+  if (last != nullptr && last->depth >= kMaxSegments) return;
+  Registers at = current_registers();
+  const StackBounds bounds = g_bounds_source.load(std::memory_order_relaxed)();
+  std::uintptr_t own_frame[1];
+  unwind_onwards(at, bounds, own_frame);
+  std::array<std::uintptr_t, RethrowSegment::kMaxFrames> addresses;
+  const std::size_t count = unwind(at, bounds, addresses);
+  void* memory = std::malloc(offsetof(RethrowSegment, addresses) + count * sizeof addresses.front());
+  if (memory == nullptr) return;
+  auto* segment = static_cast<RethrowSegment*>(memory);
+  segment->by = by;
+  segment->from = from;
+  segment->count = static_cast<std::uint32_t>(count);
+  std::copy_n(addresses.begin(), count, segment->addresses);
+  do {
+    segment->before = last;
+    segment->depth = last != nullptr ? last->depth + 1 : 1;
+  } while (!record->segments.compare_exchange_weak(last, segment, std::memory_order_release, std::memory_order_acquire));
+}
+
+const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) noexcept {
+  const Record* record = record_of(exception);
+  return record != nullptr ? record->segments.load(std::memory_order_acquire) : nullptr;
 }
 
 void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept {

@@ -560,7 +560,9 @@ enum class Step { kCaller, kOutermost, kNoTable, kUnsupported, kCorrupted };
 // first frame's rsp.
 class Walk {
  public:
-  Walk(const Registers& registers, StackBounds bounds) : registers_(registers) {
+  // `displacement`: of the memory that is read, when that is a copy of the stack.
+  explicit Walk(const Registers& registers, StackBounds bounds, std::uintptr_t displacement = 0)
+      : registers_(registers), displacement_(displacement) {
     constexpr std::uintptr_t kRedZone = 128;
     const std::uintptr_t rsp = registers.rsp;
     if (rsp < bounds.low || rsp >= bounds.high || bounds.high - rsp < sizeof(std::uintptr_t)) return;
@@ -605,7 +607,7 @@ class Walk {
  private:
   bool load(std::uintptr_t address, std::uintptr_t& value) const {
     if (address < low_ || address > last_ || address % sizeof address != 0) return false;
-    value = read_word(address);
+    value = read_word(address + displacement_);
     return true;
   }
 
@@ -625,6 +627,7 @@ class Walk {
 
   Registers registers_;
   std::uint64_t generation_ = g_generation.load(std::memory_order_relaxed);
+  const std::uintptr_t displacement_;
   std::uintptr_t low_ = 1;  // nothing is readable until the bounds are known to be good
   std::uintptr_t last_ = 0;
 };
@@ -834,6 +837,17 @@ std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std
   return unwind_onwards(current, bounds, out);
 }
 
+std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
+                        std::span<std::uintptr_t> out) noexcept {
+  Walk walk(registers, bounds, reinterpret_cast<std::uintptr_t>(copy) - bounds.low);
+  std::size_t count = 0;
+  while (count < out.size() && walk.registers().rip != 0) {
+    out[count++] = walk.registers().rip;
+    if (walk.step() != Step::kCaller) break;
+  }
+  return count;
+}
+
 AIOFIBER_NOT_SANITIZED Registers saved_registers(const void* fcontext) noexcept {
   const FcontextLayout layout = fcontext_layout();
   if (layout.rip == 0 || !fcontext) return Registers{};
@@ -968,6 +982,7 @@ std::size_t unwind_onwards(Registers& registers, StackBounds, std::span<std::uin
   return 0;
 }
 std::size_t unwind(const Registers&, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
+std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept { return 0; }
 Registers saved_registers(const void*) noexcept { return Registers{}; }
 Registers current_registers() noexcept { return Registers{}; }
 bool throw_would_terminate(const Registers&, StackBounds) noexcept { return false; }

@@ -28,17 +28,17 @@ from pathlib import Path
 LAYERS = [
     ("R0", "config assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi symbolize unwind throw_trace"),
-    ("R2", "fiber reactor overflow"),
-    ("R3", "scheduler"),
-    ("R4", "parker fd_wait offload reactor_libev make_scheduler at_fork"),
+    ("R2", "fiber reactor overflow traceback"),
+    ("R3", "scheduler thread_sample task_dump"),
+    ("R4", "watchdog dump_on_signal parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
-    ("F0", "exceptions exception_group result duration log text repr context"),
+    ("F0", "source_trace exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
-    ("F3", "task_core task task_stack exception_context await coroutine awaitable"),
+    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
-    ("F5", "runner threads executor concurrent streams subprocess debug testing asyncio"),
+    ("F5", "runner threads executor concurrent streams subprocess debug debug_graph testing asyncio"),
 ]
 
 # (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.

@@ -35,6 +35,8 @@ class AsCompletedState final : public WatchOwner {
   }
   void retain_owner() noexcept override { retain(); }
   void release_owner() noexcept override { release(); }
+  void add_awaiting(std::vector<FutureBase*>& out) const override;
+  const void* watcher() const noexcept override { return this; }
 
   void start(const std::vector<runtime::Ref<FutureBase>>& inputs, std::optional<Duration> timeout);
   void input_done(Watch& watch) noexcept override;

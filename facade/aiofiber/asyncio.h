@@ -13,6 +13,7 @@
 #include "aiofiber/condition.h"
 #include "aiofiber/context.h"
 #include "aiofiber/coroutine.h"
+#include "aiofiber/debug.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/event.h"
 #include "aiofiber/event_loop.h"

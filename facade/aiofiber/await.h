@@ -20,22 +20,23 @@
 
 namespace aiofiber {
 
+// These are inlined into the caller: a tail call to them would take its frame out of the stack of the suspended task.
 namespace detail {
-inline void wait_done(FutureBase& future) {
+AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future) {
   TaskCore& task = require_current_task();
   if (!future.done()) task.wait_for_future(future);
 }
 }  // namespace detail
 
 template <class T>
-std::add_lvalue_reference_t<const T> await(const Future<T>& future) {
+AIOFIBER_ALWAYS_INLINE std::add_lvalue_reference_t<const T> await(const Future<T>& future) {
   static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
                 "this result can only be moved: use await(std::move(future)) to take it");
   detail::wait_done(future.state());
   return future.result();
 }
 template <class T>
-T await(Future<T>&& future) {
+AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
   Future<T> taken(std::move(future));
   detail::wait_done(taken.state());
   return std::move(taken).result();

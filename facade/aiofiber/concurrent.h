@@ -258,6 +258,7 @@ Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nul
   EventLoop& target = loop != nullptr ? *loop : get_event_loop();
   detail::ThreadGate& gate = detail::ThreadGate::of(target.core());
   Future<T> destination = target.create_future<T>();
+  destination.state().wait_kind = AIOFIBER_WAIT_THREAD;
   const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination));
   destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {
     if (!future.cancelled()) return;

@@ -26,7 +26,7 @@ struct ConditionState final : Counted<ConditionState> {
   void wake(std::size_t n) { waiters.wake(n); }
 
   runtime::Ref<LockState> lock;
-  WaitQueue waiters;
+  WaitQueue waiters{AIOFIBER_WAIT_CONDITION, this};
   LoopBound bound;
 };
 }  // namespace detail

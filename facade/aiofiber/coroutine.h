@@ -18,11 +18,12 @@
 
 #include "aiofiber/exceptions.h"
 #include "aiofiber/handle.h"
+#include "aiofiber/source_trace.h"
 
 namespace aiofiber {
 
 namespace detail {
-void report_never_awaited(EntryInfo entry) noexcept;
+void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept;
 [[noreturn]] void throw_reused();
 [[noreturn]] void throw_awaited_already();
 }  // namespace detail
@@ -44,7 +45,7 @@ class [[nodiscard]] Coroutine {
       operations_ = &kHeap<Function>;
     }
   }
-  Coroutine(Coroutine&& other) noexcept : operations_(other.operations_), state_(other.state_) {
+  Coroutine(Coroutine&& other) noexcept : operations_(other.operations_), state_(other.state_), origin_(std::move(other.origin_)) {
     if (operations_ != nullptr) operations_->move(storage_, other.storage_);
     other.operations_ = nullptr;
     other.state_ = State::kDone;
@@ -58,7 +59,7 @@ class [[nodiscard]] Coroutine {
   }
   ~Coroutine() {
     if (operations_ == nullptr) return;
-    if (state_ == State::kCreated) detail::report_never_awaited(operations_->entry(storage_));
+    if (state_ == State::kCreated) detail::report_never_awaited(operations_->entry(storage_), origin_);
     operations_->destroy(storage_);
   }
 
@@ -132,6 +133,7 @@ class [[nodiscard]] Coroutine {
   alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
   const Operations* operations_;
   State state_ = State::kCreated;
+  detail::OriginTrace origin_;
 };
 
 namespace detail {

@@ -19,7 +19,7 @@ struct EventState final : Counted<EventState> {
   void set();
 
   bool value = false;
-  WaitQueue waiters;
+  WaitQueue waiters{AIOFIBER_WAIT_EVENT, this};
   LoopBound bound;
 };
 }  // namespace detail

@@ -24,6 +24,8 @@ struct ExceptionContext {
   std::optional<AnyFuture> future;
   std::optional<AnyTask> task;
   std::optional<Handle> handle;
+  // Where the future, task or handle was made, oldest frame first; in debug mode.
+  std::vector<Frame> source_traceback;
   // Further keys with their texts.
   std::vector<std::pair<std::string, std::string>> extra;
 

@@ -72,6 +72,18 @@ class FutureState : public FutureBase {
   std::optional<Stored<T>> value_;
 };
 
+// A future on which tasks wait for some object, a lock or a group, and that says so to debuggers.
+class ObjectFuture final : public FutureState<void> {
+ public:
+  ObjectFuture(LoopCore& loop, aiofiber_wait kind, const void* object) : FutureState<void>(loop), object_(object) {
+    wait_kind = static_cast<std::uint8_t>(kind);
+  }
+  const void* wait_object() const noexcept override { return object_; }
+
+ private:
+  const void* object_;
+};
+
 template <class F, class Handle_>
 class FutureCallback final : public HandleBase, public CallbackWaiter {
  public:

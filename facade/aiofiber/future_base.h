@@ -13,11 +13,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "aiofiber/exceptions.h"
 #include "aiofiber/handle.h"
 #include "aiofiber/loop_core.h"
 #include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/source_trace.h"
 
 namespace aiofiber::detail {
 
@@ -43,7 +45,9 @@ class FutureBase {
  public:
   enum class State : std::uint8_t { kPending, kCancelled, kFinished };
 
-  explicit FutureBase(LoopCore& loop) : loop_(&loop) {}
+  explicit FutureBase(LoopCore& loop) : loop_(&loop) {
+    if (AIOFIBER_UNLIKELY(loop.debug())) source_trace_.capture();
+  }
   FutureBase(const FutureBase&) = delete;
   FutureBase& operator=(const FutureBase&) = delete;
 
@@ -90,9 +94,19 @@ class FutureBase {
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
   std::string text() const;
+  // Where it was made; in debug mode.
+  const SourceTrace& source_trace() const noexcept { return source_trace_; }
   // What text() says after the state: overridden by tasks.
   virtual std::string details() const;
   bool quiet_when_destroyed = false;  // no report of a pending task: made by run_until_complete or gather
+
+  // ---- who waits for whom, for debuggers
+  // What the registry says of a fiber that waits for this: enum aiofiber_wait, and the object concerned.
+  std::uint8_t wait_kind = AIOFIBER_WAIT_FUTURE;
+  virtual const void* wait_object() const noexcept { return this; }
+  // Appends the futures and tasks that wait for this one, in order of registration; those that wait through a gather, a shield, a
+  // TaskGroup and the like too. Throws std::bad_alloc.
+  void add_awaiting(std::vector<FutureBase*>& out) const;
 
  protected:
   virtual ~FutureBase();
@@ -113,6 +127,7 @@ class FutureBase {
   runtime::List<Waiter> waiters_;
   std::exception_ptr exception_;
   std::string cancel_message_;
+  SourceTrace source_trace_;
 };
 
 }  // namespace aiofiber::detail

@@ -36,7 +36,9 @@ namespace detail {
 class GatherCore : public WatchOwner {
  public:
   GatherCore(FutureBase& outer, std::size_t size, bool collects_errors)
-      : watches_(size), outer_(outer), collects_errors_(collects_errors) {}
+      : watches_(size), outer_(outer), collects_errors_(collects_errors) {
+    outer_.wait_kind = AIOFIBER_WAIT_GATHER;
+  }
 
   // Takes the next input. Its task is known to the program only through the gather if it was made here.
   void add(runtime::Ref<FutureBase> input, bool made_here);
@@ -48,6 +50,8 @@ class GatherCore : public WatchOwner {
   void input_done(Watch& watch) noexcept override;
   void retain_owner() noexcept override { outer_.retain(); }
   void release_owner() noexcept override { outer_.release(); }
+  void add_awaiting(std::vector<FutureBase*>& out) const override { out.push_back(&outer_); }
+  const void* watcher() const noexcept override { return &outer_; }
 
  protected:
   ~GatherCore() = default;

@@ -22,6 +22,7 @@
 #include "aiofiber/duration.h"
 #include "aiofiber/loop_core.h"
 #include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/source_trace.h"
 
 namespace aiofiber {
 
@@ -123,6 +124,7 @@ class HandleBase : public CallbackNode {
   void forget_once() noexcept;
 
   LoopCore* loop_;  // valid while queued or armed
+  SourceTrace source_trace_;
   EntryInfo entry_;
   std::atomic<std::uint32_t> references_{0};
   std::atomic<bool> cancelled_{false};

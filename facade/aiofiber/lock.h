@@ -25,7 +25,7 @@ struct LockState final : Counted<LockState> {
   std::string text() const;
 
   bool locked = false;
-  WaitQueue waiters;
+  WaitQueue waiters{AIOFIBER_WAIT_LOCK, this};
   LoopBound bound;
 };
 }  // namespace detail

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "aiofiber/duration.h"
 #include "aiofiber/runtime/intrusive.h"
@@ -27,6 +28,7 @@ struct ExceptionContext;
 
 namespace detail {
 
+class FutureBase;
 class HandleBase;
 class TaskCore;
 class ThreadGate;
@@ -36,6 +38,8 @@ struct CallbackNode : runtime::Timer {
   explicit CallbackNode(Run run_function) noexcept : Timer(Kind::kCallback, run_function) {}
   // Forgets the callback without running it: the loop closes.
   virtual void drop() noexcept = 0;
+  // For debuggers, of a node that is registered as a future's waiter: appends on whose behalf it waits.
+  virtual void add_awaiting(std::vector<FutureBase*>&) const {}
 
  protected:
   ~CallbackNode() = default;
@@ -86,7 +90,16 @@ class LoopCore {
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
+  std::size_t signal_handlers = 0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
+  std::uint64_t reported_deadlock = 0;  // the situation that was reported last (deadlock.cc)
   bool debug_ = false;
+  // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
+  // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
+  std::optional<Duration> watchdog_limit;
+
+  void set_debug(bool enabled);
+  // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched. std::system_error: no thread.
+  void update_watchdog();
 
   // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
   void close();
@@ -97,17 +110,24 @@ class LoopCore {
   bool from_parent_process() const noexcept;
   void report_to_default_handler(const ExceptionContext& context);
   void drop_scheduled() noexcept;
+  void watch_now();
+  void end_watch() noexcept;
 
   std::unique_ptr<runtime::Scheduler> scheduler_;
   std::uint32_t references_ = 0;
   std::uint32_t fork_generation_;
   std::atomic<bool> closed_{false};
+  bool watched_ = false;
 
   friend class aiofiber::EventLoop;
 };
 
 // Reports and unwinds the pending tasks; none of their fibers is queued (task.cc).
 void close_tasks(LoopCore& loop);
+
+// The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks that
+// wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).
+void report_deadlock(LoopCore& loop) noexcept;
 
 }  // namespace detail
 }  // namespace aiofiber

@@ -103,8 +103,8 @@ class QueueBase {
   std::size_t unfinished_tasks_ = 0;
   bool is_shut_down_ = false;
   runtime::Ref<EventState> finished_;  // set while unfinished_tasks_ is 0
-  WaitQueue getters_;
-  WaitQueue putters_;
+  WaitQueue getters_{AIOFIBER_WAIT_QUEUE_GET, this};
+  WaitQueue putters_{AIOFIBER_WAIT_QUEUE_PUT, this};
   LoopBound bound_;
 };
 

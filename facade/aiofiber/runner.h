@@ -44,9 +44,14 @@ class Runner {
   // share a context (unless one is given) and tasks that were left over go on in the next run.
   // Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
   template <class Main>
-  ResultOf<Main> run(Main&& main, std::optional<Context> context = std::nullopt) {
+  ResultOf<Main> run(Main&& main) {
     check_outside_loop("Runner.run()");
-    return run_checked(std::forward<Main>(main), std::move(context));
+    return run_checked(std::forward<Main>(main), nullptr);
+  }
+  template <class Main>
+  ResultOf<Main> run(Main&& main, const std::optional<Context>& context) {
+    check_outside_loop("Runner.run()");
+    return run_checked(std::forward<Main>(main), context ? &*context : nullptr);
   }
   // The loop, made if need be. RuntimeError "Runner is closed".
   EventLoop& get_loop();
@@ -59,7 +64,7 @@ class Runner {
   static void check_outside_loop(const char* function);
 
   template <class Main>
-  ResultOf<Main> run_checked(Main&& main, std::optional<Context> context) {
+  ResultOf<Main> run_checked(Main&& main, const Context* context) {
     static_assert(detail::CoroutineLike<Main> || detail::CallableLike<Main>,
                   "run() takes a Coroutine or a callable without arguments: run([] { ... })");
     EventLoop& loop = get_loop();
@@ -92,10 +97,10 @@ ResultOf<Main> run(Main&& main, RunOptions options) {
   Runner::check_outside_loop("asyncio.run()");
   Runner runner(std::move(options));
   if constexpr (std::is_void_v<ResultOf<Main>>) {
-    runner.run_checked(std::forward<Main>(main), std::nullopt);
+    runner.run_checked(std::forward<Main>(main), nullptr);
     runner.close();
   } else {
-    ResultOf<Main> result = runner.run_checked(std::forward<Main>(main), std::nullopt);
+    ResultOf<Main> result = runner.run_checked(std::forward<Main>(main), nullptr);
     runner.close();
     return std::forward<ResultOf<Main>>(result);
   }

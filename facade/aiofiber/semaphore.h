@@ -25,7 +25,7 @@ struct SemaphoreState final : Counted<SemaphoreState> {
   std::int64_t value = 0;
   std::int64_t bound_value = -1;  // negative: not bounded
   const char* type = "Semaphore";
-  WaitQueue waiters;
+  WaitQueue waiters{AIOFIBER_WAIT_SEMAPHORE, this};
   LoopBound bound;
 };
 }  // namespace detail

@@ -20,6 +20,7 @@ template <class T>
 class ShieldState final : public FutureState<T>, public WatchOwner {
  public:
   explicit ShieldState(LoopCore& loop) : FutureState<T>(loop), watches_(1), outer_done_(*this) {
+    this->wait_kind = AIOFIBER_WAIT_SHIELD;
     this->add_waiter(outer_done_);
   }
   void start(runtime::Ref<FutureBase> inner) { watches_[0].start(*this, std::move(inner)); }
@@ -49,6 +50,10 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
   }
   void retain_owner() noexcept override { this->retain(); }
   void release_owner() noexcept override { this->release(); }
+  void add_awaiting(std::vector<FutureBase*>& out) const override {
+    out.push_back(const_cast<ShieldState*>(this));
+  }
+  const void* watcher() const noexcept override { return static_cast<const FutureBase*>(this); }
 
  protected:
   void last_reference_gone() noexcept override {

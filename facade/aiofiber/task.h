@@ -35,6 +35,12 @@ struct Frame {
 namespace detail {
 std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> limit);
 void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file);
+std::vector<Frame> source_frames(const SourceTrace& trace);
+// As runtime::format_frames().
+std::string format_frames(const std::vector<Frame>& frames);
+// The frames of a thrown exception as Python writes them, each line ended; empty when it has none. `owner`: whose failure it
+// is, if known. Reads debug information: milliseconds the first time.
+std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner);
 // The members that Task<T> and AnyTask share; Derived gives core().
 template <class Derived>
 class TaskMembers {

@@ -64,6 +64,9 @@ class TaskCore : public runtime::ListNode {
   // Raises a cancellation that cut a runtime wait short (a hooked call returned ECANCELED).
   void raise_if_interrupted();
 
+  // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
+  void note_watcher(const void* watcher) noexcept;
+
   // Unwinds its suspended fiber, or drops an unstarted one; for a loop that closes.
   void destroy_pending();
 
@@ -78,6 +81,7 @@ class TaskCore : public runtime::ListNode {
   virtual void destroy_closure() noexcept = 0;
 
  private:
+  void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   void before_suspend() noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
@@ -161,7 +165,9 @@ class ClosureTask final : public TaskState<T> {
   }
 
  private:
-  T run_closure() {
+  // Not inlined: g++ describes nothing of what it inlines into the thunk through which invoke() is called, so the user's
+  // function would be missing in stacks.
+  AIOFIBER_NOINLINE T run_closure() {
     if constexpr (IsCoroutine<F>::value) {
       return closure_->run();
     } else if constexpr (std::is_void_v<T>) {

@@ -55,7 +55,8 @@ class WaitQueue {
   // One wait; lives on the waiter's stack.
   class Waiter : public runtime::ListNode {
    public:
-    Waiter(WaitQueue& queue, EventLoop& loop) : future(loop.create_future<void>()), queue_(queue) {
+    Waiter(WaitQueue& queue, EventLoop& loop)
+        : future(runtime::Ref<FutureState<void>>(new ObjectFuture(loop.core(), queue.kind_, queue.object_))), queue_(queue) {
       queue_.list_.push_back(*this);
       ++queue_.size_;
     }
@@ -77,6 +78,9 @@ class WaitQueue {
     WaitQueue& queue_;
   };
 
+  // What is waited for here, as debuggers are told: a kind, and the lock or queue that this belongs to.
+  WaitQueue(aiofiber_wait kind, const void* object) noexcept : kind_(kind), object_(object) {}
+
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
   // Whether all who are in the queue were cancelled and have not yet run to leave it.
@@ -95,6 +99,8 @@ class WaitQueue {
  private:
   runtime::List<Waiter> list_;
   std::size_t size_ = 0;
+  aiofiber_wait kind_;
+  const void* object_;
 };
 
 }  // namespace aiofiber::detail

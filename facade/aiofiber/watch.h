@@ -26,6 +26,9 @@ class WatchOwner {
   virtual void input_done(Watch& watch) noexcept = 0;
   virtual void retain_owner() noexcept = 0;
   virtual void release_owner() noexcept = 0;
+  // For debuggers: appends the futures and tasks that wait for the inputs; what those are waiting for, as wait_object().
+  virtual void add_awaiting(std::vector<FutureBase*>& out) const = 0;
+  virtual const void* watcher() const noexcept = 0;
 
  protected:
   ~WatchOwner() = default;
@@ -42,13 +45,12 @@ struct Watch final : CallbackNode, Waiter {
   // Calls watch_owner.input_done() once the input is done; of a done input, in the next pass.
   void start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future);
   // Takes the node out of a pending input. A queued node still runs.
-  void stop() noexcept {
-    if (linked()) unlink();
-  }
+  void stop() noexcept;
   bool pending() const noexcept { return linked(); }
   // The pending input keeps the owner alive, and no longer the other way round.
   void hold_owner() noexcept;
   void drop() noexcept override;
+  void add_awaiting(std::vector<FutureBase*>& out) const override { owner_->add_awaiting(out); }
 
   runtime::Ref<FutureBase> input;
 

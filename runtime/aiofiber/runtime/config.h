@@ -33,6 +33,7 @@
 
 // Functions whose frames a reader of stacks must see, or whose caller must not cache thread-locals.
 #define AIOFIBER_NOINLINE __attribute__((noinline))
+#define AIOFIBER_ALWAYS_INLINE __attribute__((always_inline)) inline
 #define AIOFIBER_LIKELY(x) __builtin_expect(static_cast<bool>(x), 1)
 #define AIOFIBER_UNLIKELY(x) __builtin_expect(static_cast<bool>(x), 0)
 

@@ -70,6 +70,9 @@ class Reactor {
   // thread, async-signal-safe. (A wait of another thread's loop goes on, as a blocked call would on Linux.)
   static void note_close(int fd) noexcept;
 
+  // Whether anybody waits for a descriptor. Looks at each in turn.
+  bool has_fd_waiters() const noexcept;
+
   // Somebody calls fd_closing() for every close in the process (the hooks do).
   static void set_closes_are_reported(bool reported) noexcept { closes_are_reported_ = reported; }
 

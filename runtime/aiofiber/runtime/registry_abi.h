@@ -40,6 +40,21 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
   AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */
   AIOFIBER_WAIT_OTHER = 6,   /* address of what it waits for */
+  /* Through a future that stands for other things: an address that equals watched_by of the fibers that are
+     waited for. Kinds that a reader does not know are to be shown as OTHER. */
+  AIOFIBER_WAIT_GATHER = 7,
+  AIOFIBER_WAIT_SHIELD = 8,
+  AIOFIBER_WAIT_SEVERAL = 9,      /* wait() */
+  AIOFIBER_WAIT_AS_COMPLETED = 10,
+  AIOFIBER_WAIT_TASK_GROUP = 11,
+  /* Address of the object: all who wait for the same one have the same. */
+  AIOFIBER_WAIT_LOCK = 12,
+  AIOFIBER_WAIT_EVENT = 13,
+  AIOFIBER_WAIT_CONDITION = 14,
+  AIOFIBER_WAIT_SEMAPHORE = 15,
+  AIOFIBER_WAIT_QUEUE_GET = 16,
+  AIOFIBER_WAIT_QUEUE_PUT = 17,
+  AIOFIBER_WAIT_THREAD = 18, /* address of the future that a call on another thread completes */
 };
 
 struct aiofiber_record {
@@ -60,6 +75,7 @@ struct aiofiber_record {
   uint32_t tid;         /* the OS thread of its loop */
   uint32_t flags;       /* reserved, 0 */
   char name[32];        /* NUL-terminated, cut if longer */
+  uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
 };
 
 struct aiofiber_registry {

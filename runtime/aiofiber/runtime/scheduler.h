@@ -55,6 +55,18 @@ class Scheduler {
   void exit_with(std::exception_ptr exception) noexcept { exit_exception_ = std::move(exception); }
   // Passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
+  // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the loop sleeps or does
+  // not run. Read without synchronization, as the writers pay nothing for it.
+  struct Pulse {
+    std::uint64_t ticks;
+    bool idle;
+  };
+  Pulse pulse() const noexcept;
+  // Called on the loop's stack before it sleeps without a deadline; may make something ready, or stop the loop. Null: nothing.
+  void set_before_endless_sleep(void (*hook)(void*), void* argument) noexcept {
+    before_endless_sleep_ = hook;
+    endless_sleep_argument_ = argument;
+  }
   // The clock as of the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
@@ -80,6 +92,7 @@ class Scheduler {
   // Any thread: appends the node at the loop's next pass and wakes it. Async-signal-safe.
   void post(Runnable& node) noexcept;
   void wake() noexcept { reactor_->wake(); }
+  bool has_posted() const noexcept { return !inbox_.empty(); }
   // Moves what other threads posted to the ready queue.
   void take_posted() noexcept;
 
@@ -157,6 +170,9 @@ class Scheduler {
   bool running_ = false;
   bool stop_requested_ = false;
   bool polls_every_pass_;
+  bool polling_ = false;  // inside the reactor
+  void (*before_endless_sleep_)(void*) = nullptr;
+  void* endless_sleep_argument_ = nullptr;
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;

@@ -8,7 +8,10 @@
 #pragma once
 
 #include <sys/eventfd.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -45,6 +48,30 @@ inline int advise(void* address, std::size_t bytes, int advice) noexcept {
 }
 inline int protect(void* address, std::size_t bytes, int protection) noexcept {
   return injected("mprotect") ? -1 : ::mprotect(address, bytes, protection);
+}
+
+// Copies this process's own memory, of which some may not be there: bytes copied, from the start; -1: nothing, or
+// forbidden. process_vm_readv(2), so other threads may write the memory meanwhile.
+inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) noexcept {
+  if (injected("process_vm_readv")) return -1;
+  const iovec local{to, bytes};
+  const iovec remote{const_cast<void*>(from), bytes};
+  return ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0);
+}
+// tgkill(2) in this process. Async-signal-safe.
+inline int signal_thread(pid_t tid, int signo) noexcept {
+  return injected("tgkill") ? -1 : static_cast<int>(::syscall(SYS_tgkill, ::getpid(), tid, signo));
+}
+// write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write. Async-signal-safe.
+inline bool write_all(int fd, const char* text, std::size_t bytes) noexcept {
+  while (bytes > 0) {
+    const auto written = ::syscall(SYS_write, fd, text, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+  return true;
 }
 
 }  // namespace sys

@@ -43,6 +43,11 @@ std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std
 // from there; registers.rip is 0 once there is none. With a span of one it steps to the caller.
 std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
 
+// As unwind(), over a copy of the stack that stands elsewhere: `copy` is where the byte of bounds.low is now. Registers and
+// bounds are those of the original, whose memory is not touched.
+std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
+                        std::span<std::uintptr_t> out) noexcept;
+
 // The registers with which the suspended context at `fcontext` will resume. All zero when this Boost.Context
 // lays its block out in a way that the self-test (run at the first call) does not understand. Threads: any,
 // but the context must stay suspended; async-signal-safe.

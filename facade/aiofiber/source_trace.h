@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where an object was made: the stack at its construction, kept in debug mode only.
+//
+// A future, task or handle has a SourceTrace, which outside debug mode is a null pointer. Addresses are captured at once, at about
+// 5 ns a frame, and become names when somebody reads them. Coroutines have no loop to ask, so for them a flag counts the loops
+// of the process that are in debug mode. Source: asyncio's _source_traceback, sys.set_coroutine_origin_tracking_depth().
+// Not for users.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aiofiber/runtime/config.h"
+
+namespace aiofiber::runtime {
+struct SymbolizedFrame;
+}
+
+namespace aiofiber::detail {
+
+class SourceTrace {
+ public:
+  static constexpr std::size_t kFramesShown = 16;
+
+  // Takes the calling stack; without memory it stays empty.
+  void capture() noexcept;
+  bool empty() const noexcept { return addresses_ == nullptr; }
+  // `FILE:LINE` of the innermost frame of the program's; empty when there is none.
+  std::string location() const;
+  // At most kFramesShown of the program's newest frames, oldest first.
+  std::vector<runtime::SymbolizedFrame> frames() const;
+
+ private:
+  static constexpr std::size_t kFramesCaptured = 32;  // some of them are aiofiber's own
+  struct Addresses {
+    std::uint32_t count;
+    std::uintptr_t values[kFramesCaptured];
+  };
+  std::unique_ptr<Addresses> addresses_;
+};
+
+// Loops in debug mode, in the whole process.
+extern constinit std::atomic<std::uint32_t> loops_in_debug_mode;
+
+// The trace of an object without a loop.
+class OriginTrace : public SourceTrace {
+ public:
+  OriginTrace() noexcept {
+    if (AIOFIBER_UNLIKELY(loops_in_debug_mode.load(std::memory_order_relaxed) > 0)) capture();
+  }
+};
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The facade of the runtime's dumps: asyncio's exceptions instead of the system's.
+#include "aiofiber/debug.h"
+
+#include <ostream>
+#include <system_error>
+
+
+#include "aiofiber/event_loop.h"
+#include "aiofiber/runtime/dump_on_signal.h"
+#include "aiofiber/runtime/task_dump.h"
+
+namespace aiofiber {
+
+void dump_tasks(std::ostream& out) {
+  out << runtime::format_task_dump();
+  out.flush();
+}
+
+void enable_watchdog(Duration limit, EventLoop* loop) {
+  if (limit <= Duration()) throw ValueError("enable_watchdog() needs a limit above zero");
+  detail::LoopCore& core = (loop != nullptr ? *loop : get_running_loop()).core();
+  core.watchdog_limit = limit;
+  core.update_watchdog();
+}
+
+void disable_watchdog(EventLoop* loop) {
+  detail::LoopCore& core = (loop != nullptr ? *loop : get_running_loop()).core();
+  core.watchdog_limit.reset();
+  core.update_watchdog();
+}
+
+namespace {
+template <class Place>
+void enable(int signo, const Place& place) {
+  try {
+    runtime::enable_task_dump(signo, place);
+  } catch (const std::system_error& error) {
+    throw RuntimeError(error.what());
+  }
+}
+}  // namespace
+
+void enable_task_dump(int signo, int fd) { enable(signo, fd); }
+void enable_task_dump(int signo, const std::string& path) { enable(signo, path); }
+
+}  // namespace aiofiber

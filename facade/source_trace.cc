@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See the header.
+#include "aiofiber/source_trace.h"
+
+#include <algorithm>
+#include <new>
+#include <span>
+
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/unwind.h"
+
+namespace aiofiber::detail {
+
+constinit std::atomic<std::uint32_t> loops_in_debug_mode{0};
+
+void SourceTrace::capture() noexcept {
+  addresses_.reset(new (std::nothrow) Addresses);
+  if (addresses_ == nullptr) return;
+  addresses_->count = static_cast<std::uint32_t>(
+      runtime::unwind(runtime::current_registers(), runtime::current_stack_bounds(), addresses_->values));
+}
+
+std::vector<runtime::SymbolizedFrame> SourceTrace::frames() const {
+  if (addresses_ == nullptr) return {};
+  const runtime::HooksOff hooks_off;
+  auto frames = runtime::program_frames({addresses_->values, addresses_->count});
+  if (frames.size() > kFramesShown) frames.erase(frames.begin(), frames.end() - kFramesShown);
+  return frames;
+}
+
+std::string SourceTrace::location() const {
+  const auto all = frames();
+  if (all.empty() || all.back().file.empty()) return {};
+  return all.back().file + ":" + std::to_string(all.back().line);
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stacks for readers: the program's own frames, and how they print.
+//
+// Raw addresses become frames here, without those of aiofiber itself and of the standard library's call machinery; the
+// text has the look of a Python traceback. Everything that shows a stack goes through this file.
+// Threads: any. Not async-signal-safe.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/symbolize.h"
+
+namespace aiofiber::runtime {
+
+// While it lives, hooked calls of the current fiber are libc's own: symbolizing reads files.
+class HooksOff {
+ public:
+  HooksOff() noexcept : fiber_(current_fiber()) {
+    if (fiber_ != nullptr) ++fiber_->hooks_off;
+  }
+  ~HooksOff() {
+    if (fiber_ != nullptr) --fiber_->hooks_off;
+  }
+  HooksOff(const HooksOff&) = delete;
+  HooksOff& operator=(const HooksOff&) = delete;
+
+ private:
+  Fiber* fiber_;
+};
+
+// Return addresses, newest first, to the program's frames, OLDEST first. Reads debug information, but where hooks are off
+// and it is cached: see symbolize().
+std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
+
+// Lines `  File "F", line N, in FUNCTION` and the source's text below, each ended by a newline. A frame without debug
+// information shows its module and the offset in it. What repeats more than three times in a row is counted instead.
+std::string format_frames(std::span<const SymbolizedFrame> frames);
+
+}  // namespace aiofiber::runtime

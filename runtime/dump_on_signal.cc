@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is written.
+#include "aiofiber/runtime/dump_on_signal.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/task_dump.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+constexpr std::size_t kSignals = 64;
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+std::atomic<std::uint64_t> pending{0};
+std::array<std::atomic<int>, kSignals + 1> places;  // the descriptor for each signal
+sem_t wanted;
+std::mutex mutex;
+
+void on_signal(int signo) {
+  const int saved_errno = errno;
+  pending.fetch_or(std::uint64_t{1} << (signo - 1), std::memory_order_relaxed);
+  ::sem_post(&wanted);
+  errno = saved_errno;
+}
+
+void serve() {
+  for (;;) {
+    while (::sem_wait(&wanted) != 0) {
+    }
+    std::uint64_t signals = pending.exchange(0, std::memory_order_relaxed);
+    for (int signo = 1; signals != 0; ++signo, signals >>= 1) {
+      if ((signals & 1) == 0) continue;
+      const std::string text = format_task_dump();
+      sys::write_all(places[static_cast<std::size_t>(signo)].load(), text.data(), text.size());
+    }
+  }
+}
+
+// Once a process: a forked child has lost the thread.
+void start_thread() {
+  static std::uint32_t started_in = 0;
+  static bool started = false;
+  if (started && started_in == fork_generation()) return;
+  ::sem_init(&wanted, 0, 0);
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread(serve);
+  ::pthread_setname_np(thread.native_handle(), "aiofiber_dump");
+  thread.detach();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  started = true;
+  started_in = fork_generation();
+}
+
+}  // namespace
+
+void enable_task_dump(int signo, int fd) {
+  if (signo < 1 || signo > static_cast<int>(kSignals)) throw std::system_error(EINVAL, std::generic_category(), "signal " + std::to_string(signo));
+  const std::lock_guard lock(mutex);
+  start_thread();
+  places[static_cast<std::size_t>(signo)].store(fd);
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  if (::sigaction(signo, &action, nullptr) != 0) {
+    throw std::system_error(errno, std::generic_category(), "signal " + std::to_string(signo) + " cannot be caught");
+  }
+}
+
+void enable_task_dump(int signo, const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + path + "' for task dumps");
+  enable_task_dump(signo, fd);
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Snapshot, then text. A record is read twice around its stack; when both agree, nothing moved in between.
+#include "aiofiber/runtime/task_dump.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/thread_sample.h"
+#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/unwind.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+constexpr std::size_t kMaxFrames = 256;
+constexpr std::size_t kMaxStackCopied = 256 * 1024;
+constexpr int kAttempts = 8;
+constexpr std::size_t kNamesShown = 3;
+constexpr std::size_t kUngrouped = 16;  // so many tasks are shown one by one
+
+pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+
+// ---- snapshot --------------------------------------------------------------------------------------------------
+
+std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
+  aiofiber_record copy;
+  if (sys::copy_own_memory(&copy, &original, sizeof copy) != static_cast<ssize_t>(sizeof copy)) return std::nullopt;
+  return copy;
+}
+
+// The suspended stack of another thread's fiber. False: it moved meanwhile.
+bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
+  const std::uintptr_t low = task.record.fcontext;
+  const std::uintptr_t high = task.record.stack_high;
+  if (low < task.record.stack_low || low >= high) return false;
+  std::vector<char> copy(std::min<std::size_t>(high - low, kMaxStackCopied));
+  const ssize_t copied = sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(low), copy.size());
+  const auto again = copy_record(original);
+  if (copied <= 0 || !again || again->seq != task.record.seq) return false;
+  // The saved context is the lowest part of the copy; what it says of rsp is relative to where it stands now.
+  std::array<std::uintptr_t, kMaxFrames> addresses;
+  Registers registers = saved_registers(copy.data());
+  registers.rsp += low - reinterpret_cast<std::uintptr_t>(copy.data());
+  const std::size_t count =
+      unwind_copy(registers, {low, low + static_cast<std::uintptr_t>(copied)}, copy.data(), addresses);
+  task.stack.assign(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(count));
+  return true;
+}
+
+void walk_own(const Registers& registers, const aiofiber_record& record, TaskSnapshot& task) {
+  std::array<std::uintptr_t, kMaxFrames> addresses;
+  const std::size_t count = unwind(registers, {record.stack_low, record.stack_high}, addresses);
+  task.stack.assign(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void sample_running(TaskSnapshot& task) {
+  const auto sample = sample_thread(static_cast<pid_t>(task.record.tid));
+  if (!sample || sample->fiber_id != task.record.id) return;
+  task.stack.assign(sample->addresses.begin(), sample->addresses.begin() + static_cast<std::ptrdiff_t>(sample->count));
+  task.system_call = sample->system_call;
+}
+
+std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint32_t own_tid) {
+  TaskSnapshot task;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto record = copy_record(original);
+    if (!record || record->state == AIOFIBER_FREE || record->id == 0) return std::nullopt;
+    task.record = *record;
+    const bool own = record->tid == own_tid;
+    if (record->state == AIOFIBER_RUNNING) {
+      const Fiber* current = current_fiber();
+      if (own && current != nullptr && current->id == record->id) {
+        walk_own(current_registers(), *record, task);
+      } else if (!own) {
+        sample_running(task);
+        if (task.stack.empty() && attempt + 1 < kAttempts) continue;  // it suspended before we looked
+      }
+      return task;
+    }
+    if ((record->seq & 1) != 0) continue;  // being changed
+    if (record->fcontext == 0 || record->stack_high == 0) return task;  // never ran
+    if (own) {
+      walk_own(saved_registers(reinterpret_cast<const void*>(record->fcontext)), *record, task);
+      return task;
+    }
+    if (copy_stack(original, task)) return task;
+  }
+  return task;
+}
+
+// ---- text ------------------------------------------------------------------------------------------------------
+
+std::string seconds(std::int64_t nanoseconds) {
+  char text[48];
+  std::snprintf(text, sizeof text, "%.1f s", static_cast<double>(nanoseconds) / 1e9);
+  return text;
+}
+
+std::string address_text(const char* what, std::uint64_t address) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%s at %#llx", what, static_cast<unsigned long long>(address));
+  return text;
+}
+
+std::string quoted_name(const aiofiber_record& record) { return "'" + task_name(record) + "'"; }
+
+// `'a', 'b', 'c' and 7 more`.
+template <class Tasks>
+std::string name_list(const Tasks& tasks) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(tasks.size(), kNamesShown); ++i) out += (i > 0 ? ", " : "") + quoted_name(tasks[i]->record);
+  if (tasks.size() > kNamesShown) out += " and " + std::to_string(tasks.size() - kNamesShown) + " more";
+  return out;
+}
+
+std::string watched_tasks(const char* what, std::uint64_t watcher, const std::vector<TaskSnapshot>& all) {
+  std::vector<const TaskSnapshot*> watched;
+  for (const TaskSnapshot& task : all) {
+    if (task.record.watched_by == watcher) watched.push_back(&task);
+  }
+  return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
+}
+
+std::int64_t clock_now() noexcept {
+  return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
+}
+
+// The line that stands for tasks with the same stack.
+std::string heading(const std::vector<const TaskSnapshot*>& tasks, const std::vector<TaskSnapshot>& all) {
+  const aiofiber_record& record = tasks.front()->record;
+  std::string out = tasks.size() > 1 ? std::to_string(tasks.size()) + " tasks, " + name_list(tasks)
+                                     : "Task " + quoted_name(record) + " (id " + std::to_string(record.id) + ")";
+  switch (record.state) {
+    case AIOFIBER_NEW: return out + ", not started";
+    case AIOFIBER_READY: return out + ", ready to run";
+    case AIOFIBER_RUNNING:
+      return out + ", running" + (tasks.front()->system_call.empty() ? "" : " in " + tasks.front()->system_call);
+    default: break;
+  }
+  std::int64_t since = record.wait_since_ns;
+  for (const TaskSnapshot* task : tasks) since = std::min(since, task->record.wait_since_ns);
+  out += ", waiting for " + describe_wait(record, all);
+  if (tasks.size() > 1) out += " and the like, the longest";
+  return out + ", for " + seconds(std::max<std::int64_t>(clock_now() - since, 0));
+}
+
+bool in_same_group(const TaskSnapshot& a, const TaskSnapshot& b) {
+  return a.record.tid == b.record.tid && a.record.state == b.record.state && a.record.wait_kind == b.record.wait_kind &&
+         a.record.entry == b.record.entry && a.stack == b.stack;
+}
+
+std::string stack_text(const TaskSnapshot& task) {
+  if (task.record.state == AIOFIBER_NEW) {
+    std::string out;
+    if (task.record.entry != 0) {
+      const SymbolizedFrame entry = symbolize(task.record.entry, true).back();
+      out = format_frames(std::span(&entry, 1));
+    }
+    return out;
+  }
+  if (task.stack.empty()) return "  (its stack could not be read while it runs)\n";
+  const auto frames = program_frames(task.stack);
+  return frames.empty() ? "  (no frames of the program's own)\n" : format_frames(frames);
+}
+
+}  // namespace
+
+std::string task_name(const aiofiber_record& record) {
+  if (record.name[0] != '\0') return {record.name, ::strnlen(record.name, sizeof record.name)};
+  return "Task-" + std::to_string(record.name_number);
+}
+
+std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
+  const std::uint64_t arg = record.wait_arg;
+  switch (record.wait_kind) {
+    case AIOFIBER_WAIT_NONE: return {};
+    case AIOFIBER_WAIT_SLEEP:
+      return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) + " left";
+    case AIOFIBER_WAIT_FD: {
+      const auto events = static_cast<std::uint32_t>(arg);
+      return describe_fd(static_cast<int>(arg >> 32)) + ((events & 1) != 0 ? ", to read" : "") + ((events & 2) != 0 ? ", to write" : "");
+    }
+    case AIOFIBER_WAIT_TASK:
+      for (const TaskSnapshot& task : all) {
+        if (task.record.id == arg) return "task " + quoted_name(task.record);
+      }
+      return "task with id " + std::to_string(arg);
+    case AIOFIBER_WAIT_FUTURE: return address_text("future", arg);
+    case AIOFIBER_WAIT_OFFLOAD: return "a call on the thread pool";
+    case AIOFIBER_WAIT_GATHER: return watched_tasks("gather", arg, all);
+    case AIOFIBER_WAIT_SHIELD: return watched_tasks("shield", arg, all);
+    case AIOFIBER_WAIT_SEVERAL: return watched_tasks("wait", arg, all);
+    case AIOFIBER_WAIT_AS_COMPLETED: return watched_tasks("as_completed", arg, all);
+    case AIOFIBER_WAIT_TASK_GROUP: return watched_tasks("task group", arg, all);
+    case AIOFIBER_WAIT_LOCK: return address_text("lock", arg);
+    case AIOFIBER_WAIT_EVENT: return address_text("event", arg);
+    case AIOFIBER_WAIT_CONDITION: return address_text("condition", arg);
+    case AIOFIBER_WAIT_SEMAPHORE: return address_text("semaphore", arg);
+    case AIOFIBER_WAIT_QUEUE_GET: return address_text("an item in the queue", arg);
+    case AIOFIBER_WAIT_QUEUE_PUT: return address_text("room in the queue", arg);
+    case AIOFIBER_WAIT_THREAD: return "a call on another thread";
+    default: return address_text("something", arg);
+  }
+}
+
+std::vector<TaskSnapshot> snapshot_tasks() {
+  std::vector<TaskSnapshot> tasks;
+  const auto own_tid = static_cast<std::uint32_t>(own_thread());
+  RecordSlab::for_each([&](const aiofiber_record& record) {
+    if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) == AIOFIBER_FREE) return;
+    if (auto task = snapshot(record, own_tid)) tasks.push_back(std::move(*task));
+  });
+  std::sort(tasks.begin(), tasks.end(), [](const TaskSnapshot& a, const TaskSnapshot& b) {
+    return std::pair(a.record.tid, a.record.id) < std::pair(b.record.tid, b.record.id);
+  });
+  return tasks;
+}
+
+std::string format_task_dump() {
+  const HooksOff hooks_off;
+  const std::vector<TaskSnapshot> all = snapshot_tasks();
+  std::vector<std::vector<const TaskSnapshot*>> groups;
+  for (const TaskSnapshot& task : all) {
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return in_same_group(*group.front(), task); });
+    if (same != groups.end() && all.size() > kUngrouped) {
+      same->push_back(&task);
+    } else {
+      groups.push_back({&task});
+    }
+  }
+  std::string out = std::to_string(all.size()) + (all.size() == 1 ? " task" : " tasks") + " in process " + std::to_string(::getpid()) + "\n";
+  std::uint32_t tid = 0;
+  for (const auto& group : groups) {
+    const TaskSnapshot& first = *group.front();
+    if (first.record.tid != tid) {
+      tid = first.record.tid;
+      out += "\nLoop of thread " + std::to_string(tid) + "\n";
+    }
+    out += heading(group, all) + "\n" + stack_text(first);
+  }
+  return out;
+}
+
+}  // namespace aiofiber::runtime

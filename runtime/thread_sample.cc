@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One request at a time, in static memory: a handler that comes too late finds no request and does nothing.
+#include "aiofiber/runtime/thread_sample.h"
+
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <mutex>
+#include <vector>
+
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/unwind.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+constexpr int kSignal = SIGURG;  // ignored by default, and rarely used for what it is named after
+constexpr long kPatienceNs = 200'000'000;
+constexpr std::size_t kMaxStackCopied = 256 * 1024;
+
+enum class Phase : int { kIdle, kWanted, kFilling };
+
+struct Request {
+  std::atomic<Phase> phase{Phase::kIdle};
+  pid_t tid = 0;
+  std::size_t count = 0;
+  std::uint64_t fiber_id = 0;
+  std::array<std::uintptr_t, ThreadSample::kMaxFrames> addresses;
+  sem_t filled;
+};
+
+Request request;               // of the one who holds request_mutex
+std::mutex request_mutex;
+struct sigaction previous_action;
+
+#if defined(__x86_64__)
+Registers interrupted_registers(const void* context) noexcept {
+  const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  const auto value = [&](int index) { return static_cast<std::uintptr_t>(registers[index]); };
+  return {value(REG_RIP) + 1, value(REG_RSP), value(REG_RBP), value(REG_RBX)};
+}
+#else
+Registers interrupted_registers(const void*) noexcept { return {}; }
+#endif
+
+void on_signal(int signo, siginfo_t* info, void* context) {
+  const int saved_errno = errno;
+  Phase wanted = Phase::kWanted;
+  const auto own_tid = static_cast<pid_t>(::syscall(SYS_gettid));
+  if (info->si_code == SI_TKILL && request.phase.load(std::memory_order_acquire) == wanted && request.tid == own_tid &&
+      request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
+    const Registers registers = interrupted_registers(context);
+    const Fiber* fiber = current_fiber();
+    request.fiber_id = fiber != nullptr ? fiber->id : 0;
+    // The loop has asked for the thread's bounds when it began to run: no allocation now.
+    request.count = unwind(registers, current_stack_bounds(), request.addresses);
+    ::sem_post(&request.filled);
+  } else if ((previous_action.sa_flags & SA_SIGINFO) != 0 && previous_action.sa_sigaction != nullptr) {
+    previous_action.sa_sigaction(signo, info, context);
+  } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
+    previous_action.sa_handler(signo);
+  }
+  errno = saved_errno;
+}
+
+bool handler_is_ours() noexcept {
+  struct sigaction now {};
+  return ::sigaction(kSignal, nullptr, &now) == 0 && now.sa_sigaction == on_signal;
+}
+
+// ---- system calls ----------------------------------------------------------------------------------------------
+
+// A blocked thread, as /proc tells it.
+struct Blocked {
+  long number = -1;
+  std::array<std::uint64_t, 6> arguments{};
+  std::uintptr_t rsp = 0;
+  std::uintptr_t rip = 0;
+};
+
+std::optional<Blocked> blocked_in(pid_t tid) {
+  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/syscall");
+  Blocked call;
+  if (!(in >> call.number) || call.number < 0) return std::nullopt;  // "running", or blocked outside of a call
+  in >> std::hex;
+  // The numbers are written with 0x, which the stream takes when it reads hexadecimal.
+  for (std::uint64_t& argument : call.arguments) in >> argument;
+  in >> call.rsp >> call.rip;
+  return in ? std::optional(call) : std::nullopt;
+}
+
+struct CallName {
+  long number;
+  const char* name;
+  bool takes_fd;
+  bool survives_signals;  // is restarted after a handler with SA_RESTART: signal(7)
+};
+constexpr CallName kCalls[] = {
+    {SYS_read, "read", true, true},         {SYS_write, "write", true, true},       {SYS_readv, "readv", true, true},
+    {SYS_writev, "writev", true, true},     {SYS_pread64, "pread", true, true},     {SYS_pwrite64, "pwrite", true, true},
+    {SYS_fsync, "fsync", true, true},       {SYS_fdatasync, "fdatasync", true, true},
+    {SYS_recvfrom, "recvfrom", true, true}, {SYS_recvmsg, "recvmsg", true, true},   {SYS_sendto, "sendto", true, true},
+    {SYS_sendmsg, "sendmsg", true, true},   {SYS_accept, "accept", true, true},     {SYS_accept4, "accept4", true, true},
+    {SYS_connect, "connect", true, true},   {SYS_flock, "flock", true, true},       {SYS_fcntl, "fcntl", true, true},
+    {SYS_ioctl, "ioctl", true, false},      {SYS_wait4, "wait4", false, true},      {SYS_waitid, "waitid", false, true},
+    {SYS_futex, "futex", false, true},      {SYS_openat, "open", false, true},      {SYS_nanosleep, "nanosleep", false, false},
+    {SYS_clock_nanosleep, "clock_nanosleep", false, false},
+    {SYS_ppoll, "ppoll", false, false},     {SYS_pselect6, "pselect", false, false},
+    {SYS_epoll_pwait, "epoll_wait", true, false},
+#if defined(__x86_64__)
+    {SYS_poll, "poll", false, false},       {SYS_select, "select", false, false},   {SYS_epoll_wait, "epoll_wait", true, false},
+    {SYS_open, "open", false, true},        {SYS_pause, "pause", false, false},
+#endif
+};
+
+const CallName* find_call(long number) noexcept {
+  for (const CallName& call : kCalls) {
+    if (call.number == number) return &call;
+  }
+  return nullptr;
+}
+
+std::string describe_call(const Blocked& blocked) {
+  const CallName* call = find_call(blocked.number);
+  if (call == nullptr) return "system call " + std::to_string(blocked.number);
+  return std::string(call->name) + "(" + (call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "") + ")";
+}
+
+// A socket with a time limit of its own gives EINTR although SA_RESTART is set.
+bool has_time_limit(int fd) noexcept {
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+    timeval limit{};
+    socklen_t size = sizeof limit;
+    if (::getsockopt(fd, SOL_SOCKET, option, &limit, &size) == 0 && (limit.tv_sec != 0 || limit.tv_usec != 0)) return true;
+  }
+  return false;
+}
+
+bool may_be_interrupted(const Blocked& blocked) noexcept {
+  const CallName* call = find_call(blocked.number);
+  if (call == nullptr || !call->survives_signals) return false;
+  return !call->takes_fd || !has_time_limit(static_cast<int>(blocked.arguments[0]));
+}
+
+// ---- the two ways ----------------------------------------------------------------------------------------------
+
+std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
+  std::uint64_t id = 0;
+  RecordSlab::for_each([&](const aiofiber_record& record) {
+    if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) != AIOFIBER_RUNNING) return;
+    if (__atomic_load_n(&record.tid, __ATOMIC_RELAXED) != static_cast<std::uint32_t>(tid)) return;
+    id = __atomic_load_n(&record.id, __ATOMIC_RELAXED);
+    bounds = {__atomic_load_n(&record.stack_low, __ATOMIC_RELAXED), __atomic_load_n(&record.stack_high, __ATOMIC_RELAXED)};
+  });
+  return id;
+}
+
+void sample_from_outside(pid_t tid, const Blocked& blocked, ThreadSample& sample) {
+  StackBounds bounds{0, 0};
+  sample.fiber_id = running_fiber_of(tid, bounds);
+  const bool on_fiber = blocked.rsp >= bounds.low && blocked.rsp < bounds.high;
+  std::vector<char> copy(on_fiber ? std::min(bounds.high - blocked.rsp, kMaxStackCopied) : kMaxStackCopied);
+  const ssize_t copied = sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(blocked.rsp), copy.size());
+  if (copied <= 0) return;
+  const Registers registers{blocked.rip + 1, blocked.rsp, 0, 0};
+  sample.count = unwind_copy(registers, {blocked.rsp, blocked.rsp + static_cast<std::uintptr_t>(copied)}, copy.data(),
+                             sample.addresses);
+}
+
+bool sample_by_signal(pid_t tid, ThreadSample& sample) {
+  request.tid = tid;
+  request.phase.store(Phase::kWanted, std::memory_order_release);
+  timespec until{};
+  // tidy-allow(clock): the semaphore wants the system's clock
+  ::clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += kPatienceNs;
+  if (until.tv_nsec >= 1'000'000'000) {
+    until.tv_nsec -= 1'000'000'000;
+    ++until.tv_sec;
+  }
+  bool filled = sys::signal_thread(tid, kSignal) == 0;
+  if (filled) {
+    int result = 0;
+    do {
+      result = ::sem_timedwait(&request.filled, &until);
+    } while (result != 0 && errno == EINTR);
+    filled = result == 0;
+  }
+  Phase wanted = Phase::kWanted;
+  if (!filled && !request.phase.compare_exchange_strong(wanted, Phase::kIdle, std::memory_order_acq_rel)) {
+    // The handler is at work: it ends soon.
+    while (::sem_wait(&request.filled) != 0) {
+    }
+    filled = true;
+  }
+  request.phase.store(Phase::kIdle, std::memory_order_relaxed);
+  if (!filled) return false;
+  sample.addresses = request.addresses;
+  sample.count = request.count;
+  sample.fiber_id = request.fiber_id;
+  return true;
+}
+
+}  // namespace
+
+void install_sample_handler() noexcept {
+  static const bool installed = [] {
+    ::sem_init(&request.filled, 0, 0);
+    struct sigaction action {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    return ::sigaction(kSignal, &action, &previous_action) == 0;
+  }();
+  static_cast<void>(installed);
+}
+
+std::string describe_fd(int fd) {
+  char target[256];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = ::readlink(link.c_str(), target, sizeof target);
+  const std::string text = "fd " + std::to_string(fd);
+  if (length < 0) return text + " (not open)";
+  return text + " = " + std::string(target, static_cast<std::size_t>(length));
+}
+
+std::optional<ThreadSample> sample_thread(pid_t tid) {
+  const std::lock_guard lock(request_mutex);
+  install_sample_handler();
+  ThreadSample sample;
+  if (const auto blocked = blocked_in(tid)) {
+    sample.system_call = describe_call(*blocked);
+    if (!may_be_interrupted(*blocked)) {
+      sample_from_outside(tid, *blocked, sample);
+      return sample;
+    }
+  }
+  if (!handler_is_ours() || !sample_by_signal(tid, sample)) return std::nullopt;
+  return sample;
+}
+
+}  // namespace aiofiber::runtime

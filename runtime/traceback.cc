@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which frames a reader wants to see, by the prefixes of their names.
+#include "aiofiber/runtime/traceback.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+namespace aiofiber::runtime {
+
+namespace {
+
+// As Python: the same frame so often in a row, then a count.
+constexpr std::size_t kRepeatsShown = 3;
+
+bool is_plumbing(const SymbolizedFrame& frame) {
+  static constexpr std::string_view kPrefixes[] = {
+      "_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "_ZSt8__invoke", "_ZSt13__invoke", "_ZSt6invoke",
+      "_ZSt12__apply_impl", "_ZSt14__apply_impl", "_ZSt5apply", "_ZSt10__apply", "_ZNSt17_Function_handler",
+      "_ZNKSt8function", "_ZNSt13__invoke", "_ZNK8aiofiber", "aiofiber_current_registers", "aiofiber_jump",
+      "_ZN9__gnu_cxx"};
+  const std::string_view name = frame.linkage_name.empty() ? std::string_view(frame.function) : frame.linkage_name;
+  for (const std::string_view prefix : kPrefixes) {
+    // The testing helpers and user types in tests are under other names, so a prefix is enough.
+    if (name.starts_with(prefix)) return true;
+  }
+  // Inlined helpers of the hooks: the hooked name itself (`poll`) tells more.
+  if (frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos) return true;
+  return frame.function.starts_with("aiofiber::") || frame.function.starts_with("std::__invoke") ||
+         frame.function.starts_with("std::invoke") || frame.function.starts_with("std::__apply_impl") ||
+         frame.function.starts_with("std::apply");
+}
+
+void append_frame(const SymbolizedFrame& frame, std::string& out) {
+  if (frame.file.empty()) {
+    char offset[32];
+    std::snprintf(offset, sizeof offset, "+%#zx", static_cast<std::size_t>(frame.module_offset));
+    out += "  Module \"" + (frame.module.empty() ? std::string("?") : frame.module) + "\"" + offset + ", in " + frame.function + '\n';
+    return;
+  }
+  out += "  File \"" + frame.file + "\", line " + std::to_string(frame.line) + ", in " + frame.function +
+         (frame.inlined ? " [inlined]\n" : "\n");
+  const std::string line = source_line(frame.file, frame.line);
+  if (!line.empty()) out += "    " + line + '\n';
+}
+
+bool is_same(const SymbolizedFrame& a, const SymbolizedFrame& b) {
+  return a.address == b.address && a.function == b.function && a.line == b.line;
+}
+
+}  // namespace
+
+std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses) {
+  std::vector<SymbolizedFrame> newest_first;
+  for (const std::uintptr_t address : addresses) {
+    for (SymbolizedFrame& frame : symbolize(address)) {
+      if (!is_plumbing(frame)) newest_first.push_back(std::move(frame));
+    }
+  }
+  return {newest_first.rbegin(), newest_first.rend()};
+}
+
+std::string format_frames(std::span<const SymbolizedFrame> frames) {
+  std::string out;
+  for (std::size_t i = 0; i < frames.size();) {
+    std::size_t repeats = 1;
+    while (i + repeats < frames.size() && is_same(frames[i], frames[i + repeats])) ++repeats;
+    for (std::size_t k = 0; k < std::min(repeats, kRepeatsShown); ++k) append_frame(frames[i], out);
+    if (repeats > kRepeatsShown) out += "  [Previous line repeated " + std::to_string(repeats - kRepeatsShown) + " more times]\n";
+    i += repeats;
+  }
+  return out;
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The watching thread and its list. A forked child has lost the thread, and perhaps the mutex with it: it begins with a state of its own.
+#include "aiofiber/runtime/watchdog.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/task_dump.h"
+#include "aiofiber/runtime/thread_sample.h"
+#include "aiofiber/runtime/traceback.h"
+
+namespace aiofiber::runtime::watchdog {
+
+namespace {
+
+constexpr Nanoseconds kLooksInAllowedTime = 4;
+constexpr Nanoseconds kShortestPeriod = 1'000'000;
+
+struct Watched {
+  const Scheduler* scheduler;
+  pid_t tid;
+  Nanoseconds allowed;
+  Report report;
+  std::uint64_t ticks = 0;
+  Nanoseconds still_since = 0;
+  Nanoseconds reported_at = 0;  // how long the block was, then; 0: this one was not reported yet
+};
+
+struct State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<Watched> watched;  // guarded by mutex
+  bool thread_started = false;   // guarded by mutex
+  std::uint32_t generation = fork_generation();
+};
+
+State& state() {
+  static std::atomic<State*> current{nullptr};
+  State* known = current.load(std::memory_order_acquire);
+  if (known != nullptr && known->generation == fork_generation()) return *known;
+  auto* fresh = new State;  // never destroyed: its thread runs to the end of the process
+  if (current.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *known;
+}
+
+std::string name_of_fiber(std::uint64_t id) {
+  std::string name;
+  RecordSlab::for_each([&](const aiofiber_record& record) {
+    if (__atomic_load_n(&record.id, __ATOMIC_RELAXED) != id) return;
+    aiofiber_record copy;
+    if (sys::copy_own_memory(&copy, &record, sizeof copy) == static_cast<ssize_t>(sizeof copy)) name = task_name(copy);
+  });
+  return name;
+}
+
+std::string report_text(Nanoseconds blocked, const ThreadSample* sample) {
+  std::string text = "The event loop has been blocked for " + std::to_string(blocked / 1'000'000) + " ms";
+  if (sample == nullptr) return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
+  text += sample->fiber_id != 0 ? " by task '" + name_of_fiber(sample->fiber_id) + "'" : " by a callback";
+  if (!sample->system_call.empty()) text += " in " + sample->system_call;
+  text += "\n" + format_frames(program_frames({sample->addresses.data(), sample->count}));
+  text.pop_back();
+  return text;
+}
+
+void look_at(Watched& watched, Nanoseconds now) {
+  const Scheduler::Pulse pulse = watched.scheduler->pulse();
+  if (pulse.idle || pulse.ticks != watched.ticks) {
+    watched.ticks = pulse.ticks;
+    watched.still_since = now;
+    watched.reported_at = 0;
+    return;
+  }
+  const Nanoseconds blocked = now - watched.still_since;
+  if (blocked < std::max(watched.allowed, watched.reported_at * 2)) return;
+  watched.reported_at = blocked;
+  const auto sample = sample_thread(watched.tid);
+  const Scheduler::Pulse after = watched.scheduler->pulse();
+  if (after.idle || after.ticks != pulse.ticks) return;  // it went on meanwhile: what was seen is not what blocked
+  watched.report(report_text(blocked, sample ? &*sample : nullptr));
+}
+
+void serve(State& own) {
+  std::unique_lock lock(own.mutex);
+  for (;;) {
+    if (own.watched.empty()) {
+      own.changed.wait(lock);
+      continue;
+    }
+    Nanoseconds period = kForever;
+    for (const Watched& watched : own.watched) {
+      period = std::min(period, std::max(watched.allowed / kLooksInAllowedTime, kShortestPeriod));
+    }
+    own.changed.wait_for(lock, std::chrono::nanoseconds(period));
+    const Nanoseconds now = SteadyClock::instance().now();
+    for (Watched& watched : own.watched) look_at(watched, now);
+  }
+}
+
+// With own.mutex held.
+void start_thread(State& own) {
+  if (own.thread_started) return;
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  struct Restore {
+    const sigset_t& mask;
+    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+  } restore{before};
+  std::thread thread(serve, std::ref(own));
+  ::pthread_setname_np(thread.native_handle(), "aiofiber_watch");
+  thread.detach();
+  own.thread_started = true;
+}
+
+}  // namespace
+
+void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
+  unwatch(scheduler);
+  install_sample_handler();
+  State& own = state();
+  const std::lock_guard lock(own.mutex);
+  own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report, scheduler.pulse().ticks,
+                         SteadyClock::instance().now()});
+  start_thread(own);
+  own.changed.notify_one();
+}
+
+void unwatch(const Scheduler& scheduler) noexcept {
+  State& own = state();
+  const std::lock_guard lock(own.mutex);
+  std::erase_if(own.watched, [&](const Watched& watched) { return watched.scheduler == &scheduler; });
+}
+
+}  // namespace aiofiber::runtime::watchdog

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Dumps of all tasks, of this thread and of others.
+// Labels: threads
+// Real threads and real signals: what is tested is that a dump works while another thread's loop runs or hangs.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/testing.h"
+#include "run_in_loop.h"
+
+namespace app {
+
+using namespace std::chrono_literals;
+namespace aio = aiofiber;
+using aio::await;
+
+__attribute__((noinline)) void rest() {
+  await(aio::sleep(1h));
+  asm volatile("");
+}
+
+std::string dump() {
+  std::ostringstream out;
+  aio::dump_tasks(out);
+  return out.str();
+}
+::testing::AssertionResult has(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "no `" << part << "` in:\n" << text;
+}
+
+void end_all() {
+  for (auto& task : aio::all_tasks()) {
+    if (task != aio::current_task()) task.cancel();
+  }
+  await(aio::sleep(1ms));
+}
+
+TEST(DumpTasks, ShowsEveryTaskWithStateWaitAndStack) {
+  aiofiber::run_in_loop([] {
+    aio::Lock lock;
+    await(lock.acquire());
+    auto sleeper = aio::create_task({.name = "sleeper"}, rest);
+    auto waiter = aio::create_task({.name = "waiter"}, [&] { await(lock.acquire()); });
+    auto parent = aio::create_task({.name = "parent"}, [&] { await(aio::gather(sleeper, waiter)); });
+    await(aio::sleep(2s));
+    auto fresh = aio::create_task({.name = "fresh"}, rest);
+    const std::string text = dump();
+    EXPECT_TRUE(has(text, "5 tasks in process"));
+    EXPECT_TRUE(has(text, "Task 'sleeper' (id "));
+    EXPECT_TRUE(has(text, "waiting for sleep, 3598.0 s left, for 2.0 s\n"));
+    EXPECT_TRUE(has(text, "in app::rest\n    await(aio::sleep(1h));"));
+    EXPECT_TRUE(has(text, "waiting for lock at 0x"));
+    EXPECT_TRUE(has(text, "waiting for gather of 'sleeper', 'waiter', for 2.0 s\n"));
+    EXPECT_TRUE(has(text, ", running\n"));
+    EXPECT_TRUE(has(text, ", not started\n"));
+    end_all();
+  });
+}
+
+TEST(DumpTasks, GroupsManyTasksWithTheSameStack) {
+  aiofiber::run_in_loop([] {
+    for (int i = 0; i < 100; ++i) aio::create_task({.name = "worker-" + std::to_string(i)}, rest).detach();
+    await(aio::sleep(1s));
+    const std::string text = dump();
+    EXPECT_TRUE(has(text, "100 tasks, 'worker-0', 'worker-1', 'worker-2' and 97 more, waiting for sleep"));
+    EXPECT_FALSE(has(text, "worker-50"));
+    end_all();
+  });
+}
+
+// A loop on its own thread, whose body runs until `leave` is set.
+class OtherLoop {
+ public:
+  template <class F>
+  explicit OtherLoop(F body)
+      : thread_([this, body] {
+          aio::run([&] {
+            auto task = aio::create_task({.name = "other"}, [&] { body(leave); });
+            await(task);
+          });
+        }) {}
+  ~OtherLoop() {
+    leave = true;
+    thread_.join();
+  }
+  std::atomic<bool> leave{false};
+
+ private:
+  std::thread thread_;
+};
+
+template <class Condition>
+std::string dump_until(Condition condition) {
+  std::string text;
+  const auto limit = std::chrono::steady_clock::now() + 10s;
+  do {
+    text = dump();
+  } while (!condition(text) && std::chrono::steady_clock::now() < limit);
+  return text;
+}
+
+__attribute__((noinline)) void spin(const std::atomic<bool>& leave) {
+  while (!leave) asm volatile("");
+  asm volatile("");
+}
+__attribute__((noinline)) void nap(std::atomic<bool>& leave) {
+  while (!leave) await(aio::sleep(1ms));
+  asm volatile("");
+}
+
+TEST(DumpTasks, SeesATaskOfAnotherThreadThatWaits) {
+  OtherLoop other(nap);
+  const std::string text = dump_until([](const std::string& t) { return t.find("in app::nap") != std::string::npos; });
+  EXPECT_TRUE(has(text, "Task 'other'"));
+  EXPECT_TRUE(has(text, "in app::nap"));
+}
+
+TEST(DumpTasks, SeesATaskOfAnotherThreadThatComputes) {
+  OtherLoop other(spin);
+  const std::string text = dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
+  EXPECT_TRUE(has(text, "Task 'other'"));
+  EXPECT_TRUE(has(text, ", running\n"));
+  EXPECT_TRUE(has(text, "in app::spin"));
+}
+
+TEST(DumpTasks, SeesTheSystemCallOfATaskThatBlocks) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  {
+    OtherLoop other([&](std::atomic<bool>&) {
+      char byte;
+      EXPECT_EQ(read(ends[0], &byte, 1), 1);  // a dump must not end it
+    });
+    const std::string text = dump_until([](const std::string& t) { return t.find("running in read(fd ") != std::string::npos; });
+    EXPECT_TRUE(has(text, "running in read(fd " + std::to_string(ends[0]) + " = pipe:["));
+    EXPECT_TRUE(has(text, "SeesTheSystemCallOfATaskThatBlocks"));
+    EXPECT_EQ(write(ends[1], "x", 1), 1);
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST(DumpTasks, DoesNotEndASleepOfTheTaskThatItLooksAt) {
+  std::atomic<int> result{-1};
+  {
+    OtherLoop other([&](std::atomic<bool>&) {
+      const timespec duration{0, 300'000'000};
+      result = nanosleep(&duration, nullptr);
+    });
+    const std::string text = dump_until([](const std::string& t) { return t.find("nanosleep()") != std::string::npos; });
+    EXPECT_TRUE(has(text, "running in clock_nanosleep()"));
+  }
+  EXPECT_EQ(result, 0);
+}
+
+TEST(EnableTaskDump, WritesTheDumpWhenTheSignalComesWhileTheLoopHangs) {
+  char path[] = "/tmp/aiofiber_dump_XXXXXX";
+  const int file = mkstemp(path);
+  ASSERT_GE(file, 0);
+  aio::enable_task_dump(SIGUSR2, std::string(path));
+  aio::run([&] {
+    // Never gives the loop a turn: what is written comes from elsewhere.
+    ASSERT_EQ(raise(SIGUSR2), 0);
+    char byte;
+    const auto limit = std::chrono::steady_clock::now() + 10s;
+    while (pread(file, &byte, 1, 0) != 1 && std::chrono::steady_clock::now() < limit) continue;
+  });
+  std::string text(64 * 1024, '\0');
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(pread(file, text.data(), text.size(), 0), 0)));
+  EXPECT_TRUE(has(text, "1 task in process"));
+  EXPECT_TRUE(has(text, "in app::EnableTaskDump_WritesTheDump"));
+  close(file);
+  unlink(path);
+}
+
+TEST(EnableTaskDump, RefusesWhatCannotWork) {
+  EXPECT_THROW(aio::enable_task_dump(SIGKILL), aio::RuntimeError);
+  EXPECT_THROW(aio::enable_task_dump(0), aio::RuntimeError);
+  EXPECT_THROW(aio::enable_task_dump(SIGUSR1, std::string("/nowhere/at/all")), aio::RuntimeError);
+}
+
+}  // namespace app

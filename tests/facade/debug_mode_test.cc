@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What debug mode adds to reports and reprs. The program under test is in a namespace of its own, because frames of
+// aiofiber's are left out.
+// Labels: threads
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/testing.h"
+
+namespace app {
+
+using namespace std::chrono_literals;
+namespace aio = aiofiber;
+using aio::await;
+
+// Collects what is logged while it lives; the watchdog logs from a thread of its own.
+class Log {
+ public:
+  Log() {
+    aio::set_log_sink([this](aio::LogLevel, std::string_view text) {
+      const std::lock_guard lock(mutex_);
+      texts_.emplace_back(text);
+    });
+  }
+  ~Log() { aio::set_log_sink({}); }
+  std::vector<std::string> texts() {
+    const std::lock_guard lock(mutex_);
+    return texts_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> texts_;
+};
+
+template <class F>
+void run_in_debug_mode(F body, bool debug = true) {
+  aio::testing::TestLoop loop;
+  loop.set_debug(debug);
+  loop.run_until_complete(std::move(body));
+  loop.close();
+}
+
+bool ends_at_line(const std::string& text, int line) { return text.ends_with("debug_mode_test.cc:" + std::to_string(line) + ">"); }
+
+TEST(DebugMode, ReprsSayWhereThingsWereMade) {
+  run_in_debug_mode([] {
+    auto& loop = aio::get_running_loop();
+    auto future = loop.create_future();
+    const int future_line = __LINE__ - 1;
+    EXPECT_TRUE(ends_at_line(repr(future), future_line)) << repr(future);
+    EXPECT_TRUE(repr(future).starts_with("<Future pending created at /")) << repr(future);
+    auto handle = loop.call_soon([] {});
+    const int handle_line = __LINE__ - 1;
+    EXPECT_TRUE(ends_at_line(repr(handle), handle_line)) << repr(handle);
+    auto task = aio::create_task([] {});
+    const int task_line = __LINE__ - 1;
+    EXPECT_TRUE(ends_at_line(repr(task), task_line)) << repr(task);
+    await(task);
+  });
+}
+
+TEST(DebugMode, OffRemembersNothing) {
+  run_in_debug_mode(
+      [] {
+        auto future = aio::get_running_loop().create_future();
+        EXPECT_EQ(repr(future), "<Future pending>");
+      },
+      false);
+}
+
+__attribute__((noinline)) void make_and_drop() {
+  auto fetch = aio::coroutine([] {});
+  static_cast<void>(fetch());
+  asm volatile("");
+}
+
+TEST(DebugMode, NeverAwaitedReportsSayWhereTheCoroutineWasMade) {
+  Log log;
+  run_in_debug_mode([] { make_and_drop(); });
+  ASSERT_EQ(log.texts().size(), 1u);
+  const std::string text = log.texts()[0];
+  EXPECT_NE(text.find("' was never awaited\nCoroutine created at (most recent call last)\n  File \""), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("in app::make_and_drop\n    static_cast<void>(fetch());")) << text;
+  run_in_debug_mode([] { make_and_drop(); }, false);
+  EXPECT_TRUE(log.texts()[1].ends_with("' was never awaited")) << log.texts()[1];
+}
+
+__attribute__((noinline)) void start_failing() {
+  aio::create_task([] { throw aio::ValueError("boom"); }).detach();
+  asm volatile("");
+}
+
+TEST(DebugMode, ReportsSayWhereTheTaskWasMade) {
+  Log log;
+  run_in_debug_mode([] {
+    start_failing();
+    await(aio::sleep(1s));
+  });
+  ASSERT_EQ(log.texts().size(), 1u);
+  const std::string text = log.texts()[0];
+  const std::size_t at = text.find("\nsource_traceback: Object created at (most recent call last):\n  File \"");
+  ASSERT_NE(at, std::string::npos) << text;
+  EXPECT_NE(text.find("in app::start_failing\n    aio::create_task(", at), std::string::npos) << text;
+}
+
+TEST(DebugMode, HandlersGetTheSourceTraceback) {
+  std::vector<aio::Frame> frames;
+  std::vector<std::string> keys;
+  run_in_debug_mode([&] {
+    auto& loop = aio::get_running_loop();
+    loop.set_exception_handler([&](aio::EventLoop&, const aio::ExceptionContext& context) {
+      frames = context.source_traceback;
+      keys = context.keys();
+    });
+    loop.call_soon([] { throw aio::ValueError("boom"); });
+    await(aio::sleep(1s));
+  });
+  ASSERT_FALSE(frames.empty());
+  EXPECT_LE(frames.size(), 16u);
+  EXPECT_TRUE(frames.back().function.starts_with("app::")) << frames.back().function;
+  EXPECT_EQ(keys, (std::vector<std::string>{"exception", "handle", "message", "source_traceback"}));
+}
+
+// Real time: the watchdog looks at a thread that is really blocked.
+TEST(DebugMode, TheWatchdogNamesWhoBlocksTheLoop) {
+  Log log;
+  aio::EventLoop loop;
+  loop.set_debug(true);
+  loop.slow_callback_duration = 20ms;
+  loop.run_until_complete([&] {
+    auto task = aio::create_task({.name = "hog"}, [&] {
+      const auto limit = std::chrono::steady_clock::now() + 10s;
+      while (log.texts().empty() && std::chrono::steady_clock::now() < limit) asm volatile("");
+    });
+    await(task);
+  });
+  loop.close();
+  ASSERT_FALSE(log.texts().empty());
+  EXPECT_NE(log.texts()[0].find("ms by task 'hog'"), std::string::npos) << log.texts()[0];
+}
+
+TEST(Watchdog, RefusesALimitThatIsNotPositive) {
+  aio::EventLoop loop;
+  EXPECT_THROW(aio::enable_watchdog(0s, &loop), aio::ValueError);
+  EXPECT_THROW(aio::enable_watchdog(), aio::RuntimeError);  // no loop runs here
+  loop.close();
+}
+
+}  // namespace app
