@@ -124,6 +124,18 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
   }
 }
 
+std::string Inspection::missing_stacks() const {
+  if (target_.live()) return {};
+  std::size_t missing = 0;
+  for (const TaskSnapshot& task : snapshot_.tasks) {
+    if (task.stack.empty() && task.record.state != AIOFIBER_NEW) ++missing;
+  }
+  if (missing == 0) return {};
+  return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
+         " tasks are not in the core. It may be truncated; and gdb's gcore leaves out what lies behind the first guard "
+         "of a stack: let the kernel write the core (ulimit -c unlimited; kill -ABRT PID), or use aiofiber save-core";
+}
+
 std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {
   if (task.on_cpu) return std::nullopt;
   std::int64_t from = 0;

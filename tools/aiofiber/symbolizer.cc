@@ -5,6 +5,7 @@
 #include <elfutils/libdw.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "function_name.h"
@@ -17,9 +18,12 @@ constexpr std::size_t kMostInlined = 64;
 std::string absolute_path(Dwarf_Die* unit, const char* path) {
   if (path == nullptr) return {};
   Dwarf_Attribute attribute;
-  if (*path == '/' || dwarf_attr(unit, DW_AT_comp_dir, &attribute) == nullptr) return path;
-  const char* folder = dwarf_formstring(&attribute);
-  return folder != nullptr ? std::string(folder) + '/' + path : path;
+  std::filesystem::path whole = path;
+  if (whole.is_relative() && dwarf_attr(unit, DW_AT_comp_dir, &attribute) != nullptr) {
+    const char* folder = dwarf_formstring(&attribute);
+    if (folder != nullptr) whole = folder / whole;
+  }
+  return whole.lexically_normal();
 }
 
 std::size_t unsigned_attribute(Dwarf_Die* die, unsigned name) {
@@ -29,7 +33,16 @@ std::size_t unsigned_attribute(Dwarf_Die* die, unsigned name) {
   return value;
 }
 
-// Of a function without a linkage name (main, C, local ones): by its enclosing scopes.
+std::string linkage_name(Dwarf_Die* die) {
+  Dwarf_Attribute attribute;
+  for (const unsigned kind : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+    if (dwarf_attr_integrate(die, kind, &attribute) == nullptr) continue;
+    if (const char* linkage = dwarf_formstring(&attribute)) return linkage;
+  }
+  return {};
+}
+
+// Of a function without a linkage name (main, C, lambdas): by its enclosing scopes.
 std::string qualified_name(Dwarf_Die* die) {
   const char* own = dwarf_diename(die);
   if (own == nullptr) return "??";
@@ -45,8 +58,13 @@ std::string qualified_name(Dwarf_Die* die) {
     const int tag = dwarf_tag(&scopes[i]);
     if (tag == DW_TAG_compile_unit || tag == DW_TAG_partial_unit) break;
     if (tag == DW_TAG_lexical_block) continue;
+    if (tag == DW_TAG_subprogram) {  // its own scopes are those of its declaration
+      const std::string linkage = linkage_name(&scopes[i]);
+      name = (linkage.empty() ? qualified_name(&scopes[i]) : display_name(demangle(linkage.c_str()))) + "::" + name;
+      break;
+    }
     const char* scope = dwarf_diename(&scopes[i]);
-    const char* unnamed = tag == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed}";
+    const char* unnamed = tag == DW_TAG_namespace ? "(anonymous namespace)" : "{lambda}";
     name = std::string(scope != nullptr ? scope : unnamed) + "::" + name;
   }
   std::free(scopes);
@@ -60,11 +78,8 @@ void set_name(Frame& frame, const char* symbol) {
 }
 
 void set_name(Frame& frame, Dwarf_Die* die) {
-  Dwarf_Attribute attribute;
-  for (const unsigned kind : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
-    if (dwarf_attr_integrate(die, kind, &attribute) == nullptr) continue;
-    if (const char* linkage = dwarf_formstring(&attribute)) return set_name(frame, linkage);
-  }
+  const std::string linkage = linkage_name(die);
+  if (!linkage.empty()) return set_name(frame, linkage.c_str());
   frame.function = qualified_name(die);
   frame.linkage_name.clear();
 }
