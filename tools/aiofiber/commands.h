@@ -29,6 +29,8 @@ struct Options {
 void ps(Inspection& inspection, const Options& options, std::ostream& out);
 void stack(Inspection& inspection, const Options& options, std::ostream& out);
 void groups(Inspection& inspection, const Options& options, std::ostream& out);
+void pstree(Inspection& inspection, const Options& options, std::ostream& out);
+void core_threads(Inspection& inspection, const Options& options, std::ostream& out);
 
 // ---- what they share
 

@@ -31,7 +31,8 @@ class Inspection {
   std::string state(const TaskSnapshot& task) const;
   // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left"; empty when it does not wait.
   std::string waits_for(const TaskSnapshot& task) const;
-  // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are there.
+  // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are
+  // there.
   std::string missing_stacks() const;
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.
   std::optional<std::int64_t> since_ns(const TaskSnapshot& task) const;

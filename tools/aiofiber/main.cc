@@ -24,11 +24,16 @@ code for it. A TASK is an id or a name.
   ps       a line a task: thread, id, name, state, what it waits for, since when, switches, stack in use, place
   stack    the calls of each task, with file, line and source
   groups   tasks with equal stacks as one entry, largest first
+  pstree   who awaits whom, with the calls between; circles are marked
+  core-threads --core CORE [EXE] --output OUT
+           a copy of the core in which each suspended task is a thread, for any debugger
 
 Options:
   --core CORE [EXE]   a core file instead of a process; EXE when the executable is not where the core says
   --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
   --json              the same for programs
+  --dot               of pstree: a graph for graphviz
+  -o, --output OUT    the file that core-threads writes
   -v, --verbose       the frames of aiofiber itself too
   -h, --help          this text
   --version           the version of the command
@@ -63,6 +68,11 @@ Options parse(int argc, char** argv) {
         options.executable = argv[++i];
     } else if (word == "--stop") {
       options.stop = true;
+    } else if (word == "--dot") {
+      options.dot = true;
+    } else if (word == "-o" || word == "--output") {
+      if (++i == argc) usage_error(word + " wants the name of a file");
+      options.output = argv[i];
     } else if (word == "--json") {
       options.json = true;
     } else if (word == "-v" || word == "--verbose") {
@@ -84,6 +94,9 @@ Options parse(int argc, char** argv) {
   } else if (words.size() > next && words[next].find('/') != std::string::npos) {
     throw Failure(Exit::kCore, "there is no executable " + words[next]);
   }
+  if (options.command == "core-threads" && (options.core.empty() || options.output.empty())) {
+    usage_error("core-threads wants --core CORE and --output OUT");
+  }
   options.tasks.assign(words.begin() + static_cast<std::ptrdiff_t>(next), words.end());
   return options;
 }
@@ -94,6 +107,8 @@ Command find_command(const std::string& name) {
   if (name == "ps") return ps;
   if (name == "stack") return stack;
   if (name == "groups") return groups;
+  if (name == "pstree") return pstree;
+  if (name == "core-threads") return core_threads;
   usage_error("unknown command '" + name + "'");
 }
 
@@ -102,6 +117,9 @@ void run(const Options& options) {
   const auto target =
       options.core.empty() ? open_process(options.pid) : open_core(options.core, options.executable);
   Inspection inspection(*target, options.stop);
+  if (const std::string missing = inspection.missing_stacks(); !missing.empty()) {
+    std::fprintf(stderr, "aiofiber: warning: %s\n", missing.c_str());
+  }
   command(inspection, options, std::cout);
   std::cout.flush();
 }

@@ -60,7 +60,8 @@ std::string qualified_name(Dwarf_Die* die) {
     if (tag == DW_TAG_lexical_block) continue;
     if (tag == DW_TAG_subprogram) {  // its own scopes are those of its declaration
       const std::string linkage = linkage_name(&scopes[i]);
-      name = (linkage.empty() ? qualified_name(&scopes[i]) : display_name(demangle(linkage.c_str()))) + "::" + name;
+      name = (linkage.empty() ? qualified_name(&scopes[i]) : display_name(demangle(linkage.c_str()))) +
+             "::" + name;
       break;
     }
     const char* scope = dwarf_diename(&scopes[i]);

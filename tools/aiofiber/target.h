@@ -32,6 +32,7 @@ struct ThreadRegisters {
 };
 
 Registers from_user(const user_regs_struct& registers);
+user_regs_struct to_user(const Registers& registers);
 
 struct Range {
   std::uint64_t address = 0;
