@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands, each in a file of its name. They write to `out` and return; trouble is a Failure.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "inspection.h"
+#include "json.h"
+
+namespace aiofiber::tool {
+
+struct Options {
+  std::string command;
+  pid_t pid = 0;
+  std::string core;                // instead of pid
+  std::string executable;          // of the core; empty: what the core says
+  std::string output;              // of core-threads
+  std::vector<std::string> tasks;  // ids or names; empty: all
+  bool stop = false;
+  bool json = false;
+  bool verbose = false;
+  bool dot = false;
+  int interval_ms = 1000;  // of top
+};
+
+void ps(Inspection& inspection, const Options& options, std::ostream& out);
+void stack(Inspection& inspection, const Options& options, std::ostream& out);
+void groups(Inspection& inspection, const Options& options, std::ostream& out);
+void pstree(Inspection& inspection, const Options& options, std::ostream& out);
+void core_threads(Inspection& inspection, const Options& options, std::ostream& out);
+
+// ---- what they share
+
+// The traceback of one task, in Python's look.
+void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose, std::ostream& out);
+// What the task does, as the end of a heading: ", waiting for fd 7 readable for 0.05 s".
+std::string doing_text(const Inspection& inspection, const TaskSnapshot& task);
+// The members of an open object that describe a task, and its frames, oldest first.
+void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task);
+void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first);
+// Opens the outermost object and writes what is true of the whole target.
+void begin_report(JsonWriter& json, const Inspection& inspection);
+// Those that the options name; all when they name none. Errors: kUsage for a task that is not there.
+std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options);
+
+}  // namespace aiofiber::tool

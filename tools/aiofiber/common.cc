@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What several commands print: headings, members of the JSON reports, the choice of tasks.
+#include <algorithm>
+#include <cctype>
+
+#include "commands.h"
+#include "failure.h"
+
+namespace aiofiber::tool {
+namespace {
+
+const char* wait_name(std::uint32_t kind) {
+  switch (kind) {
+    case AIOFIBER_WAIT_SLEEP:
+      return "sleep";
+    case AIOFIBER_WAIT_FD:
+      return "fd";
+    case AIOFIBER_WAIT_TASK:
+      return "task";
+    case AIOFIBER_WAIT_FUTURE:
+      return "future";
+    case AIOFIBER_WAIT_OFFLOAD:
+      return "offload";
+    default:
+      return "other";
+  }
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
+}
+
+}  // namespace
+
+std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
+  const std::string waits = inspection.waits_for(task);
+  const auto since = inspection.since_ns(task);
+  std::string text = ", " + inspection.state(task);
+  if (!waits.empty()) text += " for " + waits;
+  if (since) text += " since " + duration_text(*since);
+  if (task.on_cpu && task.stack.empty()) text += ", not to be seen (--stop shows it)";
+  return text;
+}
+
+void begin_report(JsonWriter& json, const Inspection& inspection) {
+  json.begin_object();
+  json.member("target", inspection.target().name());
+  json.member("pid", inspection.target().pid());
+  json.member("now_ns", inspection.snapshot().now_ns);
+}
+
+void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task) {
+  const aiofiber_record& record = task.record;
+  json.member("id", record.id);
+  json.member("name", task.name());
+  json.member("state", inspection.state(task));
+  json.member("tid", record.tid);
+  const std::string waits = inspection.waits_for(task);
+  json.key("waits_for");
+  if (waits.empty()) {
+    json.null();
+  } else {
+    json.begin_object();
+    json.member("kind", wait_name(record.wait_kind));
+    json.member("text", waits);
+    if (record.wait_kind == AIOFIBER_WAIT_FD) {
+      json.member("fd", record.wait_arg >> 32);
+      json.member("events", record.wait_arg & 0xffffffff);
+    } else if (record.wait_kind == AIOFIBER_WAIT_TASK) {
+      json.member("task", record.wait_arg);
+    } else if (record.wait_kind == AIOFIBER_WAIT_SLEEP) {
+      json.member("deadline_ns", record.wait_arg);
+    } else {
+      json.member("address", record.wait_arg);
+    }
+    json.end_object();
+  }
+  const auto since = inspection.since_ns(task);
+  json.key("since_ns");
+  if (since) {
+    json.value(*since);
+  } else {
+    json.null();
+  }
+  json.member("switches", record.switches);
+  json.member("stack_bytes", task.stack_used());
+  json.member("stack_size", record.stack_high - record.stack_low);
+  json.member("spawner", record.spawner);
+}
+
+void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
+  json.key("frames");
+  json.begin_array();
+  for (auto frame = innermost_first.rbegin(); frame != innermost_first.rend(); ++frame) {
+    json.begin_object();
+    json.member("function", frame->function);
+    if (frame->line > 0) {
+      json.member("file", frame->file);
+      json.member("line", frame->line);
+    }
+    json.member("inlined", frame->inlined);
+    json.member("address", frame->address);
+    json.member("module", frame->module);
+    json.member("module_offset", frame->module_offset);
+    json.member("build_id", frame->build_id);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options) {
+  std::vector<const TaskSnapshot*> chosen;
+  if (options.tasks.empty()) {
+    for (const TaskSnapshot& task : snapshot.tasks) chosen.push_back(&task);
+    return chosen;
+  }
+  for (const std::string& wanted : options.tasks) {
+    const std::size_t before = chosen.size();
+    for (const TaskSnapshot& task : snapshot.tasks) {
+      if (task.name() == wanted || (is_number(wanted) && std::to_string(task.record.id) == wanted)) {
+        chosen.push_back(&task);
+      }
+    }
+    if (chosen.size() == before) {
+      throw Failure(Exit::kUsage,
+                    "there is no task " + wanted + ": give an id or a name that `aiofiber ps` shows");
+    }
+  }
+  return chosen;
+}
+
+}  // namespace aiofiber::tool

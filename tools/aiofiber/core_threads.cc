@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aiofiber core-threads: a copy of a core in which each suspended task is a thread, so that any debugger
+// shows them all
+// (`thread apply all bt`) without knowing anything of aiofiber.
+//
+// A thread of a core is a note with its registers. The copy is the core, byte for byte, with a longer segment
+// of notes behind its end, and the one entry of the segment table that points there. The thread of task N has
+// the number 10^9 + N.
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/procfs.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "commands.h"
+#include "failure.h"
+
+namespace aiofiber::tool {
+namespace {
+
+constexpr std::uint64_t kFirstThread = 1'000'000'000;
+
+class File {
+ public:
+  File(const std::string& path, int flags) : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0600)) {
+    if (fd_ < 0) throw error();
+  }
+  ~File() { close(fd_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  void read(std::uint64_t offset, void* into, std::size_t bytes) const {
+    if (pread(fd_, into, bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) {
+      throw Failure(Exit::kCore, path_ + ": truncated: its notes cannot be read");
+    }
+  }
+  void write(std::uint64_t offset, const void* from, std::size_t bytes) const {
+    const auto* next = static_cast<const char*>(from);
+    while (bytes > 0) {
+      const ssize_t put = pwrite(fd_, next, bytes, static_cast<off_t>(offset));
+      if (put <= 0) throw error();
+      next += put;
+      offset += static_cast<std::uint64_t>(put);
+      bytes -= static_cast<std::size_t>(put);
+    }
+  }
+  std::uint64_t copy_from(const File& other) const {
+    struct stat status {};
+    if (fstat(other.fd_, &status) != 0) throw other.error();
+    off_t at = 0;
+    while (at < status.st_size) {
+      const ssize_t put = sendfile(fd_, other.fd_, &at, static_cast<std::size_t>(status.st_size - at));
+      if (put <= 0) throw error();
+    }
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+
+ private:
+  Failure error() const { return {Exit::kCore, path_ + ": " + std::strerror(errno)}; }
+
+  std::string path_;
+  int fd_;
+};
+
+void append_note(std::vector<char>& notes, const TaskSnapshot& task) {
+  struct {
+    Elf64_Nhdr header{5, sizeof(elf_prstatus), NT_PRSTATUS};
+    char owner[8] = "CORE";
+  } start;
+  elf_prstatus status{};
+  status.pr_pid = static_cast<pid_t>(kFirstThread + task.record.id % kFirstThread);
+  const user_regs_struct registers = to_user(task.registers);
+  static_assert(sizeof registers == sizeof status.pr_reg);
+  std::memcpy(&status.pr_reg, &registers, sizeof registers);
+  const auto* bytes = reinterpret_cast<const char*>(&start);
+  notes.insert(notes.end(), bytes, bytes + sizeof start);
+  bytes = reinterpret_cast<const char*>(&status);
+  notes.insert(notes.end(), bytes, bytes + sizeof status);
+}
+
+}  // namespace
+
+void core_threads(Inspection& inspection, const Options& options, std::ostream& out) {
+  const File core(options.core, O_RDONLY);
+  Elf64_Ehdr header{};
+  core.read(0, &header, sizeof header);
+  // A core with more segments than fit the field has their number in section 0; its notes are first in any
+  // case.
+  const std::size_t count = header.e_phnum == PN_XNUM ? 1 : header.e_phnum;
+  std::vector<Elf64_Phdr> segments(count);
+  core.read(header.e_phoff, segments.data(), count * sizeof(Elf64_Phdr));
+  std::size_t at = 0;
+  while (at < count && segments[at].p_type != PT_NOTE) ++at;
+  if (at == count) throw Failure(Exit::kCore, options.core + ": it has no notes");
+  Elf64_Phdr& segment = segments[at];
+  std::vector<char> notes(segment.p_filesz);
+  core.read(segment.p_offset, notes.data(), notes.size());
+
+  std::size_t threads = 0;
+  for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
+    if (task->stack.empty() || task->exact_pc) continue;  // not started, or a thread already
+    append_note(notes, *task);
+    ++threads;
+  }
+  const File copy(options.output, O_RDWR | O_CREAT | O_EXCL);
+  const std::uint64_t end = (copy.copy_from(core) + 7) / 8 * 8;
+  copy.write(end, notes.data(), notes.size());
+  segment.p_offset = end;
+  segment.p_filesz = notes.size();
+  copy.write(header.e_phoff + at * sizeof segment, &segment, sizeof segment);
+  out << "wrote " << options.output << ": " << threads << " suspended tasks as threads; task N is LWP "
+      << kFirstThread << " + N\n";
+}
+
+}  // namespace aiofiber::tool

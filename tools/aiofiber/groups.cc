@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aiofiber groups: tasks with equal stacks are one entry, largest group first: the view for thousands of
+// tasks.
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "commands.h"
+
+namespace aiofiber::tool {
+namespace {
+
+constexpr std::size_t kShownNames = 4;
+
+using Key = std::tuple<std::string, std::uint32_t, std::vector<Address>>;  // state, kind of wait, calls
+using Group = std::pair<Key, std::vector<const TaskSnapshot*>>;
+
+std::string wait_kind_text(std::uint32_t kind) {
+  switch (kind) {
+    case AIOFIBER_WAIT_SLEEP:
+      return " in a sleep";
+    case AIOFIBER_WAIT_FD:
+      return " for a descriptor";
+    case AIOFIBER_WAIT_TASK:
+      return " for a task";
+    case AIOFIBER_WAIT_FUTURE:
+      return " for a future";
+    case AIOFIBER_WAIT_OFFLOAD:
+      return " for work on a thread";
+    default:
+      return "";
+  }
+}
+
+std::vector<Group> make_groups(Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks) {
+  std::map<Key, std::vector<const TaskSnapshot*>> by_key;
+  for (const TaskSnapshot* task : tasks) {
+    const bool waits = task->record.state == AIOFIBER_WAITING && !task->on_cpu;
+    by_key[{inspection.state(*task), waits ? task->record.wait_kind : 0u, inspection.addresses(*task)}]
+        .push_back(task);
+  }
+  std::vector<Group> groups(by_key.begin(), by_key.end());
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const Group& a, const Group& b) { return a.second.size() > b.second.size(); });
+  return groups;
+}
+
+void print_group(Inspection& inspection, const Group& group, bool verbose, std::ostream& out) {
+  const auto& [state, wait_kind, addresses] = group.first;
+  const auto& tasks = group.second;
+  out << tasks.size() << (tasks.size() == 1 ? " task, " : " tasks, ") << state << wait_kind_text(wait_kind)
+      << ": ";
+  for (std::size_t i = 0; i < std::min(tasks.size(), kShownNames); ++i) {
+    out << (i > 0 ? ", " : "") << tasks[i]->record.id << " '" << printable(tasks[i]->name()) << "'";
+  }
+  out << (tasks.size() > kShownNames ? ", ...\n" : "\n");
+  std::vector<Frame> frames = inspection.frames(addresses, verbose);
+  if (frames.empty()) frames = inspection.frames(addresses, true);
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame)
+    out << "    " << short_text(*frame) << '\n';
+}
+
+}  // namespace
+
+void groups(Inspection& inspection, const Options& options, std::ostream& out) {
+  const auto tasks = chosen_tasks(inspection.snapshot(), options);
+  const std::vector<Group> all = make_groups(inspection, tasks);
+  if (options.json) {
+    JsonWriter json(out);
+    begin_report(json, inspection);
+    json.key("groups");
+    json.begin_array();
+    for (const Group& group : all) {
+      json.begin_object();
+      json.member("count", group.second.size());
+      json.member("state", std::get<0>(group.first));
+      json.key("tasks");
+      json.begin_array();
+      for (const TaskSnapshot* task : group.second) json.value(task->record.id);
+      json.end_array();
+      write_frames(json, inspection.frames(std::get<2>(group.first), options.verbose));
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+    return;
+  }
+  out << tasks.size() << " tasks in " << all.size() << " groups of equal stacks\n";
+  for (const Group& group : all) {
+    out << '\n';
+    print_group(inspection, group, options.verbose, out);
+  }
+}
+
+}  // namespace aiofiber::tool

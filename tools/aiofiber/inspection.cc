@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inspection.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdio>
+#include <string_view>
+
+#include "freeze.h"
+
+namespace aiofiber::tool {
+namespace {
+
+// Frames between the program's own: the runtime, the facade, and what the standard library calls callables
+// with.
+bool is_plumbing(const Frame& frame) {
+  static constexpr std::string_view kLinkage[] = {"_ZN8aiofiber",    "_ZNK8aiofiber",
+                                                  "_ZZN8aiofiber",   "_ZZNK8aiofiber",
+                                                  "_ZSt8__invoke",   "_ZSt13__invoke",
+                                                  "_ZSt6invoke",     "_ZSt12__apply",
+                                                  "_ZSt14__apply",   "_ZSt5apply",
+                                                  "_ZSt10__apply",   "_ZNSt13__invoke",
+                                                  "_ZNKSt8function", "_ZNSt17_Function_handler",
+                                                  "_ZN9__gnu_cxx",   "aiofiber_",
+                                                  "jump_fcontext",   "make_fcontext"};
+  static constexpr std::string_view kDisplay[] = {"aiofiber::", "std::__invoke", "std::invoke",
+                                                  "std::__apply_impl", "std::apply"};
+  for (const std::string_view prefix : kLinkage) {
+    if (frame.linkage_name.starts_with(prefix)) return true;
+  }
+  for (const std::string_view prefix : kDisplay) {
+    if (frame.function.starts_with(prefix)) return true;
+  }
+  // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
+  return frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos;
+}
+
+std::string events_text(std::uint32_t events) {
+  std::string text;
+  for (const auto& [bit, name] : {std::pair<std::uint32_t, const char*>{POLLIN, "readable"},
+                                  {POLLOUT, "writable"},
+                                  {POLLPRI, "urgent data"}}) {
+    if ((events & bit) == 0) continue;
+    text += (text.empty() ? " " : " or ") + std::string(name);
+  }
+  return text;
+}
+
+// What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
+std::string descriptor_text(const Target& target, std::uint32_t fd) {
+  if (!target.live()) return {};
+  char link[PATH_MAX];
+  const std::string path = "/proc/" + std::to_string(target.pid()) + "/fd/" + std::to_string(fd);
+  const ssize_t length = readlink(path.c_str(), link, sizeof link);
+  if (length <= 0) return {};
+  std::string text(link, static_cast<std::size_t>(length));
+  if (text.starts_with("socket:") || text.starts_with("pipe:")) text.resize(text.find(':'));
+  return " (" + printable(text) + ")";
+}
+
+}  // namespace
+
+Inspection::Inspection(Target& target, bool stop)
+    : target_(target), stop_(stop), registry_address_(find_registry(target)), symbolizer_(target) {
+  refresh();
+}
+
+void Inspection::refresh() {
+  if (stop_ && target_.live()) {
+    const Freeze freeze(target_.pid());
+    snapshot_ = take_snapshot(target_, registry_address_, true, freeze.threads());
+  } else {
+    snapshot_ = take_snapshot(target_, registry_address_, true, target_.threads());
+  }
+}
+
+std::string Inspection::state(const TaskSnapshot& task) const {
+  if (task.on_cpu) return "on CPU";
+  switch (task.record.state) {
+    case AIOFIBER_NEW:
+      return "new";
+    case AIOFIBER_READY:
+      return "ready";
+    case AIOFIBER_RUNNING:
+      return "on CPU";
+    case AIOFIBER_WAITING:
+      return "waiting";
+    default:
+      return "state " + std::to_string(task.record.state);
+  }
+}
+
+std::string Inspection::waits_for(const TaskSnapshot& task) const {
+  const aiofiber_record& record = task.record;
+  if (record.state != AIOFIBER_WAITING || task.on_cpu) return {};
+  char hex[32];
+  std::snprintf(hex, sizeof hex, "%#llx", static_cast<unsigned long long>(record.wait_arg));
+  switch (record.wait_kind) {
+    case AIOFIBER_WAIT_SLEEP: {
+      const std::int64_t left = static_cast<std::int64_t>(record.wait_arg) - snapshot_.now_ns;
+      if (record.wait_arg >= INT64_MAX) return "sleep without end";
+      return left > 0 ? "sleep, " + duration_text(left) + " left" : "sleep, due";
+    }
+    case AIOFIBER_WAIT_FD: {
+      const auto fd = static_cast<std::uint32_t>(record.wait_arg >> 32);
+      return "fd " + std::to_string(fd) + events_text(static_cast<std::uint32_t>(record.wait_arg)) +
+             descriptor_text(target_, fd);
+    }
+    case AIOFIBER_WAIT_TASK: {
+      const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
+      return "task " + std::to_string(record.wait_arg) +
+             (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)");
+    }
+    case AIOFIBER_WAIT_FUTURE:
+      return "future " + std::string(hex);
+    case AIOFIBER_WAIT_OFFLOAD:
+      return "work on a thread";
+    case AIOFIBER_WAIT_OTHER:
+      return record.wait_arg != 0 ? "object " + std::string(hex) : "something";
+    default:
+      return "";
+  }
+}
+
+std::string Inspection::missing_stacks() const {
+  if (target_.live()) return {};
+  std::size_t missing = 0;
+  for (const TaskSnapshot& task : snapshot_.tasks) {
+    if (task.stack.empty() && task.record.state != AIOFIBER_NEW) ++missing;
+  }
+  if (missing == 0) return {};
+  return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
+         " tasks are not in the core. It may be truncated; and gdb's gcore leaves out what lies behind the "
+         "first guard "
+         "of a stack: let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
+}
+
+std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {
+  if (task.on_cpu) return std::nullopt;
+  std::int64_t from = 0;
+  if (task.record.state == AIOFIBER_WAITING) from = task.record.wait_since_ns;
+  if (task.record.state == AIOFIBER_NEW) from = task.record.created_ns;
+  if (from == 0 || from > snapshot_.now_ns) return std::nullopt;
+  return snapshot_.now_ns - from;
+}
+
+std::vector<Address> Inspection::addresses(const TaskSnapshot& task) {
+  if (!walker_) walker_ = std::make_unique<StackWalker>(target_);
+  return walker_->walk(task);
+}
+
+std::vector<Frame> Inspection::frames(const std::vector<Address>& addresses, bool all) {
+  std::vector<Frame> frames;
+  for (const Address& address : addresses) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      if (all || !is_plumbing(frame)) frames.push_back(frame);
+    }
+  }
+  return frames;
+}
+
+std::optional<Frame> Inspection::where(const TaskSnapshot& task) {
+  for (const Address& address : addresses(task)) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      if (!is_plumbing(frame)) return frame;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string duration_text(std::int64_t nanoseconds) {
+  const double seconds = static_cast<double>(nanoseconds) / 1e9;
+  char text[64];
+  if (seconds < 10) {
+    std::snprintf(text, sizeof text, "%.2f s", seconds);
+  } else if (seconds < 100) {
+    std::snprintf(text, sizeof text, "%.1f s", seconds);
+  } else if (seconds < 3600) {
+    const auto whole = static_cast<long long>(seconds);
+    std::snprintf(text, sizeof text, "%lld min %lld s", whole / 60, whole % 60);
+  } else {
+    const auto minutes = static_cast<long long>(seconds / 60);
+    std::snprintf(text, sizeof text, "%lld h %lld min", minutes / 60, minutes % 60);
+  }
+  return text;
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  char text[64];
+  if (bytes < 1024) {
+    std::snprintf(text, sizeof text, "%llu B", static_cast<unsigned long long>(bytes));
+  } else {
+    const double kib = static_cast<double>(bytes) / 1024;
+    std::snprintf(text, sizeof text, kib < 1024 ? "%.1f KiB" : "%.1f MiB", kib < 1024 ? kib : kib / 1024);
+  }
+  return text;
+}
+
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string short_text(const Frame& frame) {
+  if (frame.line > 0) {
+    return frame.function + " (" + base_name(frame.file) + ":" + std::to_string(frame.line) + ")";
+  }
+  if (frame.module.empty()) return frame.function;
+  char offset[32];
+  std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
+  return frame.function + " (" + base_name(frame.module) + offset + ")";
+}
+
+std::string printable(const std::string& text) {
+  std::string result = text;
+  for (char& c : result) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return result;
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One look at a target, in a reader's terms: what each task does, what it waits for, which calls of the
+// program it is in. The commands (ps, stack, ...) only arrange what this says.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "snapshot.h"
+#include "stack_walker.h"
+#include "symbolizer.h"
+#include "target.h"
+
+namespace aiofiber::tool {
+
+class Inspection {
+ public:
+  // Keeps target and walks no stack yet. With `stop` the process is frozen while it is copied, no longer.
+  Inspection(Target& target, bool stop);
+
+  Target& target() const { return target_; }
+  const Snapshot& snapshot() const { return snapshot_; }
+  Symbolizer& symbolizer() { return symbolizer_; }
+  // Copies again. What was learned of addresses is kept.
+  void refresh();
+
+  // "waiting", "ready", "new", "on CPU"
+  std::string state(const TaskSnapshot& task) const;
+  // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left"; empty when it does not wait.
+  std::string waits_for(const TaskSnapshot& task) const;
+  // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are
+  // there.
+  std::string missing_stacks() const;
+  // How long it has been waiting, or waited to be started; nullopt when that means nothing.
+  std::optional<std::int64_t> since_ns(const TaskSnapshot& task) const;
+
+  // Innermost first.
+  std::vector<Address> addresses(const TaskSnapshot& task);
+  // Innermost first, without the frames of aiofiber and of std::invoke and its kin unless `all`.
+  std::vector<Frame> frames(const std::vector<Address>& addresses, bool all);
+  // The innermost frame of the program itself.
+  std::optional<Frame> where(const TaskSnapshot& task);
+
+ private:
+  Target& target_;
+  bool stop_;
+  std::uint64_t registry_address_;
+  Snapshot snapshot_;
+  std::unique_ptr<StackWalker> walker_;
+  Symbolizer symbolizer_;
+};
+
+// 0.05 s, 3 min 2 s, 5 h 12 min.
+std::string duration_text(std::int64_t nanoseconds);
+// 820 B, 12.4 KiB.
+std::string bytes_text(std::uint64_t bytes);
+// "f (file.cc:12)", "f", "??+0x12 (libx.so)"
+std::string short_text(const Frame& frame);
+std::string base_name(const std::string& path);
+// Control characters as ?, so that a task's name cannot write on the terminal.
+std::string printable(const std::string& text);
+
+}  // namespace aiofiber::tool

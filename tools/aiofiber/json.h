@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes JSON in order of the calls: commas, quotes and escapes are its business, structure is the caller's.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace aiofiber::tool {
+
+class JsonWriter {
+ public:
+  explicit JsonWriter(std::ostream& out) : out_(out) {}
+
+  void begin_object() { open('{'); }
+  void end_object() { close('}'); }
+  void begin_array() { open('['); }
+  void end_array() { close(']'); }
+  // Of an object's member; its value is the next call.
+  void key(std::string_view name) {
+    separate();
+    write(name);
+    out_ << ':';
+    behind_key_ = true;
+  }
+  void value(std::string_view text) {
+    separate();
+    write(text);
+  }
+  void value(const char* text) { value(std::string_view(text)); }
+  void value(bool flag) { raw(flag ? "true" : "false"); }
+  void value(std::integral auto number) { raw(std::to_string(number)); }
+  void null() { raw("null"); }
+
+  void member(std::string_view name, const auto& content) {
+    key(name);
+    value(content);
+  }
+
+ private:
+  void raw(std::string_view text) {
+    separate();
+    out_ << text;
+  }
+  void open(char bracket) {
+    separate();
+    out_ << bracket;
+    first_.push_back(true);
+  }
+  void close(char bracket) {
+    first_.pop_back();
+    out_ << bracket;
+    if (first_.empty()) out_ << '\n';
+  }
+  void separate() {
+    if (behind_key_) {
+      behind_key_ = false;
+    } else if (!first_.empty()) {
+      if (!first_.back()) out_ << (first_.size() <= 2 ? ",\n" : ",");
+      first_.back() = false;
+    }
+  }
+  void write(std::string_view text) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    out_ << '"';
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (c == '"' || c == '\\') {
+        out_ << '\\' << c;
+      } else if (byte < 0x20) {
+        out_ << "\\u00" << kDigits[byte >> 4] << kDigits[byte & 15];
+      } else {
+        out_ << c;
+      }
+    }
+    out_ << '"';
+  }
+
+  std::ostream& out_;
+  std::vector<bool> first_;  // of each open bracket: nothing stands in it yet
+  bool behind_key_ = false;
+};
+
+}  // namespace aiofiber::tool

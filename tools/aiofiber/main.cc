@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `aiofiber` command: what the tasks of a running process, or of a core file, are doing.
+#include <unistd.h>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <string_view>
+
+#include "commands.h"
+#include "failure.h"
+
+namespace {
+
+using namespace aiofiber::tool;
+
+constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
+       aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
+
+Shows what the tasks of a program built with aiofiber are doing. The program is not stopped, not traced, and runs no
+code for it. A TASK is an id or a name.
+
+  ps       a line a task: thread, id, name, state, what it waits for, since when, switches, stack in use, place
+  stack    the calls of each task, with file, line and source
+  groups   tasks with equal stacks as one entry, largest first
+  pstree   who awaits whom, with the calls between; circles are marked
+  core-threads --core CORE [EXE] --output OUT
+           a copy of the core in which each suspended task is a thread, for any debugger
+
+Options:
+  --core CORE [EXE]   a core file instead of a process; EXE when the executable is not where the core says
+  --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
+  --json              the same for programs
+  --dot               of pstree: a graph for graphviz
+  -o, --output OUT    the file that core-threads writes
+  -v, --verbose       the frames of aiofiber itself too
+  -h, --help          this text
+  --version           the version of the command
+
+Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 no such process (or it ended meanwhile), 4 not an aiofiber
+program, 5 another version of the registry, 6 no permission, 7 a core file that cannot be used.
+)";
+
+[[noreturn]] void usage_error(const std::string& text) {
+  throw Failure(Exit::kUsage, text + " (aiofiber --help shows what there is)");
+}
+
+pid_t parse_pid(std::string_view text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc() || end != text.data() + text.size() || pid <= 0) {
+    usage_error("'" + std::string(text) + "' is not the id of a process");
+  }
+  return pid;
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--core") {
+      if (++i == argc) usage_error("--core wants the name of a core file");
+      options.core = argv[i];
+      // Behind it the executable, if what follows is a file.
+      if (i + 1 < argc && argv[i + 1][0] != '-' && access(argv[i + 1], F_OK) == 0)
+        options.executable = argv[++i];
+    } else if (word == "--stop") {
+      options.stop = true;
+    } else if (word == "--dot") {
+      options.dot = true;
+    } else if (word == "-o" || word == "--output") {
+      if (++i == argc) usage_error(word + " wants the name of a file");
+      options.output = argv[i];
+    } else if (word == "--json") {
+      options.json = true;
+    } else if (word == "-v" || word == "--verbose") {
+      options.verbose = true;
+    } else if (word.size() > 1 && word[0] == '-') {
+      usage_error("unknown option '" + word + "'");
+    } else {
+      words.push_back(word);
+    }
+  }
+  if (words.empty()) usage_error("which command?");
+  options.command = words[0];
+  std::size_t next = 1;
+  if (options.core.empty()) {
+    if (words.size() < 2) usage_error("which process? Give its id, or --core CORE");
+    options.pid = parse_pid(words[next++]);
+  } else if (options.stop) {
+    usage_error("--stop is for processes: a core stands still");
+  } else if (words.size() > next && words[next].find('/') != std::string::npos) {
+    throw Failure(Exit::kCore, "there is no executable " + words[next]);
+  }
+  if (options.command == "core-threads" && (options.core.empty() || options.output.empty())) {
+    usage_error("core-threads wants --core CORE and --output OUT");
+  }
+  options.tasks.assign(words.begin() + static_cast<std::ptrdiff_t>(next), words.end());
+  return options;
+}
+
+using Command = void (*)(Inspection&, const Options&, std::ostream&);
+
+Command find_command(const std::string& name) {
+  if (name == "ps") return ps;
+  if (name == "stack") return stack;
+  if (name == "groups") return groups;
+  if (name == "pstree") return pstree;
+  if (name == "core-threads") return core_threads;
+  usage_error("unknown command '" + name + "'");
+}
+
+void run(const Options& options) {
+  const Command command = find_command(options.command);
+  const auto target =
+      options.core.empty() ? open_process(options.pid) : open_core(options.core, options.executable);
+  Inspection inspection(*target, options.stop);
+  if (const std::string missing = inspection.missing_stacks(); !missing.empty()) {
+    std::fprintf(stderr, "aiofiber: warning: %s\n", missing.c_str());
+  }
+  command(inspection, options, std::cout);
+  std::cout.flush();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "-h" || word == "--help") {
+      std::fputs(kUsage, stdout);
+      return 0;
+    }
+    if (word == "--version") {
+      std::printf("aiofiber %s, registry version %d\n", AIOFIBER_VERSION, AIOFIBER_REGISTRY_VERSION);
+      return 0;
+    }
+  }
+  std::ios::sync_with_stdio(false);
+  try {
+    run(parse(argc, argv));
+    return 0;
+  } catch (const Failure& failure) {
+    std::cout.flush();
+    std::fprintf(stderr, "aiofiber: %s\n", failure.what());
+    return static_cast<int>(failure.code);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "aiofiber: internal error: %s\n", error.what());
+    return static_cast<int>(Exit::kInternal);
+  }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A live process: memory by process_vm_readv, modules by /proc/PID/maps.
+//
+// The process is neither stopped nor traced. Its files are looked for through /proc/PID/exe (the executable
+// may be deleted or replaced), /proc/PID/root (it may live in another mount namespace), and
+// /proc/PID/map_files (libraries that were replaced), before the plain path.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <fstream>
+
+#include "failure.h"
+#include "target.h"
+
+namespace aiofiber::tool {
+namespace {
+
+std::string proc(pid_t pid, const std::string& file) { return "/proc/" + std::to_string(pid) + "/" + file; }
+
+std::string first_line(const std::string& path) {
+  std::ifstream in(path);
+  std::string text;
+  std::getline(in, text);
+  return text;
+}
+
+// Why a process may not be read, and which knob changes it.
+Failure permission_failure(pid_t pid) {
+  std::string text = "no permission to read process " + std::to_string(pid);
+  struct stat status {};
+  if (stat(proc(pid, "").c_str(), &status) == 0 && status.st_uid != geteuid()) {
+    text += ": it belongs to uid " + std::to_string(status.st_uid) + ", you are uid " +
+            std::to_string(geteuid()) +
+            ". Run the command as that user or as root (capability CAP_SYS_PTRACE)";
+    if (status.st_uid == 0) {
+      text += "; a process that changed its user, or called prctl(PR_SET_DUMPABLE, 0), counts as root's";
+    }
+    return {Exit::kPermission, text + "."};
+  }
+  const std::string scope = first_line("/proc/sys/kernel/yama/ptrace_scope");
+  if (!scope.empty() && scope != "0") {
+    return {Exit::kPermission,
+            text + ": /proc/sys/kernel/yama/ptrace_scope is " + scope +
+                (scope == "3" ? ", which forbids it to everybody until the next boot."
+                              : ". Run the command as root, write 0 there, or let the program call "
+                                "prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY).")};
+  }
+  return {Exit::kPermission, text +
+                                 ", though it is yours: in a container, run the command inside it or add the "
+                                 "capability CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)."};
+}
+
+Failure no_process(pid_t pid, bool ended) {
+  return {Exit::kNoProcess, ended ? "process " + std::to_string(pid) + " ended while it was read"
+                                  : "there is no process " + std::to_string(pid)};
+}
+
+// ---- files of the modules. libdwfl's callbacks get no argument of ours: the process is kept here.
+
+pid_t g_pid = 0;
+
+int open_as(const std::string& path, char** file_name) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) *file_name = strdup(path.c_str());
+  return fd;
+}
+
+bool is_executable_of_target(const std::string& name) {
+  char link[PATH_MAX];
+  const ssize_t length = readlink(proc(g_pid, "exe").c_str(), link, sizeof link);
+  if (length <= 0) return false;
+  const std::string target(link, static_cast<std::size_t>(length));
+  return target == name || target == name + " (deleted)";
+}
+
+// The mapping that begins at `start`, as a link to the very file that is mapped, deleted or not.
+std::string map_file(Dwarf_Addr start) {
+  std::ifstream maps(proc(g_pid, "maps"));
+  for (std::string line; std::getline(maps, line);) {
+    const std::string range = line.substr(0, line.find(' '));
+    if (std::strtoull(range.c_str(), nullptr, 16) == start) return proc(g_pid, "map_files/" + range);
+  }
+  return {};
+}
+
+int find_elf(Dwfl_Module* module, void** user_data, const char* module_name, Dwarf_Addr base,
+             char** file_name, Elf** elf) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  std::string name = module_name != nullptr ? module_name : "";
+  if (!name.empty() && name[0] == '/') {
+    const bool deleted = name.ends_with(kDeleted);
+    if (deleted) name.resize(name.size() - kDeleted.size());
+    int fd = -1;
+    if (is_executable_of_target(name)) fd = open_as(proc(g_pid, "exe"), file_name);
+    if (fd < 0 && deleted) fd = open_as(map_file(base), file_name);
+    if (fd < 0 && !deleted) fd = open_as(proc(g_pid, "root") + name, file_name);
+    if (fd >= 0) return fd;
+    if (deleted) return -1;  // another file may stand there by now
+  }
+  return dwfl_linux_proc_find_elf(module, user_data, module_name, base, file_name, elf);
+}
+
+const Dwfl_Callbacks* callbacks() {
+  static char* debug_path = nullptr;
+  static const Dwfl_Callbacks result{
+      .find_elf = find_elf,
+      .find_debuginfo = find_debug_file,
+      .section_address = dwfl_offline_section_address,
+      .debuginfo_path = &debug_path,
+  };
+  return &result;
+}
+
+// ---- the target
+
+class ProcessTarget : public Target {
+ public:
+  explicit ProcessTarget(pid_t pid) : pid_(pid) {
+    if (access(proc(pid, "").c_str(), F_OK) != 0) throw no_process(pid, false);
+    g_pid = pid;
+    set_debug_root(proc(pid, "root"));
+    modules_.reset(dwfl_begin(callbacks()));
+    if (!modules_) throw Failure(Exit::kInternal, "libdwfl: " + std::string(dwfl_errmsg(-1)));
+    dwfl_report_begin(modules_.get());
+    const int error = dwfl_linux_proc_report(modules_.get(), pid);
+    if (error == EACCES || error == EPERM) throw permission_failure(pid);
+    if (error == ENOENT || error == ESRCH) throw no_process(pid, false);
+    if (error != 0) {
+      throw Failure(Exit::kInternal, "cannot list the modules of process " + std::to_string(pid) + ": " +
+                                         (error > 0 ? std::strerror(error) : dwfl_errmsg(-1)));
+    }
+    dwfl_report_end(modules_.get(), nullptr, nullptr);
+    check_alive();
+  }
+
+  void read_in_order(std::vector<Range>& ranges, std::size_t together) override {
+    const std::size_t most = IOV_MAX / together * together;
+    std::vector<iovec> local(most), remote(most);
+    for (std::size_t at = 0; at < ranges.size();) {
+      const std::size_t count = std::min(most, ranges.size() - at);
+      std::size_t wanted = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        Range& range = ranges[at + i];
+        local[i] = {range.into, range.bytes};
+        remote[i] = {reinterpret_cast<void*>(range.address), range.bytes};
+        wanted += range.bytes;
+      }
+      const ssize_t got = process_vm_readv(pid_, local.data(), count, remote.data(), count, 0);
+      if (got < 0 && errno != EFAULT) throw read_failure(errno);
+      std::size_t left = got > 0 ? static_cast<std::size_t>(got) : 0;
+      if (left == wanted) {
+        for (std::size_t i = 0; i < count; ++i) ranges[at + i].complete = true;
+        at += count;
+        continue;
+      }
+      // A range is not there. Those before it are; go on behind it, with a whole group of ranges.
+      std::size_t i = 0;
+      for (; i < count && ranges[at + i].bytes <= left; ++i) {
+        ranges[at + i].complete = true;
+        left -= ranges[at + i].bytes;
+      }
+      for (std::size_t k = i; k < (i / together + 1) * together && at + k < ranges.size(); ++k) {
+        ranges[at + k].complete = false;
+      }
+      at += (i / together + 1) * together;
+    }
+  }
+
+  bool live() const override { return true; }
+  pid_t pid() const override { return pid_; }
+  std::string name() const override { return "process " + std::to_string(pid_); }
+  std::string thread_name(std::uint32_t tid) const override {
+    return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
+  }
+  std::int64_t now_ns(std::int64_t) const override {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  }
+
+ private:
+  // A zombie has no memory and no modules, which looks like a program without aiofiber.
+  void check_alive() const {
+    const std::string status = first_line(proc(pid_, "stat"));
+    const std::size_t name_end = status.rfind(')');
+    if (status.empty()) throw no_process(pid_, true);
+    if (name_end != std::string::npos && name_end + 2 < status.size() && status[name_end + 2] == 'Z') {
+      throw Failure(Exit::kNoProcess, "process " + std::to_string(pid_) +
+                                          " has ended (it is a zombie: its parent has not waited for it)");
+    }
+  }
+
+  Failure read_failure(int error) const {
+    if (error == ESRCH) return no_process(pid_, true);
+    if (error == EPERM || error == EACCES) return permission_failure(pid_);
+    return {Exit::kInternal, "process_vm_readv: " + std::string(std::strerror(error))};
+  }
+
+  pid_t pid_;
+};
+
+}  // namespace
+
+std::unique_ptr<Target> open_process(pid_t pid) { return std::make_unique<ProcessTarget>(pid); }
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aiofiber pstree: who awaits whom. A task's calls stand under it, what it awaits under the innermost of
+// them.
+//
+// Where a record names the awaited task that is an edge of the tree. A task that awaits a future (a gather's,
+// a lock's) does not tell outsiders whose it is; then the tasks that it created stand under it, marked as
+// created. Waiting in a circle is shown and marked, not an error. --dot draws the same as a graph for
+// graphviz.
+#include <algorithm>
+#include <set>
+
+#include "commands.h"
+
+namespace aiofiber::tool {
+namespace {
+
+struct Edge {
+  const TaskSnapshot* to;
+  bool awaited;  // else: created by it
+};
+
+class Tree {
+ public:
+  Tree(Inspection& inspection, const Options& options) : inspection_(inspection), options_(options) {
+    const Snapshot& snapshot = inspection.snapshot();
+    for (const TaskSnapshot& task : snapshot.tasks) {
+      if (awaited_task(task) != nullptr) has_waiter_.insert(awaited_task(task)->record.id);
+    }
+    for (const TaskSnapshot& task : snapshot.tasks) {
+      const std::uint64_t spawner = task.record.spawner;
+      if (!has_waiter_.contains(task.record.id) && snapshot.find(spawner) != nullptr) {
+        created_[spawner].push_back(&task);
+      }
+    }
+  }
+
+  std::vector<Edge> edges(const TaskSnapshot& task) const {
+    std::vector<Edge> edges;
+    if (const TaskSnapshot* awaited = awaited_task(task)) edges.push_back({awaited, true});
+    if (const auto found = created_.find(task.record.id); found != created_.end()) {
+      for (const TaskSnapshot* child : found->second) edges.push_back({child, false});
+    }
+    return edges;
+  }
+
+  // Those under no other, then those that only a circle holds.
+  void print(std::ostream& out) {
+    std::vector<const TaskSnapshot*> roots;
+    for (const TaskSnapshot* task : chosen_tasks(inspection_.snapshot(), options_)) {
+      const bool under_other = has_waiter_.contains(task->record.id) ||
+                               inspection_.snapshot().find(task->record.spawner) != nullptr;
+      if (!options_.tasks.empty() || !under_other) roots.push_back(task);
+    }
+    for (const TaskSnapshot* root : roots) print_task(*root, "", "", true, out);
+    if (!options_.tasks.empty()) return;
+    for (const TaskSnapshot& task : inspection_.snapshot().tasks) {
+      if (!printed_.contains(task.record.id)) print_task(task, "", "", true, out);
+    }
+  }
+
+  // The tasks of the circles of waiting, each circle from its lowest id.
+  std::vector<std::vector<std::uint64_t>> circles() const {
+    std::vector<std::vector<std::uint64_t>> found;
+    std::set<std::uint64_t> visited;
+    for (const TaskSnapshot& start : inspection_.snapshot().tasks) {
+      std::vector<std::uint64_t> path;
+      const TaskSnapshot* task = &start;
+      while (task != nullptr && visited.insert(task->record.id).second) {
+        path.push_back(task->record.id);
+        task = awaited_task(*task);
+      }
+      if (task == nullptr) continue;
+      const auto begin = std::find(path.begin(), path.end(), task->record.id);
+      if (begin != path.end()) found.emplace_back(begin, path.end());
+    }
+    return found;
+  }
+
+  const TaskSnapshot* awaited_task(const TaskSnapshot& task) const {
+    const bool waits = task.record.state == AIOFIBER_WAITING && task.record.wait_kind == AIOFIBER_WAIT_TASK;
+    return waits && !task.on_cpu ? inspection_.snapshot().find(task.record.wait_arg) : nullptr;
+  }
+
+ private:
+  void print_task(const TaskSnapshot& task, const std::string& branch, const std::string& margin,
+                  bool awaited, std::ostream& out) {
+    out << branch << (awaited ? "" : "created ") << "task " << task.record.id << " '"
+        << printable(task.name()) << "'" << doing_text(inspection_, task);
+    if (path_.contains(task.record.id)) {
+      out << "  <-- a circle: it waits for itself\n";
+      return;
+    }
+    if (!printed_.insert(task.record.id).second) {
+      out << "  (shown above)\n";
+      return;
+    }
+    out << '\n';
+    path_.insert(task.record.id);
+    std::string inner = margin;
+    const std::vector<Frame> frames = inspection_.frames(inspection_.addresses(task), options_.verbose);
+    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
+      out << inner << "  " << short_text(*frame) << '\n';
+    }
+    const std::vector<Edge> below = edges(task);
+    for (std::size_t i = 0; i < below.size(); ++i) {
+      const bool last = i + 1 == below.size();
+      print_task(*below[i].to, margin + (last ? "  └─ " : "  ├─ "), margin + (last ? "     " : "  │  "),
+                 below[i].awaited, out);
+    }
+    path_.erase(task.record.id);
+  }
+
+  Inspection& inspection_;
+  const Options& options_;
+  std::set<std::uint64_t> has_waiter_;
+  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;
+  std::set<std::uint64_t> printed_, path_;
+};
+
+std::string dot_quoted(const std::string& text) {
+  std::string quoted;
+  for (const char c : printable(text)) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted;
+}
+
+void print_dot(Inspection& inspection, const Options& options, const Tree& tree, std::ostream& out) {
+  out << "digraph tasks {\n  rankdir=LR;\n  node [shape=box, fontname=\"monospace\"];\n";
+  std::set<std::uint64_t> in_circle;
+  for (const auto& circle : tree.circles()) in_circle.insert(circle.begin(), circle.end());
+  for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
+    const auto where = inspection.where(*task);
+    out << "  t" << task->record.id << " [label=\"" << task->record.id << " " << dot_quoted(task->name())
+        << "\\n"
+        << dot_quoted(inspection.state(*task) + (where ? "\n" + short_text(*where) : "")) << '"'
+        << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
+    for (const Edge& edge : tree.edges(*task)) {
+      out << "  t" << task->record.id << " -> t" << edge.to->record.id
+          << (edge.awaited ? "" : " [style=dotted, label=created]") << ";\n";
+    }
+  }
+  out << "}\n";
+}
+
+void print_json(Inspection& inspection, const Options& options, const Tree& tree, std::ostream& out) {
+  JsonWriter json(out);
+  begin_report(json, inspection);
+  json.key("tasks");
+  json.begin_array();
+  for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
+    json.begin_object();
+    write_task(json, inspection, *task);
+    for (const bool awaited : {true, false}) {
+      json.key(awaited ? "awaits" : "created");
+      json.begin_array();
+      for (const Edge& edge : tree.edges(*task)) {
+        if (edge.awaited == awaited) json.value(edge.to->record.id);
+      }
+      json.end_array();
+    }
+    write_frames(json, inspection.frames(inspection.addresses(*task), options.verbose));
+    json.end_object();
+  }
+  json.end_array();
+  json.key("circles");
+  json.begin_array();
+  for (const auto& circle : tree.circles()) {
+    json.begin_array();
+    for (const std::uint64_t id : circle) json.value(id);
+    json.end_array();
+  }
+  json.end_array();
+  json.end_object();
+}
+
+}  // namespace
+
+void pstree(Inspection& inspection, const Options& options, std::ostream& out) {
+  Tree tree(inspection, options);
+  if (options.json) return print_json(inspection, options, tree, out);
+  if (options.dot) return print_dot(inspection, options, tree, out);
+  tree.print(out);
+  if (inspection.snapshot().tasks.empty()) out << "(no tasks)\n";
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Three rounds: all records; the stacks of those at rest, in few large system calls; the others one by one,
+// each with record and stack in one system call, which lasts a microsecond and mostly falls between two
+// changes.
+#include "snapshot.h"
+
+#include <elf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "failure.h"
+
+namespace aiofiber::tool {
+namespace {
+
+constexpr std::size_t kMostStackBytes = 8 << 20;
+constexpr std::size_t kSmallWindow = 8 << 10;
+constexpr std::size_t kLargeWindow = 64 << 10;
+constexpr int kTriesSmall = 20;
+constexpr int kTriesInAll = 40;
+constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
+
+bool is_suspended(const aiofiber_record& record) {
+  return record.seq % 2 == 0 && (record.state == AIOFIBER_READY || record.state == AIOFIBER_WAITING) &&
+         record.fcontext >= record.stack_low && record.fcontext < record.stack_high;
+}
+
+// Its seq is odd, but it does not run: it is just being created or freed, or it is on its way.
+bool needs_another_look(const TaskSnapshot& task) {
+  return task.record.state != AIOFIBER_FREE &&
+         !(task.record.state == AIOFIBER_NEW && task.record.seq % 2 == 0);
+}
+
+aiofiber_registry read_header(Target& target, std::uint64_t address) {
+  aiofiber_registry header{};
+  if (!target.read(address, &header, kHeaderBytes)) {
+    throw Failure(
+        target.live() ? Exit::kNotAiofiber : Exit::kCore,
+        target.name() + ": the registry of tasks cannot be read" +
+            (target.live() ? "" : " (a truncated core, or another executable than the one that dumped it)"));
+  }
+  if (std::memcmp(header.magic, AIOFIBER_REGISTRY_MAGIC, sizeof header.magic) != 0) {
+    throw Failure(target.live() ? Exit::kNotAiofiber : Exit::kCore,
+                  target.name() + ": there is no registry of tasks where it should be" +
+                      (target.live() ? "" : " (is this the executable that dumped the core?)"));
+  }
+  if (header.version != AIOFIBER_REGISTRY_VERSION) {
+    throw Failure(Exit::kVersion, target.name() + " has a registry of version " +
+                                      std::to_string(header.version) + "; this command knows version " +
+                                      std::to_string(AIOFIBER_REGISTRY_VERSION) +
+                                      ": use the command of the aiofiber that the program was built with");
+  }
+  if (header.arch != EM_X86_64) {
+    throw Failure(Exit::kVersion, target.name() + " runs on another kind of machine than x86-64");
+  }
+  constexpr std::size_t kLeastRecord = offsetof(aiofiber_record, name);
+  if (header.chunk_count > AIOFIBER_REGISTRY_CHUNKS || header.chunk_records > (1 << 20) ||
+      header.record_size < kLeastRecord || header.record_stride < header.record_size ||
+      header.record_stride > (1 << 16) || header.ctx_layout > 4096) {
+    throw Failure(target.live() ? Exit::kVersion : Exit::kCore, target.name() + ": its registry is damaged");
+  }
+  return header;
+}
+
+class Reader {
+ public:
+  Reader(Target& target, Snapshot& snapshot) : target_(target), snapshot_(snapshot) {}
+
+  void read_records() {
+    const aiofiber_registry& registry = snapshot_.registry;
+    std::vector<std::uint64_t> chunks(registry.chunk_count);
+    if (!target_.read(snapshot_.registry_address + kHeaderBytes, chunks.data(), chunks.size() * 8)) {
+      throw Failure(Exit::kCore, target_.name() + ": its registry is cut off");
+    }
+    const std::size_t stride = registry.record_stride;
+    std::vector<unsigned char> bytes(stride * registry.chunk_records);
+    for (const std::uint64_t chunk : chunks) {
+      if (!target_.read(chunk, bytes.data(), bytes.size())) continue;  // cut off in a truncated core
+      for (std::uint32_t i = 0; i < registry.chunk_records; ++i) {
+        TaskSnapshot task;
+        std::memcpy(&task.record, &bytes[i * stride], record_bytes());
+        if (task.record.state == AIOFIBER_FREE) continue;
+        task.record_address = chunk + i * stride;
+        snapshot_.tasks.push_back(std::move(task));
+      }
+    }
+  }
+
+  // The stacks of all that are at rest, and whether they stayed so. Returns those that did not.
+  std::vector<TaskSnapshot*> read_stacks_at_rest() {
+    std::vector<TaskSnapshot*> restless, resting;
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      if (is_suspended(task.record)) {
+        resting.push_back(&task);
+      } else if (needs_another_look(task)) {
+        restless.push_back(&task);
+      }
+    }
+    std::vector<std::uint64_t> seq_after(resting.size());
+    std::vector<Range> ranges;
+    for (std::size_t i = 0; i < resting.size(); ++i) {
+      TaskSnapshot& task = *resting[i];
+      const std::uint64_t used = task.record.stack_high - task.record.fcontext;
+      task.truncated = used > kMostStackBytes;
+      task.stack.resize(std::min<std::uint64_t>(used, kMostStackBytes));
+      task.stack_address = task.record.fcontext;
+      ranges.push_back({task.stack_address, task.stack.data(), task.stack.size(), false});
+      ranges.push_back({task.record_address, &seq_after[i], sizeof seq_after[i], false});
+    }
+    target_.read_in_order(ranges, 2);
+    for (std::size_t i = 0; i < resting.size(); ++i) {
+      const bool read = ranges[2 * i].complete && (!target_.live() || ranges[2 * i + 1].complete);
+      if (read && (!target_.live() || seq_after[i] == resting[i]->record.seq)) continue;
+      resting[i]->stack.clear();
+      if (target_.live()) restless.push_back(resting[i]);
+    }
+    return restless;
+  }
+
+  // Record, window of the stack and record again, in one system call.
+  void catch_moving(TaskSnapshot& task) {
+    for (int tries = 0; tries < kTriesInAll; ++tries) {
+      ++snapshot_.retries;
+      const std::uint64_t high = task.record.stack_high;
+      const std::uint64_t whole = high - task.record.stack_low;
+      // Windows of those that have been seen lower on their stack reach as far.
+      const std::uint64_t wanted = tries < kTriesSmall ? kSmallWindow : kLargeWindow;
+      const std::uint64_t low = high - std::min(whole, wanted);
+      aiofiber_record before{}, after{};
+      window_.resize(high - low);
+      std::vector<Range> ranges{{task.record_address, &before, record_bytes(), false},
+                                {low, window_.data(), window_.size(), false},
+                                {task.record_address, &after, sizeof after.seq, false}};
+      target_.read_in_order(ranges, 3);
+      if (!ranges[0].complete) return;
+      const bool has_stack = ranges[1].complete && ranges[2].complete && !window_.empty();
+      if (before.state == AIOFIBER_FREE || before.id != task.record.id) {
+        task.record.state = AIOFIBER_FREE;  // it ended, or its record is another task's by now
+        return;
+      }
+      task.record = before;
+      if (!has_stack || before.seq != after.seq) continue;
+      if (before.state == AIOFIBER_NEW && before.seq % 2 == 0) return;
+      if (!is_suspended(before) || before.stack_high != high || before.fcontext < low) continue;
+      task.stack_address = before.fcontext;
+      task.stack.assign(window_.begin() + static_cast<std::ptrdiff_t>(before.fcontext - low), window_.end());
+      return;
+    }
+    task.on_cpu = true;
+    task.record.state = AIOFIBER_RUNNING;
+  }
+
+  // A frozen target: the thread whose stack pointer is on the task's stack runs it.
+  void give_registers(const std::vector<ThreadRegisters>& threads) {
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      for (const ThreadRegisters& thread : threads) {
+        const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
+        if (rsp < task.record.stack_low || rsp >= task.record.stack_high) continue;
+        task.registers = thread.registers;
+        task.exact_pc = true;
+        task.on_cpu = true;
+        task.stack_address = rsp;
+        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - rsp, kMostStackBytes));
+        if (!target_.read(rsp, task.stack.data(), task.stack.size())) task.stack.clear();
+      }
+    }
+  }
+
+  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, behind them, the return address.
+  void give_saved_registers() {
+    constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};
+    const std::size_t layout = snapshot_.registry.ctx_layout;
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      if (task.exact_pc || task.stack.size() < layout + 8 || layout < 48) continue;
+      std::uint64_t words[7];
+      std::memcpy(words, &task.stack[layout - 48], sizeof words);
+      for (std::size_t i = 0; i < 6; ++i) task.registers.values[kSaved[i]] = words[i];
+      task.registers.values[Registers::kRip] = words[6];
+      task.registers.values[Registers::kRsp] = task.record.fcontext + layout + 8;
+    }
+  }
+
+  void finish(bool frozen) {
+    std::erase_if(snapshot_.tasks, [](const TaskSnapshot& t) { return t.record.state == AIOFIBER_FREE; });
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      task.record.name[sizeof task.record.name - 1] = '\0';
+      if (!frozen && task.stack.empty() && task.record.state == AIOFIBER_RUNNING) task.on_cpu = true;
+    }
+    std::sort(snapshot_.tasks.begin(), snapshot_.tasks.end(),
+              [](const TaskSnapshot& a, const TaskSnapshot& b) { return a.record.id < b.record.id; });
+    for (std::size_t i = 0; i < snapshot_.tasks.size(); ++i) {
+      snapshot_.by_id[snapshot_.tasks[i].record.id] = i;
+    }
+  }
+
+ private:
+  std::size_t record_bytes() const {
+    return std::min<std::size_t>(sizeof(aiofiber_record), snapshot_.registry.record_size);
+  }
+
+  Target& target_;
+  Snapshot& snapshot_;
+  std::vector<unsigned char> window_;
+};
+
+}  // namespace
+
+std::string TaskSnapshot::name() const {
+  if (record.name[0] != '\0') return record.name;
+  return "Task-" + std::to_string(record.name_number != 0 ? record.name_number : record.id);
+}
+
+std::uint64_t TaskSnapshot::stack_used() const {
+  return stack_address != 0 && !stack.empty() ? record.stack_high - stack_address : 0;
+}
+
+const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
+  const auto found = by_id.find(id);
+  return found == by_id.end() ? nullptr : &tasks[found->second];
+}
+
+Snapshot take_snapshot(Target& target, std::uint64_t registry_address, bool with_stacks,
+                       const std::vector<ThreadRegisters>& threads) {
+  Snapshot snapshot;
+  snapshot.registry_address = registry_address;
+  snapshot.registry = read_header(target, registry_address);
+  Reader reader(target, snapshot);
+  reader.read_records();
+  if (with_stacks) {
+    std::vector<TaskSnapshot*> restless = reader.read_stacks_at_rest();
+    const bool moves = target.live() && threads.empty();
+    for (TaskSnapshot* task : restless) {
+      if (moves) {
+        reader.catch_moving(*task);
+      } else {
+        task->on_cpu = true;
+      }
+    }
+    reader.give_registers(threads);
+    reader.give_saved_registers();
+  }
+  reader.finish(!threads.empty());
+  snapshot.now_ns = target.now_ns(static_cast<std::int64_t>(snapshot.registry.last_tick_ns));
+  return snapshot;
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aiofiber stack: the calls of each task, in Python's look: oldest first, each with its line of source.
+#include <cstdio>
+
+#include "commands.h"
+
+namespace aiofiber::tool {
+namespace {
+
+constexpr std::size_t kShownRepeats = 3;  // of a recursion, as Python does
+
+bool same_place(const Frame& a, const Frame& b) {
+  return a.function == b.function && a.file == b.file && a.line == b.line && a.inlined == b.inlined &&
+         (a.line > 0 || a.address == b.address);
+}
+
+void print_frame(Inspection& inspection, const Frame& frame, bool verbose, std::ostream& out) {
+  char offset[64];
+  std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
+  if (frame.line > 0) {
+    out << "  File \"" << frame.file << "\", line " << frame.line << ", in " << frame.function;
+  } else if (!frame.module.empty()) {
+    out << "  Module \"" << frame.module << "\"" << offset << ", in " << frame.function;
+  } else {
+    std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
+    out << "  Address " << offset << ", in no module";
+  }
+  out << (frame.inlined ? " [inlined]" : "");
+  if (verbose && frame.line > 0) out << " [" << base_name(frame.module) << offset << "]";
+  if (verbose && frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
+  out << '\n';
+  const std::string text = inspection.symbolizer().source_line(frame.file, frame.line);
+  if (!text.empty()) out << "    " << text << '\n';
+}
+
+}  // namespace
+
+void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose, std::ostream& out) {
+  const std::vector<Address> addresses = inspection.addresses(task);
+  std::vector<Frame> frames = inspection.frames(addresses, verbose);
+  const bool only_plumbing = frames.empty() && !addresses.empty();
+  if (only_plumbing) frames = inspection.frames(addresses, true);
+  const std::string title = "task " + std::to_string(task.record.id) + " '" + printable(task.name()) + "'" +
+                            doing_text(inspection, task);
+  if (frames.empty()) {
+    out << "No stack for " << title << '\n';
+    return;
+  }
+  out << "Stack for " << title << " (most recent call last):\n";
+  if (task.truncated) out << "  (the older part of " << bytes_text(task.stack_used()) << " is not shown)\n";
+  std::size_t repeats = 0;
+  const auto end_repeats = [&] {
+    if (repeats > kShownRepeats - 1) {
+      const std::size_t hidden = repeats - (kShownRepeats - 1);
+      out << "  [Previous line repeated " << hidden << " more time" << (hidden > 1 ? "s" : "") << "]\n";
+    }
+    repeats = 0;
+  };
+  for (std::size_t i = frames.size(); i-- > 0;) {
+    if (i + 1 < frames.size() && same_place(frames[i], frames[i + 1])) {
+      if (++repeats > kShownRepeats - 1) continue;
+    } else {
+      end_repeats();
+    }
+    print_frame(inspection, frames[i], verbose, out);
+  }
+  end_repeats();
+}
+
+void stack(Inspection& inspection, const Options& options, std::ostream& out) {
+  const auto tasks = chosen_tasks(inspection.snapshot(), options);
+  if (options.json) {
+    JsonWriter json(out);
+    begin_report(json, inspection);
+    json.key("tasks");
+    json.begin_array();
+    for (const TaskSnapshot* task : tasks) {
+      json.begin_object();
+      write_task(json, inspection, *task);
+      write_frames(json, inspection.frames(inspection.addresses(*task), options.verbose));
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+    return;
+  }
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (i > 0) out << '\n';
+    print_stack(inspection, *tasks[i], options.verbose, out);
+  }
+  if (tasks.empty()) out << "(no tasks)\n";
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack_walker.h"
+
+#include <cstring>
+
+#include "failure.h"
+
+namespace aiofiber::tool {
+
+namespace {
+constexpr std::size_t kMostFrames = 2048;
+constexpr pid_t kAnyPid = 1;  // libdwfl wants one; it never uses it here
+constexpr pid_t kAnyTid = 1;
+}  // namespace
+
+struct StackWalker::Callbacks {
+  static StackWalker& self(void* argument) { return *static_cast<StackWalker*>(argument); }
+
+  static pid_t next_thread(Dwfl*, void* argument, void** thread) {
+    if (*thread != nullptr) return 0;
+    *thread = argument;
+    return kAnyTid;
+  }
+  static bool get_thread(Dwfl*, pid_t, void* argument, void** thread) {
+    *thread = argument;
+    return true;
+  }
+  static bool read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* word, void* argument) {
+    const TaskSnapshot& task = *self(argument).task_;
+    if (address < task.stack_address || task.stack.size() < sizeof *word ||
+        address - task.stack_address > task.stack.size() - sizeof *word) {
+      return false;
+    }
+    std::memcpy(word, &task.stack[address - task.stack_address], sizeof *word);
+    return true;
+  }
+  static bool set_registers(Dwfl_Thread* thread, void* argument) {
+    const Registers& registers = self(argument).task_->registers;
+    if (!dwfl_thread_state_registers(thread, 0, Registers::kCount, registers.values.data())) return false;
+    dwfl_thread_state_register_pc(thread, registers.values[Registers::kRip]);
+    return true;
+  }
+  static int add_frame(Dwfl_Frame* frame, void* argument) {
+    auto& [walker, addresses] = *static_cast<std::pair<StackWalker*, std::vector<Address>>*>(argument);
+    Dwarf_Addr pc = 0;
+    bool activation = false;
+    if (!dwfl_frame_pc(frame, &pc, &activation)) return DWARF_CB_ABORT;
+    // The innermost frame is an activation to libdwfl, but what a suspended task saved is a return address.
+    const bool exact = activation && (walker->task_->exact_pc || !addresses.empty());
+    addresses.push_back({pc, exact});
+    return addresses.size() < kMostFrames ? DWARF_CB_OK : DWARF_CB_ABORT;
+  }
+};
+
+StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
+  static const Dwfl_Thread_Callbacks callbacks{
+      .next_thread = Callbacks::next_thread,
+      .get_thread = Callbacks::get_thread,
+      .memory_read = Callbacks::read_memory,
+      .set_initial_registers = Callbacks::set_registers,
+      .detach = nullptr,
+      .thread_detach = nullptr,
+  };
+  if (!dwfl_attach_state(dwfl_, nullptr, kAnyPid, &callbacks, this)) {
+    throw Failure(
+        target.live() ? Exit::kInternal : Exit::kCore,
+        target.name() + ": its stacks cannot be walked: " + dwfl_errmsg(-1) +
+            (target.live() ? "" : ". Is its executable where the core says? Give it behind the core"));
+  }
+}
+
+std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
+  if (task.record.state == AIOFIBER_NEW) {
+    if (task.record.entry == 0) return {};
+    return {{task.record.entry, true}};
+  }
+  std::pair<StackWalker*, std::vector<Address>> walk{this, {}};
+  if (task.stack.empty() || task.registers.values[Registers::kRip] == 0) return {};
+  task_ = &task;
+  dwfl_getthread_frames(dwfl_, kAnyTid, Callbacks::add_frame, &walk);
+  task_ = nullptr;
+  return std::move(walk.second);
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a task's copied stack to the addresses of its calls, by elfutils' evaluator of call-frame information.
+//
+// libdwfl walks threads: each task is shown to it as the one thread of a process, whose registers are the
+// saved ones and whose memory is the copy. So what is walked cannot change under the walk, and no read leaves
+// the copy.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "snapshot.h"
+#include "target.h"
+
+namespace aiofiber::tool {
+
+struct Address {
+  std::uint64_t pc = 0;
+  bool exact = false;  // the instruction itself, not the one behind a call
+  auto operator<=>(const Address&) const = default;
+};
+
+class StackWalker {
+ public:
+  explicit StackWalker(Target& target);
+  StackWalker(const StackWalker&) = delete;
+  StackWalker& operator=(const StackWalker&) = delete;
+
+  // Innermost first. One that has not started: the address of its function, exact. Empty: not to be seen.
+  std::vector<Address> walk(const TaskSnapshot& task);
+
+ private:
+  struct Callbacks;
+  Dwfl* dwfl_;
+  const TaskSnapshot* task_ = nullptr;
+};
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is looked at: the memory and the modules (executable, libraries) of a process or of a core file.
+//
+// The two differ only here. Nothing is ever written to a target and no code runs in it. Addresses are those
+// of the target. Errors: Failure, with what to do about it.
+#pragma once
+
+#include <elfutils/libdwfl.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace aiofiber::tool {
+
+// By DWARF's numbers for x86-64: 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8 to 15, 16 rip.
+struct Registers {
+  static constexpr std::size_t kRsp = 7, kRip = 16, kCount = 17;
+  std::array<std::uint64_t, kCount> values{};
+};
+
+// The registers of a stopped thread, and which one it is.
+struct ThreadRegisters {
+  pid_t tid = 0;
+  Registers registers;
+};
+
+Registers from_user(const user_regs_struct& registers);
+user_regs_struct to_user(const Registers& registers);
+
+struct Range {
+  std::uint64_t address = 0;
+  void* into = nullptr;
+  std::size_t bytes = 0;
+  bool complete = false;  // set by read_in_order(): all of it was there
+};
+
+class Target {
+ public:
+  virtual ~Target();
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+
+  // All of the ranges, each strictly after the one before it: what a sequence lock needs. `together` ranges
+  // at a time belong together; a range that is not there costs none of the others.
+  // Errors: kNoProcess when a live target has ended meanwhile, kPermission when it may not be read.
+  virtual void read_in_order(std::vector<Range>& ranges, std::size_t together) = 0;
+  bool read(std::uint64_t address, void* into, std::size_t bytes);
+
+  // It runs and changes while it is read.
+  virtual bool live() const = 0;
+  // 0 for a core whose process is unknown.
+  virtual pid_t pid() const = 0;
+  // "process 4711", "core file x".
+  virtual std::string name() const = 0;
+  // The name of a thread, empty when it is not known.
+  virtual std::string thread_name(std::uint32_t tid) const = 0;
+  // The time of the loops' clock, given when a loop last read it.
+  virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;
+
+  // The threads of a core, with their registers; none of a process (see freeze.h).
+  virtual std::vector<ThreadRegisters> threads() const { return {}; }
+
+  Dwfl* modules() const { return modules_.get(); }
+
+ protected:
+  Target() = default;
+  struct EndDwfl {
+    void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
+  };
+  std::unique_ptr<Dwfl, EndDwfl> modules_;
+};
+
+// Errors: kNoProcess, kPermission.
+std::unique_ptr<Target> open_process(pid_t pid);
+// `executable` may be empty: then the path that the core names. Errors: kCore.
+std::unique_ptr<Target> open_core(const std::string& core, const std::string& executable);
+
+// libdwfl's callback that finds separate debug files: by build id and debug link in the usual places, under
+// `root` too when the target has its own ("/proc/PID/root"). Never elfutils' own search: that asks the
+// network when $DEBUGINFOD_URLS is set.
+int find_debug_file(Dwfl_Module* module, void**, const char*, Dwarf_Addr, const char* file,
+                    const char* debug_link, GElf_Word, char** found);
+void set_debug_root(const std::string& root);
+
+}  // namespace aiofiber::tool
