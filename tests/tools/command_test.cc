@@ -198,7 +198,7 @@ TEST(Command, TurnsTheTasksOfACoreIntoThreadsForGdb) {
   const Finished gdb =
       run({"gdb", "-nx", "-batch", "-ex", "thread apply all bt", INSPECT_TARGET, folder / "threads"});
   EXPECT_TRUE(contains(gdb.out, "LWP 1000000004")) << gdb.out << gdb.err;
-  EXPECT_EQ(count(gdb.out, "::dive ("), 41u) << gdb.out;
+  EXPECT_EQ(count(gdb.out, "(anonymous namespace)::dive(int"), 41u) << gdb.out;
 }
 
 TEST(Command, SaysWhatIsWrongWithACore) {
