@@ -13,6 +13,7 @@ namespace {
 
 // As Python: the same frame so often in a row, then a count.
 constexpr std::size_t kRepeatsShown = 3;
+constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
 bool is_plumbing(const SymbolizedFrame& frame) {
   static constexpr std::string_view kPrefixes[] = {
@@ -55,6 +56,8 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
   std::vector<SymbolizedFrame> newest_first;
   for (const std::uintptr_t address : addresses) {
     for (SymbolizedFrame& frame : symbolize(address)) {
+      // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
+      if (frame.linkage_name == kLoop) return {newest_first.rbegin(), newest_first.rend()};
       if (!is_plumbing(frame)) newest_first.push_back(std::move(frame));
     }
   }

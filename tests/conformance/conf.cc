@@ -81,7 +81,9 @@ void tap(asyncio::LogLevel level, std::string_view text) {
   log("LOG", level_name(level), first);
   for (auto start = first_end; start != std::string::npos && start + 1 < message.size();) {
     const auto end = message.find('\n', start + 1);
-    log("LOG      |", message.substr(start + 1, end == std::string::npos ? end : end - start - 1));
+    const std::string line = message.substr(start + 1, end == std::string::npos ? end : end - start - 1);
+    // The frames of a traceback are C++'s own, as they are Python's in the twin, which leaves them out too.
+    if (line != "Traceback (most recent call last):" && !line.starts_with("  ")) log("LOG      |", line);
     start = end;
   }
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What the records say, in words, and which frames are the program's own.
 #include "inspection.h"
 
 #include <poll.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// libdwfl's callbacks for one thread whose memory is a copy.
 #include "stack_walker.h"
 
 #include <cstring>

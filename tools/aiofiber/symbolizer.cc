@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Modules, units, functions, inlined calls, lines: libdw finds them, two indexes of our own make it quick.
 #include "symbolizer.h"
 
 #include <dwarf.h>

@@ -33,7 +33,8 @@ class HooksOff {
   Fiber* fiber_;
 };
 
-// Return addresses, newest first, to the program's frames, OLDEST first. Reads debug information, but where hooks are off
+// Return addresses, newest first, to the program's frames, OLDEST first; of a callback those since its loop began to run.
+// Reads debug information, but where hooks are off
 // and it is cached: see symbolize().
 std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
 

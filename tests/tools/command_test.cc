@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Labels: slow
+//
+// The aiofiber command against real processes and real cores: it looks at other processes, so nothing less
+// would do.
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "processes.h"
+
+namespace aiofiber::tool_test {
+namespace {
+
+namespace fs = std::filesystem;
+
+Finished aiofiber(Words words) {
+  words.insert(words.begin(), AIOFIBER_COMMAND);
+  return run(words);
+}
+Words target(const Words& arguments) {
+  Words words{INSPECT_TARGET};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
+}
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++found;
+  return found;
+}
+std::string line_with(const std::string& text, const std::string& part) {
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (contains(line, part)) return line;
+  }
+  return {};
+}
+
+// A fresh folder under the system's temporary one, gone afterwards.
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/aiofiber_command_XXXXXX";
+    path_ = mkdtemp(name);
+    chmod(name, 0755);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+// Lets the kernel write a core of a target that runs in the folder; empty when the machine sends cores
+// elsewhere.
+std::string kernel_core(const Folder& folder, const Words& words) {
+  Running process(words, 1, [&] {
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_CORE, &all);
+    if (chdir(folder.path().c_str()) != 0) _exit(126);
+  });
+  process.end(SIGABRT);
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    if (entry.path().filename().string().starts_with("core")) return entry.path();
+  }
+  return {};
+}
+
+TEST(Command, PsTellsWhatEachTaskDoes) {
+  const Running process(target({"family"}));
+  const Finished result = aiofiber({"ps", process.pid()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(line_with(result.out, "parent"), "task 2 'child'")) << result.out;
+  const std::string child = line_with(result.out, " child ");
+  EXPECT_TRUE(contains(child, "waiting") && contains(child, "sleep, 59 min") &&
+              contains(child, "rest (inspect_target.cc:"))
+      << result.out;
+  EXPECT_TRUE(contains(line_with(result.out, "unborn"), "new")) << result.out;
+  EXPECT_TRUE(contains(line_with(result.out, " last "), "on CPU")) << result.out;
+}
+
+TEST(Command, StackShowsFileLineSourceAndFoldsRecursion) {
+  const Running process(target({"family"}));
+  const Finished result = aiofiber({"stack", process.pid(), "diver"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "Stack for task 4 'diver', waiting for sleep")) << result.out;
+  EXPECT_TRUE(contains(result.out, "inspect_target.cc\", line ")) << result.out;
+  EXPECT_TRUE(contains(result.out, "    dive(depth - 1, at_the_bottom);\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "[Previous line repeated 37 more times]")) << result.out;
+  EXPECT_FALSE(contains(result.out, "aiofiber::")) << result.out;
+  const Finished verbose = aiofiber({"stack", process.pid(), "diver", "-v"});
+  EXPECT_TRUE(contains(verbose.out, "fiber_entry") && contains(verbose.out, "Parker::park")) << verbose.out;
+}
+
+TEST(Command, StopShowsTheStackOfARunningTask) {
+  const Running process(target({"family"}));
+  EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "last"}).out, "on CPU, not to be seen"));
+  const Finished result = aiofiber({"stack", "--stop", "-v", process.pid(), "last"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "pause") && contains(result.out, "fiber_entry")) << result.out;
+  EXPECT_EQ(kill(process.id(), 0), 0);
+  EXPECT_EQ(aiofiber({"ps", process.pid()}).code, 0) << "it must be running again";
+}
+
+TEST(Command, GroupsFoldsEqualStacks) {
+  const Running process(target({"sleepers", "500"}));
+  const Finished result = aiofiber({"groups", process.pid()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "501 tasks in 2 groups of equal stacks")) << result.out;
+  EXPECT_TRUE(contains(result.out, "500 tasks, waiting in a sleep: 2 'sleeper-0', 3 'sleeper-1'"))
+      << result.out;
+}
+
+TEST(Command, PstreePutsTheAwaitedUnderTheWaiter) {
+  const Running process(target({"family"}));
+  const Finished result = aiofiber({"pstree", process.pid(), "parent"});
+  const std::size_t parent = result.out.find("task 3 'parent'");
+  const std::size_t child = result.out.find("  └─ task 2 'child'");
+  EXPECT_TRUE(parent != std::string::npos && child != std::string::npos && parent < child) << result.out;
+  const Finished dot = aiofiber({"pstree", process.pid(), "--dot"});
+  EXPECT_TRUE(contains(dot.out, "digraph tasks {") && contains(dot.out, "t3 -> t2;")) << dot.out;
+}
+
+TEST(Command, PstreeMarksACircle) {
+  const Running process(target({"circle"}));
+  const Finished result = aiofiber({"pstree", process.pid()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(count(result.out, "<-- a circle"), 1u) << result.out;
+  EXPECT_TRUE(contains(aiofiber({"pstree", process.pid(), "--json"}).out, "\"circles\":[[2,3]]"));
+}
+
+TEST(Command, JsonIsJson) {
+  const Running process(target({"family"}));
+  const Folder folder;
+  for (const char* command : {"ps", "stack", "groups", "pstree"}) {
+    const Finished result = aiofiber({command, "--json", process.pid()});
+    std::ofstream(folder / "report.json") << result.out;
+    EXPECT_EQ(run({"python3", "-m", "json.tool", folder / "report.json"}).code, 0)
+        << command << ": " << result.out;
+  }
+}
+
+TEST(Command, ShowsSeveralLoops) {
+  const Running process(target({"loops"}), 2);
+  const Finished result = aiofiber({"ps", process.pid()});
+  EXPECT_EQ(count(result.out, "loop-a"), 2u) << result.out;
+  EXPECT_EQ(count(result.out, "loop-b"), 2u) << result.out;
+}
+
+TEST(Command, WorksForStrippedAndDeletedPrograms) {
+  const Folder folder;
+  ASSERT_EQ(run({"strip", "-o", folder / "bare", INSPECT_TARGET}).code, 0);
+  const Running process({folder / "bare", "family"});
+  fs::remove(folder / "bare");
+  const Finished result = aiofiber({"stack", process.pid(), "child"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "bare (deleted)\"+0x")) << result.out;
+  EXPECT_GT(count(result.out, "Module "), 4u) << result.out;
+}
+
+TEST(Command, FindsSeparateDebugFiles) {
+  const Folder folder;
+  ASSERT_EQ(run({"objcopy", "--only-keep-debug", INSPECT_TARGET, folder / "bare.debug"}).code, 0);
+  ASSERT_EQ(run({"strip", "-o", folder / "bare", INSPECT_TARGET}).code, 0);
+  ASSERT_EQ(run({"objcopy", "--add-gnu-debuglink=" + folder / "bare.debug", folder / "bare"}).code, 0);
+  const Running process({folder / "bare", "family"});
+  EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "child"}).out, "inspect_target.cc\", line"));
+}
+
+TEST(Command, ReadsAKernelCore) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"family"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  const Finished ps = aiofiber({"ps", "--core", core});
+  EXPECT_EQ(ps.code, 0) << ps.err;
+  EXPECT_TRUE(contains(line_with(ps.out, "parent"), "task 2 'child'")) << ps.out;
+  const Finished running = aiofiber({"stack", "-v", "--core", core, INSPECT_TARGET, "last"});
+  EXPECT_TRUE(contains(running.out, "family::{lambda}") && contains(running.out, "fiber_entry"))
+      << "a core has the registers of what ran: " << running.out << running.err;
+}
+
+TEST(Command, TurnsTheTasksOfACoreIntoThreadsForGdb) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"family"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  const Finished written = aiofiber({"core-threads", "--core", core, "-o", folder / "threads"});
+  EXPECT_TRUE(contains(written.out, "4 suspended tasks as threads")) << written.out << written.err;
+  const Finished gdb =
+      run({"gdb", "-nx", "-batch", "-ex", "thread apply all bt", INSPECT_TARGET, folder / "threads"});
+  EXPECT_TRUE(contains(gdb.out, "LWP 1000000004")) << gdb.out << gdb.err;
+  EXPECT_EQ(count(gdb.out, "(anonymous namespace)::dive(int"), 41u) << gdb.out;
+}
+
+TEST(Command, SaysWhatIsWrongWithACore) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"family"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  for (const std::uintmax_t bytes : {std::uintmax_t{0}, std::uintmax_t{10}, std::uintmax_t{100},
+                                     std::uintmax_t{5000}, fs::file_size(core) / 2}) {
+    fs::copy_file(core, folder / "cut", fs::copy_options::overwrite_existing);
+    fs::resize_file(folder / "cut", bytes);
+    const Finished result = aiofiber({"stack", "--core", folder / "cut"});
+    EXPECT_TRUE(result.code == 7 || result.code == 4 ||
+                (result.code == 0 && contains(result.err, "truncated")))
+        << bytes << " bytes: exit code " << result.code << "\n"
+        << result.err;
+    EXPECT_FALSE(result.err.empty());
+  }
+  EXPECT_EQ(aiofiber({"ps", "--core", folder / "none"}).code, 7);
+  EXPECT_EQ(aiofiber({"ps", "--core", INSPECT_TARGET}).code, 7);
+  EXPECT_EQ(aiofiber({"ps", "--core", core, "/nowhere/program"}).code, 7);
+}
+
+TEST(Command, SaysWhatIsWrongWithAProcess) {
+  Running ended(target({"sleepers"}));
+  const std::string pid = ended.pid();
+  ended.end(SIGKILL);
+  EXPECT_EQ(aiofiber({"ps", pid}).code, 3);
+  const Running other({"sh", "-c", "echo ready; exec sleep 100"});
+  const Finished result = aiofiber({"ps", other.pid()});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_TRUE(contains(result.err, "is not an aiofiber program")) << result.err;
+}
+
+TEST(Command, SaysWhichKnobGivesPermission) {
+  const Running process(target({"sleepers"}));
+  const bool root = geteuid() == 0;
+  // Without root: process 1 is somebody else's.
+  const Finished result = run({AIOFIBER_COMMAND, "ps", root ? process.pid() : "1"}, [root] {
+    if (root && (setgid(65534) != 0 || setuid(65534) != 0)) _exit(126);
+  });
+  if (root && result.code == 127) GTEST_SKIP() << "the build folder is closed to other users";
+  EXPECT_EQ(result.code, 6) << result.err;
+  EXPECT_TRUE(contains(result.err, "it belongs to uid 0, you are uid")) << result.err;
+}
+
+TEST(Command, RefusesWrongUsage) {
+  for (const Words& words : {Words{}, Words{"ps"}, Words{"ps", "x"}, Words{"ps", "-1"}, Words{"sing", "1"},
+                             Words{"ps", "1", "--loud"}, Words{"ps", "--core"}, Words{"core-threads", "1"}}) {
+    EXPECT_EQ(aiofiber(words).code, 2);
+  }
+  const Running process(target({"sleepers"}));
+  EXPECT_EQ(aiofiber({"stack", process.pid(), "nobody"}).code, 2);
+  EXPECT_EQ(aiofiber({"--help"}).code, 0);
+}
+
+TEST(Command, TellsTenThousandTasksInLessThanAThirdOfASecond) {
+  const Running process(target({"sleepers", "10000"}));
+  std::vector<double> seconds;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const Finished result = aiofiber({"ps", process.pid()});
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    EXPECT_EQ(count(result.out, "\n"), 10'002u);
+  }
+  RecordProperty("best_ms", static_cast<int>(*std::min_element(seconds.begin(), seconds.end()) * 1000));
+  EXPECT_LT(*std::min_element(seconds.begin(), seconds.end()), 0.3);  // the best: the machine may be busy
+}
+
+// The calls that a copied stack shows must be those of the moment when its name was copied.
+TEST(Command, SeesNoWrongStackOfTasksThatSwitchAsFastAsTheyCan) {
+  const Running process(target({"busy", "200"}));
+  std::size_t right = 0, wrong = 0, on_cpu = 0;
+  for (int snapshot = 0; snapshot < 200; ++snapshot) {
+    const Finished result = aiofiber({"stack", "--json", "-v", process.pid()});
+    ASSERT_EQ(result.code, 0) << result.err;
+    std::istringstream in(result.out);
+    for (std::string line; std::getline(in, line);) {
+      if (!contains(line, "\"id\":")) continue;
+      if (contains(line, "\"on CPU\"")) {
+        ++on_cpu;
+        continue;
+      }
+      if (contains(line, "\"name\":\"Task-1\"")) continue;  // the main task
+      const std::size_t at = line.find("\"name\":\"") + 8;
+      const std::string name = line.substr(at, line.find('"', at) - at);
+      const std::size_t expected = name == "0" ? 0 : std::stoul(name) + 1;
+      const std::size_t seen = count(line, "::dive\"");
+      const bool whole = line.find("fiber_entry") < line.find("Parker") || contains(line, "fiber_entry");
+      if (seen == expected && whole) {
+        ++right;
+      } else if (++wrong < 4) {
+        ADD_FAILURE() << "expected " << expected << " calls of dive, saw " << seen << ": "
+                      << line.substr(0, 300);
+      }
+    }
+  }
+  RecordProperty("right", static_cast<int>(right));
+  RecordProperty("on_cpu", static_cast<int>(on_cpu));
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GT(right, 200u * 200u * 9 / 10);
+  std::printf("%zu right, %zu wrong, %zu on the CPU\n", right, wrong, on_cpu);
+}
+
+}  // namespace
+}  // namespace aiofiber::tool_test

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The program that the tests of the aiofiber command look at. The first argument says what its tasks do; when
+// they do it, it prints "ready" and goes on until it is killed (or, for `step`, until it is done).
+#include <aiofiber/asyncio.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+void ready() {
+  std::puts("ready");
+  std::fflush(stdout);
+}
+
+[[gnu::noinline]] void rest() {
+  asyncio::await(asyncio::sleep(1h));
+  asm volatile("" ::: "memory");  // no tail call: the frame is looked for
+}
+
+// Suspends below `depth` further calls of itself.
+[[gnu::noinline]] void dive(int depth, const std::function<void()>& at_the_bottom) {
+  if (depth == 0) {
+    at_the_bottom();
+  } else {
+    dive(depth - 1, at_the_bottom);
+  }
+  asm volatile("" ::: "memory");
+}
+
+void sleepers(int count) {
+  for (int i = 0; i < count; ++i) {
+    asyncio::create_task({.name = "sleeper-" + std::to_string(i)}, rest).detach();
+  }
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
+// parent -> child, a task that has not started, and one deep in a recursion.
+void family() {
+  asyncio::Task<> child = asyncio::create_task({.name = "child"}, rest);
+  asyncio::create_task({.name = "parent"}, [child] { asyncio::await(child); }).detach();
+  asyncio::create_task({.name = "diver"}, [] { dive(40, rest); }).detach();
+  asyncio::create_task({.name = "last"}, [] {
+    asyncio::create_task({.name = "unborn"}, rest).detach();
+    ready();
+    for (;;) pause();  // on the CPU: the loop goes no further, so "unborn" never starts
+  }).detach();
+  rest();
+}
+
+void circle() {
+  std::optional<asyncio::Task<>> first, second;
+  first = asyncio::create_task({.name = "first"}, [&] { asyncio::await(*second); });
+  second = asyncio::create_task({.name = "second"}, [&] { asyncio::await(*first); });
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
+// Tasks that switch as fast as they can, each from another depth every time, which its name tells.
+void busy(int count, int rounds) {
+  std::vector<asyncio::Task<>> tasks;
+  for (int i = 0; i < count; ++i) {
+    tasks.push_back(asyncio::create_task([i, rounds] {
+      unsigned seed = static_cast<unsigned>(i) * 7919 + 1;
+      for (int round = 0; round != rounds; ++round) {
+        seed = seed * 1664525 + 1013904223;
+        const int depth = 1 + static_cast<int>(seed >> 24) % 60;
+        asyncio::current_task()->set_name(std::to_string(depth));
+        dive(depth, [] { asyncio::await(asyncio::sleep(0s)); });
+        asyncio::current_task()->set_name("0");
+        asyncio::await(asyncio::sleep(0s));
+      }
+    }));
+  }
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  asyncio::await(asyncio::gather(tasks));
+}
+
+void loops() {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([i] {
+      pthread_setname_np(pthread_self(), i == 0 ? "loop-a" : "loop-b");
+      asyncio::run([] { sleepers(1); });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  const int count = argc > 2 ? std::atoi(argv[2]) : 3;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // of a test that crashes nothing stays behind
+  if (mode == "loops") {
+    loops();
+  } else if (mode == "sleepers") {
+    asyncio::run([count] { sleepers(count); });
+  } else if (mode == "family") {
+    asyncio::run(family);
+  } else if (mode == "circle") {
+    asyncio::run(circle);
+  } else if (mode == "busy") {
+    asyncio::run([count] { busy(count, -1); });
+  } else if (mode == "step") {
+    asyncio::run([] { busy(3, 3); });
+  } else {
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|circle|busy|step|loops [COUNT]\n");
+    return 2;
+  }
+  return 0;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Real processes for the tests: one that is run to its end, and one that lives as long as an object.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace aiofiber::tool_test {
+
+struct Finished {
+  int code = -1;  // the exit code; -1 when a signal ended it
+  std::string out;
+  std::string err;
+};
+
+using Words = std::vector<std::string>;
+
+inline void exec_now(const Words& words) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  execvp(argv[0], argv.data());
+  _exit(127);
+}
+
+inline std::string read_all(int fd) {
+  std::string text;
+  char buffer[65536];
+  for (ssize_t got; (got = read(fd, buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(got));
+  return text;
+}
+
+// `before` runs in the child, before the program. Its errors go through a file: no pipe can fill up.
+inline Finished run(
+    const Words& words, const std::function<void()>& before = [] {}) {
+  int out[2];
+  EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
+  const int errors = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    dup2(out[1], STDOUT_FILENO);
+    dup2(errors, STDERR_FILENO);
+    before();
+    exec_now(words);
+  }
+  close(out[1]);
+  Finished finished;
+  finished.out = read_all(out[0]);
+  close(out[0]);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  if (WIFEXITED(status)) finished.code = WEXITSTATUS(status);
+  lseek(errors, 0, SEEK_SET);
+  finished.err = read_all(errors);
+  close(errors);
+  return finished;
+}
+
+// A program that has printed "ready" `times` times, until the object dies.
+class Running {
+ public:
+  explicit Running(
+      const Words& words, int times = 1, const std::function<void()>& before = [] {}) {
+    int out[2];
+    EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(out[1], STDOUT_FILENO);
+      before();
+      exec_now(words);
+    }
+    close(out[1]);
+    std::string text;
+    char c = 0;
+    while (times > 0 && read(out[0], &c, 1) == 1) {
+      text += c;
+      if (!text.ends_with("ready\n")) continue;
+      text.clear();
+      --times;
+    }
+    EXPECT_EQ(times, 0) << "the program did not get ready";
+    close(out[0]);
+  }
+  ~Running() { end(SIGKILL); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  std::string pid() const { return std::to_string(pid_); }
+  pid_t id() const { return pid_; }
+  void end(int signal) {
+    if (pid_ <= 0) return;
+    kill(pid_, signal);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+}  // namespace aiofiber::tool_test
