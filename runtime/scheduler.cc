@@ -283,7 +283,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
   scheduler.recycle_finished();
   for (;;) {
     self->body(*self);
-    if (AIOFIBER_UNLIKELY(self->locals != nullptr)) self->release_locals(*self);
+    if (AIOFIBER_UNLIKELY(self->locals != nullptr)) self->locals->release(*self);
     self->finished = true;
     Fiber* next = scheduler.next_fiber(true);
     if (next == nullptr || next->started()) {

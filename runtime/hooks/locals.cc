@@ -30,8 +30,8 @@ Locals& get_locals() {
   if (Locals* locals = find_locals()) return *locals;
   auto* locals = new Locals;
   runtime::Fiber& fiber = *runtime::current_fiber();
+  locals->release = release_locals;
   fiber.locals = locals;
-  fiber.release_locals = release_locals;
   return *locals;
 }
 

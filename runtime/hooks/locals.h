@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "aiofiber/runtime/fiber.h"
+
 namespace aiofiber::hooks {
 
 // A result with the memory that its pointers point into.
@@ -24,7 +26,7 @@ struct StoredEntry {
   std::vector<char> memory;
 };
 
-struct Locals {
+struct Locals : runtime::FiberLocals {
   StoredEntry<hostent> host;
   StoredEntry<passwd> user;
   StoredEntry<group> user_group;

@@ -23,6 +23,7 @@
 
 namespace aiofiber::runtime {
 
+class Fiber;
 class Parker;
 class Scheduler;
 
@@ -37,6 +38,11 @@ ExceptionState* thread_exception_state() noexcept;
 // Thrown through a suspended fiber whose loop closes, so that its destructors run. No base class; code
 // that swallows it meets it again at its next suspension.
 struct ForcedUnwind {};
+
+// What a layer above keeps for a fiber; it says itself how it is released, on the fiber, without suspending.
+struct FiberLocals {
+  void (*release)(Fiber&) noexcept;
+};
 
 class Fiber : public aiofiber_record, public Runnable {
  public:
@@ -82,8 +88,7 @@ class Fiber : public aiofiber_record, public Runnable {
   Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
   ExceptionState exceptions;     // valid while suspended
   std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
-  void* locals = nullptr;        // the hooks' values of this fiber, freed by release_locals when its body has ended
-  void (*release_locals)(Fiber&) noexcept = nullptr;
+  FiberLocals* locals = nullptr;  // released when its body has ended
   const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
   std::uint8_t size_class;
   bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
