@@ -6,26 +6,10 @@
 
 #include "commands.h"
 #include "failure.h"
+#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
-
-const char* wait_name(std::uint32_t kind) {
-  switch (kind) {
-    case AIOFIBER_WAIT_SLEEP:
-      return "sleep";
-    case AIOFIBER_WAIT_FD:
-      return "fd";
-    case AIOFIBER_WAIT_TASK:
-      return "task";
-    case AIOFIBER_WAIT_FUTURE:
-      return "future";
-    case AIOFIBER_WAIT_OFFLOAD:
-      return "offload";
-    default:
-      return "other";
-  }
-}
 
 bool is_number(const std::string& text) {
   return !text.empty() &&
@@ -63,7 +47,7 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
     json.null();
   } else {
     json.begin_object();
-    json.member("kind", wait_name(record.wait_kind));
+    json.member("kind", wait_kind(record.wait_kind).name);
     json.member("text", waits);
     if (record.wait_kind == AIOFIBER_WAIT_FD) {
       json.member("fd", record.wait_arg >> 32);

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "commands.h"
+#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -17,20 +18,7 @@ using Key = std::tuple<std::string, std::uint32_t, std::vector<Address>>;  // st
 using Group = std::pair<Key, std::vector<const TaskSnapshot*>>;
 
 std::string wait_kind_text(std::uint32_t kind) {
-  switch (kind) {
-    case AIOFIBER_WAIT_SLEEP:
-      return " in a sleep";
-    case AIOFIBER_WAIT_FD:
-      return " for a descriptor";
-    case AIOFIBER_WAIT_TASK:
-      return " for a task";
-    case AIOFIBER_WAIT_FUTURE:
-      return " for a future";
-    case AIOFIBER_WAIT_OFFLOAD:
-      return " for work on a thread";
-    default:
-      return "";
-  }
+  return kind == AIOFIBER_WAIT_NONE ? "" : std::string(" for ") + wait_kind(kind).what;
 }
 
 std::vector<Group> make_groups(Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks) {

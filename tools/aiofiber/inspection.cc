@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "freeze.h"
+#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -117,12 +118,11 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
     }
     case AIOFIBER_WAIT_FUTURE:
       return "future " + std::string(hex);
-    case AIOFIBER_WAIT_OFFLOAD:
-      return "work on a thread";
-    case AIOFIBER_WAIT_OTHER:
-      return record.wait_arg != 0 ? "object " + std::string(hex) : "something";
-    default:
+    case AIOFIBER_WAIT_NONE:
       return "";
+    default:
+      if (wait_kind(record.wait_kind).through_watch || record.wait_arg == 0) return wait_kind(record.wait_kind).what;
+      return wait_kind(record.wait_kind).what + (" " + std::string(hex));
   }
 }
 

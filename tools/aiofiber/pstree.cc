@@ -3,14 +3,15 @@
 // aiofiber pstree: who awaits whom. A task's calls stand under it, what it awaits under the innermost of
 // them.
 //
-// Where a record names the awaited task that is an edge of the tree. A task that awaits a future (a gather's,
-// a lock's) does not tell outsiders whose it is; then the tasks that it created stand under it, marked as
-// created. Waiting in a circle is shown and marked, not an error. --dot draws the same as a graph for
-// graphviz.
+// A record names the awaited task, or the gather, group and the like through which it awaits several. A task
+// that awaits a bare future or a lock does not tell outsiders whose it is; then the tasks that it created
+// stand under it, marked as created. Waiting in a circle is shown and marked, not an error. --dot draws the
+// same as a graph for graphviz.
 #include <algorithm>
 #include <set>
 
 #include "commands.h"
+#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -25,7 +26,10 @@ class Tree {
   Tree(Inspection& inspection, const Options& options) : inspection_(inspection), options_(options) {
     const Snapshot& snapshot = inspection.snapshot();
     for (const TaskSnapshot& task : snapshot.tasks) {
-      if (awaited_task(task) != nullptr) has_waiter_.insert(awaited_task(task)->record.id);
+      if (task.record.watched_by != 0) watched_[task.record.watched_by].push_back(&task);
+    }
+    for (const TaskSnapshot& task : snapshot.tasks) {
+      for (const TaskSnapshot* awaited : awaited_tasks(task)) has_waiter_.insert(awaited->record.id);
     }
     for (const TaskSnapshot& task : snapshot.tasks) {
       const std::uint64_t spawner = task.record.spawner;
@@ -37,7 +41,7 @@ class Tree {
 
   std::vector<Edge> edges(const TaskSnapshot& task) const {
     std::vector<Edge> edges;
-    if (const TaskSnapshot* awaited = awaited_task(task)) edges.push_back({awaited, true});
+    for (const TaskSnapshot* awaited : awaited_tasks(task)) edges.push_back({awaited, true});
     if (const auto found = created_.find(task.record.id); found != created_.end()) {
       for (const TaskSnapshot* child : found->second) edges.push_back({child, false});
     }
@@ -59,30 +63,55 @@ class Tree {
     }
   }
 
-  // The tasks of the circles of waiting, each circle from its lowest id.
+  // The tasks of the circles of waiting, each in the order of waiting.
   std::vector<std::vector<std::uint64_t>> circles() const {
     std::vector<std::vector<std::uint64_t>> found;
     std::set<std::uint64_t> visited;
-    for (const TaskSnapshot& start : inspection_.snapshot().tasks) {
-      std::vector<std::uint64_t> path;
-      const TaskSnapshot* task = &start;
-      while (task != nullptr && visited.insert(task->record.id).second) {
-        path.push_back(task->record.id);
-        task = awaited_task(*task);
-      }
-      if (task == nullptr) continue;
-      const auto begin = std::find(path.begin(), path.end(), task->record.id);
-      if (begin != path.end()) found.emplace_back(begin, path.end());
-    }
+    for (const TaskSnapshot& start : inspection_.snapshot().tasks) find_circles(start, visited, found);
     return found;
   }
 
-  const TaskSnapshot* awaited_task(const TaskSnapshot& task) const {
-    const bool waits = task.record.state == AIOFIBER_WAITING && task.record.wait_kind == AIOFIBER_WAIT_TASK;
-    return waits && !task.on_cpu ? inspection_.snapshot().find(task.record.wait_arg) : nullptr;
+  std::vector<const TaskSnapshot*> awaited_tasks(const TaskSnapshot& task) const {
+    const aiofiber_record& record = task.record;
+    if (record.state != AIOFIBER_WAITING || task.on_cpu) return {};
+    if (record.wait_kind == AIOFIBER_WAIT_TASK) {
+      const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg);
+      return awaited != nullptr ? std::vector{awaited} : std::vector<const TaskSnapshot*>{};
+    }
+    if (!wait_kind(record.wait_kind).through_watch) return {};
+    const auto found = watched_.find(record.wait_arg);
+    return found != watched_.end() ? found->second : std::vector<const TaskSnapshot*>{};
   }
 
  private:
+  // A walk in depth, with its own stack: chains of waiting can be as long as there are tasks.
+  void find_circles(const TaskSnapshot& start, std::set<std::uint64_t>& visited,
+                    std::vector<std::vector<std::uint64_t>>& found) const {
+    struct Step {
+      std::uint64_t id;
+      std::vector<const TaskSnapshot*> awaited;
+      std::size_t next = 0;
+    };
+    if (!visited.insert(start.record.id).second) return;
+    std::vector<Step> path{{start.record.id, awaited_tasks(start)}};
+    while (!path.empty()) {
+      Step& step = path.back();
+      if (step.next == step.awaited.size()) {
+        path.pop_back();
+        continue;
+      }
+      const TaskSnapshot& awaited = *step.awaited[step.next++];
+      const std::uint64_t id = awaited.record.id;
+      const auto begin = std::find_if(path.begin(), path.end(), [id](const Step& s) { return s.id == id; });
+      if (begin != path.end()) {
+        auto& circle = found.emplace_back();
+        for (auto at = begin; at != path.end(); ++at) circle.push_back(at->id);
+      } else if (visited.insert(id).second) {
+        path.push_back({id, awaited_tasks(awaited)});
+      }
+    }
+  }
+
   void print_task(const TaskSnapshot& task, const std::string& branch, const std::string& margin,
                   bool awaited, std::ostream& out) {
     out << branch << (awaited ? "" : "created ") << "task " << task.record.id << " '"
@@ -114,7 +143,8 @@ class Tree {
   Inspection& inspection_;
   const Options& options_;
   std::set<std::uint64_t> has_waiter_;
-  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;
+  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by what watches them
+  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by who created them
   std::set<std::uint64_t> printed_, path_;
 };
 
