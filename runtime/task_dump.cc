@@ -215,11 +215,20 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
   }
 }
 
+namespace {
+
+// Races with the record's owner; what counts is read again, under the sequence lock.
+__attribute__((no_sanitize("thread"))) bool looks_free(const aiofiber_record& record) noexcept {
+  return *static_cast<const volatile std::uint32_t*>(&record.state) == AIOFIBER_FREE;
+}
+
+}  // namespace
+
 std::vector<TaskSnapshot> snapshot_tasks() {
   std::vector<TaskSnapshot> tasks;
   const auto own_tid = static_cast<std::uint32_t>(own_thread());
   RecordSlab::for_each([&](const aiofiber_record& record) {
-    if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) == AIOFIBER_FREE) return;
+    if (looks_free(record)) return;
     if (auto task = snapshot(record, own_tid)) tasks.push_back(std::move(*task));
   });
   std::sort(tasks.begin(), tasks.end(), [](const TaskSnapshot& a, const TaskSnapshot& b) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Dumps of all tasks, of this thread and of others.
-// Labels: threads
+// Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether it was whole.
 // Real threads and real signals: what is tested is that a dump works while another thread's loop runs or hangs.
 #include <fcntl.h>
 #include <gtest/gtest.h>

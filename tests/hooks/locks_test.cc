@@ -2,7 +2,7 @@
 //
 // Locks of the C and C++ libraries held and waited for by tasks: the task parks, the thread goes on; between
 // tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
-// Labels: threads
+// Not for ThreadSanitizer, which takes the handing over of a mutex for an unlock by a wrong thread.
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>

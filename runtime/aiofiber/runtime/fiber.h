@@ -87,9 +87,9 @@ class Fiber : public aiofiber_record, public Runnable {
   void* owner;                   // whoever created the fiber: the facade's task
   Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
   ExceptionState exceptions;     // valid while suspended
-  std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
-  FiberLocals* locals = nullptr;  // released when its body has ended
+  FiberLocals* locals = nullptr; // released when its body has ended
   const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
+  std::uint32_t hooks_off = 0;   // > 0: hooked libc calls stand aside
   std::uint8_t size_class;
   bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
   bool finished = false;         // its body has returned: the stack and the record await recycling
