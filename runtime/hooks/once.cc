@@ -19,8 +19,6 @@ namespace aiofiber::hooks {
 
 namespace {
 
-constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
-
 // glibc's pthread_once_t: bit 0 while it runs, bit 1 when it is done.
 bool once_is_running(const pthread_once_t* control) noexcept {
   return (__atomic_load_n(control, __ATOMIC_ACQUIRE) & 3) == 1;
