@@ -27,7 +27,8 @@ from pathlib import Path
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
     ("R0", "config assert intrusive runnable clock choice syscall"),
-    ("R1", "stack timer_heap inbox registry registry_abi symbolize unwind throw_trace"),
+    ("R1", "stack timer_heap inbox registry registry_abi wait_kind function_name source_line debug_file debug_info symbolize"
+           " unwind throw_trace"),
     ("R2", "fiber reactor overflow traceback"),
     ("R3", "scheduler thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker fd_wait offload reactor_libev make_scheduler at_fork"),

@@ -37,6 +37,9 @@ inline bool injected(const char* call) noexcept {
   return error != 0;
 }
 
+// close(2). Never fails in a way that its caller could mend.
+inline void close(int fd) noexcept { ::close(fd); }
+
 // mmap(2), private and anonymous, without swap reservation.
 inline void* map_anonymous(std::size_t bytes) noexcept {
   if (injected("mmap")) return MAP_FAILED;
