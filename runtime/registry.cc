@@ -72,8 +72,12 @@ ChunkStore& chunk_store() noexcept {
 }  // namespace
 
 std::uint64_t next_fiber_id() noexcept {
-  static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  // A thread takes a block of numbers at a time: one locked instruction for many fibers.
+  constexpr std::uint64_t kBlock = 64;
+  static std::atomic<std::uint64_t> blocks_end{0};
+  static constinit thread_local std::uint64_t last = 0;
+  if (last % kBlock == 0) last = blocks_end.fetch_add(kBlock, std::memory_order_relaxed);
+  return ++last;
 }
 
 RecordSlab::~RecordSlab() {

@@ -141,6 +141,7 @@ std::string TaskState<T>::details() const {
 // A task with its closure, in one allocation.
 template <class T, class F>
 class ClosureTask final : public TaskState<T> {
+  static_assert(std::is_nothrow_destructible_v<F>, "the function of a task must not throw when it is destroyed: wrap what it owns");
  public:
   template <class G>
   ClosureTask(LoopCore& loop, G&& closure) : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}

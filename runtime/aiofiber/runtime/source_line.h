@@ -2,7 +2,8 @@
 //
 // The text of a line of source, for tracebacks: those inside the process and those of the aiofiber command.
 //
-// Source files are looked for where the debug information says that the compiler read them.
+// Source files are looked for where the debug information says that the compiler read them. A file that changed since
+// shows other lines than those that were compiled.
 #pragma once
 
 #include <string>
