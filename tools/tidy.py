@@ -31,7 +31,7 @@ LAYERS = [
            " unwind throw_trace"),
     ("R2", "fiber reactor overflow traceback"),
     ("R3", "scheduler thread_sample task_dump"),
-    ("R4", "watchdog dump_on_signal parker fd_wait offload reactor_libev make_scheduler at_fork"),
+    ("R4", "watchdog dump_on_signal parker fd_wait child_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
     ("F0", "source_trace exceptions exception_group result duration log text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),
