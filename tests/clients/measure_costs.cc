@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -47,7 +48,8 @@ std::size_t stack_of(const std::function<bool()>& call) {
     asyncio::await(asyncio::create_task([&] {
       const runtime::StackBounds bounds = runtime::current_stack_bounds();
       // Above the guard, and below this frame, the red zone and the frame of the loop here.
-      auto* const low = reinterpret_cast<volatile unsigned char*>(bounds.low + runtime::StackPool::guard_bytes(0));
+      const std::size_t guard = runtime::StackPool::guard_bytes(runtime::StackPool::size_class(0));
+      auto* const low = reinterpret_cast<volatile unsigned char*>(bounds.low + guard);
       auto* const here = static_cast<volatile unsigned char*>(__builtin_frame_address(0)) - 1024;
       for (volatile unsigned char* byte = low; byte < here; ++byte) *byte = kPaint;
       call();
@@ -63,8 +65,9 @@ std::size_t stack_of(const std::function<bool()>& call) {
 
 Costs measure_costs(const std::function<bool()>& call) {
   Costs costs;
+  std::atomic<bool> all_right = true;
   const auto checked_call = [&] {
-    if (!call()) costs.all_right = false;  // threads only ever write false
+    if (!call()) all_right = false;
   };
   const auto in_a_thread = [&] {
     for (int i = 0; i < kAtOnce; ++i) checked_call();
@@ -89,6 +92,7 @@ Costs measure_costs(const std::function<bool()>& call) {
 #if !defined(__SANITIZE_ADDRESS__)  // which forbids painting, and makes frames larger than anybody's
   costs.stack_bytes = stack_of(call);
 #endif
+  costs.all_right = all_right;
   return costs;
 }
 
