@@ -31,7 +31,7 @@ class Report {
   // Connects to the cache. Error: std::runtime_error.
   explicit Report(Settings settings);
 
-  // The line about one customer; takes a quarter of a second, most of it waiting for others.
+  // The line about one customer; takes a fifth of a second, most of it waiting for others.
   // Errors: std::runtime_error when the database, the service or the cache fails.
   std::string line_about(int customer);
 
