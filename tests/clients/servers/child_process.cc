@@ -68,7 +68,8 @@ std::vector<gid_t> groups_of(const passwd& user) {
 // The parent of a process, from /proc; -1 if there is none any more.
 pid_t parent_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::string text;
+  std::getline(file, text, '\0');  // all of it; a process that ends meanwhile is an error here, not an exception
   const std::size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return -1;
   char state;
