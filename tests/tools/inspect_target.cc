@@ -95,6 +95,21 @@ void busy(int count, int rounds) {
   asyncio::await(asyncio::gather(tasks));
 }
 
+// A task that is done, and one whose name has a blank and whose frame has a local and an argument to look at.
+[[gnu::noinline]] void rest_with(int argument) {
+  volatile int local = argument + 1;
+  rest();
+  local = 0;
+}
+void locals() {
+  asyncio::await(asyncio::create_task({.name = "done"}, [] {}));
+  asyncio::create_task({.name = "two words"}, rest_with, 41).detach();
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
 void loops() {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
@@ -118,6 +133,8 @@ int main(int argc, char** argv) {
     asyncio::run([count] { sleepers(count); });
   } else if (mode == "family") {
     asyncio::run(family);
+  } else if (mode == "locals") {
+    asyncio::run(locals);
   } else if (mode == "circle") {
     asyncio::run(circle);
   } else if (mode == "busy") {
@@ -125,7 +142,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|circle|busy|step|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|circle|busy|step|loops [COUNT]\n");
     return 2;
   }
   return 0;
