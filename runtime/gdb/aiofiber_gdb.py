@@ -13,6 +13,7 @@ import struct
 
 import gdb
 import gdb.unwinder
+from gdb.FrameDecorator import FrameDecorator
 
 VERSION = 1
 X86_64 = 62  # EM_X86_64
@@ -162,6 +163,19 @@ def program_frame(frame):
     return frame
 
 
+def short_name(frame):
+    """The function's name without the types of its parameters, which gdb gives for some and not for others; or None."""
+    name = frame.name()
+    if name is None or not name.endswith(")") or name.endswith("operator()"):
+        return name
+    depth = 0
+    for i in range(len(name) - 1, 0, -1):
+        depth += {")": 1, "(": -1}.get(name[i], 0)
+        if depth == 0:
+            return name[:i]
+    return name
+
+
 class FrameId:
     def __init__(self, sp, pc):
         self.sp, self.pc = sp, pc
@@ -226,6 +240,11 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
         return info
 
 
+class TaskFrame(FrameDecorator):
+    def function(self):
+        return short_name(self.inferior_frame()) or super().function()
+
+
 class OwnFrameFilter:
     """Keeps the thread's own frame out of the backtrace of a selected task."""
 
@@ -236,7 +255,7 @@ class OwnFrameFilter:
     def filter(self, frames):
         if not unwinder.is_active():
             return frames
-        return (frame for frame in frames if frame.inferior_frame().level() > (unwinder.level or 0))
+        return (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > (unwinder.level or 0))
 
 
 unwinder = TaskUnwinder()
@@ -284,7 +303,7 @@ def where(task):
     if frame is None:
         return ""
     line = frame.find_sal()
-    return frame.name() + (" (%s:%d)" % (line.symtab.filename.split("/")[-1], line.line) if line.symtab else "")
+    return short_name(frame) + (" (%s:%d)" % (line.symtab.filename.split("/")[-1], line.line) if line.symtab else "")
 
 
 class InfoTasks(gdb.Command):

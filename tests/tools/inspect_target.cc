@@ -99,7 +99,7 @@ void busy(int count, int rounds) {
 [[gnu::noinline]] void rest_with(int argument) {
   volatile int local = argument + 1;
   rest();
-  local = 0;
+  asm volatile("" ::"r"(local));
 }
 void locals() {
   asyncio::await(asyncio::create_task({.name = "done"}, [] {}));
