@@ -110,6 +110,19 @@ void locals() {
   rest();
 }
 
+// The longest waiting, the one with most stack, and the busiest: three different ones.
+void rivals() {
+  asyncio::create_task({.name = "old"}, rest).detach();
+  asyncio::await(asyncio::sleep(20ms));
+  asyncio::create_task({.name = "deep"}, [] { dive(40, rest); }).detach();
+  asyncio::create_task({.name = "spinner"}, [] {
+    for (;;) asyncio::await(asyncio::sleep(1ms));
+  }).detach();
+  asyncio::await(asyncio::sleep(20ms));
+  ready();
+  rest();
+}
+
 void loops() {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
@@ -135,6 +148,8 @@ int main(int argc, char** argv) {
     asyncio::run(family);
   } else if (mode == "locals") {
     asyncio::run(locals);
+  } else if (mode == "rivals") {
+    asyncio::run(rivals);
   } else if (mode == "circle") {
     asyncio::run(circle);
   } else if (mode == "busy") {
@@ -142,7 +157,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|circle|busy|step|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|step|loops [COUNT]\n");
     return 2;
   }
   return 0;
