@@ -7,6 +7,7 @@
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <utmp.h>
 
 #include <chrono>
 #include <cstring>
