@@ -71,7 +71,7 @@ TEST_F(Gdb, TaskOfARunningOneIsItsThread) {
   const Running process({INSPECT_TARGET, "family"});
   const std::string out = gdb({"-p", process.pid()}, {"task 4", "task 5", "bt", "task"});
   EXPECT_TRUE(contains(out, "[Switching to task 5 \"last\"]\n#0 ")) << out;
-  EXPECT_TRUE(contains(out, "pause") && contains(out, "No task is selected.")) << out;
+  EXPECT_TRUE(contains(out, "operator()() const (__closure=") && contains(out, "No task is selected.")) << out;
   EXPECT_FALSE(contains(out.substr(out.find("to task 5")), "dive")) << out;
 }
 
@@ -80,7 +80,7 @@ TEST_F(Gdb, TaskOffGoesBackToTheThread) {
   for (const char* off : {"task off", "task main"}) {
     const std::string out = gdb({"-p", process.pid()}, {"task 4", "echo BACK\\n", off, "bt"});
     const std::string after = out.substr(out.find("BACK"));
-    EXPECT_TRUE(contains(after, "pause") && !contains(after, "dive")) << out;
+    EXPECT_TRUE(contains(after, "#0 ") && !contains(after, "dive")) << out;
   }
 }
 
@@ -178,7 +178,7 @@ TEST_F(Gdb, WorksOnAKernelCore) {
   fs::remove_all(folder);
   EXPECT_TRUE(contains(out, "\"parent\" waiting for task 2 \"child\"")) << out;
   EXPECT_EQ(count(out, "dive (depth="), 41u) << out;
-  EXPECT_TRUE(contains(out.substr(out.find("to task 5")), "pause")) << out;
+  EXPECT_TRUE(contains(out.substr(out.find("to task 5")), "operator()() const (__closure=")) << out;
 }
 
 TEST_F(Gdb, SaysWhatAutoLoadNeeds) {

@@ -123,6 +123,23 @@ void rivals() {
   rest();
 }
 
+// Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
+// of them is suspended, its stack holds as many calls of dive() as its name says.
+void stretch(int rounds) {
+  raise(SIGSTOP);
+  for (int round = 0; round < rounds; ++round) {
+    const auto work = [](int depth) {
+      dive(depth, [] {
+        for (int i = 0; i < 3; ++i) asyncio::await(asyncio::sleep(0s));
+      });
+    };
+    asyncio::Task<> first = asyncio::create_task({.name = "3"}, work, 2);
+    asyncio::Task<> second = asyncio::create_task({.name = "6"}, work, 5);
+    asyncio::await(asyncio::gather(first, second));
+  }
+  raise(SIGSTOP);
+}
+
 void loops() {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
@@ -150,6 +167,8 @@ int main(int argc, char** argv) {
     asyncio::run(locals);
   } else if (mode == "rivals") {
     asyncio::run(rivals);
+  } else if (mode == "stretch") {
+    asyncio::run([count] { stretch(count); });
   } else if (mode == "circle") {
     asyncio::run(circle);
   } else if (mode == "busy") {
@@ -157,7 +176,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|step|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|step|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;
