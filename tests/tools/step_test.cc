@@ -5,9 +5,10 @@
 // one of a stretch of its instructions, and all of its tasks are looked at there, as the aiofiber command does.
 #include <elfutils/libdwfl.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 
-#include <chrono>
-#include <cstring>
+#include <cstdio>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,15 +27,19 @@ using tool::TaskSnapshot;
 // `inspect_target stretch`, traced, at the begin of the stretch.
 class Stepped {
  public:
-  explicit Stepped(const std::string& rounds) {
+  Stepped() {
     pid_ = fork();
     if (pid_ == 0) {
       ptrace(PTRACE_TRACEME, 0, 0, 0);
-      exec_now({INSPECT_TARGET, "stretch", rounds});
+      exec_now({INSPECT_TARGET, "stretch"});
     }
     EXPECT_EQ(wait_for_stop(), SIGTRAP);  // exec
     ptrace(PTRACE_CONT, pid_, 0, 0);
     EXPECT_EQ(wait_for_stop(), SIGSTOP);
+    std::ifstream maps("/proc/" + std::to_string(pid_) + "/maps");
+    for (std::string line; std::getline(maps, line);) {
+      if (line.ends_with("[vdso]")) std::sscanf(line.c_str(), "%lx-%lx", &vdso_low_, &vdso_high_);
+    }
   }
   ~Stepped() {
     kill(pid_, SIGKILL);
@@ -49,10 +54,27 @@ class Stepped {
     ptrace(PTRACE_SINGLESTEP, pid_, 0, 0);
     const int signal = wait_for_stop();
     EXPECT_TRUE(signal == SIGTRAP || signal == SIGSTOP) << signal;
+    if (signal == SIGTRAP) leave_vdso();
     return signal == SIGTRAP;
   }
 
  private:
+  // The kernel's clock_gettime begins again whenever the clock ticks meanwhile: step by step it would never end. It
+  // does not touch the registry, so it runs as a whole, up to a breakpoint at its return.
+  void leave_vdso() {
+    user_regs_struct registers{};
+    ptrace(PTRACE_GETREGS, pid_, 0, &registers);
+    if (registers.rip < vdso_low_ || registers.rip >= vdso_high_) return;
+    const auto back = static_cast<unsigned long>(ptrace(PTRACE_PEEKDATA, pid_, registers.rsp, 0));
+    const auto code = static_cast<unsigned long>(ptrace(PTRACE_PEEKDATA, pid_, back, 0));
+    ptrace(PTRACE_POKEDATA, pid_, back, (code & ~0xfful) | 0xcc);
+    ptrace(PTRACE_CONT, pid_, 0, 0);
+    EXPECT_EQ(wait_for_stop(), SIGTRAP);
+    ptrace(PTRACE_POKEDATA, pid_, back, code);
+    ptrace(PTRACE_GETREGS, pid_, 0, &registers);
+    registers.rip = back;
+    ptrace(PTRACE_SETREGS, pid_, 0, &registers);
+  }
   int wait_for_stop() {
     int status = 0;
     if (waitpid(pid_, &status, 0) != pid_ || !WIFSTOPPED(status)) return -1;
@@ -60,6 +82,7 @@ class Stepped {
   }
 
   pid_t pid_ = 0;
+  unsigned long vdso_low_ = 0, vdso_high_ = 0;
 };
 
 // What is seen of one task, checked: its record makes sense, and a suspended one has a whole stack of the right calls.
@@ -120,7 +143,7 @@ class Looker {
 };
 
 TEST(Registry, CanBeWalkedAtEveryInstructionOfABusyStretch) {
-  Stepped program("2");
+  Stepped program;
   Looker looker(program.pid());
   do {
     looker.look();
@@ -128,10 +151,10 @@ TEST(Registry, CanBeWalkedAtEveryInstructionOfABusyStretch) {
   std::printf("%zu instructions; tasks seen: %zu suspended, %zu new, %zu on the CPU\n", looker.looks, looker.suspended,
               looker.fresh, looker.on_cpu);
   RecordProperty("instructions", static_cast<int>(looker.looks));
-  EXPECT_GT(looker.looks, 5000u);
+  EXPECT_GT(looker.looks, 3000u);
   EXPECT_GT(looker.suspended, looker.looks / 4);
   EXPECT_GT(looker.fresh, 0u);
-  EXPECT_GE(looker.highest_id, 5u) << "the main task and two a round, in records that are used again";
+  EXPECT_GE(looker.highest_id, 5u) << "the main task, two before, and two in the records of those";
 }
 
 }  // namespace
