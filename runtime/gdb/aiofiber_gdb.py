@@ -9,6 +9,7 @@ A suspended task is shown by an unwinder: while one is selected, it says that th
 called by the task, with the registers that its saved context holds. gdb then walks on by itself, so `bt`, `frame`, `up`,
 `info locals` and the pretty-printers do what they do in a thread. A frame filter keeps the thread's own frame out of `bt`.
 """
+import re
 import struct
 
 import gdb
@@ -28,6 +29,7 @@ SLEEP, FD, TASK, OTHER = 1, 2, 3, 6
 # Frames of these are not what the program is doing.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
+PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
 RED_ZONE = 128
 
 
@@ -156,9 +158,19 @@ class KeptSelection:
         frame.select()
 
 
+def is_plumbing(frame):
+    """Whether a frame is of aiofiber or of what the standard library calls callables with; also one without a name."""
+    name = frame.name()
+    if not name or name.startswith(PLUMBING):
+        return True
+    function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
+    return function is not None and (bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or
+                                     "runtime/hooks/" in function.symtab.filename)
+
+
 def program_frame(frame):
-    """From `frame` outwards, the first that has a name and is not aiofiber's or the standard library's; None without one."""
-    while frame is not None and (not frame.name() or frame.name().startswith(PLUMBING)):
+    """From `frame` outwards, the first that is the program's own; None without one."""
+    while frame is not None and is_plumbing(frame):
         frame = frame.older()
     return frame
 

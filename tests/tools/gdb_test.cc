@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// gdb's task commands, through gdb itself in batch mode, on real processes and a real core: gdb's unwinding cannot
-// be had otherwise. Most tests use the commands that the program carries in itself.
+// gdb's task commands, through gdb itself in batch mode, on real processes and a real core: gdb's unwinding
+// cannot be had otherwise. Most tests use the commands that the program carries in itself.
 #include <sys/resource.h>
 
 #include <cstdlib>
@@ -24,7 +24,8 @@ std::size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-// gdb on `subject` (its words of the command line), which runs `commands`. What it says on either stream, in order.
+// gdb on `subject` (its words of the command line), which runs `commands`. What it says on either stream, in
+// order.
 std::string gdb(const Words& subject, const Words& commands) {
   const std::string folder = fs::path(INSPECT_TARGET).parent_path();
   Words words{"gdb", "-nx", "-batch", "-iex", "add-auto-load-safe-path " + folder};
@@ -56,13 +57,15 @@ TEST_F(Gdb, InfoTasksListsWhatEachTaskDoes) {
 
 TEST_F(Gdb, TaskMakesBacktraceFrameAndLocalsThoseOfTheTask) {
   const Running process({INSPECT_TARGET, "locals"});
-  const std::string out = gdb({"-p", process.pid()}, {"info tasks", "task 3", "up", "info locals", "bt", "task"});
+  const std::string out =
+      gdb({"-p", process.pid()}, {"info tasks", "task 3", "up", "info locals", "bt", "task"});
   EXPECT_FALSE(contains(out, "\"done\"")) << out;
   EXPECT_TRUE(contains(out, "[Switching to task 3 \"two words\"]\n#")) << out;
   EXPECT_TRUE(contains(out, "local = 42")) << out;
   EXPECT_EQ(count(out, "rest_with (argument="), 2u) << "of `up` and of `bt`: " << out;
   EXPECT_TRUE(contains(out, "fiber_entry")) << "the walk goes to the end of the stack: " << out;
-  EXPECT_FALSE(contains(out.substr(out.find("[Switching")), "epoll")) << "the frame of the thread is not the task's: " << out;
+  EXPECT_FALSE(contains(out.substr(out.find("[Switching")), "epoll"))
+      << "the frame of the thread is not the task's: " << out;
   EXPECT_FALSE(contains(out, "Backtrace stopped")) << out;
   EXPECT_TRUE(contains(out, "[Current task is 3 \"two words\"]")) << out;
 }
@@ -71,7 +74,8 @@ TEST_F(Gdb, TaskOfARunningOneIsItsThread) {
   const Running process({INSPECT_TARGET, "family"});
   const std::string out = gdb({"-p", process.pid()}, {"task 4", "task 5", "bt", "task"});
   EXPECT_TRUE(contains(out, "[Switching to task 5 \"last\"]\n#0 ")) << out;
-  EXPECT_TRUE(contains(out, "operator()() const (__closure=") && contains(out, "No task is selected.")) << out;
+  EXPECT_TRUE(contains(out, "operator()() const (__closure=") && contains(out, "No task is selected."))
+      << out;
   EXPECT_FALSE(contains(out.substr(out.find("to task 5")), "dive")) << out;
 }
 
@@ -87,8 +91,8 @@ TEST_F(Gdb, TaskOffGoesBackToTheThread) {
 TEST_F(Gdb, LeavesTheRegistersOfTheProgramAsTheyWere) {
   const Running process({INSPECT_TARGET, "family"});
   const std::string out =
-      gdb({"-p", process.pid()}, {"info registers", "echo CUT", "task 4", "bt", "info tasks", "task off", "echo CUT",
-                                  "info registers", "echo CUT"});
+      gdb({"-p", process.pid()}, {"info registers", "echo CUT", "task 4", "bt", "info tasks", "task off",
+                                  "echo CUT", "info registers", "echo CUT"});
   Words parts;
   for (std::size_t at = 0, next; (next = out.find("CUT", at)) != std::string::npos; at = next + 3) {
     parts.push_back(out.substr(at, next - at));
@@ -98,15 +102,17 @@ TEST_F(Gdb, LeavesTheRegistersOfTheProgramAsTheyWere) {
   EXPECT_EQ(before, parts[2]);
 }
 
-// The program goes on while a task is selected: it must do what it would have done, and the selection is over.
+// The program goes on while a task is selected: it must do what it would have done, and the selection is
+// over.
 TEST_F(Gdb, TheSelectionEndsWhenTheProgramGoesOn) {
-  const std::string out = gdb({"--args", INSPECT_TARGET, "step"},
-                              {"break dive if depth == 0", "run", "info tasks", "task 1", "bt 2", "delete", "continue"});
+  const std::string out =
+      gdb({"--args", INSPECT_TARGET, "step"},
+          {"break dive if depth == 0", "run", "info tasks", "task 1", "bt 2", "delete", "continue"});
   EXPECT_TRUE(contains(out, "[Switching to task 1 \"Task-1\"]")) << out;
   EXPECT_TRUE(contains(out, "exited normally")) << out;
-  const std::string steps =
-      gdb({"--args", INSPECT_TARGET, "step"},
-          {"break dive if depth == 0", "run", "task 1", "delete", "break rest_with", "next", "task", "continue"});
+  const std::string steps = gdb(
+      {"--args", INSPECT_TARGET, "step"},
+      {"break dive if depth == 0", "run", "task 1", "delete", "break rest_with", "next", "task", "continue"});
   EXPECT_TRUE(contains(steps, "No task is selected.") && contains(steps, "exited normally")) << steps;
 }
 
@@ -115,7 +121,8 @@ TEST_F(Gdb, ApplyRunsACommandInSeveralTasks) {
   const std::string all = gdb({"-p", process.pid()}, {"task apply all bt"});
   EXPECT_EQ(count(all, "\nTask "), 7u) << "six headings and the task without a stack: " << all;
   EXPECT_EQ(count(all, "dive (depth="), 41u) << all;
-  EXPECT_TRUE(contains(all, "Task 6 has not started: it has no stack. It will run (anonymous namespace)::rest"))
+  EXPECT_TRUE(
+      contains(all, "Task 6 has not started: it has no stack. It will run (anonymous namespace)::rest"))
       << all;
   const std::string some = gdb({"-p", process.pid()}, {"task apply 2 3 bt 1", "task"});
   EXPECT_EQ(count(some, "\nTask "), 2u) << some;
@@ -125,8 +132,8 @@ TEST_F(Gdb, ApplyRunsACommandInSeveralTasks) {
 
 TEST_F(Gdb, KeepsTheSelectedFrameOverListings) {
   const Running process({INSPECT_TARGET, "family"});
-  const std::string out =
-      gdb({"-p", process.pid()}, {"task 4", "up 20", "info tasks", "task apply all frame", "echo CUT\\n", "frame"});
+  const std::string out = gdb({"-p", process.pid()}, {"task 4", "up 20", "info tasks", "task apply all frame",
+                                                      "echo CUT\\n", "frame"});
   EXPECT_TRUE(contains(out, "\n* 4 ")) << out;
   EXPECT_TRUE(contains(out.substr(out.find("CUT")), "#29 ")) << out;
 }
@@ -137,7 +144,8 @@ TEST_F(Gdb, SaysWhatIsWrongWithANumber) {
   EXPECT_EQ(count(out, ": it has ended, or never was."), 2u) << out;
   EXPECT_EQ(count(out, "is not the id of a task"), 2u) << out;
   EXPECT_TRUE(contains(out, "One task, please")) << out;
-  const std::string apply = gdb({"-p", process.pid()}, {"task apply", "task apply all", "task apply 1", "task apply x bt"});
+  const std::string apply =
+      gdb({"-p", process.pid()}, {"task apply", "task apply all", "task apply 1", "task apply x bt"});
   EXPECT_EQ(count(apply, "Usage: task apply ID... COMMAND"), 4u) << apply;
   EXPECT_TRUE(contains(gdb({"-p", process.pid()}, {"task apply 1 99 bt"}), "There is no task 99")) << out;
 }

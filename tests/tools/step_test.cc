@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// The registry can be walked at any instruction: a program that creates, switches and ends tasks is stopped at each
-// one of a stretch of its instructions, and all of its tasks are looked at there, as the aiofiber command does.
+// The registry can be walked at any instruction: a program that creates, switches and ends tasks is stopped
+// at each one of a stretch of its instructions, and all of its tasks are looked at there, as the aiofiber
+// command does.
 #include <elfutils/libdwfl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -59,8 +60,8 @@ class Stepped {
   }
 
  private:
-  // The kernel's clock_gettime begins again whenever the clock ticks meanwhile: step by step it would never end. It
-  // does not touch the registry, so it runs as a whole, up to a breakpoint at its return.
+  // The kernel's clock_gettime begins again whenever the clock ticks meanwhile: step by step it would never
+  // end. It does not touch the registry, so it runs as a whole, up to a breakpoint at its return.
   void leave_vdso() {
     user_regs_struct registers{};
     ptrace(PTRACE_GETREGS, pid_, 0, &registers);
@@ -85,7 +86,8 @@ class Stepped {
   unsigned long vdso_low_ = 0, vdso_high_ = 0;
 };
 
-// What is seen of one task, checked: its record makes sense, and a suspended one has a whole stack of the right calls.
+// What is seen of one task, checked: its record makes sense, and a suspended one has a whole stack of the
+// right calls.
 class Looker {
  public:
   explicit Looker(pid_t pid)
@@ -130,7 +132,8 @@ class Looker {
     const auto [known, is_new] = names_.try_emplace(address);
     if (is_new) {
       Dwfl_Module* module = dwfl_addrmodule(target_->modules(), address.pc);
-      const char* name = module == nullptr ? nullptr : dwfl_module_addrname(module, address.pc - (address.exact ? 0 : 1));
+      const char* name =
+          module == nullptr ? nullptr : dwfl_module_addrname(module, address.pc - (address.exact ? 0 : 1));
       known->second = name == nullptr ? "??" : name;
     }
     return known->second;
@@ -148,8 +151,8 @@ TEST(Registry, CanBeWalkedAtEveryInstructionOfABusyStretch) {
   do {
     looker.look();
   } while (!HasFailure() && program.step());
-  std::printf("%zu instructions; tasks seen: %zu suspended, %zu new, %zu on the CPU\n", looker.looks, looker.suspended,
-              looker.fresh, looker.on_cpu);
+  std::printf("%zu instructions; tasks seen: %zu suspended, %zu new, %zu on the CPU\n", looker.looks,
+              looker.suspended, looker.fresh, looker.on_cpu);
   RecordProperty("instructions", static_cast<int>(looker.looks));
   EXPECT_GT(looker.looks, 3000u);
   EXPECT_GT(looker.suspended, looker.looks / 4);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber top` on a real process, at a pseudo-terminal: keys are typed, and what the screen then shows is read.
-// It refreshes by real time, so the tests wait for a screen that shows what they expect, never for a time.
+// `aiofiber top` on a real process, at a pseudo-terminal: keys are typed, and what the screen then shows is
+// read. It refreshes by real time, so the tests wait for a screen that shows what they expect, never for a
+// time.
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -23,7 +24,8 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// One screen: the text between two "cursor home", without control sequences; `chosen` is the line shown in reverse.
+// One screen: the text between two "cursor home", without control sequences; `chosen` is the line shown in
+// reverse.
 struct Screen {
   std::vector<std::string> lines;
   std::string chosen;
@@ -33,7 +35,9 @@ struct Screen {
     for (const std::string& line : lines) all += line + "\n";
     return all;
   }
-  std::string row(std::size_t i) const { return lines.size() > i + 3 ? lines[i + 3] : ""; }  // below the heading
+  std::string row(std::size_t i) const {
+    return lines.size() > i + 3 ? lines[i + 3] : "";
+  }  // below the heading
 };
 
 Screen parse(const std::string& bytes) {
@@ -130,8 +134,8 @@ class Top {
   bool settings_are_as_before() const {
     termios now{};
     tcgetattr(other_end_, &now);
-    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag && now.c_oflag == before_.c_oflag &&
-           std::memcmp(now.c_cc, before_.c_cc, sizeof now.c_cc) == 0;
+    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
+           now.c_oflag == before_.c_oflag && std::memcmp(now.c_cc, before_.c_cc, sizeof now.c_cc) == 0;
   }
   // What it still writes until it ends, and how it ends.
   std::string end(int* status) {
@@ -164,9 +168,12 @@ class Top {
   std::string pending_;
 };
 
-constexpr char kDown[] = "\x1b[B", kUp[] = "\x1b[A", kEnd[] = "\x1b[F", kHome[] = "\x1b[H", kOtherScreenOff[] = "\x1b[?1049l";
+constexpr char kDown[] = "\x1b[B", kUp[] = "\x1b[A", kEnd[] = "\x1b[F", kHome[] = "\x1b[H",
+               kOtherScreenOff[] = "\x1b[?1049l";
 
-bool leads(const Screen& screen, const std::string& name) { return contains(screen.row(0), " " + name + " "); }
+bool leads(const Screen& screen, const std::string& name) {
+  return contains(screen.row(0), " " + name + " ");
+}
 
 Finished aiofiber(Words words) {
   words.insert(words.begin(), AIOFIBER_COMMAND);
@@ -177,7 +184,8 @@ TEST(Top, ShowsTheBusiestFirst) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   const Screen screen = top.see([](const Screen& s) { return leads(s, "spinner"); });
-  EXPECT_TRUE(contains(screen.lines[0], "process " + process.pid() + " inspect_target: 1 loop, ")) << screen.text();
+  EXPECT_TRUE(contains(screen.lines[0], "process " + process.pid() + " inspect_target: 1 loop, "))
+      << screen.text();
   EXPECT_TRUE(contains(screen.lines[0], " switches/s, refreshed in ")) << screen.text();
   EXPECT_TRUE(contains(screen.lines[1], "4 tasks: ")) << screen.text();
   EXPECT_TRUE(contains(screen.lines[2], "SWITCHES/S")) << screen.text();
@@ -283,7 +291,8 @@ TEST(Top, SaysSoWhenTheTargetEnds) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 3) << status;
   const std::size_t restored = rest.find(kOtherScreenOff);
   ASSERT_NE(restored, std::string::npos);
-  EXPECT_TRUE(contains(rest.substr(restored), "process " + pid)) << "on the restored screen: " << rest.substr(restored);
+  EXPECT_TRUE(contains(rest.substr(restored), "process " + pid))
+      << "on the restored screen: " << rest.substr(restored);
   EXPECT_TRUE(top.settings_are_as_before());
 }
 
@@ -329,31 +338,34 @@ TEST(Top, PrintsOneTableWithoutATerminal) {
   const Finished result = aiofiber({"top", "--interval", "0.1", process.pid()});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_FALSE(contains(result.out, "\x1b")) << result.out;
-  EXPECT_TRUE(contains(result.out, "4 tasks: ") && contains(parse(result.out).row(0), " spinner ")) << result.out;
+  EXPECT_TRUE(contains(result.out, "4 tasks: ") && contains(parse(result.out).row(0), " spinner "))
+      << result.out;
 }
 
 TEST(Top, JsonIsJsonOnceAndInAStream) {
   const Running process({INSPECT_TARGET, "rivals"});
   const Finished once = aiofiber({"top", "--once", "--json", "--interval", "0.1", process.pid()});
   EXPECT_EQ(once.code, 0) << once.err;
-  EXPECT_TRUE(contains(once.out, "\"switches_per_s\":") && contains(once.out, "\"name\":\"spinner\"")) << once.out;
+  EXPECT_TRUE(contains(once.out, "\"switches_per_s\":") && contains(once.out, "\"name\":\"spinner\""))
+      << once.out;
   const std::string command = std::string(AIOFIBER_COMMAND) + " top --json --interval 0.05 " + process.pid();
-  const Finished stream = run({"python3", "-c",
-                               "import json, subprocess, sys\n"
-                               "top = subprocess.Popen(sys.argv[1].split(), stdout=subprocess.PIPE, text=True)\n"
-                               "text, reports, decoder = '', [], json.JSONDecoder()\n"
-                               "while len(reports) < 3:\n"
-                               "    text += top.stdout.readline()\n"
-                               "    try:\n"
-                               "        report, end = decoder.raw_decode(text)\n"
-                               "    except ValueError:\n"
-                               "        continue\n"
-                               "    reports.append(report)\n"
-                               "    text = text[end:].lstrip()\n"
-                               "top.kill()\n"
-                               "print(all(len(r['tasks']) == 4 and r['loops'] == 1 for r in reports),\n"
-                               "      reports[0]['now_ns'] < reports[2]['now_ns'])\n",
-                               command});
+  const Finished stream =
+      run({"python3", "-c",
+           "import json, subprocess, sys\n"
+           "top = subprocess.Popen(sys.argv[1].split(), stdout=subprocess.PIPE, text=True)\n"
+           "text, reports, decoder = '', [], json.JSONDecoder()\n"
+           "while len(reports) < 3:\n"
+           "    text += top.stdout.readline()\n"
+           "    try:\n"
+           "        report, end = decoder.raw_decode(text)\n"
+           "    except ValueError:\n"
+           "        continue\n"
+           "    reports.append(report)\n"
+           "    text = text[end:].lstrip()\n"
+           "top.kill()\n"
+           "print(all(len(r['tasks']) == 4 and r['loops'] == 1 for r in reports),\n"
+           "      reports[0]['now_ns'] < reports[2]['now_ns'])\n",
+           command});
   EXPECT_EQ(stream.out, "True True\n") << stream.err;
 }
 
@@ -366,9 +378,9 @@ TEST(Top, CountsLoops) {
 
 TEST(Top, RefusesWrongUsage) {
   for (const Words& words :
-       {Words{"top"}, Words{"top", "x"}, Words{"top", "1", "--interval"}, Words{"top", "1", "--interval", "0"},
-        Words{"top", "1", "--interval", "soon"}, Words{"top", "1", "--stop"}, Words{"top", "1", "task"},
-        Words{"top", "--core", "x"}}) {
+       {Words{"top"}, Words{"top", "x"}, Words{"top", "1", "--interval"},
+        Words{"top", "1", "--interval", "0"}, Words{"top", "1", "--interval", "soon"},
+        Words{"top", "1", "--stop"}, Words{"top", "1", "task"}, Words{"top", "--core", "x"}}) {
     const Finished result = aiofiber(words);
     EXPECT_EQ(result.code, 2) << result.err;
     EXPECT_TRUE(contains(result.err, "--help")) << result.err;

@@ -45,7 +45,8 @@ bool is_terminal() {
 
 Terminal::Terminal() {
   if (tcgetattr(STDIN_FILENO, &before_) != 0) {
-    throw Failure(Exit::kInternal, std::string("the terminal does not tell its settings: ") + std::strerror(errno));
+    throw Failure(Exit::kInternal,
+                  std::string("the terminal does not tell its settings: ") + std::strerror(errno));
   }
   sigset_t mask;
   sigemptyset(&mask);
@@ -127,9 +128,10 @@ void Terminal::read_signal() {
 void Terminal::read_keys() {
   using Kind = TerminalEvent::Kind;
   static constexpr std::pair<std::string_view, Kind> kSequences[] = {
-      {"\x1b[A", Kind::kUp},      {"\x1bOA", Kind::kUp},        {"\x1b[B", Kind::kDown}, {"\x1bOB", Kind::kDown},
-      {"\x1b[5~", Kind::kPageUp}, {"\x1b[6~", Kind::kPageDown}, {"\x1b[H", Kind::kHome}, {"\x1bOH", Kind::kHome},
-      {"\x1b[F", Kind::kEnd},     {"\x1bOF", Kind::kEnd},       {"\r", Kind::kEnter},    {"\n", Kind::kEnter},
+      {"\x1b[A", Kind::kUp},   {"\x1bOA", Kind::kUp},      {"\x1b[B", Kind::kDown},
+      {"\x1bOB", Kind::kDown}, {"\x1b[5~", Kind::kPageUp}, {"\x1b[6~", Kind::kPageDown},
+      {"\x1b[H", Kind::kHome}, {"\x1bOH", Kind::kHome},    {"\x1b[F", Kind::kEnd},
+      {"\x1bOF", Kind::kEnd},  {"\r", Kind::kEnter},       {"\n", Kind::kEnter},
   };
   char buffer[256];
   const ssize_t got = read(STDIN_FILENO, buffer, sizeof buffer);

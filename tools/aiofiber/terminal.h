@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The terminal as a full-screen program needs it: keys one by one, its size, whole screens at a time, and everything
-// as it was afterwards.
+// The terminal as a full-screen program needs it: keys one by one, its size, whole screens at a time, and
+// everything as it was afterwards.
 //
-// termios and a dozen control sequences that every terminal of today has; a library of screens (ncurses) would be
-// one more dependency for what is here 150 lines. Signals come as events, in order with the keys, so no handler runs
-// and nothing has to be safe in one.
+// termios and a dozen control sequences that every terminal of today has; a library of screens (ncurses)
+// would be one more dependency for what is here 150 lines. Signals come as events, in order with the keys, so
+// no handler runs and nothing has to be safe in one.
 #pragma once
 
 #include <signal.h>
@@ -31,9 +31,9 @@ struct TerminalEvent {
     kEnd,
     kEnter,
     kEscape,
-    kRedraw,   // another size, or back after Ctrl-Z
-    kSignal,   // SIGINT, SIGTERM or SIGHUP, which asks the program to end
-    kClosed,   // nothing can be typed any more
+    kRedraw,  // another size, or back after Ctrl-Z
+    kSignal,  // SIGINT, SIGTERM or SIGHUP, which asks the program to end
+    kClosed,  // nothing can be typed any more
   };
   Kind kind = Kind::kTimeout;
   int value = 0;  // the character, or the signal
@@ -41,7 +41,8 @@ struct TerminalEvent {
 
 class Terminal {
  public:
-  // Takes the terminal over: no echo, no line editing, the other screen buffer, no cursor. Errors: Failure kInternal.
+  // Takes the terminal over: no echo, no line editing, the other screen buffer, no cursor. Errors: Failure
+  // kInternal.
   Terminal();
   // Gives it back as it was.
   ~Terminal();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber top: a view that refreshes, of what the tasks do: the busiest, the longest waiting, those with most stack.
+// aiofiber top: a view that refreshes, of what the tasks do: the busiest, the longest waiting, those with
+// most stack.
 //
-// On a terminal it is a screen with keys, else (and with --once) one table of two snapshots, so that it can be piped.
+// On a terminal it is a screen with keys, else (and with --once) one table of two snapshots, so that it can
+// be piped.
 #include <poll.h>
 #include <unistd.h>
 
@@ -57,7 +59,8 @@ class TopView {
         draw();
       }
       const auto left = std::chrono::ceil<milliseconds>(due - Clock::now()).count();
-      const TerminalEvent event = terminal_.wait(paused_ ? -1 : static_cast<int>(std::max<std::int64_t>(left, 0)));
+      const TerminalEvent event =
+          terminal_.wait(paused_ ? -1 : static_cast<int>(std::max<std::int64_t>(left, 0)));
       if (event.kind == Kind::kSignal) return event.value;
       if (event.kind == Kind::kClosed || !handle(event)) return 0;
     }
@@ -209,8 +212,9 @@ class TopView {
     const std::string pause = paused_ ? "space goes on (paused)" : "space pauses";
     if (opened_ != 0) return "up/down scroll   " + pause + "   q back";
     const auto mark = [this](TopOrder order) { return order_ == order ? "*" : ""; };
-    return std::string("sort: s switches") + mark(TopOrder::kSwitches) + ", w waiting" + mark(TopOrder::kWaiting) +
-           ", k stack" + mark(TopOrder::kStack) + "   up/down choose, Enter opens   " + pause + "   q quits";
+    return std::string("sort: s switches") + mark(TopOrder::kSwitches) + ", w waiting" +
+           mark(TopOrder::kWaiting) + ", k stack" + mark(TopOrder::kStack) +
+           "   up/down choose, Enter opens   " + pause + "   q quits";
   }
 
   Inspection& inspection_;
@@ -220,10 +224,10 @@ class TopView {
   TopOrder order_ = TopOrder::kSwitches;
   double cost_ms_ = 0;
   bool paused_ = false;
-  std::size_t first_ = 0;         // the uppermost row that is shown
-  std::size_t selected_ = 0;      // the row
+  std::size_t first_ = 0;          // the uppermost row that is shown
+  std::size_t selected_ = 0;       // the row
   std::uint64_t selected_id_ = 0;  // the task that it follows; 0: whichever is first
-  std::uint64_t opened_ = 0;      // the task whose stack is shown; 0: none
+  std::uint64_t opened_ = 0;       // the task whose stack is shown; 0: none
   std::size_t scroll_ = 0, most_scroll_ = 0;
 };
 
@@ -253,7 +257,8 @@ void write_report(Inspection& inspection, const TopTable& table, double cost_ms,
   out.flush();
 }
 
-// Without a terminal: all tasks, busiest first, after two snapshots; as JSON once or for as long as the output is read.
+// Without a terminal: all tasks, busiest first, after two snapshots; as JSON once or for as long as the
+// output is read.
 void print_reports(Inspection& inspection, const Options& options, std::ostream& out) {
   TopTable table;
   table.update(inspection, Clock::now());

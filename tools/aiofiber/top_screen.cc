@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Columns are as wide as what they hold, up to a limit: one long name must not push the others off the screen.
+// Columns are as wide as what they hold, up to a limit: one long name must not push the others off the
+// screen.
 #include "top_screen.h"
 
 #include <algorithm>
@@ -65,14 +66,17 @@ std::vector<std::string> top_heading(const Inspection& inspection, const TopTabl
   const std::string program = printable(target.thread_name(static_cast<std::uint32_t>(target.pid())));
   char cost[64];
   std::snprintf(cost, sizeof cost, ", refreshed in %.1f ms", cost_ms);
-  return {target.name() + (program.empty() ? "" : " " + program) + ": " + count_text(summary.loops, "loop") + ", " +
-              (table.has_rates() ? rate_text(table, summary.switches_per_s) + " switches/s" + cost : "measuring"),
-          count_text(table.rows().size(), "task") + ": " + std::to_string(summary.on_cpu) + " on CPU, " +
-              std::to_string(summary.ready) + " ready, " + std::to_string(summary.waiting) + " waiting, " +
-              std::to_string(summary.not_started) + " new"};
+  return {
+      target.name() + (program.empty() ? "" : " " + program) + ": " + count_text(summary.loops, "loop") +
+          ", " +
+          (table.has_rates() ? rate_text(table, summary.switches_per_s) + " switches/s" + cost : "measuring"),
+      count_text(table.rows().size(), "task") + ": " + std::to_string(summary.on_cpu) + " on CPU, " +
+          std::to_string(summary.ready) + " ready, " + std::to_string(summary.waiting) + " waiting, " +
+          std::to_string(summary.not_started) + " new"};
 }
 
-std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first, std::size_t last) {
+std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first,
+                                  std::size_t last) {
   std::vector<Cells> rows(1);
   for (std::size_t i = 0; i < kColumns; ++i) rows[0][i] = kTable[i].title;
   for (std::size_t i = first; i < last; ++i) rows.push_back(cells_of(inspection, table, table.rows()[i]));

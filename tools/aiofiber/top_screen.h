@@ -15,6 +15,7 @@ namespace aiofiber::tool {
 std::vector<std::string> top_heading(const Inspection& inspection, const TopTable& table, double cost_ms);
 
 // The titles and the rows [first, last). Only these are unwound.
-std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first, std::size_t last);
+std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first,
+                                  std::size_t last);
 
 }  // namespace aiofiber::tool

@@ -56,7 +56,8 @@ void TopTable::sort(TopOrder order) {
 }
 
 std::optional<std::size_t> TopTable::find(std::uint64_t id) const {
-  const auto row = std::find_if(rows_.begin(), rows_.end(), [id](const TopRow& r) { return r.task->record.id == id; });
+  const auto row =
+      std::find_if(rows_.begin(), rows_.end(), [id](const TopRow& r) { return r.task->record.id == id; });
   if (row == rows_.end()) return std::nullopt;
   return static_cast<std::size_t>(row - rows_.begin());
 }

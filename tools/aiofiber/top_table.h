@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `aiofiber top` knows at a refresh: the tasks of the newest snapshot, and how fast each switches, which is the
-// difference to the snapshot before.
+// What `aiofiber top` knows at a refresh: the tasks of the newest snapshot, and how fast each switches, which
+// is the difference to the snapshot before.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ namespace aiofiber::tool {
 enum class TopOrder { kSwitches, kWaiting, kStack };
 
 struct TopRow {
-  const TaskSnapshot* task;             // of the inspection's snapshot
-  double switches_per_s = 0;            // 0 before there are two snapshots
+  const TaskSnapshot* task;              // of the inspection's snapshot
+  double switches_per_s = 0;             // 0 before there are two snapshots
   std::optional<std::int64_t> since_ns;  // how long it has been waiting
 };
 
