@@ -97,6 +97,8 @@ class Task:
         try:
             words = struct.unpack("<7Q", read(where - 48, 56))
         except gdb.MemoryError:
+            words = (0,) * 7
+        if words[6] == 0:  # gcore writes zeros for what it could not read
             raise gdb.GdbError("The stack of task %d is not in the core. gdb's gcore leaves out what lies behind the guard "
                                "of a stack: let the kernel write the core." % self.id)
         saved = dict(zip(("r12", "r13", "r14", "r15", "rbx", "rbp", "rip"), words))

@@ -189,6 +189,24 @@ TEST_F(Gdb, WorksOnAKernelCore) {
   EXPECT_TRUE(contains(out.substr(out.find("to task 5")), "operator()() const (__closure=")) << out;
 }
 
+// gcore gives up a mapping at its first guard page and leaves zeros: whoever reads such a core must be told so.
+TEST_F(Gdb, SaysWhichStacksACoreOfGcoreLacks) {
+  char name[] = "/tmp/aiofiber_gdb_XXXXXX";
+  const fs::path folder = mkdtemp(name);
+  const std::string core = folder / "core";
+  {
+    const Running process({INSPECT_TARGET, "family"});
+    gdb({"-p", process.pid()}, {"generate-core-file " + core});
+  }
+  const std::string out = gdb({INSPECT_TARGET, core}, {"info tasks", "task 4", "bt 3"});
+  const Finished command = run({AIOFIBER_COMMAND, "stack", "--core", core, "diver"});
+  fs::remove_all(folder);
+  EXPECT_TRUE(contains(out, "\"parent\" waiting for task 2 \"child\"")) << out;
+  if (contains(out, "Switching to task 4")) GTEST_SKIP() << "this gdb, or this kernel's guards, leave nothing out";
+  EXPECT_TRUE(contains(out, "The stack of task 4 is not in the core. gdb's gcore leaves out")) << out;
+  EXPECT_TRUE(contains(command.err, "are not in the core")) << command.err << command.out;
+}
+
 TEST_F(Gdb, SaysWhatAutoLoadNeeds) {
   const std::string out = run({"gdb", "-nx", "-batch", "-iex", "set auto-load safe-path /nowhere", "-ex",
                                "info auto-load python-scripts", INSPECT_TARGET})
