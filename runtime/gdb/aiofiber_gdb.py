@@ -30,6 +30,7 @@ SLEEP, FD, TASK, OTHER = 1, 2, 3, 6
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
+PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$")
 RED_ZONE = 128
 
 
@@ -167,7 +168,7 @@ def is_plumbing(frame):
         return True
     function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
     return function is not None and (bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or
-                                     "runtime/hooks/" in function.symtab.filename)
+                                     bool(PLUMBING_FILE.search(function.symtab.filename)))
 
 
 def program_frame(frame):

@@ -116,6 +116,18 @@ TEST_F(Gdb, TheSelectionEndsWhenTheProgramGoesOn) {
   EXPECT_TRUE(contains(steps, "No task is selected.") && contains(steps, "exited normally")) << steps;
 }
 
+// Then the thread's innermost frames have no stack frame of their own, and the one that has is not number 0.
+TEST_F(Gdb, WorksWhereTheThreadIsInAnInlinedCall) {
+  const std::string out =
+      gdb({"--args", INSPECT_TARGET, "step"},
+          {"break dive if depth == 0", "run", "delete",
+           "python while gdb.newest_frame().type() != gdb.INLINE_FRAME: gdb.execute('stepi', to_string=True)",
+           "echo CUT\\n", "task 1", "bt", "continue"});
+  const std::string task = out.substr(out.find("CUT"));
+  EXPECT_TRUE(contains(task, "busy (count=3, rounds=3)") && !contains(task, "dive")) << out;
+  EXPECT_TRUE(contains(task, "fiber_entry") && contains(task, "exited normally")) << out;
+}
+
 TEST_F(Gdb, ApplyRunsACommandInSeveralTasks) {
   const Running process({INSPECT_TARGET, "family"});
   const std::string all = gdb({"-p", process.pid()}, {"task apply all bt"});
@@ -189,7 +201,8 @@ TEST_F(Gdb, WorksOnAKernelCore) {
   EXPECT_TRUE(contains(out.substr(out.find("to task 5")), "operator()() const (__closure=")) << out;
 }
 
-// gcore gives up a mapping at its first guard page and leaves zeros: whoever reads such a core must be told so.
+// gcore gives up a mapping at its first guard page and leaves zeros: whoever reads such a core must be told
+// so.
 TEST_F(Gdb, SaysWhichStacksACoreOfGcoreLacks) {
   char name[] = "/tmp/aiofiber_gdb_XXXXXX";
   const fs::path folder = mkdtemp(name);
@@ -202,7 +215,8 @@ TEST_F(Gdb, SaysWhichStacksACoreOfGcoreLacks) {
   const Finished command = run({AIOFIBER_COMMAND, "stack", "--core", core, "diver"});
   fs::remove_all(folder);
   EXPECT_TRUE(contains(out, "\"parent\" waiting for task 2 \"child\"")) << out;
-  if (contains(out, "Switching to task 4")) GTEST_SKIP() << "this gdb, or this kernel's guards, leave nothing out";
+  if (contains(out, "Switching to task 4"))
+    GTEST_SKIP() << "this gdb, or this kernel's guards, leave nothing out";
   EXPECT_TRUE(contains(out, "The stack of task 4 is not in the core. gdb's gcore leaves out")) << out;
   EXPECT_TRUE(contains(command.err, "are not in the core")) << command.err << command.out;
 }
