@@ -24,12 +24,15 @@ struct Options {
   bool json = false;
   bool verbose = false;
   bool dot = false;
+  bool once = false;       // of top: one table, no screen
+  int interval_ms = 1000;  // of top
 };
 
 void ps(Inspection& inspection, const Options& options, std::ostream& out);
 void stack(Inspection& inspection, const Options& options, std::ostream& out);
 void groups(Inspection& inspection, const Options& options, std::ostream& out);
 void pstree(Inspection& inspection, const Options& options, std::ostream& out);
+void top(Inspection& inspection, const Options& options, std::ostream& out);
 void core_threads(Inspection& inspection, const Options& options, std::ostream& out);
 
 // ---- what they share

@@ -109,7 +109,9 @@ std::string Inspection::missing_stacks() const {
   if (target_.live()) return {};
   std::size_t missing = 0;
   for (const TaskSnapshot& task : snapshot_.tasks) {
-    if (task.stack.empty() && task.record.state != AIOFIBER_NEW) ++missing;
+    // gcore writes zeros for what it could not read.
+    const bool blank = task.stack.empty() || task.registers.values[Registers::kRip] == 0;
+    if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};
   return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
