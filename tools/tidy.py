@@ -28,7 +28,7 @@ from pathlib import Path
 LAYERS = [
     ("R0", "config assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi symbolize unwind throw_trace"),
-    ("R2", "fiber reactor overflow traceback"),
+    ("R2", "fiber reactor overflow traceback trace trace_json"),
     ("R3", "scheduler thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker fd_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
