@@ -128,7 +128,12 @@ void TraceJson::leave(Loop& loop, const TraceEvent& event) {
   } else if (event.state == AIOFIBER_READY) {
     task.phase = Phase::kReady;
   } else {
-    tasks_.erase(event.subject);
+    // Those who waited for it are still to be written, and want its name.
+    task.phase = Phase::kUnknown;
+    ended_.push_back(event.subject);
+    if (ended_.size() <= kEndedKept) return;
+    tasks_.erase(ended_.front());
+    ended_.pop_front();
   }
 }
 

@@ -51,7 +51,7 @@ class TracedCallback {
 
 // ---- on and off. Threads: any
 
-inline constexpr std::size_t kTraceEventsPerThread = 1 << 16;
+inline constexpr std::size_t kTraceEventsPerThread = 1 << 15;
 
 // From now on all loops of the process write to the file, which is replaced; "%p" in its name stands for the process's id.
 // `events_per_thread`, at least 16: the size of the rings that are made from now on. The file is ended by stop_trace() or by

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -108,7 +109,9 @@ class TraceJson {
   const Nanoseconds start_;
   Nanoseconds last_ = 0;
   std::uint64_t arrows_ = 0;
+  static constexpr std::size_t kEndedKept = 4096;
   std::unordered_map<std::uint64_t, Task> tasks_;
+  std::deque<std::uint64_t> ended_;  // of those the ones that have ended, the oldest first
   std::string text_;
 };
 
