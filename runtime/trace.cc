@@ -174,7 +174,7 @@ void push_name(const aiofiber_record& record, Nanoseconds time) noexcept {
   }
   static_assert(sizeof record.name == 2 * (sizeof event.object + sizeof event.argument));
   const std::size_t length = ::strnlen(record.name, sizeof record.name);
-  for (const std::size_t at : {0, 16}) {
+  for (const std::size_t at : {std::size_t{0}, std::size_t{16}}) {
     if (at > length) break;
     event.kind = at == 0 ? TraceEvent::Kind::kNameLow : TraceEvent::Kind::kNameHigh;
     std::memcpy(&event.object, record.name + at, 8);
