@@ -9,6 +9,7 @@
 #include "aiofiber/event_loop.h"
 #include "aiofiber/runtime/dump_on_signal.h"
 #include "aiofiber/runtime/task_dump.h"
+#include "aiofiber/runtime/trace.h"
 
 namespace aiofiber {
 
@@ -43,5 +44,15 @@ void enable(int signo, const Place& place) {
 
 void enable_task_dump(int signo, int fd) { enable(signo, fd); }
 void enable_task_dump(int signo, const std::string& path) { enable(signo, path); }
+
+void start_trace(const std::string& path) {
+  try {
+    runtime::start_trace(path);
+  } catch (const std::system_error& error) {
+    throw RuntimeError(error.what());
+  }
+}
+
+std::size_t stop_trace() noexcept { return runtime::stop_trace(); }
 
 }  // namespace aiofiber

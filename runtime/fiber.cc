@@ -15,6 +15,7 @@
 
 #include "aiofiber/runtime/assert.h"
 #include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/trace.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/asan_interface.h>
@@ -106,6 +107,7 @@ void Fiber::set_name(std::string_view text) noexcept {
   const std::size_t length = std::min(text.size(), sizeof name - 1);
   std::memcpy(name, text.data(), length);
   name[length] = '\0';
+  if (tracing()) trace_name(*this);
 }
 
 namespace {
@@ -169,6 +171,7 @@ void Fiber::adopt_stack(Fiber& finished_fiber) noexcept {
   __atomic_store_n(&seq, seq | 1, __ATOMIC_RELEASE);
   state = AIOFIBER_RUNNING;
   ++switches;
+  if (tracing()) trace_switch(finished_fiber, *this);
   current_fiber_slot = this;
 }
 
@@ -185,6 +188,7 @@ void Fiber::switch_to(Fiber& from, Fiber& to, ExceptionState* exception_state) {
   __atomic_store_n(&to.seq, to.seq + 1, __ATOMIC_RELEASE);  // odd: on the CPU
   to.state = AIOFIBER_RUNNING;
   ++to.switches;
+  if (tracing()) trace_switch(from, to);
   current_fiber_slot = to.stack_high != 0 ? &to : nullptr;
 #if AIOFIBER_ASAN
   __sanitizer_start_switch_fiber(from.finished ? nullptr : &from.fake_stack, to.asan_low, to.asan_bytes);

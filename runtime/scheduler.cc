@@ -66,6 +66,7 @@ class Scheduler::RunScope {
     scheduler_.remaining_ = 0;
     scheduler_.polling_ = false;  // if the reactor or the clock threw
     scheduler_.running_ = false;
+    if (tracing()) trace_loop(LoopMark::kLeave);
     current_ = nullptr;
   }
   RunScope(const RunScope&) = delete;
@@ -90,6 +91,7 @@ void Scheduler::begin_pass() {
     if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_)) {
       before_endless_sleep_(endless_sleep_argument_);
     }
+    if (tracing()) trace_loop(LoopMark::kPollBegin);
     polling_ = true;
     if (ready_count_ > 0 || stop_requested_) {
       reactor_->poll(0);
@@ -97,6 +99,7 @@ void Scheduler::begin_pass() {
       clock_.wait_until(timers_.next_deadline(), *reactor_);
     }
     polling_ = false;
+    if (tracing()) trace_loop(LoopMark::kPollEnd);
     take_posted();
     last_poll_ = clock_.now();
     __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
@@ -141,6 +144,7 @@ void Scheduler::run_pass() {
       resume(static_cast<Fiber&>(node));
       if (exit_exception_ != nullptr) std::rethrow_exception(std::exchange(exit_exception_, nullptr));
     } else {
+      const TracedCallback traced;
       node.run(node);
     }
   }
@@ -189,6 +193,7 @@ Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack
   fiber.created_ns = last_poll_;
   fiber.tid = thread_id_;
   fiber.begin_life();
+  if (tracing()) trace_wake(fiber, spawner);
   ++fibers_alive_;
   return fiber;
 }
@@ -270,6 +275,7 @@ void Scheduler::suspend() {
   Fiber& self = *current_fiber();
   Fiber* next = next_fiber(false);
   if (next == &self) {
+    if (tracing()) trace_switch(self, self);
     self.state = AIOFIBER_RUNNING;
     return;
   }

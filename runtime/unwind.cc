@@ -299,7 +299,7 @@ class RowMachine {
     }
     constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
     const bool fits = state_.offset % 8 == 0 && state_.offset < kMax && state_.offset > -kMax;
-    if (failed_ || state_.unsupported || !fits || rule == CfaRule::kUnsupported) {
+    if (failed_ || state_.return_lost || state_.unsupported || !fits || rule == CfaRule::kUnsupported) {
       return Row::stop(CfaRule::kUnsupported);
     }
     return Row{static_cast<std::int32_t>(state_.offset) | static_cast<std::int32_t>(rule), state_.rbp,
@@ -313,6 +313,7 @@ class RowMachine {
     bool deref = false;
     bool unsupported = false;  // until the CFA is defined anew
     bool no_caller = false;
+    bool return_lost = false;  // the return address is not where a call puts it, until a rule brings it back
     std::int16_t rbp = Row::kSame;
     std::int16_t rbx = Row::kSame;
   };
@@ -326,7 +327,7 @@ class RowMachine {
   // Register `reg` of the caller is saved at CFA + offset.
   void saved_at(std::uint64_t reg, std::int64_t offset) {
     if (reg == kRegRip) {
-      if (offset != -8) failed_ = true;
+      state_.return_lost = offset != -8;
       return;
     }
     if (reg != kRegRbp && reg != kRegRbx) return;
@@ -344,13 +345,17 @@ class RowMachine {
   }
 
   void lost(std::uint64_t reg) {
-    if (reg == kRegRip) failed_ = true;
+    if (reg == kRegRip) state_.return_lost = true;
     set(reg, Row::kLost);
   }
 
   void restore_initial(std::uint64_t reg) {
     if (reg == kRegRbp) state_.rbp = initial_.rbp;
     if (reg == kRegRbx) state_.rbx = initial_.rbx;
+    if (reg == kRegRip) {
+      state_.return_lost = initial_.return_lost;
+      state_.no_caller = initial_.no_caller;
+    }
   }
 
   // DW_CFA_def_cfa_expression: only "the word at rbp + n", which g++ writes where it aligns the stack.

@@ -67,4 +67,14 @@ void disable_watchdog(EventLoop* loop = nullptr);
 void enable_task_dump(int signo, int fd = 2);
 void enable_task_dump(int signo, const std::string& path);
 
+// From now on every loop of the process writes a timeline: a row a task, with its runs, waits and wakes, and a row a loop. The file
+// is JSON for ui.perfetto.dev, and is replaced; "%p" in its name stands for the process's id. It is ended by stop_trace() or exit();
+// without either it lacks its last line and the last tenth of a second. AIOFIBER_TRACE=FILE does the same from the first loop on.
+// A forked child does not trace until it asks for it. Threads: any. Never suspends.
+// Errors: RuntimeError: the file cannot be opened, or a trace is being written already.
+void start_trace(const std::string& path);
+// Ends the file. Returns how many events are missing in it, because they came faster than they could be written; 0 if nothing was
+// traced. Threads: any. Never suspends, but writes what is left.
+std::size_t stop_trace() noexcept;
+
 }  // namespace aiofiber

@@ -32,6 +32,7 @@
 #include "aiofiber/runtime/runnable.h"
 #include "aiofiber/runtime/stack.h"
 #include "aiofiber/runtime/timer_heap.h"
+#include "aiofiber/runtime/trace.h"
 
 namespace aiofiber::runtime {
 
@@ -123,6 +124,7 @@ class Scheduler {
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
     if (fiber.state == AIOFIBER_WAITING) fiber.state = AIOFIBER_READY;
+    if (tracing()) trace_wake(fiber, current_fiber());
     make_ready(fiber);
   }
   // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. False when

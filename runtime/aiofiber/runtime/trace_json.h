@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From events to the text of a timeline: the JSON trace event format that Chrome defined and Perfetto reads, one event a line.
+//
+// A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in the ready queue; a
+// loop is a row with its polls and callbacks. A slice is written when it ends, so slices of a task never overlap; an arrow is
+// written when the woken task runs, so it always has both ends. Rows of tasks are numbered kTaskRows + id: ids of tasks and
+// of threads must not meet.
+// Threads: one at a time. Errors: std::bad_alloc.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "aiofiber/runtime/config.h"
+
+namespace aiofiber::runtime {
+
+// What a hook writes. Which fields count depends on the kind.
+struct TraceEvent {
+  enum class Kind : std::uint8_t {
+    kSwitch,    // subject: who leaves, in `state`, waiting for wait_kind and argument; object: who comes. 0: the loop
+    kWake,      // subject: who is woken; object: by whom
+    kNameLow,   // subject's name: its first 16 bytes in object and argument ...
+    kNameHigh,  // ... and the others
+    kNumber,    // subject is called Task-<object>
+    kMark,      // state: a LoopMark
+    kLost,      // object: so many events are missing from here on
+  };
+  Nanoseconds time;
+  std::uint64_t subject;
+  std::uint64_t object;
+  std::uint64_t argument;
+  std::uint32_t wait_kind;
+  Kind kind;
+  std::uint8_t state;
+};
+static_assert(sizeof(TraceEvent) == 40);
+
+class TraceJson {
+ public:
+  static constexpr std::uint64_t kTaskRows = 10'000'000;  // above any thread's id
+
+  // What is known of one loop's thread between two of its events.
+  struct Loop {
+    std::uint32_t thread_id = 0;
+    bool named = false;
+    bool on_cpu = false;        // `running` is known
+    std::uint64_t running = 0;  // a task's id; 0: the loop itself
+    Nanoseconds since = 0;
+    Nanoseconds poll_since = -1;  // -1: not polling
+    Nanoseconds callback_since = -1;
+  };
+
+  // Times are shown relative to `start`.
+  TraceJson(std::uint32_t process_id, Nanoseconds start) : process_id_(process_id), start_(start) {}
+
+  void begin(std::string_view process_name);
+  // What a task is called; before its first event, or when it changes.
+  void name(std::uint64_t id, std::string_view text);
+  // The events of a loop, in order.
+  void add(Loop& loop, const TraceEvent& event);
+  // Ends what is open: each loop, then the tasks that still wait, then the file.
+  void end(Loop& loop, Nanoseconds now);
+  void end(Nanoseconds now, std::uint64_t lost);
+
+  // The text so far, to be written and cleared.
+  std::string& text() noexcept { return text_; }
+
+ private:
+  enum class Phase : std::uint8_t { kUnknown, kRunning, kWaiting, kReady };
+  struct Task {
+    std::string name;
+    bool named = false;  // in the file
+    Phase phase = Phase::kUnknown;
+    bool woken = false;  // waker and woken_at are valid
+    std::uint32_t wait_kind = 0;
+    std::uint64_t wait_argument = 0;
+    std::uint64_t waker_row = 0;
+    std::uint32_t loop_thread = 0;
+    Nanoseconds since = 0;  // of the phase
+    Nanoseconds woken_at = 0;
+  };
+
+  void open(Loop& loop, std::uint64_t id, Nanoseconds now);
+  void close(Loop& loop, Nanoseconds now);
+  void leave(Loop& loop, const TraceEvent& event);
+  void arrive(std::uint64_t id, Task& task, Nanoseconds now);
+  void wake(Loop& loop, const TraceEvent& event);
+  void mark(Loop& loop, const TraceEvent& event);
+  void lose(Loop& loop, const TraceEvent& event);
+  void wait_slices(std::uint64_t id, const Task& task, Nanoseconds until);
+  std::string wait_name(const Task& task) const;
+
+  Task& row_of(std::uint64_t id);
+  void row_of(Loop& loop);
+  void begin_event(char phase, std::uint64_t row, Nanoseconds time);
+  void slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from, Nanoseconds to);
+  void arrow(const Task& task, std::uint64_t row, Nanoseconds now);
+  void row_name(std::uint64_t row, std::string_view text);
+  void number(std::uint64_t value);
+  void time(Nanoseconds value);
+  void quoted(std::string_view text);
+
+  const std::uint32_t process_id_;
+  const Nanoseconds start_;
+  Nanoseconds last_ = 0;
+  std::uint64_t arrows_ = 0;
+  static constexpr std::size_t kEndedKept = 4096;
+  std::unordered_map<std::uint64_t, Task> tasks_;
+  std::deque<std::uint64_t> ended_;  // of those the ones that have ended, the oldest first
+  std::string text_;
+};
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One ring a thread, one writer for all of them.
+//
+// A ring has one producer, the thread that owns it, and one consumer, whoever holds the mutex; head and tail are published
+// with release and read with acquire, so the consumer sees whole events. Rings outlive their threads until they are empty,
+// and stay with their threads when a trace ends, because a hook may be under way just then.
+//
+// A fork leaves the child one thread and a copy of all this: it starts with a new state, in which nothing is traced.
+#include "aiofiber/runtime/trace.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/runtime/clock.h"
+#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/trace_json.h"
+#include "aiofiber/runtime/traceback.h"
+
+namespace aiofiber::runtime {
+
+constinit std::atomic<bool> trace_is_on{false};
+
+namespace {
+
+constexpr Nanoseconds kWritePeriod = 100'000'000;
+constexpr std::size_t kWriteBytes = 1 << 18;  // text is written when there is so much of it
+constexpr std::size_t kMinEvents = 16;
+
+Nanoseconds now() noexcept { return SteadyClock::instance().now(); }
+
+class Ring {
+ public:
+  explicit Ring(std::size_t capacity) : events_(new TraceEvent[capacity]), capacity_(capacity) {
+    loop.thread_id = static_cast<std::uint32_t>(::syscall(SYS_gettid));
+  }
+
+  // The producer. True: the consumer should be woken, because half of the ring is full.
+  bool push(const TraceEvent& event) noexcept {
+    const std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const std::size_t wanted = missing_ > 0 ? 2 : 1;
+    if (head - tail_seen_ + wanted > capacity_) {
+      tail_seen_ = tail_.load(std::memory_order_acquire);
+      if (head - tail_seen_ + wanted > capacity_) {
+        if (missing_++ == 0) missing_since_ = event.time;
+        lost_.fetch_add(1, std::memory_order_relaxed);
+        return false;
+      }
+    }
+    if (missing_ > 0) {
+      events_[head % capacity_] = {missing_since_, 0, missing_, 0, 0, TraceEvent::Kind::kLost, 0};
+      missing_ = 0;
+    }
+    events_[(head + wanted - 1) % capacity_] = event;
+    head_.store(head + wanted, std::memory_order_release);
+    const std::uint64_t half = capacity_ / 2;
+    return head / half != (head + wanted) / half;
+  }
+
+  // The consumer.
+  template <class Use>
+  void drain(Use use) {
+    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    for (const std::uint64_t head = head_.load(std::memory_order_acquire); tail < head; ++tail) {
+      use(events_[tail % capacity_]);
+      if (tail % 256 == 0) tail_.store(tail + 1, std::memory_order_release);  // room before all is read
+    }
+    tail_.store(tail, std::memory_order_release);
+  }
+  std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
+
+  std::atomic<bool> abandoned{false};  // its thread has ended
+  TraceJson::Loop loop;                // the consumer's
+
+ private:
+  const std::unique_ptr<TraceEvent[]> events_;
+  const std::size_t capacity_;
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> head_{0};
+  std::uint64_t tail_seen_ = 0;  // the producer's, as all here but head_ and lost_
+  std::uint64_t missing_ = 0;    // dropped since the last event that found room
+  Nanoseconds missing_since_ = 0;
+  std::atomic<std::uint64_t> lost_{0};
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> tail_{0};
+};
+
+// Guarded by the mutex.
+struct State {
+  std::mutex mutex;
+  sem_t wanted;                              // a ring is half full, or the trace has ended
+  std::vector<std::unique_ptr<Ring>> rings;
+  std::size_t events_per_thread = kTraceEventsPerThread;
+  std::optional<TraceJson> json;             // engaged while a trace is written
+  std::uint64_t trace_number = 0;            // the writer of an older one ends
+  int fd = -1;
+  std::string path;
+  std::uint64_t lost = 0;
+
+  State() { ::sem_init(&wanted, 0, 0); }
+};
+
+State* state_of_process = nullptr;
+std::once_flag made;
+
+void install_handlers();
+
+// Never destroyed: loops may run in destructors of static objects, and the writer is detached.
+State& state() {
+  std::call_once(made, [] {
+    state_of_process = new State;
+    install_handlers();
+  });
+  return *state_of_process;
+}
+
+// ---- the thread's ring -------------------------------------------------------------------------------------------
+
+constinit thread_local Ring* own_ring = nullptr;
+constinit thread_local bool no_ring = false;  // the thread ends, or there was no memory
+
+struct RingOwner {
+  RingOwner() = default;
+  RingOwner(const RingOwner&) = delete;
+  RingOwner& operator=(const RingOwner&) = delete;
+  ~RingOwner() {
+    no_ring = true;
+    if (Ring* ring = std::exchange(own_ring, nullptr)) ring->abandoned.store(true, std::memory_order_release);
+  }
+};
+
+AIOFIBER_NOINLINE Ring* make_ring() noexcept {
+  if (no_ring) return nullptr;
+  thread_local const RingOwner owner;
+  static_cast<void>(owner);
+  const HooksOff hooks_off;
+  try {
+    State& all = state();
+    const std::lock_guard lock(all.mutex);
+    own_ring = all.rings.emplace_back(std::make_unique<Ring>(all.events_per_thread)).get();
+  } catch (const std::bad_alloc&) {
+    no_ring = true;
+    std::fprintf(stderr, "aiofiber: trace: no memory for the events of a thread, which will be missing\n");
+  }
+  return own_ring;
+}
+
+inline void push(const TraceEvent& event) noexcept {
+  Ring* const ring = own_ring != nullptr ? own_ring : make_ring();
+  if (ring != nullptr && ring->push(event)) ::sem_post(&state_of_process->wanted);
+}
+
+void push_name(const aiofiber_record& record, Nanoseconds time) noexcept {
+  TraceEvent event{time, record.id, record.name_number, 0, 0, TraceEvent::Kind::kNumber, 0};
+  if (record.name[0] == '\0') {
+    if (record.name_number != 0) push(event);
+    return;
+  }
+  static_assert(sizeof record.name == 2 * (sizeof event.object + sizeof event.argument));
+  const std::size_t length = ::strnlen(record.name, sizeof record.name);
+  for (const std::size_t at : {std::size_t{0}, std::size_t{16}}) {
+    if (at > length) break;
+    event.kind = at == 0 ? TraceEvent::Kind::kNameLow : TraceEvent::Kind::kNameHigh;
+    std::memcpy(&event.object, record.name + at, 8);
+    std::memcpy(&event.argument, record.name + at + 8, 8);
+    push(event);
+  }
+}
+
+}  // namespace
+
+// ---- hooks -------------------------------------------------------------------------------------------------------
+
+void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
+  const Nanoseconds time = now();
+  if (to.stack_high != 0 && to.switches <= 1) push_name(to, time);
+  push({time, from.stack_high != 0 ? from.id : 0, to.stack_high != 0 ? to.id : 0, from.wait_arg, from.wait_kind,
+        TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
+}
+
+void trace_wake(const aiofiber_record& woken, const aiofiber_record* waker) noexcept {
+  push({now(), woken.id, waker != nullptr ? waker->id : 0, 0, 0, TraceEvent::Kind::kWake, 0});
+}
+
+void trace_name(const aiofiber_record& record) noexcept { push_name(record, now()); }
+
+void trace_loop(LoopMark mark) noexcept {
+  push({now(), 0, 0, 0, 0, TraceEvent::Kind::kMark, static_cast<std::uint8_t>(mark)});
+}
+
+// ---- the file ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+void close_file(State& all) noexcept {
+  ::syscall(SYS_close, all.fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
+  all.fd = -1;
+  all.json.reset();
+}
+
+bool flush(State& all, std::size_t at_least) noexcept {
+  std::string& text = all.json->text();
+  if (text.size() < at_least) return true;
+  if (sys::write_all(all.fd, text.data(), text.size())) {
+    text.clear();
+    return true;
+  }
+  std::fprintf(stderr, "aiofiber: trace: cannot write to '%s' (%s): the trace ends here, the program goes on\n",
+               all.path.c_str(), std::strerror(errno));
+  trace_is_on.store(false, std::memory_order_relaxed);
+  close_file(all);
+  return false;
+}
+
+// False: the trace has ended.
+bool write_events(State& all) {
+  for (auto& ring : all.rings) {
+    const bool last = ring->abandoned.load(std::memory_order_acquire);
+    ring->drain([&](const TraceEvent& event) {
+      if (all.json) all.json->add(ring->loop, event);
+      if (all.json && all.json->text().size() >= kWriteBytes) flush(all, 1);
+    });
+    all.lost += ring->take_lost();
+    if (!all.json) return false;
+    if (!last) continue;
+    all.json->end(ring->loop, 0);
+    ring.reset();
+  }
+  std::erase(all.rings, nullptr);
+  return true;
+}
+
+void end_trace(State& all) {
+  trace_is_on.store(false, std::memory_order_relaxed);
+  ++all.trace_number;
+  ::sem_post(&all.wanted);
+  if (!write_events(all)) return;
+  const Nanoseconds time = now();
+  for (auto& ring : all.rings) all.json->end(ring->loop, time);
+  all.json->end(time, all.lost);
+  if (!flush(all, 1)) return;
+  if (all.lost > 0) {
+    std::fprintf(stderr, "aiofiber: trace: %llu events are missing in '%s': more came than could be written\n",
+                 static_cast<unsigned long long>(all.lost), all.path.c_str());
+  }
+  close_file(all);
+}
+
+void out_of_memory(State& all) noexcept {
+  trace_is_on.store(false, std::memory_order_relaxed);
+  std::fprintf(stderr, "aiofiber: trace: out of memory: the trace ends here, the program goes on\n");
+  close_file(all);
+}
+
+void write_while_it_lasts(State& all, std::uint64_t trace_number) {
+  for (;;) {
+    const Nanoseconds deadline = now() + kWritePeriod;
+    const timespec until{deadline / 1'000'000'000, deadline % 1'000'000'000};
+    while (::sem_clockwait(&all.wanted, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
+    }
+    const std::lock_guard lock(all.mutex);
+    if (all.trace_number != trace_number || !all.json) return;
+    try {
+      if (!write_events(all) || !flush(all, 1)) return;
+    } catch (const std::bad_alloc&) {
+      return out_of_memory(all);
+    }
+  }
+}
+
+void start_writer(State& all) {
+  sigset_t every, before;
+  ::sigfillset(&every);
+  ::pthread_sigmask(SIG_SETMASK, &every, &before);
+  try {
+    std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number);
+    ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
+    thread.detach();
+  } catch (...) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+// The tasks that there are already. Copied without a fault, as their loops go on.
+void name_tasks(TraceJson& json) {
+  RecordSlab::for_each([&](const aiofiber_record& original) {
+    aiofiber_record record;
+    if (sys::copy_own_memory(&record, &original, sizeof record) != static_cast<ssize_t>(sizeof record)) return;
+    if (record.state == AIOFIBER_FREE || record.id == 0) return;
+    if (record.name[0] != '\0') {
+      json.name(record.id, std::string_view(record.name, ::strnlen(record.name, sizeof record.name)));
+    } else if (record.name_number != 0) {
+      json.name(record.id, "Task-" + std::to_string(record.name_number));
+    }
+  });
+}
+
+std::string with_process_id(std::string path) {
+  for (std::size_t at = 0; (at = path.find("%p", at)) != std::string::npos;) {
+    const std::string id = std::to_string(::getpid());
+    path.replace(at, 2, id);
+    at += id.size();
+  }
+  return path;
+}
+
+void install_handlers() {
+  ::pthread_atfork([] {
+                     const HooksOff hooks_off;
+                     state_of_process->mutex.lock();
+                   },
+                   [] { state_of_process->mutex.unlock(); },
+                   [] {
+                     // The old state may have been in the middle of anything, and its file is the parent's.
+                     trace_is_on.store(false, std::memory_order_relaxed);
+                     own_ring = nullptr;
+                     const int fd = state_of_process->fd;
+                     if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
+                     state_of_process = new State;
+                   });
+  std::atexit([] { stop_trace(); });
+}
+
+}  // namespace
+
+void start_trace(const std::string& path, std::size_t events_per_thread) {
+  const HooksOff hooks_off;
+  const std::string name = with_process_id(path);
+  State& all = state();
+  const std::lock_guard lock(all.mutex);
+  if (all.json) throw std::system_error(EBUSY, std::generic_category(), "a trace is being written to '" + all.path + "'; stop it first");
+  const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + name + "' for the trace");
+  all.fd = fd;
+  try {
+    all.path = name;
+    all.lost = 0;
+    all.events_per_thread = std::max(events_per_thread, kMinEvents);
+    for (auto& ring : all.rings) {
+      ring->drain([](const TraceEvent&) {});
+      ring->take_lost();
+      ring->loop = TraceJson::Loop{.thread_id = ring->loop.thread_id};
+    }
+    all.json.emplace(static_cast<std::uint32_t>(::getpid()), now());
+    all.json->begin(::program_invocation_short_name);
+    name_tasks(*all.json);
+    ++all.trace_number;
+    start_writer(all);
+  } catch (...) {
+    close_file(all);
+    throw;
+  }
+  trace_is_on.store(true, std::memory_order_relaxed);
+}
+
+std::uint64_t stop_trace() noexcept {
+  const HooksOff hooks_off;
+  if (state_of_process == nullptr) return 0;
+  State& all = *state_of_process;
+  const std::lock_guard lock(all.mutex);
+  if (!all.json) return 0;
+  try {
+    end_trace(all);
+  } catch (const std::bad_alloc&) {
+    out_of_memory(all);
+  }
+  return all.lost;
+}
+
+void start_trace_from_environment() noexcept {
+  static const bool done = [] {
+    const char* path = std::getenv("AIOFIBER_TRACE");
+    if (path == nullptr || *path == '\0') return true;
+    try {
+      start_trace(path);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "aiofiber: AIOFIBER_TRACE: %s; the program goes on without\n", error.what());
+    }
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+}  // namespace aiofiber::runtime
