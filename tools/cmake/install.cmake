@@ -36,3 +36,4 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/aiofiber.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)
