@@ -6,7 +6,6 @@
 #include <ostream>
 #include <system_error>
 
-
 #include "aiofiber/event_loop.h"
 #include "aiofiber/runtime/dump_on_signal.h"
 #include "aiofiber/runtime/task_dump.h"

@@ -49,7 +49,7 @@ bool FutureBase::cancel(std::string_view message) {
 }
 
 void FutureBase::finish_cancelled(std::string_view message, std::exception_ptr error) {
-  cancel_message_.assign(message);
+  cancel_message_ = message;
   exception_ = std::move(error);
   complete(State::kCancelled);
 }
@@ -70,7 +70,7 @@ void FutureBase::fail(std::exception_ptr exception) {
 // The CancelledError that left a task goes to its first reader, later ones get new ones: as in CPython.
 std::exception_ptr FutureBase::cancelled_error() {
   if (exception_ != nullptr) return std::exchange(exception_, nullptr);
-  return make_cancelled(cancel_message_);
+  return make_cancelled(cancel_message_.view());
 }
 
 void FutureBase::check_result() {

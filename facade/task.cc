@@ -91,7 +91,7 @@ void TaskCore::body() noexcept {
     error = std::make_exception_ptr(runtime::StackError(fiber_->start_failure));
   } else if (must_cancel_) {
     cancelled = true;  // before its first step: the body never runs
-    error = make_cancelled(cancel_message_);
+    error = make_cancelled(cancel_message_.view());
   } else {
     try {
       invoke();
@@ -112,7 +112,7 @@ void TaskCore::body() noexcept {
   }
   destroy_closure();
   if (loop().debug()) before_suspend();
-  const std::string message = cancelled && error == nullptr ? request_message() : std::string();
+  const std::string message(cancelled && error == nullptr ? request_message() : std::string_view());
   leave_loop();
   if (destroyed) return;
   try {
@@ -190,7 +190,7 @@ bool TaskCore::interrupt_current_wait(std::string_view message) {
   if (waits_throwing_ && !can_be_thrown_at()) return false;
   if (!fiber_->parker->interrupt()) return false;
   must_cancel_ = true;
-  interrupt_message_.assign(message);
+  interrupt_message_ = message;
   return true;
 }
 
@@ -209,16 +209,16 @@ bool TaskCore::cancel(std::string_view message) {
     FutureBase* awaited = task->waits_for_;
     if (awaited == nullptr || !task->fiber_->suspended()) {
       if (task->fiber_->interrupted && task->must_cancel_) {
-        task->cancel_message_.assign(message);  // asked already, not yet resumed: one CancelledError serves both
+        task->cancel_message_ = message;  // asked already, not yet resumed: one CancelledError serves both
       } else if (!task->interrupt_current_wait(message)) {
         task->must_cancel_ = true;
-        task->cancel_message_.assign(message);
+        task->cancel_message_ = message;
       }
       break;
     }
     if (!task->can_be_thrown_at()) {
       task->must_cancel_ = true;
-      task->cancel_message_.assign(message);
+      task->cancel_message_ = message;
       break;
     }
     TaskCore* below = awaited->task();
@@ -229,7 +229,7 @@ bool TaskCore::cancel(std::string_view message) {
     const bool ring = below != nullptr && below->cancel_walk_;
     if (ring || !awaited->cancel(message)) {
       task->must_cancel_ = true;
-      task->cancel_message_.assign(message);
+      task->cancel_message_ = message;
     }
     if (ring && task->waiter_ != nullptr && task->waiter_->linked()) {
       // A ring of tasks would wait for ever: this one is taken out of it and raises at its next step.
@@ -247,7 +247,7 @@ bool TaskCore::cancel(std::string_view message) {
 
 void TaskCore::throw_cancelled() {
   must_cancel_ = false;
-  std::string message = request_message();
+  std::string message(request_message());
   fiber_->interrupted = false;
   if (message.empty()) throw CancelledError();
   throw CancelledError(std::move(message));
@@ -330,7 +330,7 @@ void TaskCore::wait_for_future(FutureBase& future) {
   note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
-    if (future.cancel(cancel_message_)) must_cancel_ = false;
+    if (future.cancel(cancel_message_.view())) must_cancel_ = false;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
   loop().scheduler().suspend();
@@ -361,7 +361,7 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
-    interrupt_message_ = cancel_message_;
+    interrupt_message_ = cancel_message_.view();
     fiber_->interrupted = true;
     if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
     loop().scheduler().yield();

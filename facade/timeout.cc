@@ -39,17 +39,25 @@ void Timeout::reschedule(std::optional<TimePoint> when) {
   if (*when <= loop.time()) {
     timer_ = loop.call_soon([this] { on_timeout(); });
   } else {
-    timer_ = loop.call_at(*when, [this] { on_timeout(); });
+    arm();
   }
 }
 
-void Timeout::enter() {
+void Timeout::arm() {
+  timer_ = task_->loop().facade().call_at(*when_, [this] { on_timeout(); });
+}
+
+void Timeout::enter(bool ahead) {
   if (state_ != State::kCreated) throw RuntimeError("Timeout has already been entered");
   task_ = detail::current_task_core();
   if (task_ == nullptr) throw RuntimeError("Timeout should be used inside a task");
   state_ = State::kEntered;
   cancelling_at_entry_ = task_->cancelling();
-  reschedule(when_);
+  if (ahead && when_) {
+    arm();
+  } else {
+    reschedule(when_);
+  }
 }
 
 void Timeout::on_timeout() {

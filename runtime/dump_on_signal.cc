@@ -87,7 +87,12 @@ void enable_task_dump(int signo, int fd) {
 void enable_task_dump(int signo, const std::string& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + path + "' for task dumps");
-  enable_task_dump(signo, fd);
+  try {
+    enable_task_dump(signo, fd);
+  } catch (...) {
+    sys::close(fd);
+    throw;
+  }
 }
 
 }  // namespace aiofiber::runtime

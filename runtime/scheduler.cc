@@ -43,6 +43,7 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
 
 Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
+  const HooksOff hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 

@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/thread_sample.h"
 #include "aiofiber/runtime/traceback.h"
 #include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/wait_kind.h"
 
 namespace aiofiber::runtime {
 
@@ -184,6 +185,7 @@ std::string task_name(const aiofiber_record& record) {
 
 std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
   const std::uint64_t arg = record.wait_arg;
+  const WaitKind& kind = wait_kind(record.wait_kind);
   switch (record.wait_kind) {
     case AIOFIBER_WAIT_NONE: return {};
     case AIOFIBER_WAIT_SLEEP:
@@ -197,21 +199,9 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
         if (task.record.id == arg) return "task " + quoted_name(task.record);
       }
       return "task with id " + std::to_string(arg);
-    case AIOFIBER_WAIT_FUTURE: return address_text("future", arg);
-    case AIOFIBER_WAIT_OFFLOAD: return "a call on the thread pool";
-    case AIOFIBER_WAIT_GATHER: return watched_tasks("gather", arg, all);
-    case AIOFIBER_WAIT_SHIELD: return watched_tasks("shield", arg, all);
-    case AIOFIBER_WAIT_SEVERAL: return watched_tasks("wait", arg, all);
-    case AIOFIBER_WAIT_AS_COMPLETED: return watched_tasks("as_completed", arg, all);
-    case AIOFIBER_WAIT_TASK_GROUP: return watched_tasks("task group", arg, all);
-    case AIOFIBER_WAIT_LOCK: return address_text("lock", arg);
-    case AIOFIBER_WAIT_EVENT: return address_text("event", arg);
-    case AIOFIBER_WAIT_CONDITION: return address_text("condition", arg);
-    case AIOFIBER_WAIT_SEMAPHORE: return address_text("semaphore", arg);
-    case AIOFIBER_WAIT_QUEUE_GET: return address_text("an item in the queue", arg);
-    case AIOFIBER_WAIT_QUEUE_PUT: return address_text("room in the queue", arg);
-    case AIOFIBER_WAIT_THREAD: return "a call on another thread";
-    default: return address_text("something", arg);
+    case AIOFIBER_WAIT_OFFLOAD:
+    case AIOFIBER_WAIT_THREAD: return kind.what;
+    default: return kind.through_watch ? watched_tasks(kind.what, arg, all) : address_text(kind.what, arg);
   }
 }
 

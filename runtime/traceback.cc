@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which frames a reader wants to see, by the prefixes of their names.
+// The program's own frames, in the look of a Python traceback.
 #include "aiofiber/runtime/traceback.h"
 
 #include <algorithm>
@@ -14,24 +14,6 @@ namespace {
 // As Python: the same frame so often in a row, then a count.
 constexpr std::size_t kRepeatsShown = 3;
 constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
-
-bool is_plumbing(const SymbolizedFrame& frame) {
-  static constexpr std::string_view kPrefixes[] = {
-      "_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "_ZSt8__invoke", "_ZSt13__invoke", "_ZSt6invoke",
-      "_ZSt12__apply_impl", "_ZSt14__apply_impl", "_ZSt5apply", "_ZSt10__apply", "_ZNSt17_Function_handler",
-      "_ZNKSt8function", "_ZNSt13__invoke", "_ZNK8aiofiber", "aiofiber_current_registers", "aiofiber_jump",
-      "_ZN9__gnu_cxx"};
-  const std::string_view name = frame.linkage_name.empty() ? std::string_view(frame.function) : frame.linkage_name;
-  for (const std::string_view prefix : kPrefixes) {
-    // The testing helpers and user types in tests are under other names, so a prefix is enough.
-    if (name.starts_with(prefix)) return true;
-  }
-  // Inlined helpers of the hooks: the hooked name itself (`poll`) tells more.
-  if (frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos) return true;
-  return frame.function.starts_with("aiofiber::") || frame.function.starts_with("std::__invoke") ||
-         frame.function.starts_with("std::invoke") || frame.function.starts_with("std::__apply_impl") ||
-         frame.function.starts_with("std::apply");
-}
 
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
   if (frame.file.empty()) {
@@ -58,7 +40,7 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
     for (SymbolizedFrame& frame : symbolize(address)) {
       // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
       if (frame.linkage_name == kLoop) return {newest_first.rbegin(), newest_first.rend()};
-      if (!is_plumbing(frame)) newest_first.push_back(std::move(frame));
+      if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined)) newest_first.push_back(std::move(frame));
     }
   }
   return {newest_first.rbegin(), newest_first.rend()};

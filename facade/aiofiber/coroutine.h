@@ -37,6 +37,8 @@ class [[nodiscard]] Coroutine {
     requires(!std::same_as<std::decay_t<F>, Coroutine> && std::is_invocable_r_v<T, std::decay_t<F>&>)
   explicit Coroutine(F&& fn) {
     using Function = std::decay_t<F>;
+    static_assert(std::is_nothrow_destructible_v<Function>,
+                  "the function of a Coroutine must not throw when it is destroyed: wrap what it owns");
     if constexpr (fits<Function>) {
       new (storage_) Function(std::forward<F>(fn));
       operations_ = &kInline<Function>;

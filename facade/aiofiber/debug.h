@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who waits for whom: the call graph of a task or future, as data and as text. Source: asyncio.graph (3.14).
+// What the tasks are doing, seen from inside: who waits for whom (asyncio.graph of 3.14), dumps of all tasks on demand
+// or on a signal, and a watchdog that tells what keeps a loop from going on.
 //
-// A graph begins at one future and goes up to those who await it, through gather(), shield(), wait(), as_completed() and task groups.
+// A call graph begins at one future and goes up to those who await it, through gather(), wait(), task groups and so on.
 // Everything is read off the structures that the loop works with; nothing is recorded for it, and no task is run.
 // Threads: the loop's.
 #pragma once

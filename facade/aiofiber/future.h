@@ -86,6 +86,7 @@ class ObjectFuture final : public FutureState<void> {
 
 template <class F, class Handle_>
 class FutureCallback final : public HandleBase, public CallbackWaiter {
+  static_assert(std::is_nothrow_destructible_v<F>, "a done-callback must not throw when it is destroyed: wrap what it owns");
  public:
   template <class G>
   FutureCallback(LoopCore& loop, G&& fn) : HandleBase(loop, entry_of(fn)), fn_(std::in_place, std::forward<G>(fn)) {

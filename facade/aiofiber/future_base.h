@@ -18,6 +18,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/handle.h"
 #include "aiofiber/loop_core.h"
+#include "aiofiber/rare_text.h"
 #include "aiofiber/runtime/intrusive.h"
 #include "aiofiber/source_trace.h"
 
@@ -75,7 +76,7 @@ class FutureBase {
   bool failed() const noexcept { return state_ == State::kFinished && exception_ != nullptr; }
   // The exception without retrieving it.
   const std::exception_ptr& peek_exception() const noexcept { return exception_; }
-  std::string_view cancel_message() const noexcept { return cancel_message_; }
+  std::string_view cancel_message() const noexcept { return cancel_message_.view(); }
   // The error that a reader of a cancelled future gets.
   std::exception_ptr cancelled_error();
   void mark_retrieved() noexcept { log_failure_ = false; }
@@ -126,7 +127,7 @@ class FutureBase {
   runtime::Ref<LoopCore> loop_;
   runtime::List<Waiter> waiters_;
   std::exception_ptr exception_;
-  std::string cancel_message_;
+  RareText cancel_message_;
   SourceTrace source_trace_;
 };
 

@@ -135,6 +135,8 @@ class HandleBase : public CallbackNode {
 
 template <class F, class... Args>
 class BoundHandle final : public HandleBase {
+  static_assert(std::is_nothrow_destructible_v<std::tuple<F, Args...>>,
+                "a callback and its arguments must not throw when they are destroyed: wrap what they own");
  public:
   template <class G, class... A>
   explicit BoundHandle(LoopCore& loop, G&& fn, A&&... args)

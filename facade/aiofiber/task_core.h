@@ -19,6 +19,7 @@
 #include "aiofiber/context.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/future.h"
+#include "aiofiber/rare_text.h"
 
 namespace aiofiber {
 
@@ -49,7 +50,7 @@ class TaskCore : public runtime::ListNode {
   bool cancel(std::string_view message);
   EntryInfo entry() const noexcept { return entry_; }
   // Of the last request that could not be handed down to what the task waited for.
-  std::string_view last_cancel_message() const noexcept { return cancel_message_; }
+  std::string_view last_cancel_message() const noexcept { return cancel_message_.view(); }
   // What it waits for, if that is a future.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
@@ -89,8 +90,8 @@ class TaskCore : public runtime::ListNode {
   bool interrupt_current_wait(std::string_view message);
   bool can_be_thrown_at() const noexcept;
   // The text of the CancelledError that is due.
-  const std::string& request_message() const noexcept {
-    return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
+  std::string_view request_message() const noexcept {
+    return (fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_).view();
   }
   void body() noexcept;
   void leave_loop() noexcept;
@@ -102,8 +103,8 @@ class TaskCore : public runtime::ListNode {
   EntryInfo entry_;
   std::uint64_t name_number_ = 0;
   std::unique_ptr<std::string> name_;  // null: "Task-N"
-  std::string cancel_message_;         // of the last request that had to be remembered
-  std::string interrupt_message_;      // of the request that cut a runtime wait short
+  RareText cancel_message_;            // of the last request that had to be remembered
+  RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
   int cancel_requests_ = 0;
@@ -141,6 +142,7 @@ std::string TaskState<T>::details() const {
 // A task with its closure, in one allocation.
 template <class T, class F>
 class ClosureTask final : public TaskState<T> {
+  static_assert(std::is_nothrow_destructible_v<F>, "the function of a task must not throw when it is destroyed: wrap what it owns");
  public:
   template <class G>
   ClosureTask(LoopCore& loop, G&& closure) : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}

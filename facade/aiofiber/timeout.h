@@ -49,7 +49,9 @@ class Timeout {
   };
   explicit Timeout(std::optional<TimePoint> when) noexcept : when_(when) {}
   ~Timeout() { disarm(); }
-  void enter();
+  // `ahead`: the deadline is known to lie in the future, which saves a look at the clock.
+  void enter(bool ahead);
+  void arm();
   // The body returned. Throws the cancellation that a hooked call turned into an error which the body took.
   void check_interrupted();
   void leave() noexcept;
@@ -88,12 +90,12 @@ using TimeoutResult = decltype(call_timeout_body(std::declval<Body&>(), std::dec
 // Runs a body inside a Timeout.
 class TimeoutScope {
  public:
-  explicit TimeoutScope(std::optional<TimePoint> when) noexcept : scope_(when) {}
+  explicit TimeoutScope(std::optional<TimePoint> when, bool ahead = false) noexcept : scope_(when), ahead_(ahead) {}
 
   template <class Body>
   TimeoutResult<Body> run(Body& body) {
     using R = TimeoutResult<Body>;
-    scope_.enter();
+    scope_.enter(ahead_);
     try {
       if constexpr (std::is_void_v<R>) {
         call_timeout_body(body, scope_);
@@ -112,6 +114,7 @@ class TimeoutScope {
 
  private:
   Timeout scope_;
+  const bool ahead_;
 };
 
 template <class Body>
@@ -129,7 +132,7 @@ std::optional<TimePoint> deadline_after(std::optional<Duration> delay);
 
 // As timeout(), with a point on the loop's clock (EventLoop::time()); nullopt: no limit.
 template <class Body>
-Coroutine<detail::TimeoutResult<std::decay_t<Body>>> timeout_at(std::optional<TimePoint> when, Body&& body) {
+auto timeout_at(std::optional<TimePoint> when, Body&& body) {
   using Function = std::decay_t<Body>;
   static_assert(detail::TimeoutBody<Function>, "the body of timeout() is called as body() or body(Timeout&)");
   return Coroutine<detail::TimeoutResult<Function>>(detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
@@ -142,7 +145,7 @@ Coroutine<detail::TimeoutResult<std::decay_t<Body>>> timeout_at(std::optional<Ti
 // Errors: TimeoutError; what the body throws. RuntimeError: no running loop.
 // Source: asyncio.timeout.
 template <class Body>
-Coroutine<detail::TimeoutResult<std::decay_t<Body>>> timeout(std::optional<Duration> delay, Body&& body) {
+auto timeout(std::optional<Duration> delay, Body&& body) {
   return timeout_at(detail::deadline_after(delay), std::forward<Body>(body));
 }
 

@@ -38,7 +38,7 @@ struct WaitForCall {
   }
   ResultOf<A> await_within(std::optional<TimePoint> when) {
     auto body = [this]() -> ResultOf<A> { return aiofiber::await(std::move(awaitable)); };
-    return TimeoutScope(when).run(body);
+    return TimeoutScope(when, true).run(body);  // `when` was taken from the clock just now
   }
   // No time at all: the result if it is there; a function that has not begun never begins.
   ResultOf<A> without_time(LoopCore& loop) {

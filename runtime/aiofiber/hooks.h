@@ -13,19 +13,6 @@ namespace aiofiber::hooks {
 
 // Scopes nest. Outside a task it does nothing.
 // Lifetime: a local of the task; must be destroyed on the fiber that made it.
-class Disable {
- public:
-  Disable() noexcept : fiber_(runtime::current_fiber()) {
-    if (fiber_ != nullptr) ++fiber_->hooks_off;
-  }
-  ~Disable() {
-    if (fiber_ != nullptr) --fiber_->hooks_off;
-  }
-  Disable(const Disable&) = delete;
-  Disable& operator=(const Disable&) = delete;
-
- private:
-  runtime::Fiber* fiber_;
-};
+using Disable = runtime::HooksOff;
 
 }  // namespace aiofiber::hooks

@@ -8,6 +8,7 @@
 // flags changed behind our back are right by construction.
 #pragma once
 
+#include <csignal>
 #include <ctime>
 
 #include "aiofiber/runtime/config.h"
@@ -43,10 +44,20 @@ runtime::Nanoseconds socket_timeout(int fd, int option) noexcept;
 runtime::Nanoseconds loop_now() noexcept;
 runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
 
+inline constexpr runtime::Nanoseconds kSecond = 1'000'000'000;
+
+// Whether libc takes it as a timeout; none at all is one. What it is in ns: none, and centuries, are kForever.
+bool is_valid_timeout(const timespec* timeout) noexcept;
+runtime::Nanoseconds to_nanoseconds(const timespec* timeout) noexcept;
+
 // When `clock` will show `time`, on the loop's clock; now if that is past (time.cc).
 runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept;
 // Whether a clock and a point in time are such as libc's *timed* and *clock* calls accept.
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
+
+// How long a call with a signal mask of its own parks before it looks again under that mask: a signal that it lets in
+// interrupts only the system call, which lasts no time. The next wake-up of a call that would park until `deadline`.
+runtime::Nanoseconds next_look(runtime::Nanoseconds deadline, const sigset_t* mask) noexcept;
 
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
 bool sleep_until(runtime::Nanoseconds deadline);

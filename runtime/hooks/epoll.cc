@@ -22,9 +22,6 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kSecond = 1'000'000'000;
-constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
-
 int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask) {
   const int errno_at_start = errno;
   for (;;) {
@@ -36,8 +33,7 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
       errno = ECANCELED;
       return -1;
     }
-    const Nanoseconds look_again =
-        mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
+    const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;
     if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left); })) return -1;
@@ -73,12 +69,8 @@ int epoll_pwait(int epoll, epoll_event* events, int count, int timeout_ms, const
 }
 
 int epoll_pwait2(int epoll, epoll_event* events, int count, const timespec* timeout, const sigset_t* mask) {
-  const bool valid =
-      timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
-  if (!valid || !acts()) return real::epoll_pwait2(epoll, events, count, timeout, mask);
-  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
-  const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec;
-  return epoll_until(epoll, events, count, deadline_after(duration), mask);
+  if (!is_valid_timeout(timeout) || !acts()) return real::epoll_pwait2(epoll, events, count, timeout, mask);
+  return epoll_until(epoll, events, count, deadline_after(to_nanoseconds(timeout)), mask);
 }
 
 }  // extern "C"

@@ -72,20 +72,9 @@ int fcntl64(int fd, int command, ...) {
 }
 
 #if __LP64__
-int fcntl(int fd, int command, ...) {
-  va_list arguments;
-  va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);
-  va_end(arguments);
-  return control(fd, command, argument);
-}
-int __fcntl(int fd, int command, ...) {
-  va_list arguments;
-  va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);
-  va_end(arguments);
-  return control(fd, command, argument);
-}
+// The same function under its other names: an alias, since a variadic function cannot pass its arguments on.
+int fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
+int __fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
 int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
 #endif
 

@@ -22,17 +22,10 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kSecond = 1'000'000'000;
 constexpr unsigned kMostMessages = 1024;  // UIO_MAXIOV: the kernel takes no more in one call
 
-bool is_valid(const timespec* time) noexcept {
-  return time == nullptr || (time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < kSecond);
-}
-
 int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
-  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
-  const Nanoseconds deadline =
-      endless ? kForever : deadline_after(timeout->tv_sec * kSecond + timeout->tv_nsec);
+  const Nanoseconds deadline = deadline_after(to_nanoseconds(timeout));
   const bool one_is_enough = (flags & MSG_WAITFORONE) != 0;
   unsigned received = 0;
   while (received < std::min(count, kMostMessages)) {
@@ -44,7 +37,7 @@ int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec*
     if (n < 0) return received > 0 ? static_cast<int>(received) : -1;
     message.msg_len = static_cast<unsigned>(n);
     ++received;
-    if (!endless) {
+    if (deadline != kForever) {
       const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
       *timeout = {left / kSecond, left % kSecond};
       if (left == 0) break;
@@ -73,7 +66,7 @@ extern "C" {
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
-  if ((flags & kReceivesAtOnce) != 0 || count == 0 || !is_valid(timeout) || !acts())
+  if ((flags & kReceivesAtOnce) != 0 || count == 0 || !is_valid_timeout(timeout) || !acts())
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }

@@ -5,14 +5,13 @@
 // A single child has a pidfd, which becomes readable when it ends. For any child of a group, or for a child
 // that stops or continues, the kernel has no descriptor: the call looks again and again, at most every 20 ms.
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 
-#include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/child_wait.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
 #include "hooks/on_pool.h"
@@ -22,24 +21,22 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// The descriptor of one child for the duration of a wait; -1 where there is none.
-class PidFd {
- public:
-  explicit PidFd(pid_t pid) noexcept
-      : fd_(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1) {}
-  ~PidFd() {
-    if (fd_ < 0) return;
-    const int saved_errno = errno;
-    ::close(fd_);  // the hooked one: the reactor hears of it
-    errno = saved_errno;
+// Suspends until the child has ended. False with errno set: cancelled.
+bool wait_for_end(pid_t pid, Backoff& backoff) {
+  if (runtime::current_fiber()->unwinding) {
+    errno = ECANCELED;
+    return false;
   }
-  PidFd(const PidFd&) = delete;
-  PidFd& operator=(const PidFd&) = delete;
-  int fd() const noexcept { return fd_; }
-
- private:
-  const int fd_;
-};
+  runtime::FdWaitResult result;
+  // Out of descriptors, or reaped by somebody else: the next look will tell.
+  if (!without_throwing([&] { result = runtime::child_wait(pid); })) return backoff.wait();
+  if (result.interrupted) {
+    errno = ECANCELED;
+    return false;
+  }
+  calls_since_turn = 0;
+  return true;
+}
 
 // Calls look(), which does not block, until it says something else than "nothing yet". `pid`: the one child
 // that matters and only its end, or 0.
@@ -48,11 +45,9 @@ pid_t wait_with(pid_t pid, Look look) {
   const int errno_at_start = errno;
   pid_t found = look();
   if (found != 0) return found;
-  const PidFd child(pid);
-  BlockingCall ended(child.fd(), runtime::kReadable, 0);
   Backoff backoff;
   for (;;) {
-    if (!(child.fd() >= 0 ? ended.wait() : backoff.wait())) return -1;
+    if (!(pid > 0 ? wait_for_end(pid, backoff) : backoff.wait())) return -1;
     errno = errno_at_start;
     if ((found = look()) != 0) return found;
   }

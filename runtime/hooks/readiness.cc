@@ -35,8 +35,6 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kSecond = 1'000'000'000;
-constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
 constexpr Nanoseconds kHangUpRetryInterval = 10'000'000;
 
 // ---- waiting for any of several descriptors
@@ -178,8 +176,7 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
       errno = ECANCELED;
       return -1;
     }
-    const Nanoseconds look_again =
-        mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
+    const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
     // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
     const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again); });
@@ -260,12 +257,8 @@ int poll(pollfd* entries, nfds_t count, int timeout_ms) {
 }
 
 int ppoll(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  const bool valid =
-      timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
-  if (!valid || !acts()) return real::ppoll(entries, count, timeout, mask);
-  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
-  const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec;
-  return poll_until(entries, count, deadline_after(duration), mask);
+  if (!is_valid_timeout(timeout) || !acts()) return real::ppoll(entries, count, timeout, mask);
+  return poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask);
 }
 
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
@@ -288,13 +281,8 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
 
 int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
             const sigset_t* mask) {
-  const bool valid =
-      count >= 0 &&
-      (timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond));
-  if (!valid || !acts()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
-  const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
-  const Nanoseconds deadline =
-      deadline_after(endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_nsec);
+  if (count < 0 || !is_valid_timeout(timeout) || !acts()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
+  const Nanoseconds deadline = deadline_after(to_nanoseconds(timeout));
   int result = -1;
   without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline, mask); });
   return result;

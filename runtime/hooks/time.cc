@@ -23,16 +23,7 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kSecond = 1'000'000'000;
-
-bool is_valid(const timespec* time) noexcept {
-  return time != nullptr && time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < kSecond;
-}
-
-Nanoseconds to_nanoseconds(const timespec& time) noexcept {
-  if (time.tv_sec < 0) return 0;
-  return time.tv_sec >= kForever / kSecond - 1 ? kForever : time.tv_sec * kSecond + time.tv_nsec;
-}
+constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
 
 // Sleeps for `duration`; `left` is what remained when it was cut short. True: slept it all.
 bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
@@ -49,7 +40,7 @@ bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
 
 int sleep_relative(const timespec& duration, timespec* remaining) {
   Nanoseconds left = 0;
-  if (sleep_for(to_nanoseconds(duration), left)) return 0;
+  if (sleep_for(to_nanoseconds(&duration), left)) return 0;
   if (remaining != nullptr) *remaining = {left / kSecond, left % kSecond};
   return -1;
 }
@@ -59,8 +50,8 @@ int sleep_relative(const timespec& duration, timespec* remaining) {
 int sleep_to(clockid_t clock, const timespec& time) {
   timespec now;
   if (::clock_gettime(clock, &now) != 0) return errno;
-  const Nanoseconds target = to_nanoseconds(time);
-  const Nanoseconds duration = target == kForever ? kForever : target - to_nanoseconds(now);
+  const Nanoseconds target = to_nanoseconds(&time);
+  const Nanoseconds duration = target == kForever ? kForever : target - to_nanoseconds(&now);
   Nanoseconds left = 0;
   return duration <= 0 || sleep_for(duration, left) ? 0 : errno;
 }
@@ -71,12 +62,25 @@ bool is_wall_clock(clockid_t clock) noexcept {
 
 }  // namespace
 
+bool is_valid_timeout(const timespec* timeout) noexcept {
+  return timeout == nullptr || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < kSecond);
+}
+
+runtime::Nanoseconds to_nanoseconds(const timespec* timeout) noexcept {
+  if (timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1) return kForever;
+  return timeout->tv_sec < 0 ? 0 : timeout->tv_sec * kSecond + timeout->tv_nsec;
+}
+
+runtime::Nanoseconds next_look(Nanoseconds deadline, const sigset_t* mask) noexcept {
+  return mask == nullptr ? deadline : std::min(deadline, deadline_after(kMaskedLookInterval));
+}
+
 runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept {
   timespec now{};
   ::clock_gettime(clock, &now);
-  const Nanoseconds target = to_nanoseconds(time);
+  const Nanoseconds target = to_nanoseconds(&time);
   if (target == kForever) return kForever;
-  return deadline_after(std::max<Nanoseconds>(0, target - to_nanoseconds(now)));
+  return deadline_after(std::max<Nanoseconds>(0, target - to_nanoseconds(&now)));
 }
 
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept {
@@ -104,12 +108,12 @@ int usleep(useconds_t microseconds) {
 }
 
 int nanosleep(const timespec* duration, timespec* remaining) {
-  if (!acts() || !is_valid(duration)) return real::nanosleep(duration, remaining);
+  if (!acts() || duration == nullptr || !is_valid_timeout(duration)) return real::nanosleep(duration, remaining);
   return sleep_relative(*duration, remaining);
 }
 
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* remaining) {
-  if (!acts() || !is_valid(time) || !is_wall_clock(clock) || (flags & ~TIMER_ABSTIME) != 0) {
+  if (!acts() || time == nullptr || !is_valid_timeout(time) || !is_wall_clock(clock) || (flags & ~TIMER_ABSTIME) != 0) {
     return real::clock_nanosleep(clock, flags, time, remaining);
   }
   const int saved_errno = errno;  // this call returns its error and leaves errno alone
@@ -122,7 +126,7 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
 
 // C11: 0, -1 if it was cut short, less than that for an error.
 int thrd_sleep(const timespec* duration, timespec* remaining) {
-  if (!acts() || !is_valid(duration)) return real::thrd_sleep(duration, remaining);
+  if (!acts() || duration == nullptr || !is_valid_timeout(duration)) return real::thrd_sleep(duration, remaining);
   const int saved_errno = errno;
   const int result = sleep_relative(*duration, remaining);
   errno = saved_errno;

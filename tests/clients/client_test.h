@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests of the clients share: one loop on one thread, many tasks in it, and a witness of its liveness.
+// What the tests of the clients share: one loop on one thread, many tasks in it.
 //
 // Real servers and real time: what is asserted is an upper bound that a machine with two busy cores keeps.
 #pragma once

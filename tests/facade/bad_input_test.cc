@@ -239,6 +239,59 @@ TEST(Callback, ExceptionsOfAnyKindReachTheHandlerAndTheLoopGoesOn) {
   });
 }
 
+// ---- destructors that throw
+
+struct ThrowsWhenDestroyed {
+  explicit ThrowsWhenDestroyed(bool& destroyed) : destroyed_(destroyed) {}
+  ~ThrowsWhenDestroyed() noexcept(false) {
+    destroyed_ = true;
+    throw std::runtime_error("from a destructor");
+  }
+  bool& destroyed_;
+};
+
+// What a task's function or a callback captures must not throw when it is destroyed: that is a compile-time error.
+TEST(ThrowingDestructor, OfALocalFailsTheTaskOnly) {
+  run_in_loop([] {
+    bool destroyed = false;
+    auto failing = create_task([&] { const ThrowsWhenDestroyed guard(destroyed); await(sleep(1s)); });
+    auto other = create_task([] { await(sleep(2s)); return 7; });
+    EXPECT_THROW(await(failing), std::runtime_error);
+    EXPECT_TRUE(destroyed);
+    EXPECT_EQ(await(other), 7);
+  });
+}
+
+TEST(ThrowingDestructor, OfALocalOfACallbackReachesTheHandler) {
+  run_in_loop([] {
+    EventLoop& loop = get_running_loop();
+    std::string report;
+    loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) { report = context.message; });
+    bool destroyed = false;
+    loop.call_soon([&] { const ThrowsWhenDestroyed guard(destroyed); });
+    await(sleep(0s));
+    EXPECT_TRUE(destroyed);
+    EXPECT_TRUE(report.starts_with("Exception in callback")) << report;
+  });
+}
+
+TEST(ThrowingDestructor, WhileACancellationPassesReplacesIt) {
+  run_in_loop([] {
+    bool destroyed = false;
+    auto task = create_task([&] {
+      try {
+        await(sleep(1h));
+      } catch (const CancelledError&) {
+        const ThrowsWhenDestroyed guard(destroyed);
+      }
+    });
+    await(sleep(0s));
+    task.cancel();
+    EXPECT_THROW(await(task), std::runtime_error);
+    EXPECT_FALSE(task.cancelled());
+  });
+}
+
 // ---- suspending in odd places ---------------------------------------------------------------------------
 
 TEST(Suspend, InACatchBlockKeepsTheTasksOwnException) {

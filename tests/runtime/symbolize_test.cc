@@ -224,7 +224,14 @@ TEST(Symbolize, CanBeCalledByThreadsAtOnce) {
 }
 
 TEST(SourceLine, IsStripped) {
-  EXPECT_EQ(source_line(__FILE__, legacy::kFetchLine), "record();  // the line that is expected");
+  // A file of its own: __FILE__ may be relative to a folder that is not the current one.
+  const std::string path = ::testing::TempDir() + "source_line_test.txt";
+  std::ofstream(path) << "first\n \t record();  // the second \r\n\nfourth without an end";
+  EXPECT_EQ(source_line(path, 1), "first");
+  EXPECT_EQ(source_line(path, 2), "record();  // the second");
+  EXPECT_EQ(source_line(path, 3), "");
+  EXPECT_EQ(source_line(path, 4), "fourth without an end");
+  EXPECT_EQ(source_line(path, 5), "");
 }
 
 TEST(SourceLine, IsEmptyWhenItDoesNotExist) {

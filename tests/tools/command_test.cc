@@ -117,7 +117,7 @@ TEST(Command, GroupsFoldsEqualStacks) {
   const Finished result = aiofiber({"groups", process.pid()});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(contains(result.out, "501 tasks in 2 groups of equal stacks")) << result.out;
-  EXPECT_TRUE(contains(result.out, "500 tasks, waiting for the end of a sleep: 2 'sleeper-0', 3 'sleeper-1'"))
+  EXPECT_TRUE(contains(result.out, "500 tasks, waiting for sleep: 2 'sleeper-0', 3 'sleeper-1'"))
       << result.out;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The program that the tests of the aiofiber command look at. The first argument says what its tasks do; when
-// they do it, it prints "ready" and goes on until it is killed (or, for `step`, until it is done).
+// they do it, it prints "ready" and goes on until it is killed.
 #include <aiofiber/asyncio.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -75,12 +75,12 @@ void circle() {
 }
 
 // Tasks that switch as fast as they can, each from another depth every time, which its name tells.
-void busy(int count, int rounds) {
+void busy(int count) {
   std::vector<asyncio::Task<>> tasks;
   for (int i = 0; i < count; ++i) {
-    tasks.push_back(asyncio::create_task([i, rounds] {
+    tasks.push_back(asyncio::create_task([i] {
       unsigned seed = static_cast<unsigned>(i) * 7919 + 1;
-      for (int round = 0; round != rounds; ++round) {
+      for (;;) {
         seed = seed * 1664525 + 1013904223;
         const int depth = 1 + static_cast<int>(seed >> 24) % 60;
         asyncio::current_task()->set_name(std::to_string(depth));
@@ -93,6 +93,53 @@ void busy(int count, int rounds) {
   asyncio::await(asyncio::sleep(0s));
   ready();
   asyncio::await(asyncio::gather(tasks));
+}
+
+// A task that is done, and one whose name has a blank and whose frame has a local and an argument to look at.
+[[gnu::noinline]] void rest_with(int argument) {
+  volatile int local = argument + 1;
+  rest();
+  asm volatile("" ::"r"(local));
+}
+void locals() {
+  asyncio::await(asyncio::create_task({.name = "done"}, [] {}));
+  asyncio::create_task({.name = "two words"}, rest_with, 41).detach();
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
+// The longest waiting, the one with most stack, and the busiest: three different ones.
+void rivals() {
+  asyncio::create_task({.name = "old"}, rest).detach();
+  asyncio::await(asyncio::sleep(20ms));
+  asyncio::create_task({.name = "deep"}, [] { dive(40, rest); }).detach();
+  asyncio::create_task({.name = "spinner"}, [] {
+    for (;;) asyncio::await(asyncio::sleep(1ms));
+  }).detach();
+  asyncio::await(asyncio::sleep(20ms));
+  ready();
+  rest();
+}
+
+// Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
+// of them is suspended, its stack holds as many calls of dive() as its name says. Their records have been used before.
+void stretch() {
+  const auto round = [] {
+    const auto work = [](int depth) {
+      dive(depth, [] {
+        for (int i = 0; i < 3; ++i) asyncio::await(asyncio::sleep(0s));
+      });
+    };
+    asyncio::Task<> first = asyncio::create_task({.name = "3"}, work, 2);
+    asyncio::Task<> second = asyncio::create_task({.name = "6"}, work, 5);
+    asyncio::await(asyncio::gather(first, second));
+  };
+  round();
+  raise(SIGSTOP);
+  round();
+  raise(SIGSTOP);
 }
 
 void loops() {
@@ -118,14 +165,18 @@ int main(int argc, char** argv) {
     asyncio::run([count] { sleepers(count); });
   } else if (mode == "family") {
     asyncio::run(family);
+  } else if (mode == "locals") {
+    asyncio::run(locals);
+  } else if (mode == "rivals") {
+    asyncio::run(rivals);
+  } else if (mode == "stretch") {
+    asyncio::run(stretch);
   } else if (mode == "circle") {
     asyncio::run(circle);
   } else if (mode == "busy") {
-    asyncio::run([count] { busy(count, -1); });
-  } else if (mode == "step") {
-    asyncio::run([] { busy(3, 3); });
+    asyncio::run([count] { busy(count); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|circle|busy|step|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;

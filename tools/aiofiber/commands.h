@@ -3,6 +3,7 @@
 // The commands, each in a file of its name. They write to `out` and return; trouble is a Failure.
 #pragma once
 
+#include <functional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct Options {
   bool json = false;
   bool verbose = false;
   bool dot = false;
+  bool once = false;       // of top: one table, no screen
   int interval_ms = 1000;  // of top
 };
 
@@ -30,6 +32,7 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out);
 void stack(Inspection& inspection, const Options& options, std::ostream& out);
 void groups(Inspection& inspection, const Options& options, std::ostream& out);
 void pstree(Inspection& inspection, const Options& options, std::ostream& out);
+void top(Inspection& inspection, const Options& options, std::ostream& out);
 void core_threads(Inspection& inspection, const Options& options, std::ostream& out);
 
 // ---- what they share
@@ -43,6 +46,9 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
 void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first);
 // Opens the outermost object and writes what is true of the whole target.
 void begin_report(JsonWriter& json, const Inspection& inspection);
+// A whole report of these tasks; `write_rest` adds what is the command's own to the open object of each.
+void write_report(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
+                  const std::function<void(const TaskSnapshot&)>& write_rest);
 // Those that the options name; all when they name none. Errors: kUsage for a task that is not there.
 std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options);
 

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
 #include "failure.h"
-#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -47,7 +47,7 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
     json.null();
   } else {
     json.begin_object();
-    json.member("kind", wait_kind(record.wait_kind).name);
+    json.member("kind", runtime::wait_kind(record.wait_kind).name);
     json.member("text", waits);
     if (record.wait_kind == AIOFIBER_WAIT_FD) {
       json.member("fd", record.wait_arg >> 32);
@@ -92,6 +92,21 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
     json.end_object();
   }
   json.end_array();
+}
+
+void write_report(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
+                  const std::function<void(const TaskSnapshot&)>& write_rest) {
+  begin_report(json, inspection);
+  json.key("tasks");
+  json.begin_array();
+  for (const TaskSnapshot* task : tasks) {
+    json.begin_object();
+    write_task(json, inspection, *task);
+    write_rest(*task);
+    json.end_object();
+  }
+  json.end_array();
+  json.end_object();
 }
 
 std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options) {

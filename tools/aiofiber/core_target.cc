@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "debug_file.h"
 #include "failure.h"
 #include "target.h"
 
@@ -29,7 +30,7 @@ const Dwfl_Callbacks* callbacks() {
   static char* debug_path = nullptr;
   static const Dwfl_Callbacks result{
       .find_elf = dwfl_build_id_find_elf,
-      .find_debuginfo = find_debug_file,
+      .find_debuginfo = runtime::find_debug_file,
       .section_address = dwfl_offline_section_address,
       .debuginfo_path = &debug_path,
   };

@@ -6,8 +6,8 @@
 #include <map>
 #include <tuple>
 
+#include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
-#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -18,7 +18,7 @@ using Key = std::tuple<std::string, std::uint32_t, std::vector<Address>>;  // st
 using Group = std::pair<Key, std::vector<const TaskSnapshot*>>;
 
 std::string wait_kind_text(std::uint32_t kind) {
-  return kind == AIOFIBER_WAIT_NONE ? "" : std::string(" for ") + wait_kind(kind).what;
+  return kind == AIOFIBER_WAIT_NONE ? "" : std::string(" for ") + runtime::wait_kind(kind).what;
 }
 
 std::vector<Group> make_groups(Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks) {

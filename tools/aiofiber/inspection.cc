@@ -8,36 +8,16 @@
 
 #include <climits>
 #include <cstdio>
-#include <string_view>
 
+#include "aiofiber/runtime/function_name.h"
+#include "aiofiber/runtime/wait_kind.h"
 #include "freeze.h"
-#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
 
-// Frames between the program's own: the runtime, the facade, and what the standard library calls callables
-// with.
 bool is_plumbing(const Frame& frame) {
-  static constexpr std::string_view kLinkage[] = {"_ZN8aiofiber",    "_ZNK8aiofiber",
-                                                  "_ZZN8aiofiber",   "_ZZNK8aiofiber",
-                                                  "_ZSt8__invoke",   "_ZSt13__invoke",
-                                                  "_ZSt6invoke",     "_ZSt12__apply",
-                                                  "_ZSt14__apply",   "_ZSt5apply",
-                                                  "_ZSt10__apply",   "_ZNSt13__invoke",
-                                                  "_ZNKSt8function", "_ZNSt17_Function_handler",
-                                                  "_ZN9__gnu_cxx",   "aiofiber_",
-                                                  "jump_fcontext",   "make_fcontext"};
-  static constexpr std::string_view kDisplay[] = {"aiofiber::", "std::__invoke", "std::invoke",
-                                                  "std::__apply_impl", "std::apply"};
-  for (const std::string_view prefix : kLinkage) {
-    if (frame.linkage_name.starts_with(prefix)) return true;
-  }
-  for (const std::string_view prefix : kDisplay) {
-    if (frame.function.starts_with(prefix)) return true;
-  }
-  // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
-  return frame.inlined && frame.file.find("runtime/hooks/") != std::string::npos;
+  return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
 }
 
 std::string events_text(std::uint32_t events) {
@@ -116,13 +96,12 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
       return "task " + std::to_string(record.wait_arg) +
              (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)");
     }
-    case AIOFIBER_WAIT_FUTURE:
-      return "future " + std::string(hex);
     case AIOFIBER_WAIT_NONE:
       return "";
-    default:
-      if (wait_kind(record.wait_kind).through_watch || record.wait_arg == 0) return wait_kind(record.wait_kind).what;
-      return wait_kind(record.wait_kind).what + (" " + std::string(hex));
+    default: {
+      const runtime::WaitKind& kind = runtime::wait_kind(record.wait_kind);
+      return kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex));
+    }
   }
 }
 
@@ -130,7 +109,9 @@ std::string Inspection::missing_stacks() const {
   if (target_.live()) return {};
   std::size_t missing = 0;
   for (const TaskSnapshot& task : snapshot_.tasks) {
-    if (task.stack.empty() && task.record.state != AIOFIBER_NEW) ++missing;
+    // gcore writes zeros for what it could not read.
+    const bool blank = task.stack.empty() || task.registers.values[Registers::kRip] == 0;
+    if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};
   return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +

@@ -27,6 +27,7 @@ code for it. A TASK is an id or a name.
   stack    the calls of each task, with file, line and source
   groups   tasks with equal stacks as one entry, largest first
   pstree   who awaits whom, with the calls between; circles are marked
+  top      a screen that refreshes: busiest, longest waiting, most stack; its last line names the keys
   core-threads --core CORE [EXE] --output OUT
            a copy of the core in which each suspended task is a thread, for any debugger
   hooks --check PROGRAM|PID
@@ -38,6 +39,8 @@ Options:
   --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
   --json              the same for programs
   --dot               of pstree: a graph for graphviz
+  --interval SECONDS  of top: between two refreshes (default 1)
+  --once              of top: one table of two snapshots; so it is too when the output is no terminal
   -o, --output OUT    the file that core-threads writes
   -v, --verbose       the frames of aiofiber itself too
   -h, --help          this text
@@ -60,6 +63,15 @@ pid_t parse_pid(std::string_view text) {
   return pid;
 }
 
+int parse_interval(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0.01 && seconds <= 86400)) {
+    usage_error("--interval wants seconds, from 0.01 to 86400, not '" + text + "'");
+  }
+  return static_cast<int>(seconds * 1000);
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   std::vector<std::string> words;
@@ -73,6 +85,11 @@ Options parse(int argc, char** argv) {
         options.executable = argv[++i];
     } else if (word == "--stop") {
       options.stop = true;
+    } else if (word == "--interval") {
+      if (++i == argc) usage_error("--interval wants a number of seconds");
+      options.interval_ms = parse_interval(argv[i]);
+    } else if (word == "--once") {
+      options.once = true;
     } else if (word == "--dot") {
       options.dot = true;
     } else if (word == "-o" || word == "--output") {
@@ -102,6 +119,11 @@ Options parse(int argc, char** argv) {
   if (options.command == "core-threads" && (options.core.empty() || options.output.empty())) {
     usage_error("core-threads wants --core CORE and --output OUT");
   }
+  if (options.command == "top") {
+    if (!options.core.empty()) usage_error("top watches a process: of a core, see ps");
+    if (options.stop) usage_error("top never stops the process: see ps --stop");
+    if (words.size() > next) usage_error("top shows all tasks: to see one, choose it there or see stack");
+  }
   options.tasks.assign(words.begin() + static_cast<std::ptrdiff_t>(next), words.end());
   return options;
 }
@@ -113,6 +135,7 @@ Command find_command(const std::string& name) {
   if (name == "stack") return stack;
   if (name == "groups") return groups;
   if (name == "pstree") return pstree;
+  if (name == "top") return top;
   if (name == "core-threads") return core_threads;
   usage_error("unknown command '" + name + "'");
 }

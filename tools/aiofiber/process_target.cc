@@ -17,6 +17,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "debug_file.h"
 #include "failure.h"
 #include "target.h"
 
@@ -112,7 +113,7 @@ const Dwfl_Callbacks* callbacks() {
   static char* debug_path = nullptr;
   static const Dwfl_Callbacks result{
       .find_elf = find_elf,
-      .find_debuginfo = find_debug_file,
+      .find_debuginfo = runtime::find_debug_file,
       .section_address = dwfl_offline_section_address,
       .debuginfo_path = &debug_path,
   };
@@ -126,7 +127,7 @@ class ProcessTarget : public Target {
   explicit ProcessTarget(pid_t pid) : pid_(pid) {
     if (access(proc(pid, "").c_str(), F_OK) != 0) throw no_process(pid, false);
     g_pid = pid;
-    set_debug_root(proc(pid, "root"));
+    runtime::set_debug_root(proc(pid, "root"));
     modules_.reset(dwfl_begin(callbacks()));
     if (!modules_) throw Failure(Exit::kInternal, "libdwfl: " + std::string(dwfl_errmsg(-1)));
     dwfl_report_begin(modules_.get());

@@ -42,18 +42,10 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out) {
   const auto tasks = chosen_tasks(inspection.snapshot(), options);
   if (options.json) {
     JsonWriter json(out);
-    begin_report(json, inspection);
-    json.key("tasks");
-    json.begin_array();
-    for (const TaskSnapshot* task : tasks) {
-      json.begin_object();
-      write_task(json, inspection, *task);
-      const auto where = inspection.where(*task);
+    write_report(json, inspection, tasks, [&](const TaskSnapshot& task) {
+      const auto where = inspection.where(task);
       json.member("where", where ? short_text(*where) : std::string());
-      json.end_object();
-    }
-    json.end_array();
-    json.end_object();
+    });
     return;
   }
   std::map<std::uint32_t, std::string> threads;

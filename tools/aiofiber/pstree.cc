@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <set>
 
+#include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
-#include "wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -78,7 +78,7 @@ class Tree {
       const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg);
       return awaited != nullptr ? std::vector{awaited} : std::vector<const TaskSnapshot*>{};
     }
-    if (!wait_kind(record.wait_kind).through_watch) return {};
+    if (!runtime::wait_kind(record.wait_kind).through_watch) return {};
     const auto found = watched_.find(record.wait_arg);
     return found != watched_.end() ? found->second : std::vector<const TaskSnapshot*>{};
   }

@@ -3,6 +3,7 @@
 // aiofiber stack: the calls of each task, in Python's look: oldest first, each with its line of source.
 #include <cstdio>
 
+#include "aiofiber/runtime/source_line.h"
 #include "commands.h"
 
 namespace aiofiber::tool {
@@ -15,7 +16,7 @@ bool same_place(const Frame& a, const Frame& b) {
          (a.line > 0 || a.address == b.address);
 }
 
-void print_frame(Inspection& inspection, const Frame& frame, bool verbose, std::ostream& out) {
+void print_frame(const Frame& frame, bool verbose, std::ostream& out) {
   char offset[64];
   std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
   if (frame.line > 0) {
@@ -30,7 +31,7 @@ void print_frame(Inspection& inspection, const Frame& frame, bool verbose, std::
   if (verbose && frame.line > 0) out << " [" << base_name(frame.module) << offset << "]";
   if (verbose && frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
   out << '\n';
-  const std::string text = inspection.symbolizer().source_line(frame.file, frame.line);
+  const std::string text = runtime::source_line(frame.file, frame.line);
   if (!text.empty()) out << "    " << text << '\n';
 }
 
@@ -63,7 +64,7 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
     } else {
       end_repeats();
     }
-    print_frame(inspection, frames[i], verbose, out);
+    print_frame(frames[i], verbose, out);
   }
   end_repeats();
 }
@@ -72,17 +73,9 @@ void stack(Inspection& inspection, const Options& options, std::ostream& out) {
   const auto tasks = chosen_tasks(inspection.snapshot(), options);
   if (options.json) {
     JsonWriter json(out);
-    begin_report(json, inspection);
-    json.key("tasks");
-    json.begin_array();
-    for (const TaskSnapshot* task : tasks) {
-      json.begin_object();
-      write_task(json, inspection, *task);
-      write_frames(json, inspection.frames(inspection.addresses(*task), options.verbose));
-      json.end_object();
-    }
-    json.end_array();
-    json.end_object();
+    write_report(json, inspection, tasks, [&](const TaskSnapshot& task) {
+      write_frames(json, inspection.frames(inspection.addresses(task), options.verbose));
+    });
     return;
   }
   for (std::size_t i = 0; i < tasks.size(); ++i) {

@@ -82,11 +82,4 @@ std::unique_ptr<Target> open_process(pid_t pid);
 // `executable` may be empty: then the path that the core names. Errors: kCore.
 std::unique_ptr<Target> open_core(const std::string& core, const std::string& executable);
 
-// libdwfl's callback that finds separate debug files: by build id and debug link in the usual places, under
-// `root` too when the target has its own ("/proc/PID/root"). Never elfutils' own search: that asks the
-// network when $DEBUGINFOD_URLS is set.
-int find_debug_file(Dwfl_Module* module, void**, const char*, Dwarf_Addr, const char* file,
-                    const char* debug_link, GElf_Word, char** found);
-void set_debug_root(const std::string& root);
-
 }  // namespace aiofiber::tool

@@ -15,6 +15,9 @@ foreach(folder runtime facade)
     FILES_MATCHING PATTERN "*.h")
 endforeach()
 
+# For stripped programs: the gdb commands that every other program carries in itself.
+install(FILES ${AIOFIBER_GDB_SCRIPT} DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)
+
 # In the build tree the hooks are object files, so that all of them reach the program. Installed they are an archive,
 # which aiofiberConfig.cmake links whole.
 if(TARGET aiofiber_hooks)

@@ -113,6 +113,23 @@ class Fiber : public aiofiber_record, public Runnable {
 extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
 inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
 
+// While it lives, hooked libc calls of the current fiber are libc's own: symbolizing, for one, reads files. Does nothing
+// outside fibers. Construct and destroy it on the same fiber; they nest.
+class HooksOff {
+ public:
+  HooksOff() noexcept : fiber_(current_fiber()) {
+    if (fiber_ != nullptr) ++fiber_->hooks_off;
+  }
+  ~HooksOff() {
+    if (fiber_ != nullptr) --fiber_->hooks_off;
+  }
+  HooksOff(const HooksOff&) = delete;
+  HooksOff& operator=(const HooksOff&) = delete;
+
+ private:
+  Fiber* fiber_;
+};
+
 // The bounds of whatever stack is running: the current fiber's, else the thread's.
 StackBounds current_stack_bounds() noexcept;
 

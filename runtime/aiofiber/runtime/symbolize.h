@@ -14,12 +14,14 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/runtime/function_name.h"
+#include "aiofiber/runtime/source_line.h"
+
 namespace aiofiber::runtime {
 
 struct SymbolizedFrame {
   std::uintptr_t address = 0;
-  std::string
-      function;  // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
+  std::string function;      // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
   std::string linkage_name;  // as the linker knows it (mangled); empty when unknown
   std::string file;          // empty when unknown
   int line = 0;              // 0 when unknown. Of an outer frame: the line of the call that was inlined
@@ -32,16 +34,6 @@ struct SymbolizedFrame {
 // frame last. At least one. With `exact`, the address is that of an instruction (a fault, a function's
 // start), not one behind a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
-
-// The text of a line (from 1), without surrounding blanks; empty when it is not available. Cached.
-std::string source_line(const std::string& file, int line);
-
-// The name in the source's spelling, with parameters; the argument itself when it is not a mangled name.
-std::string demangle(const char* mangled);
-
-// A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
-// `a::f<int>`.
-std::string display_name(const std::string& demangled);
 
 // Looks again which libraries are loaded, and forgets what was cached. symbolize() notices a dlopen() on its
 // own; after a dlclose() this has to be called, when addresses may stand for other code.

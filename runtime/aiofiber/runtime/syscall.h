@@ -37,6 +37,15 @@ inline bool injected(const char* call) noexcept {
   return error != 0;
 }
 
+// pidfd_open(2): a descriptor that becomes readable when the process ends; close-on-exec.
+inline int pidfd_open(int pid) noexcept {
+  if (injected("pidfd_open")) return -1;
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
+
+// close(2). Never fails in a way that its caller could mend.
+inline void close(int fd) noexcept { ::close(fd); }
+
 // mmap(2), private and anonymous, without swap reservation.
 inline void* map_anonymous(std::size_t bytes) noexcept {
   if (injected("mmap")) return MAP_FAILED;

@@ -17,25 +17,8 @@
 
 namespace aiofiber::runtime {
 
-// While it lives, hooked calls of the current fiber are libc's own: symbolizing reads files.
-class HooksOff {
- public:
-  HooksOff() noexcept : fiber_(current_fiber()) {
-    if (fiber_ != nullptr) ++fiber_->hooks_off;
-  }
-  ~HooksOff() {
-    if (fiber_ != nullptr) --fiber_->hooks_off;
-  }
-  HooksOff(const HooksOff&) = delete;
-  HooksOff& operator=(const HooksOff&) = delete;
-
- private:
-  Fiber* fiber_;
-};
-
-// Return addresses, newest first, to the program's frames, OLDEST first; of a callback those since its loop began to run.
-// Reads debug information, but where hooks are off
-// and it is cached: see symbolize().
+// Return addresses, newest first, to the program's frames, OLDEST first; of a callback
+// those since its loop began to run. Reads debug information: keep hooks off meanwhile (HooksOff). Cached, see symbolize().
 std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
 
 // Lines `  File "F", line N, in FUNCTION` and the source's text below, each ended by a newline. A frame without debug

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything between fork and exec is in become(): no lock of ours can be held there, as tests start servers before threads.
+// Everything between fork and exec is in become(), which makes system calls only: users and groups are looked up before,
+// since another thread may hold the locks of such look-ups when the fork happens.
 #include "servers/child_process.h"
 
 #include <fcntl.h>
@@ -32,8 +33,20 @@ using namespace std::chrono_literals;
   ::_exit(127);
 }
 
+std::vector<gid_t> groups_of(const passwd& user) {
+  std::vector<gid_t> groups(16);
+  int count = static_cast<int>(groups.size());
+  while (::getgrouplist(user.pw_name, user.pw_gid, groups.data(), &count) < 0) {
+    groups.resize(std::max(static_cast<std::size_t>(count), 2 * groups.size()));
+    count = static_cast<int>(groups.size());
+  }
+  groups.resize(static_cast<std::size_t>(count));
+  return groups;
+}
+
 // In the child. The death signal comes after the change of user, which clears it.
-[[noreturn]] void become(const Program& program, const passwd* user, pid_t parent, char* const* arguments) {
+[[noreturn]] void become(const Program& program, const passwd* user, const std::vector<gid_t>& groups, pid_t parent,
+                         char* const* arguments) {
   ::setpgid(0, 0);
   const int log = ::open(program.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -42,11 +55,9 @@ using namespace std::chrono_literals;
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
   ::close_range(3, ~0u, 0);  // our sockets and pipes are none of the server's business
-  if (user != nullptr) {
-    if (::initgroups(user->pw_name, user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 ||
-        ::setuid(user->pw_uid) != 0) {
-      give_up("change of user");
-    }
+  if (user != nullptr && (::setgroups(groups.size(), groups.data()) != 0 || ::setgid(user->pw_gid) != 0 ||
+                          ::setuid(user->pw_uid) != 0)) {
+    give_up("change of user");
   }
   ::prctl(PR_SET_PDEATHSIG, program.stop_signal);
   if (::getppid() != parent) ::_exit(127);  // it died before the line above
@@ -57,7 +68,8 @@ using namespace std::chrono_literals;
 // The parent of a process, from /proc; -1 if there is none any more.
 pid_t parent_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::string text;
+  std::getline(file, text, '\0');  // all of it; a process that ends meanwhile is an error here, not an exception
   const std::size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return -1;
   char state;
@@ -76,13 +88,14 @@ ChildProcess::ChildProcess(const Program& program) : stop_signal_(program.stop_s
                                program.arguments.at(0) + " (tools/setup clients)");
     }
   }
+  const std::vector<gid_t> groups = user != nullptr ? groups_of(*user) : std::vector<gid_t>{};
   std::vector<char*> arguments;
   for (const std::string& argument : program.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
-  if (pid_ == 0) become(program, user, parent, arguments.data());
+  if (pid_ == 0) become(program, user, groups, parent, arguments.data());
 }
 
 ChildProcess::~ChildProcess() { stop(); }

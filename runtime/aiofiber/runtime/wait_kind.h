@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The words for what a task waits for (enum aiofiber_wait of the registry): whoever adds a kind adds its line here.
+//
+// Shared by the reports inside the process and by the aiofiber command, so that both say the same.
+// Header only.
+#pragma once
+
+#include <cstdint>
+#include <iterator>
+
+#include "aiofiber/runtime/registry_abi.h"
+
+namespace aiofiber::runtime {
+
+struct WaitKind {
+  const char* name;    // in JSON
+  const char* what;    // "waiting for " stands before it
+  bool through_watch;  // wait_arg equals watched_by of the tasks that are waited for
+};
+
+inline constexpr WaitKind kWaitKinds[] = {
+    {"none", "nothing", false},
+    {"sleep", "sleep", false},
+    {"fd", "fd", false},
+    {"task", "task", false},
+    {"future", "future", false},
+    {"offload", "a call on the thread pool", false},
+    {"other", "something", false},
+    {"gather", "gather", true},
+    {"shield", "shield", true},
+    {"wait", "wait", true},
+    {"as_completed", "as_completed", true},
+    {"task_group", "task group", true},
+    {"lock", "lock", false},
+    {"event", "event", false},
+    {"condition", "condition", false},
+    {"semaphore", "semaphore", false},
+    {"queue_get", "an item in the queue", false},
+    {"queue_put", "room in the queue", false},
+    {"thread", "a call on another thread", false},
+};
+static_assert(std::size(kWaitKinds) == AIOFIBER_WAIT_THREAD + 1);
+
+// A kind that is not known here, because the program is newer than the command, is one of "other".
+constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
+  return kWaitKinds[kind < std::size(kWaitKinds) ? kind : static_cast<std::uint32_t>(AIOFIBER_WAIT_OTHER)];
+}
+
+}  // namespace aiofiber::runtime

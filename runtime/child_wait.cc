@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A descriptor of the process for as long as somebody waits.
+#include "aiofiber/runtime/child_wait.h"
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/syscall.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+class PidDescriptor {
+ public:
+  explicit PidDescriptor(pid_t pid) : fd_(sys::pidfd_open(pid)) {
+    if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "cannot wait for process " + std::to_string(pid));
+  }
+  ~PidDescriptor() {
+    const HooksOff hooks_off;  // it may be an exception that leaves here: no place to suspend
+    fd_closing(fd_);
+    sys::close(fd_);
+  }
+  PidDescriptor(const PidDescriptor&) = delete;
+  PidDescriptor& operator=(const PidDescriptor&) = delete;
+  int fd() const noexcept { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+}  // namespace
+
+FdWaitResult child_wait(pid_t pid, Nanoseconds timeout) {
+  const PidDescriptor child(pid);
+  return fd_wait(child.fd(), kReadable, timeout);
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The places in their order: the build id's, beside the file, its .debug folder, the file's twin below
+// /usr/lib/debug.
+#include "debug_file.h"
+
+#include <fcntl.h>
+
+#include <cstring>
+#include <vector>
+
+namespace aiofiber::runtime {
+namespace {
+
+constexpr const char* kDebugFolder = "/usr/lib/debug";
+
+std::string& debug_root() {
+  static auto* root = new std::string;  // never destroyed: traces are printed to the very end of a program
+  return *root;
+}
+
+std::string build_id_path(Dwfl_Module* module) {
+  const unsigned char* bytes = nullptr;
+  GElf_Addr address = 0;
+  const int length = dwfl_module_build_id(module, &bytes, &address);
+  if (length < 2) return {};
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string path = std::string(kDebugFolder) + "/.build-id/";
+  for (int i = 0; i < length; ++i) {
+    path += kDigits[bytes[i] >> 4];
+    path += kDigits[bytes[i] & 15];
+    if (i == 0) path += '/';
+  }
+  return path + ".debug";
+}
+
+}  // namespace
+
+void set_debug_root(const std::string& root) { debug_root() = root; }
+
+int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, const char* file,
+                    const char* debug_link, GElf_Word, char** found) {
+  std::vector<std::string> candidates{build_id_path(module)};
+  // Of a deleted executable, `file` is a link in /proc: the folder is that of the name it was started by.
+  for (const char* path : {file, name}) {
+    if (path == nullptr || debug_link == nullptr || *path != '/') continue;
+    const std::string folder = std::string(path).substr(0, std::string(path).rfind('/') + 1);
+    candidates.push_back(folder + debug_link);
+    candidates.push_back(folder + ".debug/" + debug_link);
+    candidates.push_back(kDebugFolder + folder + debug_link);
+  }
+  for (const std::string& root : {debug_root(), std::string()}) {
+    for (const std::string& candidate : candidates) {
+      if (candidate.empty() || (file != nullptr && candidate == file)) continue;
+      const std::string path = root + candidate;
+      const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      if (fd < 0) continue;
+      *found = strdup(path.c_str());
+      return fd;
+    }
+  }
+  return -1;
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two indexes, and the names of functions that have no linkage name.
+#include "debug_info.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "aiofiber/runtime/function_name.h"
+
+namespace aiofiber::runtime {
+namespace {
+
+constexpr std::size_t kMaxInlined = 64;
+
+// The range that contains `address`: the last that begins at or before it, if it reaches so far.
+const CodeRange* find_range(const std::vector<CodeRange>& sorted, Dwarf_Addr address) {
+  auto after = std::upper_bound(sorted.begin(), sorted.end(), address,
+                                [](Dwarf_Addr a, const CodeRange& range) { return a < range.low; });
+  if (after == sorted.begin() || address >= std::prev(after)->high) return nullptr;
+  return &*std::prev(after);
+}
+
+void add_ranges(Dwarf_Die* die, Dwarf_Off offset, std::vector<CodeRange>& ranges) {
+  Dwarf_Addr base = 0, low = 0, high = 0;
+  for (std::ptrdiff_t at = 0; (at = dwarf_ranges(die, at, &base, &low, &high)) > 0;) {
+    ranges.push_back({low, high, offset});
+  }
+}
+
+void sort_ranges(std::vector<CodeRange>& ranges) {
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.low < b.low; });
+}
+
+void collect_functions(Dwarf_Die* parent, std::vector<CodeRange>& functions) {
+  Dwarf_Die child;
+  if (dwarf_child(parent, &child) != 0) return;
+  do {
+    switch (dwarf_tag(&child)) {
+      case DW_TAG_subprogram:
+        add_ranges(&child, dwarf_dieoffset(&child), functions);
+        [[fallthrough]];
+      case DW_TAG_namespace:
+      case DW_TAG_class_type:
+      case DW_TAG_structure_type:
+      case DW_TAG_union_type:
+      case DW_TAG_lexical_block:
+      case DW_TAG_module:
+        collect_functions(&child, functions);
+        break;
+      default:
+        break;
+    }
+  } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+// A path of the line table, which may be relative to the compilation's folder.
+std::string absolute_path(Dwarf_Die* unit, const char* path) {
+  if (!path) return {};
+  Dwarf_Attribute attribute;
+  std::filesystem::path whole = path;
+  if (whole.is_relative() && dwarf_attr(unit, DW_AT_comp_dir, &attribute)) {
+    if (const char* folder = dwarf_formstring(&attribute)) whole = folder / whole;
+  }
+  return whole.lexically_normal();
+}
+
+int unsigned_attribute(Dwarf_Die* die, unsigned name) {
+  Dwarf_Attribute attribute;
+  Dwarf_Word value = 0;
+  if (!dwarf_attr(die, name, &attribute) || dwarf_formudata(&attribute, &value) != 0) return 0;
+  return static_cast<int>(value);
+}
+
+FunctionName name_of_die(Dwarf_Die* die);
+
+// The qualified name of a function that has no linkage name (main, C, lambdas), by its enclosing scopes.
+std::string qualified_name(Dwarf_Die* die) {
+  const char* own = dwarf_diename(die);
+  if (!own) return {};
+  std::string name = own;
+  Dwarf_Die origin = *die;
+  Dwarf_Attribute attribute;
+  for (const unsigned reference : {DW_AT_abstract_origin, DW_AT_specification}) {
+    if (dwarf_attr(&origin, reference, &attribute)) dwarf_formref_die(&attribute, &origin);
+  }
+  Dwarf_Die* scopes = nullptr;
+  const int count = dwarf_getscopes_die(&origin, &scopes);
+  for (int i = 1; i < count; ++i) {
+    const int tag = dwarf_tag(&scopes[i]);
+    if (tag == DW_TAG_compile_unit || tag == DW_TAG_partial_unit) break;
+    if (tag == DW_TAG_lexical_block) continue;
+    if (tag == DW_TAG_subprogram) {  // may stand elsewhere than its namespace, and knows its own name
+      name = name_of_die(&scopes[i]).display + "::" + name;
+      break;
+    }
+    const char* scope = dwarf_diename(&scopes[i]);
+    name = (scope ? scope : tag == DW_TAG_namespace ? "(anonymous namespace)" : "{lambda}") + ("::" + name);
+  }
+  std::free(scopes);
+  return name;
+}
+
+FunctionName name_of_die(Dwarf_Die* die) {
+  Dwarf_Attribute attribute;
+  for (const unsigned kind : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+    if (!dwarf_attr_integrate(die, kind, &attribute)) continue;
+    if (const char* linkage = dwarf_formstring(&attribute)) return name_of_symbol(linkage);
+  }
+  return {qualified_name(die), {}};
+}
+
+void index_units(Dwarf* debug, std::vector<CodeRange>& units) {
+  std::size_t header_size = 0;
+  Dwarf_Off next = 0;
+  for (Dwarf_Off at = 0; dwarf_nextcu(debug, at, &next, &header_size, nullptr, nullptr, nullptr) == 0;
+       at = next) {
+    Dwarf_Die unit;
+    if (dwarf_offdie(debug, at + header_size, &unit)) add_ranges(&unit, at + header_size, units);
+  }
+  sort_ranges(units);
+}
+
+// Moves `die` to its child, a block or an inlined call, that contains the address.
+bool descend(Dwarf_Die* die, Dwarf_Addr address) {
+  Dwarf_Die child;
+  if (dwarf_child(die, &child) != 0) return false;
+  do {
+    const int tag = dwarf_tag(&child);
+    if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block) continue;
+    if (dwarf_haspc(&child, address) <= 0) continue;
+    *die = child;
+    return true;
+  } while (dwarf_siblingof(&child, &child) == 0);
+  return false;
+}
+
+}  // namespace
+
+FunctionName name_of_symbol(const char* symbol) {
+  if (!symbol || !*symbol) return {"??", {}};
+  return {display_name(demangle(symbol)), symbol};
+}
+
+std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t instruction) {
+  Dwarf_Addr bias = 0;
+  Dwarf_Die unit;
+  if (!find_unit(module, instruction, &unit, &bias)) return {};
+  const Dwarf_Addr address = instruction - bias;
+  // The function, then the inlined calls around the address, from the outside inwards.
+  const std::vector<Dwarf_Die> calls = find_calls(&unit, address);
+  if (calls.empty()) return {};  // a line without a function would be that of some neighbour
+
+  DebugFrame frame;
+  if (Dwarf_Line* line = dwarf_getsrc_die(&unit, address)) {
+    frame.file = absolute_path(&unit, dwarf_linesrc(line, nullptr, nullptr));
+    dwarf_lineno(line, &frame.line);
+  }
+  Dwarf_Files* files = nullptr;
+  dwarf_getsrcfiles(&unit, &files, nullptr);
+  std::vector<DebugFrame> frames;
+  for (std::size_t i = calls.size(); i-- > 0;) {
+    Dwarf_Die die = calls[i];
+    frame.name = name_of_die(&die);
+    frame.inlined = i > 0;
+    frames.push_back(frame);
+    if (!frame.inlined) break;
+    // Where the caller calls it.
+    const auto file = static_cast<std::size_t>(unsigned_attribute(&die, DW_AT_call_file));
+    frame.file = files ? absolute_path(&unit, dwarf_filesrc(files, file, nullptr, nullptr)) : std::string();
+    frame.line = unsigned_attribute(&die, DW_AT_call_line);
+  }
+  return frames;
+}
+
+bool DebugInfo::find_unit(Dwfl_Module* module, std::uint64_t instruction, Dwarf_Die* unit, Dwarf_Addr* bias) {
+  if (Dwarf_Die* found = dwfl_module_addrdie(module, instruction, bias)) {
+    *unit = *found;
+    return true;
+  }
+  Dwarf* debug = dwfl_module_getdwarf(module, bias);
+  if (!debug) return false;
+  const auto [entry, fresh] = units_.try_emplace(module);
+  if (fresh) index_units(debug, entry->second);
+  const CodeRange* range = find_range(entry->second, instruction - *bias);
+  return range && dwarf_offdie(debug, range->die, unit) != nullptr;
+}
+
+// The function around the address, then the inlined calls, from the outside inwards.
+std::vector<Dwarf_Die> DebugInfo::find_calls(Dwarf_Die* unit, Dwarf_Addr address) {
+  const auto [entry, fresh] = functions_.try_emplace(unit->addr);
+  if (fresh) {
+    collect_functions(unit, entry->second);
+    sort_ranges(entry->second);
+  }
+  const CodeRange* range = find_range(entry->second, address);
+  Dwarf_Die die;
+  if (!range || !dwarf_offdie(dwarf_cu_getdwarf(unit->cu), range->die, &die)) return {};
+  std::vector<Dwarf_Die> calls{die};
+  while (calls.size() < kMaxInlined && descend(&die, address)) {
+    if (dwarf_tag(&die) == DW_TAG_inlined_subroutine) calls.push_back(die);
+  }
+  return calls;
+}
+
+void DebugInfo::clear() {
+  units_.clear();
+  functions_.clear();
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A demangled name is [return type] scopes::name[<...>][(parameters) qualifiers], and scopes may be functions
+// themselves (lambdas, local classes). One scan drops what is in parentheses and what stands before a blank.
+//
+// The aiofiber command is built with this file too: it depends on nothing else of the runtime.
+#include "aiofiber/runtime/function_name.h"
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+namespace aiofiber::runtime {
+namespace {
+
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$';
+}
+
+// The position behind the bracket that closes the one at `open`; the text's end when none does. Angle
+// brackets count only as such when the text is inside some; operators with < or > in their name are not
+// expected in brackets, and end the search early at worst.
+std::size_t skip_brackets(std::string_view text, std::size_t open) {
+  int depth = 0;
+  for (std::size_t i = open; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '>' && i > 0 && text[i - 1] == '-') continue;  // ->
+    if (c == '(' || c == '<' || c == '{' || c == '[') ++depth;
+    if (c == ')' || c == '>' || c == '}' || c == ']') --depth;
+    if (depth == 0) return i + 1;
+  }
+  return text.size();
+}
+
+// The length of the operator's name that `text` begins with, `operator` included; 0 when it begins with none.
+// `operator int` and its like are not covered: their names look like any other.
+std::size_t operator_length(std::string_view text) {
+  constexpr std::string_view kOperator = "operator";
+  if (!text.starts_with(kOperator)) return 0;
+  std::size_t length = kOperator.size();
+  if (length < text.size() && is_name_character(text[length])) return 0;
+  for (const std::string_view word :
+       {"()", "[]", " new[]", " delete[]", " new", " delete", " co_await", "\"\" "}) {
+    if (text.substr(length).starts_with(word)) return length + word.size();
+  }
+  if (length < text.size() && text[length] == ' ') return length + 1;  // a conversion
+  while (length < text.size() && std::strchr("<>=-+*/%^&|~!,", text[length])) ++length;
+  return length;
+}
+
+}  // namespace
+
+std::string demangle(const char* mangled) {
+  if (!mangled) return {};
+  // Anything else could be taken for a type: "f" is float.
+  if (std::strncmp(mangled, "_Z", 2) != 0) return mangled;
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                    std::free);
+  return status == 0 && name ? name.get() : mangled;
+}
+
+std::string display_name(const std::string& demangled) {
+  constexpr std::string_view kAnonymous = "(anonymous namespace)";
+  const std::string_view text = demangled;
+  std::string name;
+  bool after_parameters = false;  // what follows, up to the next ::, are qualifiers
+  bool in_conversion = false;     // the blanks in `operator unsigned int` are part of the name
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const bool starts_word = i == 0 || !is_name_character(text[i - 1]);
+    if (after_parameters) {
+      if (c == '(' || c == '[') {  // noexcept(...), [clone .cold]
+        i = skip_brackets(text, i);
+      } else if (text.substr(i).starts_with("::")) {
+        after_parameters = false;
+      } else {
+        ++i;
+      }
+    } else if (const std::size_t length = starts_word ? operator_length(text.substr(i)) : 0; length > 0) {
+      name += text.substr(i, length);
+      in_conversion = text.substr(i, length) == "operator ";
+      i += length;
+      if (text.substr(i).starts_with(" <")) ++i;  // operator<< <char>: a blank before template arguments
+    } else if (text.substr(i).starts_with(kAnonymous)) {
+      name += kAnonymous;
+      i += kAnonymous.size();
+    } else if (c == '(') {
+      i = skip_brackets(text, i);
+      after_parameters = !name.empty();
+      in_conversion = false;
+    } else if (c == '<' || c == '{' || c == '[') {
+      const std::size_t end = skip_brackets(text, i);
+      name += text.substr(i, end - i);
+      i = end;
+    } else if (c == ' ' && !in_conversion) {  // before it stood the return type
+      name.clear();
+      ++i;
+    } else {
+      name += c;
+      ++i;
+    }
+  }
+  return name.empty() ? demangled : name;
+}
+
+bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,
+                 bool inlined) noexcept {
+  static constexpr std::string_view kLinkage[] = {
+      "_ZN8aiofiber",    "_ZNK8aiofiber",    "_ZZN8aiofiber",   "_ZZNK8aiofiber", "_ZSt8__invoke",
+      "_ZSt13__invoke",  "_ZSt6invoke",      "_ZSt12__apply",   "_ZSt14__apply",  "_ZSt5apply",
+      "_ZSt10__apply",   "_ZNSt13__invoke",  "_ZNKSt8function", "_ZN9__gnu_cxx",  "_ZNSt17_Function_handler",
+      "aiofiber_",       "jump_fcontext",    "make_fcontext"};
+  static constexpr std::string_view kDisplay[] = {"aiofiber::", "std::__invoke", "std::invoke",
+                                                  "std::__apply_impl", "std::apply"};
+  for (const std::string_view prefix : kLinkage) {
+    if (linkage_name.starts_with(prefix)) return true;
+  }
+  for (const std::string_view prefix : kDisplay) {
+    if (function.starts_with(prefix)) return true;
+  }
+  // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
+  return inlined && file.find("runtime/hooks/") != std::string_view::npos;
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gdb's commands for the tasks of a program that links aiofiber: `info tasks`, `task`. For processes and for cores.
+
+The build puts this text into the section .debug_gdb_scripts of each such program, and gdb runs it when it reads the
+program (`add-auto-load-safe-path` allows it). It reads the registry block (registry_abi.h) and the stacks, and writes
+nothing: no register, no memory, no call into the program.
+
+A suspended task is shown by an unwinder: while one is selected, it says that the innermost frame of the thread was
+called by the task, with the registers that its saved context holds. gdb then walks on by itself, so `bt`, `frame`, `up`,
+`info locals` and the pretty-printers do what they do in a thread. A frame filter keeps the thread's own frame out of `bt`.
+"""
+import re
+import struct
+
+import gdb
+import gdb.unwinder
+from gdb.FrameDecorator import FrameDecorator
+
+VERSION = 1
+X86_64 = 62  # EM_X86_64
+HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chunks
+RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, as far as it is used here
+FREE, NEW, READY, RUNNING, WAITING = range(5)
+STATES = ["free", "new", "ready", "on CPU", "waiting"]
+WAITS = ["", "sleep", "fd", "task", "future", "a thread of the pool", "something", "gather", "shield", "several futures",
+         "the next of several futures", "task group", "lock", "event", "condition", "semaphore", "queue (get)", "queue (put)",
+         "a call on another thread"]
+SLEEP, FD, TASK, OTHER = 1, 2, 3, 6
+# Frames of these are not what the program is doing.
+PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
+            "jump_fcontext", "make_fcontext")
+PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
+PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$")
+RED_ZONE = 128
+
+
+def read(address, size):
+    return bytes(gdb.selected_inferior().read_memory(address, size))
+
+
+class Registry:
+    """The header of the registry block, checked. Errors: GdbError when there is none that this script knows."""
+
+    def __init__(self):
+        try:
+            self.address = int(gdb.parse_and_eval("&aiofiber_debug_registry"))
+        except gdb.error:
+            raise gdb.GdbError("No aiofiber program: it has no symbol aiofiber_debug_registry. Load the program with "
+                               "`file`; of a stripped one, its debug file with `symbol-file`.")
+        try:
+            (magic, self.version, _, self.record_size, self.record_stride, self.chunk_records, self.arch, self.layout,
+             self.chunk_count, self.last_tick_ns) = HEADER.unpack(read(self.address, HEADER.size))
+        except gdb.MemoryError:
+            raise gdb.GdbError("The registry of tasks cannot be read: is the core truncated?")
+        if magic != b"AIOFIBR\0":
+            raise gdb.GdbError("There is no registry of tasks where it should be: is this the program that dumped the core?")
+        if self.version != VERSION or self.record_size < RECORD.size:
+            raise gdb.GdbError("The program's registry has version %d, these commands know version %d: use those of the "
+                               "aiofiber that it was built with." % (self.version, VERSION))
+        if self.arch != X86_64:
+            raise gdb.GdbError("The task commands know x86-64 only.")
+
+    def tasks(self):
+        """All that are not free, by id."""
+        chunks = struct.unpack("<%dQ" % self.chunk_count, read(self.address + HEADER.size, 8 * self.chunk_count))
+        found = []
+        for chunk in chunks:
+            try:
+                memory = read(chunk, self.record_stride * self.chunk_records)
+            except gdb.MemoryError:
+                continue  # cut off in a truncated core
+            for i in range(self.chunk_records):
+                task = Task(self, RECORD.unpack_from(memory, i * self.record_stride))
+                if task.state != FREE and task.id != 0:
+                    found.append(task)
+        return sorted(found, key=lambda task: task.id)
+
+
+class Task:
+    def __init__(self, registry, fields):
+        self.registry = registry
+        (self.seq, self.id, self.fcontext, self.stack_low, self.stack_high, self.entry, self.state, self.wait_kind,
+         self.wait_arg, self.wait_since_ns, _, self.switches, _, number, self.tid, _, name) = fields
+        self.name = name.split(b"\0")[0].decode(errors="replace") or "Task-%d" % (number or self.id)
+        # A name must not write on the terminal.
+        self.name = "".join(c if c.isprintable() else "?" for c in self.name)
+
+    def is_suspended(self):
+        return (self.seq % 2 == 0 and self.state in (READY, WAITING) and
+                self.stack_low <= self.fcontext < self.stack_high - self.registry.layout)
+
+    def is_fresh(self):
+        return self.state == NEW and self.seq % 2 == 0
+
+    def registers(self):
+        """What Boost.Context saved: r12 to r15, rbx, rbp and, behind them, the return address."""
+        where = self.fcontext + self.registry.layout
+        try:
+            words = struct.unpack("<7Q", read(where - 48, 56))
+        except gdb.MemoryError:
+            words = (0,) * 7
+        if words[6] == 0:  # gcore writes zeros for what it could not read
+            raise gdb.GdbError("The stack of task %d is not in the core. gdb's gcore leaves out what lies behind the guard "
+                               "of a stack: let the kernel write the core." % self.id)
+        saved = dict(zip(("r12", "r13", "r14", "r15", "rbx", "rbp", "rip"), words))
+        saved["rsp"] = where + 8
+        return saved
+
+    def thread(self):
+        """The thread whose stack pointer is on the task's stack; None when there is none."""
+        with KeptSelection():
+            for thread in gdb.selected_inferior().threads():
+                thread.switch()
+                if self.stack_low <= int(gdb.newest_frame().read_register("rsp")) < self.stack_high:
+                    return thread
+        return None
+
+    def waits_for(self, names):
+        if self.state != WAITING or self.seq % 2:
+            return ""
+        if self.wait_kind == SLEEP:
+            left = (self.wait_arg - self.registry.last_tick_ns) / 1e9
+            return "sleep" if self.wait_arg >= 2**63 - 1 else "sleep, %.2f s left" % max(left, 0)
+        if self.wait_kind == FD:
+            return "fd %d" % (self.wait_arg >> 32)
+        if self.wait_kind == TASK:
+            awaited = names.get(self.wait_arg)
+            return "task %d" % self.wait_arg + (' "%s"' % awaited if awaited is not None else "")
+        return WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
+
+    def doing(self, names):
+        if self.seq % 2 and self.state != NEW:
+            return "on CPU"
+        waits = self.waits_for(names)
+        state = STATES[self.state] if self.state < len(STATES) else "state %d" % self.state
+        return state + (" for " + waits if waits else "")
+
+    def entry_text(self):
+        return gdb.execute("info symbol %#x" % self.entry, to_string=True).split(" in section ")[0].strip()
+
+
+class KeptSelection:
+    """Goes back to the thread, the task and the frame that were selected."""
+
+    def __enter__(self):
+        self.thread, self.task, self.before = gdb.selected_thread(), unwinder.task, unwinder.before
+        self.level = gdb.selected_frame().level() if self.thread is not None else 0
+        unwinder.leave()
+
+    def __exit__(self, *_):
+        unwinder.leave()
+        if self.thread is None or not self.thread.is_valid():
+            return
+        self.thread.switch()
+        if self.task is not None:
+            unwinder.enter(self.task)
+            unwinder.before = self.before
+        frame = gdb.newest_frame()
+        while frame.level() < self.level:
+            frame = frame.older()
+        frame.select()
+
+
+def is_plumbing(frame):
+    """Whether a frame is of aiofiber or of what the standard library calls callables with; also one without a name."""
+    name = frame.name()
+    if not name or name.startswith(PLUMBING):
+        return True
+    function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
+    return function is not None and (bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or
+                                     bool(PLUMBING_FILE.search(function.symtab.filename)))
+
+
+def program_frame(frame):
+    """From `frame` outwards, the first that is the program's own; None without one."""
+    while frame is not None and is_plumbing(frame):
+        frame = frame.older()
+    return frame
+
+
+def short_name(frame):
+    """The function's name without the types of its parameters, which gdb gives for some and not for others; or None."""
+    name = frame.name()
+    if name is None or not name.endswith(")") or name.endswith("operator()"):
+        return name
+    depth = 0
+    for i in range(len(name) - 1, 0, -1):
+        depth += {")": 1, "(": -1}.get(name[i], 0)
+        if depth == 0:
+            return name[:i]
+    return name
+
+
+class FrameId:
+    def __init__(self, sp, pc):
+        self.sp, self.pc = sp, pc
+
+
+class TaskUnwinder(gdb.unwinder.Unwinder):
+    """Says of one thread's innermost frame that a suspended task called it. At rest while no task is selected."""
+
+    def __init__(self):
+        super().__init__("aiofiber")
+        self.task = None      # the selected one, while it is a suspended one
+        self.saved = {}       # its registers
+        self.thread = None    # ptid of the thread that lends its innermost frame
+        self.innermost = ()   # rip and rsp of that thread
+        self.level = None     # of the frame that was claimed, once it is; calls inlined into it have lower ones
+        self.before = None    # the thread that was selected before the first task
+
+    def enter(self, task):
+        """Selects `task`, in the newest frame that is not aiofiber's. Errors: GdbError when its stack cannot be read."""
+        saved = task.registers()
+        before = self.before if self.task is not None else gdb.selected_thread()
+        self.leave()
+        for thread in gdb.selected_inferior().threads():  # thread_locals are those of the loop's thread
+            if thread.ptid[1] == task.tid:
+                thread.switch()
+        frame = gdb.newest_frame()
+        self.innermost = (int(frame.read_register("rip")), int(frame.read_register("rsp")))
+        self.task, self.saved, self.level = task, saved, None
+        self.thread, self.before = gdb.selected_thread().ptid, before
+        gdb.invalidate_cached_frames()
+        frame = gdb.newest_frame()
+        while frame is not None and (self.level is None or frame.level() <= self.level):
+            frame = frame.older()
+        if frame is None:
+            self.leave()
+            raise gdb.GdbError("The stack of task %d cannot be walked." % task.id)
+        (program_frame(frame) or frame).select()
+
+    def leave(self):
+        if self.task is not None:
+            self.task = None
+            gdb.invalidate_cached_frames()
+            if gdb.selected_thread() is not None:
+                gdb.newest_frame().select()
+
+    def is_active(self):
+        thread = gdb.selected_thread()
+        return self.task is not None and thread is not None and thread.ptid == self.thread
+
+    def __call__(self, pending):
+        if not self.is_active():
+            return None
+        pc, sp = pending.read_register("rip"), pending.read_register("rsp")
+        if (int(pc), int(sp)) != self.innermost:
+            return None
+        self.level = pending.level()
+        # gdb refuses a caller that lies lower than its callee: the claimed frame gets an identity below the task's.
+        word = gdb.selected_inferior().architecture().integer_type(64, False)
+        info = pending.create_unwind_info(FrameId(gdb.Value(self.saved["rsp"] - RED_ZONE).cast(word), pc))
+        for name, value in self.saved.items():
+            info.add_saved_register(name, gdb.Value(value).cast(word).cast(pending.read_register(name).type))
+        return info
+
+
+class TaskFrame(FrameDecorator):
+    def function(self):
+        return short_name(self.inferior_frame()) or super().function()
+
+
+class OwnFrameFilter:
+    """Keeps the thread's own frame out of the backtrace of a selected task."""
+
+    name = "aiofiber"
+    priority = 1000
+    enabled = True
+
+    def filter(self, frames):
+        if not unwinder.is_active():
+            return frames
+        return (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > (unwinder.level or 0))
+
+
+unwinder = TaskUnwinder()
+
+
+def find_tasks(words):
+    """The tasks of a list of ids. Errors: GdbError for what is no id, and for tasks that are not there."""
+    by_id = {task.id: task for task in Registry().tasks()}
+    for word in words:
+        if not word.isdigit():
+            raise gdb.GdbError('"%s" is not the id of a task: `info tasks` lists them.' % word)
+        if int(word) not in by_id:
+            raise gdb.GdbError("There is no task %s: it has ended, or never was. `info tasks` lists them." % word)
+    return [by_id[int(word)] for word in words]
+
+
+def need_thread():
+    if gdb.selected_thread() is None:
+        raise gdb.GdbError("The program is not running: start it, attach to it, or load a core.")
+
+
+def select(task):
+    """Makes `task` what the commands of gdb are about; of a running one, its thread. Errors: GdbError."""
+    need_thread()
+    if task.is_suspended():
+        unwinder.enter(task)
+    elif task.is_fresh():
+        raise gdb.GdbError("Task %d has not started: it has no stack. It will run %s." % (task.id, task.entry_text()))
+    else:
+        thread = task.thread()
+        if thread is None:
+            raise gdb.GdbError("Task %d is in the middle of a switch: let the program run a few instructions more." % task.id)
+        unwinder.leave()
+        thread.switch()
+        gdb.newest_frame().select()
+
+
+def where(task):
+    """What the program does in the task, as "function (file:line)"; empty when it is not to be seen."""
+    try:
+        select(task)
+        frame = program_frame(gdb.selected_frame())
+    except (gdb.error, gdb.GdbError):
+        return ""
+    if frame is None:
+        return ""
+    line = frame.find_sal()
+    return short_name(frame) + (" (%s:%d)" % (line.symtab.filename.split("/")[-1], line.line) if line.symtab else "")
+
+
+class InfoTasks(gdb.Command):
+    """The tasks of an aiofiber program: id, thread, name, state, what it waits for, where it is.
+
+Usage: info tasks"""
+
+    def __init__(self):
+        super().__init__("info tasks", gdb.COMMAND_STATUS)
+
+    def invoke(self, argument, from_tty):
+        tasks = Registry().tasks()
+        if not tasks:
+            print("No tasks.")
+            return
+        names = {task.id: task.name for task in tasks}
+        selected = unwinder.task.id if unwinder.is_active() else 0
+        rows = [("", "Id", "Thread", "Name", "State", "Where")]
+        with KeptSelection():
+            for task in tasks:
+                place = where(task) if gdb.selected_thread() is not None else ""
+                rows.append(("*" if task.id == selected else "", str(task.id), str(task.tid), '"%s"' % task.name,
+                             task.doing(names), place))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for row in rows:
+            print(" ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+class TaskCommand(gdb.Command):
+    """Selects a task of an aiofiber program, as `thread` selects a thread.
+
+Usage: task ID
+Then `bt`, `up`, `frame N`, `info locals` are about that task; the frame that is selected first is the newest one that
+is not aiofiber's own. Nothing in the program is changed. The selection ends when the program goes on, with `task off`
+(also `task main`), or with the next `task ID`.
+
+task        says which one is selected
+task off    goes back to the thread
+task apply  runs a command in several tasks"""
+
+    def __init__(self):
+        super().__init__("task", gdb.COMMAND_STACK, prefix=True)
+
+    def invoke(self, argument, from_tty):
+        words = argument.split()
+        if not words:
+            task = unwinder.task if unwinder.is_active() else None
+            print('[Current task is %d "%s"]' % (task.id, task.name) if task else "No task is selected.")
+            return
+        if len(words) > 1:
+            raise gdb.GdbError("One task, please: `task %s`, or `task apply %s COMMAND`." % (words[0], words[0]))
+        task = find_tasks(words)[0]
+        select(task)
+        print('[Switching to task %d "%s"]' % (task.id, task.name))
+        gdb.execute("frame")
+
+
+class TaskOff(gdb.Command):
+    """Goes back from a task to the thread that was selected before.
+
+Usage: task off"""
+
+    def __init__(self, name):
+        super().__init__(name, gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        need_thread()
+        before = unwinder.before if unwinder.task is not None else None
+        unwinder.leave()
+        if before is not None and before.is_valid():
+            before.switch()
+        gdb.execute("frame")
+
+
+class TaskApply(gdb.Command):
+    """Runs a command of gdb in several tasks.
+
+Usage: task apply ID... COMMAND
+       task apply all COMMAND"""
+
+    def __init__(self):
+        super().__init__("task apply", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        words = argument.split()
+        count = 1 if words[:1] == ["all"] else next((i for i, word in enumerate(words) if not word.isdigit()), len(words))
+        command = argument.split(None, count)[count] if len(words) > count else ""
+        if count == 0 or not command:
+            raise gdb.GdbError("Usage: task apply ID... COMMAND, or task apply all COMMAND")
+        need_thread()
+        every = Registry().tasks()
+        names = {task.id: task.name for task in every}
+        chosen = every if words[0] == "all" else find_tasks(words[:count])
+        if not chosen:
+            print("No tasks.")
+        with KeptSelection():
+            for task in chosen:
+                print('\nTask %d "%s" (%s):' % (task.id, task.name, task.doing(names)))
+                try:
+                    select(task)
+                except gdb.GdbError as error:
+                    print(error)
+                    continue
+                gdb.execute(command)
+
+
+def on_continue(_):
+    unwinder.task = None
+
+
+# gdb can read this more than once, for several programs or after a new build: the last one counts.
+for handler in getattr(gdb, "aiofiber_handlers", []):
+    gdb.events.cont.disconnect(handler)
+gdb.aiofiber_handlers = [on_continue]
+gdb.events.cont.connect(on_continue)
+gdb.unwinder.register_unwinder(None, unwinder, True)
+gdb.frame_filters[OwnFrameFilter.name] = OwnFrameFilter()
+InfoTasks()
+TaskCommand()
+TaskOff("task off")
+TaskOff("task main")
+TaskApply()

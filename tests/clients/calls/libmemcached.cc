@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A value stored and read again. memcached answers everything at once, so it is a proxy that keeps an answer back; the
+// library's own limit for that (5 s) is raised out of the way.
+#include <libmemcached/memcached.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "calls/client_calls.h"
+#include "client_test.h"
+
+namespace aiofiber::clients_test {
+namespace {
+
+class LibmemcachedCalls : public ClientCalls {
+ public:
+  const char* name() const override { return "libmemcached"; }
+  const char* functions() const override { return "`memcached_set`, `memcached_get`"; }
+  Server& server() override { return clients_test::server<MemcachedServer>(); }
+  bool quick(int port) override { return set_and_get(port); }
+  bool waits_for_ever() const override { return false; }
+  void never(int port) override { set_and_get(port); }
+
+ private:
+  static bool set_and_get(int port) {
+    const std::unique_ptr<memcached_st, decltype(&memcached_free)> client(memcached_create(nullptr), &memcached_free);
+    memcached_server_add(client.get(), "127.0.0.1", static_cast<in_port_t>(port));
+    memcached_behavior_set(client.get(), MEMCACHED_BEHAVIOR_POLL_TIMEOUT, 3'600'000);
+    const std::string key = "key" + std::to_string(port);
+    const std::string value(300, 'v');
+    if (memcached_set(client.get(), key.data(), key.size(), value.data(), value.size(), 0, 0) != MEMCACHED_SUCCESS) {
+      return false;
+    }
+    std::size_t length = 0;
+    std::uint32_t flags = 0;
+    memcached_return_t status = MEMCACHED_FAILURE;
+    char* found = memcached_get(client.get(), key.data(), key.size(), &length, &flags, &status);
+    const bool right = found != nullptr && std::string(found, length) == value;
+    std::free(found);
+    return right;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<ClientCalls> libmemcached_calls() { return std::make_unique<LibmemcachedCalls>(); }
+
+}  // namespace aiofiber::clients_test

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every client in every kind of trouble. A call returns or raises in time, whatever happens to it; the other tasks of the
+// loop hardly notice; and the next call works.
+//
+// AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file (client_table.h).
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "calls/client_calls.h"
+#include "client_table.h"
+#include "client_test.h"
+#include "proxy.h"
+#include "ticker.h"
+
+namespace aiofiber::clients_test {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr double kLongestWaitMs = 50;  // a handshake's arithmetic is several times as slow
+#else
+constexpr double kLongestWaitMs = 10;
+#endif
+
+const std::map<std::string, std::function<std::unique_ptr<ClientCalls>()>>& clients() {
+  static const std::map<std::string, std::function<std::unique_ptr<ClientCalls>()>> all = {
+      {"libpq", libpq_calls},
+      {"hiredis", hiredis_calls},
+      {"libcurl", [] { return libcurl_calls(false); }},
+      {"libcurl_tls", [] { return libcurl_calls(true); }},
+      {"libmariadb", libmariadb_calls},
+      {"libmemcached", libmemcached_calls},
+      {"libssh2", libssh2_calls},
+      {"openssl", openssl_calls},
+      {"iostream", iostream_calls},
+  };
+  return all;
+}
+
+class Matrix : public testing::TestWithParam<std::string> {
+ protected:
+  // Starts the server, outside of any loop, and makes what a library makes once in a process.
+  void SetUp() override {
+    client_ = clients().at(GetParam())();
+    client_->server().start();
+    ASSERT_TRUE(client_->quick(client_->port())) << "the client does not even work in a plain thread";
+  }
+  void TearDown() override {
+    client_table().add(client_->name(), client_->functions(), column_, !HasFailure());
+  }
+
+  // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited long. A blocked
+  // thread blocks each time; what only looks like one (a page fault, a host that took the processor) does not.
+  // after() is called without a loop after each run of the body.
+  void beside_a_ticker(const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {}) {
+    column_ = column;
+    double longest_ms = 0;
+    for (int attempt = 0; attempt < 3 && !HasFailure(); ++attempt) {
+      asyncio::run([&] {
+        const Ticker ticker;
+        body();
+        longest_ms = ticker.longest_wait_ms();
+      });
+      after();
+      if (longest_ms <= kLongestWaitMs) return;
+    }
+    EXPECT_LE(longest_ms, kLongestWaitMs) << "another task waited so many milliseconds for its turn, three times";
+  }
+
+  // A call that hangs, on the server or, if it has no such request, in the network.
+  void hang() { client_->never(client_->waits_for_ever() ? client_->port() : mute().port()); }
+  void expect_that_it_works() { EXPECT_TRUE(client_->quick(client_->port())); }
+
+  // Made by the first who needs it. In a task that is right too: it only starts a thread.
+  Proxy& mute() {
+    if (mute_ == nullptr) mute_ = std::make_unique<Proxy>(Network::MUTE, client_->port());
+    return *mute_;
+  }
+
+  std::unique_ptr<ClientCalls> client_;
+  std::unique_ptr<Proxy> mute_;
+  const char* column_ = "";
+};
+
+// Few enough that the arithmetic of all their TLS handshakes in one pass of the loop stays below the bound.
+TEST_P(Matrix, WorksForEightTasksAtOnce) {
+  beside_a_ticker("normal", [this] {
+    std::vector<asyncio::Task<bool>> tasks;
+    for (int i = 0; i < 8; ++i) tasks.push_back(asyncio::create_task([this] { return client_->quick(client_->port()); }));
+    for (const bool right : asyncio::await(asyncio::gather(tasks))) EXPECT_TRUE(right);
+  });
+}
+
+TEST_P(Matrix, IsCancelledInMidCall) {
+  beside_a_ticker("cancelled", [this] {
+    auto call = asyncio::create_task([this] { hang(); });
+    asyncio::await(asyncio::sleep(300ms));
+    EXPECT_FALSE(call.done());
+    const double seconds = seconds_of([&] {
+      call.cancel();
+      EXPECT_THROW(asyncio::await(call), asyncio::CancelledError);
+    });
+    EXPECT_LT(seconds, 1.0);
+    expect_that_it_works();
+  });
+}
+
+TEST_P(Matrix, IsGivenUpByWaitForInMidCall) {
+  beside_a_ticker("timed out", [this] {
+    const double seconds = seconds_of(
+        [this] { EXPECT_THROW(asyncio::await(asyncio::wait_for([this] { hang(); }, 300ms)), asyncio::TimeoutError); });
+    EXPECT_GE(seconds, 0.3);
+    EXPECT_LT(seconds, 1.3);
+    expect_that_it_works();
+  });
+}
+
+TEST_P(Matrix, ReturnsWhenTheServerIsKilledInMidCall) {
+  beside_a_ticker(
+      "server killed",
+      [this] {
+        auto call = asyncio::create_task([this] { hang(); });
+        asyncio::await(asyncio::sleep(300ms));
+        EXPECT_FALSE(call.done());
+        asyncio::await(asyncio::to_thread([this] { client_->server().kill_now(); }));  // it looks through all processes
+        EXPECT_LT(seconds_of([&] { asyncio::await(asyncio::wait_for(call, 3s)); }), 2.0);
+        EXPECT_FALSE(client_->quick(client_->port()));
+      },
+      [this] {
+        client_->server().start();
+        asyncio::run([this] { expect_that_it_works(); });
+      });
+}
+
+TEST_P(Matrix, ReadsSegmentsOfOneByte) {
+  const Proxy proxy(Network::BYTE_BY_BYTE, client_->port());
+  beside_a_ticker("1-byte segments", [&] { EXPECT_TRUE(client_->quick(proxy.port())); });
+}
+
+TEST_P(Matrix, WaitsForASlowServer) {
+  const Proxy proxy(Network::SLOW, client_->port());
+  beside_a_ticker("slow server", [&] { EXPECT_TRUE(client_->quick(proxy.port())); });
+}
+
+TEST_P(Matrix, TakesNoMoreProcessorTimeThanThreads) {
+  column_ = nullptr;  // not a trouble: the columns on the right
+  const Costs costs = measure_costs([this] { return client_->quick(client_->port()); });
+  EXPECT_TRUE(costs.all_right);
+  std::printf("    %zu bytes of stack; CPU a call: %.0f us in a thread, %.0f us in a task; of a hundred at once: %.0f us in threads, "
+              "%.0f us in tasks\n", costs.stack_bytes, costs.thread_us, costs.task_us, costs.threads_us, costs.tasks_us);
+  client_table().add_costs(client_->name(), costs);
+  // Measured on a machine that does other things as well: a bound that only a real loss exceeds.
+  EXPECT_LT(costs.tasks_us, costs.threads_us * 1.25);
+}
+
+INSTANTIATE_TEST_SUITE_P(Clients, Matrix, testing::ValuesIn([] {
+                           std::vector<std::string> names;
+                           for (const auto& [name, make] : clients()) names.push_back(name);
+                           return names;
+                         }()),
+                         [](const auto& instance) { return instance.param; });
+
+}  // namespace
+}  // namespace aiofiber::clients_test

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `aiofiber top` knows at a refresh: the tasks of the newest snapshot, and how fast each switches, which
+// is the difference to the snapshot before.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "inspection.h"
+
+namespace aiofiber::tool {
+
+enum class TopOrder { kSwitches, kWaiting, kStack };
+
+struct TopRow {
+  const TaskSnapshot* task;              // of the inspection's snapshot
+  double switches_per_s = 0;             // 0 before there are two snapshots
+  std::optional<std::int64_t> since_ns;  // how long it has been waiting
+};
+
+struct TopSummary {
+  std::size_t loops = 0, on_cpu = 0, ready = 0, waiting = 0, not_started = 0;
+  double switches_per_s = 0;  // of the tasks that live: what ended since the last refresh is not in it
+};
+
+class TopTable {
+ public:
+  // Takes the inspection's snapshot in, copied at `when`. The rows point into it.
+  void update(const Inspection& inspection, std::chrono::steady_clock::time_point when);
+  // Largest first, then by id.
+  void sort(TopOrder order);
+
+  bool has_rates() const { return updates_ > 1; }
+  const TopSummary& summary() const { return summary_; }
+  const std::vector<TopRow>& rows() const { return rows_; }
+  // Its place in the rows; nullopt when there is no such task.
+  std::optional<std::size_t> find(std::uint64_t id) const;
+
+ private:
+  std::size_t updates_ = 0;
+  std::chrono::steady_clock::time_point when_;
+  std::unordered_map<std::uint64_t, std::uint64_t> switches_;  // by id, at the last update
+  TopSummary summary_;
+  std::vector<TopRow> rows_;
+};
+
+}  // namespace aiofiber::tool
