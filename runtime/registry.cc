@@ -32,18 +32,21 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     0,
     0,
     {}};
+// The same block under a name that no other module can take over.
+extern aiofiber_registry aiofiber_registry_here
+    __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));
 }
 
 #if defined(__x86_64__) || defined(__aarch64__)
 // A loaded note, so that it is found in stripped programs; the address is relative, so it needs no
-// relocation.
+// relocation, in a shared library neither.
 asm(R"(
 .pushsection .note.aiofiber,"aR",@note
 .balign 4
 .long 2f-1f, 4f-3f, 1
 1: .asciz "aiofiber"
 2: .balign 4
-3: .quad aiofiber_debug_registry - 3b
+3: .quad aiofiber_registry_here - 3b
 4: .balign 4
 .popsection
 )");

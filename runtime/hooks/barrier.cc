@@ -2,12 +2,14 @@
 //
 // Barriers, spinlocks, and the end of a thread.
 //
-// A barrier cannot be tried: to arrive is to wait. So a task arrives by way of a thread of the pool, and a
-// barrier of up to 256 parties, tasks and threads mixed, works as in libc. A spinlock that is taken by a task
-// of the same thread gives that task its turn. pthread_join looks for the thread's end, at most every 20 ms.
+// A barrier cannot be tried: to arrive is to wait. So a task arrives by way of a thread, of a pool that has
+// no other use and as many threads as the system gives: one short of the parties, and all of them would wait
+// for ever. A spinlock that is taken by a task of the same thread gives that task its turn. pthread_join
+// looks for the thread's end, at most every 20 ms.
 #include <pthread.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <utility>
 
 #include "aiofiber/runtime/offload.h"
@@ -18,6 +20,12 @@
 namespace aiofiber::hooks {
 
 namespace {
+
+runtime::OffloadPool& barrier_pool() {
+  constexpr std::size_t kNoLimit = std::size_t{1} << 30;
+  static runtime::OffloadPool* pool = new runtime::OffloadPool(kNoLimit, "aiofiber_b");
+  return *pool;
+}
 
 int join(pthread_t thread, void** result, runtime::Nanoseconds deadline) {
   const int saved_errno = errno;
@@ -45,8 +53,7 @@ int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
   const int saved_errno = errno;
   int result = EAGAIN;
   const bool arrived = without_throwing([&] {
-    result = aiofiber::runtime::offload([=] { return real::pthread_barrier_wait(barrier); },
-                                        aiofiber::runtime::OffloadPool::waits());
+    result = aiofiber::runtime::offload([=] { return real::pthread_barrier_wait(barrier); }, barrier_pool());
   });
   calls_since_turn = 0;
   errno = saved_errno;

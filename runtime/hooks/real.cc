@@ -4,19 +4,35 @@
 #include "hooks/real.h"
 
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include "aiofiber/runtime/reactor.h"
+#include "hooks/link_order.h"
+
+extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
+  using Finder = void* (*)(const char*, const char*);
+  const auto next = reinterpret_cast<Finder>(::dlsym(RTLD_NEXT, "aiofiber_real_function"));
+  if (next != nullptr) return next(name, version);
+  void* symbol = version != nullptr ? ::dlvsym(RTLD_NEXT, name, version) : nullptr;
+  if (symbol == nullptr) symbol = ::dlsym(RTLD_NEXT, name);  // an architecture with one version only
+  if (symbol == nullptr) {  // libc comes before the hooks (link_order.cc says so)
+    void* const libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    if (libc != nullptr) symbol = version != nullptr ? ::dlvsym(libc, name, version) : ::dlsym(libc, name);
+  }
+  // RTLD_NEXT is next to who called dlsym(): a jump in place of that call would make it our caller, maybe in
+  // another module.
+  asm volatile("" : "+r"(symbol));
+  return symbol;
+}
 
 namespace aiofiber::hooks::real {
 
 void* resolve_symbol(const char* name, const char* version) noexcept {
-  void* symbol = version != nullptr ? ::dlvsym(RTLD_NEXT, name, version) : nullptr;
-  if (symbol == nullptr) symbol = ::dlsym(RTLD_NEXT, name);  // an architecture with one version only
-  if (symbol != nullptr) return symbol;
+  if (void* symbol = aiofiber_real_function(name, version)) return symbol;
   // write(2) is hooked here, and may be the very name that is missing: stdio does not go through it.
   std::fprintf(stderr, "aiofiber hooks: libc has no function '%s' (fully static program?)\n", name);
   std::abort();
@@ -31,6 +47,7 @@ namespace {
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
   runtime::Reactor::set_closes_are_reported(true);
+  check_link_order();
 }
 
 }  // namespace

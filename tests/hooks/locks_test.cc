@@ -390,6 +390,24 @@ TEST(HookedBarrier, CollectsTasksAndAThread) {
   pthread_barrier_destroy(&barrier);
 }
 
+TEST(HookedBarrier, CollectsMoreTasksThanThePoolForWaitsHasThreads) {
+  constexpr int kParties = 300;
+  Fibers fibers;
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, kParties);
+  int serial = 0, passed = 0;
+  for (int i = 0; i < kParties; ++i) {
+    fibers.spawn([&] {
+      if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) ++serial;
+      ++passed;
+    });
+  }
+  fibers.run();
+  EXPECT_EQ(passed, kParties);
+  EXPECT_EQ(serial, 1);
+  pthread_barrier_destroy(&barrier);
+}
+
 TEST(HookedSpinlock, LetsTheTaskThatHoldsItRun) {
   Fibers fibers;
   pthread_spinlock_t lock;

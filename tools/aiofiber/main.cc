@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "failure.h"
+#include "hooks_check.h"
 
 namespace {
 
@@ -17,6 +18,7 @@ using namespace aiofiber::tool;
 
 constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
        aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
+       aiofiber hooks --check PROGRAM|PID [--json] [-v]
 
 Shows what the tasks of a program built with aiofiber are doing. The program is not stopped, not traced, and runs no
 code for it. A TASK is an id or a name.
@@ -28,6 +30,9 @@ code for it. A TASK is an id or a name.
   top      a screen that refreshes: busiest, longest waiting, most stack; its last line names the keys
   core-threads --core CORE [EXE] --output OUT
            a copy of the core in which each suspended task is a thread, for any debugger
+  hooks --check PROGRAM|PID
+           which calls of a program and its libraries would block the thread past the hooks; any program or library,
+           or any process with what it has opened since. Of -v: what blocks rarely, too
 
 Options:
   --core CORE [EXE]   a core file instead of a process; EXE when the executable is not where the core says
@@ -42,7 +47,7 @@ Options:
   --version           the version of the command
 
 Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 no such process (or it ended meanwhile), 4 not an aiofiber
-program, 5 another version of the registry, 6 no permission, 7 a core file that cannot be used.
+program, 5 another version of the registry, 6 no permission, 7 a core file (or a program) that cannot be used.
 )";
 
 [[noreturn]] void usage_error(const std::string& text) {
@@ -163,7 +168,12 @@ int main(int argc, char** argv) {
   }
   std::ios::sync_with_stdio(false);
   try {
-    run(parse(argc, argv));
+    if (argc > 1 && std::string_view(argv[1]) == "hooks") {
+      hooks({argv + 2, argv + argc}, std::cout);
+      std::cout.flush();
+    } else {
+      run(parse(argc, argv));
+    }
     return 0;
   } catch (const Failure& failure) {
     std::cout.flush();

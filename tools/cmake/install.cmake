@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts where: archives, public headers, and the two descriptions of the package that a build finds
-# it by, aiofiberConfig.cmake for find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Nothing of ours is shared.
+# it by, aiofiberConfig.cmake for find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Only the hooks are a shared
+# library too, for LD_PRELOAD and for programs that want them so.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(AIOFIBER_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/aiofiber)
@@ -23,6 +24,8 @@ if(TARGET aiofiber_hooks)
   add_library(aiofiber_hooks_archive STATIC $<TARGET_OBJECTS:aiofiber_hooks>)
   set_target_properties(aiofiber_hooks_archive PROPERTIES OUTPUT_NAME aiofiber_hooks)
   install(TARGETS aiofiber_hooks_archive ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS aiofiber_hooks_shared EXPORT aiofiberTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aiofiberConfig.cmake.in
@@ -36,3 +39,4 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/aiofiber.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)

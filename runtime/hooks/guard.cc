@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The guards of function-local statics. As in once.cc, a task that comes to an initialisation which another
+// task has begun parks, or it would block the thread and with it the other.
+//
+// libstdc++'s functions do the work where the loader finds them. With -static-libstdc++ it does not: then the
+// names defined here have displaced libstdc++'s in the program, and do the same with the same bits of the
+// guard, which the Itanium C++ ABI leaves to the implementation but for the first byte.
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+
+#include "hooks/act.h"
+#include "hooks/once.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+constexpr std::uint32_t kDone = 1, kRunning = 0x100, kThreadsWait = 0x10000;
+
+std::uint32_t* word_of(std::uint64_t* guard) noexcept { return reinterpret_cast<std::uint32_t*>(guard); }
+
+bool guard_is_running(std::uint64_t* guard) noexcept {
+  return (__atomic_load_n(word_of(guard), __ATOMIC_ACQUIRE) & (kRunning | kDone)) == kRunning;
+}
+
+int acquire_here(std::uint64_t* guard) noexcept {
+  std::uint32_t* const word = word_of(guard);
+  for (;;) {
+    std::uint32_t seen = 0;
+    if (__atomic_compare_exchange_n(word, &seen, kRunning, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+      return 1;
+    if ((seen & kDone) != 0) return 0;
+    if (seen == kRunning && !__atomic_compare_exchange_n(word, &seen, kRunning | kThreadsWait, false,
+                                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+      continue;
+    }
+    const int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, kRunning | kThreadsWait, nullptr);
+    errno = saved_errno;
+  }
+}
+
+void finish_here(std::uint64_t* guard, std::uint32_t value) noexcept {
+  std::uint32_t* const word = word_of(guard);
+  if ((__atomic_exchange_n(word, value, __ATOMIC_ACQ_REL) & kThreadsWait) == 0) return;
+  const int saved_errno = errno;
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX);
+  errno = saved_errno;
+}
+
+void release_here(std::uint64_t* guard) { finish_here(guard, kDone); }
+void abort_here(std::uint64_t* guard) { finish_here(guard, 0); }
+
+// libstdc++'s function, or the one here. Found at the first call, as in real.h; no static here can have a
+// guard.
+template <class R>
+class GuardFunction {
+ public:
+  using Pointer = R (*)(std::uint64_t*);
+  constexpr GuardFunction(const char* name, Pointer own) noexcept : name_(name), own_(own) {}
+  R operator()(std::uint64_t* guard) {
+    Pointer function = function_.load(std::memory_order_relaxed);
+    if (AIOFIBER_UNLIKELY(function == nullptr)) function = resolve();
+    return function(guard);
+  }
+  Pointer resolve() noexcept {
+    auto function = reinterpret_cast<Pointer>(aiofiber_real_function(name_, nullptr));
+    if (function == nullptr) function = own_;
+    function_.store(function, std::memory_order_relaxed);
+    return function;
+  }
+
+ private:
+  const char* name_;
+  Pointer own_;
+  std::atomic<Pointer> function_{nullptr};
+};
+
+constinit GuardFunction<int> real_acquire{"__cxa_guard_acquire", &acquire_here};
+constinit GuardFunction<void> real_release{"__cxa_guard_release", &release_here};
+constinit GuardFunction<void> real_abort{"__cxa_guard_abort", &abort_here};
+
+// All three at load time, so that two of them never come from different places.
+[[gnu::constructor]] void resolve_guards() noexcept {
+  real_acquire.resolve();
+  real_release.resolve();
+  real_abort.resolve();
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int __cxa_guard_acquire(std::uint64_t* guard) {
+  if (act() != nullptr && guard_is_running(guard)) wait_while(guard, [=] { return guard_is_running(guard); });
+  return real_acquire(guard);
+}
+
+void __cxa_guard_release(std::uint64_t* guard) noexcept {
+  real_release(guard);
+  wake_waiters(guard);
+}
+
+void __cxa_guard_abort(std::uint64_t* guard) noexcept {
+  real_abort(guard);
+  wake_waiters(guard);
+}
+
+}  // extern "C"

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A library with one call of each kind that the check tells apart: hooked, past the hooks, and without libc.
+#include <signal.h>
+#include <sys/socket.h>
+
+extern "C" {
+
+ssize_t blocker_receive(int fd, char* byte) { return ::recv(fd, byte, 1, 0); }
+
+int blocker_wait_for_signal(const sigset_t* signals) {
+  int signal = 0;
+  return ::sigwait(signals, &signal);
+}
+
+#if defined(__x86_64__)
+long blocker_read_directly(int fd, char* byte) {
+  long result;
+  asm volatile("movl $0, %%eax; syscall"
+               : "=a"(result)
+               : "D"(fd), "S"(byte), "d"(1L)
+               : "rcx", "r11", "memory");
+  return result;
+}
+#endif
+
+}  // extern "C"

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Labels: slow
+//
+// `aiofiber hooks --check` against real libraries, programs and processes, and against files that are none.
+#include <elf.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "processes.h"
+
+namespace aiofiber::tool_test {
+namespace {
+
+namespace fs = std::filesystem;
+
+Finished check(const std::string& subject, Words options = {}) {
+  options.insert(options.begin(), {AIOFIBER_COMMAND, "hooks", "--check", subject});
+  return run(options);
+}
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+// One line, so that what stands below a name can be looked for together with it.
+std::string without_lines(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+// A file in a fresh folder under the system's temporary one.
+class File {
+ public:
+  explicit File(const std::string& content) {
+    char name[] = "/tmp/aiofiber_hooks_check_XXXXXX";
+    folder_ = mkdtemp(name);
+    std::ofstream(path(), std::ios::binary) << content;
+  }
+  ~File() { fs::remove_all(folder_); }
+  std::string path() const { return folder_ / "file"; }
+
+ private:
+  fs::path folder_;
+};
+std::string content_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(HooksCheck, NamesAnImportThatNobodyHooksAndSaysWhatToDo) {
+  const Finished result = check(BLOCKER);
+  EXPECT_EQ(result.code, 0) << result.err;
+  const std::string text = without_lines(result.out);
+  EXPECT_TRUE(contains(text, "sigwait       imports it: use the loop's add_signal_handler()")) << result.out;
+  EXPECT_FALSE(contains(text, "recv ")) << result.out;
+  EXPECT_TRUE(contains(text, "; 1 import is hooked")) << result.out;
+}
+
+#if defined(__x86_64__)
+TEST(HooksCheck, SeesASystemCallThatTheCodeMakesItself) {
+  const Finished result = check(BLOCKER);
+  EXPECT_TRUE(contains(without_lines(result.out),
+                       "  read       calls it directly: a system call instruction in its code (1 place)"))
+      << result.out;
+}
+#endif
+
+TEST(HooksCheck, FindsNothingInALibraryWhoseCallsAreAllHooked) {
+  const Finished result = check(CLEAN);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "nothing is known to block the thread; 2 imports are hooked\n"))
+      << result.out;
+}
+
+TEST(HooksCheck, LooksAtTheLibrariesThatAProgramNeeds) {
+  const Finished result = check(NEEDS_BLOCKER);
+  EXPECT_TRUE(contains(result.out, "libhooks_check_blocker.so\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "sigwait")) << result.out;
+  EXPECT_TRUE(contains(result.out, "it has no hooks")) << result.out;
+}
+
+TEST(HooksCheck, SaysWhereTheHooksAre) {
+  EXPECT_TRUE(contains(check(CHECK_TARGET).out, "the hooks are in hooks_check_target"))
+      << "objects in the program";
+  EXPECT_TRUE(contains(check(LATE_PROGRAM).out, "come behind libc and never act"))
+      << "a link line that defeats them";
+}
+
+TEST(HooksCheck, OfAProcessShowsWhatItHasOpened) {
+  const Running process({CHECK_TARGET, BLOCKER});
+  const Finished result = check(process.pid());
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "libhooks_check_blocker.so (opened at run time)\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "sigwait")) << result.out;
+  EXPECT_FALSE(contains(result.out, "bound past the hooks")) << result.out;
+}
+
+TEST(HooksCheck, OfAProcessShowsACallThatDeepBindingTookPastTheHooks) {
+  const Running process({CHECK_TARGET, BLOCKER, "deepbind"});
+  const Finished result = check(process.pid());
+  EXPECT_TRUE(contains(without_lines(result.out), "  recv       bound past the hooks: RTLD_DEEPBIND"))
+      << result.out;
+}
+
+TEST(HooksCheck, WritesTheSameAsJson) {
+  const Finished result = check(BLOCKER, {"--json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "\"hooks\":{\"place\":\"none\",\n\"module\":\"\"}")) << result.out;
+  EXPECT_TRUE(
+      contains(result.out, R"({"function":"sigwait","certainty":"imports it","rarely":false,"advice":")"))
+      << result.out;
+}
+
+TEST(HooksCheck, RefusesWhatIsNoProgram) {
+  const auto expect = [](const std::string& path, int code, const std::string& why) {
+    const Finished result = check(path);
+    EXPECT_EQ(result.code, code) << path;
+    EXPECT_TRUE(contains(result.err, why)) << result.err;
+    EXPECT_EQ(result.out, "") << path;
+  };
+  expect("/no/such/file", 7, "cannot open /no/such/file");
+  expect("/tmp", 7, "is not a file");
+  const File script("#!/bin/sh\necho hello, this is a script\n");
+  expect(script.path(), 7, "is not an ELF file");
+  const File empty("");
+  expect(empty.path(), 7, "is not an ELF file");
+  std::string bytes = content_of(BLOCKER);
+  const File half(bytes.substr(0, bytes.size() / 8));
+  expect(half.path(), 7, "is damaged or cut off");
+  const File header(bytes.substr(0, 40));
+  expect(header.path(), 7, "is damaged or cut off");
+  bytes[EI_CLASS] = ELFCLASS32;
+  const File other(bytes);
+  expect(other.path(), 7, "another kind of machine");
+}
+
+TEST(HooksCheck, SurvivesEveryTruncationOfALibrary) {
+  const std::string bytes = content_of(CLEAN);
+  ASSERT_GT(bytes.size(), 4000u);
+  for (std::size_t length = 0; length < bytes.size(); length += bytes.size() / 40 + 1) {
+    const File cut(bytes.substr(0, length));
+    const Finished result = check(cut.path());
+    EXPECT_TRUE(result.code == 7 || result.code == 0)
+        << "cut to " << length << ": " << result.code << result.err;
+  }
+}
+
+TEST(HooksCheck, RefusesAProcessThatIsNotThere) {
+  const Finished result = check("999999999");
+  EXPECT_EQ(result.code, 3) << result.err;
+}
+
+TEST(HooksCheck, WantsToKnowWhatToLookAt) {
+  EXPECT_EQ(run({AIOFIBER_COMMAND, "hooks"}).code, 2);
+  EXPECT_EQ(run({AIOFIBER_COMMAND, "hooks", CLEAN}).code, 2);
+  EXPECT_EQ(check(CLEAN, {"another"}).code, 2);
+  EXPECT_EQ(check(CLEAN, {"--unknown"}).code, 2);
+}
+
+}  // namespace
+}  // namespace aiofiber::tool_test

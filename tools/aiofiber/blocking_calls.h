@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which functions of libc can block the thread, by name: those that the hooks take, so that they suspend the
+// task, and those that nobody takes, with what to do instead.
+#pragma once
+
+#include <string>
+
+namespace aiofiber::tool {
+
+bool is_hooked(const std::string& name);
+
+enum class Blocks {
+  kAlways,     // waiting is what it is for
+  kSometimes,  // on a FIFO, a slow disk, a full pipe: shown with --verbose
+  kUnknown,    // it depends on what is done with it
+};
+
+struct BlockingCall {
+  const char* name;  // "x*": all that begin with x
+  Blocks blocks;
+  const char* advice;
+};
+
+// Null: it does not block, as far as is known. Hooked names are not in the table.
+const BlockingCall* find_blocking_call(const std::string& name);
+
+// The name of a system call that can block and its number on this machine; null: it does not block, or is
+// unknown here.
+const char* find_blocking_system_call(int number);
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading by program headers, not by sections: those are what the loader sees, and strip may have removed the
+// others.
+#include "elf_module.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "failure.h"
+
+namespace aiofiber::tool {
+namespace {
+
+struct File {
+  explicit File(int descriptor) : fd(descriptor) {}
+  ~File() {
+    if (fd >= 0) close(fd);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  const int fd;
+};
+struct EndElf {
+  void operator()(Elf* elf) const { elf_end(elf); }
+};
+
+std::vector<std::string> split_paths(const std::string& text) {
+  std::vector<std::string> paths;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(':', at), text.size());
+    if (end > at) paths.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return paths;
+}
+
+class Reader {
+ public:
+  Reader(Elf* elf, const std::string& shown, std::uint64_t file_bytes)
+      : elf_(elf), shown_(shown), bytes_(file_bytes) {}
+
+  ElfModule read(const std::string& path) {
+    module_.path = path;
+    read_segments();
+    for (const GElf_Phdr& segment : segments_) {
+      if (segment.p_type == PT_DYNAMIC) read_dynamic(segment);
+      if (segment.p_type == PT_NOTE) read_notes(segment);
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) find_direct_calls(segment);
+    }
+    return std::move(module_);
+  }
+
+ private:
+  [[noreturn]] void damaged(const char* what) const {
+    throw Failure(Exit::kCore, shown_ + " is damaged or cut off: " + what + " is not all there");
+  }
+
+  const char* raw(std::uint64_t offset, std::uint64_t bytes, const char* what) {
+    if (offset > bytes_ || bytes > bytes_ - offset) damaged(what);
+    const Elf_Data* data = elf_getdata_rawchunk(elf_, static_cast<std::int64_t>(offset), bytes, ELF_T_BYTE);
+    if (data == nullptr) damaged(what);
+    return static_cast<const char*>(data->d_buf);
+  }
+  // From an address, as the dynamic section gives them, to the file.
+  std::uint64_t offset_of(std::uint64_t address, const char* what) const {
+    for (const GElf_Phdr& segment : segments_) {
+      if (segment.p_type == PT_LOAD && address >= segment.p_vaddr &&
+          address - segment.p_vaddr < segment.p_filesz)
+        return address - segment.p_vaddr + segment.p_offset;
+    }
+    damaged(what);
+  }
+
+  void read_segments() {
+    std::size_t count = 0;
+    if (elf_getphdrnum(elf_, &count) != 0 || count == 0) damaged("the table of segments");
+    bool first = true;
+    for (std::size_t i = 0; i < count; ++i) {
+      GElf_Phdr segment;
+      if (gelf_getphdr(elf_, static_cast<int>(i), &segment) == nullptr) damaged("the table of segments");
+      if (segment.p_type == PT_LOAD) {
+        if (segment.p_offset > bytes_ || segment.p_filesz > bytes_ - segment.p_offset) damaged("a segment");
+        if (std::exchange(first, false)) module_.first_address = segment.p_vaddr & ~std::uint64_t{0xfff};
+      }
+      segments_.push_back(segment);
+    }
+  }
+
+  void read_dynamic(const GElf_Phdr& segment) {
+    module_.dynamic = true;
+    std::map<std::int64_t, std::uint64_t> entries;
+    std::vector<std::uint64_t> needed;
+    const char* data = raw(segment.p_offset, segment.p_filesz, "the dynamic section");
+    for (std::size_t at = 0; at + sizeof(Elf64_Dyn) <= segment.p_filesz; at += sizeof(Elf64_Dyn)) {
+      Elf64_Dyn entry;
+      std::memcpy(&entry, data + at, sizeof entry);
+      if (entry.d_tag == DT_NULL) break;
+      if (entry.d_tag == DT_NEEDED) needed.push_back(entry.d_un.d_val);
+      entries[entry.d_tag] = entry.d_un.d_val;
+    }
+    if (entries.count(DT_STRTAB) == 0 || entries.count(DT_SYMTAB) == 0) return;
+    strings_bytes_ = entries[DT_STRSZ];
+    strings_ = raw(offset_of(entries[DT_STRTAB], "the names"), strings_bytes_, "the names");
+    for (const std::uint64_t name : needed) module_.needed.push_back(string_at(name));
+    if (entries.count(DT_SONAME) != 0) module_.soname = string_at(entries[DT_SONAME]);
+    if (entries.count(DT_RPATH) != 0) module_.rpath = split_paths(string_at(entries[DT_RPATH]));
+    if (entries.count(DT_RUNPATH) != 0) module_.runpath = split_paths(string_at(entries[DT_RUNPATH]));
+    const std::uint64_t count = count_symbols(entries);
+    const std::uint64_t symbols = offset_of(entries[DT_SYMTAB], "the symbols");
+    read_symbols(raw(symbols, count * sizeof(Elf64_Sym), "the symbols"), count);
+    if (entries.count(DT_RELA) != 0) read_relocations(entries[DT_RELA], entries[DT_RELASZ]);
+    if (entries.count(DT_JMPREL) != 0 && entries[DT_PLTREL] == DT_RELA)
+      read_relocations(entries[DT_JMPREL], entries[DT_PLTRELSZ]);
+  }
+
+  // No entry says how many symbols there are: the hash tables know.
+  std::uint64_t count_symbols(std::map<std::int64_t, std::uint64_t>& entries) {
+    std::uint32_t
+        header[4];  // of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift
+    if (entries.count(DT_GNU_HASH) == 0) {
+      if (entries.count(DT_HASH) == 0) return 0;
+      std::memcpy(header, raw(offset_of(entries[DT_HASH], "the symbols"), 8, "the symbols"), 8);
+      return header[1];
+    }
+    std::uint64_t at = offset_of(entries[DT_GNU_HASH], "the symbols");
+    std::memcpy(header, raw(at, sizeof header, "the symbols"), sizeof header);
+    at += sizeof header + header[2] * std::uint64_t{8};
+    const char* buckets = raw(at, header[0] * std::uint64_t{4}, "the symbols");
+    std::uint32_t last = 0;
+    for (std::uint32_t i = 0; i < header[0]; ++i) {
+      std::uint32_t symbol;
+      std::memcpy(&symbol, buckets + i * sizeof symbol, sizeof symbol);
+      last = std::max(last, symbol);
+    }
+    if (last < header[1]) return header[1];  // nothing is exported
+    at += header[0] * std::uint64_t{4};
+    for (std::uint32_t hash = 0; (hash & 1) == 0; ++last) {  // the lowest bit ends a chain
+      std::memcpy(&hash, raw(at + (last - header[1]) * std::uint64_t{4}, 4, "the symbols"), 4);
+    }
+    return last;
+  }
+
+  std::string string_at(std::uint64_t at) const {
+    if (at >= strings_bytes_) damaged("a name");
+    return {strings_ + at, strnlen(strings_ + at, strings_bytes_ - at)};
+  }
+
+  void read_symbols(const char* data, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      Elf64_Sym symbol;
+      std::memcpy(&symbol, data + i * sizeof symbol, sizeof symbol);
+      names_.emplace_back();
+      if (symbol.st_name == 0 || symbol.st_name >= strings_bytes_) continue;
+      std::string name = string_at(symbol.st_name);
+      if (symbol.st_shndx == SHN_UNDEF) {
+        module_.imports.insert(name);
+        names_.back() = std::move(name);
+      } else if (name == "aiofiber_real_function") {
+        module_.has_hooks = true;
+      }
+    }
+  }
+
+  void read_relocations(std::uint64_t address, std::uint64_t bytes) {
+    const char* data = raw(offset_of(address, "a relocation"), bytes, "a relocation");
+    for (std::size_t at = 0; at + sizeof(Elf64_Rela) <= bytes; at += sizeof(Elf64_Rela)) {
+      Elf64_Rela entry;
+      std::memcpy(&entry, data + at, sizeof entry);
+      const std::uint64_t symbol = ELF64_R_SYM(entry.r_info);
+      if (symbol == 0 || symbol >= names_.size() || names_[symbol].empty()) continue;
+#if defined(__x86_64__)
+      const std::uint64_t type = ELF64_R_TYPE(entry.r_info);
+      if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
+#endif
+      module_.import_slots.push_back({entry.r_offset, names_[symbol]});
+    }
+  }
+
+  void read_notes(const GElf_Phdr& segment) {
+    static constexpr char kOwner[] = "aiofiber";
+    const std::string notes(raw(segment.p_offset, segment.p_filesz, "a note"), segment.p_filesz);
+    if (notes.find(std::string(kOwner, sizeof kOwner)) != std::string::npos) module_.has_runtime = true;
+  }
+
+  // `syscall` with the number that a `mov eax, N` shortly before it has set. Bytes that only look so are
+  // rare: both instructions, in that order and near, and a number that exists.
+  void find_direct_calls(const GElf_Phdr& segment) {
+#if defined(__x86_64__)
+    constexpr std::size_t kNear = 24, kMove = 5;
+    constexpr std::uint32_t kNumbers = 500;
+    const auto* code =
+        reinterpret_cast<const unsigned char*>(raw(segment.p_offset, segment.p_filesz, "code"));
+    for (std::size_t at = kMove; at + 1 < segment.p_filesz; ++at) {
+      if (code[at] != 0x0f || code[at + 1] != 0x05) continue;
+      for (std::size_t back = kMove; back <= kNear && back <= at; ++back) {
+        if (code[at - back] != 0xb8) continue;
+        std::uint32_t number;
+        std::memcpy(&number, code + at - back + 1, sizeof number);
+        if (number >= kNumbers) continue;
+        ++module_.direct_calls[static_cast<int>(number)];
+        break;
+      }
+    }
+#else
+    (void)segment;
+#endif
+  }
+
+  Elf* const elf_;
+  const std::string& shown_;
+  const std::uint64_t bytes_;
+  ElfModule module_;
+  std::vector<GElf_Phdr> segments_;
+  const char* strings_ = nullptr;
+  std::uint64_t strings_bytes_ = 0;
+  std::vector<std::string> names_;  // of the undefined symbols, by their number
+};
+
+}  // namespace
+
+std::string ElfModule::name() const { return soname.empty() ? path.substr(path.rfind('/') + 1) : soname; }
+
+ElfModule read_elf_module(const std::string& path, const std::string& shown) {
+  elf_version(EV_CURRENT);
+  const File file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd < 0) {
+    throw Failure(errno == EACCES ? Exit::kPermission : Exit::kCore,
+                  "cannot open " + shown + ": " + std::strerror(errno));
+  }
+  struct stat status {};
+  if (fstat(file.fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw Failure(Exit::kCore,
+                  shown + " is not a file: give a program, a shared library or the id of a process");
+  }
+  unsigned char identification[EI_NIDENT] = {};
+  const bool whole = pread(file.fd, identification, sizeof identification, 0) == EI_NIDENT;
+  if (!whole || std::memcmp(identification, ELFMAG, SELFMAG) != 0) {
+    throw Failure(Exit::kCore,
+                  shown + " is not an ELF file: give the program itself, not a script that starts it");
+  }
+  if (identification[EI_CLASS] != ELFCLASS64 || identification[EI_DATA] != ELFDATA2LSB) {
+    throw Failure(Exit::kCore, shown +
+                                   " is a program for another kind of machine (32 bits, or big-endian): "
+                                   "aiofiber runs on 64-bit little-endian ones only");
+  }
+  const std::unique_ptr<Elf, EndElf> elf(elf_begin(file.fd, ELF_C_READ_MMAP, nullptr));
+  GElf_Ehdr header;
+  if (elf == nullptr || gelf_getehdr(elf.get(), &header) == nullptr) {
+    throw Failure(Exit::kCore, shown + " is damaged or cut off: its ELF header is not all there");
+  }
+  if (header.e_type != ET_EXEC && header.e_type != ET_DYN) {
+    throw Failure(Exit::kCore,
+                  shown + " is neither a program nor a shared library (an object file or a core?)");
+  }
+  return Reader(elf.get(), shown, static_cast<std::uint64_t>(status.st_size)).read(path);
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line and the two forms of the report. Functions with the same advice share a line.
+#include "hooks_check.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "failure.h"
+#include "hooks_subject.h"
+#include "json.h"
+
+namespace aiofiber::tool {
+namespace {
+
+struct Request {
+  std::string subject;
+  bool json = false;
+  bool verbose = false;
+};
+
+Request parse(const std::vector<std::string>& words) {
+  Request request;
+  bool check = false;
+  for (const std::string& word : words) {
+    if (word == "--check") {
+      check = true;
+    } else if (word == "--json") {
+      request.json = true;
+    } else if (word == "-v" || word == "--verbose") {
+      request.verbose = true;
+    } else if (word.size() > 1 && word[0] == '-') {
+      throw Failure(Exit::kUsage,
+                    "unknown option '" + word + "' of hooks (aiofiber --help shows what there is)");
+    } else if (request.subject.empty()) {
+      request.subject = word;
+    } else {
+      throw Failure(Exit::kUsage, "hooks --check looks at one program at a time: what is '" + word + "'?");
+    }
+  }
+  if (!check || request.subject.empty())
+    throw Failure(Exit::kUsage, "hooks wants --check and a program, a shared library or the id of a process");
+  return request;
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.size() < 10 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+const char* word_of(Certainty certainty) {
+  switch (certainty) {
+    case Certainty::kImported:
+      return "imports it";
+    case Certainty::kDirect:
+      return "calls it directly";
+    case Certainty::kBypassed:
+      return "bound past the hooks";
+    case Certainty::kUnknown:
+      break;
+  }
+  return "cannot know";
+}
+
+std::string hooks_text(const Subject& subject) {
+  switch (subject.hooks) {
+    case HooksPlace::kAct:
+      return "the hooks are in " + subject.hooks_module;
+    case HooksPlace::kBehindLibc:
+      return "the hooks in " + subject.hooks_module +
+             " come behind libc and never act: link aiofiber::hooks before other libraries, or set "
+             "LD_PRELOAD=" +
+             subject.hooks_module;
+    case HooksPlace::kNone:
+      break;
+  }
+  return "it has no hooks: link aiofiber::hooks, or set LD_PRELOAD=libaiofiber_hooks.so (what follows "
+         "assumes that)";
+}
+
+bool is_shown(const Finding& finding, const Request& request) {
+  return request.verbose || !finding.sometimes;
+}
+
+void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
+  std::map<std::pair<Certainty, std::string>, std::string> lines;  // certainty and advice -> functions
+  for (const Finding& finding : module.findings) {
+    if (!is_shown(finding, request)) continue;
+    std::string& names = lines[{finding.certainty, finding.advice}];
+    names += (names.empty() ? "" : ", ") + finding.function;
+  }
+  if (lines.empty()) return;
+  out << module.elf.name() << (module.opened_late ? " (opened at run time)" : "") << '\n';
+  for (const auto& [line, names] : lines)
+    out << "  " << names << "\n      " << word_of(line.first) << ": " << line.second << '\n';
+}
+
+void print(const Subject& subject, const Request& request, std::ostream& out) {
+  out << subject.name << ": " << subject.modules.size()
+      << (subject.modules.size() == 1 ? " module; " : " modules; ") << hooks_text(subject) << '\n';
+  std::size_t sure = 0, unknown = 0, rare = 0;
+  int hooked = 0;
+  for (const CheckedModule& module : subject.modules) {
+    print_module(module, request, out);
+    for (const Finding& finding : module.findings) {
+      ++(!is_shown(finding, request) ? rare : finding.certainty == Certainty::kUnknown ? unknown : sure);
+    }
+    hooked += module.hooked_imports;
+  }
+  for (const std::string& name : subject.missing) out << name << ": not found, not looked at\n";
+  if (sure == 0) {
+    out << "nothing is known to block the thread";
+  } else {
+    out << sure << (sure == 1 ? " function would block the thread" : " functions would block the thread");
+  }
+  out << "; " << hooked << (hooked == 1 ? " import is hooked" : " imports are hooked");
+  if (unknown > 0) out << "; " << unknown << " cannot be judged";
+  if (rare > 0)
+    out << "; " << rare << (rare == 1 ? " blocks rarely (-v shows it)" : " block rarely (-v shows them)");
+  out << '\n';
+}
+
+void write_json(const Subject& subject, std::ostream& out) {
+  JsonWriter json(out);
+  json.begin_object();
+  json.member("target", subject.name);
+  json.member("pid", subject.pid);
+  json.key("hooks");
+  json.begin_object();
+  static constexpr const char* kPlaces[] = {"none", "act", "behind libc"};
+  json.member("place", kPlaces[static_cast<int>(subject.hooks)]);
+  json.member("module", subject.hooks_module);
+  json.end_object();
+  json.key("modules");
+  json.begin_array();
+  for (const CheckedModule& module : subject.modules) {
+    json.begin_object();
+    json.member("name", module.elf.name());
+    json.member("path", module.elf.path);
+    json.member("libc", module.is_libc);
+    json.member("opened_at_run_time", module.opened_late);
+    json.member("hooked_imports", module.hooked_imports);
+    json.key("findings");
+    json.begin_array();
+    for (const Finding& finding : module.findings) {
+      json.begin_object();
+      json.member("function", finding.function);
+      json.member("certainty", word_of(finding.certainty));
+      json.member("rarely", finding.sometimes);
+      json.member("advice", finding.advice);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  json.end_array();
+  json.key("missing");
+  json.begin_array();
+  for (const std::string& name : subject.missing) json.value(name);
+  json.end_array();
+  json.end_object();
+}
+
+}  // namespace
+
+void hooks(const std::vector<std::string>& words, std::ostream& out) {
+  const Request request = parse(words);
+  const Subject subject = is_number(request.subject)
+                              ? check_process(static_cast<pid_t>(std::stol(request.subject)))
+                              : check_program(request.subject);
+  if (request.json) {
+    write_json(subject, out);
+  } else {
+    print(subject, request, out);
+  }
+}
+
+}  // namespace aiofiber::tool

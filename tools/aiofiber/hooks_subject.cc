@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finding what escapes the hooks. A program says what it imports, a process also what the loader made of
+// that: the slots of the imported functions hold the addresses that will be called.
+#include "hooks_subject.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include "blocking_calls.h"
+#include "failure.h"
+#include "library_search.h"
+#include "target.h"
+
+namespace aiofiber::tool {
+namespace {
+
+bool is_part_of_libc(const std::string& name) {
+  static const char* const kParts[] = {"libc.so.",   "ld-linux",   "libpthread.so.", "libdl.so.",
+                                       "librt.so.",  "libm.so.",   "libresolv.so.",  "libnss_",
+                                       "libanl.so.", "libmvec.so."};
+  return std::any_of(std::begin(kParts), std::end(kParts),
+                     [&](const char* part) { return name.starts_with(part); });
+}
+
+CheckedModule examine(ElfModule elf) {
+  CheckedModule module;
+  module.is_libc = is_part_of_libc(elf.name());
+  module.is_hooks = elf.name().starts_with("libaiofiber_hooks.so");
+  if (!module.is_libc && !module.is_hooks) {
+    if (!elf.dynamic) {
+      module.findings.push_back(
+          {"(everything)", Certainty::kDirect, false,
+           "fully static: libc is inside and its calls cannot be taken; link it dynamically"});
+    }
+    for (const std::string& name : elf.imports) {
+      if (is_hooked(name)) ++module.hooked_imports;
+      const BlockingCall* call = find_blocking_call(name);
+      if (call == nullptr) continue;
+      std::string advice = call->advice;
+      if (call->blocks == Blocks::kUnknown && elf.has_runtime)
+        advice += " (aiofiber's own runtime in it is one user)";
+      module.findings.push_back(
+          {name, call->blocks == Blocks::kUnknown ? Certainty::kUnknown : Certainty::kImported,
+           call->blocks == Blocks::kSometimes, advice});
+    }
+    if (elf.dynamic) {
+      for (const auto& [number, places] : elf.direct_calls) {
+        const char* name = find_blocking_system_call(number);
+        if (name == nullptr) continue;
+        module.findings.push_back({name, Certainty::kDirect, false,
+                                   "a system call instruction in its code (" + std::to_string(places) +
+                                       (places == 1 ? " place" : " places") +
+                                       ") passes by the hooks: to_thread()"});
+      }
+    }
+  }
+  module.elf = std::move(elf);
+  return module;
+}
+
+void find_hooks(Subject& subject) {
+  bool behind_libc = false;
+  for (const CheckedModule& module : subject.modules) {
+    if (module.elf.has_hooks) {
+      subject.hooks = behind_libc ? HooksPlace::kBehindLibc : HooksPlace::kAct;
+      subject.hooks_module = module.elf.name();
+      return;
+    }
+    behind_libc |= module.elf.name().starts_with("libc.so.");
+  }
+}
+
+// ---- processes
+
+struct Mapping {
+  std::uint64_t start = 0, end = 0, offset = 0;
+  std::string range, path;
+};
+
+std::vector<Mapping> read_mappings(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/maps");
+  std::vector<Mapping> mappings;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string permissions, offset, device, inode;
+    Mapping mapping;
+    words >> mapping.range >> permissions >> offset >> device >> inode >> std::ws;
+    std::getline(words, mapping.path);
+    if (mapping.path.empty() || mapping.path[0] != '/') continue;
+    char* end = nullptr;
+    mapping.start = std::strtoull(mapping.range.c_str(), &end, 16);
+    mapping.end = std::strtoull(end + 1, nullptr, 16);
+    mapping.offset = std::strtoull(offset.c_str(), nullptr, 16);
+    mappings.push_back(mapping);
+  }
+  return mappings;
+}
+
+// Where the file of a mapping can be read, though it be deleted or of another mount namespace.
+std::string file_of(const Mapping& mapping, pid_t pid) {
+  const std::string proc = "/proc/" + std::to_string(pid) + "/";
+  if (mapping.path.ends_with(" (deleted)")) return proc + "map_files/" + mapping.range;
+  return proc + "root" + mapping.path;
+}
+
+class ProcessCheck {
+ public:
+  explicit ProcessCheck(pid_t pid) : target_(open_process(pid)), mappings_(read_mappings(pid)) {
+    subject_.pid = pid;
+    subject_.name = target_->name();
+    for (const Mapping& mapping : mappings_) {
+      char magic[4] = {};
+      if (mapping.offset != 0 || !target_->read(mapping.start, magic, sizeof magic) ||
+          std::memcmp(magic, "\177ELF", 4) != 0 || starts_.count(mapping.path) != 0) {
+        continue;
+      }
+      starts_[mapping.path] = mapping.start;
+      add(mapping, pid);
+    }
+  }
+
+  Subject run() {
+    order_and_mark();
+    find_hooks(subject_);
+    const bool hooked = std::any_of(subject_.modules.begin(), subject_.modules.end(),
+                                    [](const CheckedModule& module) { return module.elf.has_hooks; });
+    if (hooked) {
+      for (CheckedModule& module : subject_.modules) find_bypasses(module);
+    }
+    return std::move(subject_);
+  }
+
+ private:
+  void add(const Mapping& mapping, pid_t pid) {
+    try {
+      ElfModule elf = read_elf_module(file_of(mapping, pid), mapping.path);
+      elf.path = mapping.path;
+      subject_.modules.push_back(examine(std::move(elf)));
+    } catch (const Failure&) {
+      subject_.missing.push_back(mapping.path);  // mapped, but its file cannot be read any more
+    }
+  }
+
+  // The program first, then what it needs; what nobody needs was opened later or preloaded.
+  void order_and_mark() {
+    std::vector<CheckedModule> rest = std::move(subject_.modules);
+    subject_.modules.clear();
+    char link[4096];
+    const std::string exe = "/proc/" + std::to_string(subject_.pid) + "/exe";
+    const ssize_t length = readlink(exe.c_str(), link, sizeof link);
+    const std::string program(link, length > 0 ? static_cast<std::size_t>(length) : 0);
+    const auto take = [&](auto wanted) {
+      const auto found = std::find_if(rest.begin(), rest.end(), wanted);
+      if (found == rest.end()) return;
+      subject_.modules.push_back(std::move(*found));
+      rest.erase(found);
+    };
+    take([&](const CheckedModule& module) { return module.elf.path == program; });
+    // A preloaded set of hooks comes right behind the program.
+    take([&](const CheckedModule& module) { return module.is_hooks && !is_needed(module, rest); });
+    for (std::size_t i = 0; i < subject_.modules.size(); ++i) {
+      const std::vector<std::string> needed = subject_.modules[i].elf.needed;
+      for (const std::string& name : needed)
+        take([&](const CheckedModule& module) { return is_called(module, name); });
+    }
+    for (CheckedModule& module : rest) {
+      module.opened_late = !module.is_libc;
+      subject_.modules.push_back(std::move(module));
+    }
+  }
+  static bool is_called(const CheckedModule& module, const std::string& name) {
+    return module.elf.soname == name || module.elf.path.ends_with("/" + name.substr(name.rfind('/') + 1));
+  }
+  bool is_needed(const CheckedModule& module, const std::vector<CheckedModule>& rest) const {
+    const auto needs = [&](const CheckedModule& other) {
+      return std::any_of(other.elf.needed.begin(), other.elf.needed.end(),
+                         [&](const std::string& name) { return is_called(module, name); });
+    };
+    return std::any_of(rest.begin(), rest.end(), needs) ||
+           std::any_of(subject_.modules.begin(), subject_.modules.end(), needs);
+  }
+
+  const Mapping* mapping_at(std::uint64_t address) const {
+    for (const Mapping& mapping : mappings_) {
+      if (address >= mapping.start && address < mapping.end) return &mapping;
+    }
+    return nullptr;
+  }
+
+  // A slot that still leads into its own module was never called: the loader will look the name up then.
+  void find_bypasses(CheckedModule& module) {
+    if (module.is_libc || module.is_hooks) return;
+    const std::uint64_t bias = starts_[module.elf.path] - module.elf.first_address;
+    for (const ImportSlot& slot : module.elf.import_slots) {
+      std::uint64_t address = 0;
+      if (!is_hooked(slot.name) || !target_->read(bias + slot.address, &address, sizeof address)) continue;
+      const Mapping* mapping = mapping_at(address);
+      if (mapping == nullptr || mapping->path == module.elf.path || has_hooks(mapping->path)) continue;
+      if (!is_part_of_libc(mapping->path.substr(mapping->path.rfind('/') + 1))) continue;
+      module.findings.push_back(
+          {slot.name, Certainty::kBypassed, false,
+           "RTLD_DEEPBIND (open it without), or the order of the link line, gives it libc's function"});
+    }
+  }
+  bool has_hooks(const std::string& path) const {
+    return std::any_of(subject_.modules.begin(), subject_.modules.end(), [&](const CheckedModule& module) {
+      return module.elf.has_hooks && module.elf.path == path;
+    });
+  }
+
+  const std::unique_ptr<Target> target_;
+  const std::vector<Mapping> mappings_;
+  std::map<std::string, std::uint64_t> starts_;  // of each module's file: where it begins
+  Subject subject_;
+};
+
+}  // namespace
+
+Subject check_program(const std::string& path) {
+  Closure closure = find_libraries(path);
+  Subject subject;
+  subject.name = path;
+  subject.missing = std::move(closure.missing);
+  for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf)));
+  find_hooks(subject);
+  return subject;
+}
+
+Subject check_process(pid_t pid) { return ProcessCheck(pid).run(); }
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RPATH (of the module and those that brought it in, unless it has a RUNPATH), LD_LIBRARY_PATH, RUNPATH, the
+// cache that ldconfig writes, the default directories.
+#include "library_search.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "failure.h"
+
+namespace aiofiber::tool {
+namespace {
+
+// /etc/ld.so.cache in the layout of glibc 2.32 and later, and the one that older ones append it to.
+std::map<std::string, std::string> read_loader_cache() {
+  std::ifstream in("/etc/ld.so.cache", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  static constexpr char kMagic[] = "glibc-ld.so.cache1.1";
+  struct Header {
+    char magic[20];
+    std::uint32_t count, string_bytes;
+    std::uint32_t unused[5];
+  };
+  struct Entry {
+    std::int32_t flags;
+    std::uint32_t name, path, version;
+    std::uint64_t capabilities;
+  };
+  static_assert(sizeof(Header) == 48 && sizeof(Entry) == 24);
+  std::map<std::string, std::string> paths;
+  const std::size_t start = bytes.find(kMagic);
+  if (start == std::string::npos || bytes.size() - start < sizeof(Header)) return paths;
+  Header header;
+  std::memcpy(&header, bytes.data() + start, sizeof header);
+  const auto string_at = [&](std::uint32_t at) {
+    return at < bytes.size() - start ? std::string(bytes.c_str() + start + at) : std::string();
+  };
+  for (std::uint32_t i = 0; i < header.count; ++i) {
+    const std::size_t at = start + sizeof header + i * sizeof(Entry);
+    if (at + sizeof(Entry) > bytes.size()) break;
+    Entry entry;
+    std::memcpy(&entry, bytes.data() + at, sizeof entry);
+#if defined(__x86_64__)
+    if ((entry.flags & 0xff00) != 0x0300) continue;  // another machine's
+#endif
+    if (entry.capabilities == 0) paths.emplace(string_at(entry.name), string_at(entry.path));
+  }
+  return paths;
+}
+
+std::vector<std::string> environment_paths() {
+  std::vector<std::string> paths;
+  const char* text = std::getenv("LD_LIBRARY_PATH");
+  if (text == nullptr) return paths;
+  std::string path;
+  for (const char* c = text;; ++c) {
+    if (*c != ':' && *c != ';' && *c != '\0') {
+      path += *c;
+      continue;
+    }
+    if (!path.empty()) paths.push_back(path);
+    path.clear();
+    if (*c == '\0') return paths;
+  }
+}
+
+std::string real_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  return realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+}
+
+// $ORIGIN and the like in a directory of a search path.
+std::string expand(std::string directory, const std::string& module_path) {
+  const std::string origin = module_path.substr(0, module_path.rfind('/'));
+  const std::pair<const char*, std::string> tokens[] = {{"${ORIGIN}", origin},
+                                                        {"$ORIGIN", origin},
+                                                        {"${LIB}", "lib/x86_64-linux-gnu"},
+                                                        {"$LIB", "lib/x86_64-linux-gnu"}};
+  for (const auto& [token, value] : tokens) {
+    for (std::size_t at; (at = directory.find(token)) != std::string::npos;)
+      directory.replace(at, strlen(token), value);
+  }
+  return directory;
+}
+
+class Search {
+ public:
+  Closure run(const std::string& program) {
+    add(real_path(program), program, {});
+    for (std::size_t i = 0; i < closure_.modules.size(); ++i) {
+      for (std::size_t n = 0; n < closure_.modules[i].needed.size(); ++n) {
+        const std::string name = closure_.modules[i].needed[n];
+        if (known_.count(name) != 0) continue;
+        known_.insert(name);
+        find(name, i);
+      }
+    }
+    return std::move(closure_);
+  }
+
+ private:
+  void add(const std::string& path, const std::string& shown, std::vector<std::string> inherited) {
+    ElfModule module = read_elf_module(path, shown);
+    if (!module.soname.empty()) known_.insert(module.soname);
+    for (const std::string& directory : module.rpath) inherited.push_back(expand(directory, path));
+    inherited_.push_back(std::move(inherited));
+    closure_.modules.push_back(std::move(module));
+  }
+  bool try_file(const std::string& path, std::size_t by) {
+    if (access(path.c_str(), R_OK) != 0) return false;
+    try {
+      add(real_path(path), path, inherited_[by]);
+      return true;
+    } catch (const Failure&) {
+      return false;  // of another machine: the loader goes on looking too
+    }
+  }
+  void find(const std::string& name, std::size_t by) {
+    if (name.find('/') != std::string::npos) {
+      if (!try_file(name, by)) closure_.missing.push_back(name);
+      return;
+    }
+    std::vector<std::string> directories;
+    if (closure_.modules[by].runpath.empty()) directories = inherited_[by];
+    for (const std::string& directory : environment_) directories.push_back(directory);
+    for (const std::string& directory : closure_.modules[by].runpath)
+      directories.push_back(expand(directory, closure_.modules[by].path));
+    for (const std::string& directory : directories) {
+      if (try_file(directory + "/" + name, by)) return;
+    }
+    if (const auto cached = cache_.find(name); cached != cache_.end() && try_file(cached->second, by)) return;
+    for (const char* directory :
+         {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}) {
+      if (try_file(std::string(directory) + "/" + name, by)) return;
+    }
+    closure_.missing.push_back(name);
+  }
+
+  Closure closure_;
+  std::vector<std::vector<std::string>> inherited_;  // of each module: the RPATHs that lead to it
+  std::set<std::string> known_;
+  const std::vector<std::string> environment_ = environment_paths();
+  const std::map<std::string, std::string> cache_ = read_loader_cache();
+};
+
+}  // namespace
+
+Closure find_libraries(const std::string& program) { return Search().run(program); }
+
+}  // namespace aiofiber::tool
