@@ -117,7 +117,9 @@ struct State {
   std::string path;
   std::uint64_t lost = 0;
 
-  State() { ::sem_init(&wanted, 0, 0); }
+  const State* const of_parent;              // kept, because its rings may be in any state, and for leak checkers
+
+  explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
 
 State* state_of_process = nullptr;
@@ -128,7 +130,7 @@ void install_handlers();
 // Never destroyed: loops may run in destructors of static objects, and the writer is detached.
 State& state() {
   std::call_once(made, [] {
-    state_of_process = new State;
+    state_of_process = new State(nullptr);
     install_handlers();
   });
   return *state_of_process;
@@ -338,7 +340,7 @@ void install_handlers() {
                      own_ring = nullptr;
                      const int fd = state_of_process->fd;
                      if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
-                     state_of_process = new State;
+                     state_of_process = new State(state_of_process);
                    });
   std::atexit([] { stop_trace(); });
 }
