@@ -45,7 +45,11 @@ constexpr Nanoseconds kWritePeriod = 100'000'000;
 constexpr std::size_t kWriteBytes = 1 << 18;  // text is written when there is so much of it
 constexpr std::size_t kMinEvents = 16;
 
-Nanoseconds now() noexcept { return SteadyClock::instance().now(); }
+// A clock that is never destroyed: the last events are those of exit(), behind the destructors of static objects.
+Nanoseconds now() noexcept {
+  static const SteadyClock& clock = *new SteadyClock;
+  return clock.now();
+}
 
 class Ring {
  public:
@@ -113,7 +117,9 @@ struct State {
   std::string path;
   std::uint64_t lost = 0;
 
-  State() { ::sem_init(&wanted, 0, 0); }
+  const State* const of_parent;              // kept, because its rings may be in any state, and for leak checkers
+
+  explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
 
 State* state_of_process = nullptr;
@@ -124,7 +130,7 @@ void install_handlers();
 // Never destroyed: loops may run in destructors of static objects, and the writer is detached.
 State& state() {
   std::call_once(made, [] {
-    state_of_process = new State;
+    state_of_process = new State(nullptr);
     install_handlers();
   });
   return *state_of_process;
@@ -334,7 +340,7 @@ void install_handlers() {
                      own_ring = nullptr;
                      const int fd = state_of_process->fd;
                      if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
-                     state_of_process = new State;
+                     state_of_process = new State(state_of_process);
                    });
   std::atexit([] { stop_trace(); });
 }
