@@ -190,10 +190,7 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
     case AIOFIBER_WAIT_NONE: return {};
     case AIOFIBER_WAIT_SLEEP:
       return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) + " left";
-    case AIOFIBER_WAIT_FD: {
-      const auto events = static_cast<std::uint32_t>(arg);
-      return describe_fd(static_cast<int>(arg >> 32)) + ((events & 1) != 0 ? ", to read" : "") + ((events & 2) != 0 ? ", to write" : "");
-    }
+    case AIOFIBER_WAIT_FD: return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg);
     case AIOFIBER_WAIT_TASK:
       for (const TaskSnapshot& task : all) {
         if (task.record.id == arg) return "task " + quoted_name(task.record);

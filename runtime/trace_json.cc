@@ -7,11 +7,10 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <iterator>
 
-#include "aiofiber/runtime/reactor.h"
 #include "aiofiber/runtime/registry_abi.h"
 #include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/wait_kind.h"
 
 namespace aiofiber::runtime {
 
@@ -37,15 +36,6 @@ std::string hexadecimal(std::uint64_t value) {
   std::array<char, 16> digits;
   const auto end = std::to_chars(digits.begin(), digits.end(), value, 16).ptr;
   return "0x" + std::string(digits.begin(), end);
-}
-
-std::string_view wait_noun(std::uint32_t kind) noexcept {
-  static constexpr std::string_view kNouns[] = {
-      "nothing known", "sleep", "fd", "task", "future", "work on a thread", "something", "gather", "shield", "several futures",
-      "the next of several futures", "task group", "lock", "event", "condition", "semaphore", "item of queue", "room in queue",
-      "call on a thread"};
-  static_assert(std::size(kNouns) == AIOFIBER_WAIT_THREAD + 1);
-  return kNouns[kind < std::size(kNouns) ? kind : static_cast<std::uint32_t>(AIOFIBER_WAIT_OTHER)];
 }
 
 }  // namespace
@@ -307,18 +297,16 @@ void TraceJson::row_name(std::uint64_t row, std::string_view text) {
 
 std::string TraceJson::wait_name(const Task& task) const {
   std::string text = "wait: ";
-  text += wait_noun(task.wait_kind);
+  text += wait_kind(task.wait_kind).what;
   const std::uint64_t argument = task.wait_argument;
   switch (task.wait_kind) {
     case AIOFIBER_WAIT_NONE:
     case AIOFIBER_WAIT_SLEEP:
     case AIOFIBER_WAIT_OFFLOAD:
+    case AIOFIBER_WAIT_THREAD:
       break;
     case AIOFIBER_WAIT_FD: {
-      const auto events = static_cast<std::uint32_t>(argument);
-      text += ' ' + std::to_string(argument >> 32);
-      if ((events & kReadable) != 0) text += " readable";
-      if ((events & kWritable) != 0) text += " writable";
+      text += ' ' + std::to_string(argument >> 32) + wait_events(argument);
       break;
     }
     case AIOFIBER_WAIT_TASK: {

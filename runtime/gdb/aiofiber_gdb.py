@@ -22,9 +22,11 @@ HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chu
 RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, as far as it is used here
 FREE, NEW, READY, RUNNING, WAITING = range(5)
 STATES = ["free", "new", "ready", "on CPU", "waiting"]
-WAITS = ["", "sleep", "fd", "task", "future", "a thread of the pool", "something", "gather", "shield", "several futures",
-         "the next of several futures", "task group", "lock", "event", "condition", "semaphore", "queue (get)", "queue (put)",
-         "a call on another thread"]
+EVENTS = ("", " readable", " writable", " readable or writable")
+# The words of kWaitKinds in aiofiber/runtime/wait_kind.h, in its order (a test compares them).
+WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "something", "gather", "shield", "wait",
+         "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
+         "room in the queue", "a call on another thread"]
 SLEEP, FD, TASK, OTHER = 1, 2, 3, 6
 # Frames of these are not what the program is doing.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
@@ -122,7 +124,7 @@ class Task:
             left = (self.wait_arg - self.registry.last_tick_ns) / 1e9
             return "sleep" if self.wait_arg >= 2**63 - 1 else "sleep, %.2f s left" % max(left, 0)
         if self.wait_kind == FD:
-            return "fd %d" % (self.wait_arg >> 32)
+            return "fd %d%s" % (self.wait_arg >> 32, EVENTS[self.wait_arg & 3])
         if self.wait_kind == TASK:
             awaited = names.get(self.wait_arg)
             return "task %d" % self.wait_arg + (' "%s"' % awaited if awaited is not None else "")

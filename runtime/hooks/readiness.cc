@@ -136,18 +136,20 @@ runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline) {
   const ExoticWatch exotic(entries, count);
   PollWaiters waiters(count + 1);
   runtime::Parker parker;
-  int only_fd = -1;
+  int shown_fd = -1;  // what the registry shows: the last one
+  unsigned shown_events = 0;
   for (nfds_t i = 0; i < count; ++i) {
     entries[i].revents = 0;
     const unsigned events = watchable_events(entries[i].events);
     if (entries[i].fd < 0 || events == 0) continue;
     waiters.add(entries[i].fd, events, parker);
-    only_fd = entries[i].fd;
+    shown_fd = entries[i].fd;
+    shown_events = events;
   }
   if (exotic.fd() >= 0) waiters.add(exotic.fd(), runtime::kReadable, parker);
-  const auto wait_arg = static_cast<std::uint64_t>(static_cast<unsigned>(only_fd)) << 32;
+  const auto wait_arg = static_cast<std::uint64_t>(static_cast<unsigned>(shown_fd)) << 32 | shown_events;
   const runtime::Wake reason =
-      only_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
+      shown_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
                   : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
   for (nfds_t i = 0; i < count; ++i) {
     if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The program that the tests of the aiofiber command look at. The first argument says what its tasks do; when
-// they do it, it prints "ready" and goes on until it is killed.
+// they do it, it prints "ready" and goes on until it is killed (or, for `step`, until it is done).
 #include <aiofiber/asyncio.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -75,12 +75,12 @@ void circle() {
 }
 
 // Tasks that switch as fast as they can, each from another depth every time, which its name tells.
-void busy(int count) {
+void busy(int count, int rounds) {
   std::vector<asyncio::Task<>> tasks;
   for (int i = 0; i < count; ++i) {
-    tasks.push_back(asyncio::create_task([i] {
+    tasks.push_back(asyncio::create_task([i, rounds] {
       unsigned seed = static_cast<unsigned>(i) * 7919 + 1;
-      for (;;) {
+      for (int round = 0; round != rounds; ++round) {
         seed = seed * 1664525 + 1013904223;
         const int depth = 1 + static_cast<int>(seed >> 24) % 60;
         asyncio::current_task()->set_name(std::to_string(depth));
@@ -145,7 +145,7 @@ void stretch() {
 void loops() {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
-    threads.emplace_back([i] {
+    threads.emplace_back([i, rounds] {
       pthread_setname_np(pthread_self(), i == 0 ? "loop-a" : "loop-b");
       asyncio::run([] { sleepers(1); });
     });
@@ -174,9 +174,11 @@ int main(int argc, char** argv) {
   } else if (mode == "circle") {
     asyncio::run(circle);
   } else if (mode == "busy") {
-    asyncio::run([count] { busy(count); });
+    asyncio::run([count] { busy(count, -1); });
+  } else if (mode == "step") {
+    asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|stretch|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|step|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;

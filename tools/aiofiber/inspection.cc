@@ -3,7 +3,6 @@
 // What the records say, in words, and which frames are the program's own.
 #include "inspection.h"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <climits>
@@ -18,17 +17,6 @@ namespace {
 
 bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
-}
-
-std::string events_text(std::uint32_t events) {
-  std::string text;
-  for (const auto& [bit, name] : {std::pair<std::uint32_t, const char*>{POLLIN, "readable"},
-                                  {POLLOUT, "writable"},
-                                  {POLLPRI, "urgent data"}}) {
-    if ((events & bit) == 0) continue;
-    text += (text.empty() ? " " : " or ") + std::string(name);
-  }
-  return text;
 }
 
 // What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
@@ -88,7 +76,7 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
     }
     case AIOFIBER_WAIT_FD: {
       const auto fd = static_cast<std::uint32_t>(record.wait_arg >> 32);
-      return "fd " + std::to_string(fd) + events_text(static_cast<std::uint32_t>(record.wait_arg)) +
+      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) +
              descriptor_text(target_, fd);
     }
     case AIOFIBER_WAIT_TASK: {

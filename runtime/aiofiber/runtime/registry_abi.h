@@ -35,7 +35,7 @@ enum aiofiber_state {
 enum aiofiber_wait {
   AIOFIBER_WAIT_NONE = 0,
   AIOFIBER_WAIT_SLEEP = 1,   /* the deadline in ns of the loop's clock */
-  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | poll events */
+  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | events: 1 readable, 2 writable, 0 unknown */
   AIOFIBER_WAIT_TASK = 3,    /* id of the awaited fiber */
   AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
   AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */

@@ -47,4 +47,10 @@ constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
   return kWaitKinds[kind < std::size(kWaitKinds) ? kind : static_cast<std::uint32_t>(AIOFIBER_WAIT_OTHER)];
 }
 
+// What a wait for a descriptor is for, from its wait_arg: " readable", " readable or writable"; empty when unknown.
+constexpr const char* wait_events(std::uint64_t wait_arg) noexcept {
+  constexpr const char* kEvents[] = {"", " readable", " writable", " readable or writable"};
+  return kEvents[wait_arg & 3];
+}
+
 }  // namespace aiofiber::runtime
