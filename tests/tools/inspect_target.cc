@@ -145,7 +145,7 @@ void stretch() {
 void loops() {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
-    threads.emplace_back([i, rounds] {
+    threads.emplace_back([i] {
       pthread_setname_np(pthread_self(), i == 0 ? "loop-a" : "loop-b");
       asyncio::run([] { sleepers(1); });
     });
