@@ -28,13 +28,22 @@ constexpr std::size_t kMaxReservationBytes = std::size_t{1} << 30;
 constexpr std::size_t kWarmFloor = 64;
 constexpr std::uint32_t kReleasesBetweenTrims = 1024;
 
-std::atomic<bool> mprotect_forced{false};
+// Guards that are still to be by mprotect, in the whole process.
+std::atomic<std::size_t> mprotect_guards_left{kMprotectGuards};
 // Cleared for good by the first refusal of MADV_GUARD_INSTALL (EINVAL: the kernel does not know it).
 std::atomic<bool> guard_install_works{true};
 
+// Takes one of the mprotect guards that are left. Threads that race for the last take a few more.
+bool take_mprotect_guard() noexcept {
+  const std::size_t left = mprotect_guards_left.load(std::memory_order_relaxed);
+  if (left == 0) return false;
+  mprotect_guards_left.store(left - 1, std::memory_order_relaxed);
+  return true;
+}
+
 void install_guard(char* low, std::size_t bytes) {
-  if (!mprotect_forced.load(std::memory_order_relaxed) &&
-      guard_install_works.load(std::memory_order_relaxed)) {
+  if (take_mprotect_guard() && sys::protect(low, bytes, PROT_NONE) == 0) return;
+  if (guard_install_works.load(std::memory_order_relaxed)) {
     if (sys::advise(low, bytes, kMadvGuardInstall) == 0) return;
     if (errno != EINVAL)
       throw StackError("cannot guard a fiber stack: the kernel is out of memory for MADV_GUARD_INSTALL");
@@ -50,8 +59,9 @@ void install_guard(char* low, std::size_t bytes) {
 
 }  // namespace
 
-void StackPool::force_mprotect_guards(bool force) noexcept {
-  mprotect_forced.store(force, std::memory_order_relaxed);
+void StackPool::set_mprotect_guards(std::size_t count) noexcept {
+  mprotect_guards_left.store(count, std::memory_order_relaxed);
+  guard_install_works.store(true, std::memory_order_relaxed);
 }
 
 std::uint8_t StackPool::size_class(std::size_t bytes) {

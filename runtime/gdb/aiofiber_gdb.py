@@ -102,8 +102,8 @@ class Task:
         except gdb.MemoryError:
             words = (0,) * 7
         if words[6] == 0:  # gcore writes zeros for what it could not read
-            raise gdb.GdbError("The stack of task %d is not in the core. gdb's gcore leaves out what lies behind the guard "
-                               "of a stack: let the kernel write the core." % self.id)
+            raise gdb.GdbError("The stack of task %d is not in the core. gdb's gcore leaves out all but the first 4,096 "
+                               "stacks: let the kernel write the core." % self.id)
         saved = dict(zip(("r12", "r13", "r14", "r15", "rbx", "rbp", "rip"), words))
         saved["rsp"] = where + 8
         return saved

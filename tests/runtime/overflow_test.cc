@@ -21,7 +21,8 @@ AIOFIBER_NOINLINE int recurse(int depth) {
 
 void overflow(Fiber&) noexcept { recurse(0); }
 
-void run_overflow() {
+void run_overflow(std::size_t mprotect_guards) {
+  StackPool::set_mprotect_guards(mprotect_guards);
   const auto scheduler = make_scheduler();
   Fiber& fiber = scheduler->create_fiber(overflow, nullptr, 64 * 1024, 0);
   fiber.set_name("deep");
@@ -47,12 +48,14 @@ void run_wild_store() {
 #endif
 
 TEST(StackOverflowDeathTest, NamesTheTaskItsStackAndTheRemedy) {
-  EXPECT_SEGFAULT(run_overflow(),
-                  "stack overflow in task 'deep': its stack of 64 KiB.*stack_size = 256 \\* 1024");
+  for (const std::size_t mprotect_guards : {0, 1}) {
+    EXPECT_SEGFAULT(run_overflow(mprotect_guards),
+                    "stack overflow in task 'deep': its stack of 64 KiB.*stack_size = 256 \\* 1024");
+  }
 }
 
 TEST(StackOverflowDeathTest, ShowsTheNewestFrames) {
-  EXPECT_SEGFAULT(run_overflow(), "Newest frames first:\n.*recurse.*overflow_test.cc");
+  EXPECT_SEGFAULT(run_overflow(1), "Newest frames first:\n.*recurse.*overflow_test.cc");
 }
 
 TEST(StackOverflowDeathTest, AnotherFaultIsNotCalledAnOverflow) {

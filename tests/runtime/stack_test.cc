@@ -49,13 +49,20 @@ class Faults final : public FaultPlan {
   std::function<int(const std::string&)> decide_;
 };
 
+// For the time of a test: so many guards by mprotect, the others as the kernel has them.
 class MprotectGuards {
  public:
-  MprotectGuards() { StackPool::force_mprotect_guards(true); }
-  ~MprotectGuards() { StackPool::force_mprotect_guards(false); }
+  explicit MprotectGuards(std::size_t count) { StackPool::set_mprotect_guards(count); }
+  ~MprotectGuards() { StackPool::set_mprotect_guards(kMprotectGuards); }
   MprotectGuards(const MprotectGuards&) = delete;
   MprotectGuards& operator=(const MprotectGuards&) = delete;
 };
+
+// A kernel older than 6.13, and one whose mappings are used up.
+int without_guard_install(const std::string& call) { return call == "madvise" ? EINVAL : 0; }
+int without_mappings(const std::string& call) {
+  return call == "mprotect" ? ENOMEM : without_guard_install(call);
+}
 
 TEST(StackSizes, AreRoundedUpToPowersOfTwo) {
   const auto rounded = [](std::size_t bytes) { return StackPool::class_bytes(StackPool::size_class(bytes)); };
@@ -92,17 +99,41 @@ TEST(StackGuard, EndsTheStackAtItsLowEnd) {
   pool.release(stack);
 }
 
-TEST(StackGuard, IsThereByMprotectToo) {
-  const MprotectGuards forced;
-  StackPool pool;
-  Faults faults([](const std::string&) { return 0; });
-  const Stack stack = pool.acquire(StackPool::size_class(0));
+bool kernel_has_guards() {
+  constexpr int kGuardInstall = 102;
+  void* const page = ::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool has = ::madvise(page, kPageBytes, kGuardInstall) == 0;
+  ::munmap(page, kPageBytes);
+  return has;
+}
+
+void expect_guarded(const Stack& stack) {
   const std::size_t guard = StackPool::guard_bytes(stack.size_class);
-  EXPECT_EQ(faults.calls.count("mprotect"), 1u);
   EXPECT_FALSE(writable(stack.low));
   EXPECT_FALSE(writable(stack.low + guard - 1));
   EXPECT_TRUE(writable(stack.low + guard));
-  pool.release(stack);
+}
+
+TEST(StackGuard, IsByMprotectForTheFirstStacksAndByTheKernelsGuardsForTheOthers) {
+  const MprotectGuards two(2);
+  StackPool pool;
+  Faults faults([](const std::string&) { return 0; });
+  std::vector<Stack> stacks;
+  for (int i = 0; i < 4; ++i) stacks.push_back(pool.acquire(StackPool::size_class(0)));
+  EXPECT_EQ(faults.calls.count("mprotect"), kernel_has_guards() ? 2u : 4u);
+  for (const Stack& stack : stacks) expect_guarded(stack);
+  for (const Stack& stack : stacks) pool.release(stack);
+}
+
+TEST(StackGuard, IsByTheKernelsGuardsWhenMappingsAreShort) {
+  if (!kernel_has_guards()) GTEST_SKIP() << "this kernel has no guards of its own";
+  StackPool pool;
+  const Stack first = pool.acquire(StackPool::size_class(0));
+  Faults faults([](const std::string& call) { return call == "mprotect" ? ENOMEM : 0; });
+  const Stack second = pool.acquire(StackPool::size_class(0));
+  expect_guarded(second);
+  pool.release(second);
+  pool.release(first);
 }
 
 TEST(StackPool, GivesBackTheLastOneFirst) {
@@ -188,12 +219,12 @@ TEST(StackError, TellsThatAddressSpaceIsShort) {
 }
 
 TEST(StackError, TellsThatMappingsAreShortAndGivesNoStackWithoutAGuard) {
-  const MprotectGuards forced;
+  const MprotectGuards restored(kMprotectGuards);
   StackPool pool;
   const std::uint8_t size = StackPool::size_class(0);
   const Stack first = pool.acquire(size);
   {
-    Faults faults([](const std::string& call) { return call == "mprotect" ? ENOMEM : 0; });
+    Faults faults(without_mappings);
     try {
       static_cast<void>(pool.acquire(size));
       FAIL() << "there was a stack";

@@ -103,9 +103,8 @@ std::string Inspection::missing_stacks() const {
   }
   if (missing == 0) return {};
   return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
-         " tasks are not in the core. It may be truncated; and gdb's gcore leaves out what lies behind the "
-         "first guard "
-         "of a stack: let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
+         " tasks are not in the core. It may be truncated; and gdb's gcore has those of the first 4,096 stacks only: "
+         "let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
 }
 
 std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {

@@ -2,10 +2,10 @@
 //
 // Stacks for fibers: large reservations cut into equal slots, each with a guard at its low end.
 //
-// A slot's pages are committed by the first touch. The guard is MADV_GUARD_INSTALL where the kernel has
-// it (Linux 6.13): no mapping is split, so a million guarded stacks fit. Below that mprotect guards,
-// which end at vm.max_map_count (about 32,700 stacks): then acquire() throws StackError and says so;
-// there is never a stack without a guard.
+// A slot's pages are committed by the first touch. The first guards of a process are made by mprotect, each of which splits
+// the mapping: gdb's gcore gives up a mapping at its first unreadable page, and would lose all stacks behind it. The others
+// are MADV_GUARD_INSTALL where the kernel has it (Linux 6.13), which splits nothing, so a million stacks fit; else mprotect
+// again, to vm.max_map_count (about 32,700 stacks), where acquire() throws StackError. No stack is without a guard.
 //
 // A stack that comes back is kept warm, last in first out. When more are idle than were in use lately,
 // the oldest give their pages back and become cold: their address space and guard stay.
@@ -20,6 +20,9 @@
 #include "aiofiber/runtime/config.h"
 
 namespace aiofiber::runtime {
+
+// So many guards are by mprotect in any case: an eighth of the mappings that the default vm.max_map_count allows.
+inline constexpr std::size_t kMprotectGuards = 4096;
 
 // A slot: [low, high), the guard being its lowest bytes. high is 64-byte aligned.
 struct Stack {
@@ -67,8 +70,8 @@ class StackPool {
   // Address space reserved so far.
   std::size_t reserved_bytes() const noexcept { return reserved_bytes_; }
 
-  // Test switch: behave as a kernel without MADV_GUARD_INSTALL.
-  static void force_mprotect_guards(bool force) noexcept;
+  // For tests: how many of the process's next guards are by mprotect. Forgets that the kernel refused its own kind.
+  static void set_mprotect_guards(std::size_t count) noexcept;
 
  private:
   struct Reservation {
