@@ -145,11 +145,12 @@ bool hand_lock_over(const void* address) noexcept {
   return true;
 }
 
-LockWait::LockWait(const void* address, Place place, bool starving) noexcept
+LockWait::LockWait(const void* address, Place place, bool starving, std::uint32_t shown_as) noexcept
     : Runnable(Kind::kInternal, [](Runnable& node) { static_cast<LockWait&>(node).arrive(); }),
       address_(address),
       scheduler_(*runtime::current_fiber()->scheduler),
-      starving_(starving) {
+      starving_(starving),
+      shown_as_(shown_as) {
   LockBucket& bucket = LockBucket::of(address);
   const LockBucket::Guard guard(bucket);
   bucket.insert(*this, place);
@@ -196,7 +197,7 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
     bool slept = without_throwing([&] {
       runtime::Parker parker;
       parker_ = &parker;
-      reason = parker.park(AIOFIBER_WAIT_OTHER, reinterpret_cast<std::uintptr_t>(address_), deadline);
+      reason = parker.park(shown_as_, reinterpret_cast<std::uintptr_t>(address_), deadline);
     });
     parker_ = nullptr;
     if (!slept) {  // no memory for a timer: look again in the next turn

@@ -16,6 +16,7 @@
 
 #include "aiofiber/runtime/config.h"
 #include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/registry_abi.h"
 #include "aiofiber/runtime/scheduler.h"
 
 namespace aiofiber::hooks {
@@ -50,8 +51,9 @@ inline bool starving_waiters_exist() noexcept {
 class LockWait : private runtime::Runnable {
  public:
   enum class Place { kLast, kFirst };
-  // Queues the task. `starving`: it has lost the lock to others too often.
-  explicit LockWait(const void* address, Place place = Place::kLast, bool starving = false) noexcept;
+  // Queues the task. `starving`: it has lost the lock to others too often. `shown_as`: what the registry says it waits for.
+  explicit LockWait(const void* address, Place place = Place::kLast, bool starving = false,
+                    std::uint32_t shown_as = AIOFIBER_WAIT_LOCK) noexcept;
   ~LockWait() { withdraw(); }
   LockWait(const LockWait&) = delete;
   LockWait& operator=(const LockWait&) = delete;
@@ -76,6 +78,7 @@ class LockWait : private runtime::Runnable {
   bool queued_ = true;
   bool has_lock_ = false;
   const bool starving_;
+  const std::uint32_t shown_as_;
   bool arrived_ = false;  // the fiber's thread only
   friend void wake_lock_waiters(const void*, int) noexcept;
   friend bool hand_lock_over(const void*) noexcept;

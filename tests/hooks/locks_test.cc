@@ -47,6 +47,41 @@ TEST(HookedMutex, HeldOverASuspensionKeepsOtherTasksOutInOrder) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
 }
 
+TEST(HookedMutex, TheRegistryShowsWhichLockATaskWaitsFor) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool ready = false;
+  const runtime::Fiber* locker = nullptr;
+  const runtime::Fiber* waiter = nullptr;
+  fibers.spawn([&] {
+    const std::lock_guard lock(mutex);
+    sleep_ms(1);
+    ASSERT_NE(locker, nullptr);
+    EXPECT_EQ(locker->wait_kind, static_cast<std::uint32_t>(AIOFIBER_WAIT_LOCK));
+    EXPECT_EQ(locker->wait_arg, reinterpret_cast<std::uint64_t>(mutex.native_handle()));
+    ready = true;
+  });
+  fibers.spawn([&] {
+    locker = runtime::current_fiber();
+    const std::lock_guard lock(mutex);
+  });
+  std::mutex other;
+  fibers.spawn([&] {
+    waiter = runtime::current_fiber();
+    std::unique_lock lock(other);
+    condition.wait(lock, [&] { return ready; });
+  });
+  fibers.spawn([&] {
+    sleep_ms(2);
+    EXPECT_EQ(waiter->wait_kind, static_cast<std::uint32_t>(AIOFIBER_WAIT_CONDITION));
+    EXPECT_EQ(waiter->wait_arg, reinterpret_cast<std::uint64_t>(condition.native_handle()));
+    const std::lock_guard lock(other);
+    condition.notify_all();
+  });
+  fibers.run();
+}
+
 TEST(HookedMutex, RecursiveKnowsItsTask) {
   Fibers fibers;
   std::recursive_mutex mutex;
