@@ -180,7 +180,19 @@ Finished aiofiber(Words words) {
   return run(words);
 }
 
-TEST(Top, ShowsTheBusiestFirst) {
+class TopScreen : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    int terminal, other_end;
+    if (openpty(&terminal, &other_end, nullptr, nullptr, nullptr) != 0) {
+      GTEST_SKIP() << "there are no pseudo-terminals here: /dev/pts is not mounted";
+    }
+    close(terminal);
+    close(other_end);
+  }
+};
+
+TEST_F(TopScreen, ShowsTheBusiestFirst) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   const Screen screen = top.see([](const Screen& s) { return leads(s, "spinner"); });
@@ -196,7 +208,7 @@ TEST(Top, ShowsTheBusiestFirst) {
   EXPECT_EQ(screen.chosen, screen.row(0));
 }
 
-TEST(Top, KeysChangeTheOrder) {
+TEST_F(TopScreen, KeysChangeTheOrder) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.see([](const Screen& s) { return leads(s, "spinner"); });
@@ -208,7 +220,7 @@ TEST(Top, KeysChangeTheOrder) {
   top.see([](const Screen& s) { return leads(s, "spinner"); });
 }
 
-TEST(Top, OpensTheStackOfTheChosenTask) {
+TEST_F(TopScreen, OpensTheStackOfTheChosenTask) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()}, 140, 50);
   top.type("k");
@@ -228,7 +240,7 @@ TEST(Top, OpensTheStackOfTheChosenTask) {
   EXPECT_EQ(kill(process.id(), 0), 0) << "the target goes on";
 }
 
-TEST(Top, TheChoiceMovesAndStaysWithItsTask) {
+TEST_F(TopScreen, TheChoiceMovesAndStaysWithItsTask) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.type("w");
@@ -241,7 +253,7 @@ TEST(Top, TheChoiceMovesAndStaysWithItsTask) {
   top.see("Stack for task 4 'spinner'");
 }
 
-TEST(Top, ScrollsThroughMoreTasksThanThereAreLines) {
+TEST_F(TopScreen, ScrollsThroughMoreTasksThanThereAreLines) {
   const Running process({INSPECT_TARGET, "sleepers", "500"});
   Top top({process.pid()}, 140, 12);
   top.see([](const Screen& s) { return contains(s.chosen, " Task-1 "); });
@@ -253,7 +265,7 @@ TEST(Top, ScrollsThroughMoreTasksThanThereAreLines) {
   top.see([](const Screen& s) { return leads(s, "Task-1") && contains(s.chosen, " Task-1 "); });
 }
 
-TEST(Top, FitsTheScreenAfterAResize) {
+TEST_F(TopScreen, FitsTheScreenAfterAResize) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.see([](const Screen& s) { return s.lines.size() == 24; });
@@ -269,7 +281,7 @@ TEST(Top, FitsTheScreenAfterAResize) {
   }
 }
 
-TEST(Top, SpacePauses) {
+TEST_F(TopScreen, SpacePauses) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.see("space pauses");
@@ -280,7 +292,7 @@ TEST(Top, SpacePauses) {
   top.see("space pauses");
 }
 
-TEST(Top, SaysSoWhenTheTargetEnds) {
+TEST_F(TopScreen, SaysSoWhenTheTargetEnds) {
   Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.see("spinner");
@@ -296,7 +308,7 @@ TEST(Top, SaysSoWhenTheTargetEnds) {
   EXPECT_TRUE(top.settings_are_as_before());
 }
 
-TEST(Top, RestoresTheTerminalWhenASignalEndsIt) {
+TEST_F(TopScreen, RestoresTheTerminalWhenASignalEndsIt) {
   const Running process({INSPECT_TARGET, "rivals"});
   for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
     Top top({process.pid()});
@@ -319,7 +331,7 @@ TEST(Top, RestoresTheTerminalWhenASignalEndsIt) {
   }
 }
 
-TEST(Top, GivesTheTerminalBackWhileItIsStopped) {
+TEST_F(TopScreen, GivesTheTerminalBackWhileItIsStopped) {
   const Running process({INSPECT_TARGET, "rivals"});
   Top top({process.pid()});
   top.see("spinner");
@@ -369,7 +381,7 @@ TEST(Top, JsonIsJsonOnceAndInAStream) {
   EXPECT_EQ(stream.out, "True True\n") << stream.err;
 }
 
-TEST(Top, CountsLoops) {
+TEST_F(TopScreen, CountsLoops) {
   const Running process({INSPECT_TARGET, "loops"}, 2);
   Top top({process.pid()});
   const Screen screen = top.see("2 loops");

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables of a function, and the machine that interprets their instructions up to a program counter.
+#include "call_frame.h"
+
+#include <array>
+#include <limits>
+
+#include "table_bytes.h"
+
+#if defined(__x86_64__) && defined(__LP64__)
+
+extern "C" {
+// libgcc: finds the .eh_frame entry (FDE) that covers `pc`. Exported for exactly this use, but in no header.
+struct dwarf_eh_bases {
+  void* tbase;
+  void* dbase;
+  void* func;
+};
+const void* _Unwind_Find_FDE(void* pc, dwarf_eh_bases* bases);
+}
+
+namespace aiofiber::runtime {
+namespace {
+
+// DWARF's numbers of the registers that matter.
+constexpr std::uint64_t kRegRbx = 3, kRegRbp = 6, kRegRsp = 7, kRegRip = 16;
+
+// DWARF's call-frame instructions (DW_CFA_...), but for the three that have an operand in their low bits.
+enum CfaInstruction : std::uint8_t {
+  kNop = 0x00,
+  kAdvance1 = 0x02,
+  kAdvance2 = 0x03,
+  kAdvance4 = 0x04,
+  kOffsetExtended = 0x05,
+  kRestoreExtended = 0x06,
+  kUndefined = 0x07,
+  kSameValue = 0x08,
+  kRegister = 0x09,
+  kRememberState = 0x0a,
+  kRestoreState = 0x0b,
+  kDefCfa = 0x0c,
+  kDefCfaRegister = 0x0d,
+  kDefCfaOffset = 0x0e,
+  kDefCfaExpression = 0x0f,
+  kExpression = 0x10,
+  kOffsetExtendedSf = 0x11,
+  kDefCfaSf = 0x12,
+  kDefCfaOffsetSf = 0x13,
+  kValOffset = 0x14,
+  kValOffsetSf = 0x15,
+  kValExpression = 0x16,
+  kGnuArgsSize = 0x2e,
+};
+
+}  // namespace
+
+std::optional<FrameTable> find_frame_table(std::uintptr_t instruction) {
+  dwarf_eh_bases bases{};
+  const auto* fde =
+      static_cast<const std::uint8_t*>(_Unwind_Find_FDE(reinterpret_cast<void*>(instruction), &bases));
+  if (!fde) return std::nullopt;
+  Bytes header(fde);
+  const auto fde_length = header.fixed<std::uint32_t>();
+  if (fde_length == 0xffffffffu) return std::nullopt;  // the 64-bit form, which no compiler emits
+  const auto* cie_field = header.at();
+  const auto* cie = cie_field - header.fixed<std::int32_t>();
+
+  FrameTable table;
+  table.function = reinterpret_cast<std::uintptr_t>(bases.func);
+  const auto data_base = reinterpret_cast<std::uintptr_t>(bases.dbase);
+  Bytes common(cie);
+  const auto cie_length = common.fixed<std::uint32_t>();
+  table.initial_end = common.at() + cie_length;
+  common.skip(4);  // the CIE's identifier, 0
+  const auto version = common.fixed<std::uint8_t>();
+  const char* augmentation = reinterpret_cast<const char*>(common.at());
+  common.skip(std::strlen(augmentation) + 1);
+  table.code_alignment = common.uleb();
+  table.data_alignment = common.sleb();
+  if (version == 1) {
+    common.skip(1);  // the return address' column
+  } else {
+    common.uleb();
+  }
+  std::uint8_t pointer_encoding = 0, exception_encoding = 0xff;
+  const bool has_augmentation = *augmentation == 'z';
+  if (has_augmentation) {
+    const std::uint64_t length = common.uleb();
+    table.initial_code = common.at() + length;
+    for (const char* letter = augmentation + 1; *letter; ++letter) {
+      if (*letter == 'R') {
+        pointer_encoding = common.fixed<std::uint8_t>();
+      } else if (*letter == 'L') {
+        exception_encoding = common.fixed<std::uint8_t>();
+      } else if (*letter == 'P') {
+        const auto encoding = common.fixed<std::uint8_t>();
+        table.personality = common.pointer(encoding, data_base, table.function);
+      } else if (*letter == 'S') {
+        table.signal_frame = true;
+      } else {
+        break;
+      }
+    }
+  } else {
+    table.initial_code = common.at();
+  }
+
+  header.raw(pointer_encoding);         // the function's start, known from `bases`
+  header.raw(pointer_encoding & 0x0f);  // its length
+  table.code = header.at();
+  if (has_augmentation) {
+    const std::uint64_t length = header.uleb();
+    table.code = header.at() + length;
+    if (length > 0 && exception_encoding != 0xff) {
+      table.exception_table = header.pointer(exception_encoding, data_base, table.function);
+    }
+  }
+  table.code_end = cie_field + fde_length;
+  return table;
+}
+
+namespace {
+
+// Interprets call-frame instructions. The state is that of one program counter after the other; run() stops
+// before the first instruction that is about an address behind the target.
+class RowMachine {
+ public:
+  RowMachine(const FrameTable& table, std::uintptr_t target) : table_(table) {
+    run(table.initial_code, table.initial_end, 0, 0);
+    initial_ = state_;
+    run(table.code, table.code_end, table.function, target);
+  }
+
+  Row row() const {
+    if (state_.no_caller) return Row::stop(CfaRule::kOutermost);
+    CfaRule rule = CfaRule::kUnsupported;
+    if (state_.deref) {
+      rule = CfaRule::kRbpDeref;
+    } else if (state_.cfa_register == kRegRsp) {
+      rule = CfaRule::kRsp;
+    } else if (state_.cfa_register == kRegRbp) {
+      rule = CfaRule::kRbp;
+    } else if (state_.cfa_register == kRegRbx) {
+      rule = CfaRule::kRbx;
+    }
+    constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
+    const bool fits = state_.offset % 8 == 0 && state_.offset < kMax && state_.offset > -kMax;
+    if (failed_ || state_.return_lost || state_.unsupported || !fits || rule == CfaRule::kUnsupported) {
+      return Row::stop(CfaRule::kUnsupported);
+    }
+    return Row{static_cast<std::int32_t>(state_.offset) | static_cast<std::int32_t>(rule), state_.rbp,
+               state_.rbx};
+  }
+
+ private:
+  struct State {
+    std::uint64_t cfa_register = 0;
+    std::int64_t offset = 0;
+    bool deref = false;
+    bool unsupported = false;  // until the CFA is defined anew
+    bool no_caller = false;
+    bool return_lost = false;  // the return address is not where a call puts it, until a rule brings it back
+    std::int16_t rbp = Row::kSame;
+    std::int16_t rbx = Row::kSame;
+  };
+
+  void define_cfa(std::uint64_t reg, std::int64_t offset) {
+    state_.cfa_register = reg;
+    state_.offset = offset;
+    state_.deref = state_.unsupported = false;
+  }
+
+  // Register `reg` of the caller is saved at CFA + offset.
+  void saved_at(std::uint64_t reg, std::int64_t offset) {
+    if (reg == kRegRip) {
+      state_.return_lost = offset != -8;
+      return;
+    }
+    if (reg != kRegRbp && reg != kRegRbx) return;
+    if (offset % 8 != 0 || offset == 0 || offset < std::numeric_limits<std::int16_t>::min() ||
+        offset > 0x7ff0) {
+      lost(reg);
+    } else {
+      set(reg, static_cast<std::int16_t>(offset));
+    }
+  }
+
+  void set(std::uint64_t reg, std::int16_t place) {
+    if (reg == kRegRbp) state_.rbp = place;
+    if (reg == kRegRbx) state_.rbx = place;
+  }
+
+  void lost(std::uint64_t reg) {
+    if (reg == kRegRip) state_.return_lost = true;
+    set(reg, Row::kLost);
+  }
+
+  void restore_initial(std::uint64_t reg) {
+    if (reg == kRegRbp) state_.rbp = initial_.rbp;
+    if (reg == kRegRbx) state_.rbx = initial_.rbx;
+    if (reg == kRegRip) {
+      state_.return_lost = initial_.return_lost;
+      state_.no_caller = initial_.no_caller;
+    }
+  }
+
+  // DW_CFA_def_cfa_expression: only "the word at rbp + n", which g++ writes where it aligns the stack.
+  void define_cfa_expression(const std::uint8_t* begin, const std::uint8_t* end) {
+    constexpr std::uint8_t kBregRbp = 0x76, kDeref = 0x06;
+    state_.unsupported = true;
+    if (end - begin < 3 || *begin != kBregRbp) return;
+    Bytes expression(begin + 1);
+    const std::int64_t offset = expression.sleb();
+    if (expression.at() + 1 != end || *expression.at() != kDeref) return;
+    state_.offset = offset;
+    state_.deref = true;
+    state_.unsupported = false;
+  }
+
+  // DW_CFA_expression: only "rbp is saved where it points to", the companion of the above.
+  void saved_at_expression(std::uint64_t reg, const std::uint8_t* begin, const std::uint8_t* end) {
+    constexpr std::uint8_t kBregRbp = 0x76;
+    const bool at_rbp = end - begin == 2 && begin[0] == kBregRbp && begin[1] == 0;
+    if (reg == kRegRbp && at_rbp) {
+      set(reg, Row::kAtRbp);
+    } else {
+      lost(reg);
+    }
+  }
+
+  void run(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t location,
+           std::uintptr_t target);
+
+  static constexpr std::size_t kMaxRemembered = 8;
+  const FrameTable& table_;
+  State state_;
+  State initial_;
+  std::array<State, kMaxRemembered> remembered_;
+  std::size_t remembered_count_ = 0;
+  bool failed_ = false;  // an instruction that we do not know: nothing after it can be trusted
+};
+
+void RowMachine::run(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t location,
+                     std::uintptr_t target) {
+  Bytes in(begin);
+  const auto advance = [&](std::uint64_t delta) { location += delta * table_.code_alignment; };
+  while (in.at() < end && location <= target && !failed_) {
+    const auto op = in.fixed<std::uint8_t>();
+    const std::uint8_t low = op & 0x3f;
+    switch (op & 0xc0) {
+      case 0x40:
+        advance(low);
+        continue;
+      case 0x80:
+        saved_at(low, static_cast<std::int64_t>(in.uleb()) * table_.data_alignment);
+        continue;
+      case 0xc0:
+        restore_initial(low);
+        continue;
+      default:
+        break;
+    }
+    switch (op) {
+      case kNop:
+        break;
+      case kAdvance1:
+        advance(in.fixed<std::uint8_t>());
+        break;
+      case kAdvance2:
+        advance(in.fixed<std::uint16_t>());
+        break;
+      case kAdvance4:
+        advance(in.fixed<std::uint32_t>());
+        break;
+      case kOffsetExtended: {
+        const std::uint64_t reg = in.uleb();
+        saved_at(reg, static_cast<std::int64_t>(in.uleb()) * table_.data_alignment);
+        break;
+      }
+      case kOffsetExtendedSf: {
+        const std::uint64_t reg = in.uleb();
+        saved_at(reg, in.sleb() * table_.data_alignment);
+        break;
+      }
+      case kRestoreExtended:
+        restore_initial(in.uleb());
+        break;
+      case kUndefined:
+        if (in.uleb() == kRegRip) state_.no_caller = true;
+        break;
+      case kSameValue:
+        set(in.uleb(), Row::kSame);
+        break;
+      case kRegister:
+      case kValOffset:
+      case kValOffsetSf:
+        lost(in.uleb());
+        in.uleb();
+        break;
+      case kRememberState:
+        if (remembered_count_ == kMaxRemembered) {
+          failed_ = true;
+        } else {
+          remembered_[remembered_count_++] = state_;
+        }
+        break;
+      case kRestoreState:
+        if (remembered_count_ == 0) {
+          failed_ = true;
+        } else {
+          state_ = remembered_[--remembered_count_];
+        }
+        break;
+      case kDefCfa: {
+        const std::uint64_t reg = in.uleb();
+        define_cfa(reg, static_cast<std::int64_t>(in.uleb()));
+        break;
+      }
+      case kDefCfaSf: {
+        const std::uint64_t reg = in.uleb();
+        define_cfa(reg, in.sleb() * table_.data_alignment);
+        break;
+      }
+      case kDefCfaRegister:
+        define_cfa(in.uleb(), state_.offset);
+        break;
+      case kDefCfaOffset:
+        state_.offset = static_cast<std::int64_t>(in.uleb());
+        if (state_.deref) state_.unsupported = true;
+        break;
+      case kDefCfaOffsetSf:
+        state_.offset = in.sleb() * table_.data_alignment;
+        break;
+      case kDefCfaExpression: {
+        const std::uint64_t length = in.uleb();
+        define_cfa_expression(in.at(), in.at() + length);
+        in.skip(length);
+        break;
+      }
+      case kExpression: {
+        const std::uint64_t reg = in.uleb();
+        const std::uint64_t length = in.uleb();
+        saved_at_expression(reg, in.at(), in.at() + length);
+        in.skip(length);
+        break;
+      }
+      case kValExpression: {
+        lost(in.uleb());
+        const std::uint64_t length = in.uleb();
+        in.skip(length);
+        break;
+      }
+      case kGnuArgsSize:
+        in.uleb();
+        break;
+      default:
+        failed_ = true;
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+Row compile_row(std::uintptr_t return_address) {
+  const auto table = find_frame_table(return_address - 1);
+  if (!table) return Row::stop(CfaRule::kNoTable);
+  if (table->signal_frame) return Row::stop(CfaRule::kUnsupported);
+  return RowMachine(*table, return_address - 1).row();
+}
+
+}  // namespace aiofiber::runtime
+
+#endif

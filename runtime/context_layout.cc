@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Suspends once with known registers, and looks where they went.
+#include "context_layout.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+
+#if defined(__x86_64__) && defined(__LP64__)
+
+// Boost.Context, declared here so that its headers stay in fiber.cc and stack.cc.
+extern "C" void* make_fcontext(void* stack_top, std::size_t size, void (*entry)());
+
+namespace aiofiber::runtime {
+namespace {
+
+constexpr std::uintptr_t kProbeRbx = 0x7a0f1be25bb0b001, kProbeRbp = 0x7a0f1be25bb0b002;
+
+// Filled by the assembly below; its offsets are written there as numbers.
+struct FcontextProbe {
+  std::uintptr_t fcontext = 0;
+  std::uintptr_t rsp = 0;
+  std::uintptr_t rip = 0;
+  std::array<std::uintptr_t, 16> block{};
+};
+static_assert(offsetof(FcontextProbe, block) == 24);
+
+extern "C" void aiofiber_fcontext_probe(void* helper, FcontextProbe* probe) noexcept;
+extern "C" void aiofiber_fcontext_probe_entry();
+
+// Suspends once with known registers, and looks where they went.
+FcontextLayout test_fcontext_layout() noexcept {
+  alignas(16) std::array<unsigned char, 1024> stack;
+  FcontextProbe probe;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler fits on that stack
+  void* helper = make_fcontext(stack.data() + stack.size(), stack.size(), aiofiber_fcontext_probe_entry);
+  aiofiber_fcontext_probe(helper, &probe);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+
+  FcontextLayout layout{.tested = 1};
+  const auto offset_of = [&](std::uintptr_t value) {
+    const auto at = std::find(probe.block.begin(), probe.block.end(), value) - probe.block.begin();
+    return static_cast<std::uint16_t>(static_cast<std::size_t>(at) * sizeof value);
+  };
+  const std::uint16_t rip = offset_of(probe.rip), rbp = offset_of(kProbeRbp), rbx = offset_of(kProbeRbx);
+  const bool understood = rip < sizeof probe.block && rbp < rip && rbx < rip && rip != 0 &&
+                          probe.fcontext + rip + sizeof(std::uintptr_t) == probe.rsp;
+  if (understood) {
+    layout.rip = rip;
+    layout.rbp = rbp;
+    layout.rbx = rbx;
+  }
+  return layout;
+}
+
+constinit std::atomic<FcontextLayout> g_fcontext_layout{};
+static_assert(std::atomic<FcontextLayout>::is_always_lock_free);
+
+}  // namespace
+
+FcontextLayout fcontext_layout() noexcept {
+  FcontextLayout layout = g_fcontext_layout.load(std::memory_order_relaxed);
+  if (layout.tested == 0) [[unlikely]] {
+    layout = test_fcontext_layout();  // by several threads at once, perhaps: they find the same
+    g_fcontext_layout.store(layout, std::memory_order_relaxed);
+  }
+  return layout;
+}
+
+}  // namespace aiofiber::runtime
+
+// The two sides of the test. The calls go through the global offset table: the dynamic linker, resolving a symbol lazily,
+// would need more stack than there is.
+asm(R"(
+.text
+.p2align 4
+.hidden aiofiber_fcontext_probe
+.globl aiofiber_fcontext_probe
+.type aiofiber_fcontext_probe,@function
+aiofiber_fcontext_probe:
+  .cfi_startproc
+  endbr64
+  pushq %rbp
+  .cfi_adjust_cfa_offset 8
+  .cfi_rel_offset %rbp, 0
+  pushq %rbx
+  .cfi_adjust_cfa_offset 8
+  .cfi_rel_offset %rbx, 0
+  subq $8, %rsp
+  .cfi_adjust_cfa_offset 8
+  movabsq $0x7a0f1be25bb0b001, %rbx
+  movabsq $0x7a0f1be25bb0b002, %rbp
+  leaq 1f(%rip), %rax
+  movq %rsp, 8(%rsi)
+  movq %rax, 16(%rsi)
+  call *jump_fcontext@GOTPCREL(%rip)
+1:
+  addq $8, %rsp
+  .cfi_adjust_cfa_offset -8
+  popq %rbx
+  .cfi_adjust_cfa_offset -8
+  .cfi_restore %rbx
+  popq %rbp
+  .cfi_adjust_cfa_offset -8
+  .cfi_restore %rbp
+  ret
+  .cfi_endproc
+.size aiofiber_fcontext_probe,.-aiofiber_fcontext_probe
+
+.p2align 4
+.hidden aiofiber_fcontext_probe_entry
+.globl aiofiber_fcontext_probe_entry
+.type aiofiber_fcontext_probe_entry,@function
+aiofiber_fcontext_probe_entry:
+  .cfi_startproc
+  .cfi_undefined %rip
+  endbr64
+  movq %rdi, (%rsi)
+  movq %rdi, %rax
+  leaq 24(%rsi), %rdi
+  movq %rax, %rsi
+  movl $16, %ecx
+  cld
+  rep movsq
+  movq %rax, %rdi
+  xorl %esi, %esi
+  call *jump_fcontext@GOTPCREL(%rip)
+  hlt
+  .cfi_endproc
+.size aiofiber_fcontext_probe_entry,.-aiofiber_fcontext_probe_entry
+)");
+
+#endif

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens to an exception in a frame, read from the function's exception table (LSDA) before anything is thrown.
+//
+// g++'s tables say where nothing may pass; clang's do not, so the code of its handlers is looked at. Whoever wants to raise
+// a cancellation in a frame asks here whether that would end the program. x86-64 only.
+#pragma once
+
+#include <cstdint>
+
+#include "call_frame.h"
+
+namespace aiofiber::runtime {
+
+enum class Fate {
+  kPasses,      // at most clean-ups run here
+  kMayCatch,    // a handler for certain types
+  kCatches,     // a handler for everything
+  kTerminates,  // std::terminate()
+};
+
+// What happens to an exception that arrives at `instruction` of the function that `table` describes.
+Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction);
+
+}  // namespace aiofiber::runtime
