@@ -30,7 +30,7 @@ bool other_threads_exist() {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
     std::string name;
     std::getline(std::ifstream(entry.path() / "comm"), name);
-    if (name != "aiofiber_watch" && name != "aiofiber_dump") ++others;
+    if (name != "aiofiber_watch" && name != "aiofiber_dump" && name != "aiofiber_trace") ++others;
   }
   return others > 1;
 }

@@ -71,6 +71,17 @@ TEST(Deadlock, NamesTheTasksThatWaitForEachOther) {
       << text;
 }
 
+TEST(Deadlock, IsReportedThoughATraceIsWritten) {
+  aio::start_trace(::testing::TempDir() + "deadlock_trace.json");
+  const auto reports = run([] {
+    aio::Event event;
+    forget_to_set(event);
+  }, true);
+  aio::stop_trace();
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(reports[0].starts_with("Deadlock: nothing can wake the event loop")) << reports[0];
+}
+
 TEST(Deadlock, IsNotReportedWhileATimerADescriptorOrASignalCanWakeTheLoop) {
   EXPECT_TRUE(run([] { await(aio::sleep(1ms)); }).empty());
   EXPECT_TRUE(run([] {
