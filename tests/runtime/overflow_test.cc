@@ -48,7 +48,7 @@ void run_wild_store() {
 #endif
 
 TEST(StackOverflowDeathTest, NamesTheTaskItsStackAndTheRemedy) {
-  for (const std::size_t mprotect_guards : {0, 1}) {
+  for (const std::size_t mprotect_guards : {std::size_t{0}, std::size_t{1}}) {
     EXPECT_SEGFAULT(run_overflow(mprotect_guards),
                     "stack overflow in task 'deep': its stack of 64 KiB.*stack_size = 256 \\* 1024");
   }
