@@ -182,9 +182,9 @@ TEST(RunCoroutineThreadsafe, IsCancelledWithItsTask) {
 }
 
 TEST(RunCoroutineThreadsafe, RunsCallbacksInTheLoopsThread) {
+  Event go;  // dies after the loop's thread, to which it belongs
   LoopThread thread;
   std::promise<std::thread::id> where;
-  Event go;
   auto id = run_coroutine_threadsafe(
       [&] {
         await(go.wait());
