@@ -21,9 +21,6 @@ Finished check(const std::string& subject, Words options = {}) {
   options.insert(options.begin(), {AIOFIBER_COMMAND, "hooks", "--check", subject});
   return run(options);
 }
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 // One line, so that what stands below a name can be looked for together with it.
 std::string without_lines(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');

@@ -31,6 +31,13 @@ inline void exec_now(const Words& words) {
   _exit(127);
 }
 
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++found;
+  return found;
+}
+
 inline std::string read_all(int fd) {
   std::string text;
   char buffer[65536];

@@ -20,9 +20,6 @@
 namespace aiofiber::tool_test {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // One screen: the text between two "cursor home", without control sequences; `chosen` is the line shown in
 // reverse.

@@ -9,14 +9,10 @@
 #include "failure.h"
 
 namespace aiofiber::tool {
-namespace {
-
 bool is_number(const std::string& text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
 }
-
-}  // namespace
 
 std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
   const std::string waits = inspection.waits_for(task);
@@ -94,19 +90,22 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
   json.end_array();
 }
 
-void write_report(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
-                  const std::function<void(const TaskSnapshot&)>& write_rest) {
-  begin_report(json, inspection);
+void write_tasks(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
+                 const std::function<void(std::size_t)>& write_rest) {
   json.key("tasks");
   json.begin_array();
-  for (const TaskSnapshot* task : tasks) {
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
     json.begin_object();
-    write_task(json, inspection, *task);
-    write_rest(*task);
+    write_task(json, inspection, *tasks[i]);
+    write_rest(i);
     json.end_object();
   }
   json.end_array();
-  json.end_object();
+}
+
+void write_place(JsonWriter& json, Inspection& inspection, const TaskSnapshot& task) {
+  const auto where = inspection.where(task);
+  json.member("where", where ? short_text(*where) : std::string());
 }
 
 std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options) {

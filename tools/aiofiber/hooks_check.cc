@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "commands.h"
 #include "failure.h"
 #include "hooks_subject.h"
 #include "json.h"
@@ -42,11 +43,6 @@ Request parse(const std::vector<std::string>& words) {
   if (!check || request.subject.empty())
     throw Failure(Exit::kUsage, "hooks wants --check and a program, a shared library or the id of a process");
   return request;
-}
-
-bool is_number(const std::string& text) {
-  return !text.empty() && text.size() < 10 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 const char* word_of(Certainty certainty) {
@@ -166,7 +162,7 @@ void write_json(const Subject& subject, std::ostream& out) {
 
 void hooks(const std::vector<std::string>& words, std::ostream& out) {
   const Request request = parse(words);
-  const Subject subject = is_number(request.subject)
+  const Subject subject = is_number(request.subject) && request.subject.size() < 10
                               ? check_process(static_cast<pid_t>(std::stol(request.subject)))
                               : check_program(request.subject);
   if (request.json) {

@@ -1,40 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aiofiber ps: one line a task.
-#include <algorithm>
-#include <array>
 #include <map>
 
+#include "columns.h"
 #include "commands.h"
 
 namespace aiofiber::tool {
 namespace {
 
-constexpr std::size_t kColumns = 9;
-using Row = std::array<std::string, kColumns>;
-constexpr std::array<bool, kColumns> kRight{false, true, false, false, false, true, true, true, false};
-
-// Columns of text, in characters: names may hold UTF-8.
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-void print_rows(const std::vector<Row>& rows, std::ostream& out) {
-  std::array<std::size_t, kColumns> width{};
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < kColumns; ++i) width[i] = std::max(width[i], width_of(row[i]));
-  }
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < kColumns; ++i) {
-      const std::string blanks(width[i] - width_of(row[i]), ' ');
-      line += (kRight[i] ? blanks + row[i] : row[i] + blanks) + (i + 1 < kColumns ? "  " : "");
-    }
-    line.resize(line.find_last_not_of(' ') + 1);
-    out << line << '\n';
-  }
-}
+const std::vector<Column> kColumns{{"THREAD", false},  {"ID", true},       {"NAME", false},
+                                   {"STATE", false},   {"WAITS FOR", false}, {"SINCE", true},
+                                   {"SWITCHES", true}, {"STACK", true},    {"WHERE", false}};
 
 }  // namespace
 
@@ -42,15 +19,13 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out) {
   const auto tasks = chosen_tasks(inspection.snapshot(), options);
   if (options.json) {
     JsonWriter json(out);
-    write_report(json, inspection, tasks, [&](const TaskSnapshot& task) {
-      const auto where = inspection.where(task);
-      json.member("where", where ? short_text(*where) : std::string());
-    });
+    begin_report(json, inspection);
+    write_tasks(json, inspection, tasks, [&](std::size_t i) { write_place(json, inspection, *tasks[i]); });
+    json.end_object();
     return;
   }
   std::map<std::uint32_t, std::string> threads;
-  std::vector<Row> rows{
-      {"THREAD", "ID", "NAME", "STATE", "WAITS FOR", "SINCE", "SWITCHES", "STACK", "WHERE"}};
+  std::vector<std::vector<std::string>> rows;
   for (const TaskSnapshot* task : tasks) {
     const aiofiber_record& record = task->record;
     const auto [thread, fresh] = threads.try_emplace(record.tid);
@@ -66,7 +41,7 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out) {
                     task->stack_used() != 0 ? bytes_text(task->stack_used()) : "-",
                     where ? short_text(*where) : ""});
   }
-  print_rows(rows, out);
+  for (const std::string& line : table_lines(kColumns, rows)) out << line << '\n';
   if (tasks.empty()) out << "(no tasks)\n";
 }
 

@@ -73,9 +73,11 @@ void stack(Inspection& inspection, const Options& options, std::ostream& out) {
   const auto tasks = chosen_tasks(inspection.snapshot(), options);
   if (options.json) {
     JsonWriter json(out);
-    write_report(json, inspection, tasks, [&](const TaskSnapshot& task) {
-      write_frames(json, inspection.frames(inspection.addresses(task), options.verbose));
+    begin_report(json, inspection);
+    write_tasks(json, inspection, tasks, [&](std::size_t i) {
+      write_frames(json, inspection.frames(inspection.addresses(*tasks[i]), options.verbose));
     });
+    json.end_object();
     return;
   }
   for (std::size_t i = 0; i < tasks.size(); ++i) {

@@ -156,17 +156,4 @@ void Terminal::read_keys() {
   }
 }
 
-std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-std::string cut(const std::string& text, std::size_t columns) {
-  std::size_t end = 0;
-  for (; end < text.size(); ++end) {
-    if ((text[end] & 0xc0) != 0x80 && columns-- == 0) break;
-  }
-  return text.substr(0, end);
-}
-
 }  // namespace aiofiber::tool

@@ -71,9 +71,4 @@ class Terminal {
   std::deque<TerminalEvent> events_;
 };
 
-// The first `columns` characters of a line of UTF-8.
-std::string cut(const std::string& text, std::size_t columns);
-// How many characters it has.
-std::size_t characters(const std::string& text);
-
 }  // namespace aiofiber::tool

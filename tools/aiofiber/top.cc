@@ -14,6 +14,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "columns.h"
 #include "commands.h"
 #include "terminal.h"
 #include "top_screen.h"
@@ -231,7 +232,7 @@ class TopView {
   std::size_t scroll_ = 0, most_scroll_ = 0;
 };
 
-void write_report(Inspection& inspection, const TopTable& table, double cost_ms, std::ostream& out) {
+void write_top(Inspection& inspection, const TopTable& table, double cost_ms, std::ostream& out) {
   const TopSummary& summary = table.summary();
   JsonWriter json(out);
   begin_report(json, inspection);
@@ -242,17 +243,12 @@ void write_report(Inspection& inspection, const TopTable& table, double cost_ms,
   json.member("new", summary.not_started);
   json.member("switches_per_s", std::llround(summary.switches_per_s));
   json.member("refresh_us", std::llround(cost_ms * 1000));
-  json.key("tasks");
-  json.begin_array();
-  for (const TopRow& row : table.rows()) {
-    json.begin_object();
-    write_task(json, inspection, *row.task);
-    json.member("switches_per_s", std::llround(row.switches_per_s));
-    const auto where = inspection.where(*row.task);
-    json.member("where", where ? short_text(*where) : std::string());
-    json.end_object();
-  }
-  json.end_array();
+  std::vector<const TaskSnapshot*> tasks;
+  for (const TopRow& row : table.rows()) tasks.push_back(row.task);
+  write_tasks(json, inspection, tasks, [&](std::size_t i) {
+    json.member("switches_per_s", std::llround(table.rows()[i].switches_per_s));
+    write_place(json, inspection, *tasks[i]);
+  });
   json.end_object();
   out.flush();
 }
@@ -273,7 +269,7 @@ void print_reports(Inspection& inspection, const Options& options, std::ostream&
     if (!options.json) rows = top_rows(inspection, table, 0, table.rows().size());
     const double cost_ms = std::chrono::duration<double, std::milli>(Clock::now() - started).count();
     if (options.json) {
-      write_report(inspection, table, cost_ms, out);
+      write_top(inspection, table, cost_ms, out);
       continue;
     }
     for (const std::string& line : top_heading(inspection, table, cost_ms)) out << line << '\n';

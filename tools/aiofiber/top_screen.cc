@@ -1,35 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Columns are as wide as what they hold, up to a limit: one long name must not push the others off the
-// screen.
+// What stands in the heading and in the columns.
 #include "top_screen.h"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstdio>
 
-#include "terminal.h"
+#include "columns.h"
 
 namespace aiofiber::tool {
 namespace {
 
-constexpr std::size_t kColumns = 9;
-using Cells = std::array<std::string, kColumns>;
-struct Column {
-  const char* title;
-  std::size_t most;  // characters
-  bool right;
-};
-constexpr std::array<Column, kColumns> kTable{{{"THREAD", 24, false},
-                                               {"ID", 20, true},
-                                               {"NAME", 24, false},
-                                               {"STATE", 10, false},
-                                               {"SWITCHES/S", 12, true},
-                                               {"SINCE", 16, true},
-                                               {"STACK", 10, true},
-                                               {"WAITS FOR", 32, false},
-                                               {"WHERE", 400, false}}};
+const std::vector<Column> kTable{{"THREAD", false, 24},   {"ID", true, 20},    {"NAME", false, 24},
+                                 {"STATE", false, 10},    {"SWITCHES/S", true, 12}, {"SINCE", true, 16},
+                                 {"STACK", true, 10},     {"WAITS FOR", false, 32}, {"WHERE", false, 400}};
 
 std::string rate_text(const TopTable& table, double per_second) {
   if (!table.has_rates()) return "-";
@@ -38,7 +21,7 @@ std::string rate_text(const TopTable& table, double per_second) {
   return text;
 }
 
-Cells cells_of(Inspection& inspection, const TopTable& table, const TopRow& row) {
+std::vector<std::string> cells_of(Inspection& inspection, const TopTable& table, const TopRow& row) {
   const TaskSnapshot& task = *row.task;
   const std::uint32_t tid = task.record.tid;
   const std::string thread = printable(inspection.target().thread_name(tid));
@@ -77,29 +60,14 @@ std::vector<std::string> top_heading(const Inspection& inspection, const TopTabl
 
 std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first,
                                   std::size_t last) {
-  std::vector<Cells> rows(1);
-  for (std::size_t i = 0; i < kColumns; ++i) rows[0][i] = kTable[i].title;
+  std::vector<Column> columns = kTable;
+  std::vector<std::vector<std::string>> rows;
   for (std::size_t i = first; i < last; ++i) rows.push_back(cells_of(inspection, table, table.rows()[i]));
-  std::array<std::size_t, kColumns> width{};
-  for (Cells& row : rows) {
-    for (std::size_t i = 0; i < kColumns; ++i) {
-      row[i] = cut(row[i], kTable[i].most);
-      width[i] = std::max(width[i], characters(row[i]));
-    }
+  if (table.summary().loops <= 1) {  // of a program with one loop the thread tells nothing
+    columns.erase(columns.begin());
+    for (std::vector<std::string>& row : rows) row.erase(row.begin());
   }
-  std::vector<std::string> lines;
-  // Of a program with one loop the thread tells nothing.
-  const std::size_t leftmost = table.summary().loops > 1 ? 0 : 1;
-  for (const Cells& row : rows) {
-    std::string line;
-    for (std::size_t i = leftmost; i < kColumns; ++i) {
-      const std::string blanks(width[i] - characters(row[i]), ' ');
-      line += (kTable[i].right ? blanks + row[i] : row[i] + blanks) + (i + 1 < kColumns ? "  " : "");
-    }
-    line.resize(line.find_last_not_of(' ') + 1);
-    lines.push_back(line);
-  }
-  return lines;
+  return table_lines(columns, rows);
 }
 
 }  // namespace aiofiber::tool
