@@ -187,9 +187,10 @@ void LoopCore::close() {
   if (closed()) return;
   if (!from_parent_process()) {
     if (thread_gate != nullptr) thread_gate->close();
-    drop_scheduled();
-    close_tasks(*this);
-    drop_scheduled();
+    // Again after each task: what its destructors release may be what another waits for.
+    do {
+      drop_scheduled();
+    } while (close_next_task(*this));
     default_executor.reset();
   }
   closed_.store(true, std::memory_order_release);

@@ -159,8 +159,10 @@ void TaskCore::destroy_pending() {
   }
 }
 
-void close_tasks(LoopCore& loop) {
-  while (TaskCore* task = loop.tasks.front()) task->destroy_pending();
+bool close_next_task(LoopCore& loop) {
+  TaskCore* task = loop.tasks.front();
+  if (task != nullptr) task->destroy_pending();
+  return task != nullptr;
 }
 
 std::string TaskCore::name() const { return name_ != nullptr ? *name_ : "Task-" + std::to_string(name_number_); }
