@@ -293,6 +293,7 @@ void TaskCore::note_wait(Fiber& fiber, FutureBase& future) noexcept {
     arg = awaited->fiber_ != nullptr ? awaited->fiber_->id : 0;
   } else if (kind != AIOFIBER_WAIT_FUTURE) {
     arg = reinterpret_cast<std::uint64_t>(future.wait_object());
+    if (kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = reinterpret_cast<std::uint64_t>(future.wait_owner()) | AIOFIBER_OWNER_ID;
   }
   fiber.set_wait(kind, arg, loop().scheduler().last_poll());
 }

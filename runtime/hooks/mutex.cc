@@ -13,10 +13,14 @@
 //
 // Waiting for a mutex cannot fail, so a cancellation does not end it: it is raised later, at a place that
 // can.
+//
+// libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look at what tasks wait
+// for.
 #include "hooks/mutex.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <unordered_map>
 
 #include "hooks/act.h"
@@ -52,6 +56,24 @@ bool can_be_handed_over(const pthread_mutex_t* mutex) noexcept {
   const int kind = mutex->__data.__kind & ~kNoElision;
   return kind == PTHREAD_MUTEX_NORMAL || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
 }
+
+// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too: the first
+// is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves there is told
+// by its thread.
+bool has_room_for_task(const pthread_mutex_t* mutex) noexcept {
+  return AIOFIBER_LIKELY((mutex->__data.__kind & ~(kTypeMask | kNoElision)) == 0);
+}
+void note_task(pthread_mutex_t* mutex, std::uint64_t id) noexcept {
+  auto& word = mutex->__data.__list.__prev;
+  __atomic_store_n(&word, reinterpret_cast<__pthread_internal_list*>(id), __ATOMIC_RELAXED);
+}
+constexpr std::size_t kOwnerAt = offsetof(pthread_mutex_t, __data.__owner);
+static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) == kOwnerAt + 16, "see AIOFIBER_OWNER_THREAD");
+ShownWait shown_wait(const pthread_mutex_t* mutex) noexcept {
+  const std::uint64_t at = reinterpret_cast<std::uint64_t>(mutex) + kOwnerAt;
+  return {AIOFIBER_WAIT_LOCK, has_room_for_task(mutex) ? at | AIOFIBER_OWNER_THREAD : 0};
+}
+
 bool held_by_other_thread(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
   const int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
   return static_cast<std::uint32_t>(owner) != fiber.tid;
@@ -83,6 +105,7 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
   }
   int error = real::pthread_mutex_trylock(mutex);
   if (error != 0 && error != EOWNERDEAD) return error;
+  if (has_room_for_task(mutex)) note_task(mutex, fiber.id);
   const bool noted = without_throwing([&] {
     if (owner_table == nullptr) owner_table = new OwnerTable;
     (*owner_table)[mutex] = {&fiber, 1};
@@ -93,13 +116,18 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
 }
 
 int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
-  return knows_owner(mutex) ? try_owned(fiber, mutex) : real::pthread_mutex_trylock(mutex);
+  if (knows_owner(mutex)) return try_owned(fiber, mutex);
+  const int error = real::pthread_mutex_trylock(mutex);
+  if (error == 0 && has_room_for_task(mutex)) note_task(mutex, fiber.id);
+  return error;
 }
 
 // ---- waiting
 
-void note_hand_over(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
-  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(fiber.tid), __ATOMIC_RELAXED);
+void note_hand_over(const void* address, const Fiber& owner) noexcept {
+  auto* mutex = static_cast<pthread_mutex_t*>(const_cast<void*>(address));
+  note_task(mutex, owner.id);
+  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(owner.tid), __ATOMIC_RELAXED);
 }
 
 bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
@@ -109,7 +137,7 @@ bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
     __builtin_ia32_pause();
 #endif
     if (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) != 0) continue;
-    if ((result = real::pthread_mutex_trylock(mutex)) != EBUSY) return true;
+    if ((result = try_mutex(fiber, mutex)) != EBUSY) return true;
   }
   return false;
 }
@@ -126,7 +154,7 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
   if (spin(fiber, mutex, result)) return result;
   Nanoseconds look = kFirstLook;
   for (int losses = 0;;) {
-    LockWait wait(mutex, losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
+    LockWait wait(mutex, shown_wait(mutex), losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
                   losses >= kLossesUntilHandOver && can_be_handed_over(mutex));
     result = try_mutex(fiber, mutex);
     if (result != EBUSY) {
@@ -138,10 +166,7 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
     const Nanoseconds until = may_be_silent ? std::min(deadline, now + look) : deadline;
     const runtime::Wake reason = wait.sleep(until, false);
     if (!wait.withdraw()) {
-      if (wait.has_lock()) {
-        note_hand_over(fiber, mutex);
-        return 0;
-      }
+      if (wait.has_lock()) return 0;
       ++losses;  // unless the next try has it
       continue;
     }
@@ -181,7 +206,7 @@ int lock_mutex(pthread_mutex_t* mutex) {
 namespace {
 
 int release_mutex(pthread_mutex_t* mutex) {
-  if (starving_waiters_exist() && can_be_handed_over(mutex) && hand_lock_over(mutex)) return 0;
+  if (starving_waiters_exist() && can_be_handed_over(mutex) && hand_lock_over(mutex, note_hand_over)) return 0;
   const int result = real::pthread_mutex_unlock(mutex);
   if (lock_waiters_exist()) wake_lock_waiters(mutex, 1);
   return result;
@@ -197,6 +222,7 @@ int unlock_mutex(pthread_mutex_t* mutex) {
       owner_table->erase(mutex);
     }
   }
+  if (has_room_for_task(mutex)) note_task(mutex, 0);
   return release_mutex(mutex);
 }
 
@@ -212,8 +238,8 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
 
 int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  if (fiber == nullptr || !knows_owner(mutex)) return real::pthread_mutex_trylock(mutex);
-  const int result = try_owned(*fiber, mutex);
+  if (fiber == nullptr) return real::pthread_mutex_trylock(mutex);
+  const int result = try_mutex(*fiber, mutex);
   return result == EDEADLK ? EBUSY : result;
 }
 
