@@ -18,6 +18,8 @@
 // for.
 #include "hooks/mutex.h"
 
+#include <sys/single_threaded.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -51,10 +53,11 @@ bool knows_owner(const pthread_mutex_t* mutex) noexcept {
 bool is_recursive(const pthread_mutex_t* mutex) noexcept {
   return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
 }
-// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing.
-bool can_be_handed_over(const pthread_mutex_t* mutex) noexcept {
+// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so they can be handed
+// over.
+bool is_simple(const pthread_mutex_t* mutex) noexcept {
   const int kind = mutex->__data.__kind & ~kNoElision;
-  return kind == PTHREAD_MUTEX_NORMAL || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
+  return AIOFIBER_LIKELY(kind == PTHREAD_MUTEX_NORMAL) || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
 }
 
 // Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too: the first
@@ -115,7 +118,17 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
   return EAGAIN;  // POSIX: no room for another lock
 }
 
+int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+  // libc's lock does without a locked instruction while the process has one thread; its trylock does not. Then one that looks
+  // free stays so.
+  const bool is_free = __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
+  const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
+  if (AIOFIBER_LIKELY(error == 0)) note_task(mutex, fiber.id);
+  return error;
+}
+
 int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
+  if (is_simple(mutex)) return try_simple(fiber, mutex);
   if (knows_owner(mutex)) return try_owned(fiber, mutex);
   const int error = real::pthread_mutex_trylock(mutex);
   if (error == 0 && has_room_for_task(mutex)) note_task(mutex, fiber.id);
@@ -155,7 +168,7 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
   Nanoseconds look = kFirstLook;
   for (int losses = 0;;) {
     LockWait wait(mutex, shown_wait(mutex), losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
-                  losses >= kLossesUntilHandOver && can_be_handed_over(mutex));
+                  losses >= kLossesUntilHandOver && is_simple(mutex));
     result = try_mutex(fiber, mutex);
     if (result != EBUSY) {
       if (!wait.withdraw()) wake_lock_waiters(mutex, 1);
@@ -193,7 +206,7 @@ int lock_until(Fiber& fiber, pthread_mutex_t* mutex, clockid_t clock, const time
 
 }  // namespace
 
-int lock_mutex(pthread_mutex_t* mutex) {
+AIOFIBER_NOINLINE int lock_mutex(pthread_mutex_t* mutex) {
   Fiber& fiber = *runtime::current_fiber();
   const int result = try_mutex(fiber, mutex);
   if (AIOFIBER_LIKELY(result != EBUSY)) return result;
@@ -205,8 +218,8 @@ int lock_mutex(pthread_mutex_t* mutex) {
 
 namespace {
 
-int release_mutex(pthread_mutex_t* mutex) {
-  if (starving_waiters_exist() && can_be_handed_over(mutex) && hand_lock_over(mutex, note_hand_over)) return 0;
+AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
+  if (starving_waiters_exist() && is_simple(mutex) && hand_lock_over(mutex, note_hand_over)) return 0;
   const int result = real::pthread_mutex_unlock(mutex);
   if (lock_waiters_exist()) wake_lock_waiters(mutex, 1);
   return result;
@@ -214,7 +227,7 @@ int release_mutex(pthread_mutex_t* mutex) {
 
 }  // namespace
 
-int unlock_mutex(pthread_mutex_t* mutex) {
+AIOFIBER_NOINLINE int unlock_mutex(pthread_mutex_t* mutex) {
   if (knows_owner(mutex)) {
     if (Ownership* owner = find_owner(mutex)) {
       if (owner->fiber != runtime::current_fiber()) return EPERM;
@@ -233,7 +246,10 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
-  return act() == nullptr ? real::pthread_mutex_lock(mutex) : lock_mutex(mutex);
+  aiofiber::runtime::Fiber* fiber = act();
+  if (fiber == nullptr) return real::pthread_mutex_lock(mutex);
+  if (AIOFIBER_LIKELY(is_simple(mutex)) && AIOFIBER_LIKELY(try_simple(*fiber, mutex) == 0)) return 0;
+  return lock_mutex(mutex);
 }
 
 int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
@@ -258,7 +274,10 @@ int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const times
 }
 
 int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
-  return act() == nullptr ? release_mutex(mutex) : unlock_mutex(mutex);
+  if (act() == nullptr) return release_mutex(mutex);
+  if (AIOFIBER_UNLIKELY(!is_simple(mutex))) return unlock_mutex(mutex);
+  note_task(mutex, 0);
+  return release_mutex(mutex);
 }
 
 }  // extern "C"
