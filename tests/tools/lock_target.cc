@@ -2,13 +2,16 @@
 //
 // A program whose tasks wait for each other's locks, for the tests of the command and of gdb. Two accounts and two transfers, each
 // with its mutex, taken in opposite order; a Lock of a task that has ended; a mutex that a thread has. It prints "ready" and
-// goes on until it is killed.
+// goes on until it is killed. With the argument "old", its registry is that of a program whose records do not say who has a lock.
 #include <aiofiber/asyncio.h>
+#include <aiofiber/runtime/registry_abi.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <thread>
 
@@ -34,7 +37,10 @@ std::mutex of_a_thread;
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "old") == 0) {
+    aiofiber_debug_registry.record_size = offsetof(aiofiber_record, wait_owner);
+  }
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // of a test that crashes nothing stays behind
   std::thread holder([] {
     of_a_thread.lock();
