@@ -7,6 +7,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
+#include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/unwind.h"
 #include "text.h"
@@ -335,7 +336,10 @@ void TaskCore::wait_for_future(FutureBase& future) {
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     if (future.cancel(cancel_message_.view())) must_cancel_ = false;
   }
-  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    runtime::held_locks::check_suspension(fiber);
+    before_suspend();
+  }
   loop().scheduler().suspend();
   waits_for_ = nullptr;
   waiter_ = nullptr;
@@ -353,7 +357,10 @@ void TaskCore::wait_for_future(FutureBase& future) {
 void TaskCore::wait_one_pass() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
-  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    runtime::held_locks::check_suspension(*fiber_);
+    before_suspend();
+  }
   loop().scheduler().yield();
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();

@@ -31,7 +31,7 @@ LAYERS = [
            " table_bytes call_frame exception_table context_layout unwind throw_trace"),
     ("R2", "fiber reactor overflow traceback trace trace_json"),
     ("R3", "scheduler thread_sample task_dump"),
-    ("R4", "watchdog dump_on_signal parker fd_wait child_wait offload reactor_libev make_scheduler at_fork"),
+    ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork"),
     ("R5", "hooks/* hooks"),
     ("F0", "source_trace exceptions exception_group result duration log text rare_text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <unordered_map>
 
+#include "aiofiber/runtime/held_locks.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
 #include "hooks/lock_queue.h"
@@ -70,6 +71,16 @@ void note_task(pthread_mutex_t* mutex, std::uint64_t id) noexcept {
   auto& word = mutex->__data.__list.__prev;
   __atomic_store_n(&word, reinterpret_cast<__pthread_internal_list*>(id), __ATOMIC_RELAXED);
 }
+
+AIOFIBER_ALWAYS_INLINE void note_taken(const Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+  if (has_room_for_task(mutex)) note_task(mutex, fiber.id);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
+}
+AIOFIBER_ALWAYS_INLINE void note_released(pthread_mutex_t* mutex) noexcept {
+  if (has_room_for_task(mutex)) note_task(mutex, 0);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_released(mutex);
+}
+
 constexpr std::size_t kOwnerAt = offsetof(pthread_mutex_t, __data.__owner);
 static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) == kOwnerAt + 16, "see AIOFIBER_OWNER_THREAD");
 ShownWait shown_wait(const pthread_mutex_t* mutex) noexcept {
@@ -108,22 +119,23 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
   }
   int error = real::pthread_mutex_trylock(mutex);
   if (error != 0 && error != EOWNERDEAD) return error;
-  if (has_room_for_task(mutex)) note_task(mutex, fiber.id);
+  note_taken(fiber, mutex);
   const bool noted = without_throwing([&] {
     if (owner_table == nullptr) owner_table = new OwnerTable;
     (*owner_table)[mutex] = {&fiber, 1};
   });
   if (noted) return error;
+  note_released(mutex);
   real::pthread_mutex_unlock(mutex);
   return EAGAIN;  // POSIX: no room for another lock
 }
 
-int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+AIOFIBER_ALWAYS_INLINE int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
   // libc's lock does without a locked instruction while the process has one thread; its trylock does not. Then one that looks
   // free stays so.
   const bool is_free = __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
   const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
-  if (AIOFIBER_LIKELY(error == 0)) note_task(mutex, fiber.id);
+  if (AIOFIBER_LIKELY(error == 0)) note_taken(fiber, mutex);
   return error;
 }
 
@@ -131,7 +143,7 @@ int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
   if (is_simple(mutex)) return try_simple(fiber, mutex);
   if (knows_owner(mutex)) return try_owned(fiber, mutex);
   const int error = real::pthread_mutex_trylock(mutex);
-  if (error == 0 && has_room_for_task(mutex)) note_task(mutex, fiber.id);
+  if (error == 0) note_taken(fiber, mutex);
   return error;
 }
 
@@ -179,7 +191,10 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
     const Nanoseconds until = may_be_silent ? std::min(deadline, now + look) : deadline;
     const runtime::Wake reason = wait.sleep(until, false);
     if (!wait.withdraw()) {
-      if (wait.has_lock()) return 0;
+      if (wait.has_lock()) {
+        if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
+        return 0;
+      }
       ++losses;  // unless the next try has it
       continue;
     }
@@ -235,7 +250,7 @@ AIOFIBER_NOINLINE int unlock_mutex(pthread_mutex_t* mutex) {
       owner_table->erase(mutex);
     }
   }
-  if (has_room_for_task(mutex)) note_task(mutex, 0);
+  note_released(mutex);
   return release_mutex(mutex);
 }
 
@@ -274,9 +289,11 @@ int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const times
 }
 
 int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
-  if (act() == nullptr) return release_mutex(mutex);
-  if (AIOFIBER_UNLIKELY(!is_simple(mutex))) return unlock_mutex(mutex);
-  note_task(mutex, 0);
+  const aiofiber::runtime::Fiber* fiber = aiofiber::runtime::current_fiber();
+  if (AIOFIBER_LIKELY(fiber == nullptr)) return release_mutex(mutex);
+  const bool simple = is_simple(mutex);
+  if (AIOFIBER_UNLIKELY(!simple && fiber->hooks_off == 0)) return unlock_mutex(mutex);
+  if (simple) note_released(mutex);  // though hooks are off: it may have been taken before
   return release_mutex(mutex);
 }
 

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "aiofiber/runtime/held_locks.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
 #include "hooks/lock_queue.h"
@@ -35,11 +36,19 @@ static_assert(offsetof(pthread_rwlock_t, __data.__pad2) == kWriterAt + 16, "see 
 // Of a task.
 int try_write(pthread_rwlock_t* lock) noexcept {
   const int error = real::pthread_rwlock_trywrlock(lock);
-  if (error == 0 && lock->__data.__shared == 0) note_writer(lock, runtime::current_fiber()->id);
+  if (error != 0) return error;
+  if (lock->__data.__shared == 0) note_writer(lock, runtime::current_fiber()->id);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for writing");
+  return 0;
+}
+int try_read(pthread_rwlock_t* lock) noexcept {
+  const int error = real::pthread_rwlock_tryrdlock(lock);
+  if (error == 0 && runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for reading");
   return error;
 }
 // Who releases a lock that has a writer is the writer.
-void forget_writer(pthread_rwlock_t* lock) noexcept {
+void note_release(pthread_rwlock_t* lock) noexcept {
+  if (runtime::held_locks::noting()) runtime::held_locks::note_released(lock);
   const auto noted = __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED);
   if (noted != 0 && __atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED) != 0) note_writer(lock, 0);
 }
@@ -92,9 +101,8 @@ extern "C" {
 
 int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
   if (act() == nullptr) return real::pthread_rwlock_rdlock(lock);
-  int error = real::pthread_rwlock_tryrdlock(lock);
-  if (error == EBUSY)
-    error = obtain_rwlock(lock, kForever, [=] { return real::pthread_rwlock_tryrdlock(lock); });
+  int error = try_read(lock);
+  if (error == EBUSY) error = obtain_rwlock(lock, kForever, [=] { return try_read(lock); });
   return error == kMustBlock ? real::pthread_rwlock_rdlock(lock) : error;
 }
 
@@ -105,11 +113,19 @@ int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
   return error == kMustBlock ? real::pthread_rwlock_wrlock(lock) : error;
 }
 
+int pthread_rwlock_tryrdlock(pthread_rwlock_t* lock) noexcept {
+  return act() == nullptr ? real::pthread_rwlock_tryrdlock(lock) : try_read(lock);
+}
+
+int pthread_rwlock_trywrlock(pthread_rwlock_t* lock) noexcept {
+  return act() == nullptr ? real::pthread_rwlock_trywrlock(lock) : try_write(lock);
+}
+
 int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
   if (act() == nullptr || !is_valid_time(clock, time))
     return real::pthread_rwlock_clockrdlock(lock, clock, time);
   const int error =
-      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return real::pthread_rwlock_tryrdlock(lock); });
+      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_read(lock); });
   return error == kMustBlock ? real::pthread_rwlock_clockrdlock(lock, clock, time) : error;
 }
 
@@ -130,7 +146,7 @@ int pthread_rwlock_timedwrlock(pthread_rwlock_t* lock, const timespec* time) noe
 }
 
 int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
-  forget_writer(lock);
+  note_release(lock);
   const int error = real::pthread_rwlock_unlock(lock);
   if (lock_waiters_exist()) wake_lock_waiters(lock, kAllWaiters);
   return error;

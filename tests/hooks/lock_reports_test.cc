@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the reports say of locks: who has the one that a task waits for, and rings of tasks that wait for each other's.
-// The loops are real ones, which would sleep for ever: the log's sink ends the wait.
+// What the reports say of locks: who has the one that a task waits for, rings of tasks that wait for each other's, and, in debug
+// mode, tasks that suspend with one. The loops are real ones: a ring would sleep for ever, so the log's sink ends the wait.
 #include <gtest/gtest.h>
 
+#include <pthread.h>
+#include <unistd.h>
+
+#include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -121,6 +127,117 @@ TEST(LockOwnerText, SaysThatTheTaskHasEnded) {
   });
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(has(reports[0], ", held by a task that has ended (id ")) << reports[0];
+}
+
+// ---- suspended with a lock
+
+__attribute__((noinline)) void ask_the_server() {
+  usleep(100);
+  asm volatile("" ::: "memory");  // no tail call: the frame is looked for
+}
+
+struct Cache {
+  int size = 0;
+  std::mutex mutex;
+} cache;
+
+__attribute__((noinline)) void refresh() {
+  const std::lock_guard lock(cache.mutex);
+  ask_the_server();
+}
+
+TEST(SuspendedWithALock, IsReportedOncePerPlaceWithWhatWhereAndFor) {
+  const auto reports = run([] { await(aio::create_task({.name = "refresher"}, [] {
+    for (int i = 0; i < 3; ++i) refresh();
+  })); }, true);
+  ASSERT_EQ(reports.size(), 1u);
+  const std::string& text = reports[0];
+  EXPECT_TRUE(text.starts_with("Task 'refresher' is suspended in a wait for sleep, 0.0 s left, and holds a lock meanwhile.")) << text;
+  EXPECT_TRUE(has(text, "\nIt took mutex 'app::cache+0x8' at 0x")) << text;
+  const std::size_t taken = text.find("in app::refresh\n    const std::lock_guard lock(cache.mutex);");
+  const std::size_t suspended = text.find("\nIt is suspended here:\n");
+  EXPECT_LT(taken, suspended) << text;
+  ASSERT_NE(suspended, std::string::npos) << text;
+  EXPECT_TRUE(has(text.substr(suspended), "in app::ask_the_server\n    usleep(100);")) << text;
+}
+
+TEST(SuspendedWithALock, CountsAllThatAreHeldAndSeesAnAwait) {
+  std::recursive_mutex recursive;
+  std::shared_mutex shared;
+  const auto reports = run([&] {
+    const std::lock_guard first(recursive), again(recursive);
+    const std::shared_lock second(shared);
+    await(aio::create_task({.name = "child"}, [] {}));
+  }, true);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(has(reports[0], "in a wait for task 'child', and holds 2 locks meanwhile")) << reports[0];
+  EXPECT_TRUE(has(reports[0], "\nIt took read-write lock for reading at 0x")) << reports[0];
+}
+
+TEST(SuspendedWithALock, IsNotReportedOutsideDebugMode) {
+  EXPECT_TRUE(run([] {
+    const std::lock_guard lock(cache.mutex);
+    usleep(50);
+  }).empty());
+}
+
+TEST(SuspendedWithALock, IsNotReportedOfWhatWasReleased) {
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool ready = false;
+  EXPECT_EQ(run([&] {
+    auto waiter = aio::create_task([&] {
+      std::unique_lock lock(mutex);
+      condition.wait(lock, [&] { return ready; });
+    });
+    {
+      const std::lock_guard lock(mutex);
+    }
+    usleep(100);
+    {
+      const std::lock_guard lock(mutex);
+      ready = true;
+    }
+    condition.notify_one();
+    await(waiter);
+  }, true), std::vector<std::string>());
+}
+
+TEST(SuspendedWithALock, IsNotReportedOfALockThatIsMadeForIt) {
+  EXPECT_EQ(run([] {
+    aio::Lock lock;
+    const std::lock_guard guard(lock);
+    usleep(100);
+  }, true), std::vector<std::string>());
+}
+
+TEST(SuspendedWithALock, IsNotReportedOfNestedLocks) {
+  std::mutex outer, inner;
+  const auto reports = run([&] {
+    auto holder = aio::create_task({.name = "holder"}, [&] {
+      const std::lock_guard lock(inner);
+      usleep(1000);  // reported
+    });
+    auto nested = aio::create_task({.name = "nested"}, [&] {
+      const std::lock_guard first(outer);
+      const std::lock_guard second(inner);
+    });
+    await(aio::gather(holder, nested));
+  }, true);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(reports[0].starts_with("Task 'holder'")) << reports[0];
+}
+
+TEST(SuspendedWithALock, ForgetsTheLocksOfATaskThatEnded) {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  EXPECT_EQ(run([&] {
+    await(aio::create_task([&] { pthread_mutex_lock(&mutex); }));
+    await(aio::create_task([&] {
+      pthread_mutex_unlock(&mutex);  // as plain mutexes allow
+      usleep(100);
+    }));
+    usleep(100);
+  }, true), std::vector<std::string>());
 }
 
 }  // namespace app

@@ -84,6 +84,7 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
     json.null();
   }
   json.member("switches", record.switches);
+  json.member("locks_held", record.locks_held);
   json.member("stack_bytes", task.stack_used());
   json.member("stack_size", record.stack_high - record.stack_low);
   json.member("spawner", record.spawner);

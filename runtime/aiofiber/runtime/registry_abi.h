@@ -83,7 +83,7 @@ struct aiofiber_record {
   uint64_t spawner;     /* id of the fiber that created it; 0: the loop */
   uint64_t name_number; /* N of "Task-N" while name is empty */
   uint32_t tid;         /* the OS thread of its loop */
-  uint32_t flags;       /* reserved, 0 */
+  uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
   uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
   uint64_t wait_owner;  /* while wait_kind is LOCK: where its owner is written, see enum aiofiber_owner_form */
