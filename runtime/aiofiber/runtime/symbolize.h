@@ -39,8 +39,4 @@ std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = fals
 // module has no symbols left.
 std::string data_symbol(std::uintptr_t address);
 
-// Looks again which libraries are loaded, and forgets what was cached. symbolize() notices a dlopen() on its
-// own; after a dlclose() this has to be called, when addresses may stand for other code.
-void refresh_modules();
-
 }  // namespace aiofiber::runtime
