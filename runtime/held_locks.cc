@@ -41,6 +41,7 @@ struct Held {
   std::uintptr_t frames[kFrames] = {};  // where it was taken, newest first
 };
 constinit Held table[kPlaces];
+constinit std::atomic<bool> used{false};  // since it was last empty: its memory need not be touched before
 
 constinit std::atomic<Report> current_report{nullptr};
 
@@ -88,6 +89,10 @@ std::string report_text(const Fiber& fiber, const std::vector<const Held*>& lock
 
 class Seen {
  public:
+  bool contains(std::uint64_t hash) {
+    const std::lock_guard lock(mutex_);
+    return hashes_.contains(hash);
+  }
   bool insert(std::uint64_t hash) {
     const std::lock_guard lock(mutex_);
     return hashes_.size() < kMostPlaces && hashes_.insert(hash).second;
@@ -98,14 +103,16 @@ class Seen {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
+// The stacks that have been looked at.
+Seen& stacks() {
+  static auto& seen = *new Seen;
+  return seen;
+}
+
 // Whether a suspension at this place of the program is the first one. A place is what the newest calls say, in file and line: whole
-// stacks differ with every way to it, and with every copy of a loop's body. That takes a while, so each stack is looked at once.
+// stacks differ with every way to it, and with every copy of a loop's body.
 bool is_news(std::span<const std::uintptr_t> suspended) {
-  static auto& stacks = *new Seen;
   static auto& places = *new Seen;
-  std::uint64_t hash = 1;
-  for (const std::uintptr_t address : suspended) hash = (hash ^ address) * 0x100000001b3;
-  if (!stacks.insert(hash)) return false;
   const auto frames = program_frames(suspended);
   std::string place;
   for (std::size_t i = frames.size() - std::min(frames.size(), kFramesOfAPlace); i < frames.size(); ++i) {
@@ -119,6 +126,7 @@ bool is_news(std::span<const std::uintptr_t> suspended) {
 void start(Report report) noexcept {
   current_report.store(report, std::memory_order_relaxed);
   if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  if (!used.exchange(false, std::memory_order_relaxed)) return;
   for (Held& held : table) held.lock.store(nullptr, std::memory_order_relaxed);  // left from before: who knows
 }
 
@@ -137,6 +145,7 @@ void note_taken(const void* lock, const char* what) noexcept {
     return held.lock.compare_exchange_strong(seen, lock, std::memory_order_relaxed);
   });
   if (place == nullptr) return;
+  used.store(true, std::memory_order_relaxed);
   place->fiber = fiber;
   place->what = what;
   place->frame_count = unwind(current_registers(), fiber->bounds(), place->frames);
@@ -156,8 +165,15 @@ void note_released(const void* lock) noexcept {
 }
 
 void report_suspension(Fiber& fiber) noexcept {
+  if (!noting()) return;
   const HooksOff hooks_off;
   try {
+    std::array<std::uintptr_t, kFrames> frames;
+    const std::size_t count = unwind(current_registers(), fiber.bounds(), frames);
+    const std::span<const std::uintptr_t> suspended(frames.data(), count);
+    std::uint64_t hash = 1;
+    for (const std::uintptr_t address : suspended) hash = (hash ^ address) * 0x100000001b3;
+    if (stacks().contains(hash)) return;  // quick: what follows is not
     std::vector<const Held*> locks;
     for (const Held& held : table) {
       if (held.lock.load(std::memory_order_relaxed) != nullptr && held.task.load(std::memory_order_acquire) == fiber.id) {
@@ -165,11 +181,7 @@ void report_suspension(Fiber& fiber) noexcept {
       }
     }
     fiber.locks_held = static_cast<std::uint32_t>(locks.size());
-    if (locks.empty() || !noting()) return;
-    std::array<std::uintptr_t, kFrames> frames;
-    const std::size_t count = unwind(current_registers(), fiber.bounds(), frames);
-    const std::span<const std::uintptr_t> suspended(frames.data(), count);
-    if (!is_news(suspended)) return;
+    if (locks.empty() || !stacks().insert(hash) || !is_news(suspended)) return;
     if (const Report report = current_report.load(std::memory_order_relaxed)) report(report_text(fiber, locks, suspended));
   } catch (...) {
     // A report must not change what the program does.

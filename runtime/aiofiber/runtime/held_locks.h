@@ -33,7 +33,7 @@ void stop() noexcept;
 inline bool noting() noexcept { return AIOFIBER_UNLIKELY(detail::wanted.load(std::memory_order_relaxed) != 0); }
 
 // For the hooks: the current task has taken the lock, or released it. `what` is a literal, "mutex" say. Outside a task they do
-// nothing. A lock for which there is no room is not noted (there is for some thousand). Async-signal-safe as far as unwind() is.
+// nothing. A lock for which there is no room is not noted (there is for some thousands). Async-signal-safe as far as unwind() is.
 void note_taken(const void* lock, const char* what) noexcept;
 void note_released(const void* lock) noexcept;
 
