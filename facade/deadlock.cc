@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "aiofiber/log.h"
@@ -49,13 +50,20 @@ void add_awaiting_tasks(const FutureBase& future, std::vector<TaskCore*>& out, i
   }
 }
 
-// Rings of tasks that wait for each other: each once, as a list in which every task is waited for by the next.
+// Rings of tasks that wait for each other, or for a lock that the other has: each once, as a list in which every task is waited for by
+// the next.
 class RingFinder {
  public:
   explicit RingFinder(LoopCore& loop) {
     for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task)) nodes_.push_back({task, {}, 0, Color::kNew});
     std::sort(nodes_.begin(), nodes_.end(), [](const Node& a, const Node& b) { return a.task < b.task; });
     for (Node& node : nodes_) add_awaiting_tasks(node.task->future(), node.awaited_by);
+    std::unordered_map<std::uint64_t, Node*> by_fiber;
+    for (Node& node : nodes_) by_fiber[node.task->fiber()->id] = &node;
+    for (Node& node : nodes_) {
+      const auto holder = by_fiber.find(runtime::lock_owner(*node.task->fiber()).task);
+      if (holder != by_fiber.end()) holder->second->awaited_by.push_back(node.task);
+    }
   }
 
   std::vector<std::vector<TaskCore*>> find() {
@@ -117,6 +125,7 @@ std::uint64_t situation(LoopCore& loop) {
 }
 
 std::string ring_text(const std::vector<TaskCore*>& ring) {
+  if (ring.size() == 1) return "\nThis waits for itself: " + quote(ring.front()->name());
   std::string out = "\nThese wait for each other: " + quote(ring.front()->name());
   for (std::size_t i = ring.size(); i-- > 0;) out += " -> " + quote(ring[i]->name());
   return out;

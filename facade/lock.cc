@@ -9,10 +9,16 @@ namespace aiofiber {
 
 namespace detail {
 
+void LockState::take() noexcept {
+  locked = true;
+  const runtime::Fiber* fiber = runtime::current_fiber();
+  owner = fiber != nullptr ? fiber->id : 0;
+}
+
 bool LockState::acquire() {
   require_current_task();
   if (!locked && waiters.all_cancelled()) {
-    locked = true;
+    take();
     return true;
   }
   const runtime::Ref<LockState> self(this);
@@ -27,13 +33,14 @@ bool LockState::acquire() {
       throw;
     }
   }
-  locked = true;
+  take();
   return true;
 }
 
 void LockState::unlock() {
   if (!locked) throw RuntimeError("Lock is not acquired.");
   locked = false;
+  owner = 0;
   waiters.wake_front();
 }
 
@@ -61,7 +68,7 @@ void Lock::unlock() {
 
 bool Lock::try_lock() {
   if (state_->locked || !state_->waiters.all_cancelled()) return false;
-  state_->locked = true;
+  state_->take();
   return true;
 }
 

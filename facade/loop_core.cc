@@ -15,6 +15,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/watchdog.h"
 #include "aiofiber/source_trace.h"
 #include "aiofiber/thread_gate.h"
@@ -33,7 +34,10 @@ LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& fac
 }
 
 LoopCore::~LoopCore() {
-  if (debug_) loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
+  if (debug_) {
+    loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
+    runtime::held_locks::stop();
+  }
   if (from_parent_process()) {
     static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
     return;
@@ -96,6 +100,8 @@ void LoopCore::run() {
 
 void LoopCore::set_debug(bool enabled) {
   if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
+  if (enabled && !debug_) runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
+  if (!enabled && debug_) runtime::held_locks::stop();
   debug_ = enabled;
   update_watchdog();
 }
@@ -187,9 +193,10 @@ void LoopCore::close() {
   if (closed()) return;
   if (!from_parent_process()) {
     if (thread_gate != nullptr) thread_gate->close();
-    drop_scheduled();
-    close_tasks(*this);
-    drop_scheduled();
+    // Again after each task: what its destructors release may be what another waits for.
+    do {
+      drop_scheduled();
+    } while (close_next_task(*this));
     default_executor.reset();
   }
   closed_.store(true, std::memory_order_release);

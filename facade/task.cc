@@ -7,6 +7,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
+#include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/unwind.h"
 #include "text.h"
@@ -159,8 +160,10 @@ void TaskCore::destroy_pending() {
   }
 }
 
-void close_tasks(LoopCore& loop) {
-  while (TaskCore* task = loop.tasks.front()) task->destroy_pending();
+bool close_next_task(LoopCore& loop) {
+  TaskCore* task = loop.tasks.front();
+  if (task != nullptr) task->destroy_pending();
+  return task != nullptr;
 }
 
 std::string TaskCore::name() const { return name_ != nullptr ? *name_ : "Task-" + std::to_string(name_number_); }
@@ -291,6 +294,7 @@ void TaskCore::note_wait(Fiber& fiber, FutureBase& future) noexcept {
     arg = awaited->fiber_ != nullptr ? awaited->fiber_->id : 0;
   } else if (kind != AIOFIBER_WAIT_FUTURE) {
     arg = reinterpret_cast<std::uint64_t>(future.wait_object());
+    if (kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = reinterpret_cast<std::uint64_t>(future.wait_owner()) | AIOFIBER_OWNER_ID;
   }
   fiber.set_wait(kind, arg, loop().scheduler().last_poll());
 }
@@ -332,7 +336,10 @@ void TaskCore::wait_for_future(FutureBase& future) {
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     if (future.cancel(cancel_message_.view())) must_cancel_ = false;
   }
-  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    runtime::held_locks::check_suspension(fiber);
+    before_suspend();
+  }
   loop().scheduler().suspend();
   waits_for_ = nullptr;
   waiter_ = nullptr;
@@ -350,7 +357,10 @@ void TaskCore::wait_for_future(FutureBase& future) {
 void TaskCore::wait_one_pass() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
-  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    runtime::held_locks::check_suspension(*fiber_);
+    before_suspend();
+  }
   loop().scheduler().yield();
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();

@@ -5,6 +5,7 @@
 #include "aiofiber/runtime/parker.h"
 
 #include "aiofiber/runtime/assert.h"
+#include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/scheduler.h"
 
 namespace aiofiber::runtime {
@@ -23,6 +24,8 @@ Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
   fiber_.set_wait(kind, arg, scheduler.last_poll());
+  // Locks are nested as threads nest them; a wait for anything else may last.
+  if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
   fiber_.parker = this;
   fiber_.state = AIOFIBER_WAITING;
   parked_ = true;

@@ -7,6 +7,7 @@
 #include <link.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <mutex>
 #include <unordered_map>
 
@@ -26,6 +27,28 @@ std::uint64_t loader_generation() {
       },
       &generation);
   return generation;
+}
+
+// Where the module begins in memory to which the address belongs; 0: none.
+std::uintptr_t loaded_at(std::uintptr_t address) {
+  struct Search {
+    std::uintptr_t address, start = 0;
+  } search{address};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* argument) {
+        Search& wanted = *static_cast<Search*>(argument);
+        std::uintptr_t first = 0;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD) continue;
+          const std::uintptr_t low = info->dlpi_addr + segment.p_vaddr;
+          if (first == 0) first = low;
+          if (wanted.address >= low && wanted.address - low < segment.p_memsz) wanted.start = first;
+        }
+        return wanted.start != 0 ? 1 : 0;
+      },
+      &search);
+  return search.start;
 }
 
 class Symbolizer {
@@ -55,6 +78,21 @@ class Symbolizer {
     }
     if (cache_.size() >= kMaxCached) cache_.clear();
     return cache_[instruction] = look_up(address, instruction);
+  }
+
+  std::string variable(std::uintptr_t address) {
+    if (loader_generation() != generation_) report();
+    // Of a module, libdwfl knows the part that is a file's: not the variables that begin as zero.
+    const std::uintptr_t start = loaded_at(address);
+    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
+    GElf_Off offset = 0;
+    GElf_Sym symbol{};
+    const char* name =
+        module ? dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr) : nullptr;
+    if (name == nullptr || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
+    char inside[32] = "";
+    if (offset != 0) std::snprintf(inside, sizeof inside, "+%#zx", static_cast<std::size_t>(offset));
+    return name_of_symbol(name).display + inside;
   }
 
  private:
@@ -145,6 +183,11 @@ Symbolizer& symbolizer() {
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
   const std::lock_guard lock(g_mutex);
   return symbolizer().resolve(address, exact);
+}
+
+std::string data_symbol(std::uintptr_t address) {
+  const std::lock_guard lock(g_mutex);
+  return symbolizer().variable(address);
 }
 
 }  // namespace aiofiber::runtime

@@ -134,6 +134,19 @@ std::string watched_tasks(const char* what, std::uint64_t watcher, const std::ve
   return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
 }
 
+// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty when nobody has it alone, or it is not known.
+std::string held_by(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
+  const LockOwner owner = lock_owner(record);
+  if (owner.task != 0 && owner.task == record.id) return ", held by itself";
+  for (const TaskSnapshot& task : all) {
+    if (owner.task != 0 && task.record.id == owner.task && (owner.tid == 0 || task.record.tid == owner.tid)) {
+      return ", held by task " + quoted_name(task.record);
+    }
+  }
+  if (owner.tid != 0) return ", held by thread " + std::to_string(owner.tid);
+  return owner.task != 0 ? ", held by a task that has ended (id " + std::to_string(owner.task) + ")" : "";
+}
+
 std::int64_t clock_now() noexcept {
   return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
 }
@@ -183,6 +196,15 @@ std::string task_name(const aiofiber_record& record) {
   return "Task-" + std::to_string(record.name_number);
 }
 
+LockOwner lock_owner(const aiofiber_record& record) {
+  if (!names_lock_owner(record)) return {};
+  LockOwnerWords words;
+  const std::size_t bytes = lock_owner_bytes(record.wait_owner);
+  const auto* at = reinterpret_cast<const void*>(lock_owner_address(record.wait_owner));
+  if (sys::copy_own_memory(&words, at, bytes) != static_cast<ssize_t>(bytes)) return {};
+  return decode_lock_owner(record.wait_owner, words);
+}
+
 std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
   const std::uint64_t arg = record.wait_arg;
   const WaitKind& kind = wait_kind(record.wait_kind);
@@ -198,6 +220,7 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
       return "task with id " + std::to_string(arg);
     case AIOFIBER_WAIT_OFFLOAD:
     case AIOFIBER_WAIT_THREAD: return kind.what;
+    case AIOFIBER_WAIT_LOCK: return address_text(kind.what, arg) + held_by(record, all);
     default: return kind.through_watch ? watched_tasks(kind.what, arg, all) : address_text(kind.what, arg);
   }
 }

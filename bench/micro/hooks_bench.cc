@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "aiofiber/asyncio.h"
 #include "aiofiber/hooks.h"
 
@@ -95,6 +97,19 @@ void round_trip(benchmark::State& state) {
   });
 }
 BENCHMARK(round_trip);
+
+// The last ones: from here on the process has a second thread, so libc's locks need locked instructions.
+void with_a_second_thread(benchmark::State& state, Body body) {
+  static const bool started = [] {
+    std::thread([] { for (;;) pause(); }).detach();
+    return true;
+  }();
+  benchmark::DoNotOptimize(started);
+  body(state);
+}
+BENCHMARK_CAPTURE(with_a_second_thread, mutex_of_libc, &mutex_of_libc);
+BENCHMARK_CAPTURE(with_a_second_thread, mutex, &mutex);
+BENCHMARK_CAPTURE(with_a_second_thread, mutex_in_task, [](benchmark::State& state) { in_task(state, &mutex); });
 
 }  // namespace
 

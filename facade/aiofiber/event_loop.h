@@ -149,7 +149,8 @@ class EventLoop {
   // Logs the context at level ERROR in asyncio's form. What an override throws is logged in one line.
   virtual void default_exception_handler(const ExceptionContext& context);
 
-  // In debug mode places of creation are recorded, misuse is checked, and the watchdog (debug.h) reports who blocks the loop.
+  // In debug mode places of creation are recorded, misuse is checked, the watchdog (debug.h) reports who blocks the loop, and a task
+  // that suspends with a mutex or a read-write lock of the C library is reported (aiofiber::hooks).
   void set_debug(bool enabled) { core_->set_debug(enabled); }
   bool get_debug() const noexcept { return core_->debug_; }
   // In debug mode a callback or a step of a task that takes at least this long is logged.

@@ -75,13 +75,16 @@ class FutureState : public FutureBase {
 // A future on which tasks wait for some object, a lock or a group, and that says so to debuggers.
 class ObjectFuture final : public FutureState<void> {
  public:
-  ObjectFuture(LoopCore& loop, aiofiber_wait kind, const void* object) : FutureState<void>(loop), object_(object) {
+  ObjectFuture(LoopCore& loop, aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr)
+      : FutureState<void>(loop), object_(object), owner_(owner) {
     wait_kind = static_cast<std::uint8_t>(kind);
   }
   const void* wait_object() const noexcept override { return object_; }
+  const std::uint64_t* wait_owner() const noexcept override { return owner_; }
 
  private:
   const void* object_;
+  const std::uint64_t* owner_;
 };
 
 template <class F, class Handle_>

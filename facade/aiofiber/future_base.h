@@ -105,6 +105,8 @@ class FutureBase {
   // What the registry says of a fiber that waits for this: enum aiofiber_wait, and the object concerned.
   std::uint8_t wait_kind = AIOFIBER_WAIT_FUTURE;
   virtual const void* wait_object() const noexcept { return this; }
+  // Of a lock: where the id of the fiber is that has it (0 while nobody has).
+  virtual const std::uint64_t* wait_owner() const noexcept { return nullptr; }
   // Appends the futures and tasks that wait for this one, in order of registration; those that wait through a gather, a shield, a
   // TaskGroup and the like too. Throws std::bad_alloc.
   void add_awaiting(std::vector<FutureBase*>& out) const;

@@ -24,8 +24,11 @@ struct LockState final : Counted<LockState> {
   void unlock_if_locked();
   std::string text() const;
 
+  void take() noexcept;
+
   bool locked = false;
-  WaitQueue waiters{AIOFIBER_WAIT_LOCK, this};
+  std::uint64_t owner = 0;  // for debuggers: the fiber that took it last; 0: free, or taken outside tasks
+  WaitQueue waiters{AIOFIBER_WAIT_LOCK, this, &owner};
   LoopBound bound;
 };
 }  // namespace detail

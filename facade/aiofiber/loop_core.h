@@ -122,8 +122,8 @@ class LoopCore {
   friend class aiofiber::EventLoop;
 };
 
-// Reports and unwinds the pending tasks; none of their fibers is queued (task.cc).
-void close_tasks(LoopCore& loop);
+// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left (task.cc).
+bool close_next_task(LoopCore& loop);
 
 // The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks that
 // wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).

@@ -117,7 +117,7 @@ class TaskCore : public runtime::ListNode {
 TaskCore* current_task_core() noexcept;
 // As above; RuntimeError that names the remedy outside a task.
 TaskCore& require_current_task();
-void close_tasks(LoopCore& loop);
+bool close_next_task(LoopCore& loop);
 
 template <class T>
 class TaskState : public FutureState<T>, public TaskCore {

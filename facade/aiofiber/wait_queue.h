@@ -56,7 +56,7 @@ class WaitQueue {
   class Waiter : public runtime::ListNode {
    public:
     Waiter(WaitQueue& queue, EventLoop& loop)
-        : future(runtime::Ref<FutureState<void>>(new ObjectFuture(loop.core(), queue.kind_, queue.object_))), queue_(queue) {
+        : future(runtime::Ref<FutureState<void>>(new ObjectFuture(loop.core(), queue.kind_, queue.object_, queue.owner_))), queue_(queue) {
       queue_.list_.push_back(*this);
       ++queue_.size_;
     }
@@ -78,8 +78,10 @@ class WaitQueue {
     WaitQueue& queue_;
   };
 
-  // What is waited for here, as debuggers are told: a kind, and the lock or queue that this belongs to.
-  WaitQueue(aiofiber_wait kind, const void* object) noexcept : kind_(kind), object_(object) {}
+  // What is waited for here, as debuggers are told: a kind, the lock or queue that this belongs to, and, of a lock, where the id
+  // of the fiber is that has it.
+  WaitQueue(aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
+      : kind_(kind), object_(object), owner_(owner) {}
 
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
@@ -101,6 +103,7 @@ class WaitQueue {
   std::size_t size_ = 0;
   aiofiber_wait kind_;
   const void* object_;
+  const std::uint64_t* owner_;
 };
 
 }  // namespace aiofiber::detail

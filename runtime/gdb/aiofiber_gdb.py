@@ -19,7 +19,8 @@ from gdb.FrameDecorator import FrameDecorator
 VERSION = 1
 X86_64 = 62  # EM_X86_64
 HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chunks
-RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, as far as it is used here
+RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, its oldest part
+OWNER_AT = RECORD.size + 8             # of wait_owner, behind watched_by; older programs do not have it
 FREE, NEW, READY, RUNNING, WAITING = range(5)
 STATES = ["free", "new", "ready", "on CPU", "waiting"]
 EVENTS = ("", " readable", " writable", " readable or writable")
@@ -27,7 +28,8 @@ EVENTS = ("", " readable", " writable", " readable or writable")
 WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "something", "gather", "shield", "wait",
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
          "room in the queue", "a call on another thread"]
-SLEEP, FD, TASK, OTHER = 1, 2, 3, 6
+SLEEP, FD, TASK, OTHER, LOCK = 1, 2, 3, 6, 12
+OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 # Frames of these are not what the program is doing.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
@@ -72,7 +74,10 @@ class Registry:
             except gdb.MemoryError:
                 continue  # cut off in a truncated core
             for i in range(self.chunk_records):
-                task = Task(self, RECORD.unpack_from(memory, i * self.record_stride))
+                at = i * self.record_stride
+                task = Task(self, RECORD.unpack_from(memory, at))
+                if self.record_size >= OWNER_AT + 8:
+                    task.wait_owner = struct.unpack_from("<Q", memory, at + OWNER_AT)[0]
                 if task.state != FREE and task.id != 0:
                     found.append(task)
         return sorted(found, key=lambda task: task.id)
@@ -81,6 +86,7 @@ class Registry:
 class Task:
     def __init__(self, registry, fields):
         self.registry = registry
+        self.wait_owner = 0
         (self.seq, self.id, self.fcontext, self.stack_low, self.stack_high, self.entry, self.state, self.wait_kind,
          self.wait_arg, self.wait_since_ns, _, self.switches, _, number, self.tid, _, name) = fields
         self.name = name.split(b"\0")[0].decode(errors="replace") or "Task-%d" % (number or self.id)
@@ -117,7 +123,31 @@ class Task:
                     return thread
         return None
 
-    def waits_for(self, names):
+    def held_by(self, tasks):
+        """Who has the lock that the task waits for, as ", held by ..."; empty when nobody has it alone, or it is not known."""
+        address, form = self.wait_owner & ~3, self.wait_owner & 3
+        if address == 0:
+            return ""
+        try:
+            if form == OWNER_ID:
+                word = struct.unpack("<Q", read(address, 8))[0]
+                tid, owner = (word & 0xffffffff, 0) if word & IS_THREAD else (0, word)
+            elif form == OWNER_THREAD:
+                tid, owner = struct.unpack("<i12xQ", read(address, 24))
+            else:
+                return ""
+        except gdb.MemoryError:
+            return ""
+        if owner == self.id:
+            return ", held by itself"
+        known = tasks.get(owner)
+        if known is not None and owner != 0 and tid in (0, known.tid):
+            return ', held by task %d "%s"' % (owner, known.name)
+        if tid != 0:
+            return ", held by thread %d" % tid
+        return ", held by task %d (ended)" % owner if owner else ""
+
+    def waits_for(self, tasks):
         if self.state != WAITING or self.seq % 2:
             return ""
         if self.wait_kind == SLEEP:
@@ -126,14 +156,16 @@ class Task:
         if self.wait_kind == FD:
             return "fd %d%s" % (self.wait_arg >> 32, EVENTS[self.wait_arg & 3])
         if self.wait_kind == TASK:
-            awaited = names.get(self.wait_arg)
-            return "task %d" % self.wait_arg + (' "%s"' % awaited if awaited is not None else "")
+            awaited = tasks.get(self.wait_arg)
+            return "task %d" % self.wait_arg + (' "%s"' % awaited.name if awaited is not None else "")
+        if self.wait_kind == LOCK:
+            return "lock at %#x" % self.wait_arg + self.held_by(tasks)
         return WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
 
-    def doing(self, names):
+    def doing(self, tasks):
         if self.seq % 2 and self.state != NEW:
             return "on CPU"
-        waits = self.waits_for(names)
+        waits = self.waits_for(tasks)
         state = STATES[self.state] if self.state < len(STATES) else "state %d" % self.state
         return state + (" for " + waits if waits else "")
 
@@ -336,14 +368,14 @@ Usage: info tasks"""
         if not tasks:
             print("No tasks.")
             return
-        names = {task.id: task.name for task in tasks}
+        by_id = {task.id: task for task in tasks}
         selected = unwinder.task.id if unwinder.is_active() else 0
         rows = [("", "Id", "Thread", "Name", "State", "Where")]
         with KeptSelection():
             for task in tasks:
                 place = where(task) if gdb.selected_thread() is not None else ""
                 rows.append(("*" if task.id == selected else "", str(task.id), str(task.tid), '"%s"' % task.name,
-                             task.doing(names), place))
+                             task.doing(by_id), place))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         for row in rows:
             print(" ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
@@ -412,13 +444,13 @@ Usage: task apply ID... COMMAND
             raise gdb.GdbError("Usage: task apply ID... COMMAND, or task apply all COMMAND")
         need_thread()
         every = Registry().tasks()
-        names = {task.id: task.name for task in every}
+        by_id = {task.id: task for task in every}
         chosen = every if words[0] == "all" else find_tasks(words[:count])
         if not chosen:
             print("No tasks.")
         with KeptSelection():
             for task in chosen:
-                print('\nTask %d "%s" (%s):' % (task.id, task.name, task.doing(names)))
+                print('\nTask %d "%s" (%s):' % (task.id, task.name, task.doing(by_id)))
                 try:
                     select(task)
                 except gdb.GdbError as error:

@@ -36,7 +36,7 @@ bool suspends(const pthread_cond_t* condition) noexcept {
 
 int wait_until(pthread_cond_t* condition, pthread_mutex_t* mutex, Nanoseconds deadline) {
   const int saved_errno = errno;
-  LockWait wait(condition, LockWait::Place::kLast, false, AIOFIBER_WAIT_CONDITION);
+  LockWait wait(condition, {AIOFIBER_WAIT_CONDITION, 0});
   if (const int error = unlock_mutex(mutex); error != 0) {
     if (!wait.withdraw()) wake_lock_waiters(condition, 1);
     return error;

@@ -105,15 +105,19 @@ extern "C" {
 
 int __cxa_guard_acquire(std::uint64_t* guard) {
   if (act() != nullptr && guard_is_running(guard)) wait_while(guard, [=] { return guard_is_running(guard); });
-  return real_acquire(guard);
+  const int mine = real_acquire(guard);
+  if (mine != 0) note_initialiser(guard);
+  return mine;
 }
 
 void __cxa_guard_release(std::uint64_t* guard) noexcept {
+  forget_initialiser(guard);
   real_release(guard);
   wake_waiters(guard);
 }
 
 void __cxa_guard_abort(std::uint64_t* guard) noexcept {
+  forget_initialiser(guard);
   real_abort(guard);
   wake_waiters(guard);
 }

@@ -133,7 +133,7 @@ void wake_lock_waiters(const void* address, int count) noexcept {
   while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
 }
 
-bool hand_lock_over(const void* address) noexcept {
+bool hand_lock_over(const void* address, NoteOwner note) noexcept {
   LockWait* wait = nullptr;
   LockBucket& bucket = LockBucket::of(address);
   {
@@ -141,16 +141,18 @@ bool hand_lock_over(const void* address) noexcept {
     if (!guard.held() || (wait = bucket.take(address, true)) == nullptr) return false;
     wait->has_lock_ = true;
   }
+  note(address, wait->fiber_);
   wait->deliver();
   return true;
 }
 
-LockWait::LockWait(const void* address, Place place, bool starving, std::uint32_t shown_as) noexcept
+LockWait::LockWait(const void* address, const ShownWait& shown, Place place, bool starving) noexcept
     : Runnable(Kind::kInternal, [](Runnable& node) { static_cast<LockWait&>(node).arrive(); }),
       address_(address),
-      scheduler_(*runtime::current_fiber()->scheduler),
+      fiber_(*runtime::current_fiber()),
+      scheduler_(*fiber_.scheduler),
       starving_(starving),
-      shown_as_(shown_as) {
+      shown_(shown) {
   LockBucket& bucket = LockBucket::of(address);
   const LockBucket::Guard guard(bucket);
   bucket.insert(*this, place);
@@ -197,7 +199,8 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
     bool slept = without_throwing([&] {
       runtime::Parker parker;
       parker_ = &parker;
-      reason = parker.park(shown_as_, reinterpret_cast<std::uintptr_t>(address_), deadline);
+      fiber.wait_owner = shown_.owner;
+      reason = parker.park(shown_.kind, reinterpret_cast<std::uintptr_t>(address_), deadline);
     });
     parker_ = nullptr;
     if (!slept) {  // no memory for a timer: look again in the next turn

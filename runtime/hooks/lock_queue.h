@@ -41,19 +41,25 @@ void wake_lock_waiters(const void* address, int count) noexcept;
 inline constexpr int kAllWaiters = 1 << 30;
 
 // Gives the lock, which the caller holds, to the first waiter of the address if that one is starving. True:
-// the caller must not release it.
-bool hand_lock_over(const void* address) noexcept;
+// the caller must not release it. `note` writes into the lock who has it now.
+using NoteOwner = void (*)(const void* address, const runtime::Fiber& owner) noexcept;
+bool hand_lock_over(const void* address, NoteOwner note) noexcept;
 inline bool starving_waiters_exist() noexcept {
   return AIOFIBER_UNLIKELY(detail::starving_waiters.load(std::memory_order_relaxed) != 0);
 }
+
+// What the registry says that the task waits for: a kind, and where the owner is written (see registry_abi.h).
+struct ShownWait {
+  std::uint32_t kind = AIOFIBER_WAIT_LOCK;
+  std::uint64_t owner = 0;
+};
 
 // One wait of the current task. Lifetime: a local; leaves the queue when it goes.
 class LockWait : private runtime::Runnable {
  public:
   enum class Place { kLast, kFirst };
-  // Queues the task. `starving`: it has lost the lock to others too often. `shown_as`: what the registry says it waits for.
-  explicit LockWait(const void* address, Place place = Place::kLast, bool starving = false,
-                    std::uint32_t shown_as = AIOFIBER_WAIT_LOCK) noexcept;
+  // Queues the task. `starving`: it has lost the lock to others too often.
+  explicit LockWait(const void* address, const ShownWait& shown, Place place = Place::kLast, bool starving = false) noexcept;
   ~LockWait() { withdraw(); }
   LockWait(const LockWait&) = delete;
   LockWait& operator=(const LockWait&) = delete;
@@ -72,16 +78,17 @@ class LockWait : private runtime::Runnable {
   void arrive() noexcept;
 
   const void* const address_;
+  const runtime::Fiber& fiber_;
   runtime::Scheduler& scheduler_;
   runtime::Parker* parker_ = nullptr;
   LockWait* next_ = nullptr;  // guarded by the bucket, as the next two
   bool queued_ = true;
   bool has_lock_ = false;
   const bool starving_;
-  const std::uint32_t shown_as_;
+  const ShownWait shown_;
   bool arrived_ = false;  // the fiber's thread only
   friend void wake_lock_waiters(const void*, int) noexcept;
-  friend bool hand_lock_over(const void*) noexcept;
+  friend bool hand_lock_over(const void*, NoteOwner) noexcept;
 };
 
 // wait_for_lock() cannot wait (the loop closes): the caller has to block its thread.
@@ -91,11 +98,11 @@ inline constexpr int kMustBlock = -1;
 // ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release it, so look now and
 // then.
 template <class Attempt>
-int wait_for_lock(const void* address, runtime::Nanoseconds deadline, bool can_cancel, bool shared,
+int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel, bool shared,
                   Attempt attempt) {
   constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
   for (;;) {
-    LockWait wait(address);
+    LockWait wait(address, shown);
     const int result = attempt();
     if (result != EBUSY) {
       if (!wait.withdraw()) wake_lock_waiters(address, 1);  // it was another's turn to be told

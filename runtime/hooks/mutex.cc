@@ -13,12 +13,19 @@
 //
 // Waiting for a mutex cannot fail, so a cancellation does not end it: it is raised later, at a place that
 // can.
+//
+// libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look at what tasks wait
+// for.
 #include "hooks/mutex.h"
+
+#include <sys/single_threaded.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <unordered_map>
 
+#include "aiofiber/runtime/held_locks.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
 #include "hooks/lock_queue.h"
@@ -47,11 +54,40 @@ bool knows_owner(const pthread_mutex_t* mutex) noexcept {
 bool is_recursive(const pthread_mutex_t* mutex) noexcept {
   return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
 }
-// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing.
-bool can_be_handed_over(const pthread_mutex_t* mutex) noexcept {
+// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so they can be handed
+// over.
+bool is_simple(const pthread_mutex_t* mutex) noexcept {
   const int kind = mutex->__data.__kind & ~kNoElision;
-  return kind == PTHREAD_MUTEX_NORMAL || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
+  return AIOFIBER_LIKELY(kind == PTHREAD_MUTEX_NORMAL) || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
 }
+
+// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too: the first
+// is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves there is told
+// by its thread.
+bool has_room_for_task(const pthread_mutex_t* mutex) noexcept {
+  return AIOFIBER_LIKELY((mutex->__data.__kind & ~(kTypeMask | kNoElision)) == 0);
+}
+void note_task(pthread_mutex_t* mutex, std::uint64_t id) noexcept {
+  auto& word = mutex->__data.__list.__prev;
+  __atomic_store_n(&word, reinterpret_cast<__pthread_internal_list*>(id), __ATOMIC_RELAXED);
+}
+
+AIOFIBER_ALWAYS_INLINE void note_taken(const Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+  if (has_room_for_task(mutex)) note_task(mutex, fiber.id);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
+}
+AIOFIBER_ALWAYS_INLINE void note_released(pthread_mutex_t* mutex) noexcept {
+  if (has_room_for_task(mutex)) note_task(mutex, 0);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_released(mutex);
+}
+
+constexpr std::size_t kOwnerAt = offsetof(pthread_mutex_t, __data.__owner);
+static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) == kOwnerAt + 16, "see AIOFIBER_OWNER_THREAD");
+ShownWait shown_wait(const pthread_mutex_t* mutex) noexcept {
+  const std::uint64_t at = reinterpret_cast<std::uint64_t>(mutex) + kOwnerAt;
+  return {AIOFIBER_WAIT_LOCK, has_room_for_task(mutex) ? at | AIOFIBER_OWNER_THREAD : 0};
+}
+
 bool held_by_other_thread(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
   const int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
   return static_cast<std::uint32_t>(owner) != fiber.tid;
@@ -83,23 +119,40 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
   }
   int error = real::pthread_mutex_trylock(mutex);
   if (error != 0 && error != EOWNERDEAD) return error;
+  note_taken(fiber, mutex);
   const bool noted = without_throwing([&] {
     if (owner_table == nullptr) owner_table = new OwnerTable;
     (*owner_table)[mutex] = {&fiber, 1};
   });
   if (noted) return error;
+  note_released(mutex);
   real::pthread_mutex_unlock(mutex);
   return EAGAIN;  // POSIX: no room for another lock
 }
 
+AIOFIBER_ALWAYS_INLINE int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
+  // libc's lock does without a locked instruction while the process has one thread; its trylock does not. Then one that looks
+  // free stays so.
+  const bool is_free = __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
+  const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
+  if (AIOFIBER_LIKELY(error == 0)) note_taken(fiber, mutex);
+  return error;
+}
+
 int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
-  return knows_owner(mutex) ? try_owned(fiber, mutex) : real::pthread_mutex_trylock(mutex);
+  if (is_simple(mutex)) return try_simple(fiber, mutex);
+  if (knows_owner(mutex)) return try_owned(fiber, mutex);
+  const int error = real::pthread_mutex_trylock(mutex);
+  if (error == 0) note_taken(fiber, mutex);
+  return error;
 }
 
 // ---- waiting
 
-void note_hand_over(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
-  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(fiber.tid), __ATOMIC_RELAXED);
+void note_hand_over(const void* address, const Fiber& owner) noexcept {
+  auto* mutex = static_cast<pthread_mutex_t*>(const_cast<void*>(address));
+  note_task(mutex, owner.id);
+  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(owner.tid), __ATOMIC_RELAXED);
 }
 
 bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
@@ -109,7 +162,7 @@ bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
     __builtin_ia32_pause();
 #endif
     if (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) != 0) continue;
-    if ((result = real::pthread_mutex_trylock(mutex)) != EBUSY) return true;
+    if ((result = try_mutex(fiber, mutex)) != EBUSY) return true;
   }
   return false;
 }
@@ -126,8 +179,8 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
   if (spin(fiber, mutex, result)) return result;
   Nanoseconds look = kFirstLook;
   for (int losses = 0;;) {
-    LockWait wait(mutex, losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
-                  losses >= kLossesUntilHandOver && can_be_handed_over(mutex));
+    LockWait wait(mutex, shown_wait(mutex), losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
+                  losses >= kLossesUntilHandOver && is_simple(mutex));
     result = try_mutex(fiber, mutex);
     if (result != EBUSY) {
       if (!wait.withdraw()) wake_lock_waiters(mutex, 1);
@@ -139,7 +192,7 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
     const runtime::Wake reason = wait.sleep(until, false);
     if (!wait.withdraw()) {
       if (wait.has_lock()) {
-        note_hand_over(fiber, mutex);
+        if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
         return 0;
       }
       ++losses;  // unless the next try has it
@@ -168,7 +221,7 @@ int lock_until(Fiber& fiber, pthread_mutex_t* mutex, clockid_t clock, const time
 
 }  // namespace
 
-int lock_mutex(pthread_mutex_t* mutex) {
+AIOFIBER_NOINLINE int lock_mutex(pthread_mutex_t* mutex) {
   Fiber& fiber = *runtime::current_fiber();
   const int result = try_mutex(fiber, mutex);
   if (AIOFIBER_LIKELY(result != EBUSY)) return result;
@@ -180,8 +233,8 @@ int lock_mutex(pthread_mutex_t* mutex) {
 
 namespace {
 
-int release_mutex(pthread_mutex_t* mutex) {
-  if (starving_waiters_exist() && can_be_handed_over(mutex) && hand_lock_over(mutex)) return 0;
+AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
+  if (starving_waiters_exist() && is_simple(mutex) && hand_lock_over(mutex, note_hand_over)) return 0;
   const int result = real::pthread_mutex_unlock(mutex);
   if (lock_waiters_exist()) wake_lock_waiters(mutex, 1);
   return result;
@@ -189,7 +242,7 @@ int release_mutex(pthread_mutex_t* mutex) {
 
 }  // namespace
 
-int unlock_mutex(pthread_mutex_t* mutex) {
+AIOFIBER_NOINLINE int unlock_mutex(pthread_mutex_t* mutex) {
   if (knows_owner(mutex)) {
     if (Ownership* owner = find_owner(mutex)) {
       if (owner->fiber != runtime::current_fiber()) return EPERM;
@@ -197,6 +250,7 @@ int unlock_mutex(pthread_mutex_t* mutex) {
       owner_table->erase(mutex);
     }
   }
+  note_released(mutex);
   return release_mutex(mutex);
 }
 
@@ -207,13 +261,16 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
-  return act() == nullptr ? real::pthread_mutex_lock(mutex) : lock_mutex(mutex);
+  aiofiber::runtime::Fiber* fiber = act();
+  if (fiber == nullptr) return real::pthread_mutex_lock(mutex);
+  if (AIOFIBER_LIKELY(is_simple(mutex)) && AIOFIBER_LIKELY(try_simple(*fiber, mutex) == 0)) return 0;
+  return lock_mutex(mutex);
 }
 
 int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  if (fiber == nullptr || !knows_owner(mutex)) return real::pthread_mutex_trylock(mutex);
-  const int result = try_owned(*fiber, mutex);
+  if (fiber == nullptr) return real::pthread_mutex_trylock(mutex);
+  const int result = try_mutex(*fiber, mutex);
   return result == EDEADLK ? EBUSY : result;
 }
 
@@ -232,7 +289,12 @@ int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const times
 }
 
 int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
-  return act() == nullptr ? release_mutex(mutex) : unlock_mutex(mutex);
+  const aiofiber::runtime::Fiber* fiber = aiofiber::runtime::current_fiber();
+  if (AIOFIBER_LIKELY(fiber == nullptr)) return release_mutex(mutex);
+  const bool simple = is_simple(mutex);
+  if (AIOFIBER_UNLIKELY(!simple && fiber->hooks_off == 0)) return unlock_mutex(mutex);
+  if (simple) note_released(mutex);  // though hooks are off: it may have been taken before
+  return release_mutex(mutex);
 }
 
 }  // extern "C"

@@ -7,7 +7,10 @@
 // std::call_once leaves what is to be called in two thread-locals of libstdc++; they are put back after a
 // park.
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 
 #include "hooks/act.h"
@@ -22,8 +25,67 @@ namespace {
 bool once_is_running(const pthread_once_t* control) noexcept {
   return (__atomic_load_n(control, __ATOMIC_ACQUIRE) & 3) == 1;
 }
+bool once_is_done(const pthread_once_t* control) noexcept {
+  return (__atomic_load_n(control, __ATOMIC_ACQUIRE) & 2) != 0;
+}
+
+// An initialisation that runs, and whose it is. Never freed: a record may point to `owner`.
+struct Initialisation {
+  std::atomic<const void*> address{nullptr};
+  std::atomic<std::uint64_t> owner{0};  // as AIOFIBER_OWNER_ID
+};
+constinit Initialisation initialisations[256];
+
+// What pthread_once is to call, from our call of it to that of begin(), on the same thread without a suspension.
+struct Routine {
+  const void* control;
+  void (*call)();
+};
+constinit thread_local Routine next_routine __attribute__((tls_model("initial-exec"))) = {};
+
+Initialisation& place_of(const void* address) noexcept {
+  const auto hash = (reinterpret_cast<std::uintptr_t>(address) >> 2) * std::uint64_t{0x9E3779B97F4A7C15};
+  return initialisations[hash >> 56];
+}
+
+// In place of the program's routine: only here is it known that it runs, and on whose behalf.
+void begin() {
+  const Routine routine = next_routine;
+  struct Noted {
+    explicit Noted(const void* at) noexcept : address(at) { note_initialiser(at); }
+    ~Noted() { forget_initialiser(address); }
+    Noted(const Noted&) = delete;
+    Noted& operator=(const Noted&) = delete;
+    const void* address;
+  } const noted(routine.control);
+  routine.call();
+}
 
 }  // namespace
+
+void note_initialiser(const void* address) noexcept {
+  Initialisation& place = place_of(address);
+  const void* free = nullptr;
+  if (!place.address.compare_exchange_strong(free, address, std::memory_order_relaxed)) return;
+  const runtime::Fiber* fiber = runtime::current_fiber();
+  const std::uint64_t owner = fiber != nullptr
+                                  ? fiber->id
+                                  : AIOFIBER_OWNER_IS_THREAD | static_cast<std::uint32_t>(::syscall(SYS_gettid));
+  place.owner.store(owner, std::memory_order_relaxed);
+}
+
+void forget_initialiser(const void* address) noexcept {
+  Initialisation& place = place_of(address);
+  if (place.address.load(std::memory_order_relaxed) != address) return;
+  place.owner.store(0, std::memory_order_relaxed);
+  place.address.store(nullptr, std::memory_order_release);
+}
+
+std::uint64_t initialiser_at(const void* address) noexcept {
+  Initialisation& place = place_of(address);
+  if (place.address.load(std::memory_order_relaxed) != address) return 0;
+  return reinterpret_cast<std::uint64_t>(&place.owner) | AIOFIBER_OWNER_ID;
+}
 
 }  // namespace aiofiber::hooks
 
@@ -48,7 +110,9 @@ int pthread_once(pthread_once_t* control, void (*routine)()) {
     ~Wake() { wake_waiters(address); }
     const void* address;
   } const wake{control};
-  return real::pthread_once(control, routine);
+  if (once_is_done(control)) return real::pthread_once(control, routine);
+  next_routine = {control, routine};
+  return real::pthread_once(control, begin);
 }
 
 }  // extern "C"

@@ -9,8 +9,10 @@
 #include <semaphore.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
+#include "aiofiber/runtime/held_locks.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
 #include "hooks/lock_queue.h"
@@ -23,9 +25,40 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
+// libc writes the writing thread into the lock; the hooks write the task into a word that libc leaves alone, for those who look
+// at what tasks wait for. Not where processes share the lock: they number their tasks alike.
+void note_writer(pthread_rwlock_t* lock, std::uint64_t id) noexcept {
+  __atomic_store_n(&lock->__data.__pad2, static_cast<unsigned long>(id), __ATOMIC_RELAXED);
+}
+constexpr std::size_t kWriterAt = offsetof(pthread_rwlock_t, __data.__cur_writer);
+static_assert(offsetof(pthread_rwlock_t, __data.__pad2) == kWriterAt + 16, "see AIOFIBER_OWNER_THREAD");
+
+// Of a task.
+int try_write(pthread_rwlock_t* lock) noexcept {
+  const int error = real::pthread_rwlock_trywrlock(lock);
+  if (error != 0) return error;
+  if (lock->__data.__shared == 0) note_writer(lock, runtime::current_fiber()->id);
+  if (runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for writing");
+  return 0;
+}
+int try_read(pthread_rwlock_t* lock) noexcept {
+  const int error = real::pthread_rwlock_tryrdlock(lock);
+  if (error == 0 && runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for reading");
+  return error;
+}
+// Who releases a lock that has a writer is the writer.
+void note_release(pthread_rwlock_t* lock) noexcept {
+  if (runtime::held_locks::noting()) runtime::held_locks::note_released(lock);
+  const auto noted = __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED);
+  if (noted != 0 && __atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED) != 0) note_writer(lock, 0);
+}
+
 template <class Attempt>
 int obtain_rwlock(pthread_rwlock_t* lock, Nanoseconds deadline, Attempt attempt) {
-  return wait_for_lock(lock, deadline, false, lock->__data.__shared != 0, attempt);
+  const bool shared = lock->__data.__shared != 0;
+  const std::uint64_t writer_at = reinterpret_cast<std::uint64_t>(lock) + kWriterAt;
+  return wait_for_lock(lock, {AIOFIBER_WAIT_LOCK, shared ? 0 : writer_at | AIOFIBER_OWNER_THREAD}, deadline, false, shared,
+                       attempt);
 }
 
 // glibc's sem_t: the value, then whether processes share it.
@@ -43,7 +76,7 @@ int try_semaphore(sem_t* semaphore) noexcept {
 // 0, or -1 with errno. While the loop closes, what would have to wait fails with ECANCELED.
 int obtain_semaphore(sem_t* semaphore, Nanoseconds deadline) {
   const int saved_errno = errno;
-  const int error = wait_for_lock(semaphore, deadline, true, is_shared(semaphore),
+  const int error = wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true, is_shared(semaphore),
                                   [=] { return try_semaphore(semaphore); });
   errno = error == 0 ? saved_errno : error == kMustBlock ? ECANCELED : error;
   return error == 0 ? 0 : -1;
@@ -68,25 +101,31 @@ extern "C" {
 
 int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
   if (act() == nullptr) return real::pthread_rwlock_rdlock(lock);
-  int error = real::pthread_rwlock_tryrdlock(lock);
-  if (error == EBUSY)
-    error = obtain_rwlock(lock, kForever, [=] { return real::pthread_rwlock_tryrdlock(lock); });
+  int error = try_read(lock);
+  if (error == EBUSY) error = obtain_rwlock(lock, kForever, [=] { return try_read(lock); });
   return error == kMustBlock ? real::pthread_rwlock_rdlock(lock) : error;
 }
 
 int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
   if (act() == nullptr) return real::pthread_rwlock_wrlock(lock);
-  int error = real::pthread_rwlock_trywrlock(lock);
-  if (error == EBUSY)
-    error = obtain_rwlock(lock, kForever, [=] { return real::pthread_rwlock_trywrlock(lock); });
+  int error = try_write(lock);
+  if (error == EBUSY) error = obtain_rwlock(lock, kForever, [=] { return try_write(lock); });
   return error == kMustBlock ? real::pthread_rwlock_wrlock(lock) : error;
+}
+
+int pthread_rwlock_tryrdlock(pthread_rwlock_t* lock) noexcept {
+  return act() == nullptr ? real::pthread_rwlock_tryrdlock(lock) : try_read(lock);
+}
+
+int pthread_rwlock_trywrlock(pthread_rwlock_t* lock) noexcept {
+  return act() == nullptr ? real::pthread_rwlock_trywrlock(lock) : try_write(lock);
 }
 
 int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
   if (act() == nullptr || !is_valid_time(clock, time))
     return real::pthread_rwlock_clockrdlock(lock, clock, time);
   const int error =
-      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return real::pthread_rwlock_tryrdlock(lock); });
+      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_read(lock); });
   return error == kMustBlock ? real::pthread_rwlock_clockrdlock(lock, clock, time) : error;
 }
 
@@ -94,7 +133,7 @@ int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock, const ti
   if (act() == nullptr || !is_valid_time(clock, time))
     return real::pthread_rwlock_clockwrlock(lock, clock, time);
   const int error =
-      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return real::pthread_rwlock_trywrlock(lock); });
+      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_write(lock); });
   return error == kMustBlock ? real::pthread_rwlock_clockwrlock(lock, clock, time) : error;
 }
 
@@ -107,6 +146,7 @@ int pthread_rwlock_timedwrlock(pthread_rwlock_t* lock, const timespec* time) noe
 }
 
 int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {
+  note_release(lock);
   const int error = real::pthread_rwlock_unlock(lock);
   if (lock_waiters_exist()) wake_lock_waiters(lock, kAllWaiters);
   return error;

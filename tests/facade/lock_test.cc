@@ -328,6 +328,30 @@ TEST(Barrier, IsLeftByACancelledParty) {
   });
 }
 
+TEST(Lock, IsReleasedByTheUnwindingOfATaskWhenTheLoopCloses) {
+  TestLoop loop;
+  Lock lock;
+  std::string left;
+  set_log_sink([](LogLevel, std::string_view) {});  // of the tasks that are pending
+  loop.run_until_complete([&] {
+    for (const char* name : {"a", "b", "c"}) {
+      create_task([&, name] {
+        struct Leave {
+          std::string& left;
+          const char* name;
+          ~Leave() { left += name; }
+        } const leave{left, name};
+        const std::lock_guard guard(lock);
+        await(Event().wait());
+      }).detach();
+    }
+    wait_all_tasks_blocked();
+  });
+  loop.close();
+  set_log_sink({});
+  EXPECT_EQ(left, "abc");
+}
+
 TEST(TestLoop, JumpsToTheNextDeadline) {
   TestLoop loop;
   TimePoint seen{};

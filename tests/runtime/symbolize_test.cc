@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -102,6 +103,20 @@ TEST(Symbolize, FindsFunctionFileAndLine) {
   EXPECT_FALSE(frames[0].inlined);
   EXPECT_EQ(file_name(frames[0].module), "symbolize_test");
   EXPECT_EQ(frames[0].address, legacy::g_frames[1]);
+}
+
+// One that begins as zero, and one that does not: only the second is in the file.
+int g_zeros[4];
+int g_numbers[4] = {1, 2, 3, 4};
+
+TEST(Symbolize, NamesVariables) {
+  const auto name = [](const void* address) { return data_symbol(reinterpret_cast<std::uintptr_t>(address)); };
+  EXPECT_TRUE(name(&g_zeros[0]).ends_with("::g_zeros")) << name(&g_zeros[0]);
+  EXPECT_TRUE(name(&g_numbers[2]).ends_with("::g_numbers+0x8")) << name(&g_numbers[2]);
+  const int local = 0;
+  EXPECT_EQ(name(&local), "");
+  EXPECT_EQ(name(reinterpret_cast<const void*>(&getpid)), "") << "a function is no variable";
+  EXPECT_EQ(name(nullptr), "");
 }
 
 TEST(Symbolize, ListsInlinedCallsInnermostFirst) {

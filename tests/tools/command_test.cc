@@ -131,6 +131,73 @@ TEST(Command, PstreeMarksACircle) {
   EXPECT_TRUE(contains(aiofiber({"pstree", process.pid(), "--json"}).out, "\"circles\":[[2,3]]"));
 }
 
+// Of lock_target: each waiter with its lock's owner, and the two that wait for each other.
+void expect_owners(const std::string& ps, const std::string& tid) {
+  const auto line = [&](const char* name) { return line_with(ps, name); };
+  EXPECT_TRUE(contains(line(" salary "), "lock at 0x") && contains(line(" salary "), ", held by task 3 'rent'")) << ps;
+  EXPECT_TRUE(contains(line(" rent "), ", held by task 2 'salary'")) << ps;
+  EXPECT_TRUE(contains(line(" finder "), ", held by task 4 (ended)")) << ps;
+  EXPECT_TRUE(contains(line(" guest "), ", held by thread " + tid)) << ps;
+}
+
+// What the target said of its thread, before it was ready.
+std::string thread_of(const Running& process) {
+  const std::string& output = process.output();
+  const std::size_t at = output.find("tid ");
+  return at == std::string::npos ? "?" : output.substr(at + 4, output.find('\n', at) - at - 4);
+}
+
+TEST(CommandOnLocks, PsNamesWhoHoldsTheLock) {
+  const Running process({LOCK_TARGET});
+  expect_owners(aiofiber({"ps", process.pid()}).out, thread_of(process));
+  expect_owners(aiofiber({"ps", "--stop", process.pid()}).out, thread_of(process));
+  EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "rent"}).out,
+                       "Stack for task 3 'rent', waiting for lock at 0x"));
+  EXPECT_TRUE(contains(aiofiber({"top", "--once", process.pid()}).out, ", held by task 3 'rent'"));
+}
+
+TEST(CommandOnLocks, PstreeDrawsAndMarksTheCircle) {
+  const Running process({LOCK_TARGET});
+  const Finished tree = aiofiber({"pstree", process.pid()});
+  EXPECT_EQ(tree.code, 0) << tree.err;
+  EXPECT_TRUE(contains(tree.out, "  └─ holds the lock: task 3 'rent'")) << tree.out;
+  EXPECT_EQ(count(tree.out, "<-- a circle"), 1u) << tree.out;
+  const Finished dot = aiofiber({"pstree", "--dot", process.pid()});
+  EXPECT_TRUE(contains(dot.out, "t2 -> t3 [style=bold, label=\"held by\"];")) << dot.out;
+  EXPECT_EQ(count(dot.out, "color=red"), 2u) << dot.out;
+}
+
+TEST(CommandOnLocks, JsonHasOwnersAndCircles) {
+  const Running process({LOCK_TARGET});
+  const Finished result = aiofiber({"pstree", "--json", process.pid()});
+  EXPECT_TRUE(contains(result.out, "\"owner\":{\"task\":3,\"name\":\"rent\",\"tid\":" + process.pid() + "}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"owner\":{\"task\":4}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"owner\":{\"tid\":" + thread_of(process) + "}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"waits_for_lock_of\":[3]")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"circles\":[[2,3]]")) << result.out;
+  const Folder folder;
+  std::ofstream(folder / "report.json") << result.out;
+  EXPECT_EQ(run({"python3", "-m", "json.tool", folder / "report.json"}).code, 0) << result.out;
+}
+
+TEST(CommandOnLocks, ReadsOwnersFromACore) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, {LOCK_TARGET});
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  const Finished ps = aiofiber({"ps", "--core", core});
+  EXPECT_TRUE(contains(line_with(ps.out, " rent "), ", held by task 2 'salary'")) << ps.out << ps.err;
+  EXPECT_TRUE(contains(line_with(ps.out, " guest "), ", held by thread ")) << ps.out;
+  EXPECT_TRUE(contains(aiofiber({"pstree", "--json", "--core", core}).out, "\"circles\":[[2,3]]"));
+}
+
+TEST(CommandOnLocks, ReadsProgramsWhoseRecordsDoNotNameOwners) {
+  const Running process({LOCK_TARGET, "old"});
+  const Finished result = aiofiber({"ps", process.pid()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(line_with(result.out, " rent "), "lock at 0x")) << result.out;
+  EXPECT_FALSE(contains(result.out, "held by")) << result.out;
+}
+
 TEST(Command, JsonIsJson) {
   const Running process(target({"family"}));
   const Folder folder;

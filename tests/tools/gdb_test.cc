@@ -62,6 +62,22 @@ TEST_F(Gdb, InfoTasksListsWhatEachTaskDoes) {
   EXPECT_TRUE(contains(out, "\"unborn\" new")) << out;
 }
 
+TEST_F(Gdb, InfoTasksNamesWhoHoldsTheLock) {
+  const Running process({LOCK_TARGET});
+  const std::string out = gdb({"-p", process.pid()}, {"info tasks"});
+  EXPECT_TRUE(contains(out, "\"salary\" waiting for lock at 0x") && contains(out, ", held by task 3 \"rent\"")) << out;
+  EXPECT_TRUE(contains(out, ", held by task 2 \"salary\"")) << out;
+  EXPECT_TRUE(contains(out, ", held by task 4 (ended)")) << out;
+  EXPECT_TRUE(contains(out, ", held by thread ")) << out;
+}
+
+TEST_F(Gdb, ReadsProgramsWhoseRecordsDoNotNameOwners) {
+  const Running process({LOCK_TARGET, "old"});
+  const std::string out = gdb({"-p", process.pid()}, {"info tasks"});
+  EXPECT_TRUE(contains(out, "\"rent\"   waiting for lock at 0x")) << out;
+  EXPECT_FALSE(contains(out, "held by")) << out;
+}
+
 TEST_F(Gdb, TaskMakesBacktraceFrameAndLocalsThoseOfTheTask) {
   const Running process({INSPECT_TARGET, "locals"});
   const std::string out =

@@ -90,6 +90,7 @@ class Running {
     char c = 0;
     while (times > 0 && read(out[0], &c, 1) == 1) {
       text += c;
+      output_ += c;
       if (!text.ends_with("ready\n")) continue;
       text.clear();
       --times;
@@ -103,6 +104,8 @@ class Running {
 
   std::string pid() const { return std::to_string(pid_); }
   pid_t id() const { return pid_; }
+  // What it had printed when it was ready.
+  const std::string& output() const { return output_; }
   void end(int signal) {
     if (pid_ <= 0) return;
     kill(pid_, signal);
@@ -112,6 +115,7 @@ class Running {
 
  private:
   pid_t pid_ = 0;
+  std::string output_;
 };
 
 }  // namespace aiofiber::tool_test

@@ -31,6 +31,24 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
   json.member("now_ns", inspection.snapshot().now_ns);
 }
 
+namespace {
+// Who has the lock: of a task that has ended, its id; of a thread that is in no task, the thread alone.
+void write_owner(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task) {
+  const TaskSnapshot* owner = inspection.snapshot().find_owner(task);
+  json.key("owner");
+  json.begin_object();
+  if (owner != nullptr) {
+    json.member("task", owner->record.id);
+    json.member("name", owner->name());
+  } else if (task.owner.tid == 0) {
+    json.member("task", task.owner.task);
+  }
+  const std::uint32_t tid = owner != nullptr ? owner->record.tid : task.owner.tid;
+  if (tid != 0) json.member("tid", tid);
+  json.end_object();
+}
+}  // namespace
+
 void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task) {
   const aiofiber_record& record = task.record;
   json.member("id", record.id);
@@ -54,6 +72,7 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
       json.member("deadline_ns", record.wait_arg);
     } else {
       json.member("address", record.wait_arg);
+      if (task.owner.known()) write_owner(json, inspection, task);
     }
     json.end_object();
   }
@@ -65,6 +84,7 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
     json.null();
   }
   json.member("switches", record.switches);
+  json.member("locks_held", record.locks_held);
   json.member("stack_bytes", task.stack_used());
   json.member("stack_size", record.stack_high - record.stack_low);
   json.member("spawner", record.spawner);

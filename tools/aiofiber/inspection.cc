@@ -88,9 +88,18 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
       return "";
     default: {
       const runtime::WaitKind& kind = runtime::wait_kind(record.wait_kind);
-      return kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex));
+      return (kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex))) + held_by(task);
     }
   }
+}
+
+std::string Inspection::held_by(const TaskSnapshot& task) const {
+  if (task.owner.task == task.record.id) return ", held by itself";
+  if (const TaskSnapshot* owner = snapshot_.find_owner(task)) {
+    return ", held by task " + std::to_string(owner->record.id) + " '" + printable(owner->name()) + "'";
+  }
+  if (task.owner.tid != 0) return ", held by thread " + std::to_string(task.owner.tid);
+  return task.owner.task != 0 ? ", held by task " + std::to_string(task.owner.task) + " (ended)" : "";
 }
 
 std::string Inspection::missing_stacks() const {

@@ -29,7 +29,7 @@ class Inspection {
 
   // "waiting", "ready", "new", "on CPU"
   std::string state(const TaskSnapshot& task) const;
-  // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left"; empty when it does not wait.
+  // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left", "lock at 0x7f..., held by task 3 'child'"; empty when it does not wait.
   std::string waits_for(const TaskSnapshot& task) const;
   // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are
   // there.
@@ -45,6 +45,8 @@ class Inspection {
   std::optional<Frame> where(const TaskSnapshot& task);
 
  private:
+  std::string held_by(const TaskSnapshot& task) const;
+
   Target& target_;
   bool stop_;
   std::uint64_t registry_address_;

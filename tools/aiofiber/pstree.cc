@@ -3,10 +3,10 @@
 // aiofiber pstree: who awaits whom. A task's calls stand under it, what it awaits under the innermost of
 // them.
 //
-// A record names the awaited task, or the gather, group and the like through which it awaits several. A task
-// that awaits a bare future or a lock does not tell outsiders whose it is; then the tasks that it created
-// stand under it, marked as created. Waiting in a circle is shown and marked, not an error. --dot draws the
-// same as a graph for graphviz.
+// A record names the awaited task, or the gather, group and the like through which it awaits several; of a lock, who has it
+// is looked up, and stands under the waiter like an awaited one. A task that awaits a bare future does not tell
+// outsiders whose it is; then the tasks that it created stand under it, marked as created. Waiting in a circle is shown and
+// marked, not an error. --dot draws the same as a graph for graphviz.
 #include <algorithm>
 #include <set>
 
@@ -16,10 +16,24 @@
 namespace aiofiber::tool {
 namespace {
 
+enum class Relation { kAwaited, kHoldsItsLock, kCreated };
 struct Edge {
   const TaskSnapshot* to;
-  bool awaited;  // else: created by it
+  Relation relation;
 };
+
+// Before the task at the end of a branch, on an arrow of --dot, and as the name of a list in JSON.
+const char* branch_text(Relation relation) {
+  return relation == Relation::kHoldsItsLock ? "holds the lock: " : relation == Relation::kCreated ? "created " : "";
+}
+const char* arrow_attributes(Relation relation) {
+  return relation == Relation::kHoldsItsLock ? " [style=bold, label=\"held by\"]"
+         : relation == Relation::kCreated    ? " [style=dotted, label=created]"
+                                             : "";
+}
+const char* json_name(Relation relation) {
+  return relation == Relation::kHoldsItsLock ? "waits_for_lock_of" : relation == Relation::kCreated ? "created" : "awaits";
+}
 
 class Tree {
  public:
@@ -41,9 +55,12 @@ class Tree {
 
   std::vector<Edge> edges(const TaskSnapshot& task) const {
     std::vector<Edge> edges;
-    for (const TaskSnapshot* awaited : awaited_tasks(task)) edges.push_back({awaited, true});
+    const bool lock = task.record.wait_kind == AIOFIBER_WAIT_LOCK;
+    for (const TaskSnapshot* awaited : awaited_tasks(task)) {
+      edges.push_back({awaited, lock ? Relation::kHoldsItsLock : Relation::kAwaited});
+    }
     if (const auto found = created_.find(task.record.id); found != created_.end()) {
-      for (const TaskSnapshot* child : found->second) edges.push_back({child, false});
+      for (const TaskSnapshot* child : found->second) edges.push_back({child, Relation::kCreated});
     }
     return edges;
   }
@@ -56,10 +73,10 @@ class Tree {
                                inspection_.snapshot().find(task->record.spawner) != nullptr;
       if (!options_.tasks.empty() || !under_other) roots.push_back(task);
     }
-    for (const TaskSnapshot* root : roots) print_task(*root, "", "", true, out);
+    for (const TaskSnapshot* root : roots) print_task({root, Relation::kAwaited}, "", "", out);
     if (!options_.tasks.empty()) return;
     for (const TaskSnapshot& task : inspection_.snapshot().tasks) {
-      if (!printed_.contains(task.record.id)) print_task(task, "", "", true, out);
+      if (!printed_.contains(task.record.id)) print_task({&task, Relation::kAwaited}, "", "", out);
     }
   }
 
@@ -78,6 +95,7 @@ class Tree {
       const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg);
       return awaited != nullptr ? std::vector{awaited} : std::vector<const TaskSnapshot*>{};
     }
+    if (const TaskSnapshot* owner = inspection_.snapshot().find_owner(task)) return {owner};
     if (!runtime::wait_kind(record.wait_kind).through_watch) return {};
     const auto found = watched_.find(record.wait_arg);
     return found != watched_.end() ? found->second : std::vector<const TaskSnapshot*>{};
@@ -112,9 +130,9 @@ class Tree {
     }
   }
 
-  void print_task(const TaskSnapshot& task, const std::string& branch, const std::string& margin,
-                  bool awaited, std::ostream& out) {
-    out << branch << (awaited ? "" : "created ") << "task " << task.record.id << " '"
+  void print_task(const Edge& edge, const std::string& branch, const std::string& margin, std::ostream& out) {
+    const TaskSnapshot& task = *edge.to;
+    out << branch << branch_text(edge.relation) << "task " << task.record.id << " '"
         << printable(task.name()) << "'" << doing_text(inspection_, task);
     if (path_.contains(task.record.id)) {
       out << "  <-- a circle: it waits for itself\n";
@@ -134,8 +152,7 @@ class Tree {
     const std::vector<Edge> below = edges(task);
     for (std::size_t i = 0; i < below.size(); ++i) {
       const bool last = i + 1 == below.size();
-      print_task(*below[i].to, margin + (last ? "  └─ " : "  ├─ "), margin + (last ? "     " : "  │  "),
-                 below[i].awaited, out);
+      print_task(below[i], margin + (last ? "  └─ " : "  ├─ "), margin + (last ? "     " : "  │  "), out);
     }
     path_.erase(task.record.id);
   }
@@ -169,7 +186,7 @@ void print_dot(Inspection& inspection, const Options& options, const Tree& tree,
         << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
     for (const Edge& edge : tree.edges(*task)) {
       out << "  t" << task->record.id << " -> t" << edge.to->record.id
-          << (edge.awaited ? "" : " [style=dotted, label=created]") << ";\n";
+          << arrow_attributes(edge.relation) << ";\n";
     }
   }
   out << "}\n";
@@ -183,11 +200,11 @@ void print_json(Inspection& inspection, const Options& options, const Tree& tree
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
     json.begin_object();
     write_task(json, inspection, *task);
-    for (const bool awaited : {true, false}) {
-      json.key(awaited ? "awaits" : "created");
+    for (const Relation relation : {Relation::kAwaited, Relation::kHoldsItsLock, Relation::kCreated}) {
+      json.key(json_name(relation));
       json.begin_array();
       for (const Edge& edge : tree.edges(*task)) {
-        if (edge.awaited == awaited) json.value(edge.to->record.id);
+        if (edge.relation == relation) json.value(edge.to->record.id);
       }
       json.end_array();
     }

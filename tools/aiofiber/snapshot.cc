@@ -152,6 +152,28 @@ class Reader {
     task.record.state = AIOFIBER_RUNNING;
   }
 
+  // Who has the locks that are waited for. Of a task that went on meanwhile, so that its lock may be gone, nothing is said.
+  void read_lock_owners() {
+    std::vector<TaskSnapshot*> waiting;
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      if (!task.on_cpu && task.record.seq % 2 == 0 && runtime::names_lock_owner(task.record)) waiting.push_back(&task);
+    }
+    std::vector<runtime::LockOwnerWords> words(waiting.size());
+    std::vector<std::uint64_t> seq_after(waiting.size());
+    std::vector<Range> ranges;
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+      const std::uint64_t at = waiting[i]->record.wait_owner;
+      ranges.push_back({runtime::lock_owner_address(at), &words[i], runtime::lock_owner_bytes(at), false});
+      ranges.push_back({waiting[i]->record_address, &seq_after[i], sizeof seq_after[i], false});
+    }
+    target_.read_in_order(ranges, 2);
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+      const aiofiber_record& record = waiting[i]->record;
+      if (!ranges[2 * i].complete || (target_.live() && seq_after[i] != record.seq)) continue;
+      waiting[i]->owner = runtime::decode_lock_owner(record.wait_owner, words[i]);
+    }
+  }
+
   // A frozen target: the thread whose stack pointer is on the task's stack runs it.
   void give_registers(const std::vector<ThreadRegisters>& threads) {
     for (TaskSnapshot& task : snapshot_.tasks) {
@@ -222,6 +244,11 @@ const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
   return found == by_id.end() ? nullptr : &tasks[found->second];
 }
 
+const TaskSnapshot* Snapshot::find_owner(const TaskSnapshot& task) const {
+  const TaskSnapshot* owner = task.owner.task != 0 ? find(task.owner.task) : nullptr;
+  return owner != nullptr && (task.owner.tid == 0 || owner->record.tid == task.owner.tid) ? owner : nullptr;
+}
+
 Snapshot take_snapshot(Target& target, std::uint64_t registry_address, bool with_stacks,
                        const std::vector<ThreadRegisters>& threads) {
   Snapshot snapshot;
@@ -239,6 +266,7 @@ Snapshot take_snapshot(Target& target, std::uint64_t registry_address, bool with
         task->on_cpu = true;
       }
     }
+    reader.read_lock_owners();
     reader.give_registers(threads);
     reader.give_saved_registers();
   }

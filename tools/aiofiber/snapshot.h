@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/runtime/lock_owner.h"
 #include "aiofiber/runtime/registry_abi.h"
 #include "target.h"
 
@@ -25,6 +26,7 @@ struct TaskSnapshot {
   std::vector<unsigned char> stack;
   std::uint64_t stack_address = 0;
   Registers registers;
+  runtime::LockOwner owner;  // of the lock that it waits for
   bool on_cpu = false;     // running, or changing faster than it can be read
   bool exact_pc = false;   // registers.rip is the next instruction, not a return address
   bool truncated = false;  // more of the stack than is copied
@@ -42,6 +44,8 @@ struct Snapshot {
   std::size_t retries = 0;  // tasks that moved while they were read
 
   const TaskSnapshot* find(std::uint64_t id) const;
+  // The task that has the lock that `task` waits for; null when that is a thread, has ended, or is not known.
+  const TaskSnapshot* find_owner(const TaskSnapshot& task) const;
 };
 
 // The address of the registry block. Errors: kNotAiofiber, kVersion.

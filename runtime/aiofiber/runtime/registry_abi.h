@@ -57,6 +57,16 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_THREAD = 18, /* address of the future that a call on another thread completes */
 };
 
+/* wait_owner of a fiber that waits for a lock: the address where it is written who has the lock, which is so at every
+   moment, with one of these in its two lowest bits. 0: nobody has it alone, or that is not known. */
+enum aiofiber_owner_form {
+  AIOFIBER_OWNER_ID = 0,     /* a uint64: the id of a fiber, or AIOFIBER_OWNER_IS_THREAD | OS thread; 0: nobody */
+  AIOFIBER_OWNER_THREAD = 1, /* an int32: the OS thread, 0: nobody; and 16 bytes further a uint64: the id of the fiber of
+                                that thread that has it. No such fiber: the thread itself has it, or a callback of its loop */
+};
+#define AIOFIBER_OWNER_FORM_MASK UINT64_C(3)
+#define AIOFIBER_OWNER_IS_THREAD (UINT64_C(1) << 63)
+
 struct aiofiber_record {
   uint64_t seq;         /* even: stable. odd: running, or being changed */
   uint64_t id;          /* unique in the process, never reused */
@@ -73,9 +83,10 @@ struct aiofiber_record {
   uint64_t spawner;     /* id of the fiber that created it; 0: the loop */
   uint64_t name_number; /* N of "Task-N" while name is empty */
   uint32_t tid;         /* the OS thread of its loop */
-  uint32_t flags;       /* reserved, 0 */
+  uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
   uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
+  uint64_t wait_owner;  /* while wait_kind is LOCK: where its owner is written, see enum aiofiber_owner_form */
 };
 
 struct aiofiber_registry {

@@ -35,4 +35,8 @@ struct SymbolizedFrame {
 // start), not one behind a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
 
+// The variable with static storage that the address lies in, as `app::cache` or `app::cache+0x8`; empty when it is in none, or the
+// module has no symbols left.
+std::string data_symbol(std::uintptr_t address);
+
 }  // namespace aiofiber::runtime

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/runtime/lock_owner.h"
 #include "aiofiber/runtime/registry_abi.h"
 
 namespace aiofiber::runtime {
@@ -24,8 +25,10 @@ struct TaskSnapshot {
 // All tasks that exist, by loop thread and id. A task that switches all the time may come without its stack.
 std::vector<TaskSnapshot> snapshot_tasks();
 
-// What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`; `all` gives the
-// names. Empty when it does not wait.
+// Who has the lock that `record` waits for, as of now; not known() when it waits for something else.
+LockOwner lock_owner(const aiofiber_record& record);
+// What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`, `lock at 0x7f..., held
+// by task 'x'`; `all` gives the names. Empty when it does not wait.
 std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all);
 std::string task_name(const aiofiber_record& record);
 

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A table of fixed size, open addressing by the lock: a lock stands within a few places of its hash, or it is not noted. Each task
+// counts its own (locks_held of its record), so a task without one never looks.
+#include "aiofiber/runtime/held_locks.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <unordered_set>
+#include <vector>
+
+#include "aiofiber/runtime/symbolize.h"
+#include "aiofiber/runtime/task_dump.h"
+#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/unwind.h"
+
+namespace aiofiber::runtime::held_locks {
+
+namespace detail {
+constinit std::atomic<std::uint32_t> wanted{0};
+}
+
+namespace {
+
+constexpr std::size_t kFrames = 24;  // of which some are the hooks' own
+constexpr std::size_t kPlaces = 4096;
+constexpr std::size_t kNeighbours = 16;
+constexpr std::size_t kMostPlaces = 10'000;  // then it is said often enough
+constexpr std::size_t kFramesOfAPlace = 3;
+
+struct Held {
+  std::atomic<const void*> lock{nullptr};  // null: the place is free. Claimed before the rest is written
+  std::atomic<std::uint64_t> task{0};      // id
+  Fiber* fiber = nullptr;
+  const char* what = nullptr;
+  std::size_t frame_count = 0;
+  std::uintptr_t frames[kFrames] = {};  // where it was taken, newest first
+};
+constinit Held table[kPlaces];
+constinit std::atomic<bool> used{false};  // since it was last empty: its memory need not be touched before
+
+constinit std::atomic<Report> current_report{nullptr};
+
+template <class Visit>
+Held* find_near(const void* lock, Visit is_it) noexcept {
+  const auto hash = (reinterpret_cast<std::uintptr_t>(lock) >> 3) * std::uint64_t{0x9E3779B97F4A7C15};
+  const std::size_t first = hash >> 52;
+  static_assert(kPlaces == std::size_t{1} << (64 - 52));
+  for (std::size_t i = 0; i < kNeighbours; ++i) {
+    Held& held = table[(first + i) % kPlaces];
+    if (is_it(held)) return &held;
+  }
+  return nullptr;
+}
+
+// The task's own note; of a lock that another task has taken for it, as plain mutexes allow, that one's.
+Held* find_note(const void* lock, std::uint64_t task) noexcept {
+  const auto is_lock = [&](const Held& held) { return held.lock.load(std::memory_order_relaxed) == lock; };
+  Held* own = find_near(lock, [&](const Held& held) { return is_lock(held) && held.task.load(std::memory_order_relaxed) == task; });
+  return own != nullptr ? own : find_near(lock, is_lock);
+}
+
+std::string lock_text(const Held& held) {
+  char text[48];
+  const auto address = reinterpret_cast<std::uintptr_t>(held.lock.load(std::memory_order_relaxed));
+  std::snprintf(text, sizeof text, " at %#zx", address);
+  const std::string name = data_symbol(address);
+  return held.what + (name.empty() ? std::string() : " '" + name + "'") + text;
+}
+
+std::string report_text(const Fiber& fiber, const std::vector<const Held*>& locks, std::span<const std::uintptr_t> suspended) {
+  const std::string waits = describe_wait(fiber, snapshot_tasks());
+  std::string text = "Task '" + task_name(fiber) + "' is suspended " +
+                     (waits.empty() ? "to let others run" : "in a wait for " + waits) + ", and holds " +
+                     (locks.size() == 1 ? "a lock" : std::to_string(locks.size()) + " locks") +
+                     " meanwhile. Who wants it waits as long: a task parks, but a thread, or a callback of the loop, blocks.";
+  for (const Held* held : locks) {
+    text += "\nIt took " + lock_text(*held) + " here:\n" + format_frames(program_frames({held->frames, held->frame_count}));
+    text.pop_back();
+  }
+  text += "\nIt is suspended here:\n" + format_frames(program_frames(suspended));
+  text.pop_back();
+  return text;
+}
+
+class Seen {
+ public:
+  bool contains(std::uint64_t hash) {
+    const std::lock_guard lock(mutex_);
+    return hashes_.contains(hash);
+  }
+  bool insert(std::uint64_t hash) {
+    const std::lock_guard lock(mutex_);
+    return hashes_.size() < kMostPlaces && hashes_.insert(hash).second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_set<std::uint64_t> hashes_;
+};
+
+// The stacks that have been looked at.
+Seen& stacks() {
+  static auto& seen = *new Seen;
+  return seen;
+}
+
+// Whether a suspension at this place of the program is the first one. A place is what the newest calls say, in file and line: whole
+// stacks differ with every way to it, and with every copy of a loop's body.
+bool is_news(std::span<const std::uintptr_t> suspended) {
+  static auto& places = *new Seen;
+  const auto frames = program_frames(suspended);
+  std::string place;
+  for (std::size_t i = frames.size() - std::min(frames.size(), kFramesOfAPlace); i < frames.size(); ++i) {
+    place += frames[i].function + frames[i].file + std::to_string(frames[i].line) + '\n';
+  }
+  return places.insert(std::hash<std::string>()(place));
+}
+
+}  // namespace
+
+void start(Report report) noexcept {
+  current_report.store(report, std::memory_order_relaxed);
+  if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  if (!used.exchange(false, std::memory_order_relaxed)) return;
+  for (Held& held : table) held.lock.store(nullptr, std::memory_order_relaxed);  // left from before: who knows
+}
+
+void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
+
+void note_taken(const void* lock, const char* what) noexcept {
+  Fiber* fiber = current_fiber();
+  if (fiber == nullptr) return;
+  // A free place, or one of a task that has ended without releasing its lock.
+  Held* place = find_near(lock, [&](Held& held) {
+    const void* seen = held.lock.load(std::memory_order_relaxed);
+    if (seen != nullptr) {
+      const std::uint64_t task = held.task.load(std::memory_order_acquire);
+      if (task == 0 || __atomic_load_n(&held.fiber->id, __ATOMIC_RELAXED) == task) return false;
+    }
+    return held.lock.compare_exchange_strong(seen, lock, std::memory_order_relaxed);
+  });
+  if (place == nullptr) return;
+  used.store(true, std::memory_order_relaxed);
+  place->fiber = fiber;
+  place->what = what;
+  place->frame_count = unwind(current_registers(), fiber->bounds(), place->frames);
+  place->task.store(fiber->id, std::memory_order_release);
+  ++fiber->locks_held;
+}
+
+void note_released(const void* lock) noexcept {
+  const Fiber* fiber = current_fiber();
+  Held* held = find_note(lock, fiber != nullptr ? fiber->id : 0);
+  if (held == nullptr) return;
+  Fiber& holder = *held->fiber;
+  const bool is_here = fiber != nullptr && holder.id == held->task.load(std::memory_order_relaxed) && holder.tid == fiber->tid;
+  held->task.store(0, std::memory_order_relaxed);
+  held->lock.store(nullptr, std::memory_order_release);
+  if (is_here && holder.locks_held > 0) --holder.locks_held;  // another thread's task finds out when it suspends
+}
+
+void report_suspension(Fiber& fiber) noexcept {
+  if (!noting()) return;
+  const HooksOff hooks_off;
+  try {
+    std::array<std::uintptr_t, kFrames> frames;
+    const std::size_t count = unwind(current_registers(), fiber.bounds(), frames);
+    const std::span<const std::uintptr_t> suspended(frames.data(), count);
+    std::uint64_t hash = 1;
+    for (const std::uintptr_t address : suspended) hash = (hash ^ address) * 0x100000001b3;
+    if (stacks().contains(hash)) return;  // quick: what follows is not
+    std::vector<const Held*> locks;
+    for (const Held& held : table) {
+      if (held.lock.load(std::memory_order_relaxed) != nullptr && held.task.load(std::memory_order_acquire) == fiber.id) {
+        locks.push_back(&held);
+      }
+    }
+    fiber.locks_held = static_cast<std::uint32_t>(locks.size());
+    if (locks.empty() || !stacks().insert(hash) || !is_news(suspended)) return;
+    if (const Report report = current_report.load(std::memory_order_relaxed)) report(report_text(fiber, locks, suspended));
+  } catch (...) {
+    // A report must not change what the program does.
+  }
+}
+
+}  // namespace aiofiber::runtime::held_locks
