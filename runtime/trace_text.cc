@@ -85,12 +85,14 @@ void TraceText::sampled(Nanoseconds interval, std::string_view note) {
   text_ += "}},\n";
 }
 
-void TraceText::task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn) {
+void TraceText::task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn, std::uint64_t samples_on_cpu) {
   begin_metadata("aiofiber_task", row);
   text_ += R"("runs":)";
   number(runs);
   text_ += R"(,"waits_drawn":)";
   number(waits_drawn);
+  text_ += R"(,"samples_on_cpu":)";
+  number(samples_on_cpu);
   text_ += "}},\n";
 }
 
@@ -104,11 +106,16 @@ void TraceText::end(std::uint64_t lost) {
 void TraceText::slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from, Nanoseconds to) {
   begin_event('X', row, from);
   text_ += R"(,"dur":)";
-  time(to - from);
+  time(to - std::max(from, start_));
   text_ += R"(,"cat":")";
   text_ += category;
   text_ += R"(","name":)";
   quoted(name);
+  if (from < start_) {
+    text_ += R"(,"args":{"began_us_before_the_trace":)";
+    time(start_ - from);
+    text_ += '}';
+  }
   text_ += "},\n";
 }
 

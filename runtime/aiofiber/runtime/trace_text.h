@@ -29,15 +29,16 @@ class TraceText {
 
   void begin(std::string_view process_name);
   void row_name(std::uint64_t row, std::string_view text);
+  // What began before `start` is cut there, and says so.
   void slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from, Nanoseconds to);
   // Its ends must lie on slices of their rows.
   void arrow(std::uint64_t from_row, Nanoseconds from, std::uint64_t to_row, Nanoseconds to);
   // So many events of the row's thread are missing from `at` on.
   void lost(std::uint64_t row, std::uint64_t events, Nanoseconds at);
-  // Of a timeline that was sampled: how often, and what it cannot show; of a task, how often it ran and how many of its
-  // waits are in the file.
+  // Of a timeline that was sampled: how often, and what it cannot show (the last such line counts); of a task, how often it
+  // ran, how many of its waits are in the file, and in how many samples it was seen running.
   void sampled(Nanoseconds interval, std::string_view note);
-  void task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn);
+  void task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn, std::uint64_t samples_on_cpu);
   // The last line; nothing may follow.
   void end(std::uint64_t lost);
 
