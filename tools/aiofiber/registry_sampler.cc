@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The sequence lock: a record is right when its count, read again behind it, is the one that was read before it. An odd
-// count is a task on the CPU, whose other fields stand still while it runs.
+// The sequence lock: a record is right when its count, read again right behind it, is the one that was read before it. An
+// odd count is a task on the CPU, whose other fields stand still while it runs. The copies of whole chunks only tell which
+// records to read again, each with its count, in one system call for many of them.
 #include "registry_sampler.h"
 
 #include <algorithm>
@@ -35,7 +36,6 @@ void RegistrySampler::find_chunks() {
 }
 
 void RegistrySampler::compare(std::size_t chunk) {
-  const std::size_t record_bytes = std::min<std::size_t>(sizeof(aiofiber_record), header_.record_size);
   for (std::uint32_t i = 0; i < header_.chunk_records; ++i) {
     const unsigned char* const bytes = &bytes_[i * std::size_t{header_.record_stride}];
     std::uint64_t seq = 0;
@@ -46,25 +46,24 @@ void RegistrySampler::compare(std::size_t chunk) {
     const Known& known = known_[place];
     const bool runs = seq % 2 == 1 && state == AIOFIBER_RUNNING;
     if (known.certain && seq == known.seq && state == known.state && !runs) continue;
-    Candidate& candidate = candidates_.emplace_back();
-    candidate.place = place;
-    candidate.address = chunks_[chunk] + i * std::uint64_t{header_.record_stride};
-    std::memcpy(&candidate.record, bytes, record_bytes);
+    candidates_.push_back({place, chunks_[chunk] + i * std::uint64_t{header_.record_stride}, {}, 0});
   }
 }
 
 void RegistrySampler::check(const Changed& changed, const Torn& torn) {
+  const std::size_t record_bytes = std::min<std::size_t>(sizeof(aiofiber_record), header_.record_size);
   ranges_.clear();
   for (Candidate& candidate : candidates_) {
+    ranges_.push_back({candidate.address, &candidate.record, record_bytes, false});
     ranges_.push_back({candidate.address + offsetof(aiofiber_record, seq), &candidate.seq_after, sizeof candidate.seq_after, false});
   }
-  target_.read_in_order(ranges_, 1);
+  target_.read_in_order(ranges_, 2);
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     Candidate& candidate = candidates_[i];
     aiofiber_record& record = candidate.record;
     const bool stands_still = record.seq % 2 == 0 || record.state == AIOFIBER_RUNNING;
     Known& known = known_[candidate.place];
-    known.certain = ranges_[i].complete && candidate.seq_after == record.seq && stands_still;
+    known.certain = ranges_[2 * i].complete && ranges_[2 * i + 1].complete && candidate.seq_after == record.seq && stands_still;
     if (!known.certain) {
       torn(candidate.place);
       continue;

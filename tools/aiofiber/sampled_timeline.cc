@@ -38,8 +38,9 @@ void SampledTimeline::miss(std::size_t place) {
   tasks_[place].sure_until = before_;
 }
 
+// Until when it is known to have been in its phase. A look is called after its beginning, so that a phase may be younger.
 std::int64_t SampledTimeline::sure_until(const Task& task, std::int64_t otherwise) const {
-  return task.missed ? task.sure_until : otherwise;
+  return std::max(task.missed ? task.sure_until : otherwise, task.since);
 }
 
 void SampledTimeline::see(std::size_t place, const aiofiber_record& record) {
@@ -73,7 +74,7 @@ void SampledTimeline::arrive(Task& task, const aiofiber_record& record) {
 
 void SampledTimeline::leave(Task& task) {
   close(task, sure_until(task, before_));
-  if (task.row_named) text_.task_counts(row_of(task.id), task.runs, task.waits_drawn, task.samples_on_cpu);
+  count(task);
   names_.erase(task.id);
   task = Task{};
 }
@@ -110,7 +111,7 @@ void SampledTimeline::move(Task& task, const aiofiber_record& record) {
 // Into the phase that the record tells. Its beginning is known if the record's time lies behind `free_from`, until when the
 // task did something else; otherwise the task has been in it for as long as it is seen. Returns since when.
 std::int64_t SampledTimeline::enter(Task& task, const aiofiber_record& record, std::int64_t free_from) {
-  const auto known = [&](std::int64_t time) { return time >= free_from && time <= now_ ? time : now_; };
+  const auto known = [&](std::int64_t time) { return time >= free_from ? time : std::max(now_, free_from); };
   if (record.state == AIOFIBER_WAITING) {
     task.phase = Phase::kWaiting;
     task.wait_kind = record.wait_kind;
@@ -118,10 +119,10 @@ std::int64_t SampledTimeline::enter(Task& task, const aiofiber_record& record, s
     task.since = known(record.wait_since_ns);
   } else if (record.state == AIOFIBER_RUNNING) {
     task.phase = Phase::kRunning;
-    task.since = now_;
+    task.since = std::max(now_, free_from);
   } else {
     task.phase = Phase::kReady;
-    task.since = record.state == AIOFIBER_NEW ? known(record.created_ns) : now_;
+    task.since = record.state == AIOFIBER_NEW ? known(record.created_ns) : std::max(now_, free_from);
   }
   return task.since;
 }
@@ -139,16 +140,25 @@ void SampledTimeline::close(Task& task, std::int64_t until) {
 }
 
 void SampledTimeline::slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to) {
+  name_row(task);
+  text_.slice(row_of(task.id), name, category, from, to);
+}
+
+void SampledTimeline::name_row(Task& task) {
   if (!task.row_named) text_.row_name(row_of(task.id), task.name);
   task.row_named = true;
-  text_.slice(row_of(task.id), name, category, from, to);
+}
+
+void SampledTimeline::count(Task& task) {
+  name_row(task);
+  text_.task_counts(row_of(task.id), task.runs, task.waits_drawn, task.samples_on_cpu);
 }
 
 void SampledTimeline::end(std::int64_t interval_ns, std::int64_t last_look_ns) {
   for (Task& task : tasks_) {
     if (task.id == 0) continue;
     close(task, sure_until(task, last_look_ns));
-    if (task.row_named) text_.task_counts(row_of(task.id), task.runs, task.waits_drawn, task.samples_on_cpu);
+    count(task);
   }
   text_.sampled(interval_ns, kSampledNote);
   text_.end(0);

@@ -57,6 +57,8 @@ class SampledTimeline {
   void move(Task& task, const aiofiber_record& record);
   std::int64_t enter(Task& task, const aiofiber_record& record, std::int64_t free_from);
   void close(Task& task, std::int64_t until);
+  void name_row(Task& task);
+  void count(Task& task);
   void slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to);
 
   runtime::TraceText text_;
