@@ -30,7 +30,7 @@ struct TraceEvent {
     kMark,      // state: a LoopMark
     kLost,      // object: so many events are missing from here on
   };
-  Nanoseconds time;
+  Nanoseconds time;  // in the ring a stamp (clock.h)
   std::uint64_t subject;
   std::uint64_t object;
   std::uint64_t argument;
