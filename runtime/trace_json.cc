@@ -109,7 +109,7 @@ void TraceJson::arrive(std::uint64_t id, Task& task, Nanoseconds now) {
 }
 
 // The wait, and the time in the ready queue behind it.
-void TraceJson::wait_slices(std::uint64_t id, const Task& task, Nanoseconds until) {
+void TraceJson::wait_slices(std::uint64_t id, Task& task, Nanoseconds until) {
   const std::uint64_t row = kTaskRows + id;
   Nanoseconds ready_since = task.since;
   if (task.phase == Phase::kWaiting) {
@@ -208,9 +208,17 @@ void TraceJson::end(Nanoseconds now, std::uint64_t lost) {
   text_.end(lost);
 }
 
-std::string TraceJson::wait_name(const Task& task) const {
-  const auto awaited = task.wait_kind == AIOFIBER_WAIT_TASK ? tasks_.find(task.wait_argument) : tasks_.end();
-  return wait_slice_name(task.wait_kind, task.wait_argument, awaited != tasks_.end() ? awaited->second.name : "");
+// Most tasks wait for the same thing again and again.
+const std::string& TraceJson::wait_name(Task& task) {
+  const bool names_a_task = task.wait_kind == AIOFIBER_WAIT_TASK;  // which may have got another name
+  if (!task.wait_text.empty() && task.text_kind == task.wait_kind && task.text_argument == task.wait_argument && !names_a_task) {
+    return task.wait_text;
+  }
+  const auto awaited = names_a_task ? tasks_.find(task.wait_argument) : tasks_.end();
+  task.wait_text = wait_slice_name(task.wait_kind, task.wait_argument, awaited != tasks_.end() ? awaited->second.name : "");
+  task.text_kind = task.wait_kind;
+  task.text_argument = task.wait_argument;
+  return task.wait_text;
 }
 
 }  // namespace aiofiber::runtime

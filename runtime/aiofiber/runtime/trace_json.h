@@ -79,6 +79,9 @@ class TraceJson {
     bool woken = false;  // waker and woken_at are valid
     std::uint32_t wait_kind = 0;
     std::uint64_t wait_argument = 0;
+    std::string wait_text;  // wait_name() of the kind and the argument behind it; empty: not made yet
+    std::uint32_t text_kind = 0;
+    std::uint64_t text_argument = 0;
     std::uint64_t waker_row = 0;
     std::uint32_t loop_thread = 0;
     Nanoseconds since = 0;  // of the phase
@@ -92,8 +95,8 @@ class TraceJson {
   void wake(Loop& loop, const TraceEvent& event);
   void mark(Loop& loop, const TraceEvent& event);
   void lose(Loop& loop, const TraceEvent& event);
-  void wait_slices(std::uint64_t id, const Task& task, Nanoseconds until);
-  std::string wait_name(const Task& task) const;
+  void wait_slices(std::uint64_t id, Task& task, Nanoseconds until);
+  const std::string& wait_name(Task& task);
 
   Task& row_of(std::uint64_t id);
   void row_of(Loop& loop);

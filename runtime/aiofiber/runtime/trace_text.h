@@ -46,10 +46,9 @@ class TraceText {
   std::string& text() noexcept { return text_; }
 
  private:
-  void begin_event(char phase, std::uint64_t row, Nanoseconds at);
+  class Line;
   void begin_metadata(std::string_view name, std::uint64_t row);
   void number(std::uint64_t value);
-  void time(Nanoseconds value);
   void quoted(std::string_view text);
 
   const std::uint32_t process_id_;
