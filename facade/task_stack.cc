@@ -74,6 +74,7 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
   const runtime::Registers registers = runtime::current_fiber() == &fiber
                                            ? runtime::current_registers()
                                            : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
+  runtime::notice_unloaded_code();
   const std::size_t count = runtime::unwind(registers, fiber.bounds(), addresses);
   return {Source::kStack, runtime::program_frames(std::span(addresses).first(count))};
 }

@@ -2,7 +2,6 @@
 //
 // One libdwfl session for this process: modules are those of the dynamic loader, answers are kept by address.
 #include <aiofiber/runtime/symbolize.h>
-#include <aiofiber/runtime/unwind.h>
 
 #include <dlfcn.h>
 #include <link.h>
@@ -33,6 +32,7 @@ class Symbolizer {
  public:
   Symbolizer() : dwfl_(dwfl_begin(callbacks())) { report(); }
 
+  // Learns which modules there are, and forgets what was known of those before.
   void report() {
     debug_info_.clear();
     cache_.clear();
@@ -44,6 +44,7 @@ class Symbolizer {
   }
 
   const std::vector<SymbolizedFrame>& resolve(std::uintptr_t address, bool exact) {
+    if (loader_generation() != generation_) report();
     const std::uintptr_t instruction = exact ? address : address - 1;
     if (const auto known = cache_.find(instruction); known != cache_.end()) {
       for (auto& frame : known->second) {  // it may have been asked for as the other kind of address
@@ -52,7 +53,6 @@ class Symbolizer {
       }
       return known->second;
     }
-    if (loader_generation() != generation_) report();
     if (cache_.size() >= kMaxCached) cache_.clear();
     return cache_[instruction] = look_up(address, instruction);
   }
@@ -145,12 +145,6 @@ Symbolizer& symbolizer() {
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
   const std::lock_guard lock(g_mutex);
   return symbolizer().resolve(address, exact);
-}
-
-void refresh_modules() {
-  const std::lock_guard lock(g_mutex);
-  symbolizer().report();
-  flush_unwind_cache();
 }
 
 }  // namespace aiofiber::runtime

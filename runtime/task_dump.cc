@@ -212,6 +212,7 @@ __attribute__((no_sanitize("thread"))) bool looks_free(const aiofiber_record& re
 }  // namespace
 
 std::vector<TaskSnapshot> snapshot_tasks() {
+  notice_unloaded_code();
   std::vector<TaskSnapshot> tasks;
   const auto own_tid = static_cast<std::uint32_t>(own_thread());
   RecordSlab::for_each([&](const aiofiber_record& record) {

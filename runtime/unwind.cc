@@ -6,6 +6,7 @@
 // wrong or racing; all reads of it go through read_word(), which is not instrumented.
 #include <aiofiber/runtime/unwind.h>
 
+#include <link.h>
 #include <pthread.h>
 
 #include <array>
@@ -34,6 +35,7 @@ struct CacheSlot {
 constexpr unsigned kCacheBits = 12;
 constinit std::array<CacheSlot, std::size_t{1} << kCacheBits> g_cache{};
 constinit std::atomic<std::uint64_t> g_generation{0};  // bits 48..63 of the keys; changed to flush the cache
+constinit std::atomic<std::uint64_t> g_unloaded{0};    // how many libraries had been unloaded at the last look
 
 std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
 
@@ -181,6 +183,7 @@ AIOFIBER_NOT_SANITIZED Registers saved_registers(const void* fcontext) noexcept 
 
 bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexcept {
   if (registers.rip == 0) return false;
+  notice_unloaded_code();
   Walk walk(registers, bounds);
   bool may_be_caught = false;
   for (;;) {
@@ -211,6 +214,18 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexc
 
 void flush_unwind_cache() noexcept {
   g_generation.fetch_add(std::uint64_t{1} << 48, std::memory_order_relaxed);
+}
+
+void notice_unloaded_code() noexcept {
+  std::uint64_t unloaded = 0;
+  const auto look = [](dl_phdr_info* info, std::size_t, void* result) {
+    *static_cast<std::uint64_t*>(result) = info->dlpi_subs;
+    return 1;  // each module tells the same
+  };
+  dl_iterate_phdr(look, &unloaded);
+  if (g_unloaded.load(std::memory_order_relaxed) == unloaded) return;
+  flush_unwind_cache();
+  g_unloaded.store(unloaded, std::memory_order_relaxed);
 }
 
 }  // namespace aiofiber::runtime
@@ -251,6 +266,7 @@ Registers saved_registers(const void*) noexcept { return Registers{}; }
 Registers current_registers() noexcept { return Registers{}; }
 bool throw_would_terminate(const Registers&, StackBounds) noexcept { return false; }
 void flush_unwind_cache() noexcept {}
+void notice_unloaded_code() noexcept {}
 
 }  // namespace aiofiber::runtime
 

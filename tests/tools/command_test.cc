@@ -169,6 +169,32 @@ TEST(Command, FindsSeparateDebugFiles) {
   EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "child"}).out, "inspect_target.cc\", line"));
 }
 
+// As in a container: its file is in a mount namespace and its ids are in a PID namespace that are not the command's.
+TEST(Command, LooksIntoOtherNamespaces) {
+  const Folder folder;
+  const std::string into = "mount -t tmpfs none " + folder.path() + " && cp " INSPECT_TARGET " " + folder / "inside" +
+                           " && exec " + folder / "inside" + " family";
+  if (run({"unshare", "--mount", "--pid", "--fork", "true"}).code != 0) GTEST_SKIP() << "no right to make namespaces";
+  const Running outer({"unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", into});
+  const std::string children = "/proc/" + outer.pid() + "/task/" + outer.pid() + "/children";
+  std::string pid;
+  std::ifstream(children) >> pid;
+  ASSERT_FALSE(fs::exists(folder / "inside"));
+
+  const Finished ps = aiofiber({"ps", pid});
+  EXPECT_EQ(ps.code, 0) << ps.err;
+  EXPECT_TRUE(line_with(ps.out, "parent").starts_with(pid + " inside ")) << ps.out;
+  const Finished stack = aiofiber({"stack", "--stop", pid, "last"});
+  EXPECT_TRUE(contains(stack.out, "inspect_target.cc\", line")) << stack.out << stack.err;
+}
+
+TEST(Command, ReadsCompressedDebugInformation) {
+  const Folder folder;
+  ASSERT_EQ(run({"objcopy", "--compress-debug-sections", INSPECT_TARGET, folder / "packed"}).code, 0);
+  const Running process({folder / "packed", "family"});
+  EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "child"}).out, "inspect_target.cc\", line"));
+}
+
 TEST(Command, ReadsAKernelCore) {
   const Folder folder;
   const std::string core = kernel_core(folder, target({"family"}));

@@ -15,7 +15,11 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
 
 #include "debug_file.h"
 #include "failure.h"
@@ -57,6 +61,25 @@ Failure permission_failure(pid_t pid) {
   return {Exit::kPermission, text +
                                  ", though it is yours: in a container, run the command inside it or add the "
                                  "capability CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)."};
+}
+
+// The ids of the threads here, by those in the innermost PID namespace that they live in: status has all ids of a thread, from
+// the reader's namespace inwards (proc(5): NSpid).
+std::map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
+  static const std::string kField = "NSpid:";
+  std::map<std::uint32_t, std::uint32_t> ids;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator(proc(pid, "task"), gone)) {
+    std::ifstream status(entry.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (!line.starts_with(kField)) continue;
+      std::istringstream words(line.substr(kField.size()));
+      const std::vector<std::uint32_t> all{std::istream_iterator<std::uint32_t>(words), {}};
+      if (!all.empty()) ids[all.back()] = all.front();
+      break;
+    }
+  }
+  return ids;
 }
 
 Failure no_process(pid_t pid, bool ended) {
@@ -178,6 +201,10 @@ class ProcessTarget : public Target {
   bool live() const override { return true; }
   pid_t pid() const override { return pid_; }
   std::string name() const override { return "process " + std::to_string(pid_); }
+  std::uint32_t thread_id(std::uint32_t tid) override {
+    if (thread_ids_.count(tid) == 0) thread_ids_ = read_thread_ids(pid_);
+    return thread_ids_.try_emplace(tid, tid).first->second;  // a new entry: it has ended
+  }
   std::string thread_name(std::uint32_t tid) const override {
     return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
   }
@@ -206,6 +233,7 @@ class ProcessTarget : public Target {
   }
 
   pid_t pid_;
+  std::map<std::uint32_t, std::uint32_t> thread_ids_;  // by the target's own ids
 };
 
 }  // namespace

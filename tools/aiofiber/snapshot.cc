@@ -186,6 +186,7 @@ class Reader {
     std::erase_if(snapshot_.tasks, [](const TaskSnapshot& t) { return t.record.state == AIOFIBER_FREE; });
     for (TaskSnapshot& task : snapshot_.tasks) {
       task.record.name[sizeof task.record.name - 1] = '\0';
+      if (task.record.tid != 0) task.record.tid = target_.thread_id(task.record.tid);
       if (!frozen && task.stack.empty() && task.record.state == AIOFIBER_RUNNING) task.on_cpu = true;
     }
     std::sort(snapshot_.tasks.begin(), snapshot_.tasks.end(),

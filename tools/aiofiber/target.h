@@ -59,7 +59,9 @@ class Target {
   virtual pid_t pid() const = 0;
   // "process 4711", "core file x".
   virtual std::string name() const = 0;
-  // The name of a thread, empty when it is not known.
+  // The id here of the thread that the target calls `tid`: another one when the target lives in a PID namespace of its own.
+  virtual std::uint32_t thread_id(std::uint32_t tid) { return tid; }
+  // The name of a thread, given its id here; empty when it is not known.
   virtual std::string thread_name(std::uint32_t tid) const = 0;
   // The time of the loops' clock, given when a loop last read it.
   virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;

@@ -35,8 +35,4 @@ struct SymbolizedFrame {
 // start), not one behind a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
 
-// Looks again which libraries are loaded, and forgets what was cached. symbolize() notices a dlopen() on its
-// own; after a dlclose() this has to be called, when addresses may stand for other code.
-void refresh_modules();
-
 }  // namespace aiofiber::runtime

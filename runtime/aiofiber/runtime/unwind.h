@@ -69,13 +69,18 @@ StackBounds thread_stack_bounds() noexcept;
 // Works on a suspended stack, by reading the tables that the compilers emit for the C++ runtime. A noexcept
 // function is recognised in code of g++ and of clang, with one exception that the tables do not show: in a
 // noexcept function of g++, a call inside a try block whose handlers are all for certain types looks as if it
-// let other exceptions pass.
+// let other exceptions pass. Calls notice_unloaded_code().
 //
 // The innermost frame counts too: functions that lead to the switch and are noexcept themselves must be
 // stepped over with unwind_onwards() first. Threads: any. About 25 ns a frame.
 bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexcept;
 
-// Forgets all cached rules. To be called after dlclose(), whose addresses may come to stand for other code.
+// Forgets all cached rules. Threads: any. Async-signal-safe.
 void flush_unwind_cache() noexcept;
+
+// Forgets them if a library was unloaded since the last call: other code may stand at its addresses now. To be called before
+// walks that must be right after a dlclose(), where the caller may take the loader's lock, as dl_iterate_phdr(3) does: not in
+// a signal handler. Threads: any. About 7 ns.
+void notice_unloaded_code() noexcept;
 
 }  // namespace aiofiber::runtime
