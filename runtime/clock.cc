@@ -4,8 +4,13 @@
 #include "aiofiber/runtime/clock.h"
 
 #include <time.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
 
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 
 #include "aiofiber/runtime/reactor.h"
 
@@ -18,10 +23,62 @@ constexpr Nanoseconds kRealSlice = 2'000'000;
 constexpr Nanoseconds kRealPatience = 5'000'000'000;
 }  // namespace
 
-Nanoseconds SteadyClock::now() const noexcept {
+namespace {
+Nanoseconds monotonic() noexcept {
   timespec time;
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   return Nanoseconds{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+bool kernel_trusts_the_counter() noexcept {
+#if defined(__x86_64__)
+  std::FILE* file = std::fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+  if (file == nullptr) return false;
+  char name[16] = "";
+  const bool is_tsc = std::fgets(name, sizeof name, file) != nullptr && std::strcmp(name, "tsc\n") == 0;
+  std::fclose(file);
+  return is_tsc;
+#else
+  return false;
+#endif
+}
+// Asked once: all stamps of a process are of one kind.
+bool stamps_are_counter() noexcept {
+  static const bool trusted = kernel_trusts_the_counter();
+  return trusted;
+}
+}  // namespace
+
+Nanoseconds SteadyClock::now() const noexcept { return monotonic(); }
+
+std::uint64_t Stamps::now() noexcept {
+#if defined(__x86_64__)
+  if (AIOFIBER_LIKELY(stamps_are_counter())) return __rdtsc();
+#endif
+  return static_cast<std::uint64_t>(monotonic());
+}
+
+Stamps::Reading Stamps::read() noexcept {
+  // Somebody may interrupt between the two, so the closest of a few pairs is taken.
+  Reading best{};
+  std::uint64_t closest = UINT64_MAX;
+  for (int i = 0; i < 5; ++i) {
+    const std::uint64_t before = now();
+    const Nanoseconds time = monotonic();
+    const std::uint64_t apart = now() - before;
+    if (apart >= closest) continue;
+    closest = apart;
+    best = {before + apart / 2, time};
+  }
+  return best;
+}
+
+Nanoseconds Stamps::time(std::uint64_t stamp, const Reading& first, const Reading& second) noexcept {
+  if (second.stamp <= first.stamp || second.time <= first.time) return second.time;
+  const double rate = static_cast<double>(second.time - first.time) / static_cast<double>(second.stamp - first.stamp);
+  // From the nearer end, and signed: stamps may lie outside.
+  const auto behind = static_cast<double>(static_cast<std::int64_t>(stamp - second.stamp));
+  return second.time + static_cast<Nanoseconds>(behind * rate);
 }
 
 void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {

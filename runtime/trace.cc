@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -45,15 +46,26 @@ constexpr Nanoseconds kWritePeriod = 100'000'000;
 constexpr std::size_t kWriteBytes = 1 << 18;  // text is written when there is so much of it
 constexpr std::size_t kMinEvents = 16;
 
-// A clock that is never destroyed: the last events are those of exit(), behind the destructors of static objects.
-Nanoseconds now() noexcept {
-  static const SteadyClock& clock = *new SteadyClock;
-  return clock.now();
+// Of an event, until the writer makes a time of it.
+Nanoseconds stamp() noexcept { return static_cast<Nanoseconds>(Stamps::now()); }
+Nanoseconds now() noexcept { return Stamps::read().time; }
+
+// The ring's memory was last read by the writer, on another CPU. Stores to it wait in the store buffer, and the next locked
+// instruction (the kernel has several in each system call) waits for them: so the lines are asked for some events ahead.
+constexpr std::size_t kFetchAhead = 8;
+inline void fetch_for_writing(const void* address) noexcept {
+#if defined(__x86_64__)
+  // A hint that older processors take for nothing. __builtin_prefetch() fetches for reading unless built for newer ones.
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
+#else
+  __builtin_prefetch(address, 1);
+#endif
 }
 
 class Ring {
  public:
-  explicit Ring(std::size_t capacity) : events_(new TraceEvent[capacity]), capacity_(capacity) {
+  explicit Ring(std::size_t capacity) : events_(new TraceEvent[capacity]), capacity_(capacity), mask_(capacity - 1) {
+    // `capacity` is a power of two.
     loop.thread_id = static_cast<std::uint32_t>(::syscall(SYS_gettid));
   }
 
@@ -70,13 +82,13 @@ class Ring {
       }
     }
     if (missing_ > 0) {
-      events_[head % capacity_] = {missing_since_, 0, missing_, 0, 0, TraceEvent::Kind::kLost, 0};
+      events_[head & mask_] = {missing_since_, 0, missing_, 0, 0, TraceEvent::Kind::kLost, 0};
       missing_ = 0;
     }
-    events_[(head + wanted - 1) % capacity_] = event;
+    events_[(head + wanted - 1) & mask_] = event;
+    fetch_for_writing(&events_[(head + kFetchAhead) & mask_]);
     head_.store(head + wanted, std::memory_order_release);
-    const std::uint64_t half = capacity_ / 2;
-    return head / half != (head + wanted) / half;
+    return ((head ^ (head + wanted)) & (capacity_ / 2)) != 0;
   }
 
   // The consumer.
@@ -84,7 +96,7 @@ class Ring {
   void drain(Use use) {
     std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     for (const std::uint64_t head = head_.load(std::memory_order_acquire); tail < head; ++tail) {
-      use(events_[tail % capacity_]);
+      use(events_[tail & mask_]);
       if (tail % 256 == 0) tail_.store(tail + 1, std::memory_order_release);  // room before all is read
     }
     tail_.store(tail, std::memory_order_release);
@@ -92,11 +104,13 @@ class Ring {
   std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
 
   std::atomic<bool> abandoned{false};  // its thread has ended
-  TraceJson::Loop loop;                // the consumer's
+  TraceJson::Loop loop;                // the consumer's, as is ...
+  Nanoseconds written_until = 0;       // ... the time of its last event
 
  private:
   const std::unique_ptr<TraceEvent[]> events_;
   const std::size_t capacity_;
+  const std::size_t mask_;
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> head_{0};
   std::uint64_t tail_seen_ = 0;  // the producer's, as all here but head_ and lost_
   std::uint64_t missing_ = 0;    // dropped since the last event that found room
@@ -114,8 +128,10 @@ struct State {
   std::optional<TraceJson> json;             // engaged while a trace is written
   std::uint64_t trace_number = 0;            // the writer of an older one ends
   int fd = -1;
+  int fd_left = -1;                          // which the writer could not close for the others
   std::string path;
   std::uint64_t lost = 0;
+  Stamps::Reading first{}, last{};           // of which the times of events are made
 
   const State* const of_parent;              // kept, because its rings may be in any state, and for leak checkers
 
@@ -172,8 +188,8 @@ inline void push(const TraceEvent& event) noexcept {
   if (ring != nullptr && ring->push(event)) ::sem_post(&state_of_process->wanted);
 }
 
-void push_name(const aiofiber_record& record, Nanoseconds time) noexcept {
-  TraceEvent event{time, record.id, record.name_number, 0, 0, TraceEvent::Kind::kNumber, 0};
+void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
+  TraceEvent event{stamped, record.id, record.name_number, 0, 0, TraceEvent::Kind::kNumber, 0};
   if (record.name[0] == '\0') {
     if (record.name_number != 0) push(event);
     return;
@@ -194,29 +210,49 @@ void push_name(const aiofiber_record& record, Nanoseconds time) noexcept {
 // ---- hooks -------------------------------------------------------------------------------------------------------
 
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
-  const Nanoseconds time = now();
+  const Nanoseconds time = stamp();
   if (to.stack_high != 0 && to.switches <= 1) push_name(to, time);
   push({time, from.stack_high != 0 ? from.id : 0, to.stack_high != 0 ? to.id : 0, from.wait_arg, from.wait_kind,
         TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
 }
 
 void trace_wake(const aiofiber_record& woken, const aiofiber_record* waker) noexcept {
-  push({now(), woken.id, waker != nullptr ? waker->id : 0, 0, 0, TraceEvent::Kind::kWake, 0});
+  push({stamp(), woken.id, waker != nullptr ? waker->id : 0, 0, 0, TraceEvent::Kind::kWake, 0});
 }
 
-void trace_name(const aiofiber_record& record) noexcept { push_name(record, now()); }
+void trace_name(const aiofiber_record& record) noexcept { push_name(record, stamp()); }
 
 void trace_loop(LoopMark mark) noexcept {
-  push({now(), 0, 0, 0, 0, TraceEvent::Kind::kMark, static_cast<std::uint8_t>(mark)});
+  push({stamp(), 0, 0, 0, 0, TraceEvent::Kind::kMark, static_cast<std::uint8_t>(mark)});
 }
 
 // ---- the file ----------------------------------------------------------------------------------------------------
 
 namespace {
 
+constinit thread_local bool has_own_descriptors = false;
+
+// Two threads that share descriptors make the kernel count references in every system call on one, which was most of what a
+// trace cost a program of one thread. So the writer has descriptors of its own: the file and stderr, no other, or what the
+// program closes would stay open here.
+void leave_descriptors(int fd) noexcept {
+  const auto last = static_cast<unsigned>(fd);
+  has_own_descriptors = ::close_range(last + 1, ~0U, CLOSE_RANGE_UNSHARE) == 0;
+  if (!has_own_descriptors) return;
+  for (const unsigned other : {0U, 1U}) {
+    if (other != last) ::close_range(other, other, 0);
+  }
+  if (last > 3) ::close_range(3, last - 1, 0);
+}
+
+void close_descriptor(int& fd) noexcept {
+  if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
+  fd = -1;
+}
+
 void close_file(State& all) noexcept {
-  ::syscall(SYS_close, all.fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
-  all.fd = -1;
+  if (has_own_descriptors) all.fd_left = all.fd;
+  close_descriptor(all.fd);
   all.json.reset();
 }
 
@@ -234,11 +270,23 @@ bool flush(State& all, std::size_t at_least) noexcept {
   return false;
 }
 
+// At each turn of the writer a reading, so that stamps are between two that are not far apart; nor too close, or the line
+// through them would follow their errors.
+void read_clocks(State& all) noexcept {
+  constexpr Nanoseconds kApart = 20'000'000;
+  if (all.last.time - all.first.time >= kApart) all.first = all.last;
+  all.last = Stamps::read();
+}
+
 // False: the trace has ended.
 bool write_events(State& all) {
+  read_clocks(all);
   for (auto& ring : all.rings) {
     const bool last = ring->abandoned.load(std::memory_order_acquire);
-    ring->drain([&](const TraceEvent& event) {
+    ring->drain([&](TraceEvent event) {
+      // A loop's events are in order, whatever the readings say.
+      const Nanoseconds time = Stamps::time(static_cast<std::uint64_t>(event.time), all.first, all.last);
+      event.time = ring->written_until = std::max(time, ring->written_until);
       if (all.json) all.json->add(ring->loop, event);
       if (all.json && all.json->text().size() >= kWriteBytes) flush(all, 1);
     });
@@ -274,7 +322,8 @@ void out_of_memory(State& all) noexcept {
   close_file(all);
 }
 
-void write_while_it_lasts(State& all, std::uint64_t trace_number) {
+void write_while_it_lasts(State& all, std::uint64_t trace_number, int fd) {
+  leave_descriptors(fd);
   for (;;) {
     const Nanoseconds deadline = now() + kWritePeriod;
     const timespec until{deadline / 1'000'000'000, deadline % 1'000'000'000};
@@ -295,7 +344,7 @@ void start_writer(State& all) {
   ::sigfillset(&every);
   ::pthread_sigmask(SIG_SETMASK, &every, &before);
   try {
-    std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number);
+    std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number, all.fd);
     ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
     thread.detach();
   } catch (...) {
@@ -340,6 +389,7 @@ void install_handlers() {
                      own_ring = nullptr;
                      const int fd = state_of_process->fd;
                      if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
+                     close_descriptor(state_of_process->fd_left);
                      state_of_process = new State(state_of_process);
                    });
   std::atexit([] { stop_trace(); });
@@ -352,6 +402,7 @@ void start_trace(const std::string& path, std::size_t events_per_thread) {
   const std::string name = with_process_id(path);
   State& all = state();
   const std::lock_guard lock(all.mutex);
+  close_descriptor(all.fd_left);
   if (all.json) throw std::system_error(EBUSY, std::generic_category(), "a trace is being written to '" + all.path + "'; stop it first");
   const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + name + "' for the trace");
@@ -359,13 +410,15 @@ void start_trace(const std::string& path, std::size_t events_per_thread) {
   try {
     all.path = name;
     all.lost = 0;
-    all.events_per_thread = std::max(events_per_thread, kMinEvents);
+    all.events_per_thread = std::bit_ceil(std::max(events_per_thread, kMinEvents));
     for (auto& ring : all.rings) {
       ring->drain([](const TraceEvent&) {});
       ring->take_lost();
+      ring->written_until = 0;
       ring->loop = TraceJson::Loop{.thread_id = ring->loop.thread_id};
     }
-    all.json.emplace(static_cast<std::uint32_t>(::getpid()), now());
+    all.first = all.last = Stamps::read();
+    all.json.emplace(static_cast<std::uint32_t>(::getpid()), all.last.time);
     all.json->begin(::program_invocation_short_name);
     name_tasks(*all.json);
     ++all.trace_number;
@@ -382,6 +435,7 @@ std::uint64_t stop_trace() noexcept {
   if (state_of_process == nullptr) return 0;
   State& all = *state_of_process;
   const std::lock_guard lock(all.mutex);
+  close_descriptor(all.fd_left);
   if (!all.json) return 0;
   try {
     end_trace(all);

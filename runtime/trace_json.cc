@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 
 #include "aiofiber/runtime/registry_abi.h"
@@ -13,32 +12,6 @@
 #include "aiofiber/runtime/wait_kind.h"
 
 namespace aiofiber::runtime {
-
-namespace {
-
-// The bytes of a well-formed UTF-8 sequence at the start of `text`, or 0.
-std::size_t utf8_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const std::size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (length < 3) return length;
-  const unsigned char second = byte(1);
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool no_character = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90);
-  return overlong || no_character ? 0 : length;
-}
-
-std::string hexadecimal(std::uint64_t value) {
-  std::array<char, 16> digits;
-  const auto end = std::to_chars(digits.begin(), digits.end(), value, 16).ptr;
-  return "0x" + std::string(digits.begin(), end);
-}
-
-}  // namespace
 
 // ---- events ----------------------------------------------------------------------------------------------------
 
@@ -92,13 +65,13 @@ void TraceJson::open(Loop& loop, std::uint64_t id, Nanoseconds now) {
 
 void TraceJson::close(Loop& loop, Nanoseconds now) {
   if (!loop.on_cpu) return;
-  if (loop.poll_since >= 0) slice(loop.thread_id, "poll", "loop", loop.poll_since, now);
-  if (loop.callback_since >= 0) slice(loop.thread_id, "callback", "loop", loop.callback_since, now);
+  if (loop.poll_since >= 0) text_.slice(loop.thread_id, "poll", "loop", loop.poll_since, now);
+  if (loop.callback_since >= 0) text_.slice(loop.thread_id, "callback", "loop", loop.callback_since, now);
   loop.poll_since = loop.callback_since = -1;
   if (loop.running == 0) {
-    slice(loop.thread_id, "loop", "loop", loop.since, now);
+    text_.slice(loop.thread_id, "loop", "loop", loop.since, now);
   } else {
-    slice(kTaskRows + loop.running, "run", "run", loop.since, now);
+    text_.slice(kTaskRows + loop.running, "run", "run", loop.since, now);
   }
   loop.on_cpu = false;
 }
@@ -129,21 +102,21 @@ void TraceJson::leave(Loop& loop, const TraceEvent& event) {
 
 void TraceJson::arrive(std::uint64_t id, Task& task, Nanoseconds now) {
   if (task.phase == Phase::kWaiting || task.phase == Phase::kReady) wait_slices(id, task, now);
-  if (task.woken) arrow(task, kTaskRows + id, now);
+  if (task.woken) text_.arrow(task.waker_row, task.woken_at, kTaskRows + id, now);
   task.woken = false;
   task.phase = Phase::kRunning;
   task.since = now;
 }
 
 // The wait, and the time in the ready queue behind it.
-void TraceJson::wait_slices(std::uint64_t id, const Task& task, Nanoseconds until) {
+void TraceJson::wait_slices(std::uint64_t id, Task& task, Nanoseconds until) {
   const std::uint64_t row = kTaskRows + id;
   Nanoseconds ready_since = task.since;
   if (task.phase == Phase::kWaiting) {
     ready_since = task.woken ? task.woken_at : until;
-    if (ready_since > task.since) slice(row, wait_name(task), "wait", task.since, ready_since);
+    if (ready_since > task.since) text_.slice(row, wait_name(task), "wait", task.since, ready_since);
   }
-  if (until > ready_since) slice(row, "ready", "ready", ready_since, until);
+  if (until > ready_since) text_.slice(row, "ready", "ready", ready_since, until);
 }
 
 void TraceJson::wake(Loop& loop, const TraceEvent& event) {
@@ -165,7 +138,7 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
   if (what == LoopMark::kLeave) return close(loop, event.time);
   if (!loop.on_cpu) open(loop, 0, event.time);
   const auto end_slice = [&](Nanoseconds& since, std::string_view text) {
-    if (since >= 0) slice(loop.thread_id, text, "loop", since, event.time);
+    if (since >= 0) text_.slice(loop.thread_id, text, "loop", since, event.time);
     since = -1;
   };
   switch (what) {
@@ -190,10 +163,7 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
 void TraceJson::lose(Loop& loop, const TraceEvent& event) {
   close(loop, event.time);
   row_of(loop);
-  begin_event('i', loop.thread_id, event.time);
-  text_ += R"(,"s":"t","cat":"lost","name":")";
-  number(event.object);
-  text_ += R"( events lost: the ring was full"},)" "\n";
+  text_.lost(loop.thread_id, event.object, event.time);
   for (auto& [id, task] : tasks_) {
     if (task.loop_thread != loop.thread_id) continue;
     task.phase = Phase::kUnknown;
@@ -202,15 +172,6 @@ void TraceJson::lose(Loop& loop, const TraceEvent& event) {
 }
 
 // ---- rows and the end --------------------------------------------------------------------------------------------
-
-void TraceJson::begin(std::string_view process_name) {
-  text_ += "[\n";
-  text_ += R"({"ph":"M","name":"process_name","pid":)";
-  number(process_id_);
-  text_ += R"(,"tid":0,"args":{"name":)";
-  quoted(process_name);
-  text_ += "}},\n";
-}
 
 void TraceJson::name(std::uint64_t id, std::string_view text) {
   Task& task = tasks_[id];
@@ -223,7 +184,7 @@ TraceJson::Task& TraceJson::row_of(std::uint64_t id) {
   Task& task = tasks_[id];
   if (!task.named) {
     if (task.name.empty()) task.name = "task " + std::to_string(id);
-    row_name(kTaskRows + id, task.name);
+    text_.row_name(kTaskRows + id, task.name);
     task.named = true;
   }
   return task;
@@ -231,7 +192,7 @@ TraceJson::Task& TraceJson::row_of(std::uint64_t id) {
 
 void TraceJson::row_of(Loop& loop) {
   if (loop.named) return;
-  row_name(loop.thread_id, "loop on thread " + std::to_string(loop.thread_id));
+  text_.row_name(loop.thread_id, "loop on thread " + std::to_string(loop.thread_id));
   loop.named = true;
 }
 
@@ -244,121 +205,20 @@ void TraceJson::end(Nanoseconds now, std::uint64_t lost) {
     row_of(id);
     wait_slices(id, task, until);
   }
-  text_ += R"({"ph":"M","name":"aiofiber_trace","pid":)";
-  number(process_id_);
-  text_ += R"(,"tid":0,"args":{"complete":true,"lost":)";
-  number(lost);
-  text_ += "}}\n]\n";
+  text_.end(lost);
 }
 
-// ---- text --------------------------------------------------------------------------------------------------------
-
-void TraceJson::begin_event(char phase, std::uint64_t row, Nanoseconds at) {
-  text_ += R"({"ph":")";
-  text_ += phase;
-  text_ += R"(","pid":)";
-  number(process_id_);
-  text_ += R"(,"tid":)";
-  number(row);
-  text_ += R"(,"ts":)";
-  time(at - start_);
-}
-
-void TraceJson::slice(std::uint64_t row, std::string_view name_of_slice, std::string_view category, Nanoseconds from, Nanoseconds to) {
-  begin_event('X', row, from);
-  text_ += R"(,"dur":)";
-  time(to - from);
-  text_ += R"(,"cat":")";
-  text_ += category;
-  text_ += R"(","name":)";
-  quoted(name_of_slice);
-  text_ += "},\n";
-}
-
-void TraceJson::arrow(const Task& task, std::uint64_t row, Nanoseconds now) {
-  ++arrows_;
-  for (const char phase : {'s', 'f'}) {
-    begin_event(phase, phase == 's' ? task.waker_row : row, phase == 's' ? task.woken_at : now);
-    text_ += phase == 's' ? R"(,"cat":"wake","name":"wake","id":)" : R"(,"cat":"wake","name":"wake","bp":"e","id":)";
-    number(arrows_);
-    text_ += "},\n";
+// Most tasks wait for the same thing again and again.
+const std::string& TraceJson::wait_name(Task& task) {
+  const bool names_a_task = task.wait_kind == AIOFIBER_WAIT_TASK;  // which may have got another name
+  if (!task.wait_text.empty() && task.text_kind == task.wait_kind && task.text_argument == task.wait_argument && !names_a_task) {
+    return task.wait_text;
   }
-}
-
-void TraceJson::row_name(std::uint64_t row, std::string_view text) {
-  text_ += R"({"ph":"M","name":"thread_name","pid":)";
-  number(process_id_);
-  text_ += R"(,"tid":)";
-  number(row);
-  text_ += R"(,"args":{"name":)";
-  quoted(text);
-  text_ += "}},\n";
-}
-
-std::string TraceJson::wait_name(const Task& task) const {
-  std::string text = "wait: ";
-  text += wait_kind(task.wait_kind).what;
-  const std::uint64_t argument = task.wait_argument;
-  switch (task.wait_kind) {
-    case AIOFIBER_WAIT_NONE:
-    case AIOFIBER_WAIT_SLEEP:
-    case AIOFIBER_WAIT_OFFLOAD:
-    case AIOFIBER_WAIT_THREAD:
-      break;
-    case AIOFIBER_WAIT_FD: {
-      text += ' ' + std::to_string(argument >> 32) + wait_events(argument);
-      break;
-    }
-    case AIOFIBER_WAIT_TASK: {
-      const auto found = tasks_.find(argument);
-      text += found != tasks_.end() && !found->second.name.empty() ? " '" + found->second.name + "'" : ' ' + std::to_string(argument);
-      break;
-    }
-    default:
-      text += ' ' + hexadecimal(argument);
-      break;
-  }
-  return text;
-}
-
-void TraceJson::number(std::uint64_t value) {
-  std::array<char, 20> digits;
-  text_.append(digits.begin(), std::to_chars(digits.begin(), digits.end(), value).ptr);
-}
-
-// Microseconds, as the format wants them, with three digits behind the point. Never negative: a wake may be older than the trace.
-void TraceJson::time(Nanoseconds value) {
-  const auto nanoseconds = static_cast<std::uint64_t>(std::max<Nanoseconds>(value, 0));
-  number(nanoseconds / 1000);
-  const auto rest = static_cast<unsigned>(nanoseconds % 1000);
-  const std::array<char, 4> digits = {'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10),
-                                      static_cast<char>('0' + rest % 10)};
-  text_.append(digits.begin(), digits.end());
-}
-
-// Names come from anywhere and may be cut in mid-character: what is no UTF-8 becomes U+FFFD.
-void TraceJson::quoted(std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  text_ += '"';
-  while (!text.empty()) {
-    const auto first = static_cast<unsigned char>(text[0]);
-    std::size_t length = utf8_length(text);
-    if (length == 0) {
-      text_ += "\xef\xbf\xbd";
-      length = 1;
-    } else if (first == '"' || first == '\\') {
-      text_ += '\\';
-      text_ += text[0];
-    } else if (first < 0x20 || first == 0x7f) {
-      text_ += "\\u00";
-      text_ += kHex[first >> 4];
-      text_ += kHex[first & 15];
-    } else {
-      text_ += text.substr(0, length);
-    }
-    text.remove_prefix(length);
-  }
-  text_ += '"';
+  const auto awaited = names_a_task ? tasks_.find(task.wait_argument) : tasks_.end();
+  task.wait_text = wait_slice_name(task.wait_kind, task.wait_argument, awaited != tasks_.end() ? awaited->second.name : "");
+  task.text_kind = task.wait_kind;
+  task.text_argument = task.wait_argument;
+  return task.wait_text;
 }
 
 }  // namespace aiofiber::runtime

@@ -5,6 +5,9 @@
 // Closed loop: every connection sends a message and waits for its echo, one thread, real sockets on loopback. CPU is what
 // the kernel accounts to the server (/proc/PID/schedstat, ns), so it counts system calls too, and another process that
 // takes a core away does not add to it. The servers take turns, each round starts them afresh, and medians are shown.
+//
+// --traced compares the servers of tasks with themselves while AIOFIBER_TRACE writes their timeline (to /dev/null: the disk
+// is not what is measured), and shows what the thread that writes it takes on another CPU.
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -19,9 +22,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -50,7 +55,7 @@ int checked(int result, const char* what) {
 // A server process; killed with the object, and with us.
 class Server {
  public:
-  explicit Server(const std::string& program) {
+  explicit Server(const std::string& program, bool traced = false) {
     const int listener = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
     address_.sin_family = AF_INET;
     address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -64,6 +69,7 @@ class Server {
       // dup2 onto itself would leave close-on-exec set.
       if (listener == echo::kListener) fcntl(listener, F_SETFD, 0);
       if (listener != echo::kListener) dup2(listener, echo::kListener);
+      if (traced) setenv("AIOFIBER_TRACE", "/dev/null", 1);
       execl(program.c_str(), program.c_str(), nullptr);
       std::perror(program.c_str());
       _exit(127);
@@ -78,15 +84,26 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   const sockaddr_in& address() const { return address_; }
-  // Nanoseconds on a CPU so far, in user and kernel mode.
-  std::uint64_t cpu_ns() const {
-    std::ifstream file("/proc/" + std::to_string(pid_) + "/schedstat");
+  // Nanoseconds on a CPU so far, in user and kernel mode, of the thread that serves.
+  std::uint64_t cpu_ns() const { return cpu_ns_of(std::to_string(pid_)); }
+  // ... and of its other threads.
+  std::uint64_t other_cpu_ns() const {
+    std::uint64_t ns = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
+      const std::string id = thread.path().filename();
+      if (id != std::to_string(pid_)) ns += cpu_ns_of(std::to_string(pid_) + "/task/" + id);
+    }
+    return ns;
+  }
+
+ private:
+  static std::uint64_t cpu_ns_of(const std::string& task) {
+    std::ifstream file("/proc/" + task + "/schedstat");
     std::uint64_t ns = 0;
     if (!(file >> ns)) throw std::runtime_error("the server is gone, or the kernel keeps no schedstat");
     return ns;
   }
 
- private:
   sockaddr_in address_{};
   pid_t pid_ = -1;
 };
@@ -151,13 +168,18 @@ class Clients {
   std::vector<std::size_t> received_;  // by descriptor, of the echo under way
 };
 
-double cpu_ns_per_echo(const std::string& program, const Load& load) {
-  const Server server(program);
+struct Cost {
+  double serving = 0, writing = 0;  // CPU of an echo in ns: of the thread that serves, of the others
+};
+
+Cost cost_of_echo(const std::string& program, bool traced, const Load& load) {
+  const Server server(program, traced);
   Clients clients(server.address(), load);
   clients.run_until(Clock::now() + load.warm_up);
-  const std::uint64_t before = server.cpu_ns();
-  const std::uint64_t echoes = clients.run_until(Clock::now() + load.measured);
-  return static_cast<double>(server.cpu_ns() - before) / static_cast<double>(echoes);
+  const std::uint64_t before = server.cpu_ns(), others_before = server.other_cpu_ns();
+  const auto echoes = static_cast<double>(clients.run_until(Clock::now() + load.measured));
+  return {static_cast<double>(server.cpu_ns() - before) / echoes,
+          static_cast<double>(server.other_cpu_ns() - others_before) / echoes};
 }
 
 double median(std::vector<double> values) {
@@ -165,23 +187,12 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-}  // namespace
-
-int main(int argc, char** argv) try {
-  Load load;
-  if (argc > 1) load.rounds = std::atoi(argv[1]);
-  if (argc > 2 || load.rounds < 1) {
-    std::fprintf(stderr, "usage: echo_bench [ROUNDS]   (above 0; default 7)\n");
-    return 2;
-  }
-  std::string folder = argv[0];
-  folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/') + 1);
-  if (folder.empty()) folder = "./";
+void compare_servers(const std::string& folder, const Load& load) {
   const std::array<const char*, 3> servers{"libev", "wait", "task"};
   std::array<std::vector<double>, 3> costs, ratios;
   for (int round = 0; round < load.rounds; ++round) {
     for (std::size_t i = 0; i < servers.size(); ++i) {
-      costs[i].push_back(cpu_ns_per_echo(folder + "echo_" + servers[i] + "_server", load));
+      costs[i].push_back(cost_of_echo(folder + "echo_" + servers[i] + "_server", false, load).serving);
       ratios[i].push_back(costs[i].back() / costs[0].back());
     }
     std::printf("round %d of %d: libev %.0f ns, ratios wait %.3f, task %.3f\n", round + 1, load.rounds, costs[0].back(),
@@ -193,6 +204,46 @@ int main(int argc, char** argv) try {
   for (std::size_t i = 0; i < servers.size(); ++i) {
     std::printf("%-8s %9.0f ns %8.3f\n", servers[i], median(costs[i]), median(ratios[i]));
   }
+}
+
+void compare_traced(const std::string& folder, const Load& load) {
+  const std::array<const char*, 2> servers{"wait", "task"};
+  std::array<std::vector<double>, 2> plain, traced, ratios, writing;
+  for (int round = 0; round < load.rounds; ++round) {
+    for (std::size_t i = 0; i < servers.size(); ++i) {
+      const std::string program = folder + "echo_" + servers[i] + "_server";
+      plain[i].push_back(cost_of_echo(program, false, load).serving);
+      const Cost cost = cost_of_echo(program, true, load);
+      traced[i].push_back(cost.serving);
+      writing[i].push_back(cost.writing);
+      ratios[i].push_back(traced[i].back() / plain[i].back());
+    }
+    std::printf("round %d of %d: traced / not: wait %.3f, task %.3f\n", round + 1, load.rounds, ratios[0].back(), ratios[1].back());
+    std::fflush(stdout);
+  }
+  std::printf("\n%d connections, messages of %zu bytes, medians of %d rounds, CPU an echo\n%-8s %10s %10s %8s %14s\n", load.connections,
+              load.message_bytes, load.rounds, "server", "not traced", "traced", "ratio", "writer's thread");
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    std::printf("%-8s %7.0f ns %7.0f ns %8.3f %11.0f ns\n", servers[i], median(plain[i]), median(traced[i]), median(ratios[i]),
+                median(writing[i]));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  Load load;
+  const bool traced = argc > 1 && std::string_view(argv[argc - 1]) == "--traced";
+  if (traced) --argc;
+  if (argc > 1) load.rounds = std::atoi(argv[1]);
+  if (argc > 2 || load.rounds < 1) {
+    std::fprintf(stderr, "usage: echo_bench [ROUNDS] [--traced]   (above 0; default 7)\n");
+    return 2;
+  }
+  std::string folder = argv[0];
+  folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/') + 1);
+  if (folder.empty()) folder = "./";
+  traced ? compare_traced(folder, load) : compare_servers(folder, load);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "echo_bench: %s\n", error.what());
   return 1;

@@ -470,6 +470,37 @@ TEST_F(Trace, LetsTheProgramGoOnWhenTheDiskIsFull) {
   read();
 }
 
+TEST_F(Trace, KeepsNoDescriptorOfTheProgramOpen) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  start_trace(path);
+  some_tasks();
+  close(ends[1]);
+  char byte;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0) << "the other end is closed, so nothing will come";
+  close(ends[0]);
+  stop_trace();
+}
+
+TEST_F(Trace, LeavesNoDescriptorBehind) {
+  const auto lowest_free = [] {
+    const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(fd);
+    return fd;
+  };
+  const int before = lowest_free();
+  testing::internal::CaptureStderr();
+  for (const std::string& file : {path, std::string("/dev/full")}) {
+    start_trace(file);
+    some_tasks();
+    // Of the full disk the writer hears first: it is there every tenth of a second.
+    if (file != path) usleep(300'000);
+    stop_trace();
+  }
+  testing::internal::GetCapturedStderr();
+  EXPECT_EQ(lowest_free(), before);
+}
+
 TEST_F(Trace, IsWholeWhenATaskCallsExit) {
   const int code = in_child([&] {
     start_trace(path);

@@ -16,7 +16,7 @@ enum class Exit : int {
   kNotAiofiber = 4,  // it has no aiofiber runtime
   kVersion = 5,      // its runtime is of a version or machine that this command does not know
   kPermission = 6,   // it may not be read
-  kCore = 7,         // the core file (or program) is none, is damaged, or does not fit the executable
+  kCore = 7,         // the core file (program, trace) is none, is damaged, or does not fit the executable
 };
 
 class Failure : public std::runtime_error {

@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "failure.h"
 #include "hooks_check.h"
+#include "trace_command.h"
 
 namespace {
 
@@ -18,6 +19,8 @@ using namespace aiofiber::tool;
 
 constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
        aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
+       aiofiber trace PID [--seconds S] [--interval S] [-o FILE]
+       aiofiber trace FILE [--json] [-v]
        aiofiber hooks --check PROGRAM|PID [--json] [-v]
 
 Shows what the tasks of a program built with aiofiber are doing. The program is not stopped, not traced, and runs no
@@ -28,6 +31,12 @@ code for it. A TASK is an id or a name.
   groups   tasks with equal stacks as one entry, largest first
   pstree   who awaits whom, with the calls between; circles are marked
   top      a screen that refreshes: busiest, longest waiting, most stack; its last line names the keys
+  trace PID
+           a timeline for ui.perfetto.dev, sampled until Ctrl-C or for --seconds; what is shorter than --interval is
+           counted, not drawn (AIOFIBER_TRACE=FILE, set for the program, records everything)
+  trace FILE
+           what happened in a timeline, also one whose program was killed: runs, waits, and how long woken tasks waited
+           to run. Of -v: every task
   core-threads --core CORE [EXE] --output OUT
            a copy of the core in which each suspended task is a thread, for any debugger
   hooks --check PROGRAM|PID
@@ -39,15 +48,16 @@ Options:
   --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
   --json              the same for programs
   --dot               of pstree: a graph for graphviz
-  --interval SECONDS  of top: between two refreshes (default 1)
+  --interval SECONDS  of top: between two refreshes (default 1); of trace: between two looks (default 0.001)
+  --seconds SECONDS   of trace: how long
   --once              of top: one table of two snapshots; so it is too when the output is no terminal
-  -o, --output OUT    the file that core-threads writes
+  -o, --output OUT    the file that core-threads or trace writes (of trace by default trace-PID.json)
   -v, --verbose       the frames of aiofiber itself too
   -h, --help          this text
   --version           the version of the command
 
 Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 no such process (or it ended meanwhile), 4 not an aiofiber
-program, 5 another version of the registry, 6 no permission, 7 a core file (or a program) that cannot be used.
+program, 5 another version of the registry, 6 no permission, 7 a core file, program or trace that cannot be used.
 )";
 
 [[noreturn]] void usage_error(const std::string& text) {
@@ -168,8 +178,9 @@ int main(int argc, char** argv) {
   }
   std::ios::sync_with_stdio(false);
   try {
-    if (argc > 1 && std::string_view(argv[1]) == "hooks") {
-      hooks({argv + 2, argv + argc}, std::cout);
+    const std::string_view command = argc > 1 ? argv[1] : "";
+    if (command == "hooks" || command == "trace") {
+      (command == "hooks" ? hooks : trace)({argv + 2, argv + argc}, std::cout);
       std::cout.flush();
     } else {
       run(parse(argc, argv));

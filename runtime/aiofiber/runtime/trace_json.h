@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From events to the text of a timeline: the JSON trace event format that Chrome defined and Perfetto reads, one event a line.
+// From events to the slices and arrows of a timeline, whose text trace_text writes.
 //
 // A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in the ready queue; a
 // loop is a row with its polls and callbacks. A slice is written when it ends, so slices of a task never overlap; an arrow is
-// written when the woken task runs, so it always has both ends. Rows of tasks are numbered kTaskRows + id: ids of tasks and
-// of threads must not meet.
+// written when the woken task runs, so it always has both ends.
 // Threads: one at a time. Errors: std::bad_alloc.
 #pragma once
 
@@ -16,6 +15,7 @@
 #include <unordered_map>
 
 #include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/trace_text.h"
 
 namespace aiofiber::runtime {
 
@@ -30,7 +30,7 @@ struct TraceEvent {
     kMark,      // state: a LoopMark
     kLost,      // object: so many events are missing from here on
   };
-  Nanoseconds time;
+  Nanoseconds time;  // in the ring a stamp (clock.h)
   std::uint64_t subject;
   std::uint64_t object;
   std::uint64_t argument;
@@ -42,7 +42,7 @@ static_assert(sizeof(TraceEvent) == 40);
 
 class TraceJson {
  public:
-  static constexpr std::uint64_t kTaskRows = 10'000'000;  // above any thread's id
+  static constexpr std::uint64_t kTaskRows = kTraceTaskRows;
 
   // What is known of one loop's thread between two of its events.
   struct Loop {
@@ -56,9 +56,9 @@ class TraceJson {
   };
 
   // Times are shown relative to `start`.
-  TraceJson(std::uint32_t process_id, Nanoseconds start) : process_id_(process_id), start_(start) {}
+  TraceJson(std::uint32_t process_id, Nanoseconds start) : text_(process_id, start) {}
 
-  void begin(std::string_view process_name);
+  void begin(std::string_view process_name) { text_.begin(process_name); }
   // What a task is called; before its first event, or when it changes.
   void name(std::uint64_t id, std::string_view text);
   // The events of a loop, in order.
@@ -68,7 +68,7 @@ class TraceJson {
   void end(Nanoseconds now, std::uint64_t lost);
 
   // The text so far, to be written and cleared.
-  std::string& text() noexcept { return text_; }
+  std::string& text() noexcept { return text_.text(); }
 
  private:
   enum class Phase : std::uint8_t { kUnknown, kRunning, kWaiting, kReady };
@@ -79,6 +79,9 @@ class TraceJson {
     bool woken = false;  // waker and woken_at are valid
     std::uint32_t wait_kind = 0;
     std::uint64_t wait_argument = 0;
+    std::string wait_text;  // wait_name() of the kind and the argument behind it; empty: not made yet
+    std::uint32_t text_kind = 0;
+    std::uint64_t text_argument = 0;
     std::uint64_t waker_row = 0;
     std::uint32_t loop_thread = 0;
     Nanoseconds since = 0;  // of the phase
@@ -92,27 +95,17 @@ class TraceJson {
   void wake(Loop& loop, const TraceEvent& event);
   void mark(Loop& loop, const TraceEvent& event);
   void lose(Loop& loop, const TraceEvent& event);
-  void wait_slices(std::uint64_t id, const Task& task, Nanoseconds until);
-  std::string wait_name(const Task& task) const;
+  void wait_slices(std::uint64_t id, Task& task, Nanoseconds until);
+  const std::string& wait_name(Task& task);
 
   Task& row_of(std::uint64_t id);
   void row_of(Loop& loop);
-  void begin_event(char phase, std::uint64_t row, Nanoseconds time);
-  void slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from, Nanoseconds to);
-  void arrow(const Task& task, std::uint64_t row, Nanoseconds now);
-  void row_name(std::uint64_t row, std::string_view text);
-  void number(std::uint64_t value);
-  void time(Nanoseconds value);
-  void quoted(std::string_view text);
 
-  const std::uint32_t process_id_;
-  const Nanoseconds start_;
   Nanoseconds last_ = 0;
-  std::uint64_t arrows_ = 0;
   static constexpr std::size_t kEndedKept = 4096;
   std::unordered_map<std::uint64_t, Task> tasks_;
   std::deque<std::uint64_t> ended_;  // of those the ones that have ended, the oldest first
-  std::string text_;
+  TraceText text_;
 };
 
 }  // namespace aiofiber::runtime

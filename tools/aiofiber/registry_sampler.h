@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looks at the registry of a running process again and again, at the price of what changed.
+//
+// A look copies the records, some microseconds a chunk of 512, and compares each one's sequence count and state with
+// those of the look before: only what is new is checked and handed on. What changes while it is copied is left for the next look.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "aiofiber/runtime/registry_abi.h"
+#include "target.h"
+
+namespace aiofiber::tool {
+
+class RegistrySampler {
+ public:
+  // Errors: as find_registry() and take_snapshot() have them.
+  RegistrySampler(Target& target, std::uint64_t registry_address);
+
+  // Calls changed(place, record) for each record that is another than at the look before (its state may be FREE), and each
+  // that runs; `place` stays with the record. Calls torn(place) for those that changed while they were copied: the next
+  // look tries again. Errors: kNoProcess when it has ended, or runs another program by now.
+  using Changed = std::function<void(std::size_t place, const aiofiber_record& record)>;
+  using Torn = std::function<void(std::size_t place)>;
+  void look(const Changed& changed, const Torn& torn);
+
+ private:
+  struct Known {
+    std::uint64_t seq = 0;
+    std::uint32_t state = AIOFIBER_FREE;
+    bool certain = true;
+  };
+  struct Candidate {
+    std::size_t place;
+    std::uint64_t address;
+    aiofiber_record record;
+    std::uint64_t seq_after;
+  };
+
+  void find_chunks();
+  void compare(std::size_t chunk);
+  void check(const Changed& changed, const Torn& torn);
+
+  Target& target_;
+  const std::uint64_t registry_address_;
+  aiofiber_registry header_;  // without its chunks
+  std::vector<std::uint64_t> chunks_;
+  std::vector<Known> known_;  // by place
+  std::vector<unsigned char> bytes_;
+  std::vector<Candidate> candidates_;
+  std::vector<Range> ranges_;
+};
+
+}  // namespace aiofiber::tool

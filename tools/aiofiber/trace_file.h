@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads the timelines that aiofiber writes (trace_text.h of the runtime), line by line, so that a file whose program was
+// killed in the middle of a line gives all the lines before it.
+//
+// The JSON of a line is RapidJSON's business; which lines there may be is this file's. Other programs' traces are refused
+// rather than guessed at.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace aiofiber::tool {
+
+struct TraceLine {
+  enum class Kind {
+    kProcessName,  // name
+    kRowName,      // row, name
+    kSlice,        // row, name, category, begin_ns, duration_ns
+    kArrowBegin,   // row, arrow, begin_ns
+    kArrowEnd,     // row, arrow, begin_ns
+    kLost,         // row, begin_ns, name tells how many
+    kSampled,      // name is the note; interval_us
+    kTaskCounts,   // row, runs, samples
+    kEnd,          // lost
+    kUnknown,      // of a newer aiofiber
+  };
+  Kind kind = Kind::kUnknown;
+  std::string name, category;
+  std::uint64_t row = 0, arrow = 0, runs = 0, samples = 0, lost = 0, interval_us = 0;
+  std::int64_t begin_ns = 0, duration_ns = 0;
+};
+
+struct TraceFileEnd {
+  bool complete = false;      // it was ended by its writer
+  std::uint64_t lines = 0;    // that were used
+  std::uint64_t bytes = 0;    // of the file
+  std::uint64_t cut_off = 0;  // bytes of a last line that is not whole
+};
+
+// Calls use(line) for each line, in the order of the file. Errors: kCore, if there is no such file, it cannot be read, or
+// it is no timeline of aiofiber (the message names the line and what is wrong with it).
+TraceFileEnd read_trace_file(const std::string& path, const std::function<void(const TraceLine&)>& use);
+
+}  // namespace aiofiber::tool
