@@ -183,7 +183,7 @@ TEST(LockOwner, OfAReadWriteLockIsTheWriter) {
   const runtime::Fiber* reader = nullptr;
   const runtime::Fiber* writer = nullptr;
   fibers.spawn([&] {
-    lock.lock();
+    EXPECT_TRUE(lock.try_lock());
     sleep_ms(1);
     EXPECT_EQ(owner_for(reader).task, runtime::current_fiber()->id);
     lock.unlock();
