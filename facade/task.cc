@@ -337,8 +337,8 @@ void TaskCore::wait_for_future(FutureBase& future) {
     if (future.cancel(cancel_message_.view())) must_cancel_ = false;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) {
-    runtime::held_locks::check_suspension(fiber);
     before_suspend();
+    runtime::held_locks::check_suspension(fiber);
   }
   loop().scheduler().suspend();
   waits_for_ = nullptr;
@@ -358,8 +358,8 @@ void TaskCore::wait_one_pass() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(loop().debug())) {
-    runtime::held_locks::check_suspension(*fiber_);
     before_suspend();
+    runtime::held_locks::check_suspension(*fiber_);
   }
   loop().scheduler().yield();
   after_resume();

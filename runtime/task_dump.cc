@@ -15,6 +15,7 @@
 
 #include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/symbolize.h"
 #include "aiofiber/runtime/syscall.h"
 #include "aiofiber/runtime/thread_sample.h"
 #include "aiofiber/runtime/traceback.h"
@@ -220,7 +221,10 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
       return "task with id " + std::to_string(arg);
     case AIOFIBER_WAIT_OFFLOAD:
     case AIOFIBER_WAIT_THREAD: return kind.what;
-    case AIOFIBER_WAIT_LOCK: return address_text(kind.what, arg) + held_by(record, all);
+    case AIOFIBER_WAIT_LOCK: {
+      const std::string variable = data_symbol(arg);
+      return (variable.empty() ? kind.what : kind.what + (" '" + variable + "'")) + address_text("", arg) + held_by(record, all);
+    }
     default: return kind.through_watch ? watched_tasks(kind.what, arg, all) : address_text(kind.what, arg);
   }
 }

@@ -26,7 +26,8 @@ std::uint64_t initialiser_at(const void* address) noexcept;
 template <class Running>
 void wait_while(const void* address, Running running) {
   const int saved_errno = errno;
-  wait_for_lock(address, {AIOFIBER_WAIT_LOCK, initialiser_at(address)}, runtime::kForever, false, true, [&] { return running() ? EBUSY : 0; });
+  wait_for_lock(address, {AIOFIBER_WAIT_LOCK, initialiser_at(address)}, runtime::kForever, false, true,
+                [&] { return running() ? EBUSY : 0; });
   errno = saved_errno;
 }
 

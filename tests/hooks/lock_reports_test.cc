@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -30,6 +31,7 @@ std::vector<std::string> run(F body, bool debug = false) {
   std::vector<std::string> reports;
   aio::EventLoop loop;
   loop.set_debug(debug);
+  loop.slow_callback_duration = std::chrono::hours(1);  // making a report takes a while, which is no news here
   aio::set_log_sink([&](aio::LogLevel, std::string_view text) {
     reports.emplace_back(text);
     if (text.starts_with("Deadlock")) loop.stop();
@@ -117,6 +119,17 @@ TEST(LockRing, OfOneIsATaskThatTakesALockTwice) {
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(has(reports[0], "\nThis waits for itself: 'twice'\n")) << reports[0];
   EXPECT_TRUE(has(reports[0], ", held by itself\n")) << reports[0];
+}
+
+std::mutex g_mutex;
+
+TEST(LockOwnerText, NamesAGlobalLock) {
+  const auto reports = run([] {
+    const std::lock_guard lock(g_mutex);
+    await(aio::create_task([] { const std::lock_guard again(g_mutex); }));
+  });
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(has(reports[0], " waits for lock 'app::g_mutex' at 0x")) << reports[0];
 }
 
 TEST(LockOwnerText, SaysThatTheTaskHasEnded) {

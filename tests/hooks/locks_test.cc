@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -20,7 +19,6 @@
 #include <utility>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/task_dump.h"
 #include "fibers.h"
 
 namespace aiofiber::hooks_test {
@@ -80,160 +78,6 @@ TEST(HookedMutex, TheRegistryShowsWhichLockATaskWaitsFor) {
     EXPECT_EQ(waiter->wait_arg, reinterpret_cast<std::uint64_t>(condition.native_handle()));
     const std::lock_guard lock(other);
     condition.notify_all();
-  });
-  fibers.run();
-}
-
-// ---- who has a lock, as debuggers are told
-
-// The owner of what a waiting fiber waits for, which has to be a lock.
-runtime::LockOwner owner_for(const runtime::Fiber* waiter) {
-  EXPECT_TRUE(runtime::names_lock_owner(*waiter)) << "kind " << waiter->wait_kind;
-  return runtime::lock_owner(*waiter);
-}
-
-TEST(LockOwner, OfAMutexIsTheTaskThatHasItAtTheMoment) {
-  for (const int type : {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP}) {
-    Fibers fibers;
-    pthread_mutex_t mutex;
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, type);
-    pthread_mutex_init(&mutex, &attributes);
-    const runtime::Fiber* last = nullptr;
-    int looks = 0;
-    for (int i = 0; i < 2; ++i) {
-      fibers.spawn([&] {
-        pthread_mutex_lock(&mutex);
-        sleep_ms(1);
-        EXPECT_EQ(owner_for(last).task, runtime::current_fiber()->id) << "type " << type;
-        EXPECT_EQ(owner_for(last).tid, runtime::current_fiber()->tid);
-        ++looks;
-        pthread_mutex_unlock(&mutex);
-      });
-    }
-    fibers.spawn([&] {
-      last = runtime::current_fiber();
-      pthread_mutex_lock(&mutex);
-      pthread_mutex_unlock(&mutex);
-    });
-    fibers.run();
-    EXPECT_EQ(looks, 2);
-    EXPECT_EQ(mutex.__data.__list.__prev, nullptr) << "nobody has it";
-    pthread_mutex_destroy(&mutex);
-  }
-}
-
-TEST(LockOwner, OfAMutexIsTheThreadThatHasIt) {
-  Fibers fibers;
-  std::mutex mutex;
-  std::atomic<pid_t> tid{0};
-  std::atomic<bool> looked{false};
-  std::thread thread([&] {
-    mutex.lock();
-    tid = gettid();
-    while (!looked) std::this_thread::yield();
-    mutex.unlock();
-  });
-  while (tid == 0) std::this_thread::yield();
-  const runtime::Fiber* waiter = nullptr;
-  fibers.spawn([&] {
-    waiter = runtime::current_fiber();
-    const std::lock_guard lock(mutex);
-  });
-  fibers.spawn([&] {
-    while (waiter->state != AIOFIBER_WAITING) sleep_ms(1);
-    EXPECT_EQ(owner_for(waiter).task, 0u);
-    EXPECT_EQ(owner_for(waiter).tid, static_cast<std::uint32_t>(tid.load()));
-    looked = true;
-  });
-  fibers.run();
-  thread.join();
-}
-
-TEST(LockOwner, OfAMutexThatWasHandedOverIsTheOneThatGotIt) {
-  Fibers fibers;
-  std::mutex mutex;
-  std::atomic<bool> stop{false};
-  std::atomic<int> rounds{0};
-  std::thread thread([&] {
-    while (!stop) {
-      const std::lock_guard lock(mutex);
-      ++rounds;
-    }
-  });
-  while (rounds == 0) std::this_thread::yield();
-  for (int i = 0; i < 50; ++i) {
-    fibers.spawn([&, i] {
-      const std::lock_guard lock(mutex);
-      const auto* data = &mutex.native_handle()->__data;
-      EXPECT_EQ(reinterpret_cast<std::uint64_t>(data->__list.__prev), runtime::current_fiber()->id);
-      EXPECT_EQ(static_cast<std::uint32_t>(data->__owner), runtime::current_fiber()->tid);
-      if (i == 49) stop = true;
-    });
-  }
-  fibers.run();
-  stop = true;
-  thread.join();
-}
-
-TEST(LockOwner, OfAReadWriteLockIsTheWriter) {
-  Fibers fibers;
-  std::shared_mutex lock;
-  const runtime::Fiber* reader = nullptr;
-  const runtime::Fiber* writer = nullptr;
-  fibers.spawn([&] {
-    lock.lock();
-    sleep_ms(1);
-    EXPECT_EQ(owner_for(reader).task, runtime::current_fiber()->id);
-    lock.unlock();
-    lock.lock_shared();
-    sleep_ms(1);
-    EXPECT_FALSE(owner_for(writer).known()) << "readers have it";
-    lock.unlock_shared();
-  });
-  fibers.spawn([&] {
-    reader = runtime::current_fiber();
-    lock.lock_shared();
-    sleep_ms(2);
-    lock.unlock_shared();
-  });
-  fibers.spawn([&] {
-    sleep_ms(1);
-    writer = runtime::current_fiber();
-    const std::lock_guard guard(lock);
-  });
-  fibers.run();
-  EXPECT_EQ(static_cast<pthread_rwlock_t*>(lock.native_handle())->__data.__pad2, 0u) << "nobody writes";
-}
-
-TEST(LockOwner, OfAnInitialisationIsWhoRunsIt) {
-  Fibers fibers;
-  std::once_flag flag;
-  const runtime::Fiber* waits_for_once = nullptr;
-  const runtime::Fiber* waits_for_static = nullptr;
-  fibers.spawn([&] {
-    std::call_once(flag, [&] {
-      sleep_ms(1);
-      EXPECT_EQ(owner_for(waits_for_once).task, runtime::current_fiber()->id);
-    });
-  });
-  fibers.spawn([&] {
-    waits_for_once = runtime::current_fiber();
-    std::call_once(flag, [] { ADD_FAILURE() << "the second one's"; });
-  });
-  const auto get = [&]() -> int {
-    static const int value = [&] {
-      sleep_ms(1);
-      EXPECT_EQ(owner_for(waits_for_static).task, runtime::current_fiber()->id);
-      return 42;
-    }();
-    return value;
-  };
-  fibers.spawn([&] { EXPECT_EQ(get(), 42); });
-  fibers.spawn([&] {
-    waits_for_static = runtime::current_fiber();
-    EXPECT_EQ(get(), 42);
   });
   fibers.run();
 }
