@@ -72,6 +72,11 @@ void TraceJson::close(Loop& loop, Nanoseconds now) {
     text_.slice(loop.thread_id, "loop", "loop", loop.since, now);
   } else {
     text_.slice(kTaskRows + loop.running, "run", "run", loop.since, now);
+    // Only now: a viewer that takes the lines in the order of their times, and equal ones as they come, knows the slice on
+    // which the arrow ends.
+    Task& task = tasks_[loop.running];
+    if (task.arrow_comes) text_.arrow(task.arrow_row, task.arrow_from, kTaskRows + loop.running, loop.since);
+    task.arrow_comes = false;
   }
   loop.on_cpu = false;
 }
@@ -102,7 +107,9 @@ void TraceJson::leave(Loop& loop, const TraceEvent& event) {
 
 void TraceJson::arrive(std::uint64_t id, Task& task, Nanoseconds now) {
   if (task.phase == Phase::kWaiting || task.phase == Phase::kReady) wait_slices(id, task, now);
-  if (task.woken) text_.arrow(task.waker_row, task.woken_at, kTaskRows + id, now);
+  task.arrow_comes = task.woken;
+  task.arrow_row = task.waker_row;
+  task.arrow_from = task.woken_at;
   task.woken = false;
   task.phase = Phase::kRunning;
   task.since = now;
@@ -137,19 +144,21 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
   const auto what = static_cast<LoopMark>(event.state);
   if (what == LoopMark::kLeave) return close(loop, event.time);
   if (!loop.on_cpu) open(loop, 0, event.time);
+  // Not at the very moment at which the slice around it begins: that comes behind it in the file, see close().
+  const Nanoseconds within = std::max(event.time, loop.since + 1);
   const auto end_slice = [&](Nanoseconds& since, std::string_view text) {
     if (since >= 0) text_.slice(loop.thread_id, text, "loop", since, event.time);
     since = -1;
   };
   switch (what) {
     case LoopMark::kPollBegin:
-      loop.poll_since = event.time;
+      loop.poll_since = within;
       break;
     case LoopMark::kPollEnd:
       end_slice(loop.poll_since, "poll");
       break;
     case LoopMark::kCallbackBegin:
-      loop.callback_since = event.time;
+      loop.callback_since = within;
       break;
     case LoopMark::kCallbackEnd:
       end_slice(loop.callback_since, "callback");

@@ -81,6 +81,10 @@ class TraceFormat {
       auto& ends = phase == 's' ? begins_ : ends_;
       const bool fresh = ends.emplace(event["id"].GetUint64(), End{row, time, event["name"].GetString(), event["cat"].GetString()}).second;
       if (!fresh) complain("two arrows of one id");
+      // Viewers sort by time, and leave equal ones in the order of the file: the slice must come before what binds to it.
+      const auto rows = slices_.find(row);
+      const bool known = rows != slices_.end() && rows->second.back().begin <= time && time <= rows->second.back().end;
+      if (phase == 'f' && !known) complain("an arrow comes before the slice that it leads to");
       if (phase == 'f' && (!event.HasMember("bp") || std::string(event["bp"].GetString()) != "e")) complain("an arrow's end that binds to the next slice");
     } else if (phase == 'i') {
       if (!event.HasMember("s")) complain("an instant without a scope");

@@ -4,7 +4,7 @@
 //
 // The scheduler calls the hooks below at each switch, wake and poll. While nothing is traced a hook is one load and a branch
 // that is never taken; else it puts 40 bytes into a ring of its own thread (no lock, no allocation after the first), and a
-// writer thread turns the rings into text. A ring that is full drops the newest events and counts them: the file says how
+// writer thread turns the rings into text. Its time is the CPU's counter where that can be trusted (Stamps, clock.h). A ring that is full drops the newest events and counts them: the file says how
 // many are missing, and where.
 //
 // Knows of fibers what the registry knows: records. Times are of CLOCK_MONOTONIC, also under a virtual clock.
@@ -54,7 +54,7 @@ class TracedCallback {
 inline constexpr std::size_t kTraceEventsPerThread = 1 << 15;
 
 // From now on all loops of the process write to the file, which is replaced; "%p" in its name stands for the process's id.
-// `events_per_thread`, at least 16: the size of the rings that are made from now on. The file is ended by stop_trace() or by
+// `events_per_thread`, at least 16, rounded up to a power of two: the size of the rings that are made from now on. The file is ended by stop_trace() or by
 // exit(); of a process that dies otherwise it lacks the end and the last tenth of a second, which viewers accept. A forked
 // child does not trace until it asks for it. Errors: std::system_error: the file cannot be opened, no thread can be made, or
 // (EBUSY) a trace is being written already. Never suspends.

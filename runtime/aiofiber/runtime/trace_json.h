@@ -4,7 +4,7 @@
 //
 // A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in the ready queue; a
 // loop is a row with its polls and callbacks. A slice is written when it ends, so slices of a task never overlap; an arrow is
-// written when the woken task runs, so it always has both ends.
+// written when the woken task has run, so it always has both ends.
 // Threads: one at a time. Errors: std::bad_alloc.
 #pragma once
 
@@ -84,6 +84,9 @@ class TraceJson {
     std::uint64_t text_argument = 0;
     std::uint64_t waker_row = 0;
     std::uint32_t loop_thread = 0;
+    bool arrow_comes = false;  // behind the run that is under way: from arrow_row, at arrow_from
+    std::uint64_t arrow_row = 0;
+    Nanoseconds arrow_from = 0;
     Nanoseconds since = 0;  // of the phase
     Nanoseconds woken_at = 0;
   };
