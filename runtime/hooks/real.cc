@@ -12,6 +12,7 @@
 
 #include "aiofiber/runtime/reactor.h"
 #include "hooks/link_order.h"
+#include "hooks/stdio_switch.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
   using Finder = void* (*)(const char*, const char*);
@@ -47,7 +48,7 @@ namespace {
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
   runtime::Reactor::set_closes_are_reported(true);
-  check_link_order();
+  if (check_link_order()) enable_stdio_if_wanted();
 }
 
 }  // namespace
