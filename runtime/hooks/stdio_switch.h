@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Switching it on that stdio suspends tasks, which happens at most once in a process, after a check.
+// The switch by which stdio suspends tasks. It is thrown at most once in a process, is never thrown back, and stays off
+// with a reason when libc is not as it must be.
 //
 // Threads: any. hooks.h has the call for programs, AIOFIBER_STDIO=1 is the same at load.
 #pragma once
