@@ -26,7 +26,7 @@ namespace aiofiber::hooks {
 namespace {
 
 void before_close(int fd) noexcept {
-  if (fd < 0) return;
+  if (fd < 0 || stands_aside) return;
   const int saved_errno = errno;
   runtime::fd_closing(fd);
   set_fd_kind(fd, FdKind::kUnknown);

@@ -21,6 +21,7 @@
 #include <string>
 
 #include "aiofiber/runtime/registry_abi.h"
+#include "hooks/abi_match.h"
 
 extern "C" aiofiber_registry aiofiber_debug_registry;
 
@@ -129,6 +130,7 @@ bool check_link_order() {
   const void* leader = dlsym(RTLD_DEFAULT, "aiofiber_real_function");
   if (leader != nullptr && !own.has(leader))
     return false;  // another copy of the hooks comes first, and looks itself
+  if (!match_runtime(warns)) return false;
   if (program_has_another_runtime()) {
     if (warns) std::fputs(
         "aiofiber hooks: the program has an aiofiber runtime of its own and does not export it, so its tasks "

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "aiofiber/runtime/reactor.h"
+#include "hooks/act.h"
 #include "hooks/link_order.h"
 #include "hooks/stdio_switch.h"
 
@@ -47,8 +48,9 @@ namespace {
 #include "hooks/libc_functions.inc"
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
-  runtime::Reactor::set_closes_are_reported(true);
-  if (check_link_order()) enable_stdio_if_wanted();
+  const bool in_use = check_link_order();
+  if (!stands_aside) runtime::Reactor::set_closes_are_reported(true);
+  if (in_use) enable_stdio_if_wanted();
 }
 
 }  // namespace
