@@ -47,6 +47,10 @@ Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
   const HooksOff hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  while (attachments_ != nullptr) {
+    Attachment& attachment = *std::exchange(attachments_, attachments_->next);
+    attachment.release(attachment);
+  }
 }
 
 // ---- running ----------------------------------------------------------------------------------------------

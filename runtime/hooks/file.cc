@@ -3,7 +3,7 @@
 // read and write on anything: sockets, pipes, eventfd, terminals, files.
 //
 // The probe depends on the kind of the descriptor (fd_kind.h). Regular files are read from the page cache at
-// once and otherwise on the offload pool; they are written directly, since buffered writes only copy.
+// once and otherwise by io_uring (ring.h) or on the offload pool; they are written directly, since buffered writes only copy.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -21,6 +21,7 @@
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
 #include "hooks/real.h"
+#include "hooks/ring.h"
 
 namespace aiofiber::hooks {
 
@@ -75,10 +76,11 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   }
 }
 
-// The data is not in memory, so the disk has to be waited for: a pool thread does.
+// The data is not in memory, so the disk has to be waited for: io_uring tells when it is there, or a pool thread waits.
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
   if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
+  if (ring_readv(fd, rest.pieces(), piece_count(rest), -1, 0, result)) return result;
   const bool done = without_throwing(
       [&] { result = runtime::offload([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); }); });
   calls_since_turn = 0;

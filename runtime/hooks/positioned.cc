@@ -3,8 +3,8 @@
 // Reads at a position: pread, preadv, preadv2 with their 64-bit and fortified names; and pwritev2 and preadv2
 // at the current one.
 //
-// What can be read at a position is a file: it comes out of the page cache at once, else from the offload
-// pool. Writes at a position (pwrite, pwritev) only copy, so they stay libc's. Position -1 of preadv2 and
+// What can be read at a position is a file: it comes out of the page cache at once, else by io_uring or from the
+// offload pool. Writes at a position (pwrite, pwritev) only copy, so they stay libc's. Position -1 of preadv2 and
 // pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are readv and writev,
 // unless the caller has asked not to wait.
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "hooks/iov_cursor.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
+#include "hooks/ring.h"
 
 namespace aiofiber::hooks {
 
@@ -38,7 +39,9 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
     };
     ssize_t n = call(RWF_NOWAIT);
     if (n < 0 && errno == EAGAIN) {
-      n = on_pool(ssize_t{-1}, [&] { return call(0); });
+      errno = errno_at_start;
+      if (!ring_readv(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags, n))
+        n = on_pool(ssize_t{-1}, [&] { return call(0); });
     } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
       n = call(0);  // tmpfs, procfs and the like have nothing to wait for
     }
