@@ -30,8 +30,8 @@ namespace {
 using runtime::Fiber;
 using runtime::Scheduler;
 
-// Read at position -1 is read(2)'s; no answer is dropped when many come at once.
-constexpr unsigned kNeeded = IORING_FEAT_RW_CUR_POS | IORING_FEAT_NODROP;
+// No answer is dropped when many come at once.
+constexpr unsigned kNeeded = IORING_FEAT_NODROP;
 constexpr unsigned kEntries = 256;
 
 // Once it is known that this process cannot have a ring, nobody tries again.
@@ -261,6 +261,12 @@ bool ring_readv(int fd, const iovec* pieces, int count, off_t position, int flag
   });
 }
 
+bool ring_writev(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
+  return run_in_ring(result, [=](io_uring_sqe* request) {
+    ::io_uring_prep_writev2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
+  });
+}
+
 bool ring_fsync(int fd, bool data_only, int& result) {
   return run_in_ring(result, [=](io_uring_sqe* request) {
     ::io_uring_prep_fsync(request, fd, data_only ? IORING_FSYNC_DATASYNC : 0);
@@ -274,6 +280,7 @@ bool ring_fsync(int fd, bool data_only, int& result) {
 namespace aiofiber::hooks {
 
 bool ring_readv(int, const iovec*, int, off_t, int, ssize_t&) { return false; }
+bool ring_writev(int, const iovec*, int, off_t, int, ssize_t&) { return false; }
 bool ring_fsync(int, bool, int&) { return false; }
 
 }  // namespace aiofiber::hooks
