@@ -5,6 +5,6 @@
 
 namespace aiofiber::runtime {
 
-const AbiMark abi_mark = kCompiledAbi;
+constinit const AbiMark abi_mark = compiled_abi(AIOFIBER_VERSION);
 
 }  // namespace aiofiber::runtime

@@ -25,7 +25,7 @@ const void* module_of(const void* address) noexcept {
 
 bool match_runtime(bool warns) {
   const runtime::AbiMark& found = runtime::abi_mark;
-  const runtime::AbiMark& own = runtime::kCompiledAbi;
+  constexpr runtime::AbiMark own = runtime::compiled_abi(AIOFIBER_VERSION);
   const bool marked = module_of(&found) == module_of(&aiofiber_debug_registry);
   if (marked && found == own) return true;
   stands_aside = true;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The mark of the runtime whose headers are compiled here: a hash over the sizes and places of what hooks see of it.
-// Whoever includes this needs AIOFIBER_VERSION, the version as a string.
+// Compiled into the runtime it is that runtime's mark (abi.h); compiled into the hooks, what they expect to find.
+//
+// Invariant: whatever a hook reads or writes of a runtime's object by itself is in the list below.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +36,11 @@ constexpr std::uint64_t hash_of_layout() noexcept {
   return hash;
 }
 
-inline constexpr AbiMark kCompiledAbi{AIOFIBER_VERSION, hash_of_layout()};
+// `version` is cut to the mark's size.
+constexpr AbiMark compiled_abi(const char* version) noexcept {
+  AbiMark mark{{}, hash_of_layout()};
+  for (std::size_t i = 0; i + 1 < sizeof mark.version && version[i] != 0; ++i) mark.version[i] = version[i];
+  return mark;
+}
 
 }  // namespace aiofiber::runtime
