@@ -5,6 +5,7 @@
 // Two stacks run this code: the hub (the thread that called run()) polls and runs callbacks; a fiber that
 // suspends picks its successor itself. Both take from the same queue by the same counters, so the order
 // is the same whichever stack is on the CPU.
+#include "aiofiber/runtime/abi.h"
 #include "aiofiber/runtime/scheduler.h"
 
 #include <sys/syscall.h>
@@ -36,6 +37,7 @@ std::uint32_t context_layout() noexcept {
 
 Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
+  asm volatile("" : : "r"(&abi_mark));  // a program that links the archive gets it
   set_stack_bounds_source(current_stack_bounds);
   static const std::uint32_t layout = context_layout();
   __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);
@@ -45,6 +47,10 @@ Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
   const HooksOff hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  while (attachments_ != nullptr) {
+    Attachment& attachment = *std::exchange(attachments_, attachments_->next);
+    attachment.release(attachment);
+  }
 }
 
 // ---- running ----------------------------------------------------------------------------------------------

@@ -25,9 +25,24 @@
 #include <utility>
 
 namespace aiofiber::runtime {
-namespace {
 
 using Destructor = void (*)(void*);
+
+// A process can have two copies of this file, the program's and that of preloaded hooks, and any of them may be the one that
+// sees a throw. What both must agree on are objects that the loader unites by their names: the settings, and the destructor
+// by which a recorded exception is known. (Not a function: a library may be linked to keep to its own functions.)
+namespace throw_trace_detail {
+constinit std::atomic<bool> enabled{true};
+constinit std::atomic<StackBounds (*)() noexcept> bounds_source{&thread_stack_bounds};
+void destroy_with_record(void* object);
+constinit Destructor recorded_destructor = &destroy_with_record;
+}  // namespace throw_trace_detail
+
+namespace {
+
+using throw_trace_detail::bounds_source;
+using throw_trace_detail::enabled;
+using throw_trace_detail::recorded_destructor;
 
 struct Record {
   Destructor destructor;  // of the exception's type; null when it has none
@@ -51,9 +66,6 @@ void* object_of(const std::exception_ptr& exception) {
   std::memcpy(&object, static_cast<const void*>(&exception), sizeof object);
   return object;
 }
-
-constinit std::atomic<bool> g_enabled{true};
-constinit std::atomic<StackBounds (*)() noexcept> g_bounds_source{&thread_stack_bounds};
 
 // ---- The start-up check
 // ----------------------------------------------------------------------------------------
@@ -95,16 +107,6 @@ bool layout_is_known() noexcept {
 // ---- Recording
 // -----------------------------------------------------------------------------------------------------
 
-// Takes the place of the exception type's destructor: the C++ runtime calls it when the last owner lets go.
-void destroy_with_record(void* object) {
-  Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
-  const Destructor destructor = record->destructor;
-  const RethrowSegment* segment = record->segments.load(std::memory_order_acquire);
-  while (segment != nullptr) std::free(const_cast<RethrowSegment*>(std::exchange(segment, segment->before)));
-  std::free(record);
-  if (destructor) destructor(object);
-}
-
 // A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not looked for.
 constexpr std::size_t kMaxWalk = 4096;
 
@@ -115,7 +117,7 @@ struct Trace {
 };
 
 void walk(Registers at, Trace& trace) {
-  const StackBounds bounds = g_bounds_source.load(std::memory_order_relaxed)();
+  const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
   trace.count = unwind_onwards(at, bounds, trace.addresses);
   // Deeper: read on in pieces as long as the outer part, and keep the last full one and what came after it.
   const auto outermost = std::span(trace.addresses).subspan(kThrowTraceInnermost);
@@ -154,7 +156,7 @@ bool record_trace(void* object, Destructor destructor, const Registers& thrower)
 
 const Record* record_of(const std::exception_ptr& exception) noexcept {
   void* object = object_of(exception);
-  if (!object || header_field<Destructor>(object, kDestructorOffset) != &destroy_with_record) return nullptr;
+  if (!object || header_field<Destructor>(object, kDestructorOffset) != recorded_destructor) return nullptr;
   return header_field<Record*>(object, kSlotOffset);
 }
 
@@ -192,6 +194,16 @@ ThrowFunction real_throw() {
 
 }  // namespace
 
+// Takes the place of the exception type's destructor: the C++ runtime calls it when the last owner lets go.
+void throw_trace_detail::destroy_with_record(void* object) {
+  Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
+  const Destructor destructor = record->destructor;
+  const RethrowSegment* segment = record->segments.load(std::memory_order_acquire);
+  while (segment != nullptr) std::free(const_cast<RethrowSegment*>(std::exchange(segment, segment->before)));
+  std::free(record);
+  if (destructor) destructor(object);
+}
+
 // What the assembly needs to go on: in rax and rdx.
 struct ThrowContinuation {
   Destructor destructor;
@@ -202,12 +214,12 @@ extern "C" __attribute__((visibility("hidden"), used)) ThrowContinuation aiofibe
     void* object, std::type_info*, Destructor destructor, const std::uintptr_t* rsp, std::uintptr_t rbp,
     std::uintptr_t rbx) noexcept {
   const ThrowFunction real = real_throw();
-  const bool wanted = g_enabled.load(std::memory_order_relaxed) && layout_is_known() &&
+  const bool wanted = enabled.load(std::memory_order_relaxed) && layout_is_known() &&
                       header_field<void*>(object, kSlotOffset) == nullptr;
   if (!wanted) return {destructor, real};
   // The thrower's call pushed its return address.
   const Registers thrower{rsp[0], reinterpret_cast<std::uintptr_t>(rsp + 1), rbp, rbx};
-  return {record_trace(object, destructor, thrower) ? &destroy_with_record : destructor, real};
+  return {record_trace(object, destructor, thrower) ? recorded_destructor : destructor, real};
 }
 
 std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept {
@@ -226,7 +238,7 @@ namespace {
 // An exception that was made and never thrown has no record yet: it gets an empty one. Its owner, the caller, keeps the
 // C++ runtime from reading the header meanwhile; two threads that do this at once are told apart by the slot.
 Record* record_for_segments(void* object) noexcept {
-  if (header_field<Destructor>(object, kDestructorOffset) == &destroy_with_record) return header_field<Record*>(object, kSlotOffset);
+  if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor) return header_field<Record*>(object, kSlotOffset);
   if (!layout_is_known()) return nullptr;
   Record* record = make_record(header_field<Destructor>(object, kDestructorOffset), Trace{});
   if (record == nullptr) return nullptr;
@@ -236,7 +248,7 @@ Record* record_for_segments(void* object) noexcept {
     std::free(record);
     return nullptr;
   }
-  __atomic_store_n(&header_field<Destructor>(object, kDestructorOffset), &destroy_with_record, __ATOMIC_RELEASE);
+  __atomic_store_n(&header_field<Destructor>(object, kDestructorOffset), recorded_destructor, __ATOMIC_RELEASE);
   return record;
 }
 
@@ -246,13 +258,13 @@ constexpr std::uint32_t kMaxSegments = 64;
 
 [[gnu::noinline]] void add_rethrow_segment(const std::exception_ptr& exception, const void* by, const void* from) noexcept {
   void* object = object_of(exception);
-  if (object == nullptr || !g_enabled.load(std::memory_order_relaxed)) return;
+  if (object == nullptr || !enabled.load(std::memory_order_relaxed)) return;
   Record* record = record_for_segments(object);
   if (record == nullptr) return;
   RethrowSegment* last = record->segments.load(std::memory_order_acquire);
   if (last != nullptr && last->depth >= kMaxSegments) return;
   Registers at = current_registers();
-  const StackBounds bounds = g_bounds_source.load(std::memory_order_relaxed)();
+  const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
   std::uintptr_t own_frame[1];
   unwind_onwards(at, bounds, own_frame);
   std::array<std::uintptr_t, RethrowSegment::kMaxFrames> addresses;
@@ -276,11 +288,11 @@ const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) 
 }
 
 void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept {
-  g_bounds_source.store(bounds_of_current_stack ? bounds_of_current_stack : &thread_stack_bounds,
+  bounds_source.store(bounds_of_current_stack ? bounds_of_current_stack : &thread_stack_bounds,
                         std::memory_order_relaxed);
 }
 
-void set_throw_tracing(bool enabled) noexcept { g_enabled.store(enabled, std::memory_order_relaxed); }
+void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory_order_relaxed); }
 
 }  // namespace aiofiber::runtime
 

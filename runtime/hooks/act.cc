@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Giving others a turn.
+// Standing aside, and giving others a turn.
 #include "hooks/act.h"
 
 #include "aiofiber/runtime/parker.h"
 
 namespace aiofiber::hooks {
 
+constinit bool stands_aside = false;
 constinit thread_local unsigned calls_since_turn __attribute__((tls_model("initial-exec"))) = 0;
 
 void give_turn() {

@@ -20,9 +20,13 @@
 
 namespace aiofiber::hooks {
 
+// The runtime is not the one that these hooks were made for (abi_match.h), so its fibers are none of their business. Set at
+// load, before there is a fiber.
+extern constinit bool stands_aside __attribute__((visibility("hidden")));
+
 inline runtime::Fiber* act() noexcept {
   runtime::Fiber* fiber = runtime::current_fiber();
-  return AIOFIBER_LIKELY(fiber == nullptr) || fiber->hooks_off != 0 ? nullptr : fiber;
+  return AIOFIBER_LIKELY(fiber == nullptr) || stands_aside || fiber->hooks_off != 0 ? nullptr : fiber;
 }
 
 // Fairness: a task whose calls are always ready would never suspend and starve the others of its thread.

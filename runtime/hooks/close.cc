@@ -5,7 +5,8 @@
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
 // would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
-// reactor relies on hearing of every close. Only pclose suspends: it waits for a child.
+// reactor relies on hearing of every close. pclose suspends: it waits for a child. fclose, freopen and pclose of a FILE
+// that a task is inside of (AIOFIBER_STDIO=1) wait until it is out, which is at once as its call fails.
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,13 +19,14 @@
 #include "hooks/act.h"
 #include "hooks/fd_kind.h"
 #include "hooks/real.h"
+#include "hooks/stdio_occupant.h"
 
 namespace aiofiber::hooks {
 
 namespace {
 
 void before_close(int fd) noexcept {
-  if (fd < 0) return;
+  if (fd < 0 || stands_aside) return;
   const int saved_errno = errno;
   runtime::fd_closing(fd);
   set_fd_kind(fd, FdKind::kUnknown);
@@ -38,8 +40,20 @@ void before_close_range(unsigned first, unsigned last) noexcept {
   for (unsigned fd = first; fd <= last && fd < end; ++fd) before_close(static_cast<int>(fd));
 }
 
-void before_file_close(std::FILE* file) noexcept {
-  if (file != nullptr) before_close(::fileno(file));
+// False with errno EBUSY: a task is inside the FILE, and the caller cannot wait for it (a loop's callback, a loop that
+// closes). Then the FILE stays open, since closing it would free what that task uses.
+bool before_file_close(std::FILE* file) {
+  if (file == nullptr) return true;
+  for (;;) {
+    const bool occupied = is_occupied(file);
+    if (occupied && !can_wait_for_stdio()) {
+      errno = EBUSY;
+      return false;
+    }
+    before_close(::fileno(file));
+    if (!occupied) return true;
+    wait_until_left(file);
+  }
 }
 
 }  // namespace
@@ -67,12 +81,19 @@ int dup3(int from, int to, int flags) noexcept {
 }
 
 int fclose(std::FILE* file) {
-  before_file_close(file);
-  return real::fclose(file);
+  return before_file_close(file) ? real::fclose(file) : EOF;
+}
+
+std::FILE* freopen(const char* path, const char* mode, std::FILE* file) {
+  return before_file_close(file) ? real::freopen(path, mode, file) : nullptr;
+}
+
+std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
+  return before_file_close(file) ? real::freopen64(path, mode, file) : nullptr;
 }
 
 int pclose(std::FILE* file) {
-  before_file_close(file);
+  if (!before_file_close(file)) return -1;
   if (file == nullptr || !acts() || runtime::current_fiber()->unwinding) return real::pclose(file);
   // Not refused when the task is cancelled, or the stream would be lost: the child's end is waited for.
   int status = -1;

@@ -3,12 +3,15 @@
 // The table of hints.
 #include "hooks/fd_kind.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+
+#include "hooks/real.h"
 
 namespace aiofiber::hooks {
 
@@ -22,11 +25,20 @@ std::atomic<FdKind>* slot(int fd) noexcept {
   return fd >= 0 && static_cast<std::size_t>(fd) < kTableSize ? &kinds[fd] : nullptr;
 }
 
+// Asked again before each write, so that what is known of the flags is not.
+FdKind file_kind(int fd) noexcept {
+  const std::atomic<FdKind>* entry = slot(fd);
+  if (entry != nullptr && entry->load(std::memory_order_relaxed) == FdKind::kFile) return FdKind::kFile;
+  const int flags = real::fcntl64(fd, F_GETFL, nullptr);
+  return flags >= 0 && (flags & O_DIRECT) != 0 ? FdKind::kDirect : FdKind::kFile;
+}
+
 FdKind kind_from_stat(int fd) noexcept {
   struct stat status;
   if (::fstat(fd, &status) != 0) return FdKind::kUnknown;
   if (S_ISSOCK(status.st_mode)) return FdKind::kSocket;
-  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) return FdKind::kFile;
+  if (S_ISDIR(status.st_mode)) return FdKind::kFile;
+  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return file_kind(fd);
   if (!poll_first_is_forced()) return FdKind::kNowait;
   return S_ISFIFO(status.st_mode) ? FdKind::kPipe : FdKind::kPollFirst;
 }
@@ -59,6 +71,13 @@ FdKind fd_kind(int fd) noexcept {
     if (hint != FdKind::kUnknown) return hint;
   }
   return classify_fd(fd);
+}
+
+void flags_of_fd_change(int fd) noexcept {
+  std::atomic<FdKind>* entry = slot(fd);
+  if (entry == nullptr) return;
+  const FdKind kind = entry->load(std::memory_order_relaxed);
+  if (kind == FdKind::kFile || kind == FdKind::kDirect) entry->store(FdKind::kUnknown, std::memory_order_relaxed);
 }
 
 FdKind kind_without_nowait(int fd) noexcept {

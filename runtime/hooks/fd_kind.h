@@ -18,11 +18,14 @@ enum class FdKind : std::uint8_t {
   kPipe,       // a pipe whose kernel has no RWF_NOWAIT for it: poll, then at most PIPE_BUF bytes
   kPollFirst,  // no flag at all (terminals, inotify, ...): poll, then the plain call
   kFile,       // regular files, directories, block devices: never EAGAIN from poll's point of view
+  kDirect,     // of these, opened with O_DIRECT: RWF_NOWAIT waits for the disk all the same
 };
 
 FdKind fd_kind(int fd) noexcept;  // the hint, else asks fstat(2); kUnknown: not open
 void set_fd_kind(int fd, FdKind kind) noexcept;
 FdKind classify_fd(int fd) noexcept;  // asks fstat(2) and stores the hint
+// Its flags are about to change: O_DIRECT may be among them.
+void flags_of_fd_change(int fd) noexcept;
 // RWF_NOWAIT is not supported for this descriptor: what to do instead.
 FdKind kind_without_nowait(int fd) noexcept;
 // AIOFIBER_HOOKS_POLL_FIRST=1: behave as a kernel without RWF_NOWAIT (for tests).

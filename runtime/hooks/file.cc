@@ -3,7 +3,7 @@
 // read and write on anything: sockets, pipes, eventfd, terminals, files.
 //
 // The probe depends on the kind of the descriptor (fd_kind.h). Regular files are read from the page cache at
-// once and otherwise on the offload pool; they are written directly, since buffered writes only copy.
+// once and otherwise on the offload pool; they are written directly, since buffered writes only copy. O_DIRECT means the disk each time.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -20,6 +20,7 @@
 #include "hooks/fd_kind.h"
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
+#include "hooks/on_pool.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -75,7 +76,8 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   }
 }
 
-// The data is not in memory, so the disk has to be waited for: a pool thread does.
+// The data is not in memory, so the disk has to be waited for: a pool thread does, since the position in the file moves
+// under a lock that only read(2) takes.
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
   if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
@@ -94,6 +96,10 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
   for (;;) {
     const FdKind kind = fd_kind(fd);
     if (kind == FdKind::kUnknown) return real::readv(fd, pieces, count);
+    if (kind == FdKind::kDirect) {
+      if (classify_fd(fd) != kind) continue;  // the number was reused
+      return read_file_offloaded(fd, rest);
+    }
     ssize_t n = probe_read(kind, fd, rest);
     if (n < 0) {
       if (errno == EINTR || probe_differently(fd, kind)) continue;
@@ -117,6 +123,12 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
 }
 
 // ---- writing
+
+// Past the page cache, so the disk has to be waited for.
+ssize_t write_file_offloaded(int fd, const IovCursor& rest) {
+  if (runtime::current_fiber()->unwinding) return real::writev(fd, rest.pieces(), piece_count(rest));
+  return on_pool(ssize_t{-1}, [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); });
+}
 
 ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) noexcept {
   if (!is_ready(fd, POLLOUT)) return -1;
@@ -155,7 +167,8 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   if (fd_kind(fd) == FdKind::kSocket) take_part();
   for (;;) {
     FdKind kind = fd_kind(fd);
-    if (kind == FdKind::kFile) kind = classify_fd(fd);  // its write is not a probe: be sure
+    if (kind == FdKind::kFile || kind == FdKind::kDirect) kind = classify_fd(fd);  // its write is not a probe: be sure
+    if (kind == FdKind::kDirect) return write_file_offloaded(fd, rest);
     if (kind == FdKind::kUnknown)
       return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
     const ssize_t n = probe_write(kind, fd, rest, sent);

@@ -14,6 +14,7 @@
 
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/fd_kind.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -37,6 +38,7 @@ int obtain(Attempt attempt) {
 }
 
 int control(int fd, int command, void* argument) {
+  if (command == F_SETFL) flags_of_fd_change(fd);
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   if (!waits || !acts()) return real::fcntl64(fd, command, argument);
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;

@@ -59,7 +59,7 @@ bool is_for_tasks(const void* maker) noexcept {
 }
 
 Key* find_task_key(pthread_key_t key) noexcept {
-  if (runtime::current_fiber() == nullptr || key >= task_keys.size()) return nullptr;
+  if (runtime::current_fiber() == nullptr || stands_aside || key >= task_keys.size()) return nullptr;
   Key& found = task_keys[key];
   return (found.generation.load(std::memory_order_relaxed) & 1) != 0 ? &found : nullptr;
 }

@@ -21,6 +21,7 @@
 #include <string>
 
 #include "aiofiber/runtime/registry_abi.h"
+#include "hooks/abi_match.h"
 
 extern "C" aiofiber_registry aiofiber_debug_registry;
 
@@ -122,15 +123,16 @@ void warn_of_names(const OwnModule& own) {
 
 }  // namespace
 
-void check_link_order() {
+bool check_link_order() {
   const char* quiet = std::getenv("AIOFIBER_HOOKS_QUIET");
-  if (quiet != nullptr && *quiet != '\0' && std::strcmp(quiet, "0") != 0) return;
+  const bool warns = quiet == nullptr || *quiet == '\0' || std::strcmp(quiet, "0") == 0;
   const OwnModule own;
   const void* leader = dlsym(RTLD_DEFAULT, "aiofiber_real_function");
   if (leader != nullptr && !own.has(leader))
-    return;  // another copy of the hooks comes first, and looks itself
+    return false;  // another copy of the hooks comes first, and looks itself
+  if (!match_runtime(warns)) return false;
   if (program_has_another_runtime()) {
-    std::fputs(
+    if (warns) std::fputs(
         "aiofiber hooks: the program has an aiofiber runtime of its own and does not export it, so its tasks "
         "are "
         "unknown to the preloaded hooks: nothing suspends. Link the program through the target "
@@ -139,9 +141,10 @@ void check_link_order() {
         "-Wl,--export-dynamic-symbol='*8aiofiber7runtime*',--export-dynamic-symbol=aiofiber_debug_registry. "
         "AIOFIBER_HOOKS_QUIET=1 silences this.\n",
         stderr);
-    return;
+    return false;
   }
-  warn_of_names(own);
+  if (warns) warn_of_names(own);
+  return true;
 }
 
 }  // namespace aiofiber::hooks

@@ -10,6 +10,7 @@ namespace aiofiber::hooks {
 
 // Writes a line to stderr when another library's functions come before the hooks, or when the program's
 // runtime is not the one that the hooks use. Silent when AIOFIBER_HOOKS_QUIET is set to anything but 0.
-void check_link_order();
+// Whether these hooks are those that the program's tasks meet: false when another copy comes first.
+bool check_link_order();
 
 }  // namespace aiofiber::hooks

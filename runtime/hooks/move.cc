@@ -40,7 +40,7 @@ class NonblockEnd {
  public:
   explicit NonblockEnd(int fd) noexcept {
     const FdKind kind = classify_fd(fd);
-    if (kind == FdKind::kUnknown || kind == FdKind::kFile) return;
+    if (kind == FdKind::kUnknown || kind == FdKind::kFile || kind == FdKind::kDirect) return;
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags >= 0 && (flags & O_NONBLOCK) == 0) scope_.emplace(fd, flags);
   }

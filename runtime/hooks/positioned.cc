@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads at a position: pread, preadv, preadv2 with their 64-bit and fortified names; and pwritev2 and preadv2
-// at the current one.
+// Reads and writes at a position: pread, preadv, preadv2, pwrite, pwritev, pwritev2 with their 64-bit and fortified names.
 //
-// What can be read at a position is a file: it comes out of the page cache at once, else from the offload
-// pool. Writes at a position (pwrite, pwritev) only copy, so they stay libc's. Position -1 of preadv2 and
+// What can be read at a position is a file: it comes out of the page cache at once, else by io_uring or from the
+// offload pool. Writes at a position only copy, so they stay libc's, but for
+// files of O_DIRECT. Position -1 of preadv2 and
 // pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are readv and writev,
 // unless the caller has asked not to wait.
 #include <fcntl.h>
@@ -16,10 +16,12 @@
 #include <cstdint>
 
 #include "hooks/act.h"
+#include "hooks/fd_kind.h"
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
+#include "hooks/ring.h"
 
 namespace aiofiber::hooks {
 
@@ -36,19 +38,34 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
     const auto call = [&](int extra) {
       return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra);
     };
-    ssize_t n = call(RWF_NOWAIT);
-    if (n < 0 && errno == EAGAIN) {
-      n = on_pool(ssize_t{-1}, [&] { return call(0); });
+    const bool direct = fd_kind(fd) == FdKind::kDirect;
+    ssize_t n = direct ? -1 : call(RWF_NOWAIT);
+    if (direct || (n < 0 && errno == EAGAIN)) {
+      errno = errno_at_start;
+      if (!ring_readv(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags, n))
+        n = on_pool(ssize_t{-1}, [&] { return call(0); });
     } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
       n = call(0);  // tmpfs, procfs and the like have nothing to wait for
     }
     if (n < 0) return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
     errno = errno_at_start;
     if (n == 0) break;
+    if (direct) return n;
     received += static_cast<std::size_t>(n);
     rest.advance(static_cast<std::size_t>(n));
   } while (received < length);
   return static_cast<ssize_t>(received);
+}
+
+// Only what passes the page cache by waits for the disk; everything else is libc's.
+bool write_waits(int fd, off_t position) {
+  return position >= 0 && act() != nullptr && fd_kind(fd) == FdKind::kDirect && acts();
+}
+
+ssize_t write_at(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  ssize_t result = -1;
+  if (ring_writev(fd, pieces, count, position, flags, result)) return result;
+  return on_pool(ssize_t{-1}, [=] { return real::pwritev2(fd, pieces, count, position, flags); });
 }
 
 bool is_trivial(const iovec* pieces, int count, off_t position) noexcept {
@@ -83,7 +100,19 @@ ssize_t preadv2(int fd, const iovec* pieces, int count, off_t position, int flag
   return read_at(fd, pieces, count, position, flags);
 }
 
+ssize_t pwrite(int fd, const void* data, size_t length, off_t position) {
+  if (!write_waits(fd, position)) return real::pwrite(fd, data, length, position);
+  const iovec piece{const_cast<void*>(data), length};
+  return write_at(fd, &piece, 1, position, 0);
+}
+
+ssize_t pwritev(int fd, const iovec* pieces, int count, off_t position) {
+  if (!write_waits(fd, position)) return real::pwritev(fd, pieces, count, position);
+  return write_at(fd, pieces, count, position, 0);
+}
+
 ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  if (write_waits(fd, position)) return write_at(fd, pieces, count, position, flags);
   if (act() != nullptr && position == -1 && flags == 0) return writev(fd, pieces, count);
   return real::pwritev2(fd, pieces, count, position, flags);
 }
@@ -99,6 +128,15 @@ ssize_t pread64(int fd, void* buffer, size_t length, off64_t position) {
 }
 ssize_t __pread64(int fd, void* buffer, size_t length, off64_t position) {
   return pread(fd, buffer, length, position);
+}
+ssize_t pwrite64(int fd, const void* data, size_t length, off64_t position) {
+  return pwrite(fd, data, length, position);
+}
+ssize_t __pwrite64(int fd, const void* data, size_t length, off64_t position) {
+  return pwrite(fd, data, length, position);
+}
+ssize_t pwritev64(int fd, const iovec* pieces, int count, off64_t position) {
+  return pwritev(fd, pieces, count, position);
 }
 ssize_t preadv64(int fd, const iovec* pieces, int count, off64_t position) {
   return preadv(fd, pieces, count, position);

@@ -11,7 +11,9 @@
 #include <cstring>
 
 #include "aiofiber/runtime/reactor.h"
+#include "hooks/act.h"
 #include "hooks/link_order.h"
+#include "hooks/stdio_switch.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
   using Finder = void* (*)(const char*, const char*);
@@ -46,8 +48,9 @@ namespace {
 #include "hooks/libc_functions.inc"
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
-  runtime::Reactor::set_closes_are_reported(true);
-  check_link_order();
+  const bool in_use = check_link_order();
+  if (!stands_aside) runtime::Reactor::set_closes_are_reported(true);
+  if (in_use) enable_stdio_if_wanted();
 }
 
 }  // namespace

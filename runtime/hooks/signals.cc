@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "aiofiber/hooks.h"
+#include "hooks/act.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -44,7 +45,7 @@ bool is_function(const struct ::sigaction& action) noexcept {
 }
 
 int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* old) noexcept {
-  if (signo <= 0 || signo >= NSIG) return real::sigaction(signo, action, old);
+  if (signo <= 0 || signo >= NSIG || stands_aside) return real::sigaction(signo, action, old);
   const Handler previous = handlers[signo].load(std::memory_order_relaxed);
   struct ::sigaction ours;
   if (action != nullptr) {

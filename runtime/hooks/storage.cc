@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for the disk: fsync and its kin and the reservation of space, on the offload pool.
+// Waiting for the disk: fsync and fdatasync by io_uring where there is one, their kin and the reservation of space on the
+// offload pool.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "hooks/act.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
+#include "hooks/ring.h"
 
 using namespace aiofiber::hooks;
 
@@ -15,11 +17,15 @@ extern "C" {
 
 int fsync(int fd) {
   if (!acts()) return real::fsync(fd);
+  int result = -1;
+  if (ring_fsync(fd, false, result)) return result;
   return on_pool(-1, [=] { return real::fsync(fd); });
 }
 
 int fdatasync(int fd) {
   if (!acts()) return real::fdatasync(fd);
+  int result = -1;
+  if (ring_fsync(fd, true, result)) return result;
   return on_pool(-1, [=] { return real::fdatasync(fd); });
 }
 

@@ -3,6 +3,7 @@
 // Hooked calls under the facade: what a cancellation looks like to C code and to whoever awaits the task.
 // Real sockets, real time: some ten milliseconds a test.
 #include <aiofiber/asyncio.h>
+#include <aiofiber/hooks.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 
@@ -54,6 +56,26 @@ TEST_F(HookedTasks, GiveEcanceledToCCodeAndCancelledErrorToTheAwaiter) {
   });
   EXPECT_EQ(seen.value, -1);
   EXPECT_EQ(seen.error, ECANCELED);
+}
+
+TEST_F(HookedTasks, AreTimedOutInsideStdioAndTheStreamWorksAfterwards) {
+  ASSERT_TRUE(aiofiber::hooks::enable_stdio());
+  std::FILE* const file = ::fdopen(::dup(fds_[0]), "r");
+  char line[16] = {};
+  asyncio::run([&] {
+    const auto read_a_line = [&] { return std::fgets(line, sizeof line, file) != nullptr ? 0 : errno; };
+    int seen = 0;
+    EXPECT_THROW(asyncio::await(asyncio::wait_for([&] { seen = read_a_line(); }, 10ms)), asyncio::TimeoutError);
+    EXPECT_EQ(seen, ECANCELED);
+    EXPECT_NE(std::ferror(file), 0);
+    std::clearerr(file);
+    auto reader = asyncio::create_task(read_a_line);
+    asyncio::await(asyncio::sleep(5ms));
+    EXPECT_EQ(::write(fds_[1], "again\n", 6), 6);
+    EXPECT_EQ(asyncio::await(reader), 0);
+  });
+  EXPECT_STREQ(line, "again\n");
+  std::fclose(file);
 }
 
 // Legacy code turns ECANCELED into an error of its own, which leaves the task: it was cancelled all the same.

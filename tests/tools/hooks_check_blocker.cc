@@ -2,6 +2,7 @@
 //
 // A library with one call of each kind that the check tells apart: hooked, past the hooks, and without libc.
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 extern "C" {
@@ -12,6 +13,9 @@ int blocker_wait_for_signal(const sigset_t* signals) {
   int signal = 0;
   return ::sigwait(signals, &signal);
 }
+
+char* blocker_read_line(char* line, int length, FILE* file) { return ::fgets(line, length, file); }
+char* blocker_ask(char* line) { return ::scanf("%7s", line) == 1 ? line : nullptr; }
 
 #if defined(__x86_64__)
 long blocker_read_directly(int fd, char* byte) {

@@ -101,10 +101,25 @@ TEST(HooksCheck, OfAProcessShowsACallThatDeepBindingTookPastTheHooks) {
       << result.out;
 }
 
+TEST(HooksCheck, KnowsWhetherStdioSuspendsInAProcess) {
+  const auto lines_of = [](const char* stdio) {
+    const Running process({CHECK_TARGET, BLOCKER}, 1, [=] { ::setenv("AIOFIBER_STDIO", stdio, 1); });
+    return without_lines(check(process.pid()).out);
+  };
+  const std::string blocks = lines_of("0");
+  EXPECT_TRUE(contains(blocks, "  fgets       imports it: libc reads by itself here: set AIOFIBER_STDIO=1")) << blocks;
+  EXPECT_FALSE(contains(blocks, "stdio suspends")) << blocks;
+  const std::string suspends = lines_of("1");
+  EXPECT_TRUE(contains(suspends, "the hooks are in hooks_check_target, stdio suspends")) << suspends;
+  EXPECT_FALSE(contains(suspends, "fgets")) << suspends;
+  EXPECT_TRUE(contains(suspends, "scanf       imports it: reads standard input, which never suspends")) << suspends;
+}
+
 TEST(HooksCheck, WritesTheSameAsJson) {
   const Finished result = check(BLOCKER, {"--json"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_TRUE(contains(result.out, "\"hooks\":{\"place\":\"none\",\n\"module\":\"\"}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"hooks\":{\"place\":\"none\",\n\"module\":\"\",\n\"stdio_suspends\":false}"))
+      << result.out;
   EXPECT_TRUE(
       contains(result.out, R"({"function":"sigwait","certainty":"imports it","rarely":false,"advice":")"))
       << result.out;

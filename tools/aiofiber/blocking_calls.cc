@@ -11,8 +11,11 @@
 namespace aiofiber::tool {
 namespace {
 
-constexpr char kReads[] = "libc reads by itself here: use read() or recv() on the descriptor, or to_thread()";
-constexpr char kPrints[] = "blocks only where the other end does not read: a pipe, a terminal, a socket";
+constexpr char kReads[] = "libc reads by itself here: set AIOFIBER_STDIO=1, use read() or recv(), or to_thread()";
+constexpr char kReadsInput[] = "reads standard input, which never suspends: use read(), or to_thread()";
+constexpr char kPrints[] =
+    "blocks only where the other end does not read (a pipe, a terminal, a socket); AIOFIBER_STDIO=1 suspends";
+constexpr char kPrintsOutput[] = "standard output never suspends; it blocks only where the other end does not read";
 constexpr char kQueue[] = "a queue's descriptor can be polled: poll() first, then O_NONBLOCK; or to_thread()";
 constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
@@ -25,32 +28,32 @@ constexpr char kAio[] = "wait for the eventfd or signal of the request instead, 
 
 using enum Blocks;
 constexpr BlockingCall kCalls[] = {
-    {"fgets*", kAlways, kReads},
-    {"__fgets*", kAlways, kReads},
-    {"fgetc*", kAlways, kReads},
-    {"getc", kAlways, kReads},
-    {"getc_unlocked", kAlways, kReads},
-    {"_IO_getc", kAlways, kReads},
-    {"getchar*", kAlways, kReads},
-    {"gets", kAlways, kReads},
-    {"fgetw*", kAlways, kReads},
-    {"getw*", kAlways, kReads},
-    {"fread*", kAlways, kReads},
-    {"__fread*", kAlways, kReads},
-    {"getline", kAlways, kReads},
-    {"getdelim", kAlways, kReads},
-    {"__getdelim", kAlways, kReads},
-    {"scanf", kAlways, kReads},
-    {"fscanf", kAlways, kReads},
-    {"vfscanf", kAlways, kReads},
-    {"__isoc99_scanf", kAlways, kReads},
-    {"__isoc99_fscanf", kAlways, kReads},
-    {"__isoc99_vfscanf", kAlways, kReads},
-    {"__isoc23_scanf", kAlways, kReads},
-    {"__isoc23_fscanf", kAlways, kReads},
-    {"__uflow", kAlways, kReads},
-    {"__underflow", kAlways, kReads},
-    {"getpass", kAlways, kReads},
+    {"fgets*", kAlways, kReads, true},
+    {"__fgets*", kAlways, kReads, true},
+    {"fgetc*", kAlways, kReads, true},
+    {"getc", kAlways, kReads, true},
+    {"getc_unlocked", kAlways, kReads, true},
+    {"_IO_getc", kAlways, kReads, true},
+    {"getchar*", kAlways, kReadsInput},
+    {"gets", kAlways, kReadsInput},
+    {"fgetw*", kAlways, kReads, true},
+    {"getw*", kAlways, kReads, true},
+    {"fread*", kAlways, kReads, true},
+    {"__fread*", kAlways, kReads, true},
+    {"getline", kAlways, kReads, true},
+    {"getdelim", kAlways, kReads, true},
+    {"__getdelim", kAlways, kReads, true},
+    {"scanf", kAlways, kReadsInput},
+    {"fscanf", kAlways, kReads, true},
+    {"vfscanf", kAlways, kReads, true},
+    {"__isoc99_scanf", kAlways, kReadsInput},
+    {"__isoc99_fscanf", kAlways, kReads, true},
+    {"__isoc99_vfscanf", kAlways, kReads, true},
+    {"__isoc23_scanf", kAlways, kReadsInput},
+    {"__isoc23_fscanf", kAlways, kReads, true},
+    {"__uflow", kAlways, kReads, true},
+    {"__underflow", kAlways, kReads, true},
+    {"getpass", kAlways, "reads the terminal: use read(), or to_thread()"},
     {"mq_receive", kAlways, kQueue},
     {"mq_timedreceive", kAlways, kQueue},
     {"mq_send", kAlways, kQueue},
@@ -90,21 +93,21 @@ constexpr BlockingCall kCalls[] = {
     {"freopen*", kSometimes, kOpen},
     {"ioctl", kSometimes, "depends on the request"},
     {"wordexp", kSometimes, "runs a shell for $(...): call it by to_thread()"},
-    {"printf", kSometimes, kPrints},
-    {"vprintf", kSometimes, kPrints},
-    {"fprintf", kSometimes, kPrints},
-    {"vfprintf", kSometimes, kPrints},
-    {"__printf_chk", kSometimes, kPrints},
-    {"__fprintf_chk", kSometimes, kPrints},
-    {"__vfprintf_chk", kSometimes, kPrints},
-    {"puts", kSometimes, kPrints},
-    {"fputs*", kSometimes, kPrints},
-    {"fputc*", kSometimes, kPrints},
-    {"putc", kSometimes, kPrints},
-    {"putchar", kSometimes, kPrints},
-    {"fwrite*", kSometimes, kPrints},
-    {"fflush*", kSometimes, kPrints},
-    {"perror", kSometimes, kPrints},
+    {"printf", kSometimes, kPrintsOutput},
+    {"vprintf", kSometimes, kPrintsOutput},
+    {"fprintf", kSometimes, kPrints, true},
+    {"vfprintf", kSometimes, kPrints, true},
+    {"__printf_chk", kSometimes, kPrintsOutput},
+    {"__fprintf_chk", kSometimes, kPrints, true},
+    {"__vfprintf_chk", kSometimes, kPrints, true},
+    {"puts", kSometimes, kPrintsOutput},
+    {"fputs*", kSometimes, kPrints, true},
+    {"fputc*", kSometimes, kPrints, true},
+    {"putc", kSometimes, kPrints, true},
+    {"putchar", kSometimes, kPrintsOutput},
+    {"fwrite*", kSometimes, kPrints, true},
+    {"fflush*", kSometimes, kPrints, true},
+    {"perror", kSometimes, kPrintsOutput},
     {"syscall", kUnknown, "system calls by number pass by the hooks: look at what it is used for"},
     {"dlopen", kUnknown, "what it opens is not seen here; check the running process by its id"},
 };
@@ -142,12 +145,13 @@ bool is_hooked(const std::string& name) {
   return names.count(name) != 0;
 }
 
-const BlockingCall* find_blocking_call(const std::string& name) {
+const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
   if (is_hooked(name)) return nullptr;
   for (const BlockingCall& call : kCalls) {
     const std::string pattern = call.name;
     const bool prefix = pattern.ends_with('*');
-    if (prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern) return &call;
+    if (prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern)
+      return call.stdio && stdio == Stdio::kSuspends ? nullptr : &call;
   }
   return nullptr;
 }

@@ -16,14 +16,19 @@ enum class Blocks {
   kUnknown,    // it depends on what is done with it
 };
 
+// Whether stdio suspends tasks: AIOFIBER_STDIO=1, hooks::enable_stdio().
+enum class Stdio { kBlocks, kSuspends };
+
 struct BlockingCall {
   const char* name;  // "x*": all that begin with x
   Blocks blocks;
   const char* advice;
+  bool stdio = false;  // a call on any FILE, which suspends where stdio does
 };
 
 // Null: it does not block, as far as is known. Hooked names are not in the table.
-const BlockingCall* find_blocking_call(const std::string& name);
+// Where stdio suspends, only what uses the standard streams by definition (getchar, printf) is left of it.
+const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 
 // The name of a system call that can block and its number on this machine; null: it does not block, or is
 // unknown here.

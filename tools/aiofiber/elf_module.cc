@@ -167,6 +167,8 @@ class Reader {
         names_.back() = std::move(name);
       } else if (name == "aiofiber_real_function") {
         module_.has_hooks = true;
+      } else if (name == "aiofiber_stdio_state") {
+        module_.stdio_state = symbol.st_value;
       }
     }
   }

@@ -29,6 +29,7 @@ struct ElfModule {
   std::map<int, int> direct_calls;       // number of a system call -> places; x86-64 only
   bool dynamic = false;                  // false: fully static, nothing can come before its libc
   bool has_hooks = false;                // exports what all hooks export
+  std::uint64_t stdio_state = 0;         // where the hooks say whether stdio suspends; 0: nowhere
   bool has_runtime = false;              // carries the runtime's note
   std::uint64_t first_address = 0;       // where its first segment wants to be
 

@@ -3,12 +3,16 @@
 // From a target to its registry block: the ELF note "aiofiber" of some module.
 //
 // The note is read from the target's own memory first, so neither symbols nor files are needed; cores leave
-// that page out sometimes, then it is read from the module's file.
+// that page out sometimes, then it is read from the module's file. A process can hold several runtimes, as preloaded
+// hooks bring one along that the program's own takes the place of: the registry that counts fibers is the one in use.
 #include <elf.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 
+#include "aiofiber/runtime/registry_abi.h"
 #include "failure.h"
 #include "snapshot.h"
 
@@ -44,9 +48,21 @@ std::optional<std::uint64_t> find_in_notes(const unsigned char* notes, std::size
   return std::nullopt;
 }
 
+// When a loop last ran in it; 0: nothing has ever run in it, or there is no registry.
+std::uint64_t last_use(Target& target, std::uint64_t address) {
+  aiofiber_registry head{};
+  constexpr std::size_t kBytes = offsetof(aiofiber_registry, chunks);
+  if (!target.read(address, &head, kBytes) || std::memcmp(head.magic, AIOFIBER_REGISTRY_MAGIC, sizeof head.magic) != 0 ||
+      head.chunk_count == 0) {
+    return 0;
+  }
+  return std::max<std::uint64_t>(head.last_tick_ns, 1);
+}
+
 struct Search {
   Target& target;
-  std::optional<std::uint64_t> found;
+  std::optional<std::uint64_t> found;  // the one that was used last
+  std::uint64_t used = 0;
 };
 
 std::optional<std::uint64_t> find_in_memory(Target& target, std::uint64_t start) {
@@ -96,9 +112,13 @@ std::optional<std::uint64_t> find_in_file(Dwfl_Module* module) {
 int search_module(Dwfl_Module* module, void**, const char* name, Dwarf_Addr start, void* argument) {
   auto& search = *static_cast<Search*>(argument);
   if (name != nullptr && *name == '[') return DWARF_CB_OK;  // the kernel's page
-  search.found = find_in_memory(search.target, start);
-  if (!search.found && !search.target.live()) search.found = find_in_file(module);
-  return search.found ? DWARF_CB_ABORT : DWARF_CB_OK;
+  auto found = find_in_memory(search.target, start);
+  if (!found && !search.target.live()) found = find_in_file(module);
+  if (!found) return DWARF_CB_OK;
+  const std::uint64_t used = last_use(search.target, *found);
+  if (!search.found || used > search.used) search.found = found;
+  search.used = std::max(search.used, used);
+  return DWARF_CB_OK;
 }
 
 // A Failure must not cross libdwfl's C frames.
@@ -116,7 +136,7 @@ int search_module_safely(Dwfl_Module* module, void** user, const char* name, Dwa
 }  // namespace
 
 std::uint64_t find_registry(Target& target) {
-  std::pair<Search, std::optional<Failure>> search{{target, std::nullopt}, std::nullopt};
+  std::pair<Search, std::optional<Failure>> search{{target, std::nullopt, 0}, std::nullopt};
   dwfl_getmodules(target.modules(), search_module_safely, &search, 0);
   if (search.second) throw *search.second;
   if (!search.first.found) {

@@ -62,7 +62,7 @@ const char* word_of(Certainty certainty) {
 std::string hooks_text(const Subject& subject) {
   switch (subject.hooks) {
     case HooksPlace::kAct:
-      return "the hooks are in " + subject.hooks_module;
+      return "the hooks are in " + subject.hooks_module + (subject.stdio_suspends ? ", stdio suspends" : "");
     case HooksPlace::kBehindLibc:
       return "the hooks in " + subject.hooks_module +
              " come behind libc and never act: link aiofiber::hooks before other libraries, or set "
@@ -127,6 +127,7 @@ void write_json(const Subject& subject, std::ostream& out) {
   static constexpr const char* kPlaces[] = {"none", "act", "behind libc"};
   json.member("place", kPlaces[static_cast<int>(subject.hooks)]);
   json.member("module", subject.hooks_module);
+  json.member("stdio_suspends", subject.stdio_suspends);
   json.end_object();
   json.key("modules");
   json.begin_array();

@@ -30,7 +30,7 @@ bool is_part_of_libc(const std::string& name) {
                      [&](const char* part) { return name.starts_with(part); });
 }
 
-CheckedModule examine(ElfModule elf) {
+CheckedModule examine(ElfModule elf, Stdio stdio) {
   CheckedModule module;
   module.is_libc = is_part_of_libc(elf.name());
   module.is_hooks = elf.name().starts_with("libaiofiber_hooks.so");
@@ -42,7 +42,7 @@ CheckedModule examine(ElfModule elf) {
     }
     for (const std::string& name : elf.imports) {
       if (is_hooked(name)) ++module.hooked_imports;
-      const BlockingCall* call = find_blocking_call(name);
+      const BlockingCall* call = find_blocking_call(name, stdio);
       if (call == nullptr) continue;
       std::string advice = call->advice;
       if (call->blocks == Blocks::kUnknown && elf.has_runtime)
@@ -116,15 +116,11 @@ class ProcessCheck {
   explicit ProcessCheck(pid_t pid) : target_(open_process(pid)), mappings_(read_mappings(pid)) {
     subject_.pid = pid;
     subject_.name = target_->name();
-    for (const Mapping& mapping : mappings_) {
-      char magic[4] = {};
-      if (mapping.offset != 0 || !target_->read(mapping.start, magic, sizeof magic) ||
-          std::memcmp(magic, "\177ELF", 4) != 0 || starts_.count(mapping.path) != 0) {
-        continue;
-      }
-      starts_[mapping.path] = mapping.start;
-      add(mapping, pid);
-    }
+    read_modules();
+    for (auto& [path, elf] : elves_) subject_.stdio_suspends |= says_stdio_suspends(path, elf);
+    const Stdio stdio = subject_.stdio_suspends ? Stdio::kSuspends : Stdio::kBlocks;
+    for (auto& [path, elf] : elves_) subject_.modules.push_back(examine(std::move(elf), stdio));
+    elves_.clear();
   }
 
   Subject run() {
@@ -139,14 +135,30 @@ class ProcessCheck {
   }
 
  private:
-  void add(const Mapping& mapping, pid_t pid) {
+  void read_modules() {
+    for (const Mapping& mapping : mappings_) {
+      char magic[4] = {};
+      if (mapping.offset != 0 || !target_->read(mapping.start, magic, sizeof magic) ||
+          std::memcmp(magic, "\177ELF", 4) != 0 || starts_.count(mapping.path) != 0) {
+        continue;
+      }
+      starts_[mapping.path] = mapping.start;
+      add(mapping);
+    }
+  }
+  void add(const Mapping& mapping) {
     try {
-      ElfModule elf = read_elf_module(file_of(mapping, pid), mapping.path);
+      ElfModule elf = read_elf_module(file_of(mapping, subject_.pid), mapping.path);
       elf.path = mapping.path;
-      subject_.modules.push_back(examine(std::move(elf)));
+      elves_.emplace_back(mapping.path, std::move(elf));
     } catch (const Failure&) {
       subject_.missing.push_back(mapping.path);  // mapped, but its file cannot be read any more
     }
+  }
+  bool says_stdio_suspends(const std::string& path, const ElfModule& elf) {
+    int state = 0;
+    const std::uint64_t address = starts_[path] - elf.first_address + elf.stdio_state;
+    return elf.stdio_state != 0 && target_->read(address, &state, sizeof state) && state == 1;
   }
 
   // The program first, then what it needs; what nobody needs was opened later or preloaded.
@@ -219,6 +231,7 @@ class ProcessCheck {
   const std::unique_ptr<Target> target_;
   const std::vector<Mapping> mappings_;
   std::map<std::string, std::uint64_t> starts_;  // of each module's file: where it begins
+  std::vector<std::pair<std::string, ElfModule>> elves_;  // by path, until they are examined
   Subject subject_;
 };
 
@@ -229,7 +242,7 @@ Subject check_program(const std::string& path) {
   Subject subject;
   subject.name = path;
   subject.missing = std::move(closure.missing);
-  for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf)));
+  for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf), Stdio::kBlocks));
   find_hooks(subject);
   return subject;
 }

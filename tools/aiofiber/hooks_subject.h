@@ -47,6 +47,7 @@ struct Subject {
   std::vector<std::string> missing;
   HooksPlace hooks = HooksPlace::kNone;
   std::string hooks_module;
+  bool stdio_suspends = false;  // of a process: it is switched on
 };
 
 // Errors: those of read_elf_module() and, of a process, of open_process().

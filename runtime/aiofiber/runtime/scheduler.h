@@ -132,6 +132,16 @@ class Scheduler {
   // its record freed and its stack kept for good, because objects on it may be referred to.
   bool unwind(Fiber& fiber) noexcept;
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
+  // What another layer keeps for this loop: release() is called on its thread when it is destroyed, while its reactor is
+  // still there.
+  struct Attachment {
+    Attachment* next;
+    void (*release)(Attachment&) noexcept;
+  };
+  void attach(Attachment& attachment) noexcept {
+    attachment.next = attachments_;
+    attachments_ = &attachment;
+  }
   // In a forked child: no scheduler runs on its only thread.
   static void forget_after_fork() noexcept;
   StackPool& stacks() noexcept { return stacks_; }
@@ -175,6 +185,7 @@ class Scheduler {
   bool polling_ = false;  // inside the reactor
   void (*before_endless_sleep_)(void*) = nullptr;
   void* endless_sleep_argument_ = nullptr;
+  Attachment* attachments_ = nullptr;
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;

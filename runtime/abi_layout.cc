@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The mark itself.
+#include "aiofiber/runtime/abi_layout.h"
+
+namespace aiofiber::runtime {
+
+constinit const AbiMark abi_mark = compiled_abi(AIOFIBER_VERSION);
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The mark of the runtime whose headers are compiled here: a hash over the sizes and places of what hooks see of it.
+// Compiled into the runtime it is that runtime's mark (abi.h); compiled into the hooks, what they expect to find.
+//
+// Invariant: whatever a hook reads or writes of a runtime's object by itself is in the list below.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "aiofiber/runtime/abi.h"
+#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/offload.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/scheduler.h"
+
+namespace aiofiber::runtime {
+
+// FNV-1a over the numbers, in this order.
+constexpr std::uint64_t hash_of_layout() noexcept {
+// The standard leaves offsetof of such classes to the implementation; gcc and clang have it.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+  constexpr std::size_t kNumbers[] = {
+      sizeof(Fiber), offsetof(Fiber, scheduler), offsetof(Fiber, parker), offsetof(Fiber, locals),
+      offsetof(Fiber, hooks_off), offsetof(Fiber, unwinding), offsetof(Fiber, interrupted), offsetof(Fiber, tid),
+      kRecordStride, kRecordsPerChunk, sizeof(Runnable), sizeof(Timer), sizeof(Parker), sizeof(FdWaiter),
+      offsetof(FdWaiter, fd), offsetof(FdWaiter, ready), sizeof(Reactor), sizeof(Scheduler), sizeof(OffloadPool),
+      sizeof(OffloadPool::Work)};
+#pragma GCC diagnostic pop
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const std::size_t number : kNumbers) hash = (hash ^ number) * 0x100000001b3u;
+  return hash;
+}
+
+// `version` is cut to the mark's size.
+constexpr AbiMark compiled_abi(const char* version) noexcept {
+  AbiMark mark{{}, hash_of_layout()};
+  for (std::size_t i = 0; i + 1 < sizeof mark.version && version[i] != 0; ++i) mark.version[i] = version[i];
+  return mark;
+}
+
+}  // namespace aiofiber::runtime

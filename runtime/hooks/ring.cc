@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ring of a loop: operations wait on their tasks' stacks, and a node of the ready queue hands them in.
+#include "hooks/ring.h"
+
+#ifdef AIOFIBER_HAS_IO_URING
+
+#include <liburing.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/scheduler.h"
+#include "hooks/act.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+using runtime::Fiber;
+using runtime::Scheduler;
+
+// No answer is dropped when many come at once.
+constexpr unsigned kNeeded = IORING_FEAT_NODROP;
+constexpr unsigned kEntries = 256;
+
+// Once it is known that this process cannot have a ring, nobody tries again.
+constinit std::atomic<bool> unavailable{false};
+
+bool is_switched_off() noexcept {
+  const char* setting = std::getenv("AIOFIBER_IO_URING");
+  return setting != nullptr && std::strcmp(setting, "0") == 0;
+}
+
+// One request; a local of the task, which leaves only when it is answered.
+struct Operation {
+  runtime::Parker* waiting = nullptr;
+  int result = 0;
+  bool done = false;
+};
+
+class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdWaiter {
+ public:
+  // The current loop's. Null: it cannot have one.
+  static Ring* get() noexcept;
+
+  // `fill` prepares the request. False: it could not be handed in.
+  template <class Fill>
+  bool run(Fiber& fiber, Operation& operation, Fill fill);
+
+ private:
+  Ring(Scheduler& scheduler, io_uring ring, int event) noexcept;
+  ~Ring();
+  static Ring* make(Scheduler& scheduler) noexcept;
+  static void forget_after_fork() noexcept;
+
+  io_uring_sqe* next_request() noexcept;
+  void hand_in_soon() noexcept;
+  void hand_in() noexcept;
+  void take_answers() noexcept;
+  void cancel(Operation& operation) noexcept;
+  void wait(Fiber& fiber, Operation& operation);
+  void wait_blocking(Operation& operation) noexcept;
+
+  Scheduler& scheduler_;
+  io_uring ring_;
+  unsigned in_flight_ = 0;  // operations; the reactor watches as long as there are any
+};
+
+constinit thread_local Ring* thread_ring __attribute__((tls_model("initial-exec"))) = nullptr;
+
+Ring::Ring(Scheduler& scheduler, io_uring ring, int event) noexcept
+    : Attachment{nullptr, [](Attachment& self) noexcept { delete static_cast<Ring*>(&self); }},
+      Runnable(Kind::kInternal, [](Runnable& node) { static_cast<Ring&>(node).hand_in(); }),
+      FdWaiter(event, runtime::kReadable,
+               [](FdWaiter& waiter, unsigned) noexcept {
+                 std::uint64_t count;  // read, so that the event is over; how many there were does not matter
+                 static_cast<void>(real::read(waiter.fd, &count, sizeof count));
+                 static_cast<Ring&>(waiter).take_answers();
+               }),
+      scheduler_(scheduler),
+      ring_(ring) {}
+
+// The loop closes: no task is suspended in it any more, so nothing is in flight.
+Ring::~Ring() {
+  ::io_uring_queue_exit(&ring_);
+  runtime::Reactor::note_close(fd);
+  real::close(fd);
+  if (thread_ring == this) thread_ring = nullptr;
+}
+
+// The child shares the parent's descriptors but not its ring: closing them there is all.
+void Ring::forget_after_fork() noexcept {
+  if (thread_ring == nullptr) return;
+  real::close(thread_ring->ring_.ring_fd);
+  real::close(thread_ring->fd);
+  thread_ring = nullptr;
+}
+
+Ring* Ring::make(Scheduler& scheduler) noexcept {
+  if (is_switched_off()) {
+    unavailable = true;
+    return nullptr;
+  }
+  io_uring ring{};
+  const int error = -::io_uring_queue_init(kEntries, &ring, 0);
+  if (error != 0) {
+    // Too many descriptors or too little memory may pass; a kernel or a container that says no will go on saying it.
+    if (error != EMFILE && error != ENFILE && error != ENOMEM) unavailable = true;
+    return nullptr;
+  }
+  const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  const bool usable = (ring.features & kNeeded) == kNeeded && event >= 0 && ::io_uring_register_eventfd(&ring, event) == 0 &&
+                      ::io_uring_ring_dontfork(&ring) == 0;
+  Ring* const made = usable ? new (std::nothrow) Ring(scheduler, ring, event) : nullptr;
+  if (made == nullptr) {
+    if (event >= 0) real::close(event);
+    ::io_uring_queue_exit(&ring);
+    unavailable = true;
+    return nullptr;
+  }
+  static const int installed = ::pthread_atfork(nullptr, nullptr, &Ring::forget_after_fork);
+  static_cast<void>(installed);
+  scheduler.attach(*made);
+  return made;
+}
+
+Ring* Ring::get() noexcept {
+  if (unavailable.load(std::memory_order_relaxed)) return nullptr;
+  Scheduler& scheduler = *runtime::current_fiber()->scheduler;
+  if (thread_ring == nullptr) thread_ring = make(scheduler);
+  // A second loop of the same thread, alive at the same time, does without.
+  return thread_ring != nullptr && &thread_ring->scheduler_ == &scheduler ? thread_ring : nullptr;
+}
+
+io_uring_sqe* Ring::next_request() noexcept {
+  io_uring_sqe* request = ::io_uring_get_sqe(&ring_);
+  if (request == nullptr) {
+    hand_in();
+    request = ::io_uring_get_sqe(&ring_);
+  }
+  return request;
+}
+
+// When the tasks that are ready now have run: then all that they ask for goes in one call.
+void Ring::hand_in_soon() noexcept {
+  if (!queued) scheduler_.make_ready(*this);
+}
+
+void Ring::hand_in() noexcept {
+  const int count = ::io_uring_submit(&ring_);
+  if (count < 0 && ::io_uring_sq_ready(&ring_) > 0 && !runtime::Runnable::queued && scheduler_.running()) hand_in_soon();
+  take_answers();
+}
+
+void Ring::take_answers() noexcept {
+  io_uring_cqe* answer = nullptr;
+  while (::io_uring_peek_cqe(&ring_, &answer) == 0) {
+    auto* const operation = static_cast<Operation*>(::io_uring_cqe_get_data(answer));
+    const int result = answer->res;
+    ::io_uring_cqe_seen(&ring_, answer);
+    if (operation == nullptr) continue;  // that of a cancellation
+    operation->result = result;
+    operation->done = true;
+    if (operation->waiting != nullptr) operation->waiting->unpark();
+  }
+}
+
+void Ring::cancel(Operation& operation) noexcept {
+  io_uring_sqe* const request = next_request();
+  if (request == nullptr) return;  // then it is waited for
+  ::io_uring_prep_cancel(request, &operation, 0);
+  ::io_uring_sqe_set_data(request, nullptr);
+  hand_in();
+}
+
+// The loop closes and runs no more: the thread waits.
+void Ring::wait_blocking(Operation& operation) noexcept {
+  cancel(operation);
+  while (!operation.done) {
+    io_uring_cqe* answer = nullptr;
+    if (::io_uring_submit_and_wait(&ring_, 1) >= 0) ::io_uring_wait_cqe(&ring_, &answer);
+    take_answers();
+  }
+}
+
+void Ring::wait(Fiber& fiber, Operation& operation) {
+  bool was_interrupted = false;
+  while (!operation.done) {
+    if (fiber.unwinding) {
+      wait_blocking(operation);
+      break;
+    }
+    runtime::Parker parker;
+    operation.waiting = &parker;
+    parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
+    operation.waiting = nullptr;
+    if (std::exchange(fiber.interrupted, false) && !std::exchange(was_interrupted, true) && !operation.done)
+      cancel(operation);
+  }
+  fiber.interrupted = was_interrupted;
+  if (was_interrupted && operation.result == -EINTR) operation.result = -ECANCELED;
+}
+
+template <class Fill>
+bool Ring::run(Fiber& fiber, Operation& operation, Fill fill) {
+  if (in_flight_ == 0 && !without_throwing([&] { scheduler_.reactor().add(*this); })) return false;
+  ++in_flight_;
+  io_uring_sqe* const request = next_request();
+  if (request != nullptr) {
+    fill(request);
+    ::io_uring_sqe_set_data(request, &operation);
+    hand_in_soon();
+    wait(fiber, operation);
+  }
+  if (--in_flight_ == 0) scheduler_.reactor().remove(*this);
+  return request != nullptr;
+}
+
+// `result` as a system call gives it. False: the pool is to try.
+template <class Result, class Fill>
+bool run_in_ring(Result& result, Fill fill) {
+  Fiber& fiber = *runtime::current_fiber();
+  if (fiber.interrupted || fiber.unwinding) {
+    errno = ECANCELED;
+    result = -1;
+    return true;
+  }
+  const int errno_at_start = errno;
+  Ring* const ring = Ring::get();
+  Operation operation;
+  if (ring == nullptr || !ring->run(fiber, operation, fill)) {
+    errno = errno_at_start;
+    return false;
+  }
+  calls_since_turn = 0;
+  const int error = operation.result < 0 ? -operation.result : 0;
+  errno = errno_at_start;
+  // What this kernel's io_uring does not do for this file, the system call may.
+  if (error == EAGAIN || error == EOPNOTSUPP || error == EINVAL) return false;
+  if (error != 0) errno = error;
+  result = error != 0 ? -1 : operation.result;
+  return true;
+}
+
+}  // namespace
+
+bool ring_readv(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
+  return run_in_ring(result, [=](io_uring_sqe* request) {
+    ::io_uring_prep_readv2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
+  });
+}
+
+bool ring_writev(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
+  return run_in_ring(result, [=](io_uring_sqe* request) {
+    ::io_uring_prep_writev2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
+  });
+}
+
+bool ring_fsync(int fd, bool data_only, int& result) {
+  return run_in_ring(result, [=](io_uring_sqe* request) {
+    ::io_uring_prep_fsync(request, fd, data_only ? IORING_FSYNC_DATASYNC : 0);
+  });
+}
+
+}  // namespace aiofiber::hooks
+
+#else
+
+namespace aiofiber::hooks {
+
+bool ring_readv(int, const iovec*, int, off_t, int, ssize_t&) { return false; }
+bool ring_writev(int, const iovec*, int, off_t, int, ssize_t&) { return false; }
+bool ring_fsync(int, bool, int&) { return false; }
+
+}  // namespace aiofiber::hooks
+
+#endif

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// glibc's tables of what a FILE can do, found in the running libc.
+//
+// A FILE points to a table of functions, and glibc makes sure that this table is one of its own, which stand in
+// memory that is read-only once libc is loaded. It does not look at what the tables hold. So the operations of every
+// FILE on a descriptor can be replaced in place, as the few tables that read by read(2) are all there is. Nothing is
+// replaced before each table is seen to be laid out as expected, slot by slot against the functions that libc exports.
+#pragma once
+
+#include <cstddef>
+
+namespace aiofiber::hooks {
+
+// glibc's order of the operations; the first two words of a table are empty.
+enum class StdioSlot : unsigned {
+  kFinish = 2,
+  kOverflow,   // room for one more character: writes the buffer out
+  kUnderflow,  // something to read: fills the buffer
+  kUflow,
+  kPbackfail,
+  kXsputn,
+  kXsgetn,
+  kSeekoff,
+  kSeekpos,
+  kSetbuf,
+  kSync,
+  kDoallocate,
+  kRead,
+  kWrite,
+  kSeek,
+  kClose,
+  kStat,
+  kShowmanyc,
+  kImbue,
+};
+inline constexpr unsigned kStdioSlots = 21;
+// glibc 2.36 has seven: plain, mapped and perhaps mapped files, each narrow and wide, and popen's.
+inline constexpr unsigned kMostStdioTables = 12;
+
+class StdioTables {
+ public:
+  // Looks for the tables. Null: found, and as expected; else a few words that say what is not.
+  const char* find() noexcept;
+
+  unsigned count() const noexcept { return count_; }
+  void* get(unsigned table, unsigned slot) const noexcept;
+  // The table that a fresh narrow FILE points to.
+  const void* of_plain_files() const noexcept { return plain_; }
+  // Replaces replacement[i][slot] in table i, for each that is not null. False: the memory cannot be made writable.
+  // Other threads may use stdio meanwhile: each slot is one store.
+  bool replace(void* const (*replacement)[kStdioSlots]) const noexcept;
+
+ private:
+  const char* check_table(void* const* table) const noexcept;
+
+  void* const* tables_[kMostStdioTables] = {};
+  unsigned count_ = 0;
+  const void* plain_ = nullptr;
+  char* low_ = nullptr;  // libc's pages that are read-only after loading, with the tables in them
+  char* high_ = nullptr;
+  const char* code_low_ = nullptr;  // libc's code
+  const char* code_high_ = nullptr;
+};
+
+}  // namespace aiofiber::hooks
