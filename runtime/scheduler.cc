@@ -15,6 +15,7 @@
 
 #include "aiofiber/runtime/choice.h"
 #include "aiofiber/runtime/overflow.h"
+#include "aiofiber/runtime/switch.h"
 #include "aiofiber/runtime/throw_trace.h"
 
 namespace aiofiber::runtime {
@@ -61,7 +62,7 @@ class Scheduler::RunScope {
     install_overflow_handler();
   }
   ~RunScope() {
-    scheduler_.recycle_finished();
+    if (scheduler_.finished_ != nullptr) scheduler_.recycle_finished();
     scheduler_.stop_requested_ = false;
     scheduler_.remaining_ = 0;
     scheduler_.polling_ = false;  // if the reactor or the clock threw
@@ -229,15 +230,9 @@ bool Scheduler::prepare(Fiber& fiber) noexcept {
 }
 
 void Scheduler::recycle_finished() noexcept {
-  if (AIOFIBER_LIKELY(finished_ == nullptr)) return;
   Fiber& fiber = *std::exchange(finished_, nullptr);
   stacks_.release(fiber.stack());
   free_record(fiber);
-}
-
-void Scheduler::switch_from(Fiber& self, Fiber& to) {
-  Fiber::switch_to(self, to, exception_state_);
-  recycle_finished();
 }
 
 // From the hub.
@@ -248,7 +243,8 @@ void Scheduler::resume(Fiber& fiber) {
     free_record(fiber);
     return;
   }
-  switch_from(hub_, fiber);
+  switch_fibers(hub_, fiber, exception_state_);
+  if (finished_ != nullptr) recycle_finished();
 }
 
 // `finishing`: the asking fiber has ended, so a fresh successor of its size can have its stack.
@@ -279,7 +275,8 @@ void Scheduler::suspend() {
     self.state = AIOFIBER_RUNNING;
     return;
   }
-  switch_from(self, next != nullptr ? *next : hub_);
+  switch_fibers(self, next != nullptr ? *next : hub_, exception_state_);
+  if (AIOFIBER_UNLIKELY(finished_ != nullptr)) recycle_finished();
 }
 
 // The body of every stack: runs one fiber after the other for as long as the next one is fresh, so that a
@@ -287,7 +284,7 @@ void Scheduler::suspend() {
 void Scheduler::fiber_main(Fiber& first) noexcept {
   Fiber* self = &first;
   Scheduler& scheduler = *first.scheduler;
-  scheduler.recycle_finished();
+  if (scheduler.finished_ != nullptr) scheduler.recycle_finished();
   for (;;) {
     self->body(*self);
     if (AIOFIBER_UNLIKELY(self->locals != nullptr)) self->locals->release(*self);
@@ -295,7 +292,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
     Fiber* next = scheduler.next_fiber(true);
     if (next == nullptr || next->started()) {
       scheduler.finished_ = self;
-      Fiber::switch_to(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
+      switch_fibers(*self, next != nullptr ? *next : scheduler.hub_, scheduler.exception_state_);
       assertion_failed("a finished fiber was resumed", __FILE__, __LINE__);
     }
     next->tid = scheduler.thread_id_;
@@ -319,11 +316,11 @@ bool Scheduler::unwind(Fiber& fiber) noexcept {
   remaining_ = 0;
   Scheduler* const outer = std::exchange(current_, this);
   Fiber* const caller = current_fiber_slot;
-  Fiber::switch_to(hub_, fiber, exception_state_);
+  switch_fibers(hub_, fiber, exception_state_);
   current_fiber_slot = caller;
   current_ = outer;
   const bool ended = finished_ == &fiber;
-  recycle_finished();
+  if (finished_ != nullptr) recycle_finished();
   if (!ended) free_record(fiber);  // it waits again: nothing can make it go on
   return ended;
 }

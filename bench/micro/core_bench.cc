@@ -11,6 +11,7 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/switch.h"
 
 using namespace std::chrono_literals;
 
@@ -47,11 +48,11 @@ void BM_RawSwitch(benchmark::State& state) {
     auto& s = *static_cast<Shared*>(self.owner);
     self.state = AIOFIBER_WAITING;
     s.scheduler->suspend();  // until the measured one switches here
-    while (!s.stop) rt::Fiber::switch_to(self, *s.measured, s.exceptions);
+    while (!s.stop) rt::switch_fibers(self, *s.measured, s.exceptions);
   };
   auto measured = [](rt::Fiber& self) noexcept {
     auto& s = *static_cast<Shared*>(self.owner);
-    for (auto _ : *s.state) rt::Fiber::switch_to(self, *s.partner, s.exceptions);
+    for (auto _ : *s.state) rt::switch_fibers(self, *s.partner, s.exceptions);
     s.stop = true;
     // The partner was left in the middle of a switch: let it see that it is over.
     s.partner->state = AIOFIBER_WAITING;

@@ -150,11 +150,10 @@ class Scheduler {
   bool poll_is_due() noexcept;
   void run_pass();
   // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
-  Fiber* next_fiber(bool finishing) noexcept;
+  AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
   bool prepare(Fiber& fiber) noexcept;
-  void switch_from(Fiber& self, Fiber& to);
   void resume(Fiber& fiber);
-  void recycle_finished() noexcept;
+  AIOFIBER_NOINLINE void recycle_finished() noexcept;
   void free_record(Fiber& fiber) noexcept;
   [[noreturn]] static void fiber_main(Fiber& first) noexcept;
 
