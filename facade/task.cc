@@ -25,29 +25,15 @@ std::uint64_t next_task_number() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-// The reason of an await that cannot work, as seen from where it stands.
-[[noreturn]] void throw_outside_task() {
+}  // namespace
+
+void throw_outside_task() {
   if (runtime::Scheduler::current() == nullptr) {
     throw RuntimeError("await() outside a task: no event loop runs in this thread; call it from a function run by "
                        "asyncio::run() or create_task()");
   }
   throw RuntimeError("await() outside a task: a callback of the loop cannot suspend; start a task from it with "
                      "create_task()");
-}
-
-}  // namespace
-
-TaskCore* current_task_core() noexcept {
-  Fiber* fiber = runtime::current_fiber();
-  if (fiber == nullptr) return nullptr;
-  auto* task = static_cast<TaskCore*>(fiber->owner);
-  return task != nullptr && task->fiber() == fiber ? task : nullptr;  // a finished one runs no code of the user's
-}
-
-TaskCore& require_current_task() {
-  TaskCore* task = current_task_core();
-  if (task == nullptr) throw_outside_task();
-  return *task;
 }
 
 std::shared_ptr<ContextData>* current_task_context() {

@@ -267,10 +267,22 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   }
 }
 
+// The next node if it is a fiber of this pass that has run before: what next_fiber() finds, in most cases, without the call.
+inline Fiber* Scheduler::next_started_fiber() noexcept {
+  if (AIOFIBER_UNLIKELY(remaining_ == 0 || exit_exception_ != nullptr)) return nullptr;
+  Runnable& node = *ready_.front();
+  if (node.kind != Runnable::Kind::kFiber || !static_cast<Fiber&>(node).started()) return nullptr;
+  --remaining_;
+  ++handles_since_poll_;
+  pop_ready();
+  return &static_cast<Fiber&>(node);
+}
+
 void Scheduler::suspend() {
   Fiber& self = *current_fiber();
-  Fiber* next = next_fiber(false);
-  if (next == &self) {
+  Fiber* next = next_started_fiber();
+  if (next == nullptr) next = next_fiber(false);
+  if (AIOFIBER_UNLIKELY(next == &self)) {
     if (tracing()) trace_switch(self, self);
     self.state = AIOFIBER_RUNNING;
     return;

@@ -151,6 +151,7 @@ class Scheduler {
   void run_pass();
   // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
+  Fiber* next_started_fiber() noexcept;
   bool prepare(Fiber& fiber) noexcept;
   void resume(Fiber& fiber);
   AIOFIBER_NOINLINE void recycle_finished() noexcept;
