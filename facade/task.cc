@@ -251,10 +251,6 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   throw_cancelled();
 }
 
-void TaskCore::raise_if_interrupted() {
-  if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
-}
-
 // ---- waiting ----------------------------------------------------------------------------------------------
 
 // Debug mode: how long the step that ends here has kept the loop.
@@ -286,7 +282,7 @@ void TaskCore::note_watcher(const void* watcher) noexcept {
 }
 
 // Common to all waits: what happened while the task was away.
-void TaskCore::after_resume() {
+inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
 }
@@ -337,7 +333,7 @@ void TaskCore::wait_one_pass() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
-  loop().scheduler().yield();
+  fiber_->scheduler->yield();
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }

@@ -120,11 +120,11 @@ __attribute__((no_sanitize("thread"))) Scheduler::Pulse Scheduler::pulse() const
 }
 
 inline bool Scheduler::poll_is_due() noexcept {
-  if (handles_since_poll_ >= kHandlesBetweenPolls) return true;
   if (handles_since_poll_ < next_clock_read_) return false;
   next_clock_read_ = handles_since_poll_ + kHandlesBetweenClockReads;
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
-  return clock_.now() - last_poll_ >= kTimeBetweenPolls;
+  const Nanoseconds limit = handles_since_poll_ >= kHandlesBetweenPolls ? kShortestTimeBetweenPolls : kTimeBetweenPolls;
+  return clock_.now() - last_poll_ >= limit;
 }
 
 // The short form of begin_pass() for a fiber's stack: false when the hub must do the long one.

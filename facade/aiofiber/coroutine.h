@@ -62,14 +62,15 @@ class [[nodiscard]] Coroutine {
   ~Coroutine() {
     if (operations_ == nullptr) return;
     if (state_ == State::kCreated) detail::report_never_awaited(operations_->entry(storage_), origin_);
-    operations_->destroy(storage_);
+    destroy_callable();
   }
 
   // Drops the call without the never-awaited report.
   void close() noexcept {
     if (operations_ == nullptr) return;
     state_ = State::kDone;
-    std::exchange(operations_, nullptr)->destroy(storage_);
+    destroy_callable();
+    operations_ = nullptr;
   }
   detail::EntryInfo entry() const noexcept {
     return operations_ != nullptr ? operations_->entry(storage_) : detail::EntryInfo{};
@@ -93,7 +94,7 @@ class [[nodiscard]] Coroutine {
   struct Operations {
     T (*invoke)(void*);
     void (*move)(void* to, void* from) noexcept;
-    void (*destroy)(void*) noexcept;
+    void (*destroy)(void*) noexcept;  // null: nothing to do
     detail::EntryInfo (*entry)(const void*) noexcept;
   };
   template <class F>
@@ -108,8 +109,11 @@ class [[nodiscard]] Coroutine {
       return detail::entry_of(fn);
     }
   }
+  void destroy_callable() noexcept {
+    if (operations_->destroy != nullptr) operations_->destroy(storage_);
+  }
   template <class F>
-  static T call(F& fn) {
+  AIOFIBER_ALWAYS_INLINE static T call(F& fn) {
     if constexpr (std::is_void_v<T>) {
       static_cast<void>(std::invoke(fn));
     } else {
@@ -117,13 +121,17 @@ class [[nodiscard]] Coroutine {
     }
   }
   template <class F>
+  AIOFIBER_ALWAYS_INLINE static T invoke_inline(void* storage) {
+    return call(*static_cast<F*>(storage));
+  }
+  template <class F>
   static constexpr Operations kInline{
-      [](void* storage) -> T { return call(*static_cast<F*>(storage)); },
+      &invoke_inline<F>,
       [](void* to, void* from) noexcept {
         new (to) F(std::move(*static_cast<F*>(from)));
         static_cast<F*>(from)->~F();
       },
-      [](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
+      std::is_trivially_destructible_v<F> ? nullptr : +[](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
       [](const void* storage) noexcept { return entry_info(*static_cast<const F*>(storage)); }};
   template <class F>
   static constexpr Operations kHeap{

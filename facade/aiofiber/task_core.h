@@ -63,7 +63,9 @@ class TaskCore : public runtime::ListNode {
   // Suspends until the deadline.
   void wait_until(std::int64_t deadline_ns);
   // Raises a cancellation that cut a runtime wait short (a hooked call returned ECANCELED).
-  void raise_if_interrupted();
+  void raise_if_interrupted() {
+    if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
+  }
 
   // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
   void note_watcher(const void* watcher) noexcept;
