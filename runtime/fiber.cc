@@ -93,8 +93,9 @@ void Fiber::bind(const Stack& stack, Main main_function) noexcept {
   // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
   const std::size_t guard = StackPool::guard_bytes(stack.size_class);
-  fcontext =
-      reinterpret_cast<std::uint64_t>(ctx::make_fcontext(stack.high, stack.bytes() - guard, fiber_entry));
+  const std::size_t stagger = (stack_high / stack.bytes() % 16) * kCacheLineBytes;
+  fcontext = reinterpret_cast<std::uint64_t>(
+      ctx::make_fcontext(stack.high - stagger, stack.bytes() - guard - stagger, fiber_entry));
 #if AIOFIBER_ASAN
   asan_low = stack.low + guard;
   asan_bytes = stack.bytes() - guard;

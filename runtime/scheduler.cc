@@ -57,6 +57,7 @@ class Scheduler::RunScope {
     AIOFIBER_ASSERT(current_ == nullptr);
     current_ = &scheduler;
     scheduler.running_ = true;
+    scheduler.fibers_begin_passes_ = !scheduler.stop_requested_ && !scheduler.polls_every_pass_;
     scheduler.thread_id_ = static_cast<std::uint32_t>(::syscall(SYS_gettid));
     scheduler.exception_state_ = thread_exception_state();
     install_overflow_handler();
@@ -66,7 +67,7 @@ class Scheduler::RunScope {
     scheduler_.stop_requested_ = false;
     scheduler_.remaining_ = 0;
     scheduler_.polling_ = false;  // if the reactor or the clock threw
-    scheduler_.running_ = false;
+    scheduler_.running_ = scheduler_.fibers_begin_passes_ = false;
     if (tracing()) trace_loop(LoopMark::kLeave);
     current_ = nullptr;
   }
@@ -119,18 +120,20 @@ __attribute__((no_sanitize("thread"))) Scheduler::Pulse Scheduler::pulse() const
   return {(read(passes_) << 20) + read(handles_since_poll_), read(polling_) || !read(running_)};
 }
 
-inline bool Scheduler::poll_is_due() noexcept {
-  if (handles_since_poll_ < next_clock_read_) return false;
-  next_clock_read_ = handles_since_poll_ + kHandlesBetweenClockReads;
+inline bool Scheduler::poll_is_due() noexcept { return handles_since_poll_ >= next_clock_read_ && clock_says_poll(); }
+
+bool Scheduler::clock_says_poll() noexcept {
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
-  const Nanoseconds limit = handles_since_poll_ >= kHandlesBetweenPolls ? kShortestTimeBetweenPolls : kTimeBetweenPolls;
-  return clock_.now() - last_poll_ >= limit;
+  const Nanoseconds elapsed = clock_.now() - last_poll_;
+  if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls)) return true;
+  next_clock_read_ = handles_since_poll_ +
+                     (elapsed < kShortestTimeBetweenPolls ? kHandlesBetweenPolls : kHandlesBetweenClockReads);
+  return false;
 }
 
 // The short form of begin_pass() for a fiber's stack: false when the hub must do the long one.
 inline bool Scheduler::begin_pass_without_polling() noexcept {
-  if (stop_requested_ || polls_every_pass_ || ready_count_ == 0 || !running_) return false;
-  if (exit_exception_ != nullptr || !inbox_.empty() || poll_is_due()) return false;
+  if (!fibers_begin_passes_ || ready_count_ == 0 || !inbox_.empty() || poll_is_due()) return false;
   ++passes_;
   remaining_ = ready_count_;
   return true;
@@ -138,12 +141,10 @@ inline bool Scheduler::begin_pass_without_polling() noexcept {
 
 void Scheduler::run_pass() {
   while (remaining_ > 0) {
-    --remaining_;
-    ++handles_since_poll_;
-    Runnable& node = *pop_ready();
+    Runnable& node = *take_next();
     if (node.kind == Runnable::Kind::kFiber) {
       resume(static_cast<Fiber&>(node));
-      if (exit_exception_ != nullptr) std::rethrow_exception(std::exchange(exit_exception_, nullptr));
+      if (exit_exception_) std::rethrow_exception(std::exchange(exit_exception_, nullptr));
     } else {
       const TracedCallback traced;
       node.run(node);
@@ -250,7 +251,6 @@ void Scheduler::resume(Fiber& fiber) {
 // `finishing`: the asking fiber has ended, so a fresh successor of its size can have its stack.
 Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   for (;;) {
-    if (exit_exception_ != nullptr) return nullptr;
     if (remaining_ == 0 && !begin_pass_without_polling()) return nullptr;
     Runnable& node = *ready_.front();
     if (node.kind == Runnable::Kind::kCallback) return nullptr;
@@ -259,29 +259,24 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
       const bool can_adopt = finishing && fiber.size_class == current_fiber()->size_class;
       if (!fiber.started() && !can_adopt && !prepare(fiber)) return nullptr;  // the hub fails it
     }
-    --remaining_;
-    ++handles_since_poll_;
-    pop_ready();
+    take_next();
     if (node.kind == Runnable::Kind::kFiber) return &static_cast<Fiber&>(node);
     node.run(node);
   }
 }
 
-// The next node if it is a fiber of this pass that has run before: what next_fiber() finds, in most cases, without the call.
-inline Fiber* Scheduler::next_started_fiber() noexcept {
-  if (AIOFIBER_UNLIKELY(remaining_ == 0 || exit_exception_ != nullptr)) return nullptr;
-  Runnable& node = *ready_.front();
-  if (node.kind != Runnable::Kind::kFiber || !static_cast<Fiber&>(node).started()) return nullptr;
-  --remaining_;
-  ++handles_since_poll_;
-  pop_ready();
-  return &static_cast<Fiber&>(node);
-}
-
-void Scheduler::suspend() {
-  Fiber& self = *current_fiber();
-  Fiber* next = next_started_fiber();
-  if (next == nullptr) next = next_fiber(false);
+// suspend() and yield(), each with its own copy. The common case is worth being inline: the next node is a fiber that has
+// run before.
+AIOFIBER_ALWAYS_INLINE void Scheduler::suspend_here(Fiber& self) {
+  Fiber* next = nullptr;
+  if (AIOFIBER_LIKELY(remaining_ != 0 || begin_pass_without_polling())) {
+    Runnable& node = *ready_.front();
+    if (AIOFIBER_LIKELY(node.kind == Runnable::Kind::kFiber && static_cast<Fiber&>(node).started())) {
+      next = static_cast<Fiber*>(take_next());
+    } else {
+      next = next_fiber(false);
+    }
+  }
   if (AIOFIBER_UNLIKELY(next == &self)) {
     if (tracing()) trace_switch(self, self);
     self.state = AIOFIBER_RUNNING;
@@ -289,6 +284,15 @@ void Scheduler::suspend() {
   }
   switch_fibers(self, next != nullptr ? *next : hub_, exception_state_);
   if (AIOFIBER_UNLIKELY(finished_ != nullptr)) recycle_finished();
+}
+
+void Scheduler::suspend() { suspend_here(*current_fiber()); }
+
+void Scheduler::yield() {
+  Fiber& self = *current_fiber();
+  self.state = AIOFIBER_READY;
+  make_ready(self);
+  suspend_here(self);
 }
 
 // The body of every stack: runs one fiber after the other for as long as the next one is fresh, so that a
