@@ -93,6 +93,8 @@ void Fiber::bind(const Stack& stack, Main main_function) noexcept {
   // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
   const std::size_t guard = StackPool::guard_bytes(stack.size_class);
+  // Slots are powers of two, so without this the hot frames of all fibers would compete for the same few sets of the cache
+  // (and two that alternate would be mistaken for each other by the CPU's check of loads against stores).
   const std::size_t stagger = (stack_high / stack.bytes() % 16) * kCacheLineBytes;
   fcontext = reinterpret_cast<std::uint64_t>(
       ctx::make_fcontext(stack.high - stagger, stack.bytes() - guard - stagger, fiber_entry));

@@ -126,8 +126,10 @@ bool Scheduler::clock_says_poll() noexcept {
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
   const Nanoseconds elapsed = clock_.now() - last_poll_;
   if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls)) return true;
-  next_clock_read_ = handles_since_poll_ +
-                     (elapsed < kShortestTimeBetweenPolls ? kHandlesBetweenPolls : kHandlesBetweenClockReads);
+  // While handles are that short, a look at the clock costs more than two of them.
+  next_clock_read_ = elapsed < kShortestTimeBetweenPolls
+                         ? (handles_since_poll_ / kHandlesBetweenPolls + 1) * kHandlesBetweenPolls
+                         : handles_since_poll_ + kHandlesBetweenClockReads;
   return false;
 }
 

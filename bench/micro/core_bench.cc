@@ -100,7 +100,7 @@ void BM_SchedulerYield(benchmark::State& state) {
 }
 BENCHMARK(BM_SchedulerYield);
 
-// await(sleep(0s)) of two tasks in turn.
+// await(sleep(0s)) of two tasks in turn, which await in different places: each switch ends in a mispredicted return.
 void BM_YieldTwoTasks(benchmark::State& state) {
   asyncio::run([&] {
     bool stop = false;
@@ -115,6 +115,26 @@ void BM_YieldTwoTasks(benchmark::State& state) {
   state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
 }
 BENCHMARK(BM_YieldTwoTasks);
+
+// await(sleep(0s)) of 1,000 tasks that all stand in the same place, as a server's do; per switch.
+void BM_YieldThousandTasks(benchmark::State& state) {
+  constexpr int kTasks = 1000;
+  asyncio::run([&] {
+    bool stop = false;
+    std::vector<asyncio::Task<void>> others;
+    for (int i = 0; i < kTasks; ++i) {
+      others.push_back(asyncio::create_task([&] {
+        while (!stop) asyncio::await(asyncio::sleep(0s));
+      }));
+    }
+    asyncio::await(asyncio::sleep(0s));
+    for (auto _ : state) asyncio::await(asyncio::sleep(0s));
+    stop = true;
+    for (auto& other : others) asyncio::await(other);
+  });
+  state.SetItemsProcessed((kTasks + 1) * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_YieldThousandTasks);
 
 // Create 1,000 tasks, run them, await each.
 void BM_CreateRunAwait(benchmark::State& state) {
