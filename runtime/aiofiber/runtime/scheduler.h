@@ -160,6 +160,7 @@ class Scheduler {
   void run_pass();
   // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
+  void prefetch_following() const noexcept;
   void suspend_here(Fiber& self);
   bool prepare(Fiber& fiber) noexcept;
   void resume(Fiber& fiber);
