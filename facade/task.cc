@@ -26,29 +26,15 @@ std::uint64_t next_task_number() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-// The reason of an await that cannot work, as seen from where it stands.
-[[noreturn]] void throw_outside_task() {
+}  // namespace
+
+void throw_outside_task() {
   if (runtime::Scheduler::current() == nullptr) {
     throw RuntimeError("await() outside a task: no event loop runs in this thread; call it from a function run by "
                        "asyncio::run() or create_task()");
   }
   throw RuntimeError("await() outside a task: a callback of the loop cannot suspend; start a task from it with "
                      "create_task()");
-}
-
-}  // namespace
-
-TaskCore* current_task_core() noexcept {
-  Fiber* fiber = runtime::current_fiber();
-  if (fiber == nullptr) return nullptr;
-  auto* task = static_cast<TaskCore*>(fiber->owner);
-  return task != nullptr && task->fiber() == fiber ? task : nullptr;  // a finished one runs no code of the user's
-}
-
-TaskCore& require_current_task() {
-  TaskCore* task = current_task_core();
-  if (task == nullptr) throw_outside_task();
-  return *task;
 }
 
 std::shared_ptr<ContextData>* current_task_context() {
@@ -268,10 +254,6 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   throw_cancelled();
 }
 
-void TaskCore::raise_if_interrupted() {
-  if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
-}
-
 // ---- waiting ----------------------------------------------------------------------------------------------
 
 // Debug mode: how long the step that ends here has kept the loop.
@@ -304,7 +286,7 @@ void TaskCore::note_watcher(const void* watcher) noexcept {
 }
 
 // Common to all waits: what happened while the task was away.
-void TaskCore::after_resume() {
+inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
 }
@@ -361,7 +343,7 @@ void TaskCore::wait_one_pass() {
     before_suspend();
     runtime::held_locks::check_suspension(*fiber_);
   }
-  loop().scheduler().yield();
+  fiber_->scheduler->yield();
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The switch: Boost.Context's plain jump_fcontext (5 ns; resume_with costs 8), with the exception state,
-// the record's sequence lock and the sanitizers' notes around it.
-//
-// The record is odd (unstable) while its fiber is on the CPU. The side that resumes completes the record
-// of the side that left, because only then its saved context is known.
+// A fiber's beginning: its record, its stack, its first context. The switch itself is in switch.h.
 #include "aiofiber/runtime/fiber.h"
 
 #include <cxxabi.h>
@@ -15,44 +11,11 @@
 
 #include "aiofiber/runtime/assert.h"
 #include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/switch.h"
 #include "aiofiber/runtime/trace.h"
 
-#if AIOFIBER_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
 #if AIOFIBER_TSAN
 #include <sanitizer/tsan_interface.h>
-#endif
-
-#if defined(__x86_64__)
-// jump_fcontext leaves by a jump, so the return address that its caller's `call` pushed stays on the CPU's
-// return-address predictor, and every return on the way out of the resumed fiber is mispredicted (about 5 ns
-// each). This detour resumes at a `ret` of its own, which takes that entry off again.
-// The nop stands in for the call: unwinders look up the address before the one that is returned to.
-asm(R"(
-.text
-.p2align 4
-.type aiofiber_jump,@function
-aiofiber_jump:
-  .cfi_startproc
-  endbr64
-  leaq 1f(%rip), %rax
-  pushq %rax
-  .cfi_def_cfa_offset 16
-  jmp jump_fcontext@PLT
-  .cfi_def_cfa_offset 8
-  nop
-1:
-  ret
-  .cfi_endproc
-.size aiofiber_jump,.-aiofiber_jump
-)");
-extern "C" boost::context::detail::transfer_t aiofiber_jump(boost::context::detail::fcontext_t to, void* data) noexcept(false);
-#else
-static boost::context::detail::transfer_t aiofiber_jump(boost::context::detail::fcontext_t to, void* data) {
-  return boost::context::detail::jump_fcontext(to, data);
-}
 #endif
 
 namespace aiofiber::runtime {
@@ -112,27 +75,11 @@ void Fiber::set_name(std::string_view text) noexcept {
 
 namespace {
 
-inline void arrived(Fiber& self, ctx::transfer_t transfer) noexcept {
-  Fiber& from = *static_cast<Fiber*>(transfer.data);
-  from.fcontext = reinterpret_cast<std::uint64_t>(transfer.fctx);
-  __atomic_store_n(&from.seq, from.seq + 1, __ATOMIC_RELEASE);  // even again: stable
-#if AIOFIBER_ASAN
-  const void* low = nullptr;
-  std::size_t bytes = 0;
-  __sanitizer_finish_switch_fiber(self.fake_stack, &low, &bytes);
-  if (from.stack_high == 0) {  // the hub: ASan tells us the bounds of the stack that it is on this time
-    from.asan_low = low;
-    from.asan_bytes = bytes;
-  }
-#endif
-  static_cast<void>(self);
-}
-
 // Boost's make_fcontext pushes a frame that it cannot describe; this one says that the walk ends here.
 void fiber_entry(ctx::transfer_t transfer) noexcept {
   asm volatile(".cfi_undefined rip");
   Fiber& self = *current_fiber();
-  arrived(self, transfer);
+  arrived(self, {transfer.fctx, transfer.data});
   // bind() left the main function in wait_arg: see there.
   reinterpret_cast<Fiber::Main>(self.wait_arg)(self);
   assertion_failed("a fiber's main function returned", __FILE__, __LINE__);
@@ -146,8 +93,11 @@ void Fiber::bind(const Stack& stack, Main main_function) noexcept {
   // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
   const std::size_t guard = StackPool::guard_bytes(stack.size_class);
-  fcontext =
-      reinterpret_cast<std::uint64_t>(ctx::make_fcontext(stack.high, stack.bytes() - guard, fiber_entry));
+  // Slots are powers of two, so without this the hot frames of all fibers would compete for the same few sets of the cache
+  // (and two that alternate would be mistaken for each other by the CPU's check of loads against stores).
+  const std::size_t stagger = (stack_high / stack.bytes() % 16) * kCacheLineBytes;
+  fcontext = reinterpret_cast<std::uint64_t>(
+      ctx::make_fcontext(stack.high - stagger, stack.bytes() - guard - stagger, fiber_entry));
 #if AIOFIBER_ASAN
   asan_low = stack.low + guard;
   asan_bytes = stack.bytes() - guard;
@@ -180,26 +130,6 @@ void Fiber::release_sanitizer_state() noexcept {
   if (tsan_fiber != nullptr) __tsan_destroy_fiber(tsan_fiber);
   tsan_fiber = nullptr;
 #endif
-}
-
-void Fiber::switch_to(Fiber& from, Fiber& to, ExceptionState* exception_state) {
-  from.exceptions = *exception_state;
-  *exception_state = to.exceptions;
-  __atomic_store_n(&to.seq, to.seq + 1, __ATOMIC_RELEASE);  // odd: on the CPU
-  to.state = AIOFIBER_RUNNING;
-  ++to.switches;
-  if (tracing()) trace_switch(from, to);
-  current_fiber_slot = to.stack_high != 0 ? &to : nullptr;
-#if AIOFIBER_ASAN
-  __sanitizer_start_switch_fiber(from.finished ? nullptr : &from.fake_stack, to.asan_low, to.asan_bytes);
-#endif
-#if AIOFIBER_TSAN
-  if (from.stack_high == 0)
-    from.tsan_fiber = __tsan_get_current_fiber();  // the hub: a thread, or another loop's fiber
-  __tsan_switch_to_fiber(to.tsan_fiber, 0);
-#endif
-  const ctx::transfer_t transfer = aiofiber_jump(reinterpret_cast<ctx::fcontext_t>(to.fcontext), &from);
-  arrived(from, transfer);
 }
 
 }  // namespace aiofiber::runtime

@@ -11,6 +11,7 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/switch.h"
 
 using namespace std::chrono_literals;
 
@@ -47,11 +48,11 @@ void BM_RawSwitch(benchmark::State& state) {
     auto& s = *static_cast<Shared*>(self.owner);
     self.state = AIOFIBER_WAITING;
     s.scheduler->suspend();  // until the measured one switches here
-    while (!s.stop) rt::Fiber::switch_to(self, *s.measured, s.exceptions);
+    while (!s.stop) rt::switch_fibers(self, *s.measured, s.exceptions);
   };
   auto measured = [](rt::Fiber& self) noexcept {
     auto& s = *static_cast<Shared*>(self.owner);
-    for (auto _ : *s.state) rt::Fiber::switch_to(self, *s.partner, s.exceptions);
+    for (auto _ : *s.state) rt::switch_fibers(self, *s.partner, s.exceptions);
     s.stop = true;
     // The partner was left in the middle of a switch: let it see that it is over.
     s.partner->state = AIOFIBER_WAITING;
@@ -99,7 +100,7 @@ void BM_SchedulerYield(benchmark::State& state) {
 }
 BENCHMARK(BM_SchedulerYield);
 
-// await(sleep(0s)) of two tasks in turn.
+// await(sleep(0s)) of two tasks in turn, which await in different places: each switch ends in a mispredicted return.
 void BM_YieldTwoTasks(benchmark::State& state) {
   asyncio::run([&] {
     bool stop = false;
@@ -114,6 +115,26 @@ void BM_YieldTwoTasks(benchmark::State& state) {
   state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
 }
 BENCHMARK(BM_YieldTwoTasks);
+
+// await(sleep(0s)) of 1,000 tasks that all stand in the same place, as a server's do; per switch.
+void BM_YieldThousandTasks(benchmark::State& state) {
+  constexpr int kTasks = 1000;
+  asyncio::run([&] {
+    bool stop = false;
+    std::vector<asyncio::Task<void>> others;
+    for (int i = 0; i < kTasks; ++i) {
+      others.push_back(asyncio::create_task([&] {
+        while (!stop) asyncio::await(asyncio::sleep(0s));
+      }));
+    }
+    asyncio::await(asyncio::sleep(0s));
+    for (auto _ : state) asyncio::await(asyncio::sleep(0s));
+    stop = true;
+    for (auto& other : others) asyncio::await(other);
+  });
+  state.SetItemsProcessed((kTasks + 1) * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_YieldThousandTasks);
 
 // Create 1,000 tasks, run them, await each.
 void BM_CreateRunAwait(benchmark::State& state) {

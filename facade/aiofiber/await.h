@@ -42,9 +42,11 @@ AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
   return std::move(taken).result();
 }
 template <class T>
-T await(Coroutine<T>&& coroutine) {
-  if (detail::current_task_core() == nullptr) coroutine.close();  // the error says enough
-  detail::require_current_task();
+AIOFIBER_ALWAYS_INLINE T await(Coroutine<T>&& coroutine) {
+  if (AIOFIBER_UNLIKELY(detail::current_task_core() == nullptr)) {
+    coroutine.close();  // the error says enough
+    detail::throw_outside_task();
+  }
   return coroutine.run();
 }
 template <class T>

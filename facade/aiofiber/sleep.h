@@ -10,6 +10,7 @@
 
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
+#include "aiofiber/task_core.h"
 
 namespace aiofiber {
 
@@ -20,8 +21,25 @@ namespace aiofiber {
 Coroutine<void> sleep(Duration delay);
 
 namespace detail {
-void sleep_here(Duration delay);
 EntryInfo sleep_entry() noexcept;
+
+// The deadline counts from here, the await, not from the call that made the Coroutine.
+void sleep_for(Duration delay);
+
+// Inline, so that the compiler sees through the Coroutine that sleep() makes, and await(sleep(0s)) is one call.
+inline void sleep_here(Duration delay) {
+  if (delay <= Duration()) {
+    require_current_task().wait_one_pass();
+  } else {
+    sleep_for(delay);
+  }
+}
+
+struct PlainSleep {
+  Duration delay;
+  void operator()() { sleep_here(delay); }
+  EntryInfo entry() const noexcept { return sleep_entry(); }
+};
 
 template <class R>
 struct SleepCall {
@@ -34,6 +52,8 @@ struct SleepCall {
   EntryInfo entry() const noexcept { return sleep_entry(); }
 };
 }  // namespace detail
+
+inline Coroutine<void> sleep(Duration delay) { return Coroutine<void>(detail::PlainSleep{delay}); }
 
 // The same, and gives `result` back.
 template <class R>

@@ -63,7 +63,9 @@ class TaskCore : public runtime::ListNode {
   // Suspends until the deadline.
   void wait_until(std::int64_t deadline_ns);
   // Raises a cancellation that cut a runtime wait short (a hooked call returned ECANCELED).
-  void raise_if_interrupted();
+  void raise_if_interrupted() {
+    if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
+  }
 
   // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
   void note_watcher(const void* watcher) noexcept;
@@ -113,10 +115,21 @@ class TaskCore : public runtime::ListNode {
   bool waits_throwing_ = false;  // parked by wait_until(): an interruption is thrown, not returned
 };
 
-// The task whose code runs now, or null.
-TaskCore* current_task_core() noexcept;
-// As above; RuntimeError that names the remedy outside a task.
-TaskCore& require_current_task();
+// The task whose code runs now, or null: a finished one runs no code of the user's.
+inline TaskCore* current_task_core() noexcept {
+  const runtime::Fiber* const fiber = runtime::current_fiber();
+  if (fiber == nullptr) return nullptr;
+  auto* const task = static_cast<TaskCore*>(fiber->owner);
+  return task != nullptr && task->fiber() == fiber ? task : nullptr;
+}
+// The reason of an await that cannot work, as seen from where it stands: RuntimeError that names the remedy.
+[[noreturn]] void throw_outside_task();
+// As current_task_core(); RuntimeError outside a task.
+inline TaskCore& require_current_task() {
+  TaskCore* const task = current_task_core();
+  if (AIOFIBER_UNLIKELY(task == nullptr)) throw_outside_task();
+  return *task;
+}
 bool close_next_task(LoopCore& loop);
 
 template <class T>

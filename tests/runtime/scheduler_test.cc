@@ -10,6 +10,7 @@
 #include <aiofiber/runtime/make_scheduler.h>
 #include <aiofiber/runtime/offload.h>
 #include <aiofiber/runtime/parker.h>
+#include <aiofiber/runtime/reactor.h>
 #include <aiofiber/runtime/scheduler.h>
 #include <aiofiber/runtime/syscall.h>
 
@@ -188,6 +189,75 @@ TEST(Fibers, AThousandSuspendAndAreWokenInReverse) {
   ASSERT_EQ(woken.size(), kCount);
   for (std::size_t i = 0; i < kCount; ++i) EXPECT_EQ(woken[i], kCount - 1 - i);
 }
+
+// ---- Polling ----------------------------------------------------------------------------------------------
+
+// A clock that stands still but for burn(), under a loop that need not poll in every pass.
+class ManualClock final : public Clock {
+ public:
+  Nanoseconds now() const noexcept override { return now_; }
+  void wait_until(Nanoseconds, Reactor& reactor) override { reactor.poll(0); }
+  void burn(Nanoseconds duration) noexcept { now_ += duration; }
+
+ private:
+  Nanoseconds now_ = 0;
+};
+
+class CountingReactor final : public Reactor {
+ public:
+  int poll(Nanoseconds) override {
+    ++polls;
+    return 0;
+  }
+  void wake() noexcept override {}
+  void watch_signal(SignalWaiter&) override {}
+  void unwatch_signal(SignalWaiter&) noexcept override {}
+
+  int polls = 0;
+
+ protected:
+  void watch(int, unsigned) override {}
+};
+
+// How many nodes, each of which takes `duration`, a loop with ready work runs from one poll to the next.
+int nodes_between_polls(Nanoseconds duration) {
+  struct Run {
+    ManualClock clock;
+    Nanoseconds duration = 0;
+    CountingReactor* reactor = nullptr;
+    int nodes = 0;
+  } run;
+  run.duration = duration;
+  auto reactor = std::make_unique<CountingReactor>();
+  run.reactor = reactor.get();
+  Scheduler scheduler(run.clock, std::move(reactor));
+  const auto body = [](Fiber& self) noexcept {
+    Run& r = *static_cast<Run*>(self.owner);
+    const auto yield_until_polled = [&] {
+      for (const int before = r.reactor->polls; r.reactor->polls == before; ++r.nodes) {
+        r.clock.burn(r.duration);
+        self.scheduler->yield();
+      }
+    };
+    yield_until_polled();  // whatever came before
+    r.nodes = 0;
+    yield_until_polled();
+    self.scheduler->stop();
+  };
+  scheduler.make_ready(scheduler.create_fiber(body, &run, 0, 0));
+  scheduler.run();
+  return run.nodes;
+}
+
+TEST(Polling, ComesAfterSixtyFourNodes) { EXPECT_EQ(nodes_between_polls(100), 64); }
+
+TEST(Polling, ComesEarlierAfterLongNodes) { EXPECT_EQ(nodes_between_polls(5'000), 16); }
+
+// 50 us, seen at the next look at the clock, one each 16 nodes.
+TEST(Polling, ComesAfterFiftyMicroseconds) { EXPECT_EQ(nodes_between_polls(1'500), 48); }
+
+// At 10 ns a node, a poll each 64 would be a quarter of the work: it waits for 5 us.
+TEST(Polling, IsRareWhileNodesAreVeryShort) { EXPECT_EQ(nodes_between_polls(10), 512); }
 
 // ---- Parking ----------------------------------------------------------------------------------------------
 

@@ -53,9 +53,11 @@ inline constexpr std::size_t kMaxStackBytes = std::size_t{1} << 30;
 using Nanoseconds = std::int64_t;
 inline constexpr Nanoseconds kForever = INT64_MAX;
 
-// A pass with ready work enters the kernel only when this many handles or this much time went by.
-inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
-inline constexpr std::uint32_t kHandlesBetweenClockReads = 16;
+// A pass with ready work enters the kernel only when this much time went by, ...
 inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;
+inline constexpr std::uint32_t kHandlesBetweenClockReads = 16;
+// ... or this many handles, unless they were so short that polling would be a twentieth of the work (a poll costs 0.25 us).
+inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
+inline constexpr Nanoseconds kShortestTimeBetweenPolls = 5'000;
 
 }  // namespace aiofiber::runtime

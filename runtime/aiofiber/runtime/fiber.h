@@ -78,9 +78,6 @@ class Fiber : public aiofiber_record, public Runnable {
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
   void adopt_stack(Fiber& finished) noexcept;
 
-  // Saves the running context in `from` and resumes `to`. Returns when something switches back.
-  static void switch_to(Fiber& from, Fiber& to, ExceptionState* state);
-
   // ---- written by the scheduler and by the parker
   Scheduler* scheduler;
   Entry body;

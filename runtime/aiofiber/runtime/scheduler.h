@@ -50,10 +50,17 @@ class Scheduler {
   // Precondition: no scheduler runs on this thread.
   void run();
   // The current pass is finished first. Before run(): it runs one pass.
-  void stop() noexcept { stop_requested_ = true; }
+  void stop() noexcept {
+    stop_requested_ = true;
+    fibers_begin_passes_ = false;
+  }
   bool running() const noexcept { return running_; }
   // The running fiber's body wants run() to end with this exception as soon as the fiber is off the CPU.
-  void exit_with(std::exception_ptr exception) noexcept { exit_exception_ = std::move(exception); }
+  void exit_with(std::exception_ptr exception) noexcept {
+    exit_exception_ = std::move(exception);
+    remaining_ = 0;  // for next_fiber(): nothing more of this pass, and no other one
+    fibers_begin_passes_ = false;
+  }
   // Passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
   // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the loop sleeps or does
@@ -115,12 +122,7 @@ class Scheduler {
   // Not noexcept, nor what it calls: a closing loop throws through the frames that wait here.
   void suspend();
   // Lets every other ready node run first.
-  void yield() {
-    Fiber& self = *current_fiber();
-    self.state = AIOFIBER_READY;
-    make_ready(self);
-    suspend();
-  }
+  void yield();
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
     if (fiber.state == AIOFIBER_WAITING) fiber.state = AIOFIBER_READY;
@@ -155,16 +157,24 @@ class Scheduler {
     node->queued = false;
     return node;
   }
+  // The next node of the pass.
+  Runnable* take_next() noexcept {
+    --remaining_;
+    ++handles_since_poll_;
+    return pop_ready();
+  }
   void begin_pass();
   bool begin_pass_without_polling() noexcept;
   bool poll_is_due() noexcept;
+  AIOFIBER_NOINLINE bool clock_says_poll() noexcept;
   void run_pass();
   // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
-  Fiber* next_fiber(bool finishing) noexcept;
+  AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
+  void prefetch_following() const noexcept;
+  void suspend_here(Fiber& self);
   bool prepare(Fiber& fiber) noexcept;
-  void switch_from(Fiber& self, Fiber& to);
   void resume(Fiber& fiber);
-  void recycle_finished() noexcept;
+  AIOFIBER_NOINLINE void recycle_finished() noexcept;
   void free_record(Fiber& fiber) noexcept;
   [[noreturn]] static void fiber_main(Fiber& first) noexcept;
 
@@ -181,6 +191,7 @@ class Scheduler {
   std::uint64_t passes_ = 0;
   bool running_ = false;
   bool stop_requested_ = false;
+  bool fibers_begin_passes_ = false;  // while it runs, unless a pass must poll or be the last
   bool polls_every_pass_;
   bool polling_ = false;  // inside the reactor
   void (*before_endless_sleep_)(void*) = nullptr;
