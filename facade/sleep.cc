@@ -7,7 +7,7 @@ namespace aiofiber {
 
 namespace detail {
 
-void sleep_for(Duration delay) {
+void sleep_timed(Duration delay) {
   TaskCore& task = require_current_task();
   const TimePoint now{std::chrono::nanoseconds(task.loop().scheduler().now())};
   task.wait_until(saturating_add(now, delay).time_since_epoch().count());

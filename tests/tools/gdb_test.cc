@@ -167,10 +167,12 @@ TEST_F(Gdb, ApplyRunsACommandInSeveralTasks) {
 
 TEST_F(Gdb, KeepsTheSelectedFrameOverListings) {
   const Running process({INSPECT_TARGET, "family"});
-  const std::string out = gdb({"-p", process.pid()}, {"task 4", "up 20", "info tasks", "task apply all frame",
-                                                      "echo CUT\\n", "frame"});
+  const std::string out = gdb({"-p", process.pid()}, {"task 4", "echo UP\\n", "up 20", "info tasks",
+                                                      "task apply all frame", "echo CUT\\n", "frame"});
   EXPECT_TRUE(contains(out, "\n* 4 ")) << out;
-  EXPECT_TRUE(contains(out.substr(out.find("CUT")), "#29 ")) << out;
+  const std::string number = out.substr(out.find("UP\n") + 3, 4);  // "#31 ": inlined frames count too
+  EXPECT_EQ(number.front(), '#') << out;
+  EXPECT_EQ(out.substr(out.find("CUT\n") + 4, 4), number) << out;
 }
 
 TEST_F(Gdb, SaysWhatIsWrongWithANumber) {
