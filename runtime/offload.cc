@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "aiofiber/runtime/at_fork.h"
 #include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/scheduler.h"
 
@@ -22,15 +23,43 @@ OffloadPool::OffloadPool(std::size_t max_threads, const char* thread_name) noexc
 
 OffloadPool::~OffloadPool() { shutdown(true); }
 
-OffloadPool& OffloadPool::io() {
-  static OffloadPool* pool = new OffloadPool(64, "aiofiber_io");  // its threads outlive main()
-  return *pool;
-}
+namespace {
 
-OffloadPool& OffloadPool::waits() {
-  static OffloadPool* pool = new OffloadPool(256, "aiofiber_w");
-  return *pool;
-}
+// A pool of the process, made when it is first wanted. Never destroyed: its threads outlive main(). A forked child has none of
+// them, and whatever they had locked stays so: it makes a pool of its own.
+class ProcessPool {
+ public:
+  constexpr ProcessPool(std::size_t max_threads, const char* thread_name) noexcept
+      : max_threads_(max_threads), thread_name_(thread_name) {}
+
+  OffloadPool& get() {
+    Made* made = made_.load(std::memory_order_acquire);
+    if (AIOFIBER_LIKELY(made != nullptr && made->generation == fork_generation())) return made->pool;
+    Made* const fresh = new Made(max_threads_, thread_name_);
+    if (made_.compare_exchange_strong(made, fresh, std::memory_order_acq_rel)) return fresh->pool;
+    delete fresh;
+    return made->pool;
+  }
+
+ private:
+  struct Made {
+    Made(std::size_t max_threads, const char* thread_name) noexcept : pool(max_threads, thread_name) {}
+    const std::uint32_t generation = fork_generation();
+    OffloadPool pool;
+  };
+  const std::size_t max_threads_;
+  const char* const thread_name_;
+  std::atomic<Made*> made_{nullptr};
+};
+
+constinit ProcessPool g_io(64, "aiofiber_io");
+constinit ProcessPool g_waits(256, "aiofiber_w");
+
+}  // namespace
+
+OffloadPool& OffloadPool::io() { return g_io.get(); }
+
+OffloadPool& OffloadPool::waits() { return g_waits.get(); }
 
 void OffloadPool::submit(Work& work) {
   const std::lock_guard lock(mutex_);

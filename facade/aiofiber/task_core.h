@@ -130,7 +130,6 @@ inline TaskCore& require_current_task() {
   if (AIOFIBER_UNLIKELY(task == nullptr)) throw_outside_task();
   return *task;
 }
-bool close_next_task(LoopCore& loop);
 
 template <class T>
 class TaskState : public FutureState<T>, public TaskCore {

@@ -34,7 +34,7 @@ OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
-PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$")
+PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
 RED_ZONE = 128
 
 

@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "aiofiber/hooks.h"
+#include "aiofiber/runtime/offload.h"
 #include "fibers.h"
 
 extern "C" ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size);
@@ -98,6 +100,49 @@ TEST(Hooks, StandAsideInAForkedChild) {
 
 // The reactor keeps watching a descriptor between waits. Closed by another thread, its number comes back for
 // another file: the wait for that one must be a fresh one.
+TEST(Hooks, StandAsideWhileTheProgramEnds) {
+  static bool others_ran = false;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Fibers fibers;
+    fibers.spawn([] {
+      std::atexit([] {
+        ::usleep(5'000);
+        ::_exit(others_ran ? 1 : 7);
+      });
+      std::exit(0);
+    });
+    fibers.spawn([] { others_ran = true; });
+    fibers.run();
+    ::_exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << status;
+}
+
+TEST(Offload, OfAForkedChildHasThreadsOfItsOwn) {
+  Fibers fibers;
+  pid_t child = -1;
+  fibers.spawn([&] {
+    EXPECT_EQ(runtime::offload([] { return 1; }), 1);  // the parent's pool has a thread that waits for work
+    child = ::fork();
+    if (child != 0) return;
+    std::thread([] {  // a thread, because this one still stands in the parent's loop
+      Fibers own;
+      int result = 0;
+      own.spawn([&] { result = runtime::offload([] { return 7; }); });
+      own.run();
+      ::_exit(result);
+    }).join();
+  });
+  fibers.run();
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << status;
+}
+
 TEST(HookedClose, OnAnotherThreadIsHeardOfByTheLoop) {
   Fibers fibers;
   fibers.spawn([&] {

@@ -19,6 +19,12 @@ bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
 }
 
+// The way from the program's own code to the call that waits: hooks, and what headers of the system wrap around them, such as
+// std::mutex. Which call it is, the wait says.
+bool is_of_a_library(const Frame& frame) {
+  return frame.file.find("runtime/hooks/") != std::string::npos || frame.file.find("/usr/include/") != std::string::npos;
+}
+
 // What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
 std::string descriptor_text(const Target& target, std::uint32_t fd) {
   if (!target.live()) return {};
@@ -141,12 +147,15 @@ std::vector<Frame> Inspection::frames(const std::vector<Address>& addresses, boo
 }
 
 std::optional<Frame> Inspection::where(const TaskSnapshot& task) {
+  std::optional<Frame> innermost;
   for (const Address& address : addresses(task)) {
     for (const Frame& frame : symbolizer_.frames(address)) {
-      if (!is_plumbing(frame)) return frame;
+      if (is_plumbing(frame)) continue;
+      if (!innermost) innermost = frame;
+      if (!is_of_a_library(frame)) return frame;
     }
   }
-  return std::nullopt;
+  return innermost;
 }
 
 std::string duration_text(std::int64_t nanoseconds) {

@@ -41,7 +41,7 @@ class Inspection {
   std::vector<Address> addresses(const TaskSnapshot& task);
   // Innermost first, without the frames of aiofiber and of std::invoke and its kin unless `all`.
   std::vector<Frame> frames(const std::vector<Address>& addresses, bool all);
-  // The innermost frame of the program itself.
+  // The innermost frame of the program itself: not of a hook and not of a header of the system, unless there is nothing else.
   std::optional<Frame> where(const TaskSnapshot& task);
 
  private:
