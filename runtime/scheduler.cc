@@ -5,7 +5,6 @@
 // Two stacks run this code: the hub (the thread that called run()) polls and runs callbacks; a fiber that
 // suspends picks its successor itself. Both take from the same queue by the same counters, so the order
 // is the same whichever stack is on the CPU.
-#include "aiofiber/runtime/abi.h"
 #include "aiofiber/runtime/scheduler.h"
 
 #include <sys/syscall.h>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "aiofiber/runtime/abi.h"
 #include "aiofiber/runtime/choice.h"
 #include "aiofiber/runtime/overflow.h"
 #include "aiofiber/runtime/switch.h"
@@ -291,6 +291,10 @@ AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   __builtin_prefetch(after - (reinterpret_cast<const char*>(node) - reinterpret_cast<const char*>(&fiber)));
 }
 
+// What fibers are suspended in must be left by an exception without an exception table (see jump_to()): not inlined into what has
+// one, and without the clean-up that ThreadSanitizer adds to functions.
+#define AIOFIBER_SUSPENDS AIOFIBER_NOINLINE __attribute__((no_sanitize("thread")))
+
 // suspend() and yield(), each with its own copy. The common case is worth being inline: the next node is a fiber that has
 // run before.
 AIOFIBER_ALWAYS_INLINE void Scheduler::suspend_here(Fiber& self) {
@@ -313,9 +317,9 @@ AIOFIBER_ALWAYS_INLINE void Scheduler::suspend_here(Fiber& self) {
   if (AIOFIBER_UNLIKELY(finished_ != nullptr)) recycle_finished();
 }
 
-void Scheduler::suspend() { suspend_here(*current_fiber()); }
+AIOFIBER_SUSPENDS void Scheduler::suspend() { suspend_here(*current_fiber()); }
 
-void Scheduler::yield() {
+AIOFIBER_SUSPENDS void Scheduler::yield() {
   Fiber& self = *current_fiber();
   self.state = AIOFIBER_READY;
   make_ready(self);

@@ -39,9 +39,9 @@ extern "C" Transfer jump_fcontext(void* to, void* data);
 // predictor of returns, and every return on the way out of the resumed fiber would be mispredicted. So it is entered by a
 // jump too, with the address to resume at pushed by hand.
 //
-// The function that this is inlined into must call something else besides (switch_fibers() does), or the compiler may keep
-// variables below the stack pointer, where the push writes. It must have no clean-ups, handlers or noexcept callees inlined
-// around it: the compiler's exception tables do not know that a suspended fiber may be left by an exception from here.
+// What includes this is compiled with -mno-red-zone: else the compiler might keep variables below the stack pointer, where the
+// push writes. The function that it is inlined into must have no clean-ups, handlers or noexcept callees inlined around it: the
+// compiler's exception tables do not know that a suspended fiber may be left by an exception from here.
 AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
 #if defined(__x86_64__)
   Transfer transfer;
@@ -66,8 +66,8 @@ AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
 #endif
 }
 
-// The first thing that a resumed fiber does, `self`: completes the record of the one that left.
-AIOFIBER_ALWAYS_INLINE void arrived([[maybe_unused]] Fiber& self, const Transfer& transfer) noexcept {
+// The first thing that a resumed fiber does, `self`: completes the record of the one that left. Not noexcept: see jump_to().
+AIOFIBER_ALWAYS_INLINE void arrived([[maybe_unused]] Fiber& self, const Transfer& transfer) {
   Fiber& from = *static_cast<Fiber*>(transfer.data);
   from.fcontext = reinterpret_cast<std::uint64_t>(transfer.context);
   __atomic_store_n(&from.seq, from.seq + 1, __ATOMIC_RELEASE);  // even again: stable
