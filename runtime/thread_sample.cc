@@ -161,7 +161,8 @@ bool may_be_interrupted(const Blocked& blocked) noexcept {
 
 std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
   std::uint64_t id = 0;
-  RecordSlab::for_each([&](const aiofiber_record& record) {
+  // Reads while the owner writes, like a reader from outside: each field whole, all of them of the fiber that is blocked.
+  RecordSlab::for_each([&](const aiofiber_record& record) __attribute__((no_sanitize("thread"))) {
     if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) != AIOFIBER_RUNNING) return;
     if (__atomic_load_n(&record.tid, __ATOMIC_RELAXED) != static_cast<std::uint32_t>(tid)) return;
     id = __atomic_load_n(&record.id, __ATOMIC_RELAXED);

@@ -20,11 +20,14 @@
 #define AIOFIBER_ASAN 0
 #endif
 
+// Given from outside to code of a ThreadSanitizer build that is not instrumented itself: it sees the same classes.
+#ifndef AIOFIBER_TSAN
 #if defined(__SANITIZE_THREAD__)
 #define AIOFIBER_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define AIOFIBER_TSAN 1
+#endif
 #endif
 #endif
 #ifndef AIOFIBER_TSAN
