@@ -47,7 +47,15 @@ struct Operation {
   runtime::Parker* waiting = nullptr;
   int result = 0;
   bool done = false;
+
+  void answer(int answered) noexcept {
+    result = answered;
+    done = true;
+    if (waiting != nullptr) waiting->unpark();
+  }
 };
+
+bool may_pass(int error) noexcept { return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM; }
 
 class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdWaiter {
  public:
@@ -68,6 +76,7 @@ class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdW
   void hand_in_soon() noexcept;
   void hand_in() noexcept;
   void take_answers() noexcept;
+  void give_back_requests() noexcept;
   void cancel(Operation& operation) noexcept;
   void wait(Fiber& fiber, Operation& operation);
   void wait_blocking(Operation& operation) noexcept;
@@ -158,9 +167,23 @@ void Ring::hand_in_soon() noexcept {
 }
 
 void Ring::hand_in() noexcept {
-  const int count = ::io_uring_submit(&ring_);
-  if (count < 0 && ::io_uring_sq_ready(&ring_) > 0 && !runtime::Runnable::queued && scheduler_.running()) hand_in_soon();
+  const int error = -::io_uring_submit(&ring_);
+  if (error > 0 && !may_pass(error)) give_back_requests();
+  if (error > 0 && ::io_uring_sq_ready(&ring_) > 0 && scheduler_.running()) hand_in_soon();
   take_answers();
+}
+
+// The kernel takes no more requests: the program is in a sandbox since. Those that it has not seen are for the pool.
+void Ring::give_back_requests() noexcept {
+  unavailable = true;
+  io_uring_sq& requests = ring_.sq;
+  const unsigned unseen = __atomic_load_n(requests.khead, __ATOMIC_ACQUIRE);
+  for (unsigned i = unseen; i != requests.sqe_tail; ++i) {
+    auto* const operation = reinterpret_cast<Operation*>(requests.sqes[i & requests.ring_mask].user_data);
+    if (operation != nullptr) operation->answer(-EOPNOTSUPP);
+  }
+  requests.sqe_head = requests.sqe_tail = unseen;
+  __atomic_store_n(requests.ktail, unseen, __ATOMIC_RELEASE);
 }
 
 void Ring::take_answers() noexcept {
@@ -170,9 +193,7 @@ void Ring::take_answers() noexcept {
     const int result = answer->res;
     ::io_uring_cqe_seen(&ring_, answer);
     if (operation == nullptr) continue;  // that of a cancellation
-    operation->result = result;
-    operation->done = true;
-    if (operation->waiting != nullptr) operation->waiting->unpark();
+    operation->answer(result);
   }
 }
 

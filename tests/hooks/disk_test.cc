@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files that have to be waited for: past the page cache (O_DIRECT), and dropped from it. Run twice, the second time
-// without io_uring, so that the pool does it. Real files in the temporary folder.
+// Files that have to be waited for: past the page cache (O_DIRECT), and dropped from it. Run again
+// without io_uring, so that the pool does it, and in sandboxes that forbid it. Real files in the temporary folder.
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "fibers.h"
+#include "forbid.h"
 
 namespace aiofiber::hooks_test {
 namespace {
@@ -265,6 +266,30 @@ TEST_F(Disk, AForkedChildLeavesTheParentsRequestsAlone) {
   });
   fibers.run();
   EXPECT_EQ(status, 0);
+}
+
+TEST_F(Disk, SandboxEnteredWhileRequestsWait) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Fibers fibers;
+    int right = 0;
+    for (std::size_t i = 0; i < 8; ++i) {
+      fibers.spawn([&, i] {
+        const Buffer buffer = aligned(kBlock);
+        for (std::size_t block = i; block < 64; block += 8) {
+          right += ::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)) == static_cast<ssize_t>(kBlock) &&
+                   is_block(buffer.get(), block);
+          if (block == 19 && !forbid_system_call("io_uring_enter")) ::_exit(2);
+        }
+      });
+    }
+    fibers.run();
+    ::_exit(right == 64 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace
