@@ -3,6 +3,7 @@
 // The tables of a function, and the machine that interprets their instructions up to a program counter.
 #include "call_frame.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -205,10 +206,31 @@ class RowMachine {
     }
   }
 
-  // DW_CFA_def_cfa_expression: only "the word at rbp + n", which g++ writes where it aligns the stack.
-  void define_cfa_expression(const std::uint8_t* begin, const std::uint8_t* end) {
-    constexpr std::uint8_t kBregRbp = 0x76, kDeref = 0x06;
+  // DW_CFA_def_cfa_expression: only the two that there are.
+  void define_cfa_expression(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t target) {
     state_.unsupported = true;
+    define_cfa_of_linkage_table(begin, end, target);
+    define_cfa_by_rbp(begin, end);
+  }
+
+  // What linkers write for the procedure linkage table, whose entries push one word on their way: rsp + 8, and 8 more from
+  // some byte of each 16 on. A thread that is interrupted can be in there.
+  void define_cfa_of_linkage_table(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t target) {
+    // breg7 (rsp) 8, breg16 (rip) 0, lit15, and, lit<n>, ge, lit3, shl, plus
+    constexpr std::array<std::uint8_t, 11> kForm{0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x30, 0x2a, 0x33, 0x24, 0x22};
+    constexpr std::size_t kThreshold = 6;
+    constexpr std::uint8_t kLiterals = 32;
+    if (static_cast<std::size_t>(end - begin) != kForm.size()) return;
+    const std::uint8_t threshold = begin[kThreshold] - kForm[kThreshold];
+    if (threshold >= kLiterals || !std::equal(begin, begin + kThreshold, kForm.begin()) ||
+        !std::equal(begin + kThreshold + 1, end, kForm.begin() + kThreshold + 1))
+      return;
+    define_cfa(kRegRsp, target % 16 >= threshold ? 16 : 8);
+  }
+
+  // "The word at rbp + n", which g++ writes where it aligns the stack.
+  void define_cfa_by_rbp(const std::uint8_t* begin, const std::uint8_t* end) {
+    constexpr std::uint8_t kBregRbp = 0x76, kDeref = 0x06;
     if (end - begin < 3 || *begin != kBregRbp) return;
     Bytes expression(begin + 1);
     const std::int64_t offset = expression.sleb();
@@ -334,7 +356,7 @@ void RowMachine::run(const std::uint8_t* begin, const std::uint8_t* end, std::ui
         break;
       case kDefCfaExpression: {
         const std::uint64_t length = in.uleb();
-        define_cfa_expression(in.at(), in.at() + length);
+        define_cfa_expression(in.at(), in.at() + length, target);
         in.skip(length);
         break;
       }
