@@ -206,7 +206,7 @@ class RowMachine {
     }
   }
 
-  // DW_CFA_def_cfa_expression: only the two that there are.
+  // DW_CFA_def_cfa_expression: only the two that compilers and linkers write.
   void define_cfa_expression(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t target) {
     state_.unsupported = true;
     define_cfa_of_linkage_table(begin, end, target);

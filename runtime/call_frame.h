@@ -3,7 +3,7 @@
 // Call-frame information: how to get from a frame to its caller, for one program counter.
 //
 // The entry of a function in .eh_frame is found by libgcc and interpreted into a Row, which fits in eight bytes so that it can
-// be cached. Only rules that compilers use are understood; the others stop a walk. x86-64 only.
+// be cached. Only rules that compilers and linkers use are understood; the others stop a walk. x86-64 only.
 #pragma once
 
 #include <cstdint>

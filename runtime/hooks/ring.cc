@@ -55,6 +55,7 @@ struct Operation {
   }
 };
 
+// Of handing requests in: the next try may do better.
 bool may_pass(int error) noexcept { return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM; }
 
 class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdWaiter {
@@ -173,7 +174,8 @@ void Ring::hand_in() noexcept {
   take_answers();
 }
 
-// The kernel takes no more requests: the program is in a sandbox since. Those that it has not seen are for the pool.
+// The kernel takes no more requests: the program has entered a sandbox, or was in one that allows only half of io_uring. Those
+// that it has not seen leave the queue again, answered as what io_uring does not do: the pool does them.
 void Ring::give_back_requests() noexcept {
   unavailable = true;
   io_uring_sq& requests = ring_.sq;

@@ -268,6 +268,8 @@ TEST_F(Disk, AForkedChildLeavesTheParentsRequestsAlone) {
   EXPECT_EQ(status, 0);
 }
 
+// Some requests are with the kernel then and some are not yet; all of them have to be right. A loop that tries to hand them in
+// for ever ends by ctest's time limit.
 TEST_F(Disk, SandboxEnteredWhileRequestsWait) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
