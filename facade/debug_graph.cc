@@ -66,6 +66,14 @@ class Builder {
   std::vector<const FutureBase*> path_;
 };
 
+std::string place_of(const Frame& frame) {
+  if (!frame.file.empty()) return "File " + detail::quote(frame.file) + ", line " + std::to_string(frame.line);
+  char number[32];
+  std::snprintf(number, sizeof number, "%#zx", frame.module.empty() ? frame.address : frame.module_offset);
+  if (frame.module.empty()) return std::string("Address ") + number;
+  return "Module " + detail::quote(frame.module) + "+" + number;
+}
+
 void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
   const auto add_line = [&](const std::string& line) {
     if (!out.empty()) out += '\n';
@@ -83,8 +91,7 @@ void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
       const Frame& frame = entry.frame;
       std::string_view function = frame.function;
       if (function.ends_with(kCall)) function.remove_suffix(kCall.size());
-      add_line("  |   File " + detail::quote(frame.file.empty() ? "?" : frame.file) + ", line " + std::to_string(frame.line) +
-               ", in " + std::string(function) + "()");
+      add_line("  |   " + place_of(frame) + ", in " + std::string(function) + "()");
     }
   }
   if (!graph.awaited_by.empty()) {

@@ -27,15 +27,8 @@ using Frames = std::vector<runtime::SymbolizedFrame>;
 Frames entry_frame(const TaskCore& task) {
   const EntryInfo entry = task.entry();
   runtime::SymbolizedFrame frame;
-  frame.address = entry.address;
+  if (entry.address != 0) frame = runtime::symbolize(entry.address, true).back();
   frame.function = entry_name(entry);
-  if (entry.address != 0) {
-    const auto symbolized = runtime::symbolize(entry.address, true);
-    if (!symbolized.empty()) {
-      frame.file = symbolized.back().file;
-      frame.line = symbolized.back().line;
-    }
-  }
   return {frame};
 }
 
@@ -92,7 +85,8 @@ void apply_limit(Source source, Frames& frames, std::optional<std::size_t> limit
 std::vector<Frame> public_frames(Frames frames) {
   std::vector<Frame> result;
   for (runtime::SymbolizedFrame& frame : frames) {
-    result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line, frame.inlined});
+    result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line, frame.inlined,
+                      std::move(frame.module), frame.module_offset, std::move(frame.build_id)});
   }
   return result;
 }
@@ -102,12 +96,15 @@ std::vector<Frame> public_frames(Frames frames) {
 std::string format_frames(const std::vector<Frame>& frames) {
   Frames out;
   for (const Frame& frame : frames) {
-    out.emplace_back();
-    out.back().address = frame.address;
-    out.back().function = frame.function;
-    out.back().file = frame.file;
-    out.back().line = frame.line;
-    out.back().inlined = frame.inlined;
+    out.push_back({.address = frame.address,
+                   .function = frame.function,
+                   .linkage_name = {},
+                   .file = frame.file,
+                   .line = frame.line,
+                   .inlined = frame.inlined,
+                   .module = frame.module,
+                   .module_offset = frame.module_offset,
+                   .build_id = frame.build_id});
   }
   return runtime::format_frames(out);
 }

@@ -19,22 +19,33 @@ std::string& debug_root() {
   return *root;
 }
 
-std::string build_id_path(Dwfl_Module* module) {
+// As libdwfl knows it already: it asks for the path while it opens the module.
+std::string known_build_id(Dwfl_Module* module) {
   const unsigned char* bytes = nullptr;
   GElf_Addr address = 0;
   const int length = dwfl_module_build_id(module, &bytes, &address);
-  if (length < 2) return {};
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string path = std::string(kDebugFolder) + "/.build-id/";
+  std::string digits;
   for (int i = 0; i < length; ++i) {
-    path += kDigits[bytes[i] >> 4];
-    path += kDigits[bytes[i] & 15];
-    if (i == 0) path += '/';
+    constexpr char kDigits[] = "0123456789abcdef";
+    digits += kDigits[bytes[i] >> 4];
+    digits += kDigits[bytes[i] & 15];
   }
-  return path + ".debug";
+  return digits;
+}
+
+std::string build_id_path(Dwfl_Module* module) {
+  const std::string id = known_build_id(module);
+  if (id.size() < 4) return {};
+  return std::string(kDebugFolder) + "/.build-id/" + id.substr(0, 2) + '/' + id.substr(2) + ".debug";
 }
 
 }  // namespace
+
+std::string build_id(Dwfl_Module* module) {
+  GElf_Addr unused = 0;
+  dwfl_module_getelf(module, &unused);  // it is known only then
+  return known_build_id(module);
+}
 
 void set_debug_root(const std::string& root) { debug_root() = root; }
 

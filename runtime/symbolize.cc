@@ -124,6 +124,7 @@ class Symbolizer {
     }
     frame.module = path ? path : "";
     frame.module_offset = address - start;
+    frame.build_id = build_id(module);
 
     std::vector<SymbolizedFrame> frames;
     for (DebugFrame& found : debug_info_.look_up(module, instruction)) {

@@ -16,10 +16,20 @@ constexpr std::size_t kRepeatsShown = 3;
 constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
+  char number[32];
+  if (frame.address == 0) {  // a callable whose code has no address of its own
+    out += "  In " + frame.function + '\n';
+    return;
+  }
+  if (frame.module.empty()) {  // code that was made at run time, or was unloaded
+    std::snprintf(number, sizeof number, "%#zx", static_cast<std::size_t>(frame.address));
+    out += std::string("  Address ") + number + ", in no module\n";
+    return;
+  }
   if (frame.file.empty()) {
-    char offset[32];
-    std::snprintf(offset, sizeof offset, "+%#zx", static_cast<std::size_t>(frame.module_offset));
-    out += "  Module \"" + (frame.module.empty() ? std::string("?") : frame.module) + "\"" + offset + ", in " + frame.function + '\n';
+    std::snprintf(number, sizeof number, "+%#zx", static_cast<std::size_t>(frame.module_offset));
+    out += "  Module \"" + frame.module + "\"" + number + ", in " + frame.function +
+           (frame.build_id.empty() ? "" : " [build-id " + frame.build_id + "]") + '\n';
     return;
   }
   out += "  File \"" + frame.file + "\", line " + std::to_string(frame.line) + ", in " + frame.function +

@@ -30,6 +30,9 @@ struct Frame {
   std::string file;  // empty without debug information
   int line = 0;
   bool inlined = false;
+  std::string module;                // path of the executable or library; empty when the address is in none
+  std::uintptr_t module_offset = 0;  // address - start of the module, and ...
+  std::string build_id;              // ... which build of it: what to look up where the debug information is
 };
 
 namespace detail {

@@ -237,6 +237,37 @@ TEST(Command, WorksForStrippedAndDeletedPrograms) {
   EXPECT_GT(count(result.out, "Module "), 4u) << result.out;
 }
 
+// By module, offset and build id, whoever has the debug information can look a frame up.
+TEST(Command, SaysOfStrippedProgramsWhichBuildTheyAreAndWhere) {
+  const Folder folder;
+  ASSERT_EQ(run({"strip", "-o", folder / "bare", INSPECT_TARGET}).code, 0);
+  const std::string note = line_with(run({"readelf", "--notes", INSPECT_TARGET}).out, "Build ID: ");
+  ASSERT_FALSE(note.empty());
+  const std::string build = " [build-id " + note.substr(note.rfind(' ') + 1) + "]";
+  const std::string module = "Module \"" + folder / "bare" + "\"+";
+
+  // Whether one of the frames, which all say which build it is, is the offset of rest().
+  const auto leads_to_rest = [&](const std::string& stack) {
+    std::istringstream in(stack);
+    for (std::string line; std::getline(in, line);) {
+      if (!contains(line, "  " + module)) continue;
+      EXPECT_TRUE(line.ends_with(build)) << line;
+      const std::size_t at = line.find(module) + module.size();
+      const std::string offset = line.substr(at, line.find(',', at) - at);
+      if (contains(run({"addr2line", "--functions", "--inlines", "--exe", INSPECT_TARGET, offset}).out, "rest\n")) return true;
+    }
+    return false;
+  };
+  const Finished itself = run({folder / "bare", "self"});
+  EXPECT_EQ(itself.code, 0) << itself.err;
+  EXPECT_TRUE(leads_to_rest(itself.out)) << itself.out;
+  EXPECT_TRUE(contains(itself.out, "  |   Module '" + folder / "bare" + "'+0x")) << itself.out;
+
+  const Running process({folder / "bare", "family"});
+  const Finished seen = aiofiber({"stack", process.pid(), "child"});
+  EXPECT_TRUE(leads_to_rest(seen.out)) << seen.out;
+}
+
 TEST(Command, FindsSeparateDebugFiles) {
   const Folder folder;
   ASSERT_EQ(run({"objcopy", "--only-keep-debug", INSPECT_TARGET, folder / "bare.debug"}).code, 0);

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -123,6 +124,14 @@ void rivals() {
   rest();
 }
 
+// Prints what a program sees of a task of its own, and ends.
+void self() {
+  asyncio::Task<> task = asyncio::create_task({.name = "seen"}, rest);
+  asyncio::await(asyncio::sleep(0s));
+  task.print_stack(std::nullopt, &std::cout);
+  asyncio::print_call_graph(task);
+}
+
 // Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
 // of them is suspended, its stack holds as many calls of dive() as its name says. Their records have been used before.
 void stretch() {
@@ -169,6 +178,8 @@ int main(int argc, char** argv) {
     asyncio::run(locals);
   } else if (mode == "rivals") {
     asyncio::run(rivals);
+  } else if (mode == "self") {
+    asyncio::run(self);
   } else if (mode == "stretch") {
     asyncio::run(stretch);
   } else if (mode == "circle") {
@@ -178,7 +189,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|step|stretch|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|self|step|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;

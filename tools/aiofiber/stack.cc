@@ -29,7 +29,7 @@ void print_frame(const Frame& frame, bool verbose, std::ostream& out) {
   }
   out << (frame.inlined ? " [inlined]" : "");
   if (verbose && frame.line > 0) out << " [" << base_name(frame.module) << offset << "]";
-  if (verbose && frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
+  if (frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
   out << '\n';
   const std::string text = runtime::source_line(frame.file, frame.line);
   if (!text.empty()) out << "    " << text << '\n';

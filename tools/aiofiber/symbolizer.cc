@@ -3,23 +3,9 @@
 // Debug information first, then the symbol tables; what neither knows is a module and an offset.
 #include "symbolizer.h"
 
+#include "debug_file.h"
+
 namespace aiofiber::tool {
-namespace {
-
-std::string build_id(Dwfl_Module* module) {
-  const unsigned char* bytes = nullptr;
-  GElf_Addr address = 0;
-  std::string text;
-  const int length = dwfl_module_build_id(module, &bytes, &address);
-  for (int i = 0; i < length; ++i) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
-}
-
-}  // namespace
 
 const std::vector<Frame>& Symbolizer::frames(const Address& address) {
   const auto [entry, fresh] = known_.try_emplace(address);
@@ -40,9 +26,7 @@ std::vector<Frame> Symbolizer::look_up(const Address& address) {
   if (path == nullptr || instruction < start || instruction >= end) return {frame};
   frame.module = path;
   frame.module_offset = address.pc - start;
-  GElf_Addr unused = 0;
-  dwfl_module_getelf(module, &unused);  // the build id is known only then
-  frame.build_id = build_id(module);
+  frame.build_id = runtime::build_id(module);
   std::vector<Frame> frames;
   for (runtime::DebugFrame& found : debug_info_.look_up(module, instruction)) {
     frame.function = found.name.display.empty() ? "??" : std::move(found.name.display);

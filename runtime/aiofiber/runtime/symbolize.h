@@ -28,6 +28,7 @@ struct SymbolizedFrame {
   bool inlined = false;      // has no frame of its own on the stack
   std::string module;        // path of the executable or shared library; empty when the address is in none
   std::uintptr_t module_offset = 0;  // address - start of the module, for symbolizing elsewhere
+  std::string build_id;      // of the module, in hexadecimal digits: which build's symbols fit; empty when it has none
 };
 
 // The frames that one return address stands for: INNERMOST (inlined) first, the function that has the stack

@@ -22,7 +22,7 @@ namespace aiofiber::runtime {
 std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
 
 // Lines `  File "F", line N, in FUNCTION` and the source's text below, each ended by a newline. A frame without debug
-// information shows its module and the offset in it. What repeats more than three times in a row is counted instead.
+// information shows its module, the offset in it and the module's build id, by which it can be looked up elsewhere. What repeats more than three times in a row is counted instead.
 std::string format_frames(std::span<const SymbolizedFrame> frames);
 
 }  // namespace aiofiber::runtime
