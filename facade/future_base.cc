@@ -5,6 +5,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/future.h"
+#include "aiofiber/log.h"
 #include "aiofiber/runtime/throw_trace.h"
 #include "aiofiber/task.h"
 #include "text.h"
@@ -19,6 +20,7 @@ void FutureBase::check_pending() const {
 
 void FutureBase::complete(State state) {
   state_ = state;
+  waiting_references_ = 0;
   waits_are_over();
 }
 
@@ -148,6 +150,32 @@ FutureBase::~FutureBase() {
     } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {
       static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that lives on in this input
     }
+  }
+}
+
+void FutureBase::few_references_left() noexcept {
+  if (references_ == 0) {
+    last_reference_gone();
+  } else if (wait_kind == AIOFIBER_WAIT_FUTURE && loop_->is_running()) {  // one that closes destroys tasks by and by
+    report_abandoned();
+  }
+}
+
+// At once: the loop may have other work for ever, so that no standstill would tell.
+void FutureBase::report_abandoned() noexcept {
+  try {
+    std::vector<FutureBase*> awaiting;
+    add_awaiting(awaiting);
+    for (FutureBase* waiting : awaiting) {
+      const TaskCore* waiter = waiting->task();
+      if (waiter == nullptr) continue;
+      const std::string place = source_trace_.location();
+      log(LogLevel::WARNING, "Task " + quote(waiter->name()) + " waits for a future of which nobody else has a handle any more" +
+                                 (place.empty() ? "" : " (created at " + place + ")") + ": it can only be cancelled\n" +
+                                 format_frames(task_stack(*waiter, std::nullopt)));
+    }
+  } catch (...) {
+    // A report that cannot be made must not become an error of the program.
   }
 }
 

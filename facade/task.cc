@@ -291,7 +291,15 @@ inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
 }
 
-void TaskCore::wait_for_future(FutureBase& future) {
+// Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess: others may refer to it.
+bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
+  if (AIOFIBER_LIKELY(handle.taken || handle.address == nullptr || !loop().debug())) return handle.taken;
+  const auto address = reinterpret_cast<std::uintptr_t>(handle.address);
+  const runtime::StackBounds stack = fiber_->bounds();
+  return (address >= stack.low && address < stack.high) || closure_contains(handle.address);
+}
+
+void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   Fiber& fiber = *fiber_;
   if (AIOFIBER_UNLIKELY(fiber.unwinding)) throw runtime::ForcedUnwind();
   raise_if_interrupted();
@@ -305,10 +313,16 @@ void TaskCore::wait_for_future(FutureBase& future) {
   }
   const Ref<FutureBase> keep(&future);
   struct Registered : Waiter {
+    Registered(FutureBase& awaited, std::uint32_t own) : future(awaited), references(own) {
+      future.add_waiting_references(references);
+    }
     ~Registered() {
       if (linked()) unlink();
+      future.remove_waiting_references(references);
     }
-  } waiter;
+    FutureBase& future;
+    const std::uint32_t references;  // `keep` and the handle
+  } waiter(future, keeps_for_itself(handle) ? 2 : 1);
   waiter.target = &fiber;
   future.add_waiter(waiter);
   waits_for_ = &future;

@@ -22,9 +22,9 @@ namespace aiofiber {
 
 // These are inlined into the caller: a tail call to them would take its frame out of the stack of the suspended task.
 namespace detail {
-AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future) {
+AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future, WaitHandle handle) {
   TaskCore& task = require_current_task();
-  if (!future.done()) task.wait_for_future(future);
+  if (!future.done()) task.wait_for_future(future, handle);
 }
 }  // namespace detail
 
@@ -32,13 +32,13 @@ template <class T>
 AIOFIBER_ALWAYS_INLINE std::add_lvalue_reference_t<const T> await(const Future<T>& future) {
   static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
                 "this result can only be moved: use await(std::move(future)) to take it");
-  detail::wait_done(future.state());
+  detail::wait_done(future.state(), {.address = &future});
   return future.result();
 }
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
   Future<T> taken(std::move(future));
-  detail::wait_done(taken.state());
+  detail::wait_done(taken.state(), {.address = &taken, .taken = true});
   return std::move(taken).result();
 }
 template <class T>

@@ -150,7 +150,8 @@ class EventLoop {
   virtual void default_exception_handler(const ExceptionContext& context);
 
   // In debug mode places of creation are recorded, misuse is checked, the watchdog (debug.h) reports who blocks the loop, and a task
-  // that suspends with a mutex or a read-write lock of the C library is reported (aiofiber::hooks).
+  // that suspends with a mutex or a read-write lock of the C library is reported (aiofiber::hooks). Handles that a waiting task has itself
+  // do not count as somebody who could still set its future (README.md, "A future that nobody can set").
   void set_debug(bool enabled) { core_->set_debug(enabled); }
   bool get_debug() const noexcept { return core_->debug_; }
   // In debug mode a callback or a step of a task that takes at least this long is logged.

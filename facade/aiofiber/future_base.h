@@ -54,7 +54,7 @@ class FutureBase {
 
   void retain() noexcept { ++references_; }
   void release() noexcept {
-    if (--references_ == 0) last_reference_gone();
+    if (AIOFIBER_UNLIKELY(--references_ <= waiting_references_)) few_references_left();
   }
   std::uint32_t references() const noexcept { return references_; }
 
@@ -94,6 +94,15 @@ class FutureBase {
   std::size_t remove_callback(std::uint64_t id) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
+  // Of the references to a pending future, how many are those of tasks that wait for it. When no others are left, nobody can set its
+  // result any more, and that is reported.
+  void add_waiting_references(std::uint32_t count) noexcept {
+    if (!done()) waiting_references_ += count;
+  }
+  void remove_waiting_references(std::uint32_t count) noexcept {
+    if (!done()) waiting_references_ -= count;  // completing it has forgotten them
+  }
+
   std::string text() const;
   // Where it was made; in debug mode.
   const SourceTrace& source_trace() const noexcept { return source_trace_; }
@@ -120,12 +129,15 @@ class FutureBase {
   void complete(State state);
 
  private:
+  void few_references_left() noexcept;
+  void report_abandoned() noexcept;
   void waits_are_over();
   void make_target_ready(Waiter& waiter) noexcept;
 
   std::uint32_t references_ = 0;
   State state_ = State::kPending;
   bool log_failure_ = false;  // failed, and nobody has looked yet
+  std::uint32_t waiting_references_ = 0;  // at most references_; 0 once done
   runtime::Ref<LoopCore> loop_;
   runtime::List<Waiter> waiters_;
   std::exception_ptr exception_;

@@ -33,6 +33,12 @@ struct TaskOptions {
 
 namespace detail {
 
+// The handle by which somebody awaits a future: whether its reference is only the waiting task's.
+struct WaitHandle {
+  const void* address = nullptr;  // null: there is none
+  bool taken = false;             // it is gone with the wait, and nobody else can see it
+};
+
 class TaskCore : public runtime::ListNode {
  public:
   // Creates the fiber, puts the task on the loop's list and makes it ready. The closure must be in place.
@@ -57,7 +63,7 @@ class TaskCore : public runtime::ListNode {
 
   // ---- for awaits of the current task
   // Suspends until the future is done. Throws CancelledError, RuntimeError (other loop, itself), ForcedUnwind.
-  void wait_for_future(FutureBase& future);
+  void wait_for_future(FutureBase& future, WaitHandle handle = {});
   // Suspends for one pass.
   void wait_one_pass();
   // Suspends until the deadline.
@@ -82,9 +88,11 @@ class TaskCore : public runtime::ListNode {
   virtual void invoke() = 0;
   virtual void finish_value() = 0;
   virtual void destroy_closure() noexcept = 0;
+  virtual bool closure_contains(const void* address) const noexcept = 0;
 
  private:
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
+  bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
@@ -176,6 +184,11 @@ class ClosureTask final : public TaskState<T> {
       if (closure_) closure_->close();  // cancelled before it began: no never-awaited report
     }
     closure_.reset();
+  }
+  bool closure_contains(const void* address) const noexcept override {
+    const auto* const at = static_cast<const char*>(address);
+    const auto* const closure = reinterpret_cast<const char*>(&closure_);
+    return std::less_equal<>()(closure, at) && std::less<>()(at, closure + sizeof closure_);
   }
 
  private:

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports of loops that nothing can wake. The loops are real ones, which would sleep for ever: the log's sink, which runs
+// Reports of loops that nothing can wake, and of tasks that nobody can. The loops are real ones, which would sleep for ever: the log's sink, which runs
 // on the loop's stack before it sleeps, ends the wait. The test's process has no other thread, as the report asks for that.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -117,6 +119,159 @@ TEST(Deadlock, WithThreadsOnlyRingsAreCertain) {
   };
   EXPECT_TRUE(run(forgotten, true).empty());
   EXPECT_TRUE(run(forgotten, false).empty());
+}
+
+// ---- a future that nobody can set any more
+
+constexpr std::string_view kAbandoned = " waits for a future of which nobody else has a handle any more";
+
+// Waits by a handle that goes with the wait, which tells the truth in production too.
+__attribute__((noinline)) int wait_for_answer(aio::Future<int> answer) {
+  const int result = await(std::move(answer));
+  asm volatile("");
+  return result;
+}
+
+TEST(Abandoned, IsReportedWhenTheLastOtherHandleGoes) {
+  bool let_go = false;
+  const auto reports = run([&] {
+    auto answer = aio::get_running_loop().create_future<int>();
+    aio::create_task({.name = "waiter"}, [answer = answer]() mutable { wait_for_answer(std::move(answer)); }).detach();
+    await(aio::sleep(0s));
+    await(aio::sleep(0s));
+    auto promise = std::move(answer);
+    await(aio::sleep(1ms));  // while somebody has one, nothing is said
+    let_go = true;
+    promise = {};
+    await(aio::sleep(1h));
+  });
+  EXPECT_TRUE(let_go);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(reports[0].starts_with("Task 'waiter'" + std::string(kAbandoned) + ": it can only be cancelled\n")) << reports[0];
+  EXPECT_NE(reports[0].find("in app::wait_for_answer\n    const int result = await(std::move(answer));"), std::string::npos) << reports[0];
+}
+
+TEST(Abandoned, NamesEveryTaskThatWaits) {
+  std::vector<std::string> reports;
+  aio::EventLoop loop;
+  aio::set_log_sink([&](aio::LogLevel, std::string_view text) { reports.emplace_back(text); });
+  loop.run_until_complete([] {
+    auto answer = aio::get_running_loop().create_future<int>();
+    auto first = aio::create_task({.name = "first"}, wait_for_answer, answer);
+    auto second = aio::create_task({.name = "second"}, wait_for_answer, answer);
+    await(aio::sleep(0s));
+    answer = {};
+    first.cancel();
+    second.cancel();
+  });
+  aio::set_log_sink({});
+  loop.close();
+  ASSERT_EQ(reports.size(), 2u);
+  EXPECT_TRUE(reports[0].starts_with("Task 'first'" + std::string(kAbandoned))) << reports[0];
+  EXPECT_TRUE(reports[1].starts_with("Task 'second'" + std::string(kAbandoned))) << reports[1];
+}
+
+TEST(Abandoned, DebugModeSaysWhereTheFutureWasMade) {
+  const auto reports = run([] {
+    auto answer = aio::get_running_loop().create_future<int>();
+    aio::create_task({.name = "waiter"}, wait_for_answer, answer).detach();
+    await(aio::sleep(0s));
+    answer = {};
+    await(aio::sleep(1h));
+  }, true);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_NE(reports[0].find(" any more (created at "), std::string::npos) << reports[0];
+  EXPECT_NE(reports[0].find("debug_deadlock_test.cc:"), std::string::npos) << reports[0];
+}
+
+// A named handle may be known to others by reference: only debug mode takes the waiting task's own for nobody else's.
+TEST(Abandoned, DebugModeKnowsTheTasksOwnHandles) {
+  const auto in_closure = [] {
+    auto answer = aio::get_running_loop().create_future<int>();
+    auto waiter = aio::create_task({.name = "waiter"}, [answer] { await(answer); });
+    await(aio::sleep(0s));
+    answer = {};
+    waiter.cancel();
+  };
+  EXPECT_EQ(run(in_closure, true).size(), 1u);
+  EXPECT_EQ(run(in_closure, false).size(), 0u);
+  const auto on_stack = [] {
+    aio::Future<int> answer;
+    auto waiter = aio::create_task({.name = "waiter"}, [&answer] {
+      const auto own = answer = aio::get_running_loop().create_future<int>();
+      await(own);
+    });
+    await(aio::sleep(0s));
+    answer = {};
+    waiter.cancel();
+  };
+  EXPECT_EQ(run(on_stack, true).size(), 1u);
+  EXPECT_EQ(run(on_stack, false).size(), 0u);
+}
+
+TEST(Abandoned, IsNotSaidOfOneThatSomebodyHas) {
+  for (const bool debug : {false, true}) {
+    const auto reports = run([] {
+      auto answer = std::make_unique<aio::Future<int>>(aio::get_running_loop().create_future<int>());  // neither stack nor closure
+      auto by_reference = aio::create_task({.name = "waiter"}, [&answer] { return await(*answer); });
+      auto by_copy = aio::create_task(wait_for_answer, *answer);
+      { const auto another = *answer; }
+      await(aio::sleep(1ms));
+      { const auto another = *answer; }
+      answer->set_result(42);
+      EXPECT_EQ(await(by_reference), 42);
+      EXPECT_EQ(await(by_copy), 42);
+    }, debug);
+    EXPECT_EQ(reports.size(), 0u) << reports[0];
+  }
+}
+
+TEST(Abandoned, IsNotSaidOfOneThatIsDone) {
+  for (const bool debug : {false, true}) {
+    const auto reports = run([] {
+      auto answer = aio::get_running_loop().create_future<int>();
+      auto waiter = aio::create_task(wait_for_answer, answer);
+      await(aio::sleep(0s));
+      answer.set_result(42);
+      answer = {};
+      EXPECT_EQ(await(waiter), 42);
+
+      auto other = aio::get_running_loop().create_future<int>();
+      auto cancelled = aio::create_task(wait_for_answer, other);
+      await(aio::sleep(0s));
+      cancelled.cancel();
+      other = {};
+      EXPECT_THROW(await(cancelled), aio::CancelledError);
+    }, debug);
+    EXPECT_EQ(reports.size(), 0u) << reports[0];
+  }
+}
+
+// The idiom for "until I am cancelled".
+TEST(Abandoned, IsNotSaidOfOneThatNeverHadAnother) {
+  for (const bool debug : {false, true}) {
+    const auto reports = run([] {
+      auto waiter = aio::create_task([] { await(aio::get_running_loop().create_future<int>()); });
+      await(aio::sleep(1ms));
+      waiter.cancel();
+    }, debug);
+    EXPECT_EQ(reports.size(), 0u) << reports[0];
+  }
+}
+
+// The count of a wait goes with the wait.
+TEST(Abandoned, AWaitThatWasGivenUpCountsNoMore) {
+  const auto reports = run([] {
+    auto answer = aio::get_running_loop().create_future<int>();
+    EXPECT_THROW(await(aio::wait_for(aio::shield(answer), 1ms)), aio::TimeoutError);
+    { const auto another = answer; }
+    auto waiter = aio::create_task(wait_for_answer, answer);
+    await(aio::sleep(0s));
+    { const auto another = answer; }
+    answer.set_result(1);
+    EXPECT_EQ(await(waiter), 1);
+  });
+  EXPECT_EQ(reports.size(), 0u) << reports[0];
 }
 
 }  // namespace app
