@@ -146,13 +146,26 @@ FunctionName name_of_symbol(const char* symbol) {
 }
 
 std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t instruction) {
+  std::vector<DebugFrame> frames = find_frames(module, instruction);
+  if (frames.empty()) frames.emplace_back();
+  FunctionName& name = frames.back().name;
+  if (!name.linkage.empty()) return frames;
+  GElf_Off offset = 0;
+  GElf_Sym symbol;
+  FunctionName by_symbol = name_of_symbol(dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr));
+  // clang -g1 says the name without its scopes.
+  if (name.display.empty() || by_symbol.display.ends_with("::" + name.display)) name.display = std::move(by_symbol.display);
+  name.linkage = std::move(by_symbol.linkage);
+  return frames;
+}
+
+std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_t instruction) {
   Dwarf_Addr bias = 0;
   Dwarf_Die unit;
   if (!find_unit(module, instruction, &unit, &bias)) return {};
   const Dwarf_Addr address = instruction - bias;
   // The function, then the inlined calls around the address, from the outside inwards.
   const std::vector<Dwarf_Die> calls = find_calls(&unit, address);
-  if (calls.empty()) return {};  // a line without a function would be that of some neighbour
 
   DebugFrame frame;
   if (Dwarf_Line* line = dwarf_getsrc_die(&unit, address)) {
@@ -162,6 +175,8 @@ std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t in
   Dwarf_Files* files = nullptr;
   dwarf_getsrcfiles(&unit, &files, nullptr);
   std::vector<DebugFrame> frames;
+  // Compilers leave entries out: clang -g1 those of functions without inlined calls, g++ those of functions that were found equal.
+  if (calls.empty() && !frame.file.empty()) frames.push_back(frame);
   for (std::size_t i = calls.size(); i-- > 0;) {
     Dwarf_Die die = calls[i];
     frame.name = name_of_die(&die);
@@ -177,7 +192,9 @@ std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t in
 }
 
 bool DebugInfo::find_unit(Dwfl_Module* module, std::uint64_t instruction, Dwarf_Die* unit, Dwarf_Addr* bias) {
-  if (Dwarf_Die* found = dwfl_module_addrdie(module, instruction, bias)) {
+  // libdwfl takes what lies between two ranges of a unit for the unit's, but it may be of one that .debug_aranges does not list.
+  Dwarf_Die* const found = dwfl_module_addrdie(module, instruction, bias);
+  if (found != nullptr && dwarf_haspc(found, instruction - *bias) > 0) {
     *unit = *found;
     return true;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a module's debug information says of an address: function, file and line, inlined calls included.
+// What a module's debug information says of an address: function, file and line, inlined calls included. What it leaves out, the
+// symbol table may know.
 //
 // libdw finds compilation units and lines. Two indexes are our own:
 //   - the functions of each unit that was looked at: dwarf_getscopes() walks the whole tree of a unit at each
@@ -41,12 +42,13 @@ struct CodeRange {
 
 class DebugInfo {
  public:
-  // INNERMOST (inlined) first, the function that has the stack frame last; empty when nothing covers it.
+  // INNERMOST (inlined) first, the function that has the stack frame last; at least one.
   std::vector<DebugFrame> look_up(Dwfl_Module* module, std::uint64_t instruction);
   // The modules are not those of before.
   void clear();
 
  private:
+  std::vector<DebugFrame> find_frames(Dwfl_Module* module, std::uint64_t instruction);
   bool find_unit(Dwfl_Module* module, std::uint64_t instruction, Dwarf_Die* unit, Dwarf_Addr* bias);
   std::vector<Dwarf_Die> find_calls(Dwarf_Die* unit, Dwarf_Addr address);
 

@@ -135,19 +135,7 @@ class Symbolizer {
       frame.inlined = found.inlined;
       frames.push_back(frame);
     }
-    if (!frames.empty() && !frames.back().linkage_name.empty()) return frames;
-    GElf_Off offset = 0;
-    GElf_Sym symbol;
-    const char* name = dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr);
-    const FunctionName by_symbol = name_of_symbol(name);
-    if (frames.empty()) {
-      frame.function = by_symbol.display;
-      frame.linkage_name = by_symbol.linkage;
-      if (by_symbol.linkage.empty()) describe_by_loader(instruction, frame);
-      return {frame};
-    }
-    if (frames.back().function.empty()) frames.back().function = by_symbol.display;
-    frames.back().linkage_name = by_symbol.linkage;
+    if (frames.size() == 1 && frames[0].file.empty() && frames[0].linkage_name.empty()) describe_by_loader(instruction, frames[0]);
     return frames;
   }
 

@@ -29,24 +29,13 @@ std::vector<Frame> Symbolizer::look_up(const Address& address) {
   frame.build_id = runtime::build_id(module);
   std::vector<Frame> frames;
   for (runtime::DebugFrame& found : debug_info_.look_up(module, instruction)) {
-    frame.function = found.name.display.empty() ? "??" : std::move(found.name.display);
+    frame.function = std::move(found.name.display);
     frame.linkage_name = std::move(found.name.linkage);
     frame.file = std::move(found.file);
     frame.line = found.line;
     frame.inlined = found.inlined;
     frames.push_back(frame);
   }
-  if (!frames.empty() && !frames.back().linkage_name.empty()) return frames;
-  GElf_Off offset = 0;
-  GElf_Sym symbol;
-  const char* name = dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr);
-  if (frames.empty()) {
-    const runtime::FunctionName by_symbol = runtime::name_of_symbol(name);
-    frame.function = by_symbol.display;
-    frame.linkage_name = by_symbol.linkage;
-    return {frame};
-  }
-  frames.back().linkage_name = name != nullptr ? name : "";
   return frames;
 }
 

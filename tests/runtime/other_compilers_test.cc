@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Debug information that is not g++'s -g: clang lists no address ranges, and with -g1 it describes no function that nothing is inlined
+// into. The frames are those of a library that clang++ compiled, whose lines say in comments what they are.
+#include <aiofiber/runtime/symbolize.h>
+#include <aiofiber/runtime/unwind.h>
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+namespace aiofiber::runtime {
+namespace {
+
+std::array<std::uintptr_t, 16> g_frames;
+std::size_t g_count;
+
+void record() { g_count = unwind(current_registers(), thread_stack_bounds(), g_frames); }
+
+// The frames of the library in such a call, newest first.
+std::vector<SymbolizedFrame> frames_in(const std::string& library) {
+  void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  EXPECT_NE(handle, nullptr) << dlerror();
+  if (handle == nullptr) return {};
+  reinterpret_cast<void (*)(void (*)())>(dlsym(handle, "run_plugin"))(record);
+  std::vector<SymbolizedFrame> frames;
+  for (std::size_t i = 0; i < g_count; ++i) {
+    for (SymbolizedFrame& frame : symbolize(g_frames[i])) {
+      if (frame.module.ends_with(library.substr(library.rfind('/')))) frames.push_back(std::move(frame));
+    }
+  }
+  dlclose(handle);
+  return frames;
+}
+
+class OtherCompilers : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OtherCompilers, EveryFrameHasItsLine) {
+  const std::string flags = GetParam();
+  if (*AIOFIBER_CLANG_PLUGINS == '\0') GTEST_SKIP() << "clang++ is not installed (tools/setup check)";
+  const auto frames = frames_in(AIOFIBER_CLANG_PLUGINS + flags + ".so");
+  const char* const marks[] = {"inner lambda", "outer lambda", "method", "template", "entry"};
+  ASSERT_EQ(frames.size(), std::size(marks));
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    EXPECT_TRUE(frames[i].file.ends_with("runtime/debug_plugin.cc")) << i << ' ' << frames[i].file;
+    const std::string line = source_line(frames[i].file, frames[i].line);
+    EXPECT_TRUE(line.ends_with("// line of the " + std::string(marks[i]))) << i << ' ' << line;
+  }
+  // What was inlined has, with -g1, only the last part of its name.
+  for (const SymbolizedFrame& frame : frames) {
+    if (frame.inlined) continue;
+    EXPECT_NE(frame.linkage_name, "") << frame.function;
+    EXPECT_TRUE(frame.function == "run_plugin" || frame.function.starts_with("plugin::")) << frame.function;
+  }
+  EXPECT_EQ(frames[3].function, "plugin::start<plugin::Worker>");
+}
+
+INSTANTIATE_TEST_SUITE_P(Clang, OtherCompilers, ::testing::Values("O0_g", "O2_g", "O0_g1", "O2_g1"));
+
+}  // namespace
+}  // namespace aiofiber::runtime
