@@ -50,6 +50,22 @@ std::size_t operator_length(std::string_view text) {
   return length;
 }
 
+bool is_own_header(std::string_view file) {
+  const std::size_t slash = file.rfind('/');
+  if (slash == std::string_view::npos || !file.ends_with(".h")) return false;
+  const std::string_view folder = file.substr(0, slash);
+  return folder.ends_with("/aiofiber") || folder.ends_with("/aiofiber/runtime");
+}
+
+// libstdc++'s headers in which callables are called.
+bool calls_callables(std::string_view file) {
+  if (file.find("/c++/") == std::string_view::npos) return false;
+  for (const std::string_view header : {"/functional", "/tuple", "/bits/invoke.h", "/bits/std_function.h"}) {
+    if (file.ends_with(header)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string demangle(const char* mangled) {
@@ -121,8 +137,12 @@ bool is_plumbing(std::string_view function, std::string_view linkage_name, std::
   for (const std::string_view prefix : kDisplay) {
     if (function.starts_with(prefix)) return true;
   }
+  if (!inlined) return false;
+  // clang -g1 names what is inlined without its scopes.
+  const bool has_scope = function.substr(0, function.find('<')).find("::") != std::string_view::npos;
+  if (!has_scope && (is_own_header(file) || calls_callables(file))) return true;
   // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
-  return inlined && file.find("runtime/hooks/") != std::string_view::npos;
+  return file.find("runtime/hooks/") != std::string_view::npos;
 }
 
 }  // namespace aiofiber::runtime
