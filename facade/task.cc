@@ -294,9 +294,7 @@ inline void TaskCore::after_resume() {
 // Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess: others may refer to it.
 bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
   if (AIOFIBER_LIKELY(handle.taken || handle.address == nullptr || !loop().debug())) return handle.taken;
-  const auto address = reinterpret_cast<std::uintptr_t>(handle.address);
-  const runtime::StackBounds stack = fiber_->bounds();
-  return (address >= stack.low && address < stack.high) || closure_contains(handle.address);
+  return runtime::on_current_stack(handle.address) || closure_contains(handle.address);
 }
 
 void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {

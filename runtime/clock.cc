@@ -86,7 +86,7 @@ void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
 }
 
 SteadyClock& SteadyClock::instance() noexcept {
-  static SteadyClock clock;
+  static auto& clock = *new SteadyClock;  // never destroyed: the watchdog's thread asks it to the end of the process
   return clock;
 }
 

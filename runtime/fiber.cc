@@ -14,6 +14,9 @@
 #include "aiofiber/runtime/switch.h"
 #include "aiofiber/runtime/trace.h"
 
+#if AIOFIBER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 #if AIOFIBER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -33,6 +36,18 @@ ExceptionState* thread_exception_state() noexcept {
 StackBounds current_stack_bounds() noexcept {
   const Fiber* fiber = current_fiber();
   return fiber != nullptr ? fiber->bounds() : thread_stack_bounds();
+}
+
+bool on_current_stack(const void* object) noexcept {
+#if AIOFIBER_ASAN
+  void* fakes = __asan_get_current_fake_stack();
+  if (fakes != nullptr && __asan_addr_is_in_fake_stack(fakes, const_cast<void*>(object), nullptr, nullptr) != nullptr) {
+    return true;
+  }
+#endif
+  const auto address = reinterpret_cast<std::uintptr_t>(object);
+  const StackBounds stack = current_stack_bounds();
+  return address >= stack.low && address < stack.high;
 }
 
 namespace {

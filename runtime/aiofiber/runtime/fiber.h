@@ -130,4 +130,8 @@ class HooksOff {
 // The bounds of whatever stack is running: the current fiber's, else the thread's.
 StackBounds current_stack_bounds() noexcept;
 
+// Whether an object is a local variable of whatever stack is running, those included that AddressSanitizer keeps elsewhere
+// (detect_stack_use_after_return).
+bool on_current_stack(const void* object) noexcept;
+
 }  // namespace aiofiber::runtime
