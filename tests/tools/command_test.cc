@@ -121,6 +121,20 @@ TEST(Command, PstreePutsTheAwaitedUnderTheWaiter) {
   EXPECT_TRUE(parent != std::string::npos && child != std::string::npos && parent < child) << result.out;
   const Finished dot = aiofiber({"pstree", process.pid(), "--dot"});
   EXPECT_TRUE(contains(dot.out, "digraph tasks {") && contains(dot.out, "t3 -> t2;")) << dot.out;
+  EXPECT_TRUE(contains(dot.out, "t3 [label=\"3 parent\\nwaiting for task 2 'child' since ")) << dot.out;
+  EXPECT_FALSE(contains(dot.out, "?")) << "a label's line breaks are graphviz's: " << dot.out;
+}
+
+TEST(Command, PstreeOfAChainStaysReadable) {
+  const Running process(target({"chain", "500"}));
+  const Finished result = aiofiber({"pstree", process.pid()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(count(result.out, " 'link-500', waiting for task "), 1u);
+  EXPECT_EQ(count(result.out, " 'link-1', waiting for sleep"), 1u);
+  EXPECT_GE(count(result.out, "  (goes on below)"), 10u);
+  EXPECT_FALSE(contains(result.out, "(shown above)") || contains(result.out, "a circle"));
+  std::istringstream lines(result.out);
+  for (std::string line; std::getline(lines, line);) ASSERT_LT(line.size(), 500u) << line;
 }
 
 TEST(Command, PstreeMarksACircle) {
@@ -345,6 +359,10 @@ TEST(Command, SaysWhatIsWrongWithACore) {
   EXPECT_EQ(aiofiber({"ps", "--core", folder / "none"}).code, 7);
   EXPECT_EQ(aiofiber({"ps", "--core", INSPECT_TARGET}).code, 7);
   EXPECT_EQ(aiofiber({"ps", "--core", core, "/nowhere/program"}).code, 7);
+  EXPECT_TRUE(contains(aiofiber({"ps", "--core", core, "/etc/passwd"}).err, "/etc/passwd: not an executable"));
+  const Finished stranger = aiofiber({"ps", "--core", core, "/bin/ls"});
+  EXPECT_TRUE(stranger.code == 0 && contains(stranger.err, "/bin/ls is not the program of this core")) << stranger.err;
+  EXPECT_EQ(aiofiber({"ps", "--core", core, INSPECT_TARGET}).err, "");
 }
 
 TEST(Command, SaysWhatIsWrongWithAProcess) {
@@ -378,6 +396,17 @@ TEST(Command, RefusesWrongUsage) {
   const Running process(target({"sleepers"}));
   EXPECT_EQ(aiofiber({"stack", process.pid(), "nobody"}).code, 2);
   EXPECT_EQ(aiofiber({"--help"}).code, 0);
+}
+
+TEST(Command, SaysThatItsOutputCouldNotBeWritten) {
+  const Running process(target({"sleepers", "500"}));  // more than a buffer full, and less
+  for (const Words& words : {Words{"ps", process.pid()}, Words{"groups", process.pid()}, Words{"hooks", "--check", process.pid()}}) {
+    Words all{AIOFIBER_COMMAND};
+    all.insert(all.end(), words.begin(), words.end());
+    const Finished result = run(all, [] { dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), STDOUT_FILENO); });
+    EXPECT_EQ(result.code, 1) << words[0];
+    EXPECT_TRUE(contains(result.err, "output could not be written")) << result.err;
+  }
 }
 
 TEST(Command, TellsTenThousandTasksInLessThanAThirdOfASecond) {

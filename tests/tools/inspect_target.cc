@@ -52,6 +52,19 @@ void sleepers(int count) {
   rest();
 }
 
+// link-COUNT awaits ... awaits link-1.
+void chain(int count) {
+  std::vector<asyncio::Task<>> links;
+  links.push_back(asyncio::create_task({.name = "link-1"}, rest));
+  for (int i = 2; i <= count; ++i) {
+    links.push_back(asyncio::create_task({.name = "link-" + std::to_string(i)}, [next = links.back()] { asyncio::await(next); }));
+  }
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
 // parent -> child, a task that has not started, and one deep in a recursion.
 void family() {
   asyncio::Task<> child = asyncio::create_task({.name = "child"}, rest);
@@ -172,6 +185,8 @@ int main(int argc, char** argv) {
     loops();
   } else if (mode == "sleepers") {
     asyncio::run([count] { sleepers(count); });
+  } else if (mode == "chain") {
+    asyncio::run([count] { chain(count); });
   } else if (mode == "family") {
     asyncio::run(family);
   } else if (mode == "locals") {

@@ -39,7 +39,7 @@ void core_threads(Inspection& inspection, const Options& options, std::ostream& 
 
 // The traceback of one task, in Python's look.
 void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose, std::ostream& out);
-// What the task does, as the end of a heading: ", waiting for fd 7 readable for 0.05 s".
+// What the task does: "waiting for fd 7 readable (socket) since 0.05 s".
 std::string doing_text(const Inspection& inspection, const TaskSnapshot& task);
 // The members of an open object that describe a task, and its frames, oldest first.
 void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task);

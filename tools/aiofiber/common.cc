@@ -17,7 +17,7 @@ bool is_number(const std::string& text) {
 std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
   const std::string waits = inspection.waits_for(task);
   const auto since = inspection.since_ns(task);
-  std::string text = ", " + inspection.state(task);
+  std::string text = inspection.state(task);
   if (!waits.empty()) text += " for " + waits;
   if (since) text += " since " + duration_text(*since);
   if (task.on_cpu && task.stack.empty()) text += ", not to be seen (--stop shows it)";

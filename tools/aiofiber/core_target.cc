@@ -4,6 +4,7 @@
 //
 // Kernels leave out the pages that are in files anyway (code, constants): the modules' files supply those.
 #include <elf.h>
+#include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <gelf.h>
 #include <sys/procfs.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "debug_file.h"
 #include "failure.h"
@@ -54,6 +56,8 @@ class CoreTarget : public Target {
       throw bad("its modules cannot be listed: " + std::string(dwfl_errmsg(-1)));
     }
     dwfl_report_end(modules_.get(), nullptr, nullptr);
+    if (!executable.empty()) warn_of_a_stranger(executable);
+    warn_of_missing_files();
   }
   ~CoreTarget() override {
     modules_.reset();
@@ -113,6 +117,65 @@ class CoreTarget : public Target {
                    "tasks or stacks may be missing\n",
                    path_.c_str(), static_cast<unsigned long long>(file_bytes_),
                    static_cast<unsigned long long>(end_of_all));
+    }
+  }
+
+  // libdwfl takes the executable only when its build id is one of the core's, and says nothing when it is not.
+  void warn_of_a_stranger(const std::string& executable) const {
+    const int fd = open(executable.c_str(), O_RDONLY | O_CLOEXEC);
+    Elf* elf = elf_begin(fd, ELF_C_READ_MMAP, nullptr);
+    if (elf_kind(elf) != ELF_K_ELF) {
+      elf_end(elf);
+      close(fd);
+      throw Failure(Exit::kCore, executable + ": not an executable (it has no ELF header)");
+    }
+    const void* build_id = nullptr;
+    const ssize_t bytes = dwelf_elf_gnu_build_id(elf, &build_id);
+    const std::string_view wanted(static_cast<const char*>(build_id), bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
+    if (!wanted.empty() && !has_module(wanted)) {
+      std::fprintf(stderr,
+                   "aiofiber: warning: %s is not the program of this core, at least not the build that was running "
+                   "(its build id is none of the core's): it is not used\n",
+                   executable.c_str());
+    }
+    elf_end(elf);
+    close(fd);
+  }
+
+  bool has_module(std::string_view build_id) const {
+    struct Search {
+      std::string_view wanted;
+      bool found = false;
+    } search{build_id};
+    const auto look = [](Dwfl_Module* module, void**, const char*, Dwarf_Addr, void* argument) -> int {
+      auto& its = *static_cast<Search*>(argument);
+      const unsigned char* bits = nullptr;
+      GElf_Addr address = 0;
+      const int length = dwfl_module_build_id(module, &bits, &address);
+      its.found = length > 0 && its.wanted == std::string_view(reinterpret_cast<const char*>(bits), static_cast<std::size_t>(length));
+      return its.found ? DWARF_CB_ABORT : DWARF_CB_OK;
+    };
+    dwfl_getmodules(modules_.get(), look, &search, 0);
+    return search.found;
+  }
+
+  // Of a module without its file a core holds neither names nor the tables for unwinding.
+  void warn_of_missing_files() const {
+    std::string missing;
+    const auto look = [](Dwfl_Module* module, void**, const char* name, Dwarf_Addr, void* argument) -> int {
+      GElf_Addr bias = 0;
+      if (dwfl_module_getelf(module, &bias) == nullptr) {
+        auto& names = *static_cast<std::string*>(argument);
+        names += (names.empty() ? "" : ", ") + std::string(name);
+      }
+      return DWARF_CB_OK;
+    };
+    dwfl_getmodules(modules_.get(), look, &missing, 0);
+    if (!missing.empty()) {
+      std::fprintf(stderr,
+                   "aiofiber: warning: not found, or of another build than in the core: %s; stacks end there. An "
+                   "executable that has moved can be given behind the core\n",
+                   missing.c_str());
     }
   }
 

@@ -10,7 +10,7 @@ namespace aiofiber::tool {
 
 enum class Exit : int {
   kOk = 0,
-  kInternal = 1,     // a bug of this command, or no memory
+  kInternal = 1,     // a bug of this command, no memory, or output that cannot be written
   kUsage = 2,        // the command line
   kNoProcess = 3,    // no such process, or it ended while it was read
   kNotAiofiber = 4,  // it has no aiofiber runtime

@@ -74,7 +74,8 @@ void groups(Inspection& inspection, const Options& options, std::ostream& out) {
     json.end_object();
     return;
   }
-  out << tasks.size() << " tasks in " << all.size() << " groups of equal stacks\n";
+  out << tasks.size() << (tasks.size() == 1 ? " task in " : " tasks in ") << all.size()
+      << (all.size() == 1 ? " group of equal stacks\n" : " groups of equal stacks\n");
   for (const Group& group : all) {
     out << '\n';
     print_group(inspection, group, options.verbose, out);

@@ -56,8 +56,9 @@ Options:
   -h, --help          this text
   --version           the version of the command
 
-Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 no such process (or it ended meanwhile), 4 not an aiofiber
-program, 5 another version of the registry, 6 no permission, 7 a core file, program or trace that cannot be used.
+Exit codes: 0 done, 1 internal error or output that cannot be written, 2 wrong usage, 3 no such process (or it ended
+meanwhile), 4 not an aiofiber program, 5 another version of the registry, 6 no permission, 7 a core file, program or
+trace that cannot be used.
 )";
 
 [[noreturn]] void usage_error(const std::string& text) {
@@ -159,7 +160,12 @@ void run(const Options& options) {
     std::fprintf(stderr, "aiofiber: warning: %s\n", missing.c_str());
   }
   command(inspection, options, std::cout);
+}
+
+// A report that is cut short must not look like a whole one.
+void finish_output() {
   std::cout.flush();
+  if (!std::cout) throw Failure(Exit::kInternal, "the output could not be written whole (a full disk?)");
 }
 
 }  // namespace
@@ -181,10 +187,10 @@ int main(int argc, char** argv) {
     const std::string_view command = argc > 1 ? argv[1] : "";
     if (command == "hooks" || command == "trace") {
       (command == "hooks" ? hooks : trace)({argv + 2, argv + argc}, std::cout);
-      std::cout.flush();
     } else {
       run(parse(argc, argv));
     }
+    finish_output();
     return 0;
   } catch (const Failure& failure) {
     std::cout.flush();

@@ -6,9 +6,12 @@
 // A record names the awaited task, or the gather, group and the like through which it awaits several; of a lock, who has it
 // is looked up, and stands under the waiter like an awaited one. A task that awaits a bare future does not tell
 // outsiders whose it is; then the tasks that it created stand under it, marked as created. Waiting in a circle is shown and
-// marked, not an error. --dot draws the same as a graph for graphviz.
+// marked, not an error. A branch of more than kDeepest tasks goes on at the left margin. --dot draws the same as a graph
+// for graphviz.
 #include <algorithm>
+#include <deque>
 #include <set>
+#include <utility>
 
 #include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
@@ -34,6 +37,8 @@ const char* arrow_attributes(Relation relation) {
 const char* json_name(Relation relation) {
   return relation == Relation::kHoldsItsLock ? "waits_for_lock_of" : relation == Relation::kCreated ? "created" : "awaits";
 }
+
+constexpr std::size_t kDeepest = 32;  // tasks on one branch
 
 class Tree {
  public:
@@ -73,10 +78,10 @@ class Tree {
                                inspection_.snapshot().find(task->record.spawner) != nullptr;
       if (!options_.tasks.empty() || !under_other) roots.push_back(task);
     }
-    for (const TaskSnapshot* root : roots) print_task({root, Relation::kAwaited}, "", "", out);
+    for (const TaskSnapshot* root : roots) print_tree(*root, out);
     if (!options_.tasks.empty()) return;
     for (const TaskSnapshot& task : inspection_.snapshot().tasks) {
-      if (!printed_.contains(task.record.id)) print_task({&task, Relation::kAwaited}, "", "", out);
+      if (!printed_.contains(task.record.id)) print_tree(task, out);
     }
   }
 
@@ -130,18 +135,38 @@ class Tree {
     }
   }
 
+  // Neither the lines nor the recursion may grow with a chain of waiting, which can be as long as there are tasks.
+  void print_tree(const TaskSnapshot& root, std::ostream& out) {
+    print_task({&root, Relation::kAwaited}, "", "", out);
+    while (!cut_.empty()) {
+      Cut cut = std::move(cut_.front());
+      cut_.pop_front();
+      path_ = std::move(cut.path);
+      deepest_ = path_.size() + kDeepest;
+      print_task({cut.task, Relation::kAwaited}, "", "", out);
+    }
+    path_.clear();
+    deepest_ = kDeepest;
+  }
+
   void print_task(const Edge& edge, const std::string& branch, const std::string& margin, std::ostream& out) {
     const TaskSnapshot& task = *edge.to;
     out << branch << branch_text(edge.relation) << "task " << task.record.id << " '"
-        << printable(task.name()) << "'" << doing_text(inspection_, task);
+        << printable(task.name()) << "', " << doing_text(inspection_, task);
     if (path_.contains(task.record.id)) {
       out << "  <-- a circle: it waits for itself\n";
       return;
     }
-    if (!printed_.insert(task.record.id).second) {
+    if (printed_.contains(task.record.id)) {
       out << "  (shown above)\n";
       return;
     }
+    if (path_.size() == deepest_) {
+      out << "  (goes on below)\n";
+      cut_.push_back({&task, path_});
+      return;
+    }
+    printed_.insert(task.record.id);
     out << '\n';
     path_.insert(task.record.id);
     std::string inner = margin;
@@ -163,6 +188,12 @@ class Tree {
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by what watches them
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by who created them
   std::set<std::uint64_t> printed_, path_;
+  struct Cut {
+    const TaskSnapshot* task;
+    std::set<std::uint64_t> path;  // down to it
+  };
+  std::deque<Cut> cut_;
+  std::size_t deepest_ = kDeepest;  // of path_
 };
 
 std::string dot_quoted(const std::string& text) {
@@ -181,8 +212,8 @@ void print_dot(Inspection& inspection, const Options& options, const Tree& tree,
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
     const auto where = inspection.where(*task);
     out << "  t" << task->record.id << " [label=\"" << task->record.id << " " << dot_quoted(task->name())
-        << "\\n"
-        << dot_quoted(inspection.state(*task) + (where ? "\n" + short_text(*where) : "")) << '"'
+        << "\\n" << dot_quoted(doing_text(inspection, *task))
+        << (where ? "\\n" + dot_quoted(short_text(*where)) : "") << '"'
         << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
     for (const Edge& edge : tree.edges(*task)) {
       out << "  t" << task->record.id << " -> t" << edge.to->record.id

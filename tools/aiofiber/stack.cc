@@ -42,7 +42,7 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
   std::vector<Frame> frames = inspection.frames(addresses, verbose);
   const bool only_plumbing = frames.empty() && !addresses.empty();
   if (only_plumbing) frames = inspection.frames(addresses, true);
-  const std::string title = "task " + std::to_string(task.record.id) + " '" + printable(task.name()) + "'" +
+  const std::string title = "task " + std::to_string(task.record.id) + " '" + printable(task.name()) + "', " +
                             doing_text(inspection, task);
   if (frames.empty()) {
     out << "No stack for " << title << '\n';
