@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "debug_file.h"
+#include "elf_file.h"
 #include "failure.h"
 #include "target.h"
 
@@ -39,11 +40,11 @@ const Dwfl_Callbacks* callbacks() {
   return &result;
 }
 
-class CoreTarget : public Target {
+// The file is the first base, so it outlives the modules, which are the other's and read from it.
+class CoreTarget : private ElfFile, public Target {
  public:
-  CoreTarget(const std::string& path, const std::string& executable) : path_(path) {
-    elf_version(EV_CURRENT);
-    open_file();
+  CoreTarget(const std::string& path, const std::string& executable) : ElfFile(path), path_(path) {
+    check_file();
     read_segments();
     read_notes();
     if (!executable.empty() && access(executable.c_str(), R_OK) != 0) {
@@ -52,17 +53,12 @@ class CoreTarget : public Target {
     modules_.reset(dwfl_begin(callbacks()));
     if (!modules_) throw Failure(Exit::kInternal, "libdwfl: " + std::string(dwfl_errmsg(-1)));
     dwfl_report_begin(modules_.get());
-    if (dwfl_core_file_report(modules_.get(), elf_, executable.empty() ? nullptr : executable.c_str()) < 0) {
+    if (dwfl_core_file_report(modules_.get(), elf(), executable.empty() ? nullptr : executable.c_str()) < 0) {
       throw bad("its modules cannot be listed: " + std::string(dwfl_errmsg(-1)));
     }
     dwfl_report_end(modules_.get(), nullptr, nullptr);
     if (!executable.empty()) warn_of_a_stranger(executable);
     warn_of_missing_files();
-  }
-  ~CoreTarget() override {
-    modules_.reset();
-    elf_end(elf_);
-    close(fd_);
   }
 
   void read_in_order(std::vector<Range>& ranges, std::size_t) override {
@@ -78,15 +74,13 @@ class CoreTarget : public Target {
  private:
   Failure bad(const std::string& what) const { return {Exit::kCore, path_ + ": " + what}; }
 
-  void open_file() {
-    fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd_ < 0) throw bad(std::strerror(errno));
+  void check_file() {
+    if (fd() < 0) throw bad(std::strerror(errno));
     struct stat status {};
-    if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) throw bad("not a file");
+    if (fstat(fd(), &status) != 0 || !S_ISREG(status.st_mode)) throw bad("not a file");
     file_bytes_ = static_cast<std::uint64_t>(status.st_size);
-    elf_ = elf_begin(fd_, ELF_C_READ_MMAP, nullptr);
     GElf_Ehdr header;
-    if (elf_ == nullptr || elf_kind(elf_) != ELF_K_ELF || gelf_getehdr(elf_, &header) == nullptr) {
+    if (elf_kind(elf()) != ELF_K_ELF || gelf_getehdr(elf(), &header) == nullptr) {
       throw bad("not a core file (it has no ELF header)");
     }
     if (header.e_type != ET_CORE) {
@@ -98,10 +92,10 @@ class CoreTarget : public Target {
   void read_segments() {
     std::size_t count = 0;
     std::uint64_t end_of_all = 0;
-    if (elf_getphdrnum(elf_, &count) != 0) throw bad("damaged: its segments cannot be read");
+    if (elf_getphdrnum(elf(), &count) != 0) throw bad("damaged: its segments cannot be read");
     for (std::size_t i = 0; i < count; ++i) {
       GElf_Phdr segment;
-      if (gelf_getphdr(elf_, static_cast<int>(i), &segment) == nullptr) {
+      if (gelf_getphdr(elf(), static_cast<int>(i), &segment) == nullptr) {
         throw bad("truncated: it ends within its table of segments");
       }
       if (segment.p_filesz > 0) end_of_all = std::max(end_of_all, segment.p_offset + segment.p_filesz);
@@ -122,15 +116,12 @@ class CoreTarget : public Target {
 
   // libdwfl takes the executable only when its build id is one of the core's, and says nothing when it is not.
   void warn_of_a_stranger(const std::string& executable) const {
-    const int fd = open(executable.c_str(), O_RDONLY | O_CLOEXEC);
-    Elf* elf = elf_begin(fd, ELF_C_READ_MMAP, nullptr);
-    if (elf_kind(elf) != ELF_K_ELF) {
-      elf_end(elf);
-      close(fd);
+    ElfFile file(executable);
+    if (elf_kind(file.elf()) != ELF_K_ELF) {
       throw Failure(Exit::kCore, executable + ": not an executable (it has no ELF header)");
     }
     const void* build_id = nullptr;
-    const ssize_t bytes = dwelf_elf_gnu_build_id(elf, &build_id);
+    const ssize_t bytes = dwelf_elf_gnu_build_id(file.elf(), &build_id);
     const std::string_view wanted(static_cast<const char*>(build_id), bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
     if (!wanted.empty() && !has_module(wanted)) {
       std::fprintf(stderr,
@@ -138,8 +129,6 @@ class CoreTarget : public Target {
                    "(its build id is none of the core's): it is not used\n",
                    executable.c_str());
     }
-    elf_end(elf);
-    close(fd);
   }
 
   bool has_module(std::string_view build_id) const {
@@ -182,11 +171,11 @@ class CoreTarget : public Target {
   // The process's id, and the registers of its threads.
   void read_notes() {
     std::size_t count = 0;
-    elf_getphdrnum(elf_, &count);
+    elf_getphdrnum(elf(), &count);
     for (std::size_t i = 0; i < count; ++i) {
       GElf_Phdr segment;
-      if (gelf_getphdr(elf_, static_cast<int>(i), &segment) == nullptr || segment.p_type != PT_NOTE) continue;
-      Elf_Data* data = elf_getdata_rawchunk(elf_, static_cast<std::int64_t>(segment.p_offset),
+      if (gelf_getphdr(elf(), static_cast<int>(i), &segment) == nullptr || segment.p_type != PT_NOTE) continue;
+      Elf_Data* data = elf_getdata_rawchunk(elf(), static_cast<std::int64_t>(segment.p_offset),
                                             segment.p_filesz, ELF_T_NHDR);
       std::size_t name_at = 0, at = 0, description_at = 0;
       GElf_Nhdr note;
@@ -230,7 +219,7 @@ class CoreTarget : public Target {
     const std::uint64_t skipped = address - segment.address;
     if (skipped >= segment.bytes) return 0;
     const std::size_t wanted = std::min<std::uint64_t>(bytes, segment.bytes - skipped);
-    const ssize_t got = pread(fd_, into, wanted, static_cast<off_t>(segment.offset + skipped));
+    const ssize_t got = pread(fd(), into, wanted, static_cast<off_t>(segment.offset + skipped));
     return got > 0 ? static_cast<std::size_t>(got) : 0;
   }
 
@@ -257,9 +246,7 @@ class CoreTarget : public Target {
     return false;
   }
 
-  std::string path_;
-  int fd_ = -1;
-  Elf* elf_ = nullptr;
+  const std::string path_;
   std::uint64_t file_bytes_ = 0;
   std::vector<Segment> segments_;
   pid_t pid_ = 0;

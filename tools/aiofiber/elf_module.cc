@@ -5,34 +5,19 @@
 #include "elf_module.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
-#include <libelf.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <utility>
 
+#include "elf_file.h"
 #include "failure.h"
 
 namespace aiofiber::tool {
 namespace {
-
-struct File {
-  explicit File(int descriptor) : fd(descriptor) {}
-  ~File() {
-    if (fd >= 0) close(fd);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  const int fd;
-};
-struct EndElf {
-  void operator()(Elf* elf) const { elf_end(elf); }
-};
 
 std::vector<std::string> split_paths(const std::string& text) {
   std::vector<std::string> paths;
@@ -233,19 +218,18 @@ class Reader {
 std::string ElfModule::name() const { return soname.empty() ? path.substr(path.rfind('/') + 1) : soname; }
 
 ElfModule read_elf_module(const std::string& path, const std::string& shown) {
-  elf_version(EV_CURRENT);
-  const File file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.fd < 0) {
+  ElfFile file(path);
+  if (file.fd() < 0) {
     throw Failure(errno == EACCES ? Exit::kPermission : Exit::kCore,
                   "cannot open " + shown + ": " + std::strerror(errno));
   }
   struct stat status {};
-  if (fstat(file.fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (fstat(file.fd(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw Failure(Exit::kCore,
                   shown + " is not a file: give a program, a shared library or the id of a process");
   }
   unsigned char identification[EI_NIDENT] = {};
-  const bool whole = pread(file.fd, identification, sizeof identification, 0) == EI_NIDENT;
+  const bool whole = pread(file.fd(), identification, sizeof identification, 0) == EI_NIDENT;
   if (!whole || std::memcmp(identification, ELFMAG, SELFMAG) != 0) {
     throw Failure(Exit::kCore,
                   shown + " is not an ELF file: give the program itself, not a script that starts it");
@@ -255,16 +239,15 @@ ElfModule read_elf_module(const std::string& path, const std::string& shown) {
                                    " is a program for another kind of machine (32 bits, or big-endian): "
                                    "aiofiber runs on 64-bit little-endian ones only");
   }
-  const std::unique_ptr<Elf, EndElf> elf(elf_begin(file.fd, ELF_C_READ_MMAP, nullptr));
   GElf_Ehdr header;
-  if (elf == nullptr || gelf_getehdr(elf.get(), &header) == nullptr) {
+  if (file.elf() == nullptr || gelf_getehdr(file.elf(), &header) == nullptr) {
     throw Failure(Exit::kCore, shown + " is damaged or cut off: its ELF header is not all there");
   }
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN) {
     throw Failure(Exit::kCore,
                   shown + " is neither a program nor a shared library (an object file or a core?)");
   }
-  return Reader(elf.get(), shown, static_cast<std::uint64_t>(status.st_size)).read(path);
+  return Reader(file.elf(), shown, static_cast<std::uint64_t>(status.st_size)).read(path);
 }
 
 }  // namespace aiofiber::tool
