@@ -74,7 +74,7 @@ TEST(Deadlock, NamesTheTasksThatWaitForEachOther) {
 }
 
 TEST(Deadlock, IsReportedThoughATraceIsWritten) {
-  aio::start_trace(::testing::TempDir() + "deadlock_trace.json");
+  aio::start_trace("/dev/null");
   const auto reports = run([] {
     aio::Event event;
     forget_to_set(event);

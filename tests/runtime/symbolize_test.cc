@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -230,13 +231,14 @@ TEST(Symbolize, CanBeCalledByThreadsAtOnce) {
 
 TEST(SourceLine, IsStripped) {
   // A file of its own: __FILE__ may be relative to a folder that is not the current one.
-  const std::string path = ::testing::TempDir() + "source_line_test.txt";
+  const std::string path = ::testing::TempDir() + "source_line_test_" + std::to_string(getpid()) + ".txt";
   std::ofstream(path) << "first\n \t record();  // the second \r\n\nfourth without an end";
   EXPECT_EQ(source_line(path, 1), "first");
   EXPECT_EQ(source_line(path, 2), "record();  // the second");
   EXPECT_EQ(source_line(path, 3), "");
   EXPECT_EQ(source_line(path, 4), "fourth without an end");
   EXPECT_EQ(source_line(path, 5), "");
+  std::remove(path.c_str());
 }
 
 TEST(SourceLine, IsEmptyWhenItDoesNotExist) {
