@@ -273,6 +273,50 @@ TEST(HookedDup2, WakesWhoWaitsForTheOldFileAndTheNumberThenMeansTheNewOne) {
   EXPECT_EQ(second, 3);
 }
 
+TEST(HookedDup2, ThatFailsLeavesWhoWaitsAlone) {
+  Fibers fibers;
+  Pipe pipe;
+  Outcome got;
+  fibers.spawn([&] {
+    char buffer[8];
+    got = outcome_of([&] { return ::read(pipe[0], buffer, sizeof buffer); });
+  });
+  fibers.spawn([&] {
+    sleep_ms(5);
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::dup2(9999, pipe[0]); }));
+    EXPECT_FAILS_WITH(EINVAL, outcome_of([&] { return ::dup3(pipe[1], pipe[0], O_APPEND); }));
+    sleep_ms(5);
+    EXPECT_EQ(::write(pipe[1], "abc", 3), 3);
+  });
+  fibers.run();
+  EXPECT_EQ(got.value, 3);
+}
+
+// The kernel does not look at what it is pointed to; nor may a hook.
+TEST(HookedMessages, ThatAreMalformedFailAsInTheKernel) {
+  Fibers fibers;
+  SocketPair pair;
+  fibers.spawn([&] {
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmsg(pair[0], nullptr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmsg(pair[0], nullptr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmmsg(pair[0], nullptr, 1, 0, nullptr); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmmsg(pair[0], nullptr, 1, 0); }));
+    mmsghdr message{};
+    message.msg_hdr.msg_iovlen = 1;  // of a null pointer
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmmsg(pair[0], &message, 1, 0, nullptr); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmmsg(pair[0], &message, 1, 0); }));
+    char byte = 'x';
+    iovec piece{&byte, 1};
+    message.msg_hdr.msg_iov = &piece;
+    message.msg_hdr.msg_iovlen = static_cast<std::size_t>(-1);
+    EXPECT_FAILS_WITH(EMSGSIZE, outcome_of([&] { return ::recvmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EMSGSIZE, outcome_of([&] { return ::sendmsg(pair[0], &message.msg_hdr, 0); }));
+  });
+  fibers.run();
+}
+
 TEST(HookedRecv, GivesEachOfTwoReadersOneDatagram) {
   Fibers fibers;
   SocketPair pair(SOCK_DGRAM);
@@ -511,6 +555,47 @@ TEST_F(TcpServer, ConnectEndsWithEinprogressAfterTheSendTimeout) {
   EXPECT_FAILS_WITH(EINPROGRESS, connected);
   EXPECT_GE(took, 49);
   EXPECT_LT(took, 500);
+}
+
+TEST_F(TcpServer, ConnectWaitsForTheAttemptThatATimeoutLeftUnderWay) {
+  Fibers fibers;
+  ASSERT_EQ(::listen(listener_, 0), 0);
+  std::vector<int> fillers;
+  for (int i = 0; i < 4; ++i) {
+    fillers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    ::connect(fillers.back(), name(), length_);
+  }
+  Outcome first;
+  Outcome second;
+  double took = 0;
+  fibers.spawn([&] {
+    const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+    set_timeout(client, SO_SNDTIMEO, 20);
+    first = outcome_of([&] { return ::connect(client, name(), length_); });
+    const double start = now_ms();
+    second = outcome_of([&] { return ::connect(client, name(), length_); });
+    took = now_ms() - start;
+    ::close(client);
+  });
+  fibers.run();
+  for (const int fd : fillers) ::close(fd);
+  EXPECT_FAILS_WITH(EINPROGRESS, first);
+  EXPECT_FAILS_WITH(EALREADY, second);
+  EXPECT_GE(took, 19);
+}
+
+TEST(HookedAccept, FailsAtOnceWhereNobodyListens) {
+  Fibers fibers;
+  SocketPair pair;
+  Pipe pipe;
+  fibers.spawn([&] {
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT_FAILS_WITH(EOPNOTSUPP, outcome_of([&] { return ::accept(datagrams, nullptr, nullptr); }));
+    ::close(datagrams);
+    EXPECT_FAILS_WITH(EINVAL, outcome_of([&] { return ::accept4(pair[0], nullptr, nullptr, SOCK_CLOEXEC); }));
+    EXPECT_FAILS_WITH(ENOTSOCK, outcome_of([&] { return ::accept(pipe[0], nullptr, nullptr); }));
+  });
+  fibers.run();
 }
 
 TEST_F(TcpServer, AcceptEndsWithEbadfWhenTheListenerIsClosed) {
