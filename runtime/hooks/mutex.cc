@@ -281,7 +281,9 @@ int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
   if (fiber == nullptr) return real::pthread_mutex_trylock(mutex);
   const int result = try_mutex(*fiber, mutex);
-  return result == EDEADLK ? EBUSY : result;
+  if (result != EBUSY && result != EDEADLK) return result;
+  take_part();  // who tries until it succeeds lets the task that has it run
+  return EBUSY;
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* time) noexcept {

@@ -279,36 +279,36 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recv(fd, buffer, length, flags);
+  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recv(fd, buffer, length, flags);
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts())
+  if (!acts() || (flags & kReceivesAtOnce) != 0)
     return real::recvfrom(fd, buffer, length, flags, address, address_length);
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recvmsg(fd, message, flags);
+  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recvmsg(fd, message, flags);
   return receive_message(fd, message, flags);
 }
 
 ssize_t send(int fd, const void* data, size_t length, int flags) {
-  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::send(fd, data, length, flags);
+  if (!acts() || (flags & kSendsAsLibc) != 0) return real::send(fd, data, length, flags);
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
 ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if ((flags & kSendsAsLibc) != 0 || !acts())
+  if (!acts() || (flags & kSendsAsLibc) != 0)
     return real::sendto(fd, data, length, flags, address, address_length);
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::sendmsg(fd, message, flags);
+  if (!acts() || (flags & kSendsAsLibc) != 0) return real::sendmsg(fd, message, flags);
   return transmit_message(fd, message, flags);
 }
 

@@ -278,7 +278,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int poll(pollfd* entries, nfds_t count, int timeout_ms) {
-  if (timeout_ms == 0 || !acts()) return real::poll(entries, count, timeout_ms);
+  if (!acts() || timeout_ms == 0) return real::poll(entries, count, timeout_ms);
   const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
   return poll_until(entries, count, deadline_after(timeout), nullptr);
 }

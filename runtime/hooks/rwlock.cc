@@ -121,11 +121,17 @@ int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
 }
 
 int pthread_rwlock_tryrdlock(pthread_rwlock_t* lock) noexcept {
-  return act() == nullptr ? real::pthread_rwlock_tryrdlock(lock) : try_read(lock);
+  if (act() == nullptr) return real::pthread_rwlock_tryrdlock(lock);
+  const int error = try_read(lock);
+  if (error == EBUSY) take_part();  // who tries until it succeeds lets the task that has it run
+  return error;
 }
 
 int pthread_rwlock_trywrlock(pthread_rwlock_t* lock) noexcept {
-  return act() == nullptr ? real::pthread_rwlock_trywrlock(lock) : try_write(lock);
+  if (act() == nullptr) return real::pthread_rwlock_trywrlock(lock);
+  const int error = try_write(lock);
+  if (error == EBUSY) take_part();
+  return error;
 }
 
 int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {

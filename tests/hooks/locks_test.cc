@@ -206,6 +206,32 @@ TEST(HookedMutex, IsTheForkedChildsAloneThoughTasksWaitForIt) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
+TEST(HookedMutex, IsReleasedByItsTaskThoughAnotherOnlyTries) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::recursive_mutex recursive;
+  std::shared_mutex shared;
+  const double start = now_ms();
+  const auto in_time = [start] { return now_ms() - start < 2000; };
+  fibers.spawn([&] {
+    const std::scoped_lock locks(mutex, recursive, shared);
+    sleep_ms(5);
+  });
+  fibers.spawn([&] {
+    while (!mutex.try_lock() && in_time()) {
+    }
+    while (!recursive.try_lock() && in_time()) {
+    }
+    while (!shared.try_lock_shared() && in_time()) {
+    }
+    ASSERT_TRUE(in_time());
+    mutex.unlock();
+    recursive.unlock();
+    shared.unlock_shared();
+  });
+  fibers.run();
+}
+
 TEST(HookedMutex, IsNotLostByACancelledTask) {
   Fibers fibers;
   std::mutex mutex;

@@ -4,11 +4,15 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
 #include <cstring>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 
 #include "fibers.h"
 
@@ -672,6 +676,44 @@ TEST(Hooks, LetOthersRunThoughEveryCallIsReady) {
 }
 
 // ---- cancellation, at the level of the runtime
+
+// As a client does that polls in a loop: with threads the writer would run meanwhile.
+TEST(Hooks, LetOthersRunThoughTheCallerOnlyAsksAgain) {
+  Fibers fibers;
+  SocketPair pair;
+  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(::epoll_ctl(epoll, EPOLL_CTL_ADD, pair[0], &event), 0);
+  char byte = 0;
+  mmsghdr message{};
+  pollfd entry{pair[0], POLLIN, 0};
+  const std::function<bool()> asks[] = {
+      [&] { return ::poll(&entry, 1, 0) == 1; },
+      [&] { return ::epoll_wait(epoll, &event, 1, 0) == 1; },
+      [&] { return ::recv(pair[0], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1; },
+      [&] { return ::recvmmsg(pair[0], &message, 1, MSG_PEEK | MSG_DONTWAIT, nullptr) == 1; },
+  };
+  const double start = now_ms();
+  std::size_t begun = 0;
+  fibers.spawn([&] {
+    for (const auto& ask : asks) {
+      ++begun;
+      while (!ask() && now_ms() - start < 2000) {
+      }
+      EXPECT_EQ(::recv(pair[0], &byte, 1, 0), 1);
+    }
+  });
+  fibers.spawn([&] {
+    for (std::size_t i = 0; i < std::size(asks); ++i) {
+      while (begun <= i) sleep_ms(1);
+      EXPECT_EQ(::write(pair[1], "x", 1), 1);
+    }
+  });
+  fibers.run();
+  EXPECT_LT(now_ms() - start, 2000);
+  ::close(epoll);
+}
 
 TEST(HookedCalls, EndWithEcanceledWhenTheFiberIsInterruptedAndKeepDoingSo) {
   Fibers fibers;
