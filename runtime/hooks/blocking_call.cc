@@ -110,6 +110,12 @@ bool BlockingCall::wait() {
   return true;
 }
 
+ssize_t BlockingCall::end_with_error(std::size_t moved) const noexcept {
+  if (moved == 0) return -1;
+  errno = errno_at_start_;
+  return static_cast<ssize_t>(moved);
+}
+
 bool Backoff::wait() {
   constexpr Nanoseconds kLongestPause = 20'000'000;
   const Nanoseconds now = loop_now();

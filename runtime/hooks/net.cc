@@ -51,7 +51,6 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
                 socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
-  const auto result = [&received] { return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1}; };
   for (;;) {
     const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address,
                                      address_length);
@@ -61,7 +60,7 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
       address = nullptr;
       address_length = nullptr;
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return result();
+      return call.end_with_error(received);
     }
   }
 }
@@ -101,7 +100,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
                             (part.msg_flags & (MSG_EOR | MSG_TRUNC | MSG_CTRUNC)) != 0;
       if (complete || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+      return call.end_with_error(received);
     }
   }
 }
@@ -124,7 +123,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+      return call.end_with_error(sent);
     }
   }
 }
@@ -149,7 +148,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       part.msg_control = nullptr;  // ancillary data (descriptors) goes out once, with the first piece
       part.msg_controllen = 0;
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+      return call.end_with_error(sent);
     }
   }
 }

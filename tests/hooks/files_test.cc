@@ -273,7 +273,9 @@ TEST(HookedRead, OfWhatIsOpenForTheOtherDirectionIsEbadf) {
     EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::read(pipe[1], buffer, 1); }));
     EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::write(pipe[0], buffer, 1); }));
     EXPECT_EQ(::rmdir(folder), 0);
+    errno = E2BIG;
     EXPECT_GT(::read(watch, buffer, sizeof buffer), 0);  // now it is known which probe it wants
+    EXPECT_EQ(errno, E2BIG);
     EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::write(watch, buffer, 1); }));
   });
   fibers.run();

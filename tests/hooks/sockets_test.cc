@@ -426,6 +426,24 @@ TEST(Hooks, KeepErrnoAcrossASuspension) {
   fibers.run();
 }
 
+TEST(Hooks, KeepErrnoWithAShortCount) {
+  Fibers fibers;
+  SocketPair pair;
+  fibers.spawn([&] {
+    set_timeout(pair[0], SO_RCVTIMEO, 5);
+    set_timeout(pair[0], SO_SNDTIMEO, 5);
+    EXPECT_EQ(::write(pair[1], "abc", 3), 3);
+    char buffer[8];
+    errno = E2BIG;
+    EXPECT_EQ(::recv(pair[0], buffer, sizeof buffer, MSG_WAITALL), 3);
+    EXPECT_EQ(errno, E2BIG);
+    const std::string much(8 << 20, 'x');
+    EXPECT_GT(::send(pair[0], much.data(), much.size(), 0), 0);
+    EXPECT_EQ(errno, E2BIG);
+  });
+  fibers.run();
+}
+
 TEST(HookedRecvfrom, TellsTheSenderOfADatagram) {
   Fibers fibers;
   const int receiver = ::socket(AF_INET, SOCK_DGRAM, 0);
