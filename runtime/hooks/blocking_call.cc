@@ -67,6 +67,11 @@ bool BlockingCall::read_settings() noexcept {
   settings_read_ = true;
   const int flags = ::fcntl(fd_, F_GETFL);
   if (flags < 0) return false;
+  // Where poll(2) is the probe, nothing has said so yet: what is not open for this is never ready for it.
+  if ((flags & O_ACCMODE) == (events_ == runtime::kReadable ? O_WRONLY : O_RDONLY)) {
+    errno = EBADF;
+    return false;
+  }
   if ((flags & O_NONBLOCK) != 0) {
     errno = EAGAIN;
     return false;
@@ -103,6 +108,12 @@ bool BlockingCall::wait() {
   }
   errno = errno_at_start_;
   return true;
+}
+
+ssize_t BlockingCall::end_with_error(std::size_t moved) const noexcept {
+  if (moved == 0) return -1;
+  errno = errno_at_start_;
+  return static_cast<ssize_t>(moved);
 }
 
 bool Backoff::wait() {

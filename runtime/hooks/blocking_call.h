@@ -8,7 +8,10 @@
 // flags changed behind our back are right by construction.
 #pragma once
 
+#include <sys/types.h>
+
 #include <csignal>
+#include <cstddef>
 #include <ctime>
 
 #include "aiofiber/runtime/config.h"
@@ -25,6 +28,9 @@ class BlockingCall {
   // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
   // ENOMEM.
   bool wait();
+
+  // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as before the call.
+  ssize_t end_with_error(std::size_t moved) const noexcept;
 
  private:
   bool read_settings() noexcept;

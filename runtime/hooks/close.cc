@@ -7,6 +7,7 @@
 // would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
 // reactor relies on hearing of every close. pclose suspends: it waits for a child. fclose, freopen and pclose of a FILE
 // that a task is inside of (AIOFIBER_STDIO=1) wait until it is out, which is at once as its call fails.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,14 @@ void before_close(int fd) noexcept {
   runtime::fd_closing(fd);
   set_fd_kind(fd, FdKind::kUnknown);
   errno = saved_errno;
+}
+
+// dup2 of what is not open fails and leaves the other descriptor as it is, waiters included.
+bool is_open(int fd) noexcept {
+  const int saved_errno = errno;
+  const bool open = real::fcntl64(fd, F_GETFD, nullptr) >= 0;
+  errno = saved_errno;
+  return open;
 }
 
 // A range usually reaches to the end of all numbers: only those that can be open are looked at.
@@ -71,12 +80,12 @@ int close(int fd) {
 }
 
 int dup2(int from, int to) noexcept {
-  if (from != to) before_close(to);
+  if (from != to && is_open(from)) before_close(to);
   return real::dup2(from, to);
 }
 
 int dup3(int from, int to, int flags) noexcept {
-  if (from != to) before_close(to);
+  if (from != to && (flags & ~O_CLOEXEC) == 0 && is_open(from)) before_close(to);
   return real::dup3(from, to, flags);
 }
 

@@ -59,12 +59,12 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms) {
-  if (timeout_ms == 0 || !acts()) return real::epoll_wait(epoll, events, count, timeout_ms);
+  if (!acts() || timeout_ms == 0) return real::epoll_wait(epoll, events, count, timeout_ms);
   return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), nullptr);
 }
 
 int epoll_pwait(int epoll, epoll_event* events, int count, int timeout_ms, const sigset_t* mask) {
-  if (timeout_ms == 0 || !acts()) return real::epoll_pwait(epoll, events, count, timeout_ms, mask);
+  if (!acts() || timeout_ms == 0) return real::epoll_pwait(epoll, events, count, timeout_ms, mask);
   return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), mask);
 }
 

@@ -102,7 +102,10 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
     }
     ssize_t n = probe_read(kind, fd, rest);
     if (n < 0) {
-      if (errno == EINTR || probe_differently(fd, kind)) continue;
+      if (errno == EINTR || probe_differently(fd, kind)) {
+        errno = errno_at_start;
+        continue;
+      }
       if (kind == FdKind::kFile && (errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS)) {
         if (classify_fd(fd) != FdKind::kFile) continue;  // the number was reused
         // EOPNOTSUPP: tmpfs, procfs and the like have nothing to wait for.
@@ -114,7 +117,7 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
         return -1;
       }
     }
-    if (n < 0) return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+    if (n < 0) return call.end_with_error(received);
     received += static_cast<std::size_t>(n);
     rest.advance(static_cast<std::size_t>(n));
     // A short count from a file can mean "the rest is not in memory"; read(2) would have fetched it.
@@ -163,6 +166,7 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
   IovCursor rest(pieces, static_cast<std::size_t>(count));
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // what is no socket has no timeout
+  const int errno_at_start = errno;
   std::size_t sent = 0;
   if (fd_kind(fd) == FdKind::kSocket) take_part();
   for (;;) {
@@ -178,9 +182,12 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
       rest.advance(static_cast<std::size_t>(n));
       continue;
     }
-    if (errno == EINTR || probe_differently(fd, kind)) continue;
+    if (errno == EINTR || probe_differently(fd, kind)) {
+      errno = errno_at_start;
+      continue;
+    }
     if (errno == EAGAIN && call.wait()) continue;
-    return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+    return call.end_with_error(sent);
   }
 }
 

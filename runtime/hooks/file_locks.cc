@@ -40,7 +40,8 @@ int obtain(Attempt attempt) {
 int control(int fd, int command, void* argument) {
   if (command == F_SETFL) flags_of_fd_change(fd);
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
-  if (!waits || !acts()) return real::fcntl64(fd, command, argument);
+  const bool tries = command == F_SETLK || command == F_OFD_SETLK;
+  if ((!waits && !tries) || !acts() || tries) return real::fcntl64(fd, command, argument);  // acts() also counts a try
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;
   return obtain([&] { return real::fcntl64(fd, attempt, argument); });
 }
@@ -54,12 +55,12 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int flock(int fd, int operation) noexcept {
-  if ((operation & (LOCK_NB | LOCK_UN)) != 0 || !acts()) return real::flock(fd, operation);
+  if (!acts() || (operation & (LOCK_NB | LOCK_UN)) != 0) return real::flock(fd, operation);
   return obtain([=] { return real::flock(fd, operation | LOCK_NB); });
 }
 
 int lockf(int fd, int command, off_t length) {
-  if (command != F_LOCK || !acts()) return real::lockf(fd, command, length);
+  if (!acts() || command != F_LOCK) return real::lockf(fd, command, length);
   return obtain([=] { return real::lockf(fd, F_TLOCK, length); });
 }
 

@@ -7,6 +7,7 @@
 // wakes everybody in the bucket when it lets go; to be woken for nothing is harmless.
 #include "hooks/lock_queue.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <cstddef>
@@ -112,9 +113,28 @@ class LockBucket {
   LockWait* first_ = nullptr;
 
   static LockBucket buckets[1024];
+
+ public:
+  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's for ever, and
+  // who held a bucket is a thread that the child has not got.
+  static void forget_after_fork() noexcept {
+    for (LockBucket& bucket : buckets) {
+      bucket.first_ = nullptr;
+      bucket.missed_.store(false, std::memory_order_relaxed);
+      bucket.holder_.store(nullptr, std::memory_order_relaxed);
+    }
+    detail::lock_waiters.store(0, std::memory_order_relaxed);
+    detail::starving_waiters.store(0, std::memory_order_relaxed);
+  }
 };
 
 constinit LockBucket LockBucket::buckets[1024];
+
+namespace {
+[[gnu::constructor]] void install_fork_handler() noexcept {
+  ::pthread_atfork(nullptr, nullptr, [] { LockBucket::forget_after_fork(); });
+}
+}  // namespace
 
 void wake_lock_waiters(const void* address, int count) noexcept {
   LockWait* woken = nullptr;

@@ -61,7 +61,7 @@ ssize_t send_file(int out, int in, off_t* position, std::size_t length) {
     if (n > 0) sent += static_cast<std::size_t>(n);
     if (n == 0 || sent >= length) return static_cast<ssize_t>(sent);
     if (n < 0 && errno != EINTR && (errno != EAGAIN || !call.wait()))
-      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+      return call.end_with_error(sent);
   }
 }
 

@@ -210,9 +210,11 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
   }
 }
 
+// As libc, which looks at the time only if it has to wait.
 int lock_until(Fiber& fiber, pthread_mutex_t* mutex, clockid_t clock, const timespec* time) {
   const int result = try_mutex(fiber, mutex);
   if (result != EBUSY) return result;
+  if (!is_valid_time(clock, time)) return EINVAL;
   const int saved_errno = errno;
   const int waited = lock_contended(fiber, mutex, deadline_at(clock, *time));
   errno = saved_errno;
@@ -238,6 +240,14 @@ AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
   const int result = real::pthread_mutex_unlock(mutex);
   if (lock_waiters_exist()) wake_lock_waiters(mutex, 1);
   return result;
+}
+
+// With hooks off the task has taken it of libc, but it may be its last release of what it took before they were: then the
+// table must hear of it.
+bool releases_noted(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
+  if (!knows_owner(mutex) || mutex->__data.__count > 1) return false;  // libc counts only recursive ones
+  const Ownership* owner = find_owner(const_cast<pthread_mutex_t*>(mutex));
+  return owner != nullptr && owner->fiber == &fiber;
 }
 
 }  // namespace
@@ -271,20 +281,21 @@ int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
   if (fiber == nullptr) return real::pthread_mutex_trylock(mutex);
   const int result = try_mutex(*fiber, mutex);
-  return result == EDEADLK ? EBUSY : result;
+  if (result != EBUSY && result != EDEADLK) return result;
+  take_part();  // who tries until it succeeds lets the task that has it run
+  return EBUSY;
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* time) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  if (fiber == nullptr || !is_valid_time(CLOCK_REALTIME, time))
-    return real::pthread_mutex_timedlock(mutex, time);
+  if (fiber == nullptr) return real::pthread_mutex_timedlock(mutex, time);
   return lock_until(*fiber, mutex, CLOCK_REALTIME, time);
 }
 
 int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* time) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  if (fiber == nullptr || !is_valid_time(clock, time))
-    return real::pthread_mutex_clocklock(mutex, clock, time);
+  const bool has_clock = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;  // libc refuses others even when the mutex is free
+  if (fiber == nullptr || !has_clock) return real::pthread_mutex_clocklock(mutex, clock, time);
   return lock_until(*fiber, mutex, clock, time);
 }
 
@@ -292,7 +303,7 @@ int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   const aiofiber::runtime::Fiber* fiber = aiofiber::runtime::current_fiber();
   if (AIOFIBER_LIKELY(fiber == nullptr)) return release_mutex(mutex);
   const bool simple = is_simple(mutex);
-  if (AIOFIBER_UNLIKELY(!simple && fiber->hooks_off == 0)) return unlock_mutex(mutex);
+  if (AIOFIBER_UNLIKELY(!simple && (fiber->hooks_off == 0 || releases_noted(mutex, *fiber)))) return unlock_mutex(mutex);
   if (simple) note_released(mutex);  // though hooks are off: it may have been taken before
   return release_mutex(mutex);
 }

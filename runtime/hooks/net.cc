@@ -7,6 +7,7 @@
 // kernel does for a blocking caller is done here: a send goes on until all is out, MSG_WAITALL until all is
 // in, a timeout bounds the whole call, and bytes already moved are never hidden by an error.
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -50,7 +51,6 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
                 socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
-  const auto result = [&received] { return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1}; };
   for (;;) {
     const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address,
                                      address_length);
@@ -60,14 +60,20 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
       address = nullptr;
       address_length = nullptr;
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return result();
+      return call.end_with_error(received);
     }
   }
+}
+
+// The kernel refuses it (EFAULT, EMSGSIZE) before it looks at the socket; its pieces must not be counted here.
+bool is_malformed(const msghdr* message) noexcept {
+  return message == nullptr || message->msg_iovlen > IOV_MAX || (message->msg_iov == nullptr && message->msg_iovlen > 0);
 }
 
 }  // namespace
 
 ssize_t receive_message(int fd, msghdr* message, int flags) {
+  if (is_malformed(message)) return real::recvmsg(fd, message, flags | MSG_DONTWAIT);
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);
@@ -94,7 +100,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
                             (part.msg_flags & (MSG_EOR | MSG_TRUNC | MSG_CTRUNC)) != 0;
       if (complete || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+      return call.end_with_error(received);
     }
   }
 }
@@ -117,7 +123,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+      return call.end_with_error(sent);
     }
   }
 }
@@ -125,6 +131,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
 }  // namespace
 
 ssize_t transmit_message(int fd, const msghdr* message, int flags) {
+  if (is_malformed(message)) return real::sendmsg(fd, message, flags | MSG_DONTWAIT);
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);
@@ -141,7 +148,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       part.msg_control = nullptr;  // ancillary data (descriptors) goes out once, with the first piece
       part.msg_controllen = 0;
     } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
-      return sent > 0 ? static_cast<ssize_t>(sent) : ssize_t{-1};
+      return call.end_with_error(sent);
     }
   }
 }
@@ -165,8 +172,9 @@ ConnectState connect_state(int fd) noexcept {
   return real::poll(&entry, 1, 0) == 0 ? ConnectState::kInProgress : ConnectState::kDone;
 }
 
-// Waits for the outcome of a connect() that is under way.
-int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) {
+// Waits for the outcome of a connect() that is under way. `unfinished`: what Linux answers when SO_SNDTIMEO ends the wait,
+// EINPROGRESS to the call that began the attempt, EALREADY to a later one.
+int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_start) {
   for (;;) {
     const Nanoseconds left = deadline == kForever ? kForever : deadline - loop_now();
     runtime::FdWaitResult result;
@@ -179,8 +187,7 @@ int finish_connect(int fd, Nanoseconds deadline, int errno_at_start) {
     }
     calls_since_turn = 0;
     if (result.interrupted || result.timed_out || (result.events & runtime::kClosed) != 0) {
-      // EINPROGRESS is what Linux answers when SO_SNDTIMEO ends a connect.
-      errno = result.interrupted ? ECANCELED : result.timed_out ? EINPROGRESS : EBADF;
+      errno = result.interrupted ? ECANCELED : result.timed_out ? unfinished : EBADF;
       return -1;
     }
     switch (connect_state(fd)) {
@@ -214,9 +221,10 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
       errno = errno_at_start;
       return 0;
     }
-    if (errno != EINPROGRESS && errno != EAGAIN && errno != EINTR) return -1;
+    // EALREADY: an attempt that a time limit or a cancellation left under way; a blocking call waits for that one.
+    if (errno != EINPROGRESS && errno != EALREADY && errno != EAGAIN && errno != EINTR) return -1;
     if (deadline == 0) deadline = deadline_after(socket_timeout(fd, SO_SNDTIMEO));
-    if (errno != EAGAIN) return finish_connect(fd, deadline, errno_at_start);
+    if (errno != EAGAIN) return finish_connect(fd, deadline, errno == EALREADY ? EALREADY : EINPROGRESS, errno_at_start);
     if (address->sa_family != AF_UNIX) return -1;
     const Nanoseconds now = loop_now();
     if (now >= deadline) return -1;
@@ -226,6 +234,16 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
   }
 }
 
+// Nobody will ever knock at what does not listen, nor at what is no socket: the kernel says so at once.
+bool is_listening(int fd) noexcept {
+  const int saved_errno = errno;
+  int listening = 0;
+  socklen_t length = sizeof listening;
+  const bool known = ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0;
+  errno = saved_errno;
+  return known && listening != 0;
+}
+
 int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_flags) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const int errno_at_start = errno;
@@ -233,7 +251,7 @@ int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_f
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::accept4(fd, address, length, accept_flags);
   for (;;) {
     pollfd entry{fd, POLLIN, 0};
-    if (real::poll(&entry, 1, 0) != 0) {
+    if (real::poll(&entry, 1, 0) != 0 || !is_listening(fd)) {
       int connection;
       {
         const NonblockScope nonblocking(fd, flags);
@@ -260,36 +278,36 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recv(fd, buffer, length, flags);
+  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recv(fd, buffer, length, flags);
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts())
+  if (!acts() || (flags & kReceivesAtOnce) != 0)
     return real::recvfrom(fd, buffer, length, flags, address, address_length);
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
-  if ((flags & kReceivesAtOnce) != 0 || !acts()) return real::recvmsg(fd, message, flags);
+  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recvmsg(fd, message, flags);
   return receive_message(fd, message, flags);
 }
 
 ssize_t send(int fd, const void* data, size_t length, int flags) {
-  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::send(fd, data, length, flags);
+  if (!acts() || (flags & kSendsAsLibc) != 0) return real::send(fd, data, length, flags);
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
 ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if ((flags & kSendsAsLibc) != 0 || !acts())
+  if (!acts() || (flags & kSendsAsLibc) != 0)
     return real::sendto(fd, data, length, flags, address, address_length);
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-  if ((flags & kSendsAsLibc) != 0 || !acts()) return real::sendmsg(fd, message, flags);
+  if (!acts() || (flags & kSendsAsLibc) != 0) return real::sendmsg(fd, message, flags);
   return transmit_message(fd, message, flags);
 }
 

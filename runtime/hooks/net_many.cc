@@ -66,13 +66,14 @@ extern "C" {
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
-  if ((flags & kReceivesAtOnce) != 0 || count == 0 || !is_valid_timeout(timeout) || !acts())
+  if (!acts() || (flags & kReceivesAtOnce) != 0 || count == 0 || messages == nullptr || !is_valid_timeout(timeout))
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-  if ((flags & MSG_DONTWAIT) != 0 || count == 0 || !acts()) return real::sendmmsg(fd, messages, count, flags);
+  if (!acts() || (flags & MSG_DONTWAIT) != 0 || count == 0 || messages == nullptr)
+    return real::sendmmsg(fd, messages, count, flags);
   return transmit_many(fd, messages, count, flags);
 }
 

@@ -47,8 +47,9 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
     } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
       n = call(0);  // tmpfs, procfs and the like have nothing to wait for
     }
-    if (n < 0) return received > 0 ? static_cast<ssize_t>(received) : ssize_t{-1};
+    if (n < 0 && received == 0) return -1;
     errno = errno_at_start;
+    if (n < 0) return static_cast<ssize_t>(received);
     if (n == 0) break;
     if (direct) return n;
     received += static_cast<std::size_t>(n);

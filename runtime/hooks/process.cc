@@ -68,7 +68,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
-  if ((options & WNOHANG) != 0 || !acts()) return real::wait4(pid, status, options, usage);
+  if (!acts() || (options & WNOHANG) != 0) return real::wait4(pid, status, options, usage);
   return wait_for_child(pid, status, options, usage);
 }
 
@@ -83,7 +83,7 @@ pid_t __wait(int* status) { return wait4(-1, status, 0, nullptr); }
 pid_t __waitpid(pid_t pid, int* status, int options) { return wait4(pid, status, options, nullptr); }
 
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
-  if ((options & WNOHANG) != 0 || !acts()) return real::waitid(type, id, info, options);
+  if (!acts() || (options & WNOHANG) != 0) return real::waitid(type, id, info, options);
   siginfo_t own{};
   siginfo_t& seen = info != nullptr ? *info : own;
   const bool only_its_end = (options & (WSTOPPED | WCONTINUED)) == 0;

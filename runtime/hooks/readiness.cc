@@ -10,14 +10,18 @@
 // The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks: it is applied at
 // each look, and with a mask the call looks again every 50 ms, so that a signal it lets in ends it with
 // EINTR.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "aiofiber/runtime/parker.h"
@@ -195,6 +199,26 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
 
 // ---- select
 
+// How many descriptors the kernel looks at, whatever it is told: as many as its table has places for. A program may say
+// getdtablesize() and give sets of FD_SETSIZE, and what lies behind them on its stack is no set.
+int clamp_to_table(int count) noexcept {
+  if (count <= FD_SETSIZE) return count;
+  const int saved_errno = errno;
+  char text[1024];
+  int size = count;
+  if (const int status = ::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC); status >= 0) {
+    const ssize_t length = real::read(status, text, sizeof text - 1);
+    real::close(status);
+    text[std::max<ssize_t>(length, 0)] = '\0';
+    constexpr std::string_view kLine = "\nFDSize:";
+    const char* line = std::strstr(text, kLine.data());
+    const int places = line == nullptr ? 0 : std::atoi(line + kLine.size());
+    if (places > 0) size = std::min(count, places);
+  }
+  errno = saved_errno;
+  return size;
+}
+
 // The three sets of a select(), as the caller gave them: each look overwrites them.
 class SelectSets {
  public:
@@ -232,6 +256,7 @@ class SelectSets {
 
 int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, Nanoseconds deadline,
                  const sigset_t* mask) {
+  count = clamp_to_table(count);
   SelectSets sets(count, readable, writable, exceptional);
   for (;;) {
     if (const int ready = sets.look(count, mask); ready != 0) return ready;
@@ -253,7 +278,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int poll(pollfd* entries, nfds_t count, int timeout_ms) {
-  if (timeout_ms == 0 || !acts()) return real::poll(entries, count, timeout_ms);
+  if (!acts() || timeout_ms == 0) return real::poll(entries, count, timeout_ms);
   const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
   return poll_until(entries, count, deadline_after(timeout), nullptr);
 }

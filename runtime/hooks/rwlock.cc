@@ -33,6 +33,12 @@ void note_writer(pthread_rwlock_t* lock, std::uint64_t id) noexcept {
 constexpr std::size_t kWriterAt = offsetof(pthread_rwlock_t, __data.__cur_writer);
 static_assert(offsetof(pthread_rwlock_t, __data.__pad2) == kWriterAt + 16, "see AIOFIBER_OWNER_THREAD");
 
+// The task has it for writing: waiting for itself is EDEADLK, as libc tells a thread. (trylock cannot know: EBUSY.)
+bool is_written_by(const pthread_rwlock_t* lock, const runtime::Fiber& fiber) noexcept {
+  return lock->__data.__shared == 0 && __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED) == fiber.id &&
+         static_cast<std::uint32_t>(__atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED)) == fiber.tid;
+}
+
 // Of a task.
 int try_write(pthread_rwlock_t* lock) noexcept {
   const int error = real::pthread_rwlock_trywrlock(lock);
@@ -55,6 +61,7 @@ void note_release(pthread_rwlock_t* lock) noexcept {
 
 template <class Attempt>
 int obtain_rwlock(pthread_rwlock_t* lock, Nanoseconds deadline, Attempt attempt) {
+  if (is_written_by(lock, *runtime::current_fiber())) return EDEADLK;
   const bool shared = lock->__data.__shared != 0;
   const std::uint64_t writer_at = reinterpret_cast<std::uint64_t>(lock) + kWriterAt;
   return wait_for_lock(lock, {AIOFIBER_WAIT_LOCK, shared ? 0 : writer_at | AIOFIBER_OWNER_THREAD}, deadline, false, shared,
@@ -114,11 +121,17 @@ int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
 }
 
 int pthread_rwlock_tryrdlock(pthread_rwlock_t* lock) noexcept {
-  return act() == nullptr ? real::pthread_rwlock_tryrdlock(lock) : try_read(lock);
+  if (act() == nullptr) return real::pthread_rwlock_tryrdlock(lock);
+  const int error = try_read(lock);
+  if (error == EBUSY) take_part();  // who tries until it succeeds lets the task that has it run
+  return error;
 }
 
 int pthread_rwlock_trywrlock(pthread_rwlock_t* lock) noexcept {
-  return act() == nullptr ? real::pthread_rwlock_trywrlock(lock) : try_write(lock);
+  if (act() == nullptr) return real::pthread_rwlock_trywrlock(lock);
+  const int error = try_write(lock);
+  if (error == EBUSY) take_part();
+  return error;
 }
 
 int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/uio.h>
 #include <termios.h>
 
@@ -257,6 +258,28 @@ TEST(HookedRead, OfABadDescriptorIsEbadf) {
     EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::close(9999); }));
   });
   fibers.run();
+}
+
+// Where poll is the probe it would never say that they are ready.
+TEST(HookedRead, OfWhatIsOpenForTheOtherDirectionIsEbadf) {
+  Fibers fibers;
+  Pipe pipe;
+  const int watch = ::inotify_init1(IN_CLOEXEC);
+  char folder[] = "/tmp/aiofiber_watch_XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  ASSERT_GE(::inotify_add_watch(watch, folder, IN_DELETE_SELF), 0);
+  fibers.spawn([&] {
+    char buffer[1024] = "";
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::read(pipe[1], buffer, 1); }));
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::write(pipe[0], buffer, 1); }));
+    EXPECT_EQ(::rmdir(folder), 0);
+    errno = E2BIG;
+    EXPECT_GT(::read(watch, buffer, sizeof buffer), 0);  // now it is known which probe it wants
+    EXPECT_EQ(errno, E2BIG);
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::write(watch, buffer, 1); }));
+  });
+  fibers.run();
+  ::close(watch);
 }
 
 // libc closes descriptors of its own accord in fclose(): who waits must hear of it, and the number be usable

@@ -143,6 +143,95 @@ TEST(HookedMutex, TimedLockGivesUpInTime) {
   fibers.run();
 }
 
+TEST(HookedMutex, TimedLockLooksAtTheTimeOnlyIfItHasToWait) {
+  Fibers fibers;
+  std::recursive_timed_mutex mutex;
+  constexpr timespec kInvalid{0, -1};
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_mutex_timedlock(mutex.native_handle(), &kInvalid), 0);
+    sleep_ms(5);
+    mutex.unlock();
+  });
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_mutex_timedlock(mutex.native_handle(), &kInvalid), EINVAL);
+    constexpr timespec kPast{-1, 0};
+    EXPECT_EQ(pthread_mutex_timedlock(mutex.native_handle(), &kPast), ETIMEDOUT);
+  });
+  fibers.run();
+}
+
+TEST(HookedMutex, ReleasedUnderDisableIsFreeForOtherTasks) {
+  Fibers fibers;
+  std::recursive_mutex mutex;
+  fibers.spawn([&] {
+    mutex.lock();
+    const hooks::Disable off;
+    mutex.lock();
+    mutex.unlock();
+    mutex.unlock();
+  });
+  fibers.spawn([&] {
+    EXPECT_TRUE(mutex.try_lock());
+    mutex.unlock();
+  });
+  fibers.run();
+}
+
+// Who waits in the parent is not in the child, so nothing may be given to it there.
+TEST(HookedMutex, IsTheForkedChildsAloneThoughTasksWaitForIt) {
+  Fibers fibers;
+  std::mutex mutex;
+  int status = -1;
+  fibers.spawn([&] {
+    mutex.lock();
+    sleep_ms(5);  // the other task waits
+    for (int losses = 0; losses < 4; ++losses) {  // then it asks for the mutex to be handed over
+      mutex.unlock();
+      mutex.lock();
+      ::sched_yield();
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(5);
+      mutex.unlock();
+      mutex.lock();
+      ::_exit(7);
+    }
+    mutex.unlock();
+    ::waitpid(child, &status, 0);
+  });
+  fibers.spawn([&] { const std::lock_guard lock(mutex); });
+  fibers.run();
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(HookedMutex, IsReleasedByItsTaskThoughAnotherOnlyTries) {
+  Fibers fibers;
+  std::mutex mutex;
+  std::recursive_mutex recursive;
+  std::shared_mutex shared;
+  const double start = now_ms();
+  const auto in_time = [start] { return now_ms() - start < 2000; };
+  fibers.spawn([&] {
+    const std::scoped_lock locks(mutex, recursive, shared);
+    sleep_ms(5);
+  });
+  fibers.spawn([&] {
+    while (!mutex.try_lock() && in_time()) {
+    }
+    while (!recursive.try_lock() && in_time()) {
+    }
+    while (!shared.try_lock_shared() && in_time()) {
+    }
+    ASSERT_TRUE(in_time());
+    mutex.unlock();
+    recursive.unlock();
+    shared.unlock_shared();
+  });
+  fibers.run();
+}
+
 TEST(HookedMutex, IsNotLostByACancelledTask) {
   Fibers fibers;
   std::mutex mutex;
@@ -340,6 +429,24 @@ TEST(HookedRwlock, TimedLockGivesUpInTime) {
     EXPECT_FALSE(mutex.try_lock_for(5ms));
     EXPECT_TRUE(mutex.try_lock_for(1s));
     mutex.unlock();
+  });
+  fibers.run();
+}
+
+TEST(HookedRwlock, TellsAWriterThatItWouldWaitForItself) {
+  Fibers fibers;
+  pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_rwlock_wrlock(&lock), 0);
+    EXPECT_EQ(pthread_rwlock_wrlock(&lock), EDEADLK);
+    EXPECT_EQ(pthread_rwlock_rdlock(&lock), EDEADLK);
+    EXPECT_EQ(pthread_rwlock_trywrlock(&lock), EBUSY);
+    sleep_ms(5);
+    EXPECT_EQ(pthread_rwlock_unlock(&lock), 0);
+  });
+  fibers.spawn([&] {
+    EXPECT_EQ(pthread_rwlock_rdlock(&lock), 0);  // another task's lock is waited for
+    EXPECT_EQ(pthread_rwlock_unlock(&lock), 0);
   });
   fibers.run();
 }

@@ -193,6 +193,48 @@ TEST(HookedFlock, WaitsForAnotherTasksLock) {
   EXPECT_EQ(turns, 5);
 }
 
+TEST(HookedFlock, IsReleasedByItsTaskThoughAnotherOnlyTries) {
+  Fibers fibers;
+  const LockedFile file;
+  const double start = now_ms();
+  fibers.spawn([&] {
+    const int fd = file.open();
+    ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+    sleep_ms(3);
+    ::close(fd);
+  });
+  fibers.spawn([&] {
+    const int fd = file.open();
+    while (::flock(fd, LOCK_EX | LOCK_NB) != 0 && now_ms() - start < 2000) {
+    }
+    EXPECT_LT(now_ms() - start, 2000);
+    ::close(fd);
+  });
+  fibers.run();
+}
+
+TEST(HookedWaitpid, LetsOthersRunThoughTheCallerOnlyAsksAgain) {
+  Fibers fibers;
+  int turns = 0;
+  fibers.spawn([&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      sleep_ms(50);
+      ::_exit(0);
+    }
+    while (::waitpid(child, nullptr, WNOHANG) == 0) {
+    }
+    EXPECT_GE(turns, 5);
+  });
+  fibers.spawn([&] {
+    for (int i = 0; i < 5; ++i) {
+      sleep_ms(1);
+      ++turns;
+    }
+  });
+  fibers.run();
+}
+
 TEST(HookedFlock, CanBeCancelled) {
   Fibers fibers;
   const LockedFile file;

@@ -6,7 +6,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
@@ -245,6 +247,32 @@ TEST(HookedSelect, ClearsItsSetsWhenItTimesOutAndRefusesWhatIsNotOpen) {
     EXPECT_EQ(::select(0, nullptr, nullptr, nullptr, &timeout), 0);
   });
   fibers.run();
+}
+
+// Programs say getdtablesize() and give an fd_set, which has no room for so many.
+TEST(HookedSelect, TouchesNoMoreOfTheSetsThanTheKernelWould) {
+  Fibers fibers;
+  Pipe pipe;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  void* const two_pages = ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(two_pages, MAP_FAILED);
+  ASSERT_EQ(::mprotect(static_cast<char*>(two_pages) + page, page, PROT_NONE), 0);
+  auto& readable = *reinterpret_cast<fd_set*>(static_cast<char*>(two_pages) + page - sizeof(fd_set));
+  fibers.spawn([&] {
+    constexpr int kManyDescriptors = 1 << 20;
+    FD_SET(pipe[0], &readable);
+    timeval timeout{0, 5'000};
+    EXPECT_EQ(::select(kManyDescriptors, &readable, nullptr, nullptr, &timeout), 0);
+    FD_SET(pipe[0], &readable);
+    EXPECT_EQ(::select(kManyDescriptors, &readable, nullptr, nullptr, nullptr), 1);
+    EXPECT_TRUE(FD_ISSET(pipe[0], &readable));
+  });
+  fibers.spawn([&] {
+    sleep_ms(10);
+    EXPECT_EQ(::write(pipe[1], "x", 1), 1);
+  });
+  fibers.run();
+  ::munmap(two_pages, 2 * page);
 }
 
 }  // namespace

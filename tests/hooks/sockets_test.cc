@@ -4,11 +4,15 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
 #include <cstring>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 
 #include "fibers.h"
 
@@ -273,6 +277,50 @@ TEST(HookedDup2, WakesWhoWaitsForTheOldFileAndTheNumberThenMeansTheNewOne) {
   EXPECT_EQ(second, 3);
 }
 
+TEST(HookedDup2, ThatFailsLeavesWhoWaitsAlone) {
+  Fibers fibers;
+  Pipe pipe;
+  Outcome got;
+  fibers.spawn([&] {
+    char buffer[8];
+    got = outcome_of([&] { return ::read(pipe[0], buffer, sizeof buffer); });
+  });
+  fibers.spawn([&] {
+    sleep_ms(5);
+    EXPECT_FAILS_WITH(EBADF, outcome_of([&] { return ::dup2(9999, pipe[0]); }));
+    EXPECT_FAILS_WITH(EINVAL, outcome_of([&] { return ::dup3(pipe[1], pipe[0], O_APPEND); }));
+    sleep_ms(5);
+    EXPECT_EQ(::write(pipe[1], "abc", 3), 3);
+  });
+  fibers.run();
+  EXPECT_EQ(got.value, 3);
+}
+
+// The kernel does not look at what it is pointed to; nor may a hook.
+TEST(HookedMessages, ThatAreMalformedFailAsInTheKernel) {
+  Fibers fibers;
+  SocketPair pair;
+  fibers.spawn([&] {
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmsg(pair[0], nullptr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmsg(pair[0], nullptr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmmsg(pair[0], nullptr, 1, 0, nullptr); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmmsg(pair[0], nullptr, 1, 0); }));
+    mmsghdr message{};
+    message.msg_hdr.msg_iovlen = 1;  // of a null pointer
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::recvmmsg(pair[0], &message, 1, 0, nullptr); }));
+    EXPECT_FAILS_WITH(EFAULT, outcome_of([&] { return ::sendmmsg(pair[0], &message, 1, 0); }));
+    char byte = 'x';
+    iovec piece{&byte, 1};
+    message.msg_hdr.msg_iov = &piece;
+    message.msg_hdr.msg_iovlen = static_cast<std::size_t>(-1);
+    EXPECT_FAILS_WITH(EMSGSIZE, outcome_of([&] { return ::recvmsg(pair[0], &message.msg_hdr, 0); }));
+    EXPECT_FAILS_WITH(EMSGSIZE, outcome_of([&] { return ::sendmsg(pair[0], &message.msg_hdr, 0); }));
+  });
+  fibers.run();
+}
+
 TEST(HookedRecv, GivesEachOfTwoReadersOneDatagram) {
   Fibers fibers;
   SocketPair pair(SOCK_DGRAM);
@@ -374,6 +422,24 @@ TEST(Hooks, KeepErrnoAcrossASuspension) {
     sleep_ms(3);
     EXPECT_EQ(errno, ERANGE);
     EXPECT_EQ(::send(pair[1], "x", 1, 0), 1);
+  });
+  fibers.run();
+}
+
+TEST(Hooks, KeepErrnoWithAShortCount) {
+  Fibers fibers;
+  SocketPair pair;
+  fibers.spawn([&] {
+    set_timeout(pair[0], SO_RCVTIMEO, 5);
+    set_timeout(pair[0], SO_SNDTIMEO, 5);
+    EXPECT_EQ(::write(pair[1], "abc", 3), 3);
+    char buffer[8];
+    errno = E2BIG;
+    EXPECT_EQ(::recv(pair[0], buffer, sizeof buffer, MSG_WAITALL), 3);
+    EXPECT_EQ(errno, E2BIG);
+    const std::string much(8 << 20, 'x');
+    EXPECT_GT(::send(pair[0], much.data(), much.size(), 0), 0);
+    EXPECT_EQ(errno, E2BIG);
   });
   fibers.run();
 }
@@ -513,6 +579,47 @@ TEST_F(TcpServer, ConnectEndsWithEinprogressAfterTheSendTimeout) {
   EXPECT_LT(took, 500);
 }
 
+TEST_F(TcpServer, ConnectWaitsForTheAttemptThatATimeoutLeftUnderWay) {
+  Fibers fibers;
+  ASSERT_EQ(::listen(listener_, 0), 0);
+  std::vector<int> fillers;
+  for (int i = 0; i < 4; ++i) {
+    fillers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    ::connect(fillers.back(), name(), length_);
+  }
+  Outcome first;
+  Outcome second;
+  double took = 0;
+  fibers.spawn([&] {
+    const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+    set_timeout(client, SO_SNDTIMEO, 20);
+    first = outcome_of([&] { return ::connect(client, name(), length_); });
+    const double start = now_ms();
+    second = outcome_of([&] { return ::connect(client, name(), length_); });
+    took = now_ms() - start;
+    ::close(client);
+  });
+  fibers.run();
+  for (const int fd : fillers) ::close(fd);
+  EXPECT_FAILS_WITH(EINPROGRESS, first);
+  EXPECT_FAILS_WITH(EALREADY, second);
+  EXPECT_GE(took, 19);
+}
+
+TEST(HookedAccept, FailsAtOnceWhereNobodyListens) {
+  Fibers fibers;
+  SocketPair pair;
+  Pipe pipe;
+  fibers.spawn([&] {
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT_FAILS_WITH(EOPNOTSUPP, outcome_of([&] { return ::accept(datagrams, nullptr, nullptr); }));
+    ::close(datagrams);
+    EXPECT_FAILS_WITH(EINVAL, outcome_of([&] { return ::accept4(pair[0], nullptr, nullptr, SOCK_CLOEXEC); }));
+    EXPECT_FAILS_WITH(ENOTSOCK, outcome_of([&] { return ::accept(pipe[0], nullptr, nullptr); }));
+  });
+  fibers.run();
+}
+
 TEST_F(TcpServer, AcceptEndsWithEbadfWhenTheListenerIsClosed) {
   Fibers fibers;
   ASSERT_EQ(::listen(listener_, 8), 0);
@@ -587,6 +694,44 @@ TEST(Hooks, LetOthersRunThoughEveryCallIsReady) {
 }
 
 // ---- cancellation, at the level of the runtime
+
+// As a client does that polls in a loop: with threads the writer would run meanwhile.
+TEST(Hooks, LetOthersRunThoughTheCallerOnlyAsksAgain) {
+  Fibers fibers;
+  SocketPair pair;
+  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(::epoll_ctl(epoll, EPOLL_CTL_ADD, pair[0], &event), 0);
+  char byte = 0;
+  mmsghdr message{};
+  pollfd entry{pair[0], POLLIN, 0};
+  const std::function<bool()> asks[] = {
+      [&] { return ::poll(&entry, 1, 0) == 1; },
+      [&] { return ::epoll_wait(epoll, &event, 1, 0) == 1; },
+      [&] { return ::recv(pair[0], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1; },
+      [&] { return ::recvmmsg(pair[0], &message, 1, MSG_PEEK | MSG_DONTWAIT, nullptr) == 1; },
+  };
+  const double start = now_ms();
+  std::size_t begun = 0;
+  fibers.spawn([&] {
+    for (const auto& ask : asks) {
+      ++begun;
+      while (!ask() && now_ms() - start < 2000) {
+      }
+      EXPECT_EQ(::recv(pair[0], &byte, 1, 0), 1);
+    }
+  });
+  fibers.spawn([&] {
+    for (std::size_t i = 0; i < std::size(asks); ++i) {
+      while (begun <= i) sleep_ms(1);
+      EXPECT_EQ(::write(pair[1], "x", 1), 1);
+    }
+  });
+  fibers.run();
+  EXPECT_LT(now_ms() - start, 2000);
+  ::close(epoll);
+}
 
 TEST(HookedCalls, EndWithEcanceledWhenTheFiberIsInterruptedAndKeepDoingSo) {
   Fibers fibers;

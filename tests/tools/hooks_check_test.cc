@@ -3,6 +3,8 @@
 //
 // `aiofiber hooks --check` against real libraries, programs and processes, and against files that are none.
 #include <elf.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -162,6 +164,18 @@ TEST(HooksCheck, SurvivesEveryTruncationOfALibrary) {
 TEST(HooksCheck, RefusesAProcessThatIsNotThere) {
   const Finished result = check("999999999");
   EXPECT_EQ(result.code, 3) << result.err;
+}
+
+// As a thread of the kernel, which a container has none of, a child that has ended is there and has no program.
+TEST(HooksCheck, SaysThatAProcessHasNoProgram) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  const Finished result = check(std::to_string(child));
+  ::waitpid(child, nullptr, 0);
+  EXPECT_EQ(result.code, 3);
+  EXPECT_NE(result.err.find("has no program"), std::string::npos) << result.err;
 }
 
 TEST(HooksCheck, WantsToKnowWhatToLookAt) {

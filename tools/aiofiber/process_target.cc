@@ -87,6 +87,10 @@ Failure no_process(pid_t pid, bool ended) {
                                   : "there is no process " + std::to_string(pid)};
 }
 
+Failure no_program(pid_t pid) {
+  return {Exit::kNoProcess, "process " + std::to_string(pid) + " has no program (a thread of the kernel, or one that has ended)"};
+}
+
 // ---- files of the modules. libdwfl's callbacks get no argument of ours: the process is kept here.
 
 pid_t g_pid = 0;
@@ -156,7 +160,9 @@ class ProcessTarget : public Target {
     dwfl_report_begin(modules_.get());
     const int error = dwfl_linux_proc_report(modules_.get(), pid);
     if (error == EACCES || error == EPERM) throw permission_failure(pid);
-    if (error == ENOENT || error == ESRCH) throw no_process(pid, false);
+    // A thread of the kernel, or one that has ended and is not yet waited for, is a process without a program.
+    if (error == ENOENT || error == ESRCH)
+      throw access(proc(pid, "").c_str(), F_OK) != 0 ? no_process(pid, true) : no_program(pid);
     if (error != 0) {
       throw Failure(Exit::kInternal, "cannot list the modules of process " + std::to_string(pid) + ": " +
                                          (error > 0 ? std::strerror(error) : dwfl_errmsg(-1)));
