@@ -213,24 +213,26 @@ TEST(HookedFlock, IsReleasedByItsTaskThoughAnotherOnlyTries) {
   fibers.run();
 }
 
+// The child ends when another task has had its turns.
 TEST(HookedWaitpid, LetsOthersRunThoughTheCallerOnlyAsksAgain) {
   Fibers fibers;
-  int turns = 0;
+  const Pipe pipe;
+  const double start = now_ms();
   fibers.spawn([&] {
     const pid_t child = ::fork();
     if (child == 0) {
-      sleep_ms(50);
-      ::_exit(0);
+      char byte;
+      ::_exit(::read(pipe[0], &byte, 1) == 1 ? 7 : 0);
     }
-    while (::waitpid(child, nullptr, WNOHANG) == 0) {
+    int status = 0;
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+      if (now_ms() - start > 5000) ::kill(child, SIGKILL);
     }
-    EXPECT_GE(turns, 5);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << status;
   });
   fibers.spawn([&] {
-    for (int i = 0; i < 5; ++i) {
-      sleep_ms(1);
-      ++turns;
-    }
+    for (int i = 0; i < 5; ++i) sleep_ms(1);
+    EXPECT_EQ(::write(pipe[1], "x", 1), 1);
   });
   fibers.run();
 }
