@@ -41,7 +41,8 @@ int control(int fd, int command, void* argument) {
   if (command == F_SETFL) flags_of_fd_change(fd);
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   const bool tries = command == F_SETLK || command == F_OFD_SETLK;
-  if ((!waits && !tries) || !acts() || tries) return real::fcntl64(fd, command, argument);  // acts() also counts a try
+  if (!waits && !tries) return real::fcntl64(fd, command, argument);
+  if (!acts() || tries) return real::fcntl64(fd, command, argument);  // acts() first: it counts a try as well
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;
   return obtain([&] { return real::fcntl64(fd, attempt, argument); });
 }

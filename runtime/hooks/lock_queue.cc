@@ -76,6 +76,18 @@ class LockBucket {
     remove(link);
   }
 
+  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's for ever, and
+  // who held a bucket is a thread that the child has not got.
+  static void forget_after_fork() noexcept {
+    for (LockBucket& bucket : buckets) {
+      bucket.first_ = nullptr;
+      bucket.missed_.store(false, std::memory_order_relaxed);
+      bucket.holder_.store(nullptr, std::memory_order_relaxed);
+    }
+    detail::lock_waiters.store(0, std::memory_order_relaxed);
+    detail::starving_waiters.store(0, std::memory_order_relaxed);
+  }
+
  private:
   LockWait& remove(LockWait** link) noexcept {
     LockWait& wait = **link;
@@ -113,26 +125,13 @@ class LockBucket {
   LockWait* first_ = nullptr;
 
   static LockBucket buckets[1024];
-
- public:
-  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's for ever, and
-  // who held a bucket is a thread that the child has not got.
-  static void forget_after_fork() noexcept {
-    for (LockBucket& bucket : buckets) {
-      bucket.first_ = nullptr;
-      bucket.missed_.store(false, std::memory_order_relaxed);
-      bucket.holder_.store(nullptr, std::memory_order_relaxed);
-    }
-    detail::lock_waiters.store(0, std::memory_order_relaxed);
-    detail::starving_waiters.store(0, std::memory_order_relaxed);
-  }
 };
 
 constinit LockBucket LockBucket::buckets[1024];
 
 namespace {
 [[gnu::constructor]] void install_fork_handler() noexcept {
-  ::pthread_atfork(nullptr, nullptr, [] { LockBucket::forget_after_fork(); });
+  ::pthread_atfork(nullptr, nullptr, &LockBucket::forget_after_fork);
 }
 }  // namespace
 
