@@ -4,6 +4,9 @@
 // loop hardly notice; and the next call works.
 //
 // AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file (client_table.h).
+#include <time.h>
+
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -54,7 +57,8 @@ class Matrix : public testing::TestWithParam<std::string> {
   // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited long. A blocked
   // thread blocks each time; what only looks like one (a page fault, a host that took the processor) does not.
   // after() is called without a loop after each run of the body.
-  void beside_a_ticker(const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {}) {
+  void beside_a_ticker(const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {},
+                       double limit_ms = kLongestWaitMs) {
     column_ = column;
     double longest_ms = 0;
     for (int attempt = 0; attempt < 3 && !HasFailure(); ++attempt) {
@@ -64,9 +68,21 @@ class Matrix : public testing::TestWithParam<std::string> {
         longest_ms = ticker.longest_wait_ms();
       });
       after();
-      if (longest_ms <= kLongestWaitMs) return;
+      if (longest_ms <= limit_ms) return;
     }
-    EXPECT_LE(longest_ms, kLongestWaitMs) << "another task waited so many milliseconds for its turn, three times";
+    EXPECT_LE(longest_ms, limit_ms) << "another task waited so many milliseconds for its turn, three times";
+  }
+
+  // What a call computes, in a plain thread: the thread's processor time in milliseconds.
+  double arithmetic_ms() {
+    const auto thread_ms = [] {
+      timespec time{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+    };
+    const double start = thread_ms();
+    EXPECT_TRUE(client_->quick(client_->port()));
+    return thread_ms() - start;
   }
 
   // A call that hangs, on the server or, if it has no such request, in the network.
@@ -84,13 +100,14 @@ class Matrix : public testing::TestWithParam<std::string> {
   const char* column_ = "";
 };
 
-// Few enough that the arithmetic of all their TLS handshakes in one pass of the loop stays below the bound.
+// On a slow machine the arithmetic of eight TLS handshakes in one pass of the loop is more than the bound, and no blocking.
 TEST_P(Matrix, WorksForEightTasksAtOnce) {
-  beside_a_ticker("normal", [this] {
+  const auto body = [this] {
     std::vector<asyncio::Task<bool>> tasks;
     for (int i = 0; i < 8; ++i) tasks.push_back(asyncio::create_task([this] { return client_->quick(client_->port()); }));
     for (const bool right : asyncio::await(asyncio::gather(tasks))) EXPECT_TRUE(right);
-  });
+  };
+  beside_a_ticker("normal", body, [] {}, std::max(kLongestWaitMs, 8 * arithmetic_ms()));
 }
 
 TEST_P(Matrix, IsCancelledInMidCall) {
