@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <vector>
 
 #include "fibers.h"
 
@@ -503,6 +504,17 @@ class TcpServer : public testing::Test {
   }
   sockaddr* name() { return reinterpret_cast<sockaddr*>(&address_); }
 
+  // Listens, and sees to it that no further connect() gets through. To be closed by the caller.
+  std::vector<int> fill_backlog() {
+    EXPECT_EQ(::listen(listener_, 0), 0);
+    std::vector<int> fillers;
+    for (int i = 0; i < 4; ++i) {
+      fillers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+      ::connect(fillers.back(), name(), length_);
+    }
+    return fillers;
+  }
+
   int listener_ = -1;
   sockaddr_in address_{};
   socklen_t length_ = sizeof address_;
@@ -555,12 +567,7 @@ TEST_F(TcpServer, RefusesWhenNobodyListens) {
 // A server whose backlog is full drops SYNs, so that connect() hangs: the send timeout ends it.
 TEST_F(TcpServer, ConnectEndsWithEinprogressAfterTheSendTimeout) {
   Fibers fibers;
-  ASSERT_EQ(::listen(listener_, 0), 0);
-  std::vector<int> fillers;
-  for (int i = 0; i < 4; ++i) {
-    fillers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-    ::connect(fillers.back(), name(), length_);
-  }
+  const std::vector<int> fillers = fill_backlog();
   Outcome connected;
   double took = 0;
   fibers.spawn([&] {
@@ -581,12 +588,7 @@ TEST_F(TcpServer, ConnectEndsWithEinprogressAfterTheSendTimeout) {
 
 TEST_F(TcpServer, ConnectWaitsForTheAttemptThatATimeoutLeftUnderWay) {
   Fibers fibers;
-  ASSERT_EQ(::listen(listener_, 0), 0);
-  std::vector<int> fillers;
-  for (int i = 0; i < 4; ++i) {
-    fillers.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-    ::connect(fillers.back(), name(), length_);
-  }
+  const std::vector<int> fillers = fill_backlog();
   Outcome first;
   Outcome second;
   double took = 0;

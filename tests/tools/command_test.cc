@@ -140,11 +140,17 @@ TEST(Command, PstreeOfAChainStaysReadable) {
 }
 
 TEST(Command, PstreeMarksACircle) {
-  const Running process(target({"circle"}));
+  const Running process(target({"circle", "2"}));
   const Finished result = aiofiber({"pstree", process.pid()});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(count(result.out, "<-- a circle"), 1u) << result.out;
   EXPECT_TRUE(contains(aiofiber({"pstree", process.pid(), "--json"}).out, "\"circles\":[[2,3]]"));
+
+  const Running large(target({"circle", "100"}));  // its branch goes on below
+  const Finished tree = aiofiber({"pstree", large.pid()});
+  EXPECT_EQ(count(tree.out, "<-- a circle"), 1u) << tree.out;
+  EXPECT_EQ(count(tree.out, "(goes on below)"), 3u) << tree.out;
+  EXPECT_FALSE(contains(tree.out, "(shown above)")) << tree.out;
 }
 
 // Of lock_target: each waiter with its lock's owner, and the two that wait for each other.
@@ -345,7 +351,7 @@ TEST(Command, TurnsTheTasksOfACoreIntoThreadsForGdb) {
 
 TEST(Command, GetsOverDamagedCores) {
   const Folder folder;
-  const std::string core = kernel_core(folder, target({"circle"}));
+  const std::string core = kernel_core(folder, target({"circle", "2"}));
   if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
   std::ifstream in(core, std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(in), {}};

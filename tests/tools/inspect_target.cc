@@ -78,10 +78,13 @@ void family() {
   rest();
 }
 
-void circle() {
-  std::optional<asyncio::Task<>> first, second;
-  first = asyncio::create_task({.name = "first"}, [&] { asyncio::await(*second); });
-  second = asyncio::create_task({.name = "second"}, [&] { asyncio::await(*first); });
+// Each awaits the next one, the last one the first.
+void circle(int count) {
+  std::vector<std::optional<asyncio::Task<>>> tasks(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    tasks[i] = asyncio::create_task({.name = "round-" + std::to_string(i)},
+                                    [&next = tasks[(i + 1) % tasks.size()]] { asyncio::await(*next); });
+  }
   asyncio::await(asyncio::sleep(0s));
   asyncio::await(asyncio::sleep(0s));
   ready();
@@ -198,7 +201,7 @@ int main(int argc, char** argv) {
   } else if (mode == "stretch") {
     asyncio::run(stretch);
   } else if (mode == "circle") {
-    asyncio::run(circle);
+    asyncio::run([count] { circle(count); });
   } else if (mode == "busy") {
     asyncio::run([count] { busy(count, -1); });
   } else if (mode == "step") {

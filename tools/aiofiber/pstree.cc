@@ -39,6 +39,14 @@ const char* json_name(Relation relation) {
 }
 
 constexpr std::size_t kDeepest = 32;  // tasks on one branch
+constexpr std::uint64_t kNoTask = 0;  // under which the roots stand
+
+// Where a task is printed.
+struct Place {
+  std::string branch;  // in front of the task
+  std::string margin;  // in front of what stands under it
+  std::size_t depth = 0;
+};
 
 class Tree {
  public:
@@ -81,7 +89,7 @@ class Tree {
     for (const TaskSnapshot* root : roots) print_tree(*root, out);
     if (!options_.tasks.empty()) return;
     for (const TaskSnapshot& task : inspection_.snapshot().tasks) {
-      if (!printed_.contains(task.record.id)) print_tree(task, out);
+      if (!above_.contains(task.record.id)) print_tree(task, out);
     }
   }
 
@@ -137,49 +145,46 @@ class Tree {
 
   // Neither the lines nor the recursion may grow with a chain of waiting, which can be as long as there are tasks.
   void print_tree(const TaskSnapshot& root, std::ostream& out) {
-    print_task({&root, Relation::kAwaited}, "", "", out);
+    print_task({&root, Relation::kAwaited}, kNoTask, Place{}, out);
     while (!cut_.empty()) {
-      Cut cut = std::move(cut_.front());
+      const auto [task, parent] = cut_.front();
       cut_.pop_front();
-      path_ = std::move(cut.path);
-      deepest_ = path_.size() + kDeepest;
-      print_task({cut.task, Relation::kAwaited}, "", "", out);
+      print_task({task, Relation::kAwaited}, parent, Place{}, out);
     }
-    path_.clear();
-    deepest_ = kDeepest;
   }
 
-  void print_task(const Edge& edge, const std::string& branch, const std::string& margin, std::ostream& out) {
+  // `parent`: the task that it stands under.
+  void print_task(const Edge& edge, std::uint64_t parent, const Place& place, std::ostream& out) {
     const TaskSnapshot& task = *edge.to;
-    out << branch << branch_text(edge.relation) << "task " << task.record.id << " '"
-        << printable(task.name()) << "', " << doing_text(inspection_, task);
-    if (path_.contains(task.record.id)) {
-      out << "  <-- a circle: it waits for itself\n";
+    const std::uint64_t id = task.record.id;
+    out << place.branch << branch_text(edge.relation) << "task " << id << " '" << printable(task.name()) << "', "
+        << doing_text(inspection_, task);
+    if (above_.contains(id)) {
+      out << (stands_under(parent, id) ? "  <-- a circle: it waits for itself\n" : "  (shown above)\n");
       return;
     }
-    if (printed_.contains(task.record.id)) {
-      out << "  (shown above)\n";
-      return;
-    }
-    if (path_.size() == deepest_) {
+    if (place.depth == kDeepest) {
       out << "  (goes on below)\n";
-      cut_.push_back({&task, path_});
+      cut_.emplace_back(&task, parent);
       return;
     }
-    printed_.insert(task.record.id);
+    above_.emplace(id, parent);
     out << '\n';
-    path_.insert(task.record.id);
-    std::string inner = margin;
     const std::vector<Frame> frames = inspection_.frames(inspection_.addresses(task), options_.verbose);
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
-      out << inner << "  " << short_text(*frame) << '\n';
+      out << place.margin << "  " << short_text(*frame) << '\n';
     }
     const std::vector<Edge> below = edges(task);
     for (std::size_t i = 0; i < below.size(); ++i) {
       const bool last = i + 1 == below.size();
-      print_task(below[i], margin + (last ? "  └─ " : "  ├─ "), margin + (last ? "     " : "  │  "), out);
+      print_task(below[i], id,
+                 {place.margin + (last ? "  └─ " : "  ├─ "), place.margin + (last ? "     " : "  │  "), place.depth + 1}, out);
     }
-    path_.erase(task.record.id);
+  }
+
+  bool stands_under(std::uint64_t id, std::uint64_t ancestor) const {
+    while (id != kNoTask && id != ancestor) id = above_.at(id);
+    return id == ancestor;
   }
 
   Inspection& inspection_;
@@ -187,13 +192,8 @@ class Tree {
   std::set<std::uint64_t> has_waiter_;
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by what watches them
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by who created them
-  std::set<std::uint64_t> printed_, path_;
-  struct Cut {
-    const TaskSnapshot* task;
-    std::set<std::uint64_t> path;  // down to it
-  };
-  std::deque<Cut> cut_;
-  std::size_t deepest_ = kDeepest;  // of path_
+  std::map<std::uint64_t, std::uint64_t> above_;  // of each task that is printed, the one it stands under
+  std::deque<std::pair<const TaskSnapshot*, std::uint64_t>> cut_;  // what goes on below, with what it stands under
 };
 
 std::string dot_quoted(const std::string& text) {
