@@ -3,8 +3,6 @@
 // The queue of finished inputs and of those who wait for one, first come, first served.
 #include "aiofiber/as_completed.h"
 
-#include <algorithm>
-
 #include "aiofiber/event_loop.h"
 #include "aiofiber/task_core.h"
 
@@ -30,43 +28,31 @@ void AsCompletedState::input_done(Watch& watch) noexcept {
   --unfinished_;
   finished_.push_back(std::move(watch.input));
   if (unfinished_ == 0 && timer_) timer_->cancel();
-  wake_one();
+  getters_.pop_and_wake_next();
 }
 
 void AsCompletedState::add_awaiting(std::vector<FutureBase*>& out) const {
-  for (const auto& getter : getters_) getter->add_awaiting(out);
+  getters_.add_awaiting(out);
 }
 
 void AsCompletedState::on_timeout() noexcept {
   watches_.stop_all();
   for (; unfinished_ > 0; --unfinished_) {
     finished_.emplace_back();
-    wake_one();
-  }
-}
-
-void AsCompletedState::wake_one() noexcept {
-  while (!getters_.empty()) {
-    const runtime::Ref<FutureState<void>> getter = std::move(getters_.front());
-    getters_.pop_front();
-    if (getter->done()) continue;
-    getter->set_value();
-    return;
+    getters_.pop_and_wake_next();
   }
 }
 
 runtime::Ref<FutureBase> AsCompletedState::next() {
-  TaskCore& task = require_current_task();
+  require_current_task();
   while (taken_ == finished_.size()) {
-    const runtime::Ref<FutureState<void>> getter(new ObjectFuture(*loop_, AIOFIBER_WAIT_AS_COMPLETED, this));
-    getters_.push_back(getter);
+    WaitQueue::Waiter waiter(getters_, loop_->facade());
     try {
-      task.wait_for_future(*getter);
-      getter->check_result();
+      await(waiter.future);
     } catch (const CancelledError&) {
       // Leaves the queue, and passes on a wake-up that it got and will not use.
-      std::erase(getters_, getter);
-      if (!getter->cancelled() && taken_ < finished_.size()) wake_one();
+      waiter.leave();
+      if (waiter.woken() && taken_ < finished_.size()) getters_.pop_and_wake_next();
       throw;
     }
   }

@@ -47,19 +47,29 @@ std::size_t BarrierState::wait() {
   const runtime::Ref<BarrierState> self(this);
   const Holding holding(*condition->lock);
   hold_off();
-  const std::size_t index = count++;
-  struct Leave {
+  struct Inside : Party {
+    explicit Inside(BarrierState& barrier) noexcept : state(barrier) {
+      state.arrived.push_back(*this);
+      ++state.count;
+    }
+    ~Inside() {
+      if (linked()) unlink();
+      state.leave();
+    }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
     BarrierState& state;
-    ~Leave() { state.leave(); }
-  } const leave_at_end{*this};
-  if (index + 1 == parties) {
+  } const party(*this);
+  if (count == parties) {
     phase = Phase::kDraining;
+    // Numbered now, because a party that was cancelled has left a gap.
+    for (std::size_t next = 0; Party* released = arrived.pop_front(); ++next) released->index = next;
     condition->wake(kEverybody);
-    return index;
+    return party.index;
   }
   wait_until([this] { return phase != Phase::kFilling; });
   if (phase == Phase::kBroken || phase == Phase::kResetting) throw BrokenBarrierError("Abort or reset of barrier");
-  return index;
+  return party.index;
 }
 
 void BarrierState::reset() {

@@ -3,10 +3,8 @@
 // The part of concurrent::Future that does not depend on its type. Callbacks run without the mutex.
 #include "aiofiber/concurrent.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include "aiofiber/log.h"
+#include "thread_wait.h"
 
 namespace aiofiber {
 
@@ -45,15 +43,7 @@ bool StateBase::set_running_or_notify_cancel() {
 
 void StateBase::wait(std::optional<Duration> timeout) {
   std::unique_lock lock(mutex_);
-  const auto ready = [this] { return is_done(); };
-  if (!timeout) {
-    done_.wait(lock, ready);
-    return;
-  }
-  // A limit that would overflow the system's clock is no limit.
-  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24 * 365);
-  const auto limit = std::clamp<std::chrono::nanoseconds>(*timeout, std::chrono::nanoseconds(0), kLongest);
-  if (!done_.wait_for(lock, limit, ready)) throw TimeoutError();
+  if (!aiofiber::detail::wait_at_most(done_, lock, timeout, [this] { return is_done(); })) throw TimeoutError();
 }
 
 void StateBase::check_result(std::optional<Duration> timeout) {

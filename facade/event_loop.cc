@@ -99,11 +99,18 @@ EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
 }
 
 EventLoop::~EventLoop() {
-  if (is_running()) {
+  if (is_running() && !detail::process_ends()) {
     detail::log(LogLevel::CRITICAL, "an event loop was destroyed while it runs");
     std::terminate();
   }
-  if (!is_closed()) {
+  if (is_running()) {
+    // exit() was called in one of its tasks, or on another thread: the loop's stack refers to the core, which stays, and so does
+    // what is registered at its reactor. Reachable, so that no leak is reported.
+    static constinit std::atomic<void*> kept_descriptors{nullptr};
+    static constinit std::atomic<void*> kept_signals{nullptr};
+    kept_descriptors = new auto(std::move(fd_handlers_));
+    kept_signals = new auto(std::move(signal_handlers_));
+  } else if (!is_closed()) {
     detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
     close();
   }

@@ -101,6 +101,27 @@ std::string format_exception(const std::exception_ptr& exception) {
   return text;
 }
 
+namespace {
+// In Python's words.
+void check_members(const std::vector<std::exception_ptr>& exceptions) {
+  if (exceptions.empty()) throw ValueError("second argument (exceptions) must be a non-empty sequence");
+  const auto null = std::find(exceptions.begin(), exceptions.end(), nullptr);
+  if (null == exceptions.end()) return;
+  throw ValueError("Item " + std::to_string(null - exceptions.begin()) + " of second argument (exceptions) is not an exception");
+}
+}  // namespace
+
+IncompleteReadError::IncompleteReadError(std::string partial, std::optional<std::size_t> expected)
+    : std::runtime_error(std::to_string(partial.size()) + " bytes read on a total of " +
+                         (expected ? std::to_string(*expected) : "undefined") + " expected bytes"),
+      partial_(std::make_shared<const std::string>(std::move(partial))),
+      expected_(expected) {}
+
+detail::GroupMembers::GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions) {
+  check_members(exceptions);
+  body_ = std::make_shared<const Body>(Body{std::move(message), std::move(exceptions)});
+}
+
 ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
     : GroupMembers(std::move(message), std::move(exceptions)) {
   const std::size_t count = this->exceptions().size();
@@ -109,6 +130,7 @@ ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_p
 }
 
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) {
+  check_members(exceptions);
   const bool ordinary = std::all_of(exceptions.begin(), exceptions.end(), detail::holds<std::exception>);
   if (ordinary) return std::make_exception_ptr(ExceptionGroup(std::move(message), std::move(exceptions)));
   return std::make_exception_ptr(BaseExceptionGroup(std::move(message), std::move(exceptions)));

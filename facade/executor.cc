@@ -14,6 +14,7 @@
 
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/offload.h"
+#include "thread_wait.h"
 
 namespace aiofiber {
 
@@ -31,6 +32,9 @@ class ThreadPool {
     auto job = std::make_unique<Job>(*this, std::move(work));
     try {
       threads_.submit(*job);
+    } catch (const std::bad_alloc&) {
+      job_ended();
+      throw;
     } catch (const std::exception& error) {
       job_ended();
       throw RuntimeError(error.what());
@@ -45,10 +49,7 @@ class ThreadPool {
   // Blocks until nothing runs; false: not within the limit.
   bool wait_idle(std::optional<Duration> timeout) {
     std::unique_lock lock(mutex_);
-    const auto idle = [this] { return unfinished_ == 0; };
-    if (timeout) return idle_.wait_for(lock, std::chrono::nanoseconds(*timeout), idle);
-    idle_.wait(lock, idle);
-    return true;
+    return wait_at_most(idle_, lock, timeout, [this] { return unfinished_ == 0; });
   }
 
  private:

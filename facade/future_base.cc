@@ -3,6 +3,8 @@
 // Transitions of a future, its list of waiters, and the report at its end.
 #include "aiofiber/future_base.h"
 
+#include <atomic>
+
 #include "aiofiber/exception_context.h"
 #include "aiofiber/future.h"
 #include "aiofiber/log.h"
@@ -29,6 +31,7 @@ void FutureBase::waits_are_over() {
   if (waiters_.empty()) return;
   loop_->check_open();
   while (Waiter* waiter = waiters_.pop_front()) {
+    forget_callback(*waiter);
     if (waiter->on_scheduled != nullptr) waiter->on_scheduled(*waiter, *this);
     make_target_ready(*waiter);
   }
@@ -112,24 +115,27 @@ void FutureBase::add_waiter(Waiter& waiter) {
 }
 
 // The list (or, for a done future, the queue) takes over the reference to the handle.
-std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter) {
-  static thread_local std::uint64_t last_id = 0;
-  waiter.id = ++last_id;
+std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter, std::shared_ptr<ContextData> context) {
+  // Of the whole process: a loop may run in one thread after the other.
+  static constinit std::atomic<std::uint64_t> last_id{0};
+  waiter.id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  waiter.owner = this;
   waiter.handle = handle.get();
-  handle->context = inherit_context();
+  handle->context = context != nullptr ? std::move(context) : inherit_context();
+  if (!done()) loop_->callbacks.add(waiter);
   add_waiter(waiter);
   handle.detach();
   return waiter.id;
 }
 
 std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
-  for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
-    if (waiter->handle == nullptr || static_cast<CallbackWaiter*>(waiter)->id != id) continue;
-    waiter->unlink();
-    waiter->handle->release();
-    return 1;
-  }
-  return 0;
+  CallbackEntry* const entry = loop_->callbacks.find(id);
+  if (entry == nullptr || entry->owner != this) return 0;
+  auto& waiter = static_cast<CallbackWaiter&>(*entry);
+  waiter.unlink();
+  forget_callback(waiter);
+  waiter.handle->release();
+  return 1;
 }
 
 void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
@@ -145,6 +151,7 @@ void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
 FutureBase::~FutureBase() {
   // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
   while (Waiter* waiter = waiters_.pop_front()) {
+    forget_callback(*waiter);
     if (waiter->handle != nullptr) {
       waiter->handle->release();
     } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {

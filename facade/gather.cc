@@ -58,6 +58,7 @@ void GatherCore::input_done(Watch& watch) noexcept {
     }
     if (finished_ < watches_.size()) return;
     if (cancel_requested_) {
+      for (Watch& each : watches_) each.input->mark_retrieved();  // as if they had become items
       // The error of the last input of the list; if that did not end cancelled, its last request stands in.
       FutureBase& last = *watches_[watches_.size() - 1].input;
       const TaskCore* task = last.task();

@@ -24,15 +24,25 @@ bool LockState::acquire() {
   const runtime::Ref<LockState> self(this);
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
-    try {
-      await(waiter.future);
-    } catch (const CancelledError&) {
-      waiter.leave();
-      // Woken and cancelled at once: the lock is free, and the next one must learn of it.
-      if (!locked) waiters.wake_front();
-      throw;
+    for (;;) {
+      try {
+        await(waiter.future);
+      } catch (const CancelledError&) {
+        waiter.leave();
+        // Woken and cancelled at once: the lock is free, and the next one must learn of it.
+        if (!locked) waiters.wake_front();
+        throw;
+      }
+      if (!locked) break;
+      waiter.wait_again();  // try_lock() was faster
     }
   }
+  take();
+  return true;
+}
+
+bool LockState::try_acquire() noexcept {
+  if (locked) return false;
   take();
   return true;
 }
@@ -66,10 +76,6 @@ void Lock::unlock() {
   }
 }
 
-bool Lock::try_lock() {
-  if (state_->locked || !state_->waiters.all_cancelled()) return false;
-  state_->take();
-  return true;
-}
+bool Lock::try_lock() { return state_->try_acquire(); }
 
 }  // namespace aiofiber

@@ -8,6 +8,7 @@
 #include "aiofiber/loop_core.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "aiofiber/event_loop.h"
@@ -23,8 +24,29 @@
 namespace aiofiber::detail {
 
 namespace {
+
 constinit thread_local LoopCore* running_loop = nullptr;
+
+// exit() destroys its thread's objects first, then static ones and what atexit() registered, the latest first. So the first of
+// these two is in time for a loop of this thread, whenever that was made, and the second for loops of other threads that are
+// older than the first run of any.
+constinit thread_local bool thread_ends = false;
+constinit std::atomic<bool> exit_has_begun{false};
+
+struct EndOfThread {
+  ~EndOfThread() { thread_ends = true; }
+};
+
+void watch_for_exit() noexcept {
+  static thread_local const EndOfThread end;
+  static_cast<void>(end);
+  static const int registered = std::atexit([] { exit_has_begun.store(true, std::memory_order_relaxed); });
+  static_cast<void>(registered);
 }
+
+}  // namespace
+
+bool process_ends() noexcept { return thread_ends || exit_has_begun.load(std::memory_order_relaxed); }
 
 LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
     : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {
@@ -92,6 +114,7 @@ void LoopCore::run() {
     runtime::Ref<LoopCore> self;
   };
   const Running scope(*this);
+  watch_for_exit();
   if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();
 }

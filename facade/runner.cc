@@ -27,17 +27,19 @@ bool same_handler(const struct sigaction& a, const struct sigaction& b) noexcept
          ((a.sa_flags & SA_SIGINFO) != 0 ? a.sa_sigaction == b.sa_sigaction : a.sa_handler == b.sa_handler);
 }
 
-// While it lives, the first SIGINT cancels the task, and the next one leaves the loop.
+}  // namespace
+
+namespace detail {
+
+// While it lives, SIGINT is the loop's, unless the program has a handler: the first one cancels the main task, any other leaves
+// the loop.
 class Interruption {
  public:
-  Interruption(EventLoop& loop, const AnyTask& task) : loop_(loop) {
+  explicit Interruption(EventLoop& loop) : loop_(loop) {
     struct sigaction before {};
     if (::gettid() != ::getpid() || ::sigaction(SIGINT, nullptr, &before) != 0) return;
     if ((before.sa_flags & SA_SIGINFO) != 0 || before.sa_handler != SIG_DFL) return;  // the program's own
-    loop_.add_signal_handler(SIGINT, [this, main = task]() mutable {
-      if (++count_ > 1 || main.done()) throw KeyboardInterrupt();
-      main.cancel();
-    });
+    loop_.add_signal_handler(SIGINT, [this] { raised(); });
     ::sigaction(SIGINT, nullptr, &ours_);
     installed_ = true;
   }
@@ -51,18 +53,37 @@ class Interruption {
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
 
+  // The task that the next SIGINT cancels; an empty handle: none, it leaves the loop.
+  void set_main(const AnyTask& main) {
+    main_ = main;
+    count_ = 0;
+  }
+  // Those since set_main().
   int count() const noexcept { return count_; }
 
  private:
+  void raised() {
+    if (++count_ > 1 || !main_.valid() || main_.done()) throw KeyboardInterrupt();
+    main_.cancel();
+  }
+
   EventLoop& loop_;
   struct sigaction ours_ {};
+  AnyTask main_;
   int count_ = 0;
   bool installed_ = false;
 };
 
-}  // namespace
+}  // namespace detail
+
+Runner::Runner(RunOptions options) : options_(std::move(options)) {}
 
 Runner::~Runner() {
+  if (loop_ != nullptr && loop_->is_running() && detail::process_ends()) {
+    static_cast<void>(interruption_.release());
+    static_cast<void>(loop_.release());
+    return;
+  }
   try {
     close();
   } catch (...) {
@@ -92,22 +113,34 @@ EventLoop& Runner::get_loop() {
   return *loop_;
 }
 
+void Runner::watch_interrupts() {
+  if (interruption_ == nullptr) interruption_ = std::make_unique<detail::Interruption>(*loop_);
+}
+
 void Runner::run_main(const AnyTask& task) {
-  AnyTask main = task;
-  const Interruption interruption(*loop_, main);
+  const AnyTask& main = task;
+  watch_interrupts();
+  struct Watched {
+    Runner& runner;
+    ~Watched() {
+      runner.interruption_->set_main({});
+      if (!runner.runs_once_) runner.interruption_.reset();
+    }
+  } const watched{*this};
+  interruption_->set_main(main);
   loop_->run_until_done(main.state(), false);  // the outcome stays in the task, for the caller
-  if (main.cancelled() && interruption.count() > 0 && main.uncancel() == 0) throw KeyboardInterrupt();
+  if (main.cancelled() && interruption_->count() > 0 && main.uncancel() == 0) throw KeyboardInterrupt();
 }
 
 void Runner::cancel_all_tasks() {
   std::vector<AnyTask> tasks = all_tasks(loop_.get());
   if (tasks.empty()) return;
   auto all_done = loop_->create_future<void>();
-  std::size_t left = tasks.size();
+  auto left = std::make_shared<std::size_t>(tasks.size());  // shared: an interruption leaves the callbacks behind
   for (AnyTask& task : tasks) task.cancel();
   for (AnyTask& task : tasks) {
-    task.add_done_callback([&left, all_done](const AnyFuture&) mutable {
-      if (--left == 0) all_done.set_result();
+    task.add_done_callback([left, all_done](const AnyFuture&) {
+      if (--*left == 0) all_done.set_result();
     });
   }
   loop_->run_until_complete(all_done);
@@ -125,15 +158,18 @@ void Runner::cancel_all_tasks() {
 
 void Runner::close() {
   if (phase_ != Phase::kInitialized) return;
+  if (loop_->is_running()) throw RuntimeError("Runner.close() cannot be called from a running event loop");
   struct CloseLoop {
     Runner& runner;
     ~CloseLoop() noexcept(false) {
+      runner.interruption_.reset();
       if (runner.set_event_loop_) set_event_loop(nullptr);
       runner.phase_ = Phase::kClosed;
       const std::unique_ptr<EventLoop> loop = std::move(runner.loop_);
       if (!loop->is_closed()) loop->close();
     }
   } const close_loop{*this};
+  watch_interrupts();
   cancel_all_tasks();
   if (loop_->core().default_executor != nullptr) {
     loop_->run_until_complete(shutdown_default_executor(*loop_, kExecutorPatience));

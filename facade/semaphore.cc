@@ -21,13 +21,18 @@ bool SemaphoreState::acquire() {
   };
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
-    try {
-      await(waiter.future);
-    } catch (const CancelledError&) {
-      waiter.leave();
-      if (waiter.woken()) ++value;  // it was handed over, and cannot be used
+    for (;;) {
+      try {
+        await(waiter.future);
+      } catch (const CancelledError&) {
+        waiter.leave();
+        if (waiter.woken() && !waiter.in_vain()) ++value;  // it was handed over, and cannot be used
+        wake_as_many_as_allowed();
+        throw;
+      }
+      if (!waiter.in_vain()) break;
+      waiter.wait_again();  // try_lock() was faster
       wake_as_many_as_allowed();
-      throw;
     }
   }
   wake_as_many_as_allowed();
@@ -63,7 +68,7 @@ Coroutine<bool> Semaphore::acquire() {
 }
 
 bool Semaphore::try_lock() {
-  if (state_->locked()) return false;
+  if (state_->value == 0) return state_->waiters.take_back();
   --state_->value;
   return true;
 }

@@ -58,12 +58,56 @@ void TaskCore::start(const TaskOptions& options, EntryInfo entry) {
   }
   future_.retain();  // the loop's reference, until leave_loop()
   loop().tasks.push_back(*this);
-  scheduler.make_ready(fiber);
 }
 
-void after_task_creation(LoopCore& loop, FutureBase& task) {
-  const EventLoop::TaskFactory& factory = loop.facade().get_task_factory();
-  if (factory) factory(loop.facade(), AnyTask(Ref<FutureBase>(&task)));
+void launch_task(LoopCore& loop, TaskCore& task, bool eagerly) {
+  if (loop.facade().get_task_factory()) {
+    const EventLoop::TaskFactory factory = loop.facade().get_task_factory();  // it may replace itself
+    try {
+      factory(loop.facade(), AnyTask(Ref<FutureBase>(&task.future())));
+    } catch (...) {
+      task.refuse();
+      throw;
+    }
+  }
+  task.launch(eagerly);
+}
+
+void TaskCore::launch(bool eagerly) {
+  if (launched_ || fiber_ == nullptr) return;  // done by its factory; or that closed the loop
+  launched_ = true;
+  if (eagerly && runtime::Scheduler::current() == &loop().scheduler()) {
+    run_first_step();
+  } else {
+    loop().scheduler().make_ready(*fiber_);
+  }
+}
+
+void TaskCore::run_first_step() {
+  const Ref<FutureBase> keep(&future_);
+  first_step_is_eager_ = true;
+  loop().scheduler().run_now(*fiber_);
+  first_step_is_eager_ = false;
+  const Fiber* const creator = runtime::current_fiber();
+  if (creator != nullptr && AIOFIBER_UNLIKELY(creator->unwinding)) throw runtime::ForcedUnwind();
+  if (future_.failed() && leaves_the_loop(future_.peek_exception())) std::rethrow_exception(future_.exception());
+}
+
+void TaskCore::refuse() noexcept {
+  if (fiber_ == nullptr) return;
+  try {
+    if (launched_) {
+      cancel({});
+      return;
+    }
+    const Ref<FutureBase> keep(&future_);
+    loop().scheduler().destroy_unstarted(*fiber_);
+    destroy_closure();
+    leave_loop();
+    future_.finish_cancelled({});
+  } catch (...) {
+    // The loop was closed meanwhile: nobody is left to be told.
+  }
 }
 
 void TaskCore::fiber_main(Fiber& fiber) noexcept { static_cast<TaskCore*>(fiber.owner)->body(); }
@@ -106,7 +150,7 @@ void TaskCore::body() noexcept {
     if (cancelled) {
       future_.finish_cancelled(message, std::move(error));
     } else if (error != nullptr) {
-      if (leaves_the_loop(error)) loop().scheduler().exit_with(error);
+      if (leaves_the_loop(error) && !first_step_is_eager_) loop().scheduler().exit_with(error);
       future_.fail(std::move(error));
     } else {
       finish_value();
@@ -401,6 +445,15 @@ std::vector<AnyTask> all_tasks(EventLoop* loop) {
     tasks.emplace_back(runtime::Ref<detail::FutureBase>(&task->future()));
   }
   return tasks;
+}
+
+void eager_task_factory(EventLoop&, AnyTask task) { task.state().task()->launch(true); }
+
+EventLoop::TaskFactory create_eager_task_factory(EventLoop::TaskFactory first) {
+  return [first = std::move(first)](EventLoop& loop, const AnyTask& task) {
+    if (first) first(loop, task);
+    eager_task_factory(loop, task);
+  };
 }
 
 std::optional<AnyTask> current_task(EventLoop* loop) {

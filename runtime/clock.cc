@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/saturating.h"
 
 namespace aiofiber::runtime {
 
@@ -82,7 +83,7 @@ Nanoseconds Stamps::time(std::uint64_t stamp, const Reading& first, const Readin
 }
 
 void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
-  reactor.poll(deadline == kForever ? kForever : std::max<Nanoseconds>(deadline - now(), 0));
+  reactor.poll(time_until(deadline, now()));
 }
 
 SteadyClock& SteadyClock::instance() noexcept {
@@ -97,7 +98,7 @@ void VirtualClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
     if (reactor.poll(kRealPatience) == 0) throw Deadlock();
     return;
   }
-  if (deadline > now_ && may_block_ && reactor.poll(std::min(deadline - now_, kRealSlice)) > 0) return;
+  if (deadline > now_ && may_block_ && reactor.poll(std::min(time_until(deadline, now_), kRealSlice)) > 0) return;
   now_ = std::max(now_, deadline);
 }
 

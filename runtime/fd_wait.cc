@@ -4,6 +4,7 @@
 #include "aiofiber/runtime/fd_wait.h"
 
 #include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/saturating.h"
 #include "aiofiber/runtime/scheduler.h"
 
 namespace aiofiber::runtime {
@@ -34,11 +35,7 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
   Scheduler& scheduler = *current_fiber()->scheduler;
   FiberFdWaiter waiter(fd, events);
   scheduler.reactor().add(waiter);
-  Nanoseconds deadline = kForever;
-  if (timeout != kForever) {
-    const Nanoseconds now = scheduler.now();
-    deadline = timeout > kForever - 1 - now ? kForever : now + timeout;
-  }
+  const Nanoseconds deadline = timeout == kForever ? kForever : deadline_after(scheduler.now(), timeout);
   const std::uint64_t arg = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32) | events;
   FdWaitResult result;
   switch (waiter.parker.park(AIOFIBER_WAIT_FD, arg, deadline)) {

@@ -326,6 +326,27 @@ AIOFIBER_SUSPENDS void Scheduler::yield() {
   suspend_here(self);
 }
 
+void Scheduler::run_now(Fiber& fiber) {
+  AIOFIBER_ASSERT(current_ == this);
+  if (Fiber* const self = current_fiber()) {
+    // Whatever the new fiber does, what follows it is the one that made it.
+    self->state = AIOFIBER_READY;
+    put_first(*self);
+    put_first(fiber);
+    suspend();
+    return;
+  }
+  // A callback, on the hub's stack: with no node left in the pass, and no way to begin another, the fiber comes back here.
+  const std::size_t left = std::exchange(remaining_, 0);
+  const bool begin_passes = std::exchange(fibers_begin_passes_, false);
+  if (tracing()) trace_loop(LoopMark::kCallbackEnd);
+  resume(fiber);
+  if (tracing()) trace_loop(LoopMark::kCallbackBegin);
+  if (exit_exception_ != nullptr) return;  // run_pass() ends it
+  remaining_ = left;
+  fibers_begin_passes_ = begin_passes && !stop_requested_;
+}
+
 // The body of every stack: runs one fiber after the other for as long as the next one is fresh, so that a
 // finished fiber's stack goes to its successor while it is still in the cache.
 void Scheduler::fiber_main(Fiber& first) noexcept {

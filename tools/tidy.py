@@ -26,15 +26,15 @@ from pathlib import Path
 # Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
-    ("R0", "abi config assert intrusive runnable clock choice syscall"),
+    ("R0", "abi config saturating assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line debug_file debug_info symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace"),
     ("R2", "fiber switch reactor overflow traceback trace trace_json trace_text"),
     ("R3", "scheduler thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
     ("R5", "hooks/* hooks"),
-    ("F0", "source_trace exceptions exception_group result duration log text rare_text repr context"),
-    ("F1", "handle loop_core thread_gate event_loop"),
+    ("F0", "source_trace exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
+    ("F1", "handle callback_table loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
     ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
@@ -81,6 +81,9 @@ SEAM_RULES = [
     ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",
      r"runtime/(aiofiber/runtime/)?syscall\.(h|cc)|runtime/hooks/.*",
      "call it through runtime/syscall.h, so that tests can make it fail"),
+    ("deadline", r"\b(\w*deadline\w*|when_?|until)(\(\))?(\.time_since_epoch\(\)(\.count\(\))?)?\s*-(?![-=>])"
+     r"|(?<![-\w>])-\s*([\w.]+(\.|->))?\w*deadline\w*\b",
+     r"runtime/aiofiber/runtime/saturating\.h", "a deadline may be any number: ask runtime/saturating.h, time_until()"),
 ]
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
@@ -401,6 +404,9 @@ SELF_TEST = [
     ("random", "facade/aiofiber/lock.h", "#include <cstdlib>\ninline int f() { return rand(); }\n"),
     ("sleep", "runtime/parker.cc", "void f() { std::this_thread::sleep_for(t); }\n"),
     ("syscall", "runtime/registry.cc", "void* f() { return ::mmap(0, 1, 2, 3, 4, 5); }\n"),
+    ("deadline", "facade/sleep.cc", "long f(long deadline_ns) { return deadline_ns - now(); }\n"),
+    ("deadline", "facade/timeout.cc", "long f() { return when_.time_since_epoch().count() - now; }\n"),
+    (None, "facade/shield.cc", "long f(long deadline) { const auto p = &deadline; return p->x, deadline_after(1 - x, deadline); }\n"),
     ("todo", "tests/a_test.cc", "// TODO: later\n"),
     ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
     ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),

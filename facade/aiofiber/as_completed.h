@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <initializer_list>
 #include <iterator>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "aiofiber/duration.h"
 #include "aiofiber/handle.h"
 #include "aiofiber/range.h"
+#include "aiofiber/wait_queue.h"
 #include "aiofiber/watch.h"
 
 namespace aiofiber {
@@ -46,7 +46,6 @@ class AsCompletedState final : public WatchOwner {
  private:
   ~AsCompletedState();
   void on_timeout() noexcept;
-  void wake_one() noexcept;
 
   runtime::Ref<LoopCore> loop_;
   std::uint32_t references_ = 0;
@@ -54,7 +53,7 @@ class AsCompletedState final : public WatchOwner {
   std::size_t unfinished_;
   std::vector<runtime::Ref<FutureBase>> finished_;  // null: cut off by the timeout
   std::size_t taken_ = 0;                           // of finished_, from the front
-  std::deque<runtime::Ref<FutureState<void>>> getters_;
+  WaitQueue getters_{AIOFIBER_WAIT_AS_COMPLETED, this};
   std::optional<TimerHandle> timer_;
 };
 
@@ -108,7 +107,9 @@ class AsCompleted {
 // Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each distinct
 // input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or throws the error of
 // the next input to finish. After `timeout`, counted from this call, those that are still missing throw TimeoutError;
-// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops nothing.
+// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops no input.
+// Differs from asyncio: when the range and its Coroutines are gone, so are its callbacks and its timer, at once; asyncio's stay until every
+// input is done.
 // Cancellation: awaiting an item is a cancellation point; the inputs are left alone.
 // Errors: ValueError: a future of another loop. RuntimeError: no current loop. Source: asyncio.as_completed.
 template <AwaitableRange Range>

@@ -26,8 +26,13 @@ struct BarrierState final : Counted<BarrierState> {
   void reset();
   void abort();
 
+  // One task in the barrier; lives on its stack.
+  struct Party : runtime::ListNode {
+    std::size_t index = 0;  // once it is released
+  };
   std::size_t parties = 0;
   std::size_t count = 0;  // tasks in the barrier
+  runtime::List<Party> arrived;  // those that wait to be released, in order of arrival
   Phase phase = Phase::kFilling;
   runtime::Ref<ConditionState> condition;
 
@@ -48,6 +53,7 @@ class Barrier {
 
   // Waits until `parties` tasks wait; gives the order of arrival, 0 to parties - 1. The last one does not suspend.
   // Cancellation: a cancellation point; a cancelled party leaves, and the barrier is not broken.
+  // Differs from asyncio: after a cancelled party those behind it move up, so that each index is given once.
   // Errors: BrokenBarrierError "Abort or reset of barrier", "Barrier aborted"; CancelledError.
   Coroutine<std::size_t> wait();
   // Waiting parties get BrokenBarrierError; the barrier, broken or not, is usable again.
@@ -66,5 +72,6 @@ class Barrier {
  private:
   runtime::Ref<detail::BarrierState> state_;
 };
+std::string repr(const Barrier& barrier);
 
 }  // namespace aiofiber

@@ -26,6 +26,21 @@
 namespace aiofiber {
 
 namespace concurrent {
+template <class R>
+class Future;
+}
+
+namespace detail {
+// How a loop's future gets at the result of the concurrent one that it follows.
+enum class Claim : unsigned char {
+  kCopy,  // others may look at that one too
+  kMove,  // nobody else has it
+};
+template <class T>
+Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim);
+}  // namespace detail
+
+namespace concurrent {
 
 // The future was cancelled (concurrent.futures.CancelledError): an ordinary error, unlike aiofiber::CancelledError.
 class CancelledError : public std::runtime_error {
@@ -86,10 +101,16 @@ class State final : public StateBase {
   }
   // Finished without an exception. Copies; a value that can only be moved is moved out.
   R get() {
+    if constexpr (!std::is_reference_v<R> && !std::is_void_v<R> && is_copyable<R>) {
+      return *value_;
+    } else {
+      return take();
+    }
+  }
+  // The same for the only one who will ever look.
+  R take() {
     if constexpr (std::is_reference_v<R>) {
       return value_->get();
-    } else if constexpr (std::is_copy_constructible_v<R>) {
-      return *value_;
     } else if constexpr (!std::is_void_v<R>) {
       return std::move(*value_);
     }
@@ -158,6 +179,8 @@ class [[nodiscard]] Future {
   friend bool operator==(const Future& a, const Future& b) noexcept = default;
 
  private:
+  template <class T>
+  friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop, aiofiber::detail::Claim claim);
   explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
   std::shared_ptr<detail::State<R>> state_;
 };
@@ -169,7 +192,7 @@ namespace detail {
 // Whether the exception is concurrent::CancelledError: a loop's future is cancelled by it.
 bool is_concurrent_cancel(const std::exception_ptr& exception) noexcept;
 
-// A done loop future's outcome goes to a concurrent one.
+// A done loop future's outcome goes to a concurrent one; a value whose copy or move throws, as that error.
 template <class T>
 void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
   if (source.cancelled()) destination.cancel();
@@ -179,7 +202,11 @@ void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
   } else if constexpr (std::is_void_v<T>) {
     destination.set_result();
   } else {
-    destination.set_result(std::move(source).result());
+    try {
+      destination.set_result(std::move(source).result());
+    } catch (...) {
+      if (!destination.done()) destination.set_exception(std::current_exception());
+    }
   }
 }
 
@@ -229,37 +256,53 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
   return future;
 }
 
-// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the concurrent one if
-// that has not begun. A result that arrives after the loop was closed is dropped. RuntimeError: no loop, or a closed one.
-// Source: asyncio.wrap_future.
+namespace detail {
+
+// See wrap_future().
 template <class T>
-Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nullptr) {
-  struct OutcomeLink final : detail::ThreadGate::Link {
-    OutcomeLink(concurrent::Future<T> from, Future<T> to) : source(std::move(from)), destination(std::move(to)) {}
+Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim) {
+  struct OutcomeLink final : ThreadGate::Link {
+    OutcomeLink(concurrent::Future<T> from, Future<T> to, Claim its_claim)
+        : source(std::move(from)), destination(std::move(to)), claim(its_claim) {}
     void arrive() override {
       if (destination.done()) return;
+      try {
+        deliver();
+      } catch (...) {
+        // Copying or moving the value threw: that is for who waits, as what the work throws is.
+        if (destination.done()) throw;
+        destination.set_exception(std::current_exception());
+      }
+    }
+    void deliver() {
       if (source.cancelled()) {
         destination.cancel();
       } else if (const std::exception_ptr exception = source.exception()) {
-        if (detail::is_concurrent_cancel(exception)) {
+        if (is_concurrent_cancel(exception)) {
           destination.cancel();
         } else {
           destination.set_exception(exception);
         }
       } else if constexpr (std::is_void_v<T>) {
         destination.set_result();
-      } else {
+      } else if constexpr (std::is_reference_v<T>) {
         destination.set_result(source.result());
+      } else {
+        if (claim == Claim::kMove) {
+          destination.set_result(source.state_->take());
+        } else {
+          destination.set_result(source.result());
+        }
       }
     }
     concurrent::Future<T> source;
     Future<T> destination;
+    Claim claim;
   };
-  EventLoop& target = loop != nullptr ? *loop : get_event_loop();
-  detail::ThreadGate& gate = detail::ThreadGate::of(target.core());
-  Future<T> destination = target.create_future<T>();
+  ThreadGate& gate = ThreadGate::of(loop.core());
+  Future<T> destination = loop.create_future<T>();
   destination.state().wait_kind = AIOFIBER_WAIT_THREAD;
-  const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination));
+  const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination, claim));
   destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {
     if (!future.cancelled()) return;
     source.cancel();
@@ -267,6 +310,16 @@ Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nul
   });
   source.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
   return destination;
+}
+
+}  // namespace detail
+
+// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the concurrent one if
+// that has not begun. A result that arrives after the loop was closed is dropped; one whose copy throws arrives as that error.
+// RuntimeError: no loop, or a closed one. Source: asyncio.wrap_future.
+template <class T>
+Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nullptr) {
+  return detail::follow(source, loop != nullptr ? *loop : get_event_loop(), detail::Claim::kCopy);
 }
 // A loop's future is what it is.
 template <class T>

@@ -45,6 +45,7 @@ class Condition {
   void release() { state_->lock->unlock(); }
   bool locked() const noexcept { return state_->lock->locked; }
   void lock() { state_->lock->acquire(); }
+  bool try_lock() { return state_->lock->try_acquire(); }
   void unlock();
 
   // Releases the lock, waits for a notification and takes the lock again; gives true.
@@ -77,5 +78,6 @@ class Condition {
   }
   runtime::Ref<detail::ConditionState> state_;
 };
+std::string repr(const Condition& condition);
 
 }  // namespace aiofiber

@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "aiofiber/exceptions.h"
+#include "aiofiber/runtime/saturating.h"
 
 namespace aiofiber {
 
@@ -46,9 +47,12 @@ class Duration {
       if (ns >= static_cast<long double>(kMax)) return kMax;
       if (ns <= -static_cast<long double>(kMax)) return -kMax;
       return static_cast<std::int64_t>(ns);
-    } else if constexpr (std::ratio_equal_v<Period, std::nano>) {
+    } else if constexpr (std::ratio_equal_v<Period, std::nano> && std::is_convertible_v<Rep, std::int64_t> &&
+                         std::is_signed_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t)) {
       return static_cast<std::int64_t>(duration.count());
     } else {
+      // Unsigned counts and those of 128 bits too. Compared before anything is narrowed; where long double has 64 bits of
+      // mantissa that is exact, elsewhere the last few nanoseconds of the range saturate.
       const long double ns = Nanos(duration).count();
       if (ns >= static_cast<long double>(kMax)) return kMax;
       if (ns <= -static_cast<long double>(kMax)) return -kMax;
@@ -73,11 +77,7 @@ using TimePoint = std::chrono::time_point<Clock>;
 
 // when + delay without overflow: a far future stays a far future.
 constexpr TimePoint saturating_add(TimePoint when, Duration delay) noexcept {
-  std::int64_t sum = 0;
-  if (__builtin_add_overflow(when.time_since_epoch().count(), delay.nanoseconds(), &sum)) {
-    sum = delay.nanoseconds() > 0 ? std::numeric_limits<std::int64_t>::max() : std::numeric_limits<std::int64_t>::min();
-  }
-  return TimePoint(std::chrono::nanoseconds(sum));
+  return TimePoint(std::chrono::nanoseconds(runtime::saturating_add(when.time_since_epoch().count(), delay.nanoseconds())));
 }
 
 }  // namespace aiofiber

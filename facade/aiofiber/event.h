@@ -43,5 +43,6 @@ class Event {
  private:
   runtime::Ref<detail::EventState> state_;
 };
+std::string repr(const Event& event);
 
 }  // namespace aiofiber

@@ -42,7 +42,8 @@ class EventLoop {
 
  public:
   EventLoop();
-  // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then.
+  // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then. exit() while a static loop runs
+  // leaves it as it is: the process ends with the code that was given.
   virtual ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -62,33 +63,50 @@ class EventLoop {
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
 
-  // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable.
-  template <class F, class... Args>
+  // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable. Each takes options in front:
+  // call_soon({.context = context}, fn, args...).
+  template <detail::CallbackFunction F, class... Args>
   Handle call_soon(F&& fn, Args&&... args) {
+    return call_soon(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  Handle call_soon(const CallbackOptions& options, F&& fn, Args&&... args) {
     core_->check_open();
     core_->check_thread();
-    auto handle = detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...);
+    auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     handle->schedule_soon();
     return Handle(std::move(handle));
   }
   // Any thread. Wakes the loop.
-  template <class F, class... Args>
+  template <detail::CallbackFunction F, class... Args>
   Handle call_soon_threadsafe(F&& fn, Args&&... args) {
+    return call_soon_threadsafe(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  Handle call_soon_threadsafe(const CallbackOptions& options, F&& fn, Args&&... args) {
     core_->check_open();
-    auto handle = detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...);
+    auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     handle->schedule_threadsafe();
     return Handle(std::move(handle));
   }
-  // A negative delay is already due.
-  template <class F, class... Args>
+  // A negative delay is already due, however long ago.
+  template <detail::CallbackFunction F, class... Args>
   TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
-    return call_at(saturating_add(time(), delay), std::forward<F>(fn), std::forward<Args>(args)...);
+    return call_later(CallbackOptions{}, delay, std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
+  TimerHandle call_later(const CallbackOptions& options, Duration delay, F&& fn, Args&&... args) {
+    return call_at(options, saturating_add(time(), delay), std::forward<F>(fn), std::forward<Args>(args)...);
+  }
+  template <detail::CallbackFunction F, class... Args>
   TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
+    return call_at(CallbackOptions{}, when, std::forward<F>(fn), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  TimerHandle call_at(const CallbackOptions& options, TimePoint when, F&& fn, Args&&... args) {
     core_->check_open();
     core_->check_thread();
-    auto handle = detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...);
+    auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     handle->schedule_at(when);
     return TimerHandle(std::move(handle));
   }
@@ -105,8 +123,9 @@ class EventLoop {
   auto create_task(F&& fn, Args&&... args);
   template <class F, class... Args>
   auto create_task(TaskOptions options, F&& fn, Args&&... args);
-  // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run; it may name it,
-  // count it, or throw to refuse it. Differs from asyncio: it cannot replace the Task's class, which is fixed.
+  // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run, before it is scheduled; it may name it,
+  // count it, start it (eager_task_factory), or throw to refuse it: the task then ends cancelled, without having run.
+  // Differs from asyncio: it cannot replace the Task's class, which is fixed.
   using TaskFactory = std::function<void(EventLoop&, AnyTask)>;
   void set_task_factory(TaskFactory factory);
   const TaskFactory& get_task_factory() const noexcept { return task_factory_; }

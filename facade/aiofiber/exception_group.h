@@ -32,8 +32,8 @@ bool holds(const std::exception_ptr& exception) noexcept {
 // The part that both kinds share. Copies share the list.
 class GroupMembers {
  public:
-  GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions)
-      : body_(std::make_shared<const Body>(Body{std::move(message), std::move(exceptions)})) {}
+  // ValueError: no members, or one that is null.
+  GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions);
   const std::string& message() const noexcept { return body_->message; }
   // In the order in which they were raised; never empty.
   const std::vector<std::exception_ptr>& exceptions() const noexcept { return body_->exceptions; }
@@ -50,6 +50,7 @@ class GroupMembers {
 
 class ExceptionGroup : public std::exception, public detail::GroupMembers {
  public:
+  // ValueError, as of GroupMembers.
   ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions);
   const char* what() const noexcept override { return what_->c_str(); }
 
@@ -71,7 +72,7 @@ class BaseExceptionGroup : public detail::GroupMembers {
   using GroupMembers::GroupMembers;
 };
 
-// An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception.
+// An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception. ValueError: no members, or one that is null.
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions);
 
 template <class E>

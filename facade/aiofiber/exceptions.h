@@ -7,6 +7,7 @@
 // code that knows nothing of tasks does not swallow them, as `except Exception` does not in Python.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -85,6 +86,31 @@ class TimeoutError : public std::runtime_error {
  public:
   TimeoutError() : std::runtime_error("") {}
   using std::runtime_error::runtime_error;
+};
+
+// The end of a stream came before all that was asked for (asyncio.IncompleteReadError, an EOFError in Python).
+class IncompleteReadError : public std::runtime_error {
+ public:
+  // nullopt: it is not known how many bytes there should have been, as when a separator was looked for.
+  IncompleteReadError(std::string partial, std::optional<std::size_t> expected);
+  // What was read before the end.
+  const std::string& partial() const noexcept { return *partial_; }
+  std::optional<std::size_t> expected() const noexcept { return expected_; }
+
+ private:
+  std::shared_ptr<const std::string> partial_;  // shared: copying an exception must not throw
+  std::optional<std::size_t> expected_;
+};
+
+// More bytes than the stream's limit came before the separator (asyncio.LimitOverrunError).
+class LimitOverrunError : public std::runtime_error {
+ public:
+  LimitOverrunError(const std::string& message, std::size_t consumed) : std::runtime_error(message), consumed_(consumed) {}
+  // How many bytes of the buffer are surely no part of a separator.
+  std::size_t consumed() const noexcept { return consumed_; }
+
+ private:
+  std::size_t consumed_;
 };
 
 // Queue::get_nowait() of an empty queue; put_nowait() of a full one; any of them after shutdown().

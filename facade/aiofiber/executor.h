@@ -112,7 +112,7 @@ auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
   core_->check_open();
   core_->check_thread();
   Executor& chosen = executor != nullptr ? *executor : detail::default_executor(*core_);
-  return wrap_future(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), this);
+  return detail::follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), *this, detail::Claim::kMove);
 }
 
 }  // namespace aiofiber

@@ -52,7 +52,7 @@ class FutureState : public FutureBase {
     if constexpr (std::is_reference_v<T>) {
       return value_->get();
     } else if constexpr (!std::is_void_v<T>) {
-      if constexpr (std::is_copy_constructible_v<T>) {
+      if constexpr (is_copyable<T>) {
         if (references() > 1) return *value_;
       }
       return std::move(*value_);
@@ -125,7 +125,7 @@ class AnyFuture {
   bool cancelled() const { return state().cancelled(); }
   // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await. False if it is
   // done already. Never runs anybody's code.
-  bool cancel(std::string message = {}) { return state().cancel(message); }
+  bool cancel(std::string message = {}) const { return state().cancel(message); }
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
   // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.
@@ -137,10 +137,11 @@ class AnyFuture {
   }
   std::size_t remove_done_callback(CallbackId id) const { return state().remove_callback(static_cast<std::uint64_t>(id)); }
   EventLoop& get_loop() const { return state().loop().facade(); }
-  // fn(AnyFuture), through the loop, in order of registration.
+  // fn(AnyFuture), through the loop, in order of registration; in a copy of the current context unless one is given:
+  // add_done_callback(fn, {.context = context}).
   template <class F>
-  CallbackId add_done_callback(F&& fn) const {
-    return add_callback<AnyFuture>(std::forward<F>(fn));
+  CallbackId add_done_callback(F&& fn, const CallbackOptions& options = {}) const {
+    return add_callback<AnyFuture>(std::forward<F>(fn), options);
   }
 
   detail::FutureBase& state() const {
@@ -153,14 +154,17 @@ class AnyFuture {
 
  protected:
   template <class Passed, class F>
-  CallbackId add_callback(F&& fn) const {
+  CallbackId add_callback(F&& fn, const CallbackOptions& options) const {
     static_assert(std::is_invocable_v<std::decay_t<F>&, Passed>, "a done-callback is called with the future: fn(Future<T>)");
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("add_done_callback()");
     auto* callback = new detail::FutureCallback<std::decay_t<F>, Passed>(state().loop(), std::forward<F>(fn));
-    return CallbackId(state().add_callback(runtime::Ref<detail::HandleBase>(callback), *callback));
+    return CallbackId(state().add_callback(runtime::Ref<detail::HandleBase>(callback), *callback,
+                                           options.context ? options.context->data() : nullptr));
   }
   runtime::Ref<detail::FutureBase> state_;
 };
+
+std::string repr(const AnyFuture& future);
 
 template <class T = void>
 class [[nodiscard]] Future : public AnyFuture {
@@ -198,10 +202,10 @@ class [[nodiscard]] Future : public AnyFuture {
     check_settable();
     typed().set_value();
   }
-  // fn(Future<T>), through the loop, in order of registration.
+  // fn(Future<T>), through the loop, in order of registration; options as AnyFuture's.
   template <class F>
-  CallbackId add_done_callback(F&& fn) const {
-    return add_callback<Future>(std::forward<F>(fn));
+  CallbackId add_done_callback(F&& fn, const CallbackOptions& options = {}) const {
+    return this->template add_callback<Future>(std::forward<F>(fn), options);
   }
   detail::FutureState<T>& typed() const { return static_cast<detail::FutureState<T>&>(state()); }
 

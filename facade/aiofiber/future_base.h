@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,10 +38,8 @@ struct Waiter : runtime::ListNode {
   HandleBase* handle = nullptr;
 };
 
-// A done-callback: `id` tells it apart for remove_done_callback().
-struct CallbackWaiter : Waiter {
-  std::uint64_t id = 0;
-};
+// A done-callback: it has an id for remove_done_callback(), and is in the loop's table while its future is pending.
+struct CallbackWaiter : Waiter, CallbackEntry {};
 
 class FutureBase {
  public:
@@ -90,7 +89,8 @@ class FutureBase {
 
   // Registers; an already done future makes the target ready at once (next pass).
   void add_waiter(Waiter& waiter);
-  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter);
+  // `context`: what the callback runs in, a copy of the caller's if null.
+  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter, std::shared_ptr<ContextData> context);
   std::size_t remove_callback(std::uint64_t id) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
@@ -132,6 +132,10 @@ class FutureBase {
   void few_references_left() noexcept;
   void report_abandoned() noexcept;
   void waits_are_over();
+  // A waiter that has left the list: takes a done-callback out of the table.
+  void forget_callback(Waiter& waiter) noexcept {
+    if (waiter.handle != nullptr) loop_->callbacks.remove(static_cast<CallbackWaiter&>(waiter));
+  }
   void make_target_ready(Waiter& waiter) noexcept;
 
   std::uint32_t references_ = 0;

@@ -20,6 +20,7 @@
 
 #include "aiofiber/context.h"
 #include "aiofiber/duration.h"
+#include "aiofiber/exceptions.h"
 #include "aiofiber/loop_core.h"
 #include "aiofiber/runtime/intrusive.h"
 #include "aiofiber/source_trace.h"
@@ -163,26 +164,53 @@ runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
 
 }  // namespace detail
 
+// What may be said of a callback beside its function: call_soon({.context = context}, fn).
+struct CallbackOptions {
+  std::optional<Context> context = std::nullopt;  // it runs in this very context; absent: in a copy of the current one
+};
+
+namespace detail {
+template <class F>
+concept CallbackFunction = !std::is_same_v<std::decay_t<F>, CallbackOptions>;
+
+template <class F, class... Args>
+runtime::Ref<HandleBase> make_handle_in(LoopCore& loop, const CallbackOptions& options, F&& fn, Args&&... args) {
+  runtime::Ref<HandleBase> handle = make_handle(loop, std::forward<F>(fn), std::forward<Args>(args)...);
+  if (options.context) handle->context = options.context->data();
+  return handle;
+}
+}  // namespace detail
+
 // A scheduled callback. Copies refer to the same one; dropping the handle does not cancel it.
 class Handle {
  public:
+  // Names no callback: cancel() does nothing.
+  Handle() noexcept = default;
   explicit Handle(runtime::Ref<detail::HandleBase> base) noexcept : base_(std::move(base)) {}
+  // False for a default-constructed handle.
+  bool valid() const noexcept { return static_cast<bool>(base_); }
   // The callback will not run, and is destroyed now. No effect if it ran already.
-  void cancel() noexcept { base_->cancel(); }
+  void cancel() const noexcept {
+    if (base_) base_->cancel();
+  }
   // Whether cancel() was called; a callback that ran stays false.
-  bool cancelled() const noexcept { return base_->cancelled(); }
-  friend std::string repr(const Handle& handle) { return handle.base_->text(); }
+  bool cancelled() const noexcept { return base_ && base_->cancelled(); }
+  friend std::string repr(const Handle& handle) { return handle.valid() ? handle.base_->text() : "<Handle empty>"; }
   friend bool operator==(const Handle&, const Handle&) noexcept = default;
 
  protected:
   runtime::Ref<detail::HandleBase> base_;
 };
+std::string repr(const Handle& handle);
 
 class TimerHandle : public Handle {
  public:
   using Handle::Handle;
-  // The deadline on the loop's clock; stays the same after cancel().
-  TimePoint when() const noexcept { return base_->when(); }
+  // The deadline on the loop's clock; stays the same after cancel(). RuntimeError: the handle is empty.
+  TimePoint when() const {
+    if (!valid()) throw RuntimeError("this timer handle is empty: it was default-constructed or moved from");
+    return base_->when();
+  }
 };
 
 }  // namespace aiofiber

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/callback_table.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/runtime/intrusive.h"
 #include "aiofiber/runtime/scheduler.h"
@@ -84,6 +85,7 @@ class LoopCore {
   std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
+  CallbackTable callbacks;  // done-callbacks of pending futures (future_base.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
   std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
   Duration slow_callback_duration = std::chrono::milliseconds(100);
@@ -121,6 +123,9 @@ class LoopCore {
 
   friend class aiofiber::EventLoop;
 };
+
+// Whether exit() has begun: objects are destroyed while loops run, and nothing ever returns to those.
+bool process_ends() noexcept;
 
 // Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left (task.cc).
 bool close_next_task(LoopCore& loop);

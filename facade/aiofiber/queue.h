@@ -176,14 +176,13 @@ class BasicQueue {
   bool full() const noexcept { return state_->full(); }
   std::ptrdiff_t maxsize() const noexcept { return state_->maxsize(); }
 
-  // `<Queue maxsize=2 _queue=[1, 2] _getters[1] tasks=2>`.
-  friend std::string repr(const BasicQueue& queue) {
+  std::string text() const {
     std::string items;
-    for (const T& item : queue.state_->order.items) {
+    for (const T& item : state_->order.items) {
       if (!items.empty()) items += ", ";
       items += repr_of(item);
     }
-    return "<" + std::string(Order::kName) + " " + queue.state_->format(std::move(items)) + ">";
+    return "<" + std::string(Order::kName) + " " + state_->format(std::move(items)) + ">";
   }
 
  private:
@@ -191,6 +190,12 @@ class BasicQueue {
 };
 
 }  // namespace detail
+
+// `<Queue maxsize=2 _queue=[1, 2] _getters[1] tasks=2>`.
+template <class T, class Order>
+std::string repr(const detail::BasicQueue<T, Order>& queue) {
+  return queue.text();
+}
 
 // First in, first out.
 template <class T>

@@ -74,13 +74,13 @@ void remove_duplicates(std::vector<F>& futures) {
   for (const F& future : futures) seen.push_back(future.ref().get());
   std::sort(seen.begin(), seen.end(), std::less<>());
   if (std::adjacent_find(seen.begin(), seen.end()) == seen.end()) return;
+  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  std::vector<char> taken(seen.size());
   std::vector<F> distinct;
-  std::vector<const void*> taken;
   for (F& future : futures) {
     const void* identity = future.ref().get();
-    const auto place = std::lower_bound(taken.begin(), taken.end(), identity, std::less<>());
-    if (place != taken.end() && *place == identity) continue;
-    taken.insert(place, identity);
+    const auto place = std::lower_bound(seen.begin(), seen.end(), identity, std::less<>());
+    if (std::exchange(taken[static_cast<std::size_t>(place - seen.begin())], 1) != 0) continue;
     distinct.push_back(std::move(future));
   }
   futures = std::move(distinct);

@@ -12,6 +12,8 @@
 #include <utility>
 #include <variant>
 
+#include "aiofiber/copyable.h"
+
 namespace aiofiber {
 
 // How a value of type T is kept: references as reference_wrapper, void as monostate.

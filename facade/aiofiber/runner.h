@@ -4,7 +4,7 @@
 //
 // At the end everything that is left is cancelled and waited for, the default executor's threads too, and
 // the loop is closed. SIGINT (Ctrl-C) cancels the main task; if that ends cancelled, run() throws
-// KeyboardInterrupt.
+// KeyboardInterrupt. One that comes during the clean-up cuts it short, and run() throws KeyboardInterrupt too.
 // Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running code.
 #pragma once
 
@@ -20,6 +20,10 @@
 
 namespace aiofiber {
 
+namespace detail {
+class Interruption;
+}
+
 struct RunOptions {
   std::optional<bool> debug = std::nullopt;                              // absent: the loop's default
   std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;    // empty: new_event_loop()
@@ -34,8 +38,8 @@ ResultOf<Main> run(Main&& main, RunOptions options = {});
 // Threads: one. SIGINT is watched only in the main thread, and only if nobody has installed a handler for it.
 class Runner {
  public:
-  explicit Runner(RunOptions options = {}) : options_(std::move(options)) {}
-  // close(), with what that throws logged.
+  explicit Runner(RunOptions options = {});
+  // close(), with what that throws logged. exit() in a task of a static Runner leaves the loop alone.
   ~Runner();
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
@@ -56,6 +60,7 @@ class Runner {
   // The loop, made if need be. RuntimeError "Runner is closed".
   EventLoop& get_loop();
   // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop. Again: no-op.
+  // Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too. RuntimeError from inside its loop.
   void close();
 
  private:
@@ -83,6 +88,8 @@ class Runner {
   // Runs until the task is done; throws KeyboardInterrupt in place of its CancelledError if a SIGINT was the cause.
   void run_main(const AnyTask& task);
   void cancel_all_tasks();
+  // SIGINT is taken from here on, if that is not so yet.
+  void watch_interrupts();
 
   enum class Phase : unsigned char { kCreated, kInitialized, kClosed };
   Phase phase_ = Phase::kCreated;
@@ -90,12 +97,15 @@ class Runner {
   std::unique_ptr<EventLoop> loop_;  // null unless initialized
   std::optional<Context> context_;
   bool set_event_loop_ = false;
+  bool runs_once_ = false;  // for run(): SIGINT stays taken from the main task to the end of the clean-up
+  std::unique_ptr<detail::Interruption> interruption_;  // null while SIGINT is not taken
 };
 
 template <class Main>
 ResultOf<Main> run(Main&& main, RunOptions options) {
   Runner::check_outside_loop("asyncio.run()");
   Runner runner(std::move(options));
+  runner.runs_once_ = true;
   if constexpr (std::is_void_v<ResultOf<Main>>) {
     runner.run_checked(std::forward<Main>(main), nullptr);
     runner.close();

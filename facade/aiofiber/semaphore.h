@@ -2,7 +2,7 @@
 //
 // Semaphore and BoundedSemaphore: at most N tasks at a time. Fair, as Lock is.
 //
-// release() hands its unit straight to the first waiter, so nobody can overtake. Source: asyncio.Semaphore.
+// release() hands its unit straight to the first waiter, so nobody can overtake but by try_lock(). Source: asyncio.Semaphore.
 // Threads: the loop's.
 #pragma once
 
@@ -49,6 +49,8 @@ class Semaphore {
   // Lockable, as Lock; unlock() is release().
   void lock() { state_->acquire(); }
   void unlock() { state_->give_back(); }
+  // Takes a unit that nobody has used yet, also before those who wait; they stay in line. std::lock() and std::scoped_lock need
+  // that, as Lock's.
   bool try_lock();
 
   friend std::string repr(const Semaphore& semaphore);
@@ -56,6 +58,7 @@ class Semaphore {
  protected:
   runtime::Ref<detail::SemaphoreState> state_;
 };
+std::string repr(const Semaphore& semaphore);
 
 // A Semaphore whose value never exceeds what it began with: release() throws ValueError instead.
 class BoundedSemaphore : public Semaphore {

@@ -2,7 +2,7 @@
 //
 // Task<T>: a fiber with asyncio's semantics, and the ways to make one.
 //
-// Creating a task never runs its body: that starts in the loop's next pass. The loop owns pending tasks,
+// Creating a task does not run its body, which starts in the loop's next pass, unless that is asked for (eager_start). The loop owns pending tasks,
 // so a handle may be dropped; say so with detach(). Source: asyncio.Task, create_task, ensure_future.
 // Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them weakly.
 // Differs from asyncio: arguments of create_task() are decay-copied, as by std::thread.
@@ -50,10 +50,10 @@ class TaskMembers {
  public:
   // By value, though asyncio's name is shared: a default name is made when asked for.
   std::string get_name() const { return core().name(); }
-  void set_name(std::string name) { core().set_name(std::move(name)); }
+  void set_name(std::string name) const { core().set_name(std::move(name)); }
   // Cancel requests minus uncancel() calls.
   int cancelling() const { return core().cancelling(); }
-  int uncancel() { return core().uncancel(); }
+  int uncancel() const { return core().uncancel(); }
   // Suspended: its frames, oldest first, `limit` keeps the newest. Failed: from its entry to the throw, oldest first, `limit`
   // keeps the oldest. Not started: its function. Finished or cancelled: none. Running: its own frames.
   std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const { return task_stack(core(), limit); }
@@ -106,7 +106,8 @@ std::optional<AnyTask> Task<T>::current_task(EventLoop* loop) {
 }
 
 namespace detail {
-void after_task_creation(LoopCore& loop, FutureBase& task);
+// Asks the loop's factory, then schedules the task, or runs its first step.
+void launch_task(LoopCore& loop, TaskCore& task, bool eagerly);
 
 template <class T, class F>
 Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, EntryInfo entry) {
@@ -115,7 +116,7 @@ Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, Entr
   using Closure = std::decay_t<F>;
   runtime::Ref<TaskState<T>> state(new ClosureTask<T, Closure>(loop, std::forward<F>(closure)));
   state->start(options, entry);
-  after_task_creation(loop, *state);
+  launch_task(loop, *state, options.eager_start);
   return Task<T>(std::move(state));
 }
 template <class F>
@@ -150,6 +151,12 @@ template <class F, class... Args>
 auto EventLoop::create_task(F&& fn, Args&&... args) {
   return create_task(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
 }
+
+// A task factory that starts each task at once, as TaskOptions::eager_start does: loop.set_task_factory(eager_task_factory).
+// A factory of the program may call it for the tasks that it wants to start so. Source: asyncio.eager_task_factory.
+void eager_task_factory(EventLoop& loop, AnyTask task);
+// The same after `first` was called for the task, to name it or to refuse it. Source: asyncio.create_eager_task_factory.
+EventLoop::TaskFactory create_eager_task_factory(EventLoop::TaskFactory first);
 
 // Tasks of the running loop. RuntimeError "no running event loop"; std::length_error: impossible stack_size;
 // std::bad_alloc, StackError: out of memory or stacks (the loop goes on).

@@ -27,7 +27,9 @@ struct TaskOptions {
   std::string name = {};           // empty: "Task-N"
   std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
-  // Differs from asyncio: eager_start is accepted and has no effect yet, tasks start in the next pass.
+  // In a running loop, create_task() runs the task's first step before it returns, until the task suspends for the first time or
+  // ends; a task that never suspends costs no pass, and is done when it is handed out. In a loop that does not run: no effect.
+  // KeyboardInterrupt and SystemExit of the first step leave create_task(). Source: asyncio.eager_task_factory (3.12).
   bool eager_start = false;
 };
 
@@ -41,9 +43,13 @@ struct WaitHandle {
 
 class TaskCore : public runtime::ListNode {
  public:
-  // Creates the fiber, puts the task on the loop's list and makes it ready. The closure must be in place.
-  // RuntimeError: closed loop. Errors of Scheduler::create_fiber.
+  // Creates the fiber and puts the task on the loop's list; it runs once it is launched. The closure must be in place.
+  // Errors of Scheduler::create_fiber.
   void start(const TaskOptions& options, EntryInfo entry);
+  // Makes it ready, or runs its first step here and now (in a running loop, on its thread). Again: no effect.
+  void launch(bool eagerly);
+  // Its factory refused it: it ends cancelled without having run; one that was launched already is asked to.
+  void refuse() noexcept;
 
   FutureBase& future() const noexcept { return future_; }
   LoopCore& loop() const noexcept { return future_.loop(); }
@@ -104,6 +110,7 @@ class TaskCore : public runtime::ListNode {
     return (fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_).view();
   }
   void body() noexcept;
+  void run_first_step();
   void leave_loop() noexcept;
 
   FutureBase& future_;
@@ -119,6 +126,8 @@ class TaskCore : public runtime::ListNode {
   std::int64_t step_started_ns_ = 0;   // debug mode
   int cancel_requests_ = 0;
   bool must_cancel_ = false;
+  bool launched_ = false;
+  bool first_step_is_eager_ = false;  // while somebody waits in launch() for its end
   bool cancel_walk_ = false;  // a cancel() is passing through: a ring of tasks comes back here
   bool waits_throwing_ = false;  // parked by wait_until(): an interruption is thrown, not returned
 };

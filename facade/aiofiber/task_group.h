@@ -111,6 +111,7 @@ class TaskGroup {
   template <class Body>
   friend class TaskGroupCall;
 };
+std::string repr(const TaskGroup& group);
 
 template <class Body>
 class TaskGroupCall {

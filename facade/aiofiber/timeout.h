@@ -69,6 +69,7 @@ class Timeout {
 
   friend class detail::TimeoutScope;
 };
+std::string repr(const Timeout& scope);
 
 namespace detail {
 

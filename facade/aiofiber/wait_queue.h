@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "aiofiber/await.h"
 #include "aiofiber/runtime/intrusive.h"
@@ -50,32 +51,42 @@ class LoopBound {
 // `<asyncio.locks.NAME object at 0x... [EXTRA]>`, with `, waiters:N` in it when there are any.
 std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters);
 
+// Waiters stand in the order in which they came, until they run and leave; those in front are mostly done already. So that n
+// wakes in a row cost n steps, two cursors remember how far the front is known to be done.
 class WaitQueue {
  public:
   // One wait; lives on the waiter's stack.
   class Waiter : public runtime::ListNode {
    public:
-    Waiter(WaitQueue& queue, EventLoop& loop)
-        : future(runtime::Ref<FutureState<void>>(new ObjectFuture(loop.core(), queue.kind_, queue.object_, queue.owner_))), queue_(queue) {
-      queue_.list_.push_back(*this);
-      ++queue_.size_;
+    Waiter(WaitQueue& queue, EventLoop& loop) : future(queue.new_future(loop.core())), queue_(queue), place_(++queue.last_place_) {
+      woken_link_.waiter = this;
+      queue_.join(*this);
     }
     ~Waiter() { leave(); }
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
     // Leaves the queue if it is still in it.
     void leave() noexcept {
-      if (!linked()) return;
-      unlink();
-      --queue_.size_;
+      if (linked()) queue_.remove(*this);
     }
+    // Woken in vain: waits again at the same place. Throws std::bad_alloc.
+    void wait_again();
     // Woken by somebody, whatever became of the task since.
     bool woken() const { return future.done() && !future.cancelled(); }
+    // What it was woken for was given to somebody else by take_back().
+    bool in_vain() const noexcept { return in_vain_; }
 
     Future<void> future;
 
    private:
+    friend class WaitQueue;
+    struct WokenLink : runtime::ListNode {
+      Waiter* waiter = nullptr;
+    };
     WaitQueue& queue_;
+    WokenLink woken_link_;  // in the queue's list of the woken
+    std::uint64_t place_;   // grows from the front to the back
+    bool in_vain_ = false;
   };
 
   // What is waited for here, as debuggers are told: a kind, the lock or queue that this belongs to, and, of a lock, where the id
@@ -92,15 +103,33 @@ class WaitQueue {
   void wake_front();
   // Wakes the first who is not woken yet; false if there is none.
   bool wake_next();
-  // The same, taking those it looks at out of the queue.
+  // Of those whom wake_next() woke and who have not run since, makes the first one's wake-up vain; false if there is none.
+  bool take_back() noexcept;
+  // As wake_next(), taking those it looks at out of the queue.
   void pop_and_wake_next();
   void pop_and_wake_all();
   // Wakes at most `limit` who are not woken yet, in FIFO order.
   void wake(std::size_t limit);
 
+  // For debuggers: appends the tasks that wait here.
+  void add_awaiting(std::vector<FutureBase*>& out) const;
+  // How many waiters the calls above have looked at, ever: for tests of their cost.
+  std::uint64_t steps() const noexcept { return steps_; }
+
  private:
+  Future<void> new_future(LoopCore& loop) const {
+    return Future<void>(runtime::Ref<FutureState<void>>(new ObjectFuture(loop, kind_, object_, owner_)));
+  }
+  void join(Waiter& waiter) noexcept;
+  void remove(Waiter& waiter) noexcept;
+
   runtime::List<Waiter> list_;
+  runtime::List<Waiter::WokenLink> woken_;  // by wake_next(), in order
+  std::uint64_t last_place_ = 0;
   std::size_t size_ = 0;
+  Waiter* maybe_pending_ = nullptr;         // all before it are done; null: all
+  mutable const Waiter* maybe_alive_ = nullptr;   // all before it are cancelled; null: all
+  mutable std::uint64_t steps_ = 0;
   aiofiber_wait kind_;
   const void* object_;
   const std::uint64_t* owner_;

@@ -24,9 +24,7 @@ using runtime::Nanoseconds;
 runtime::Nanoseconds loop_now() noexcept { return runtime::current_fiber()->scheduler->now(); }
 
 Nanoseconds deadline_after(Nanoseconds duration) noexcept {
-  if (duration == kForever) return kForever;
-  const Nanoseconds now = loop_now();
-  return duration >= kForever - now ? kForever : now + duration;
+  return duration == kForever ? kForever : runtime::deadline_after(loop_now(), duration);
 }
 
 Nanoseconds socket_timeout(int fd, int option) noexcept {
@@ -87,7 +85,7 @@ bool BlockingCall::wait() {
     return false;
   }
   Nanoseconds left = kForever;
-  if (deadline_ != kForever && (left = deadline_ - loop_now()) <= 0) {
+  if (deadline_ != kForever && (left = runtime::time_until(deadline_, loop_now())) == 0) {
     errno = EAGAIN;
     return false;
   }

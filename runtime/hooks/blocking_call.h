@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/saturating.h"
 
 namespace aiofiber::hooks {
 

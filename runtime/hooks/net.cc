@@ -176,7 +176,7 @@ ConnectState connect_state(int fd) noexcept {
 // EINPROGRESS to the call that began the attempt, EALREADY to a later one.
 int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_start) {
   for (;;) {
-    const Nanoseconds left = deadline == kForever ? kForever : deadline - loop_now();
+    const Nanoseconds left = runtime::time_until(deadline, loop_now());
     runtime::FdWaitResult result;
     if (runtime::current_fiber()->unwinding) {
       result.interrupted = true;

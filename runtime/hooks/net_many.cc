@@ -38,7 +38,7 @@ int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec*
     message.msg_len = static_cast<unsigned>(n);
     ++received;
     if (deadline != kForever) {
-      const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
+      const Nanoseconds left = runtime::time_until(deadline, loop_now());
       *timeout = {left / kSecond, left % kSecond};
       if (left == 0) break;
     }

@@ -300,7 +300,7 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
     return -1;
   if (timeout != nullptr && !endless) {
     // Linux tells how much of the timeout was left.
-    const Nanoseconds left = std::max<Nanoseconds>(0, deadline - loop_now());
+    const Nanoseconds left = runtime::time_until(deadline, loop_now());
     *timeout = {left / kSecond, left % kSecond / 1'000};
   }
   return result;

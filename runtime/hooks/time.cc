@@ -34,7 +34,7 @@ bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
     left = 0;
     return true;
   }
-  left = deadline == kForever ? kForever : std::max<Nanoseconds>(0, deadline - loop_now());
+  left = runtime::time_until(deadline, loop_now());
   return false;
 }
 
@@ -80,7 +80,7 @@ runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept
   ::clock_gettime(clock, &now);
   const Nanoseconds target = to_nanoseconds(&time);
   if (target == kForever) return kForever;
-  return deadline_after(std::max<Nanoseconds>(0, target - to_nanoseconds(&now)));
+  return deadline_after(runtime::time_until(target, to_nanoseconds(&now)));
 }
 
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept {

@@ -10,6 +10,7 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
+#include "aiofiber/log.h"
 #include "run_in_loop.h"
 
 namespace aiofiber {
@@ -199,6 +200,29 @@ TEST(Shield, IsCancelledWithItsInnerFuture) {
     await(sleep(1s));
     EXPECT_TRUE(outer.cancelled());
   });
+}
+
+// CPython: tasks.py gather(), _done_callback() reads every input's exception before it looks at the cancellation.
+TEST(Gather, ThatWasCancelledHasReadTheErrorsOfItsInputs) {
+  std::string log;
+  set_log_sink([&](LogLevel, std::string_view text) { log += text; });
+  run_in_loop([] {
+    const auto fails_when_cancelled = [] {
+      try {
+        await(sleep(std::chrono::hours(1)));
+      } catch (const CancelledError&) {
+        throw std::runtime_error("clean-up failed");
+      }
+    };
+    auto waiting = create_task([&] {
+      await(gather(return_exceptions, [] { await(sleep(std::chrono::hours(1))); }, fails_when_cancelled, fails_when_cancelled));
+    });
+    testing::wait_all_tasks_blocked();
+    waiting.cancel();
+    EXPECT_THROW(await(waiting), CancelledError);
+  });
+  set_log_sink({});
+  EXPECT_EQ(log, "");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // Lock, Event, Condition, Semaphore and Barrier on virtual time: order, hand-over, cancellation.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -10,10 +11,13 @@
 #include "aiofiber/barrier.h"
 #include "aiofiber/condition.h"
 #include "aiofiber/event.h"
+#include "aiofiber/gather.h"
 #include "aiofiber/lock.h"
 #include "aiofiber/log.h"
 #include "aiofiber/semaphore.h"
+#include "aiofiber/sleep.h"
 #include "aiofiber/testing.h"
+#include "aiofiber/wait.h"
 
 namespace aiofiber {
 namespace {
@@ -61,7 +65,6 @@ TEST(Lock, ServesWaitersInOrderAndLetsNobodyOvertake) {
     wait_all_tasks_blocked();
     lock.release();
     EXPECT_FALSE(lock.locked());
-    EXPECT_FALSE(lock.try_lock());  // free, but promised
     take("late");
     EXPECT_EQ(log, (Log{"a", "b", "late"}));
     await(a);
@@ -254,7 +257,6 @@ TEST(Semaphore, HandsItsUnitStraightToTheFirstWaiter) {
     wait_all_tasks_blocked();
     semaphore.release();
     EXPECT_TRUE(semaphore.locked());
-    EXPECT_FALSE(semaphore.try_lock());
     EXPECT_TRUE(await(a));
   });
 }
@@ -327,6 +329,165 @@ TEST(Barrier, IsLeftByACancelledParty) {
     EXPECT_FALSE(barrier.broken());
   });
 }
+
+TEST(Barrier, NumbersItsPartiesOnceEachAlsoAfterACancelledOne) {
+  in_loop([] {
+    Barrier barrier(4);
+    const auto arrive = [&] { return create_task([&] { return await(barrier.wait()); }); };
+    auto a = arrive();
+    auto b = arrive();
+    auto c = arrive();
+    wait_all_tasks_blocked();
+    b.cancel();
+    wait_all_tasks_blocked();
+    auto d = arrive();
+    auto e = arrive();
+    EXPECT_EQ(await(gather(std::vector{a, c, d, e})), (std::vector<std::size_t>{0, 1, 2, 3})) << "in order of arrival";
+    // All over again, with the first one cancelled in the pass in which another comes.
+    auto f = arrive();
+    auto g = arrive();
+    auto h = arrive();
+    wait_all_tasks_blocked();
+    f.cancel();
+    auto i = arrive();
+    wait_all_tasks_blocked();
+    auto j = arrive();
+    EXPECT_THROW(await(f), CancelledError);
+    auto indices = await(gather(std::vector{g, h, i, j}));
+    std::sort(indices.begin(), indices.end());
+    EXPECT_EQ(indices, (std::vector<std::size_t>{0, 1, 2, 3}));
+    EXPECT_EQ(barrier.n_waiting(), 0u);
+  });
+}
+
+TEST(Lock, TryLockTakesWhatIsFreeAndTheWaitersStayInLine) {
+  in_loop([] {
+    Lock lock;
+    Log log;
+    await(lock.acquire());
+    const auto wait = [&](const char* name) {
+      return create_task([&, name] {
+        const std::lock_guard guard(lock);
+        log.push_back(name);
+      });
+    };
+    auto first = wait("first");
+    auto second = wait("second");
+    wait_all_tasks_blocked();
+    lock.release();  // the first is woken, but has not run
+    EXPECT_TRUE(lock.try_lock());
+    EXPECT_FALSE(lock.try_lock());
+    log.push_back("overtook");
+    wait_all_tasks_blocked();
+    lock.release();
+    auto third = wait("third");
+    await(gather(first, second, third));
+    EXPECT_EQ(log, (Log{"overtook", "first", "second", "third"}));
+    EXPECT_FALSE(lock.locked());
+  });
+}
+
+TEST(Lock, AWaiterThatWasOvertakenMayBeCancelled) {
+  in_loop([] {
+    Lock lock;
+    await(lock.acquire());
+    auto overtaken = create_task([&] { await(lock.acquire()); });
+    auto next = create_task([&] { return await(lock.acquire()); });
+    wait_all_tasks_blocked();
+    lock.release();
+    ASSERT_TRUE(lock.try_lock());
+    wait_all_tasks_blocked();
+    overtaken.cancel();
+    EXPECT_THROW(await(overtaken), CancelledError);
+    EXPECT_TRUE(lock.locked());
+    lock.release();
+    EXPECT_TRUE(await(next));
+  });
+}
+
+TEST(Semaphore, TryLockMayTakeAUnitBackThatWasHandedOver) {
+  in_loop([] {
+    Semaphore semaphore(0);
+    Log log;
+    const auto wait = [&](const char* name) {
+      return create_task([&, name] {
+        await(semaphore.acquire());
+        log.push_back(name);
+      });
+    };
+    auto a = wait("a");
+    auto b = wait("b");
+    auto c = wait("c");
+    wait_all_tasks_blocked();
+    semaphore.release();
+    semaphore.release();
+    EXPECT_TRUE(semaphore.try_lock());  // a's
+    EXPECT_TRUE(semaphore.try_lock());  // b's
+    EXPECT_FALSE(semaphore.try_lock());
+    wait_all_tasks_blocked();
+    EXPECT_EQ(log, Log());
+    b.cancel();
+    semaphore.release();
+    EXPECT_TRUE(semaphore.try_lock());  // a's again
+    semaphore.release();                // c is the only one who waits at this moment
+    wait_all_tasks_blocked();
+    EXPECT_EQ(log, (Log{"c"}));
+    semaphore.release();
+    await(a);
+    EXPECT_TRUE(b.cancelled());
+    EXPECT_TRUE(semaphore.locked());
+    semaphore.release();
+    EXPECT_FALSE(semaphore.locked());
+    EXPECT_TRUE(semaphore.try_lock());
+    EXPECT_FALSE(semaphore.try_lock());
+  });
+}
+
+// Whether tasks that take several locks in different orders ever get them all. They hold them for some passes.
+template <class Lockable>
+void expect_scoped_locks_end() {
+  TestLoop loop;
+  bool ended = false;
+  const auto hold = [] {
+    for (int i = 0; i < 3; ++i) aiofiber::await(aiofiber::sleep(std::chrono::seconds(0)));
+  };
+  loop.run_until_complete([&] {
+    Lockable a;
+    Lockable b;
+    Lockable c;
+    std::vector<Task<void>> tasks;
+    for (int i = 0; i < 6; ++i) {
+      tasks.push_back(create_task([&, i] {
+        for (int round = 0; round < 5; ++round) {
+          if (i % 3 == 0) {
+            const std::scoped_lock guard(a, b);
+            hold();
+          } else if (i % 3 == 1) {
+            const std::scoped_lock guard(b, a, c);
+            hold();
+          } else {
+            const std::scoped_lock guard(c, b);
+            hold();
+          }
+        }
+      }));
+    }
+    auto all = gather(tasks);
+    auto guard = create_task([&] {
+      while (!all.done() && loop.iteration() < 20'000) aiofiber::await(aiofiber::sleep(std::chrono::seconds(0)));
+      ended = all.done();
+      for (auto& task : tasks) task.cancel();
+    });
+    await(guard);
+    await(wait(tasks));
+  });
+  EXPECT_TRUE(ended) << "livelock";
+  loop.close();
+}
+
+TEST(Lock, SeveralByScopedLockComeToAnEnd) { expect_scoped_locks_end<Lock>(); }
+TEST(Condition, SeveralByScopedLockComeToAnEnd) { expect_scoped_locks_end<Condition>(); }
+TEST(Semaphore, SeveralByScopedLockComeToAnEnd) { expect_scoped_locks_end<Semaphore>(); }
 
 TEST(Lock, IsReleasedByTheUnwindingOfATaskWhenTheLoopCloses) {
   TestLoop loop;

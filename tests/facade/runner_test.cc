@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -170,12 +171,118 @@ TEST(Interrupt, LeavesTheLoopTheSecondTime) {
   EXPECT_TRUE(went_on);
 }
 
+// A task that is still there when main has ended, and what it does when run() cleans up.
+template <class F>
+void leave_behind(F clean_up) {
+  create_task([clean_up] {
+    try {
+      wait_for_ever();
+    } catch (const CancelledError&) {
+      clean_up();
+      throw;
+    }
+  }).detach();
+  testing::wait_all_tasks_blocked();
+}
+
+TEST(Interrupt, OfTheCleanUpIsKeyboardInterrupt) {
+  bool unwound = false;
+  const auto main = [&] {
+    leave_behind([&] {
+      struct Leave {
+        bool& left;
+        ~Leave() { left = true; }
+      } const leave{unwound};
+      std::raise(SIGINT);
+      wait_for_ever();  // would hold up the clean-up
+    });
+    return 5;
+  };
+  EXPECT_THROW(run(main), KeyboardInterrupt);
+  EXPECT_TRUE(unwound) << "the loop is closed all the same";
+  struct sigaction now {};
+  ::sigaction(SIGINT, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
+  EXPECT_EQ(run([] { return 1; }), 1);
+}
+
+TEST(Interrupt, ASecondOneDuringTheCleanUpIsKeyboardInterruptToo) {
+  int count = 0;
+  const auto main = [&] {
+    leave_behind([&] {
+      ++count;
+      std::raise(SIGINT);
+      wait_for_ever();
+    });
+    std::raise(SIGINT);
+    wait_for_ever();
+  };
+  EXPECT_THROW(run(main), KeyboardInterrupt);
+  EXPECT_EQ(count, 1);
+}
+
+TEST(Interrupt, OfClosingARunnerIsKeyboardInterrupt) {
+  Runner runner;
+  runner.run([] {
+    leave_behind([] {
+      std::raise(SIGINT);
+      wait_for_ever();
+    });
+  });
+  struct sigaction between {};
+  ::sigaction(SIGINT, nullptr, &between);
+  EXPECT_EQ(between.sa_handler, SIG_DFL) << "between two runs it is the program's";
+  EXPECT_THROW(runner.close(), KeyboardInterrupt);
+  EXPECT_THROW(runner.get_loop(), RuntimeError);
+}
+
 TEST(Interrupt, IsLeftToTheProgramsOwnHandler) {
   static volatile std::sig_atomic_t seen = 0;
   const auto previous = std::signal(SIGINT, [](int) { seen = 1; });
   run([] { std::raise(SIGINT); });
   EXPECT_EQ(seen, 1);
   std::signal(SIGINT, previous);
+}
+
+TEST(Runner, RefusesToCloseInsideItsLoop) {
+  Runner runner;
+  runner.run([&] { EXPECT_THROW(runner.close(), RuntimeError); });
+  runner.run([] {});
+}
+
+TEST(ExitDeathTest, EndsTheProcessWithItsCodeInATaskOfAStaticLoop) {
+  const auto quietly = ::testing::ExitedWithCode(3);
+  EXPECT_EXIT(
+      {
+        static EventLoop loop;
+        loop.add_signal_handler(SIGUSR1, [] {});
+        loop.run_until_complete([] {
+          create_task([] { wait_for_ever(); }).detach();
+          testing::wait_all_tasks_blocked();
+          std::exit(3);
+        });
+      },
+      quietly, "^$");
+  EXPECT_EXIT(
+      {
+        static EventLoop loop;
+        loop.call_soon([] { std::exit(3); });
+        loop.run_forever();
+      },
+      quietly, "^$");
+  EXPECT_EXIT(
+      {
+        static Runner runner;
+        runner.run([] { std::exit(3); });
+      },
+      quietly, "^$");
+  EXPECT_EXIT(
+      {
+        static thread_local EventLoop loop;
+        loop.run_until_complete([] { std::exit(3); });
+      },
+      quietly, "^$");
+  EXPECT_EXIT(run([] { std::exit(3); }), quietly, "^$");
 }
 
 }  // namespace

@@ -8,8 +8,10 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <future>
 #include <latch>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -17,6 +19,21 @@
 #include "aiofiber/concurrent.h"
 #include "aiofiber/event.h"
 #include "aiofiber/executor.h"
+#include "aiofiber/sleep.h"
+
+namespace {
+// The number of allocations of this thread until one fails; 0: none does.
+constinit thread_local int failing_allocation = 0;
+}  // namespace
+
+// Not inlined: the compiler would take the pairs apart and miss its own halves.
+__attribute__((noinline)) void* operator new(std::size_t size) {
+  if (failing_allocation > 0 && --failing_allocation == 0) throw std::bad_alloc();
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+__attribute__((noinline)) void operator delete(void* memory) noexcept { std::free(memory); }
+__attribute__((noinline)) void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace aiofiber {
 namespace {
@@ -48,6 +65,61 @@ TEST(Executor, RunsOnAThreadNamedAsAsyncioDoes) {
     }));
   });
   EXPECT_EQ(name, "asyncio_0");
+  loop.close();
+}
+
+// Counts its copies, which may be made to fail.
+struct Copied {
+  Copied() = default;
+  explicit Copied(bool fails) : fails_to_copy(fails) {}
+  Copied(Copied&&) = default;
+  Copied(const Copied& other) : copies(other.copies + 1), fails_to_copy(other.fails_to_copy) {
+    if (fails_to_copy) throw std::bad_alloc();
+  }
+  int copies = 0;
+  bool fails_to_copy = false;
+};
+
+TEST(Executor, MovesTheResultToTheTask) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    EXPECT_EQ(await(to_thread([] { return Copied(); })).copies, 0);
+    EXPECT_EQ(await(loop.run_in_executor(nullptr, [] { return Copied(true); })).copies, 0);
+  });
+  loop.close();
+}
+
+TEST(Executor, AnErrorOfCopyingAResultGoesToTheWaitingTask) {
+  EventLoop loop;
+  ThreadPoolExecutor pool(1);
+  loop.run_until_complete([&] {
+    const concurrent::Future<Copied> shared = pool.submit([] { return Copied(true); });
+    EXPECT_THROW(await(wrap_future(shared)), std::bad_alloc);
+    aiofiber::await(aiofiber::sleep(0s));  // and the loop goes on
+  });
+  pool.shutdown(true);
+  loop.close();
+}
+
+TEST(Executor, ShortageOfMemoryKeepsItsType) {
+  EventLoop loop;
+  loop.run_until_complete([&] {
+    // Each allocation of the first call fails once, those of starting a thread too.
+    bool done = false;
+    for (int n = 1; !done; ++n) {
+      ASSERT_LT(n, 100);
+      ThreadPoolExecutor pool(1);
+      try {
+        failing_allocation = n;
+        auto future = loop.run_in_executor(&pool, [] { return 1; });
+        failing_allocation = 0;
+        done = true;
+        EXPECT_EQ(await(std::move(future)), 1);
+      } catch (const std::bad_alloc&) {
+        failing_allocation = 0;
+      }
+    }
+  });
   loop.close();
 }
 
@@ -105,6 +177,40 @@ TEST(Executor, MustBeAThreadPoolToBecomeTheDefault) {
 }
 
 // CPython: test_threads.py ToThreadTests.test_to_thread_concurrent
+// A limit that no clock can hold is no limit, not one that has passed.
+TEST(Executor, HugeLimitsAreNone) {
+  for (const Duration limit : {Duration::max(), Duration(std::chrono::hours::max()), Duration(std::chrono::hours(24 * 365 * 200))}) {
+    ThreadPoolExecutor pool(1);
+    std::latch begun(1);
+    std::promise<void> may_end;
+    auto work = pool.submit([&] {
+      begun.count_down();
+      may_end.get_future().wait();
+    });
+    begun.wait();
+    EXPECT_FALSE(pool.wait_idle(Duration()));
+    EXPECT_FALSE(pool.wait_idle(-Duration::max().nanoseconds() * 1ns));
+    std::thread ends([&] { may_end.set_value(); });
+    EXPECT_TRUE(pool.wait_idle(limit));
+    work.result(limit);
+    ends.join();
+  }
+  EventLoop loop;
+  std::atomic<bool> ended = false;
+  loop.run_until_complete([&] {
+    std::promise<void> may_end;
+    auto work = loop.run_in_executor(nullptr, [&] {
+      may_end.get_future().wait();
+      ended = true;
+    });
+    loop.call_soon([&] { may_end.set_value(); });
+    await(shutdown_default_executor(loop, std::chrono::hours::max()));
+    EXPECT_TRUE(ended);
+    await(work);
+  });
+  loop.close();
+}
+
 TEST(ToThread, RunsCallsConcurrently) {
   EventLoop loop;
   loop.run_until_complete([] {
@@ -136,6 +242,24 @@ TEST(ToThread, CarriesACopyOfTheContext) {
 }
 
 // CPython: test_tasks.py RunCoroutineThreadsafeTests.test_run_coroutine_threadsafe
+TEST(RunCoroutineThreadsafe, AnErrorOfCopyingTheResultReachesTheOtherThread) {
+  LoopThread thread;
+  AnyTask kept;  // a second handle, so the result is copied
+  auto future = run_coroutine_threadsafe(
+      [&] {
+        kept = *current_task();
+        return Copied(true);
+      },
+      thread.loop);
+  EXPECT_THROW(future.result(10s), std::bad_alloc);
+  std::promise<void> dropped;
+  thread.loop.call_soon_threadsafe([&] {
+    kept = AnyTask();
+    dropped.set_value();
+  });
+  dropped.get_future().wait();
+}
+
 TEST(RunCoroutineThreadsafe, BringsResultsAndErrorsBack) {
   LoopThread thread;
   EXPECT_EQ(run_coroutine_threadsafe([] { return 3; }, thread.loop).result(), 3);

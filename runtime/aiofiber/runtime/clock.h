@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/saturating.h"
 
 namespace aiofiber::runtime {
 
@@ -62,7 +63,7 @@ class VirtualClock final : public Clock {
   bool polls_every_pass() const noexcept override { return true; }
 
   // Moves time forward from inside a callback, as if the callback had taken that long.
-  void burn(Nanoseconds duration) noexcept { now_ += duration; }
+  void burn(Nanoseconds duration) noexcept { now_ = saturating_add(now_, duration); }
   // Real threads or signals may wake the loop: wait for them in short real slices before jumping.
   void set_may_block(bool may_block) noexcept { may_block_ = may_block; }
 

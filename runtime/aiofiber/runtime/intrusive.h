@@ -82,6 +82,11 @@ class Queue {
       tail_ = &element;
     }
   }
+  void push_front(T& element) noexcept {
+    element.next = head_;
+    if (head_ == nullptr) tail_ = &element;
+    head_ = &element;
+  }
   T* pop() noexcept {
     T* element = head_;
     head_ = static_cast<T*>(element->next);

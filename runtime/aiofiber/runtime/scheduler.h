@@ -123,6 +123,9 @@ class Scheduler {
   void suspend();
   // Lets every other ready node run first.
   void yield();
+  // While the scheduler runs, on its thread: runs a fiber that was not made ready yet until it suspends for the first time or
+  // ends; then goes on here, before anything else runs. From a fiber or from a callback.
+  void run_now(Fiber& fiber);
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
     if (fiber.state == AIOFIBER_WAITING) fiber.state = AIOFIBER_READY;
@@ -151,6 +154,14 @@ class Scheduler {
  private:
   class RunScope;
 
+  // In front of everything that is ready, in this pass.
+  void put_first(Runnable& node) noexcept {
+    AIOFIBER_ASSERT(!node.queued);
+    node.queued = true;
+    ready_.push_front(node);
+    ++ready_count_;
+    ++remaining_;
+  }
   Runnable* pop_ready() noexcept {
     Runnable* node = ready_.pop();
     --ready_count_;

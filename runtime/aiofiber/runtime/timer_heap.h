@@ -44,7 +44,7 @@ class TimerHeap {
  private:
   struct Entry {
     Nanoseconds deadline;
-    std::uint64_t sequence;  // order of start: makes equal deadlines FIFO
+    std::uint64_t sequence;  // order of start: makes equal deadlines FIFO; under a Chooser any number
     Timer* timer;
 
     bool before(const Entry& other) const noexcept {

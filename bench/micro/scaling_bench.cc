@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether anything that many tasks do at once costs more than its share: each measure is taken of n and of 2n waiters.
+//
+// Usage: scaling_bench [N]. A line for each: both CPU times, and their ratio, which must not exceed 2.5. The least of several
+// tries counts, since others use the machine too. Exit code 1: some ratio is too large.
+#include <ctime>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "aiofiber/asyncio.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using Tasks = std::vector<asyncio::Task<>>;
+
+double cpu_ms() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
+}
+template <class F>
+double timed(F f) {
+  const double before = cpu_ms();
+  f();
+  return cpu_ms() - before;
+}
+
+template <class Wait>
+Tasks suspended(std::size_t count, Wait wait) {
+  Tasks tasks;
+  tasks.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) tasks.push_back(asyncio::create_task({.stack_size = 32 * 1024}, wait));
+  for (int i = 0; i < 4; ++i) asyncio::await(asyncio::sleep(0s));
+  return tasks;
+}
+
+// Each gives the CPU time of what it is called after, of n waiters.
+double event_set(std::size_t n) {
+  asyncio::Event event;
+  Tasks tasks = suspended(n, [&] { asyncio::await(event.wait()); });
+  const double time = timed([&] { event.set(); });
+  asyncio::await(asyncio::gather(tasks));
+  return time;
+}
+double notify(std::size_t n, bool at_once) {
+  asyncio::Condition condition;
+  Tasks tasks = suspended(n, [&] {
+    const std::lock_guard guard(condition);
+    asyncio::await(condition.wait());
+  });
+  return timed([&] {
+    {
+      const std::lock_guard guard(condition);
+      if (at_once) {
+        condition.notify_all();
+      } else {
+        for (std::size_t i = 0; i < n; ++i) condition.notify(1);
+      }
+    }
+    asyncio::await(asyncio::gather(tasks));
+  });
+}
+double semaphore_release(std::size_t n) {
+  asyncio::Semaphore semaphore(0);
+  Tasks tasks = suspended(n, [&] { asyncio::await(semaphore.acquire()); });
+  const double time = timed([&] {
+    for (std::size_t i = 0; i < n; ++i) semaphore.release();
+  });
+  asyncio::await(asyncio::gather(tasks));
+  return time;
+}
+double barrier(std::size_t n) {
+  asyncio::Barrier parties(static_cast<std::ptrdiff_t>(n) + 1);
+  Tasks tasks = suspended(n, [&] { asyncio::await(parties.wait()); });
+  return timed([&] {
+    asyncio::await(parties.wait());
+    asyncio::await(asyncio::gather(tasks));
+  });
+}
+double remove_callbacks(std::size_t n) {
+  auto future = asyncio::get_running_loop().create_future<>();
+  std::vector<asyncio::CallbackId> ids;
+  for (std::size_t i = 0; i < n; ++i) ids.push_back(future.add_done_callback([](const asyncio::Future<>&) {}));
+  return timed([&] {
+    while (!ids.empty()) {
+      future.remove_done_callback(ids.back());
+      ids.pop_back();
+    }
+  });
+}
+double cancel_all(std::size_t n) {
+  asyncio::Semaphore semaphore(0);
+  Tasks tasks = suspended(n, [&] { asyncio::await(semaphore.acquire()); });
+  return timed([&] {
+    for (auto& task : tasks) task.cancel();
+    for (std::size_t i = 0; i < n; ++i) semaphore.release();
+    for (std::size_t i = 0; i < n; ++i) asyncio::await(semaphore.acquire());
+    static_cast<void>(asyncio::await(asyncio::gather(asyncio::return_exceptions, tasks)));
+  });
+}
+double wait_with_duplicates(std::size_t n) {
+  std::vector<asyncio::Future<>> futures;
+  for (std::size_t i = 0; i < n; ++i) {
+    futures.push_back(asyncio::get_running_loop().create_future<>());
+    futures.back().set_result();
+  }
+  for (std::size_t i = n; i-- > 0;) futures.push_back(futures[i]);
+  return timed([&] { asyncio::await(asyncio::wait(futures)); });
+}
+double queue_shutdown(std::size_t n) {
+  asyncio::Queue<int> queue;
+  Tasks tasks = suspended(n, [&] {
+    try {
+      asyncio::await(queue.get());
+    } catch (const asyncio::QueueShutDown&) {
+    }
+  });
+  return timed([&] {
+    queue.shutdown();
+    asyncio::await(asyncio::gather(tasks));
+  });
+}
+
+struct Measure {
+  const char* name;
+  std::function<double(std::size_t)> run;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 10'000;
+  const Measure measures[] = {
+      {"Event.set()", event_set},
+      {"Condition.notify_all()", [](std::size_t n) { return notify(n, true); }},
+      {"Condition.notify(1), n times", [](std::size_t n) { return notify(n, false); }},
+      {"Semaphore.release(), n times", semaphore_release},
+      {"Barrier", barrier},
+      {"remove_done_callback(), last first", remove_callbacks},
+      {"cancel() of waiters, then acquire()", cancel_all},
+      {"wait() for everything twice", wait_with_duplicates},
+      {"Queue.shutdown()", queue_shutdown},
+  };
+  int failures = 0;
+  for (const Measure& measure : measures) {
+    double once = 1e9;
+    double twice = 1e9;
+    double ratio = 1e9;
+    for (int i = 0; i < 7 && (i < 3 || ratio > 2.5); ++i) {
+      asyncio::run([&] { once = std::min(once, measure.run(count)); });
+      asyncio::run([&] { twice = std::min(twice, measure.run(2 * count)); });
+      ratio = twice / once;
+    }
+    std::printf("%-36s n = %zu: %8.3f ms, 2n: %8.3f ms, ratio %.2f%s\n", measure.name, count, once, twice, ratio,
+                ratio > 2.5 ? "  TOO LARGE" : "");
+    std::fflush(stdout);
+    if (ratio > 2.5) ++failures;
+  }
+  return failures == 0 ? 0 : 1;
+}
