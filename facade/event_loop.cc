@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <system_error>
 
 #include "aiofiber/exception_context.h"
@@ -105,11 +106,11 @@ EventLoop::~EventLoop() {
   }
   if (is_running()) {
     // exit() was called in one of its tasks, or on another thread: the loop's stack refers to the core, which stays, and so does
-    // what is registered at its reactor. Reachable, so that no leak is reported.
+    // what is registered at its reactor, which that other thread may be using. Reachable, so that no leak is reported.
     static constinit std::atomic<void*> kept_descriptors{nullptr};
     static constinit std::atomic<void*> kept_signals{nullptr};
-    kept_descriptors = new auto(std::move(fd_handlers_));
-    kept_signals = new auto(std::move(signal_handlers_));
+    kept_descriptors = new (std::nothrow) auto(std::move(fd_handlers_));
+    kept_signals = new (std::nothrow) auto(std::move(signal_handlers_));
   } else if (!is_closed()) {
     detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
     close();

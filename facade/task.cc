@@ -76,10 +76,12 @@ void launch_task(LoopCore& loop, TaskCore& task, bool eagerly) {
 void TaskCore::launch(bool eagerly) {
   if (launched_ || fiber_ == nullptr) return;  // done by its factory; or that closed the loop
   launched_ = true;
-  if (eagerly && runtime::Scheduler::current() == &loop().scheduler()) {
+  runtime::Scheduler& scheduler = loop().scheduler();
+  // Not in a loop that closes, whose tasks' destructors may make tasks.
+  if (eagerly && scheduler.running() && runtime::Scheduler::current() == &scheduler) {
     run_first_step();
   } else {
-    loop().scheduler().make_ready(*fiber_);
+    scheduler.make_ready(*fiber_);
   }
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait_at_most(): a thread waits for a condition, with a limit that may be any Duration. Not for users.
+// wait_at_most(): a thread waits for a condition, with a limit that may be any Duration.
+//
+// std::condition_variable adds the limit to its clock's now, so a huge one lies in the past for it and the wait ends at once.
+// Not for users.
 #pragma once
 
 #include <algorithm>

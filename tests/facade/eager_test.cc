@@ -216,6 +216,28 @@ TEST(EagerTask, ThatSuspendsForEverIsUnwoundWithItsLoop) {
   EXPECT_TRUE(unwound);
 }
 
+TEST(EagerTask, OfADestructorInAClosingLoopDoesNotRun) {
+  TestLoop loop;
+  set_log_sink([](LogLevel, std::string_view) {});
+  bool ran = false;
+  loop.run_until_complete([&] {
+    create_task([&] {
+      struct MakesATask {
+        EventLoop& loop;
+        bool& ran;
+        ~MakesATask() {
+          loop.create_task(TaskOptions{.eager_start = true}, [&flag = ran] { flag = true; }).detach();
+        }
+      } const makes{loop, ran};
+      await(Event().wait());
+    }).detach();
+    testing::wait_all_tasks_blocked();
+  });
+  loop.close();
+  set_log_sink({});
+  EXPECT_FALSE(ran);
+}
+
 TEST(EagerTask, ManyInARowCostNoStack) {
   run_in_loop([] {
     std::size_t ended = 0;
@@ -242,6 +264,7 @@ TEST(EagerTaskFactory, StartsAllTasksOfTheLoop) {
     auto [done, pending] = await(wait(std::vector<std::function<void()>>{[] {}, [] { await(sleep(1s)); }}, {.return_when = FIRST_COMPLETED}));
     EXPECT_EQ(done.size(), 1u);
     EXPECT_EQ(pending.size(), 1u);
+    pending.at(0).cancel();
     EXPECT_EQ(await(shield([] { return 4; })), 4);
   });
   loop.close();
