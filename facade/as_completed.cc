@@ -31,9 +31,7 @@ void AsCompletedState::input_done(Watch& watch) noexcept {
   getters_.pop_and_wake_next();
 }
 
-void AsCompletedState::add_awaiting(std::vector<FutureBase*>& out) const {
-  getters_.add_awaiting(out);
-}
+void AsCompletedState::add_awaiting(std::vector<FutureBase*>& out) const { getters_.add_awaiting(out); }
 
 void AsCompletedState::on_timeout() noexcept {
   watches_.stop_all();

@@ -43,7 +43,8 @@ bool StateBase::set_running_or_notify_cancel() {
 
 void StateBase::wait(std::optional<Duration> timeout) {
   std::unique_lock lock(mutex_);
-  if (!aiofiber::detail::wait_at_most(done_, lock, timeout, [this] { return is_done(); })) throw TimeoutError();
+  if (!aiofiber::detail::wait_at_most(done_, lock, timeout, [this] { return is_done(); }))
+    throw TimeoutError();
 }
 
 void StateBase::check_result(std::optional<Duration> timeout) {

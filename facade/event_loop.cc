@@ -105,8 +105,9 @@ EventLoop::~EventLoop() {
     std::terminate();
   }
   if (is_running()) {
-    // exit() was called in one of its tasks, or on another thread: the loop's stack refers to the core, which stays, and so does
-    // what is registered at its reactor, which that other thread may be using. Reachable, so that no leak is reported.
+    // exit() was called in one of its tasks, or on another thread: the loop's stack refers to the core, which
+    // stays, and so does what is registered at its reactor, which that other thread may be using. Reachable,
+    // so that no leak is reported.
     static constinit std::atomic<void*> kept_descriptors{nullptr};
     static constinit std::atomic<void*> kept_signals{nullptr};
     kept_descriptors = new (std::nothrow) auto(std::move(fd_handlers_));

@@ -107,7 +107,8 @@ void check_members(const std::vector<std::exception_ptr>& exceptions) {
   if (exceptions.empty()) throw ValueError("second argument (exceptions) must be a non-empty sequence");
   const auto null = std::find(exceptions.begin(), exceptions.end(), nullptr);
   if (null == exceptions.end()) return;
-  throw ValueError("Item " + std::to_string(null - exceptions.begin()) + " of second argument (exceptions) is not an exception");
+  throw ValueError("Item " + std::to_string(null - exceptions.begin()) +
+                   " of second argument (exceptions) is not an exception");
 }
 }  // namespace
 

@@ -115,7 +115,8 @@ void FutureBase::add_waiter(Waiter& waiter) {
 }
 
 // The list (or, for a done future, the queue) takes over the reference to the handle.
-std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter, std::shared_ptr<ContextData> context) {
+std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter,
+                                       std::shared_ptr<ContextData> context) {
   // Of the whole process: a loop may run in one thread after the other.
   static constinit std::atomic<std::uint64_t> last_id{0};
   waiter.id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;

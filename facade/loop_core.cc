@@ -27,9 +27,9 @@ namespace {
 
 constinit thread_local LoopCore* running_loop = nullptr;
 
-// exit() destroys its thread's objects first, then static ones and what atexit() registered, the latest first. So the first of
-// these two is in time for a loop of this thread, whenever that was made, and the second for loops of other threads that are
-// older than the first run of any.
+// exit() destroys its thread's objects first, then static ones and what atexit() registered, the latest
+// first. So the first of these two is in time for a loop of this thread, whenever that was made, and the
+// second for loops of other threads that are older than the first run of any.
 constinit thread_local bool thread_ends = false;
 constinit std::atomic<bool> exit_has_begun{false};
 

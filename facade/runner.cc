@@ -31,8 +31,8 @@ bool same_handler(const struct sigaction& a, const struct sigaction& b) noexcept
 
 namespace detail {
 
-// While it lives, SIGINT is the loop's, unless the program has a handler: the first one cancels the main task, any other leaves
-// the loop.
+// While it lives, SIGINT is the loop's, unless the program has a handler: the first one cancels the main
+// task, any other leaves the loop.
 class Interruption {
  public:
   explicit Interruption(EventLoop& loop) : loop_(loop) {
@@ -136,7 +136,8 @@ void Runner::cancel_all_tasks() {
   std::vector<AnyTask> tasks = all_tasks(loop_.get());
   if (tasks.empty()) return;
   auto all_done = loop_->create_future<void>();
-  auto left = std::make_shared<std::size_t>(tasks.size());  // shared: an interruption leaves the callbacks behind
+  // Shared, because an interruption leaves the callbacks behind.
+  const auto left = std::make_shared<std::size_t>(tasks.size());
   for (AnyTask& task : tasks) task.cancel();
   for (AnyTask& task : tasks) {
     task.add_done_callback([left, all_done](const AnyFuture&) {

@@ -92,7 +92,8 @@ void TaskCore::run_first_step() {
   first_step_is_eager_ = false;
   const Fiber* const creator = runtime::current_fiber();
   if (creator != nullptr && AIOFIBER_UNLIKELY(creator->unwinding)) throw runtime::ForcedUnwind();
-  if (future_.failed() && leaves_the_loop(future_.peek_exception())) std::rethrow_exception(future_.exception());
+  if (future_.failed() && leaves_the_loop(future_.peek_exception()))
+    std::rethrow_exception(future_.exception());
 }
 
 void TaskCore::refuse() noexcept {

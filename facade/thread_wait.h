@@ -2,8 +2,8 @@
 //
 // wait_at_most(): a thread waits for a condition, with a limit that may be any Duration.
 //
-// std::condition_variable adds the limit to its clock's now, so a huge one lies in the past for it and the wait ends at once.
-// Not for users.
+// std::condition_variable adds the limit to its clock's now, so a huge one lies in the past for it and the
+// wait ends at once. Not for users.
 #pragma once
 
 #include <algorithm>
@@ -16,16 +16,19 @@
 
 namespace aiofiber::detail {
 
-// Blocks the thread until done(), at most `timeout` of real time; nullopt: no limit. False: the limit passed first.
+// Blocks the thread until done(), at most `timeout` of real time; nullopt: no limit. False: the limit passed
+// first.
 template <class Done>
-bool wait_at_most(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, std::optional<Duration> timeout, Done done) {
+bool wait_at_most(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                  std::optional<Duration> timeout, Done done) {
   // The standard library adds the limit to now. What would lead out of its clocks' range is no limit.
   constexpr std::chrono::hours kLongest{24 * 365 * 100};
   if (!timeout || *timeout > Duration(kLongest)) {
     changed.wait(lock, done);
     return true;
   }
-  return changed.wait_for(lock, std::max(std::chrono::nanoseconds(*timeout), std::chrono::nanoseconds(0)), done);
+  return changed.wait_for(lock, std::max(std::chrono::nanoseconds(*timeout), std::chrono::nanoseconds(0)),
+                          done);
 }
 
 }  // namespace aiofiber::detail

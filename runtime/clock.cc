@@ -98,7 +98,8 @@ void VirtualClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
     if (reactor.poll(kRealPatience) == 0) throw Deadlock();
     return;
   }
-  if (deadline > now_ && may_block_ && reactor.poll(std::min(time_until(deadline, now_), kRealSlice)) > 0) return;
+  if (deadline > now_ && may_block_ && reactor.poll(std::min(time_until(deadline, now_), kRealSlice)) > 0)
+    return;
   now_ = std::max(now_, deadline);
 }
 

@@ -336,7 +336,8 @@ void Scheduler::run_now(Fiber& fiber) {
     suspend();
     return;
   }
-  // A callback, on the hub's stack: with no node left in the pass, and no way to begin another, the fiber comes back here.
+  // A callback, on the hub's stack: with no node left in the pass, and no way to begin another, the fiber
+  // comes back here.
   const std::size_t left = std::exchange(remaining_, 0);
   const bool begin_passes = std::exchange(fibers_begin_passes_, false);
   if (tracing()) trace_loop(LoopMark::kCallbackEnd);

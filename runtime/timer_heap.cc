@@ -43,7 +43,8 @@ void TimerHeap::sift_down(std::size_t index, Entry entry) noexcept {
 void TimerHeap::start(Timer& timer, Nanoseconds deadline) {
   AIOFIBER_ASSERT(!timer.armed());
   // asyncio leaves the order of equal deadlines open: a seeded test sees others than this one's.
-  const std::uint64_t sequence = AIOFIBER_UNLIKELY(current_chooser != nullptr) ? choose(UINT64_MAX) : next_sequence_;
+  const std::uint64_t sequence =
+      AIOFIBER_UNLIKELY(current_chooser != nullptr) ? choose(UINT64_MAX) : next_sequence_;
   const Entry entry{deadline, sequence, &timer};
   entries_.push_back(entry);
   ++next_sequence_;

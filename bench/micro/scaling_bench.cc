@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether anything that many tasks do at once costs more than its share: each measure is taken of n and of 2n waiters.
+// Whether anything that many tasks do at once costs more than its share: each measure is taken of n and of 2n
+// waiters.
 //
-// Usage: scaling_bench [N]. A line for each: both CPU times, and their ratio, which must not exceed 2.5. The least of several
-// tries counts, since others use the machine too. Exit code 1: some ratio is too large.
+// Usage: scaling_bench [N]. A line for each: both CPU times, and their ratio, which must not exceed 2.5. The
+// least of several tries counts, since others use the machine too. Exit code 1: some ratio is too large.
 #include <ctime>
 
 #include <algorithm>
@@ -37,7 +38,8 @@ template <class Wait>
 Tasks suspended(std::size_t count, Wait wait) {
   Tasks tasks;
   tasks.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) tasks.push_back(asyncio::create_task({.stack_size = 32 * 1024}, wait));
+  for (std::size_t i = 0; i < count; ++i)
+    tasks.push_back(asyncio::create_task({.stack_size = 32 * 1024}, wait));
   for (int i = 0; i < 4; ++i) asyncio::await(asyncio::sleep(0s));
   return tasks;
 }
@@ -88,7 +90,8 @@ double barrier(std::size_t n) {
 double remove_callbacks(std::size_t n) {
   auto future = asyncio::get_running_loop().create_future<>();
   std::vector<asyncio::CallbackId> ids;
-  for (std::size_t i = 0; i < n; ++i) ids.push_back(future.add_done_callback([](const asyncio::Future<>&) {}));
+  for (std::size_t i = 0; i < n; ++i)
+    ids.push_back(future.add_done_callback([](const asyncio::Future<>&) {}));
   return timed([&] {
     while (!ids.empty()) {
       future.remove_done_callback(ids.back());
@@ -159,8 +162,8 @@ int main(int argc, char** argv) {
       asyncio::run([&] { twice = std::min(twice, measure.run(2 * count)); });
       ratio = twice / once;
     }
-    std::printf("%-36s n = %zu: %8.3f ms, 2n: %8.3f ms, ratio %.2f%s\n", measure.name, count, once, twice, ratio,
-                ratio > 2.5 ? "  TOO LARGE" : "");
+    std::printf("%-36s n = %zu: %8.3f ms, 2n: %8.3f ms, ratio %.2f%s\n", measure.name, count, once, twice,
+                ratio, ratio > 2.5 ? "  TOO LARGE" : "");
     std::fflush(stdout);
     if (ratio > 2.5) ++failures;
   }

@@ -107,9 +107,10 @@ class AsCompleted {
 // Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each distinct
 // input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or throws the error of
 // the next input to finish. After `timeout`, counted from this call, those that are still missing throw TimeoutError;
-// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops no input.
-// Differs from asyncio: when the range and its Coroutines are gone, so are its callbacks and its timer, at once; asyncio's stay until every
-// input is done.
+// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops no
+// input.
+// Differs from asyncio: when the range and its Coroutines are gone, so are its callbacks and its timer, at
+// once; asyncio's stay until every input is done.
 // Cancellation: awaiting an item is a cancellation point; the inputs are left alone.
 // Errors: ValueError: a future of another loop. RuntimeError: no current loop. Source: asyncio.as_completed.
 template <AwaitableRange Range>

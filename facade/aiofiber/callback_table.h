@@ -2,9 +2,9 @@
 //
 // CallbackTable: finds a registered done-callback by its id, without walking the future's list.
 //
-// Removing n callbacks of one future one by one would take n * n / 2 steps otherwise. A hash table of nodes that the
-// callbacks embed: only registering may allocate, when the table grows; completing and removing never do.
-// One a loop, for the callbacks of its pending futures. Not for users. Threads: the loop's.
+// Removing n callbacks of one future one by one would take n * n / 2 steps otherwise. A hash table of nodes
+// that the callbacks embed: only registering may allocate, when the table grows; completing and removing
+// never do. One a loop, for the callbacks of its pending futures. Not for users. Threads: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,9 @@ class CallbackTable {
   std::size_t capacity() const noexcept { return buckets_ == nullptr ? 0 : std::size_t{1} << bits_; }
   CallbackEntry*& bucket_of(std::uint64_t id) const noexcept { return buckets_[index(id, bits_)]; }
   // Fibonacci hashing: ids are counted by all loops together, so those of one loop may lie apart by any step.
-  static std::size_t index(std::uint64_t id, unsigned bits) noexcept { return (id * 0x9E3779B97F4A7C15u) >> (64 - bits); }
+  static std::size_t index(std::uint64_t id, unsigned bits) noexcept {
+    return (id * 0x9E3779B97F4A7C15u) >> (64 - bits);
+  }
   void grow() {
     const unsigned bits = buckets_ == nullptr ? kFirstBits : bits_ + 1;
     auto buckets = std::make_unique<CallbackEntry*[]>(std::size_t{1} << bits);

@@ -180,7 +180,8 @@ class [[nodiscard]] Future {
 
  private:
   template <class T>
-  friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop, aiofiber::detail::Claim claim);
+  friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop,
+                                                      aiofiber::detail::Claim claim);
   explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
   std::shared_ptr<detail::State<R>> state_;
 };
@@ -314,8 +315,9 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim) {
 
 }  // namespace detail
 
-// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the concurrent one if
-// that has not begun. A result that arrives after the loop was closed is dropped; one whose copy throws arrives as that error.
+// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the
+// concurrent one if that has not begun. A result that arrives after the loop was closed is dropped; one whose
+// copy throws arrives as that error.
 // RuntimeError: no loop, or a closed one. Source: asyncio.wrap_future.
 template <class T>
 Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nullptr) {

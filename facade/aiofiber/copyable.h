@@ -2,12 +2,13 @@
 //
 // is_copyable<T>: whether a result of type T can really be copied.
 //
-// std::is_copy_constructible says yes to std::vector<std::unique_ptr<X>>: the copy constructor is declared, and only using it
-// is an error. Results are copied where others can still see them and moved otherwise, so that answer must be right:
-// containers and the standard library's wrappers are asked for what they hold, however deep.
+// std::is_copy_constructible says yes to std::vector<std::unique_ptr<X>>: the copy constructor is declared,
+// and only using it is an error. Results are copied where others can still see them and moved otherwise, so
+// that answer must be right: containers and the standard library's wrappers are asked for what they hold,
+// however deep.
 //
-// A class of the program that holds such a container as a member looks copyable to the compiler too. Delete its copy
-// constructor, or say so beside its definition:
+// A class of the program that holds such a container as a member looks copyable to the compiler too. Delete
+// its copy constructor, or say so beside its definition:
 //   template <> inline constexpr bool aiofiber::is_copyable<Page> = false;
 #pragma once
 
@@ -51,7 +52,8 @@ struct PartsCopyable<std::array<T, N>> : std::bool_constant<is_copyable<T>> {};
 template <class T>
 struct PartsCopyable<Result<T>> : std::bool_constant<is_copyable<T>> {};
 
-// Owns its elements: a container has an allocator, an adaptor such as std::queue a container. Views and iterators have neither.
+// Owns its elements: a container has an allocator, an adaptor such as std::queue a container. Views and
+// iterators have neither.
 template <class T>
 concept OwnsElements = requires { typename T::value_type; } &&
                        (requires { typename T::allocator_type; } || requires { typename T::container_type; });

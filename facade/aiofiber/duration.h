@@ -51,8 +51,8 @@ class Duration {
                          std::is_signed_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t)) {
       return static_cast<std::int64_t>(duration.count());
     } else {
-      // Unsigned counts and those of 128 bits too. Compared before anything is narrowed; where long double has 64 bits of
-      // mantissa that is exact, elsewhere the last few nanoseconds of the range saturate.
+      // Unsigned counts and those of 128 bits too. Compared before anything is narrowed; where long double
+      // has 64 bits of mantissa that is exact, elsewhere the last few nanoseconds of the range saturate.
       const long double ns = Nanos(duration).count();
       if (ns >= static_cast<long double>(kMax)) return kMax;
       if (ns <= -static_cast<long double>(kMax)) return -kMax;
@@ -77,7 +77,8 @@ using TimePoint = std::chrono::time_point<Clock>;
 
 // when + delay without overflow: a far future stays a far future.
 constexpr TimePoint saturating_add(TimePoint when, Duration delay) noexcept {
-  return TimePoint(std::chrono::nanoseconds(runtime::saturating_add(when.time_since_epoch().count(), delay.nanoseconds())));
+  return TimePoint(std::chrono::nanoseconds(
+      runtime::saturating_add(when.time_since_epoch().count(), delay.nanoseconds())));
 }
 
 }  // namespace aiofiber

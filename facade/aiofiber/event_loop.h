@@ -42,8 +42,8 @@ class EventLoop {
 
  public:
   EventLoop();
-  // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then. exit() while a static loop runs
-  // leaves it as it is: the process ends with the code that was given.
+  // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then. exit() while a
+  // static loop runs leaves it as it is: the process ends with the code that was given.
   virtual ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -63,8 +63,8 @@ class EventLoop {
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
 
-  // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable. Each takes options in front:
-  // call_soon({.context = context}, fn, args...).
+  // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable. Each
+  // takes options in front: call_soon({.context = context}, fn, args...).
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon(F&& fn, Args&&... args) {
     return call_soon(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
@@ -123,8 +123,9 @@ class EventLoop {
   auto create_task(F&& fn, Args&&... args);
   template <class F, class... Args>
   auto create_task(TaskOptions options, F&& fn, Args&&... args);
-  // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run, before it is scheduled; it may name it,
-  // count it, start it (eager_task_factory), or throw to refuse it: the task then ends cancelled, without having run.
+  // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run, before it is
+  // scheduled; it may name it, count it, start it (eager_task_factory), or throw to refuse it: the task then
+  // ends cancelled, without having run.
   // Differs from asyncio: it cannot replace the Task's class, which is fixed.
   using TaskFactory = std::function<void(EventLoop&, AnyTask)>;
   void set_task_factory(TaskFactory factory);

@@ -72,7 +72,8 @@ class BaseExceptionGroup : public detail::GroupMembers {
   using GroupMembers::GroupMembers;
 };
 
-// An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception. ValueError: no members, or one that is null.
+// An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception. ValueError:
+// no members, or one that is null.
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions);
 
 template <class E>

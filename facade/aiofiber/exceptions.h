@@ -88,7 +88,8 @@ class TimeoutError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The end of a stream came before all that was asked for (asyncio.IncompleteReadError, an EOFError in Python).
+// The end of a stream came before all that was asked for (asyncio.IncompleteReadError, an EOFError in
+// Python).
 class IncompleteReadError : public std::runtime_error {
  public:
   // nullopt: it is not known how many bytes there should have been, as when a separator was looked for.
@@ -105,7 +106,8 @@ class IncompleteReadError : public std::runtime_error {
 // More bytes than the stream's limit came before the separator (asyncio.LimitOverrunError).
 class LimitOverrunError : public std::runtime_error {
  public:
-  LimitOverrunError(const std::string& message, std::size_t consumed) : std::runtime_error(message), consumed_(consumed) {}
+  LimitOverrunError(const std::string& message, std::size_t consumed)
+      : std::runtime_error(message), consumed_(consumed) {}
   // How many bytes of the buffer are surely no part of a separator.
   std::size_t consumed() const noexcept { return consumed_; }
 

@@ -112,7 +112,8 @@ auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
   core_->check_open();
   core_->check_thread();
   Executor& chosen = executor != nullptr ? *executor : detail::default_executor(*core_);
-  return detail::follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), *this, detail::Claim::kMove);
+  return detail::follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), *this,
+                        detail::Claim::kMove);
 }
 
 }  // namespace aiofiber

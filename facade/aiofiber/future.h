@@ -137,8 +137,8 @@ class AnyFuture {
   }
   std::size_t remove_done_callback(CallbackId id) const { return state().remove_callback(static_cast<std::uint64_t>(id)); }
   EventLoop& get_loop() const { return state().loop().facade(); }
-  // fn(AnyFuture), through the loop, in order of registration; in a copy of the current context unless one is given:
-  // add_done_callback(fn, {.context = context}).
+  // fn(AnyFuture), through the loop, in order of registration; in a copy of the current context unless one is
+  // given: add_done_callback(fn, {.context = context}).
   template <class F>
   CallbackId add_done_callback(F&& fn, const CallbackOptions& options = {}) const {
     return add_callback<AnyFuture>(std::forward<F>(fn), options);

@@ -38,7 +38,8 @@ struct Waiter : runtime::ListNode {
   HandleBase* handle = nullptr;
 };
 
-// A done-callback: it has an id for remove_done_callback(), and is in the loop's table while its future is pending.
+// A done-callback: it has an id for remove_done_callback(), and is in the loop's table while its future is
+// pending.
 struct CallbackWaiter : Waiter, CallbackEntry {};
 
 class FutureBase {
@@ -90,7 +91,8 @@ class FutureBase {
   // Registers; an already done future makes the target ready at once (next pass).
   void add_waiter(Waiter& waiter);
   // `context`: what the callback runs in, a copy of the caller's if null.
-  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter, std::shared_ptr<ContextData> context);
+  std::uint64_t add_callback(runtime::Ref<HandleBase> handle, CallbackWaiter& waiter,
+                             std::shared_ptr<ContextData> context);
   std::size_t remove_callback(std::uint64_t id) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 

@@ -166,7 +166,8 @@ runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
 
 // What may be said of a callback beside its function: call_soon({.context = context}, fn).
 struct CallbackOptions {
-  std::optional<Context> context = std::nullopt;  // it runs in this very context; absent: in a copy of the current one
+  // It runs in this very context; absent: in a copy of the current one.
+  std::optional<Context> context = std::nullopt;
 };
 
 namespace detail {
@@ -174,7 +175,8 @@ template <class F>
 concept CallbackFunction = !std::is_same_v<std::decay_t<F>, CallbackOptions>;
 
 template <class F, class... Args>
-runtime::Ref<HandleBase> make_handle_in(LoopCore& loop, const CallbackOptions& options, F&& fn, Args&&... args) {
+runtime::Ref<HandleBase> make_handle_in(LoopCore& loop, const CallbackOptions& options, F&& fn,
+                                        Args&&... args) {
   runtime::Ref<HandleBase> handle = make_handle(loop, std::forward<F>(fn), std::forward<Args>(args)...);
   if (options.context) handle->context = options.context->data();
   return handle;
@@ -195,7 +197,9 @@ class Handle {
   }
   // Whether cancel() was called; a callback that ran stays false.
   bool cancelled() const noexcept { return base_ && base_->cancelled(); }
-  friend std::string repr(const Handle& handle) { return handle.valid() ? handle.base_->text() : "<Handle empty>"; }
+  friend std::string repr(const Handle& handle) {
+    return handle.valid() ? handle.base_->text() : "<Handle empty>";
+  }
   friend bool operator==(const Handle&, const Handle&) noexcept = default;
 
  protected:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lock: mutual exclusion for tasks. Fair: first come, first served, and no newcomer overtakes but by try_lock().
+// Lock: mutual exclusion for tasks. Fair: first come, first served, and no newcomer overtakes but by
+// try_lock().
 //
 // Source: asyncio.Lock. It is also a C++ Lockable, so `std::unique_lock guard(lock)` does what
 // `async with lock` does. No owner: any task may release; a task that acquires it twice waits for itself.
@@ -52,8 +53,9 @@ class Lock {
   void lock() { state_->acquire(); }
   // As release(), but while an exception unwinds the stack a lock that is not held is left alone: a guard must not throw then.
   void unlock();
-  // Takes the lock if nobody has it, also before those who wait: they stay in line. std::lock() and std::scoped_lock of
-  // several locks need that to come to an end, and it is their way past acquire()'s fairness only. Needs no task.
+  // Takes the lock if nobody has it, also before those who wait: they stay in line. std::lock() and
+  // std::scoped_lock of several locks need that to come to an end, and it is their way past acquire()'s
+  // fairness only. Needs no task.
   bool try_lock();
 
   friend std::string repr(const Lock& lock) { return lock.state_->text(); }

@@ -85,7 +85,7 @@ class LoopCore {
   std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
-  CallbackTable callbacks;  // done-callbacks of pending futures (future_base.cc)
+  CallbackTable callbacks;        // done-callbacks of pending futures (future_base.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
   std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
   Duration slow_callback_duration = std::chrono::milliseconds(100);

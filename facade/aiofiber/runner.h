@@ -4,7 +4,8 @@
 //
 // At the end everything that is left is cancelled and waited for, the default executor's threads too, and
 // the loop is closed. SIGINT (Ctrl-C) cancels the main task; if that ends cancelled, run() throws
-// KeyboardInterrupt. One that comes during the clean-up cuts it short, and run() throws KeyboardInterrupt too.
+// KeyboardInterrupt. One that comes during the clean-up cuts it short, and run() throws KeyboardInterrupt
+// too.
 // Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running code.
 #pragma once
 
@@ -60,7 +61,8 @@ class Runner {
   // The loop, made if need be. RuntimeError "Runner is closed".
   EventLoop& get_loop();
   // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop. Again: no-op.
-  // Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too. RuntimeError from inside its loop.
+  // Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too. RuntimeError from inside
+  // its loop.
   void close();
 
  private:

@@ -2,7 +2,8 @@
 //
 // Semaphore and BoundedSemaphore: at most N tasks at a time. Fair, as Lock is.
 //
-// release() hands its unit straight to the first waiter, so nobody can overtake but by try_lock(). Source: asyncio.Semaphore.
+// release() hands its unit straight to the first waiter, so nobody can overtake but by try_lock(). Source:
+// asyncio.Semaphore.
 // Threads: the loop's.
 #pragma once
 
@@ -49,8 +50,8 @@ class Semaphore {
   // Lockable, as Lock; unlock() is release().
   void lock() { state_->acquire(); }
   void unlock() { state_->give_back(); }
-  // Takes a unit that nobody has used yet, also before those who wait; they stay in line. std::lock() and std::scoped_lock need
-  // that, as Lock's.
+  // Takes a unit that nobody has used yet, also before those who wait; they stay in line. std::lock() and
+  // std::scoped_lock need that, as Lock's.
   bool try_lock();
 
   friend std::string repr(const Semaphore& semaphore);

@@ -2,7 +2,8 @@
 //
 // Task<T>: a fiber with asyncio's semantics, and the ways to make one.
 //
-// Creating a task does not run its body, which starts in the loop's next pass, unless that is asked for (eager_start). The loop owns pending tasks,
+// Creating a task does not run its body, which starts in the loop's next pass, unless that is asked for
+// (eager_start). The loop owns pending tasks,
 // so a handle may be dropped; say so with detach(). Source: asyncio.Task, create_task, ensure_future.
 // Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them weakly.
 // Differs from asyncio: arguments of create_task() are decay-copied, as by std::thread.
@@ -152,10 +153,12 @@ auto EventLoop::create_task(F&& fn, Args&&... args) {
   return create_task(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
-// A task factory that starts each task at once, as TaskOptions::eager_start does: loop.set_task_factory(eager_task_factory).
-// A factory of the program may call it for the tasks that it wants to start so. Source: asyncio.eager_task_factory.
+// A task factory that starts each task at once, as TaskOptions::eager_start does:
+// loop.set_task_factory(eager_task_factory). A factory of the program may call it for the tasks that it wants
+// to start so. Source: asyncio.eager_task_factory.
 void eager_task_factory(EventLoop& loop, AnyTask task);
-// The same after `first` was called for the task, to name it or to refuse it. Source: asyncio.create_eager_task_factory.
+// The same after `first` was called for the task, to name it or to refuse it. Source:
+// asyncio.create_eager_task_factory.
 EventLoop::TaskFactory create_eager_task_factory(EventLoop::TaskFactory first);
 
 // Tasks of the running loop. RuntimeError "no running event loop"; std::length_error: impossible stack_size;

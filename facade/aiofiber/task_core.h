@@ -27,9 +27,10 @@ struct TaskOptions {
   std::string name = {};           // empty: "Task-N"
   std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
-  // In a running loop, create_task() runs the task's first step before it returns, until the task suspends for the first time or
-  // ends; a task that never suspends costs no pass, and is done when it is handed out. In a loop that does not run: no effect.
-  // KeyboardInterrupt and SystemExit of the first step leave create_task(). Source: asyncio.eager_task_factory (3.12).
+  // In a running loop, create_task() runs the task's first step before it returns, until the task suspends
+  // for the first time or ends; a task that never suspends costs no pass, and is done when it is handed out.
+  // In a loop that does not run: no effect. KeyboardInterrupt and SystemExit of the first step leave
+  // create_task(). Source: asyncio.eager_task_factory (3.12).
   bool eager_start = false;
 };
 
@@ -43,7 +44,8 @@ struct WaitHandle {
 
 class TaskCore : public runtime::ListNode {
  public:
-  // Creates the fiber and puts the task on the loop's list; it runs once it is launched. The closure must be in place.
+  // Creates the fiber and puts the task on the loop's list; it runs once it is launched. The closure must be
+  // in place.
   // Errors of Scheduler::create_fiber.
   void start(const TaskOptions& options, EntryInfo entry);
   // Makes it ready, or runs its first step here and now (in a running loop, on its thread). Again: no effect.

@@ -43,9 +43,9 @@ class TestLoop : public EventLoop {
   runtime::VirtualClock* clock_;  // owned by the core, whose scheduler refers to it
 };
 
-// While it lives, the choices that the specification leaves open are made from this seed, on this thread: the order in which
-// timers that were started meanwhile and are due at the same moment run, and, on the system's clock, when a busy loop polls.
-// The same seed, the same order. Scopes nest.
+// While it lives, the choices that the specification leaves open are made from this seed, on this thread: the
+// order in which timers that were started meanwhile and are due at the same moment run, and, on the system's
+// clock, when a busy loop polls. The same seed, the same order. Scopes nest.
 class Seed {
  public:
   explicit Seed(std::uint64_t seed) noexcept : chooser_(seed), outer_(runtime::current_chooser) {

@@ -51,14 +51,15 @@ class LoopBound {
 // `<asyncio.locks.NAME object at 0x... [EXTRA]>`, with `, waiters:N` in it when there are any.
 std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters);
 
-// Waiters stand in the order in which they came, until they run and leave; those in front are mostly done already. So that n
-// wakes in a row cost n steps, two cursors remember how far the front is known to be done.
+// Waiters stand in the order in which they came, until they run and leave; those in front are mostly done
+// already. So that n wakes in a row cost n steps, two cursors remember how far the front is known to be done.
 class WaitQueue {
  public:
   // One wait; lives on the waiter's stack.
   class Waiter : public runtime::ListNode {
    public:
-    Waiter(WaitQueue& queue, EventLoop& loop) : future(queue.new_future(loop.core())), queue_(queue), place_(++queue.last_place_) {
+    Waiter(WaitQueue& queue, EventLoop& loop)
+        : future(queue.new_future(loop.core())), queue_(queue), place_(++queue.last_place_) {
       woken_link_.waiter = this;
       queue_.join(*this);
     }
@@ -103,7 +104,8 @@ class WaitQueue {
   void wake_front();
   // Wakes the first who is not woken yet; false if there is none.
   bool wake_next();
-  // Of those whom wake_next() woke and who have not run since, makes the first one's wake-up vain; false if there is none.
+  // Of those whom wake_next() woke and who have not run since, makes the first one's wake-up vain; false if
+  // there is none.
   bool take_back() noexcept;
   // As wake_next(), taking those it looks at out of the queue.
   void pop_and_wake_next();
@@ -127,8 +129,8 @@ class WaitQueue {
   runtime::List<Waiter::WokenLink> woken_;  // by wake_next(), in order
   std::uint64_t last_place_ = 0;
   std::size_t size_ = 0;
-  Waiter* maybe_pending_ = nullptr;         // all before it are done; null: all
-  mutable const Waiter* maybe_alive_ = nullptr;   // all before it are cancelled; null: all
+  Waiter* maybe_pending_ = nullptr;              // all before it are done; null: all
+  mutable const Waiter* maybe_alive_ = nullptr;  // all before it are cancelled; null: all
   mutable std::uint64_t steps_ = 0;
   aiofiber_wait kind_;
   const void* object_;

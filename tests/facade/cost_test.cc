@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What grows with the number of waiters and what must not: steps are counted, not timed. A wake is paid by what it wakes, however
-// many wait, were woken or were cancelled before it.
+// What grows with the number of waiters and what must not: steps are counted, not timed. A wake is paid by
+// what it wakes, however many wait, were woken or were cancelled before it.
 #include <gtest/gtest.h>
 
 #include <cstdint>

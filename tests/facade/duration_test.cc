@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Durations of every representation, and deadlines at the ends of time: they saturate, and what is past is due.
+// Durations of every representation, and deadlines at the ends of time: they saturate, and what is past is
+// due.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -41,11 +42,15 @@ static_assert(ns(Of<Wide>(-(Wide{1} << 100))) == -kMax);
 static_assert(ns(Of<Wide>(Wide{-7})) == -7 && ns(Of<Wide, std::milli>(Wide{7})) == 7'000'000);
 static_assert(ns(Of<unsigned __int128>(static_cast<unsigned __int128>(-1))) == kMax);
 
-static_assert(runtime::saturating_add(kMax, 1) == kMax && runtime::saturating_add(INT64_MIN, -1) == INT64_MIN);
-static_assert(runtime::saturating_subtract(INT64_MIN, 1) == INT64_MIN && runtime::saturating_subtract(0, INT64_MIN) == kMax);
-static_assert(runtime::time_until(INT64_MIN, 1) == 0 && runtime::time_until(3, 1) == 2 && runtime::time_until(5, INT64_MIN) == kMax);
+static_assert(runtime::saturating_add(kMax, 1) == kMax &&
+              runtime::saturating_add(INT64_MIN, -1) == INT64_MIN);
+static_assert(runtime::saturating_subtract(INT64_MIN, 1) == INT64_MIN &&
+              runtime::saturating_subtract(0, INT64_MIN) == kMax);
+static_assert(runtime::time_until(INT64_MIN, 1) == 0 && runtime::time_until(3, 1) == 2 &&
+              runtime::time_until(5, INT64_MIN) == kMax);
 static_assert(runtime::time_until(runtime::kForever, 1) == runtime::kForever);
-static_assert(runtime::deadline_after(1, runtime::kForever) == runtime::kForever && runtime::deadline_after(kMax - 1, 5) == kMax);
+static_assert(runtime::deadline_after(1, runtime::kForever) == runtime::kForever &&
+              runtime::deadline_after(kMax - 1, 5) == kMax);
 static_assert(runtime::deadline_after(5, -7) == -2);
 
 // The reactor's own clock is what computed the sleep: these would hang on the old arithmetic.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Eager tasks and task factories: what runs before create_task() returns, in which order, and who is told of what it throws.
-// The order is that of CPython 3.12 and later (test_eager_task_factory.py).
+// Eager tasks and task factories: what runs before create_task() returns, in which order, and who is told of
+// what it throws. The order is that of CPython 3.12 and later (test_eager_task_factory.py).
 #include <gtest/gtest.h>
 
 #include <mutex>
@@ -259,9 +259,14 @@ TEST(EagerTaskFactory, StartsAllTasksOfTheLoop) {
     EXPECT_TRUE(create_task([] {}).done());
     EXPECT_TRUE(ensure_future([] {}).done());
     EXPECT_TRUE(gather([] { return 1; }, [] { return 2; }).done());
-    auto [a, b] = await(gather([] { return 1; }, [] { await(sleep(1s)); return 2; }));
+    auto [a, b] = await(gather([] { return 1; },
+                               [] {
+                                 await(sleep(1s));
+                                 return 2;
+                               }));
     EXPECT_EQ(a + b, 3);
-    auto [done, pending] = await(wait(std::vector<std::function<void()>>{[] {}, [] { await(sleep(1s)); }}, {.return_when = FIRST_COMPLETED}));
+    auto [done, pending] = await(wait(std::vector<std::function<void()>>{[] {}, [] { await(sleep(1s)); }},
+                                      {.return_when = FIRST_COMPLETED}));
     EXPECT_EQ(done.size(), 1u);
     EXPECT_EQ(pending.size(), 1u);
     pending.at(0).cancel();
@@ -345,7 +350,8 @@ TEST_F(Refusing, IsAnErrorOfWhoeverMakesTasks) {
                    EXPECT_THROW(group.create_task(run), std::length_error);
                    EXPECT_THROW(static_cast<void>(gather(run, run)), std::length_error);
                    EXPECT_THROW(await(wait_for(shield(run), 1s)), std::length_error);
-                   EXPECT_THROW(static_cast<void>(create_task(TaskOptions{.eager_start = true}, run)), std::length_error);
+                   EXPECT_THROW(static_cast<void>(create_task(TaskOptions{.eager_start = true}, run)),
+                                std::length_error);
                    refuse = false;
                    throw std::out_of_range("the body's own");
                  })),

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/testing.h"
 #include "aiofiber/log.h"
+#include "aiofiber/testing.h"
 #include "run_in_loop.h"
 
 namespace aiofiber {
@@ -202,7 +202,8 @@ TEST(Shield, IsCancelledWithItsInnerFuture) {
   });
 }
 
-// CPython: tasks.py gather(), _done_callback() reads every input's exception before it looks at the cancellation.
+// CPython: tasks.py gather(), _done_callback() reads every input's exception before it looks at the
+// cancellation.
 TEST(Gather, ThatWasCancelledHasReadTheErrorsOfItsInputs) {
   std::string log;
   set_log_sink([&](LogLevel, std::string_view text) { log += text; });
@@ -215,7 +216,9 @@ TEST(Gather, ThatWasCancelledHasReadTheErrorsOfItsInputs) {
       }
     };
     auto waiting = create_task([&] {
-      await(gather(return_exceptions, [] { await(sleep(std::chrono::hours(1))); }, fails_when_cancelled, fails_when_cancelled));
+      await(gather(
+          return_exceptions, [] { await(sleep(std::chrono::hours(1))); }, fails_when_cancelled,
+          fails_when_cancelled));
     });
     testing::wait_all_tasks_blocked();
     waiting.cancel();

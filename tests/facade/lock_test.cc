@@ -342,7 +342,8 @@ TEST(Barrier, NumbersItsPartiesOnceEachAlsoAfterACancelledOne) {
     wait_all_tasks_blocked();
     auto d = arrive();
     auto e = arrive();
-    EXPECT_EQ(await(gather(std::vector{a, c, d, e})), (std::vector<std::size_t>{0, 1, 2, 3})) << "in order of arrival";
+    EXPECT_EQ(await(gather(std::vector{a, c, d, e})), (std::vector<std::size_t>{0, 1, 2, 3}))
+        << "in order of arrival";
     // All over again, with the first one cancelled in the pass in which another comes.
     auto f = arrive();
     auto g = arrive();
@@ -443,7 +444,8 @@ TEST(Semaphore, TryLockMayTakeAUnitBackThatWasHandedOver) {
   });
 }
 
-// Whether tasks that take several locks in different orders ever get them all. They hold them for some passes.
+// Whether tasks that take several locks in different orders ever get them all. They hold them for some
+// passes.
 template <class Lockable>
 void expect_scoped_locks_end() {
   TestLoop loop;
@@ -474,7 +476,8 @@ void expect_scoped_locks_end() {
     }
     auto all = gather(tasks);
     auto guard = create_task([&] {
-      while (!all.done() && loop.iteration() < 20'000) aiofiber::await(aiofiber::sleep(std::chrono::seconds(0)));
+      while (!all.done() && loop.iteration() < 20'000)
+        aiofiber::await(aiofiber::sleep(std::chrono::seconds(0)));
       ended = all.done();
       for (auto& task : tasks) task.cancel();
     });

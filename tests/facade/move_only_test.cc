@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Results that can only be moved, and containers of them, which claim to be copyable: each way in which a result travels
-// compiles and hands the very same objects on; what can be copied still is where others look at it too.
+// Results that can only be moved, and containers of them, which claim to be copyable: each way in which a
+// result travels compiles and hands the very same objects on; what can be copied still is where others look
+// at it too.
 // Labels: threads
 #include <gtest/gtest.h>
 
@@ -53,13 +54,18 @@ inline constexpr bool aiofiber::is_copyable<aiofiber::Page> = false;
 namespace aiofiber {
 namespace {
 
-static_assert(is_copyable<int> && is_copyable<std::string> && is_copyable<std::vector<std::string>> && is_copyable<Tree>);
-static_assert(is_copyable<std::map<int, std::optional<std::string>>> && is_copyable<std::vector<std::shared_ptr<Item>>>);
+static_assert(is_copyable<int> && is_copyable<std::string> && is_copyable<std::vector<std::string>> &&
+              is_copyable<Tree>);
+static_assert(is_copyable<std::map<int, std::optional<std::string>>> &&
+              is_copyable<std::vector<std::shared_ptr<Item>>>);
 static_assert(is_copyable<std::vector<Future<Item>>>, "a handle is copyable, whatever its result is");
 static_assert(!is_copyable<Item> && !is_copyable<Items> && !is_copyable<std::list<std::vector<Items>>>);
-static_assert(!is_copyable<std::map<int, Item>> && !is_copyable<std::unordered_map<int, Items>> && !is_copyable<std::queue<Items>>);
-static_assert(!is_copyable<std::optional<Items>> && !is_copyable<std::array<Items, 2>> && !is_copyable<std::pair<int, Items>>);
-static_assert(!is_copyable<std::tuple<int, Items>> && !is_copyable<std::variant<int, Items>> && !is_copyable<Result<Items>>);
+static_assert(!is_copyable<std::map<int, Item>> && !is_copyable<std::unordered_map<int, Items>> &&
+              !is_copyable<std::queue<Items>>);
+static_assert(!is_copyable<std::optional<Items>> && !is_copyable<std::array<Items, 2>> &&
+              !is_copyable<std::pair<int, Items>>);
+static_assert(!is_copyable<std::tuple<int, Items>> && !is_copyable<std::variant<int, Items>> &&
+              !is_copyable<Result<Items>>);
 static_assert(!is_copyable<const Items> && !is_copyable<std::vector<Page>>);
 
 TEST(MoveOnly, ContainersTravelThroughTasksAndFutures) {
@@ -93,7 +99,8 @@ TEST(MoveOnly, ContainersTravelThroughWhatWaitsForSeveral) {
       auto task = group.create_task(make_items);
       EXPECT_EQ(value(await(std::move(task))), 7);
     }));
-    for (auto next : as_completed(std::vector<std::function<Items()>>{make_items})) EXPECT_EQ(value(await(std::move(next))), 7);
+    for (auto next : as_completed(std::vector<std::function<Items()>>{make_items}))
+      EXPECT_EQ(value(await(std::move(next))), 7);
     Queue<Items> queue;
     queue.put_nowait(make_items());
     await(queue.put(make_items()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small parts of the public names: repr() by its full name, empty handles, handles that are const, contexts of callbacks,
-// exceptions that carry data, seeds, ids of callbacks.
+// Small parts of the public names: repr() by its full name, empty handles, handles that are const, contexts
+// of callbacks, exceptions that carry data, seeds, ids of callbacks.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -35,13 +35,17 @@ TEST(Repr, IsFoundByItsFullName) {
     EXPECT_EQ(aiofiber::repr(asyncio::AnyTask(task)), repr(task));
     EXPECT_EQ(aiofiber::repr(asyncio::AnyFuture()), "<Future empty>");
     EXPECT_EQ(aiofiber::repr(loop.call_soon([] {})).rfind("<Handle ", 0), 0u);
-    EXPECT_EQ(aiofiber::repr(loop.call_later(std::chrono::seconds(1), [] {})).rfind("<TimerHandle when=1", 0), 0u);
+    EXPECT_EQ(aiofiber::repr(loop.call_later(std::chrono::seconds(1), [] {})).rfind("<TimerHandle when=1", 0),
+              0u);
     EXPECT_EQ(aiofiber::repr(asyncio::Handle()), "<Handle empty>");
-    const auto begins = [](const std::string& text, const std::string& beginning) { return text.rfind(beginning, 0) == 0; };
+    const auto begins = [](const std::string& text, const std::string& beginning) {
+      return text.rfind(beginning, 0) == 0;
+    };
     EXPECT_TRUE(begins(aiofiber::repr(asyncio::Lock()), "<asyncio.locks.Lock object at "));
     EXPECT_TRUE(begins(aiofiber::repr(asyncio::Event()), "<asyncio.locks.Event object at "));
     EXPECT_TRUE(begins(aiofiber::repr(asyncio::Condition()), "<asyncio.locks.Condition object at "));
-    EXPECT_TRUE(begins(aiofiber::repr(asyncio::BoundedSemaphore()), "<asyncio.locks.BoundedSemaphore object at "));
+    EXPECT_TRUE(
+        begins(aiofiber::repr(asyncio::BoundedSemaphore()), "<asyncio.locks.BoundedSemaphore object at "));
     EXPECT_TRUE(begins(aiofiber::repr(asyncio::Barrier(2)), "<asyncio.locks.Barrier object at "));
     asyncio::PriorityQueue<int> queue(3);
     queue.put_nowait(1);
@@ -50,8 +54,10 @@ TEST(Repr, IsFoundByItsFullName) {
     asyncio::await(asyncio::timeout(std::nullopt, [](asyncio::Timeout& scope) {
       EXPECT_EQ(aiofiber::repr(scope), "<Timeout [active] when=None>");
     }));
-    asyncio::await(asyncio::task_group([](asyncio::TaskGroup& group) { EXPECT_EQ(aiofiber::repr(group), "<TaskGroup entered>"); }));
-    EXPECT_TRUE(begins(aiofiber::repr(static_cast<const asyncio::EventLoop&>(loop)), "<EventLoop running=True"));
+    asyncio::await(asyncio::task_group(
+        [](asyncio::TaskGroup& group) { EXPECT_EQ(aiofiber::repr(group), "<TaskGroup entered>"); }));
+    EXPECT_TRUE(
+        begins(aiofiber::repr(static_cast<const asyncio::EventLoop&>(loop)), "<EventLoop running=True"));
     EXPECT_EQ(aiofiber::repr(std::make_exception_ptr(asyncio::ValueError("x"))), "ValueError('x')");
     EXPECT_EQ(aiofiber::repr(asyncio::ExceptionContext{}), "{}");
   });
@@ -142,7 +148,8 @@ TEST(CallbackIds, AreUniqueInAProcess) {
   loop.close();
 }
 
-// CPython: test_exception_group.py TestExceptionGroupTypeHierarchy.test_bad_EG_construction__too_few_args and the two after it
+// CPython: test_exception_group.py TestExceptionGroupTypeHierarchy.test_bad_EG_construction__too_few_args and
+// the two after it
 TEST(ExceptionGroup, HasMembers) {
   const auto what = [](auto make) -> std::string {
     try {
@@ -173,7 +180,8 @@ TEST(StreamErrors, SayHowFarTheyGot) {
   EXPECT_STREQ(unknown.what(), "0 bytes read on a total of undefined expected bytes");
   const LimitOverrunError overrun("Separator is not found, and chunk exceed the limit", 64);
   EXPECT_EQ(overrun.consumed(), 64u);
-  EXPECT_EQ(repr(std::make_exception_ptr(overrun)), "LimitOverrunError('Separator is not found, and chunk exceed the limit')");
+  EXPECT_EQ(repr(std::make_exception_ptr(overrun)),
+            "LimitOverrunError('Separator is not found, and chunk exceed the limit')");
   static_assert(std::is_nothrow_copy_constructible_v<IncompleteReadError>);
 }
 

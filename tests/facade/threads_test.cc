@@ -179,7 +179,8 @@ TEST(Executor, MustBeAThreadPoolToBecomeTheDefault) {
 // CPython: test_threads.py ToThreadTests.test_to_thread_concurrent
 // A limit that no clock can hold is no limit, not one that has passed.
 TEST(Executor, HugeLimitsAreNone) {
-  for (const Duration limit : {Duration::max(), Duration(std::chrono::hours::max()), Duration(std::chrono::hours(24 * 365 * 200))}) {
+  for (const Duration limit :
+       {Duration::max(), Duration(std::chrono::hours::max()), Duration(std::chrono::hours(24 * 365 * 200))}) {
     ThreadPoolExecutor pool(1);
     std::latch begun(1);
     std::promise<void> may_end;

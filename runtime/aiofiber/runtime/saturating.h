@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arithmetic on times that saturates instead of overflowing: the only place that adds to and subtracts from deadlines.
+// Arithmetic on times that saturates instead of overflowing: the only place that adds to and subtracts from
+// deadlines.
 //
-// A program may give any 64-bit number as a delay, a limit or a deadline. `deadline - now` of one far in the past wraps
-// around and becomes a sleep of 292 years, so tools/tidy.py refuses that spelling.
+// A program may give any 64-bit number as a delay, a limit or a deadline. `deadline - now` of one far in the
+// past wraps around and becomes a sleep of 292 years, so tools/tidy.py refuses that spelling.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ constexpr Nanoseconds time_until(Nanoseconds deadline, Nanoseconds now) noexcept
   return deadline <= now ? 0 : saturating_subtract(deadline, now);
 }
 
-// The deadline that lies `duration` after `now`; kForever for a duration of kForever, and for one that leads beyond all times.
+// The deadline that lies `duration` after `now`; kForever for a duration of kForever, and for one that leads
+// beyond all times.
 constexpr Nanoseconds deadline_after(Nanoseconds now, Nanoseconds duration) noexcept {
   return duration == kForever ? kForever : saturating_add(now, duration);
 }

@@ -123,8 +123,8 @@ class Scheduler {
   void suspend();
   // Lets every other ready node run first.
   void yield();
-  // While the scheduler runs, on its thread: runs a fiber that was not made ready yet until it suspends for the first time or
-  // ends; then goes on here, before anything else runs. From a fiber or from a callback.
+  // While the scheduler runs, on its thread: runs a fiber that was not made ready yet until it suspends for
+  // the first time or ends; then goes on here, before anything else runs. From a fiber or from a callback.
   void run_now(Fiber& fiber);
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
