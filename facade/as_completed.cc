@@ -63,6 +63,8 @@ runtime::Ref<FutureBase> AsCompletedState::next() {
     try {
       task.wait_for_future(*getter);
       getter->check_result();
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       // Leaves the queue, and passes on a wake-up that it got and will not use.
       std::erase(getters_, getter);

@@ -26,6 +26,8 @@ bool LockState::acquire() {
     WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
     try {
       await(waiter.future);
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       waiter.leave();
       // Woken and cancelled at once: the lock is free, and the next one must learn of it.

@@ -23,6 +23,8 @@ bool SemaphoreState::acquire() {
     WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
     try {
       await(waiter.future);
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       waiter.leave();
       if (waiter.woken()) ++value;  // it was handed over, and cannot be used
