@@ -213,7 +213,7 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
   struct Ahead {
     std::uint32_t scopes;  // to be passed, the asking one included; 0: none of them asked
     CancelSource::Error error;
-  } ahead{source.scope != 0 && source.scope <= open_scopes_ ? open_scopes_ - source.scope + 1 : 0, source.error};
+  } ahead{source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes ? open_scopes_ - source.scope + 1 : 0, source.error};
   const runtime::Throw what{&typeid(CancelledError),
                             [](const std::type_info* thrown, void* argument) noexcept {
                               auto& left = *static_cast<Ahead*>(argument);
@@ -233,8 +233,7 @@ bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
 void TaskCore::remember_request(const RareText& message, CancelSource source) noexcept {
   // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
   if (must_cancel_ && source_scope_ != source.scope) source = {};
-  source_scope_ = source.scope;
-  source_error_ = source.error;
+  remember_source(source);
   must_cancel_ = true;
   cancel_message_ = message;
 }
@@ -245,8 +244,7 @@ bool TaskCore::interrupt_current_wait(const RareText& message, CancelSource sour
   if (fiber_->parker->throws_when_interrupted && !can_be_thrown_at(source)) return false;
   if (!fiber_->parker->interrupt()) return false;
   must_cancel_ = true;
-  source_scope_ = source.scope;
-  source_error_ = source.error;
+  remember_source(source);
   interrupt_message_ = message;
   return true;
 }
@@ -276,7 +274,7 @@ AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
   if (frame.rip == 0 && std::uncaught_exceptions() > 0) return;
-  if (would_terminate(frame, {source_scope_, source_error_})) return;
+  if (would_terminate(frame, remembered_source())) return;
   throw_cancelled();
 }
 
@@ -284,7 +282,7 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
 AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller() const noexcept {
   const runtime::Registers frame = frame_outside(3, fiber_->bounds());
   if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
-  return !would_terminate(frame, {source_scope_, source_error_});
+  return !would_terminate(frame, remembered_source());
 }
 
 // The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for good.

@@ -42,7 +42,7 @@ struct WaitHandle {
 // Who asks a task to end: one of its own open scopes (a Timeout, a TaskGroup), of which something else than CancelledError
 // comes out then; or, without a scope, anybody.
 struct CancelSource {
-  enum class Error : std::uint8_t { kTimeout, kGroup, kBaseGroup };
+  enum class Error : std::uint32_t { kTimeout, kGroup, kBaseGroup };
   std::uint32_t scope = 0;  // its number, as open_scope() gave it
   Error error = {};
 };
@@ -76,9 +76,11 @@ class TaskCore : public runtime::ListNode {
   FutureBase* leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept;
   // A piece of code whose handler puts something else in the place of the CancelledError that it asked for itself
   // (runtime::PassesOnOther) begins; its number, counted from 1 outwards in. They are nested, and end in reverse order.
-  std::uint32_t open_scope() noexcept { return ++open_scopes_; }
+  // Beyond kMostScopes 0, and requests of scopes count as anybody's from there on.
+  std::uint32_t open_scope() noexcept { return open_scopes_ < kMostScopes ? ++open_scopes_ : 0; }
   void close_scope(std::uint32_t number) noexcept {
-    open_scopes_ = number - 1;
+    if (number == 0) return;
+    open_scopes_ = (number - 1) & kMostScopes;
     if (source_scope_ >= number) source_scope_ = 0;
   }
   EntryInfo entry() const noexcept { return entry_; }
@@ -125,6 +127,11 @@ class TaskCore : public runtime::ListNode {
   void before_suspend() noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
+  CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
+  void remember_source(CancelSource source) noexcept {
+    source_scope_ = source.scope & kMostScopes;
+    source_error_ = source.error;
+  }
   void raise_where_legal();
   bool can_be_raised_by_caller() const noexcept;
   [[noreturn]] void end_with_loop();
@@ -150,13 +157,15 @@ class TaskCore : public runtime::ListNode {
   RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
-  std::uint32_t open_scopes_ = 0;
-  // The CancelSource of the request that is remembered (must_cancel_).
-  std::uint32_t source_scope_ = 0;
-  CancelSource::Error source_error_ = {};
-  bool must_cancel_ = false;
-  bool cancel_walk_ = false;  // a cancel() is passing through: a ring of tasks comes back here
   int cancel_requests_ = 0;
+  // In one word, as there may be a million tasks.
+  static constexpr std::uint32_t kMostScopes = (1u << 14) - 1;
+  std::uint32_t open_scopes_ : 14 = 0;
+  // The CancelSource of the request that is remembered (must_cancel_).
+  std::uint32_t source_scope_ : 14 = 0;
+  CancelSource::Error source_error_ : 2 = {};
+  bool must_cancel_ : 1 = false;
+  bool cancel_walk_ : 1 = false;  // a cancel() is passing through: a ring of tasks comes back here
 };
 
 // The task whose code runs now, or null: a finished one runs no code of the user's.
