@@ -47,6 +47,8 @@ runtime::Ref<FutureBase> AsCompletedState::next() {
     WaitQueue::Waiter waiter(getters_, loop_->facade());
     try {
       await(waiter.future);
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       // Leaves the queue, and passes on a wake-up that it got and will not use.
       waiter.leave();

@@ -65,6 +65,20 @@ void StateBase::set_exception(std::exception_ptr exception) {
   finish(std::move(lock), Phase::kFinished);
 }
 
+void StateBase::loop_closed() noexcept {
+  if (done()) return;
+  std::exception_ptr closed;
+  try {
+    closed = std::make_exception_ptr(RuntimeError("Event loop is closed"));
+  } catch (const std::bad_alloc&) {
+    closed = std::current_exception();
+  }
+  std::unique_lock lock(mutex_);
+  if (is_done()) return;
+  exception_ = std::move(closed);
+  finish(std::move(lock), Phase::kFinished);
+}
+
 void StateBase::check_settable() const {
   if (is_done()) throw InvalidStateError("the result of this future is set already, or it was cancelled");
 }

@@ -18,6 +18,8 @@ bool ConditionState::wait() {
     lock->unlock();
     try {
       await(waiter.future);
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       error = std::current_exception();
     }
@@ -26,6 +28,8 @@ bool ConditionState::wait() {
   for (bool held = false; !held;) {
     try {
       held = lock->acquire();
+    } catch (const runtime::PassesOn&) {
+      throw;
     } catch (const CancelledError&) {
       error = std::current_exception();
     }

@@ -75,21 +75,31 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
       : loop(event_loop), handle(std::move(callback)) {
     signo = number;
     raised = on_raised;
-    if (signo != SIGINT) ++loop.core_->signal_handlers;
   }
   ~SignalHandler() {
-    loop.core_->scheduler().reactor().unwatch_signal(*this);
+    if (claimed) {
+      loop.core_->scheduler().reactor().unwatch_signal(*this);
+      signal_owners[static_cast<std::size_t>(signo)].store(nullptr);
+      if (signo != SIGINT) --loop.core_->signal_handlers;
+    }
     handle->cancel();
-    signal_owners[static_cast<std::size_t>(signo)].store(nullptr);
-    if (signo != SIGINT) --loop.core_->signal_handlers;
   }
   SignalHandler(const SignalHandler&) = delete;
   SignalHandler& operator=(const SignalHandler&) = delete;
+
+  // Takes the signal for this loop. False: another one has it.
+  bool claim() noexcept {
+    const EventLoop* owner = nullptr;
+    claimed = signal_owners[static_cast<std::size_t>(signo)].compare_exchange_strong(owner, &loop);
+    if (claimed && signo != SIGINT) ++loop.core_->signal_handlers;
+    return claimed;
+  }
 
   static void on_raised(SignalWaiter& waiter) noexcept { static_cast<SignalHandler&>(waiter).handle->schedule_again(); }
 
   EventLoop& loop;
   runtime::Ref<detail::HandleBase> handle;
+  bool claimed = false;
 };
 
 EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
@@ -100,8 +110,9 @@ EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
 }
 
 EventLoop::~EventLoop() {
-  if (is_running() && !detail::process_ends()) {
-    detail::log(LogLevel::CRITICAL, "an event loop was destroyed while it runs");
+  if (core_->closing() || (is_running() && !detail::process_ends())) {
+    detail::log(LogLevel::CRITICAL, is_running() ? "an event loop was destroyed while it runs"
+                                                 : "an event loop was destroyed by what its close() destroys");
     std::terminate();
   }
   if (is_running()) {
@@ -113,8 +124,17 @@ EventLoop::~EventLoop() {
     kept_descriptors = new (std::nothrow) auto(std::move(fd_handlers_));
     kept_signals = new (std::nothrow) auto(std::move(signal_handlers_));
   } else if (!is_closed()) {
-    detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
-    close();
+    try {
+      detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
+    } catch (const std::bad_alloc&) {
+      detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop");
+    }
+    try {
+      close();
+    } catch (...) {
+      // What an exception handler throws cannot leave a destructor; the loop is closed all the same.
+      detail::log(LogLevel::ERROR, "the exception handler of a closing event loop threw");
+    }
   }
   core_->facade_object = nullptr;
   if (thread_loop.loop == this) thread_loop.loop = nullptr;
@@ -147,13 +167,20 @@ void EventLoop::set_task_factory(TaskFactory factory) { task_factory_ = std::mov
 
 void EventLoop::close() {
   if (is_running()) throw RuntimeError("Cannot close a running event loop");
-  if (is_closed()) return;
-  fd_handlers_.clear();
-  signal_handlers_.clear();
+  if (!core_->begin_close()) return;
+  // Destructors of the program run meanwhile, which may register something: so again after the tasks.
+  struct Forget {
+    EventLoop& loop;
+    ~Forget() { loop.forget_handlers(); }
+  } const at_the_end{*this};
+  forget_handlers();
   core_->close();
-  // Destructors of the program that ran just now may have registered something.
-  fd_handlers_.clear();
-  signal_handlers_.clear();
+}
+
+// One by one: a callback's object may take away its others in its destructor, for which the tables must be whole.
+void EventLoop::forget_handlers() noexcept {
+  while (!fd_handlers_.empty()) fd_handlers_.extract(fd_handlers_.begin());
+  while (!signal_handlers_.empty()) signal_handlers_.extract(signal_handlers_.begin());
 }
 
 std::string repr(const EventLoop& loop) {
@@ -173,8 +200,9 @@ void EventLoop::watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> h
   handle->persistent = true;
   const long key = static_cast<long>(fd) * 2 + (writer ? 1 : 0);
   // Taken out first, also when the new one fails: the number may belong to another file by now, which only
-  // a fresh wait finds out.
-  fd_handlers_.erase(key);
+  // a fresh wait finds out. Its callback is destroyed last, as that may run destructors of the program.
+  const auto replaced = fd_handlers_.extract(key);
+  if (!replaced.empty()) core_->scheduler().reactor().remove(*replaced.mapped());
   auto handler =
       std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable, std::move(handle));
   core_->scheduler().reactor().add(*handler);
@@ -199,17 +227,18 @@ void EventLoop::watch_signal(int signo, runtime::Ref<detail::HandleBase> handle)
     std::exchange(found->second->handle, std::move(handle))->cancel();
     return;
   }
-  const EventLoop* owner = nullptr;
-  if (!signal_owners[static_cast<std::size_t>(signo)].compare_exchange_strong(owner, this)) {
-    throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
-  }
   auto handler = std::make_unique<SignalHandler>(*this, signo, std::move(handle));
+  if (!handler->claim()) throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
+  const auto entry = signal_handlers_.emplace(signo, std::move(handler)).first;
   try {
-    core_->scheduler().reactor().watch_signal(*handler);
+    core_->scheduler().reactor().watch_signal(*entry->second);
   } catch (const std::system_error&) {
+    signal_handlers_.extract(entry);
     throw RuntimeError("sig " + std::to_string(signo) + " cannot be caught");
+  } catch (...) {
+    signal_handlers_.extract(entry);
+    throw;
   }
-  signal_handlers_.emplace(signo, std::move(handler));
 }
 
 bool EventLoop::remove_signal_handler(int signo) {

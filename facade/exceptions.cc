@@ -147,8 +147,17 @@ bool is_cancelled_error(const std::exception_ptr& exception) noexcept {
   return exception != nullptr && holds<CancelledError>(exception);
 }
 
-std::exception_ptr make_cancelled(std::string_view message) {
-  return std::make_exception_ptr(message.empty() ? CancelledError() : CancelledError(std::string(message)));
+CancelledError cancelled_error(std::string_view message) noexcept {
+  try {
+    if (!message.empty()) return CancelledError(std::string(message));
+  } catch (const std::bad_alloc&) {
+    // The request matters more than its text.
+  }
+  return CancelledError();
+}
+
+std::exception_ptr make_cancelled(std::string_view message) noexcept {
+  return std::make_exception_ptr(cancelled_error(message));
 }
 
 }  // namespace detail

@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/offload.h"
@@ -25,11 +24,11 @@ class ThreadPool {
   explicit ThreadPool(std::size_t max_workers) : threads_(max_workers) {}
 
   void execute(std::unique_ptr<Executor::Work> work) {
+    auto job = std::make_unique<Job>(*this, std::move(work));
     {
       const std::lock_guard lock(mutex_);
       ++unfinished_;
     }
-    auto job = std::make_unique<Job>(*this, std::move(work));
     try {
       threads_.submit(*job);
     } catch (const std::bad_alloc&) {
@@ -69,28 +68,58 @@ class ThreadPool {
     if (--unfinished_ == 0) idle_.notify_all();
   }
 
+  friend class Orphans;
+  ThreadPool* next_orphan_ = nullptr;  // guarded by the Orphans
+
   mutable std::mutex mutex_;
   std::condition_variable idle_;
   std::size_t unfinished_ = 0;    // guarded by mutex_
   runtime::OffloadPool threads_;  // last: its threads end before the rest goes
 };
 
-namespace {
-
-// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at exit.
+// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at exit. A list
+// through the pools themselves, as a destructor must not need memory.
 class Orphans {
  public:
-  void adopt(std::unique_ptr<ThreadPool> pool) {
+  Orphans() = default;
+  ~Orphans() { destroy(first_); }
+  Orphans(const Orphans&) = delete;
+  Orphans& operator=(const Orphans&) = delete;
+
+  void adopt(std::unique_ptr<ThreadPool> pool) noexcept {
     pool->shutdown(false);
-    const std::lock_guard lock(mutex_);
-    std::erase_if(pools_, [](const auto& orphan) { return orphan->unfinished() == 0; });
-    if (pool->unfinished() > 0) pools_.push_back(std::move(pool));
+    ThreadPool* idle = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      pool->next_orphan_ = first_;
+      first_ = pool.release();
+      for (ThreadPool** at = &first_; *at != nullptr;) {
+        ThreadPool& orphan = **at;
+        if (orphan.unfinished() > 0) {
+          at = &orphan.next_orphan_;
+          continue;
+        }
+        *at = orphan.next_orphan_;
+        orphan.next_orphan_ = idle;
+        idle = &orphan;
+      }
+    }
+    destroy(idle);
   }
 
  private:
+  static void destroy(ThreadPool* first) noexcept {
+    while (first != nullptr) {
+      const std::unique_ptr<ThreadPool> pool(first);
+      first = pool->next_orphan_;
+    }
+  }
+
   std::mutex mutex_;
-  std::vector<std::unique_ptr<ThreadPool>> pools_;  // guarded by mutex_
+  ThreadPool* first_ = nullptr;  // guarded by mutex_
 };
+
+namespace {
 
 Orphans& orphans() {
   static Orphans instance;

@@ -46,14 +46,14 @@ void FutureBase::make_target_ready(Waiter& waiter) noexcept {
   }
 }
 
-bool FutureBase::cancel(std::string_view message) {
+bool FutureBase::cancel(const RareText& message) {
   log_failure_ = false;
   if (done()) return false;
   finish_cancelled(message);
   return true;
 }
 
-void FutureBase::finish_cancelled(std::string_view message, std::exception_ptr error) {
+void FutureBase::finish_cancelled(const RareText& message, std::exception_ptr error) {
   cancel_message_ = message;
   exception_ = std::move(error);
   complete(State::kCancelled);

@@ -28,15 +28,6 @@ void GatherCore::inputs_complete() noexcept {
   }
 }
 
-bool GatherCore::cancel_inputs(std::string_view message) {
-  bool accepted = false;
-  for (Watch& watch : watches_) {
-    if (watch.input && watch.input->cancel(message)) accepted = true;
-  }
-  if (accepted) cancel_requested_ = true;
-  return accepted;
-}
-
 void GatherCore::input_done(Watch& watch) noexcept {
   FutureBase& input = *watch.input;
   ++finished_;
@@ -63,7 +54,7 @@ void GatherCore::input_done(Watch& watch) noexcept {
       FutureBase& last = *watches_[watches_.size() - 1].input;
       const TaskCore* task = last.task();
       outer_.fail(last.cancelled() ? last.cancelled_error()
-                                   : make_cancelled(task != nullptr ? task->last_cancel_message() : last.cancel_message()));
+                                   : make_cancelled((task != nullptr ? task->last_cancel_message() : last.cancel_message()).view()));
     } else {
       deliver();
     }

@@ -27,6 +27,8 @@ bool LockState::acquire() {
     for (;;) {
       try {
         await(waiter.future);
+      } catch (const runtime::PassesOn&) {
+        throw;
       } catch (const CancelledError&) {
         waiter.leave();
         // Woken and cancelled at once: the lock is free, and the next one must learn of it.

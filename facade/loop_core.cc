@@ -3,7 +3,8 @@
 // Running, reporting and closing a loop.
 //
 // Closing empties the queues before the tasks are unwound (a fiber that is queued cannot be unwound) and
-// again after it, because destructors of the program may schedule something. In a forked child nothing of
+// again after it, because destructors of the program may schedule something. Nothing ends it half-way: a report that cannot be
+// made for lack of memory is left out, and what the exception handler throws leaves close() at its end. In a forked child nothing of
 // the parent's loop is touched: it is marked closed and kept in memory.
 #include "aiofiber/loop_core.h"
 
@@ -92,6 +93,7 @@ void LoopCore::check_thread() const {
 
 void LoopCore::check_runnable() const {
   check_open();
+  if (closing_) throw_closed();
   if (from_parent_process()) {
     throw RuntimeError("This event loop belongs to the parent process: make a new one after fork()");
   }
@@ -213,16 +215,26 @@ void LoopCore::drop_scheduled() noexcept {
 }
 
 void LoopCore::close() {
-  if (closed()) return;
-  if (!from_parent_process()) {
-    if (thread_gate != nullptr) thread_gate->close();
+  const runtime::Ref<LoopCore> self(this);
+  std::exception_ptr failure;
+  const bool ours = !from_parent_process();
+  if (ours) {
+    if (thread_gate != nullptr) thread_gate->shut();
     // Again after each task: what its destructors release may be what another waits for.
     do {
       drop_scheduled();
-    } while (close_next_task(*this));
+    } while (close_next_task(*this, failure));
     default_executor.reset();
   }
-  closed_.store(true, std::memory_order_release);
+  closed_.store(true);
+  if (ours) {
+    // What a thread posted before it could know. One that looks at closed() after its post, and finds false, is seen here.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    drop_scheduled();
+    // Only now that no task has anything to do with them: whoever waits there may destroy what the tasks referred to.
+    if (thread_gate != nullptr) thread_gate->close();
+  }
+  if (failure != nullptr) std::rethrow_exception(failure);
 }
 
 }  // namespace aiofiber::detail

@@ -9,6 +9,8 @@ void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) 
   WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
   try {
     await(waiter.future);
+  } catch (const runtime::PassesOn&) {
+    throw;
   } catch (const CancelledError&) {
     waiter.leave();
     const bool possible = for_room ? !full() : size() > 0;

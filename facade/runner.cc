@@ -87,7 +87,11 @@ Runner::~Runner() {
   try {
     close();
   } catch (...) {
-    detail::log(LogLevel::ERROR, "exception while closing a Runner\n" + format_exception(std::current_exception()));
+    try {
+      detail::log(LogLevel::ERROR, "exception while closing a Runner\n" + format_exception(std::current_exception()));
+    } catch (const std::bad_alloc&) {
+      detail::log(LogLevel::ERROR, "exception while closing a Runner");
+    }
   }
 }
 
@@ -100,6 +104,7 @@ void Runner::check_outside_loop(const char* function) {
 EventLoop& Runner::get_loop() {
   if (phase_ == Phase::kClosed) throw RuntimeError("Runner is closed");
   if (phase_ == Phase::kInitialized) return *loop_;
+  context_ = copy_context();
   if (options_.loop_factory) {
     loop_ = options_.loop_factory();
   } else {
@@ -108,7 +113,6 @@ EventLoop& Runner::get_loop() {
     set_event_loop_ = true;
   }
   if (options_.debug) loop_->set_debug(*options_.debug);
-  context_ = copy_context();
   phase_ = Phase::kInitialized;
   return *loop_;
 }
@@ -167,7 +171,11 @@ void Runner::close() {
       if (runner.set_event_loop_) set_event_loop(nullptr);
       runner.phase_ = Phase::kClosed;
       const std::unique_ptr<EventLoop> loop = std::move(runner.loop_);
-      if (!loop->is_closed()) loop->close();
+      try {
+        if (!loop->is_closed()) loop->close();
+      } catch (...) {
+        if (std::uncaught_exceptions() == 0) throw;  // else the first error is the one to be told
+      }
     }
   } const close_loop{*this};
   watch_interrupts();

@@ -24,6 +24,8 @@ bool SemaphoreState::acquire() {
     for (;;) {
       try {
         await(waiter.future);
+      } catch (const runtime::PassesOn&) {
+        throw;
       } catch (const CancelledError&) {
         waiter.leave();
         if (waiter.woken() && !waiter.in_vain()) ++value;  // it was handed over, and cannot be used
@@ -32,7 +34,6 @@ bool SemaphoreState::acquire() {
       }
       if (!waiter.in_vain()) break;
       waiter.wait_again();  // try_lock() was faster
-      wake_as_many_as_allowed();
     }
   }
   wake_as_many_as_allowed();

@@ -4,8 +4,10 @@
 #include "aiofiber/task.h"
 
 #include <atomic>
+#include <span>
 
 #include "aiofiber/exception_context.h"
+#include "aiofiber/exception_group.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/parker.h"
@@ -20,6 +22,27 @@ using runtime::Fiber;
 using runtime::Ref;
 
 namespace {
+
+std::exception_ptr start_error(const char* reason) noexcept {
+  try {
+    return std::make_exception_ptr(runtime::StackError(reason));
+  } catch (const std::bad_alloc&) {
+    return std::current_exception();
+  }
+}
+
+// The type of what comes out of the scope that asked for a cancellation.
+const std::type_info& error_type(CancelSource::Error error) noexcept {
+  switch (error) {
+    case CancelSource::Error::kTimeout:
+      return typeid(TimeoutError);
+    case CancelSource::Error::kGroup:
+      return typeid(ExceptionGroup);
+    case CancelSource::Error::kBaseGroup:
+      break;
+  }
+  return typeid(BaseExceptionGroup);
+}
 
 std::uint64_t next_task_number() noexcept {
   static std::atomic<std::uint64_t> last{0};
@@ -122,7 +145,7 @@ void TaskCore::body() noexcept {
   bool destroyed = false;
   if (loop().debug()) step_started_ns_ = loop().scheduler().now();
   if (fiber_->start_failure != nullptr) {
-    error = std::make_exception_ptr(runtime::StackError(fiber_->start_failure));
+    error = start_error(fiber_->start_failure);
   } else if (must_cancel_) {
     cancelled = true;  // before its first step: the body never runs
     error = make_cancelled(cancel_message_.view());
@@ -146,7 +169,7 @@ void TaskCore::body() noexcept {
   }
   destroy_closure();
   if (loop().debug()) before_suspend();
-  const std::string message(cancelled && error == nullptr ? request_message() : std::string_view());
+  const RareText message = cancelled && error == nullptr ? request_message() : RareText();
   leave_loop();
   if (destroyed) return;
   try {
@@ -167,36 +190,55 @@ void TaskCore::body() noexcept {
 void TaskCore::leave_loop() noexcept {
   fiber_ = nullptr;
   must_cancel_ = false;
+  // An abandoned task is told of nothing any more.
+  if (waiter_ != nullptr && waiter_->linked()) waiter_->unlink();
+  waits_for_ = nullptr;
+  waiter_ = nullptr;
   unlink();
   future_.release();
 }
 
-void TaskCore::destroy_pending() {
+void TaskCore::report_pending() {
+  if (future_.quiet_when_destroyed) return;
+  ExceptionContext context;
+  context.message = "Task was destroyed but it is pending!";
+  context.task = AnyTask(Ref<FutureBase>(&future_));
+  context.source_traceback = source_frames(future_.source_trace());
+  loop().report(context);
+}
+
+void TaskCore::destroy_pending() noexcept {
   const Ref<FutureBase> keep(&future_);
-  if (!future_.quiet_when_destroyed) {
-    ExceptionContext context;
-    context.message = "Task was destroyed but it is pending!";
-    context.task = AnyTask(keep);
-    context.source_traceback = source_frames(future_.source_trace());
-    loop().report(context);
-  }
   runtime::Scheduler& scheduler = loop().scheduler();
   if (!fiber_->started()) {
     scheduler.destroy_unstarted(*fiber_);
     destroy_closure();
     leave_loop();
-  } else if (!scheduler.unwind(*fiber_)) {
-    log(LogLevel::ERROR, "task '" + name() + "' was abandoned: it waits in a frame that no exception can leave, so its "
-                         "destructors do not run");
+  } else if (!scheduler.unwind(*fiber_, fiber_->parker != nullptr && fiber_->parker->throws_when_interrupted)) {
     leave_loop();
     future_.retain();  // its closure and stack stay, because they may refer to each other
+    try {
+      log(LogLevel::ERROR, "task '" + name() + "' was abandoned: it waits in a frame that no exception can leave, or catches each one "
+                           "and goes on, so its destructors do not run");
+    } catch (const std::bad_alloc&) {
+      log(LogLevel::ERROR, "a task was abandoned");
+    }
   }
 }
 
-bool close_next_task(LoopCore& loop) {
-  TaskCore* task = loop.tasks.front();
-  if (task != nullptr) task->destroy_pending();
-  return task != nullptr;
+bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept {
+  TaskCore* const task = loop.tasks.front();
+  if (task == nullptr) return false;
+  try {
+    task->report_pending();
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::ERROR, "Task was destroyed but it is pending! (there is no memory for a better report)");
+  } catch (...) {
+    if (failure == nullptr) failure = std::current_exception();
+  }
+  loop.drop_scheduled();  // the program's handler may have woken it
+  task->destroy_pending();
+  return true;
 }
 
 std::string TaskCore::name() const { return name_ != nullptr ? *name_ : "Task-" + std::to_string(name_number_); }
@@ -213,92 +255,93 @@ int TaskCore::uncancel() noexcept {
   return cancel_requests_;
 }
 
+// Whether `what` a request asks for would end the program when it is thrown at these frames.
+bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept {
+  struct Ahead {
+    std::uint32_t scopes;  // to be passed, the asking one included; 0: none of them asked
+    CancelSource::Error error;
+  } ahead{source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes ? open_scopes_ - source.scope + 1 : 0, source.error};
+  const runtime::Throw what{&typeid(CancelledError),
+                            [](const std::type_info* thrown, void* argument) noexcept {
+                              auto& left = *static_cast<Ahead*>(argument);
+                              return left.scopes != 0 && --left.scopes == 0 ? &error_type(left.error) : thrown;
+                            },
+                            &ahead};
+  return runtime::throw_would_terminate(registers, fiber_->bounds(), what);
+}
+
 // Whether an exception thrown where the task waits would find its way; if not, the request is kept back.
-bool TaskCore::can_be_thrown_at() const noexcept {
-  if (fiber_->exceptions.uncaught_exceptions > 0) return false;
-  return !runtime::throw_would_terminate(runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext)),
-                                         fiber_->bounds());
+bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
+  const runtime::Registers registers = runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
+  if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0) return false;  // nothing is known of the frames
+  return !would_terminate(registers, source);
+}
+
+void TaskCore::remember_request(const RareText& message, CancelSource source) noexcept {
+  // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
+  if (must_cancel_ && source_scope_ != source.scope) source = {};
+  remember_source(source);
+  must_cancel_ = true;
+  cancel_message_ = message;
 }
 
 // Asks whatever the suspended task waits for to end, other than another task. True if it will.
-bool TaskCore::interrupt_current_wait(std::string_view message) {
+bool TaskCore::interrupt_current_wait(const RareText& message, CancelSource source) noexcept {
   if (fiber_->parker == nullptr) return false;
-  if (waits_throwing_ && !can_be_thrown_at()) return false;
+  if (fiber_->parker->throws_when_interrupted && !can_be_thrown_at(source)) return false;
   if (!fiber_->parker->interrupt()) return false;
   must_cancel_ = true;
+  remember_source(source);
   interrupt_message_ = message;
   return true;
 }
 
-// Walks down a chain of tasks that wait for each other, so that its length costs no stack.
-bool TaskCore::cancel(std::string_view message) {
-  if (future_.done()) {
-    future_.mark_retrieved();
-    return false;
-  }
-  TaskCore* task = this;
-  TaskCore* last = nullptr;
-  for (;;) {
-    ++task->cancel_requests_;
-    task->cancel_walk_ = true;
-    last = task;
-    FutureBase* awaited = task->waits_for_;
-    if (awaited == nullptr || !task->fiber_->suspended()) {
-      if (task->fiber_->interrupted && task->must_cancel_) {
-        task->cancel_message_ = message;  // asked already, not yet resumed: one CancelledError serves both
-      } else if (!task->interrupt_current_wait(message)) {
-        task->must_cancel_ = true;
-        task->cancel_message_ = message;
-      }
-      break;
-    }
-    if (!task->can_be_thrown_at()) {
-      task->must_cancel_ = true;
-      task->cancel_message_ = message;
-      break;
-    }
-    TaskCore* below = awaited->task();
-    if (below != nullptr && !awaited->done() && !below->cancel_walk_) {
-      task = below;
-      continue;
-    }
-    const bool ring = below != nullptr && below->cancel_walk_;
-    if (ring || !awaited->cancel(message)) {
-      task->must_cancel_ = true;
-      task->cancel_message_ = message;
-    }
-    if (ring && task->waiter_ != nullptr && task->waiter_->linked()) {
-      // A ring of tasks would wait for ever: this one is taken out of it and raises at its next step.
-      task->waiter_->unlink();
-      task->loop().scheduler().wake_fiber(*task->fiber_);
-    }
-    break;
-  }
-  for (TaskCore* walked = this;; walked = walked->waits_for_->task()) {
-    walked->cancel_walk_ = false;
-    if (walked == last) break;
-  }
-  return true;
+void TaskCore::throw_cancelled() {
+  const RareText message = request_message();
+  must_cancel_ = false;
+  fiber_->interrupted = false;
+  throw cancelled_error(message.view());
 }
 
-void TaskCore::throw_cancelled() {
-  must_cancel_ = false;
-  std::string message(request_message());
-  fiber_->interrupted = false;
-  if (message.empty()) throw CancelledError();
-  throw CancelledError(std::move(message));
+namespace {
+
+// The frame that `frames` functions were called from, this one included. None of them is inlined, and the last can throw: so
+// the tables of the frame have an entry for its call, and a walk for what it throws can start there.
+AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::StackBounds bounds) noexcept {
+  runtime::Registers frame = runtime::current_registers();
+  std::uintptr_t own_frames[3];
+  runtime::unwind_onwards(frame, bounds, std::span(own_frames).first(frames));
+  return frame;
 }
+
+}  // namespace
 
 // Raises the remembered cancellation, unless the frames that wait here could not let it pass (a destructor, a
-// noexcept function): then it stays remembered for a later await. Not inlined: the walk starts at the caller, whose
-// tables have an entry for this call because it can throw.
+// noexcept function): then it stays remembered for a later await.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
-  if (std::uncaught_exceptions() > 0) return;
-  runtime::Registers frame = runtime::current_registers();
-  std::uintptr_t own_frame[1];
-  runtime::unwind_onwards(frame, fiber_->bounds(), own_frame);
-  if (runtime::throw_would_terminate(frame, fiber_->bounds())) return;
+  const runtime::Registers frame = frame_outside(2, fiber_->bounds());
+  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return;
+  if (would_terminate(frame, remembered_source())) return;
   throw_cancelled();
+}
+
+// Whether the remembered cancellation could be raised by the wait that asks.
+AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller() const noexcept {
+  const runtime::Registers frame = frame_outside(3, fiber_->bounds());
+  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
+  return !would_terminate(frame, remembered_source());
+}
+
+// The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for good.
+AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
+  runtime::Scheduler& scheduler = loop().scheduler();
+  scheduler.count_unwind_request();
+  const runtime::Registers frame = frame_outside(2, fiber_->bounds());
+  const bool unknown = frame.rip == 0 && std::uncaught_exceptions() > 0;
+  if (unknown || runtime::throw_would_terminate(frame, fiber_->bounds(), {.type = &typeid(runtime::ForcedUnwind)})) {
+    scheduler.abandon_current();
+  }
+  throw runtime::ForcedUnwind();
 }
 
 // ---- waiting ----------------------------------------------------------------------------------------------
@@ -335,7 +378,7 @@ void TaskCore::note_watcher(const void* watcher) noexcept {
 // Common to all waits: what happened while the task was away.
 inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
-  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
 }
 
 // Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess: others may refer to it.
@@ -346,7 +389,7 @@ bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
 
 void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   Fiber& fiber = *fiber_;
-  if (AIOFIBER_UNLIKELY(fiber.unwinding)) throw runtime::ForcedUnwind();
+  if (AIOFIBER_UNLIKELY(fiber.unwinding)) end_with_loop();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(&future == &future_)) {
     wait_one_pass();
@@ -374,8 +417,8 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   waiter_ = &waiter;
   note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
-  if (AIOFIBER_UNLIKELY(must_cancel_)) {
-    if (future.cancel(cancel_message_.view())) must_cancel_ = false;
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
+    if (future.cancel(cancel_message_)) must_cancel_ = false;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) {
     before_suspend();
@@ -396,7 +439,7 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
 }
 
 void TaskCore::wait_one_pass() {
-  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(loop().debug())) {
     before_suspend();
@@ -408,11 +451,11 @@ void TaskCore::wait_one_pass() {
 }
 
 void TaskCore::wait_until(std::int64_t deadline_ns) {
-  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) throw runtime::ForcedUnwind();
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
   raise_if_interrupted();
-  if (AIOFIBER_UNLIKELY(must_cancel_)) {
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
     // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
-    interrupt_message_ = cancel_message_.view();
+    interrupt_message_ = cancel_message_;
     fiber_->interrupted = true;
     if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
     loop().scheduler().yield();
@@ -422,9 +465,8 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
   runtime::Parker parker;
-  waits_throwing_ = true;
+  parker.throws_when_interrupted = true;
   parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
-  waits_throwing_ = false;
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }

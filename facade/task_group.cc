@@ -45,12 +45,19 @@ struct TaskGroup::Child final : detail::CallbackNode, detail::Waiter {
 void TaskGroup::ChildDeleter::operator()(Child* child) const noexcept { delete child; }
 
 TaskGroup::~TaskGroup() {
+  if (scope_ != 0) parent_->close_scope(scope_);
   // Children are left only when the loop closes under the group.
   while (Link* link = live_.front()) link->child->leave();
   while (Link* link = failed_.front()) link->child->leave();
 }
 
-void TaskGroup::enter() { parent_ = &detail::require_current_task(); }
+void TaskGroup::enter() {
+  detail::TaskCore& parent = detail::require_current_task();
+  // Made now, where there are no children yet that would be left alone if it cannot be made.
+  all_done_ = runtime::Ref<detail::ObjectFuture>(new detail::ObjectFuture(parent.loop(), AIOFIBER_WAIT_TASK_GROUP, this));
+  parent_ = &parent;
+  scope_ = parent.open_scope();
+}
 
 EventLoop& TaskGroup::loop() const { return parent_->loop().facade(); }
 
@@ -79,9 +86,7 @@ void TaskGroup::abort() noexcept {
 void TaskGroup::child_done(Child& child) noexcept {
   child.link.unlink();
   --live_count_;
-  if (live_count_ == 0 && all_done_ && !all_done_->done()) {
-    static_cast<detail::FutureState<void>&>(*all_done_).set_value();
-  }
+  if (live_count_ == 0 && exiting_ && !all_done_->done()) all_done_->set_value();
   detail::FutureBase& task = *child.task;
   if (!task.failed()) {
     child.leave();
@@ -94,26 +99,27 @@ void TaskGroup::child_done(Child& child) noexcept {
   if (!aborting_ && !parent_cancel_requested_) {
     abort();
     parent_cancel_requested_ = true;
-    parent_->cancel({});
+    using Error = detail::CancelSource::Error;
+    const bool ordinary = detail::holds<std::exception>(task.peek_exception());
+    parent_->cancel({}, {scope_, ordinary ? Error::kGroup : Error::kBaseGroup});
   }
 }
 
 void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
   // The parent may be cancelled here more than once; only the first cancellation means anything.
   while (live_count_ > 0) {
-    if (!all_done_) {
-      all_done_ = runtime::Ref<detail::FutureBase>(new detail::ObjectFuture(parent_->loop(), AIOFIBER_WAIT_TASK_GROUP, this));
-    }
     try {
       parent_->wait_for_future(*all_done_);
       all_done_->check_result();
+    } catch (const runtime::PassesOnOther&) {
+      throw;
     } catch (const CancelledError&) {
       if (!aborting_) {
         cancellation = std::current_exception();
         abort();
       }
     }
-    all_done_ = nullptr;
+    all_done_->reopen();
   }
 }
 
@@ -132,6 +138,8 @@ void TaskGroup::exit(std::exception_ptr error) {
   if (!error || (!detail::is_cancelled_error(error) && !detail::leaves_the_loop(error))) {
     try {
       parent_->raise_if_interrupted();
+    } catch (const runtime::PassesOnOther&) {
+      throw;
     } catch (const CancelledError&) {
       error = std::current_exception();
     }

@@ -61,6 +61,7 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
     if (!future.failed()) return {Source::kStack, {}};
     return {Source::kTraceback, traceback_of(future.peek_exception(), &future)};
   }
+  if (task.fiber() == nullptr) return {Source::kStack, {}};  // its loop was closed over it
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started()) return {Source::kStack, entry_frame(task)};
   std::array<std::uintptr_t, kMaxFrames> addresses;

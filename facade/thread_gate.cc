@@ -16,7 +16,8 @@ void ThreadGate::Link::run_node(Runnable& node) {
 
 void ThreadGate::Link::drop() noexcept {
   const std::shared_ptr<ThreadGate> gate = gate_;
-  gate->take(id_).reset();
+  const std::unique_ptr<Link> owned = gate->take(id_);
+  owned->loop_closed();
 }
 
 ThreadGate& ThreadGate::of(LoopCore& core) {
@@ -61,14 +62,31 @@ bool ThreadGate::post(std::uint64_t id) noexcept {
   return true;
 }
 
-void ThreadGate::close() noexcept {
-  std::unordered_map<std::uint64_t, std::unique_ptr<Link>> idle;
+void ThreadGate::shut() noexcept {
   const std::lock_guard lock(mutex_);
   core_ = nullptr;
-  for (auto link = links_.begin(); link != links_.end();) {
-    const auto following = std::next(link);
-    if (!link->second->posted_) idle.insert(links_.extract(link));
-    link = following;
+}
+
+void ThreadGate::close() noexcept {
+  shut();
+  Link* idle = nullptr;  // a chain by the nodes' own links: a closing loop must not need memory
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto entry = links_.begin(); entry != links_.end();) {
+      if (entry->second->posted_) {
+        ++entry;
+        continue;
+      }
+      Link* const link = entry->second.release();
+      link->next = idle;
+      idle = link;
+      entry = links_.erase(entry);
+    }
+  }
+  while (idle != nullptr) {
+    const std::unique_ptr<Link> link(idle);
+    idle = static_cast<Link*>(idle->next);
+    link->loop_closed();
   }
 }
 

@@ -58,12 +58,13 @@ void Timeout::enter(bool ahead) {
   } else {
     reschedule(when_);
   }
+  scope_ = task_->open_scope();
 }
 
 void Timeout::on_timeout() {
   state_ = State::kExpiring;
   timer_.reset();
-  task_->cancel({});
+  task_->cancel({}, {scope_, detail::CancelSource::Error::kTimeout});
 }
 
 void Timeout::disarm() noexcept {
@@ -75,6 +76,7 @@ void Timeout::check_interrupted() { task_->raise_if_interrupted(); }
 
 void Timeout::leave() noexcept {
   disarm();
+  task_->close_scope(scope_);
   if (state_ == State::kExpiring) {
     state_ = State::kExpired;
     task_->uncancel();
@@ -98,6 +100,8 @@ void Timeout::leave_throwing() {
     if (!detail::leaves_the_loop(std::current_exception())) {
       try {
         task_->raise_if_interrupted();
+      } catch (const runtime::PassesOnOther&) {
+        throw;
       } catch (const CancelledError&) {
         leave();
         if (fired && task_->cancelling() <= cancelling_at_entry_) throw TimeoutError();

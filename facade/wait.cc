@@ -23,6 +23,7 @@ class WaitState final : public WatchOwner {
   }
   void retain_owner() noexcept override { retain(); }
   void release_owner() noexcept override { release(); }
+  std::uint32_t owner_references() const noexcept override { return references_; }
   void add_awaiting(std::vector<FutureBase*>& out) const override { waiter_->add_awaiting(out); }
   const void* watcher() const noexcept override { return this; }
 

@@ -7,6 +7,55 @@
 
 namespace aiofiber::detail {
 
+using runtime::Ref;
+
+namespace {
+
+// Those whose last reference is dropped when the one that ends now has ended. Of a fiber: a destructor of the program that runs
+// in between may suspend it.
+struct Turn {
+  WatchOwner* first = nullptr;
+  WatchOwner* last = nullptr;
+};
+struct TurnOfThread {
+  Turn* turn = nullptr;
+  std::uint64_t fiber_id = 0;
+};
+constinit thread_local TurnOfThread now{};
+
+}  // namespace
+
+void release_in_turn(WatchOwner& owner) noexcept {
+  if (owner.owner_references() > 1) {
+    owner.release_owner();
+    return;
+  }
+  const runtime::Fiber* const fiber = runtime::current_fiber();
+  const std::uint64_t fiber_id = fiber != nullptr ? fiber->id : 0;
+  if (now.turn != nullptr && now.fiber_id == fiber_id) {
+    owner.next_to_go = nullptr;
+    (now.turn->first == nullptr ? now.turn->first : now.turn->last->next_to_go) = &owner;
+    now.turn->last = &owner;
+    return;
+  }
+  Turn turn;
+  turn.first = turn.last = &owner;
+  while (WatchOwner* const next = turn.first) {
+    turn.first = next->next_to_go;
+    now = {&turn, fiber_id};
+    next->release_owner();
+  }
+  if (now.turn == &turn) now = {};
+}
+
+void release_in_turn(Ref<FutureBase> future) noexcept {
+  if (!future || future->references() > 1) return;
+  if (WatchOwner* const owner = future->watch_owner()) {
+    static_cast<void>(future.detach());  // it is the same reference
+    release_in_turn(*owner);
+  }
+}
+
 void Watch::start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future) {
   owner_ = &watch_owner;
   input = std::move(future);
@@ -37,7 +86,7 @@ void Watch::hold_owner() noexcept {
 }
 
 void Watch::let_owner_go() noexcept {
-  if (std::exchange(holds_owner_, false)) owner_->release_owner();
+  if (std::exchange(holds_owner_, false)) release_in_turn(*owner_);
 }
 
 void Watch::run_node(Runnable& node) {
@@ -48,7 +97,7 @@ void Watch::run_node(Runnable& node) {
 
 void Watch::drop() noexcept {
   stop();
-  input = nullptr;
+  release_in_turn(std::move(input));
   let_owner_go();
 }
 
@@ -64,7 +113,7 @@ bool WatchArray::hand_to_inputs(WatchOwner& owner) noexcept {
   }
   for (Watch& watch : *this) {
     // May destroy the input, which then drops the watch. A pending Ref is moved out first: drop() writes it.
-    if (watch.pending()) runtime::Ref<FutureBase>(std::move(watch.input));
+    if (watch.pending()) release_in_turn(std::move(watch.input));
   }
   owner.release_owner();
   return true;

@@ -7,6 +7,7 @@
 #include <array>
 #include <initializer_list>
 
+#include "aiofiber/runtime/unwind.h"
 #include "table_bytes.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
@@ -74,9 +75,18 @@ bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
   return false;
 }
 
+// What a handler for `type` means to an exception of type `thrown`; kPasses: it is not for it.
+Fate fate_of_handler(const std::type_info& type, const std::type_info* thrown) {
+  if (type == typeid(PassesOn)) return Fate::kPassesOn;
+  if (type == typeid(PassesOnOther)) return Fate::kPassesOnOther;
+  if (thrown == nullptr) return Fate::kMayCatch;
+  void* object = nullptr;  // would be adjusted to the base class
+  return type.__do_catch(thrown, &object, 1) ? Fate::kCatches : Fate::kPasses;
+}
+
 // The chain of actions of one call site: which handlers an exception meets there.
 Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table, std::uint8_t type_encoding,
-                     std::uintptr_t landing_pad) {
+                     std::uintptr_t landing_pad, const std::type_info* thrown) {
   Fate fate = Fate::kPasses;
   for (;;) {
     Bytes in(action);
@@ -90,10 +100,11 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
       const std::int64_t width = format == 0x03 || format == 0x0b   ? 4
                                  : format == 0x02 || format == 0x0a ? 2
                                                                     : 8;
-      if (Bytes(type_table - filter * width).raw(type_encoding) == 0) {
-        return is_terminating_landing_pad(landing_pad) ? Fate::kTerminates : Fate::kCatches;
-      }
-      fate = Fate::kMayCatch;
+      const std::uintptr_t type = Bytes(type_table - filter * width).pointer(type_encoding, 0, 0);
+      if (type == 0) return is_terminating_landing_pad(landing_pad) ? Fate::kTerminates : Fate::kCatches;
+      const Fate here = fate_of_handler(*reinterpret_cast<const std::type_info*>(type), thrown);
+      if (here == Fate::kMayCatch) fate = here;
+      if (here != Fate::kMayCatch && here != Fate::kPasses) return here;
     }
     if (displacement == 0) return fate;
     action = next + displacement;
@@ -102,7 +113,7 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
 
 }  // namespace
 
-Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction) {
+Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown) {
   if (table.exception_table == 0) return Fate::kPasses;
   if (table.personality != reinterpret_cast<std::uintptr_t>(&__gxx_personality_v0)) return Fate::kPasses;
   Bytes in(reinterpret_cast<const std::uint8_t*>(table.exception_table));
@@ -127,7 +138,7 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction) {
     if (instruction < table.function + start) break;  // the table is sorted
     if (instruction >= table.function + start + length) continue;
     if (landing_pad == 0 || action == 0) return Fate::kPasses;
-    return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad);
+    return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad, thrown);
   }
   return Fate::kTerminates;  // g++ leaves a call that may not throw out of the table
 }

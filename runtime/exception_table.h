@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <typeinfo>
 
 #include "call_frame.h"
 
@@ -14,12 +15,15 @@ namespace aiofiber::runtime {
 
 enum class Fate {
   kPasses,      // at most clean-ups run here
-  kMayCatch,    // a handler for certain types
-  kCatches,     // a handler for everything
+  kMayCatch,    // a handler for certain types, when the exception's is not known
+  kCatches,     // a handler for everything, or for the exception's type
   kTerminates,  // std::terminate()
+  kPassesOn,       // the handler is marked: it throws on what it caught (PassesOn)
+  kPassesOnOther,  // marked as one that may throw something else instead (PassesOnOther)
 };
 
-// What happens to an exception that arrives at `instruction` of the function that `table` describes.
-Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction);
+// What happens to an exception of type `thrown` (null: unknown) that arrives at `instruction` of the function that
+// `table` describes.
+Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown);
 
 }  // namespace aiofiber::runtime

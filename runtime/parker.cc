@@ -19,7 +19,10 @@ void Parker::arm(Nanoseconds deadline) { fiber_.scheduler->timers().start(timer_
 
 Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
   AIOFIBER_ASSERT(&fiber_ == current_fiber());
-  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) return Wake::kInterrupted;
+  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) {
+    if (fiber_.unwinding) fiber_.scheduler->count_unwind_request();
+    return Wake::kInterrupted;
+  }
   if (reason_ != Wake::kNone) return reason_;
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
@@ -50,7 +53,11 @@ bool Parker::wake(Wake reason) noexcept {
 
 void yield_now() {
   Fiber& self = *current_fiber();
-  if (!self.unwinding) self.scheduler->yield();
+  if (self.unwinding) {
+    self.scheduler->count_unwind_request();
+  } else {
+    self.scheduler->yield();
+  }
 }
 
 }  // namespace aiofiber::runtime

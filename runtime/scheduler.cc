@@ -372,14 +372,17 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
   }
 }
 
-bool Scheduler::unwind(Fiber& fiber) noexcept {
+bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   AIOFIBER_ASSERT(!running_ && fiber.suspended() && !fiber.queued);
   // What is parked is told to return, not thrown into.
-  if (fiber.parker == nullptr && throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds())) {
+  if ((fiber.parker == nullptr || parked_wait_throws) &&
+      throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds(),
+                            {.type = &typeid(ForcedUnwind)})) {
     free_record(fiber);
     return false;
   }
   fiber.unwinding = true;
+  unwind_requests_ = 0;
   exception_state_ = thread_exception_state();
   // Nothing runs, so next_fiber() finds no pass to begin: whatever the fiber does, it comes back here.
   remaining_ = 0;
@@ -392,6 +395,13 @@ bool Scheduler::unwind(Fiber& fiber) noexcept {
   if (finished_ != nullptr) recycle_finished();
   if (!ended) free_record(fiber);  // it waits again: nothing can make it go on
   return ended;
+}
+
+void Scheduler::abandon_current() {
+  AIOFIBER_ASSERT(current_fiber()->unwinding);
+  current_fiber()->state = AIOFIBER_WAITING;
+  suspend();  // there is no pass to begin, so unwind() goes on
+  assertion_failed("an abandoned fiber was resumed", __FILE__, __LINE__);
 }
 
 void Scheduler::forget_after_fork() noexcept {

@@ -181,7 +181,7 @@ AIOFIBER_NOT_SANITIZED Registers saved_registers(const void* fcontext) noexcept 
                    .rbx = read_word(block + layout.rbx)};
 }
 
-bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexcept {
+bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw what) noexcept {
   if (registers.rip == 0) return false;
   notice_unloaded_code();
   Walk walk(registers, bounds);
@@ -189,7 +189,7 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexc
   for (;;) {
     const std::uintptr_t instruction = walk.registers().rip - 1;
     if (const auto table = find_frame_table(instruction)) {
-      switch (fate_in_frame(*table, instruction)) {
+      switch (fate_in_frame(*table, instruction, what.type)) {
         case Fate::kPasses:
           break;
         case Fate::kMayCatch:
@@ -199,6 +199,11 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexc
           return false;
         case Fate::kTerminates:
           return true;
+        case Fate::kPassesOn:
+          break;
+        case Fate::kPassesOnOther:
+          if (what.beyond_scope != nullptr) what.type = what.beyond_scope(what.type, what.argument);
+          break;
       }
     }
     switch (walk.step()) {
@@ -264,7 +269,7 @@ std::size_t unwind(const Registers&, StackBounds, std::span<std::uintptr_t>) noe
 std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept { return 0; }
 Registers saved_registers(const void*) noexcept { return Registers{}; }
 Registers current_registers() noexcept { return Registers{}; }
-bool throw_would_terminate(const Registers&, StackBounds) noexcept { return false; }
+bool throw_would_terminate(const Registers&, StackBounds, Throw) noexcept { return false; }
 void flush_unwind_cache() noexcept {}
 void notice_unloaded_code() noexcept {}
 

@@ -8,6 +8,7 @@
 // Threads: any. Callbacks run on the thread that completes it, or at once when it is done already.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -66,6 +67,8 @@ class StateBase {
   void wait(std::optional<Duration> timeout);
   std::exception_ptr exception(std::optional<Duration> timeout);
   void set_exception(std::exception_ptr exception);
+  // RuntimeError "Event loop is closed", unless it is done.
+  void loop_closed() noexcept;
   void add_callback(std::unique_ptr<Callback> callback);
   // Blocks, then throws unless there is a value.
   void check_result(std::optional<Duration> timeout);
@@ -175,6 +178,8 @@ class [[nodiscard]] Future {
     state_->set_value();
   }
   void set_exception(std::exception_ptr exception) const { state_->set_exception(std::move(exception)); }
+  // The loop that was to complete it is closed: ends it with RuntimeError "Event loop is closed", unless it is done.
+  void loop_closed() const noexcept { state_->loop_closed(); }
 
   friend bool operator==(const Future& a, const Future& b) noexcept = default;
 
@@ -215,27 +220,58 @@ void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
 template <class T>
 void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
   struct CancelLink final : ThreadGate::Link {
-    explicit CancelLink(Future<T> target) : future(std::move(target)) {}
+    CancelLink(Future<T> from, concurrent::Future<T> to) : future(std::move(from)), follower(std::move(to)) {}
     void arrive() override { future.cancel(); }
+    void loop_closed() noexcept override {
+      try {
+        if (future.done()) copy_outcome(future, follower);  // the callback below was dropped
+      } catch (...) {
+        // Copying the value threw.
+      }
+      follower.loop_closed();
+    }
     Future<T> future;
+    concurrent::Future<T> follower;
   };
   ThreadGate& gate = ThreadGate::of(source.state().loop());
-  const std::uint64_t id = gate.add(std::make_unique<CancelLink>(source));
-  destination.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>& future) {
-    if (future.cancelled()) held->post(id);
-  });
-  Future<T> observed = source;
-  observed.add_done_callback([destination, held = gate.shared_from_this(), id](Future<T> future) {
-    held->remove(id);
-    copy_outcome(std::move(future), destination);
-  });
+  const std::uint64_t id = gate.add(std::make_unique<CancelLink>(source, destination));
+  try {
+    destination.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>& future) {
+      if (future.cancelled()) held->post(id);
+    });
+    Future<T> observed = source;
+    observed.add_done_callback([destination, held = gate.shared_from_this(), id](Future<T> future) {
+      held->remove(id);
+      copy_outcome(std::move(future), destination);
+    });
+  } catch (...) {
+    gate.remove(id);
+    throw;
+  }
 }
+
+// A future on its way to the loop. If it is dropped there, nobody will complete it: it is told so.
+template <class R>
+class FutureUnderWay {
+ public:
+  explicit FutureUnderWay(concurrent::Future<R> future) noexcept : future_(std::move(future)) {}
+  FutureUnderWay(FutureUnderWay&& other) noexcept : future_(std::exchange(other.future_, std::nullopt)) {}
+  FutureUnderWay& operator=(FutureUnderWay&&) = delete;
+  ~FutureUnderWay() {
+    if (future_) future_->loop_closed();
+  }
+  concurrent::Future<R> arrive() noexcept { return *std::exchange(future_, std::nullopt); }
+
+ private:
+  std::optional<concurrent::Future<R>> future_;
+};
 
 }  // namespace detail
 
 // Schedules a coroutine object or a callable without arguments on a loop that runs in another thread.
 // The future that comes back may be waited for here (RT1-RT10): the task's exception and its cancellation arrive in it;
-// cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on.
+// cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on. A loop that closes first ends it with
+// RuntimeError "Event loop is closed", once the task is unwound.
 // Threads: any. The loop must not be destroyed during the call. Errors: RuntimeError "Event loop is closed".
 // Source: asyncio.run_coroutine_threadsafe.
 template <class A>
@@ -245,15 +281,20 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
   using R = ResultOf<A>;
   concurrent::Future<R> future;
   loop.call_soon_threadsafe(
-      [core = &loop.core(), coroutine = std::decay_t<A>(std::forward<A>(awaitable)), future]() mutable {
+      [core = &loop.core(), coroutine = std::decay_t<A>(std::forward<A>(awaitable)),
+       under_way = detail::FutureUnderWay<R>(future)]() mutable {
+        const concurrent::Future<R> follower = under_way.arrive();
         try {
-          detail::chain(static_cast<const Future<R>&>(detail::ensure_on(*core, std::move(coroutine))), future);
+          detail::chain(static_cast<const Future<R>&>(detail::ensure_on(*core, std::move(coroutine))), follower);
         } catch (...) {
           const std::exception_ptr exception = std::current_exception();
-          if (!detail::leaves_the_loop(exception) && future.set_running_or_notify_cancel()) future.set_exception(exception);
+          if (!detail::leaves_the_loop(exception) && follower.set_running_or_notify_cancel()) follower.set_exception(exception);
           throw;
         }
       });
+  // A loop that was closed in between may not have seen the call any more; see LoopCore::close().
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (loop.is_closed()) future.loop_closed();
   return future;
 }
 
@@ -304,12 +345,17 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim) {
   Future<T> destination = loop.create_future<T>();
   destination.state().wait_kind = AIOFIBER_WAIT_THREAD;
   const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination, claim));
-  destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {
-    if (!future.cancelled()) return;
-    source.cancel();
-    held->remove(id);
-  });
-  source.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
+  try {
+    destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {
+      if (!future.cancelled()) return;
+      source.cancel();
+      held->remove(id);
+    });
+    source.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
+  } catch (...) {
+    gate.remove(id);
+    throw;
+  }
   return destination;
 }
 

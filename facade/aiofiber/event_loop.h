@@ -58,7 +58,12 @@ class EventLoop {
   void run_forever();
   // The current pass is finished; called before run_forever(), that runs one pass.
   void stop() noexcept { core_->scheduler().stop(); }
-  // Drops what is scheduled, reports and unwinds pending tasks. RuntimeError while running; again: no-op.
+  // Drops what is scheduled, reports and unwinds pending tasks, so that their destructors run. A task that no exception can leave (it
+  // waits in a noexcept function, or in a destructor), and one that catches each and goes on, is reported as abandoned instead: its
+  // frames stay in memory. Threads that wait for a run_coroutine_threadsafe() get RuntimeError "Event loop is closed".
+  // RuntimeError while running; again, or from a destructor that it runs: no-op. What the exception handler throws to leave the loop
+  // is thrown when the loop is closed. Never fails half-way.
+  // Differs from asyncio: threads that wait for a coroutine of the loop are told when it closes, where asyncio lets them wait for ever.
   void close();
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
@@ -194,6 +199,7 @@ class EventLoop {
   struct SignalHandler;
   void watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> handle);
   bool unwatch_fd(int fd, bool writer);
+  void forget_handlers() noexcept;
   void watch_signal(int signo, runtime::Ref<detail::HandleBase> handle);
 
   TaskFactory task_factory_;

@@ -145,8 +145,9 @@ namespace detail {
 // Whether an exception ends the loop that it leaves: KeyboardInterrupt and SystemExit.
 bool leaves_the_loop(const std::exception_ptr& exception) noexcept;
 bool is_cancelled_error(const std::exception_ptr& exception) noexcept;
-// A new exception_ptr to a CancelledError; no message if empty.
-std::exception_ptr make_cancelled(std::string_view message);
+// A new CancelledError, and an exception_ptr to one; no message if empty, or if there is no memory for it.
+CancelledError cancelled_error(std::string_view message) noexcept;
+std::exception_ptr make_cancelled(std::string_view message) noexcept;
 }  // namespace detail
 
 }  // namespace aiofiber

@@ -79,6 +79,11 @@ class ObjectFuture final : public FutureState<void> {
       : FutureState<void>(loop), object_(object), owner_(owner) {
     wait_kind = static_cast<std::uint8_t>(kind);
   }
+  // Pending again, for its owner, who has taken note of how it ended.
+  void reopen() noexcept {
+    slot().reset();
+    FutureBase::reopen();
+  }
   const void* wait_object() const noexcept override { return object_; }
   const std::uint64_t* wait_owner() const noexcept override { return owner_; }
 
@@ -125,7 +130,7 @@ class AnyFuture {
   bool cancelled() const { return state().cancelled(); }
   // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await. False if it is
   // done already. Never runs anybody's code.
-  bool cancel(std::string message = {}) const { return state().cancel(message); }
+  bool cancel(std::string message = {}) const { return state().cancel(detail::RareText(std::move(message))); }
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
   // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.

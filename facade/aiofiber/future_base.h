@@ -26,7 +26,9 @@
 namespace aiofiber::detail {
 
 class FutureBase;
+class GatherCore;
 class TaskCore;
+class WatchOwner;
 
 // Somebody who waits for a future; embedded in the waiting object.
 struct Waiter : runtime::ListNode {
@@ -62,9 +64,13 @@ class FutureBase {
   bool cancelled() const noexcept { return state_ == State::kCancelled; }
   LoopCore& loop() const noexcept { return *loop_; }
 
-  // Future::cancel; tasks and gathers have their own way.
-  virtual bool cancel(std::string_view message);
+  // Future::cancel; tasks and gathers have their own way. Throws only RuntimeError: the loop is closed and somebody waits.
+  virtual bool cancel(const RareText& message);
   virtual TaskCore* task() noexcept { return nullptr; }
+  // What asks its inputs to end when it is asked itself.
+  virtual GatherCore* gather() noexcept { return nullptr; }
+  // What watches other futures: see release_in_turn() in watch.h.
+  virtual WatchOwner* watch_owner() noexcept { return nullptr; }
   // How the value prints, in repr.
   virtual std::string value_text() const = 0;
   virtual const char* kind() const noexcept { return "Future"; }
@@ -76,7 +82,7 @@ class FutureBase {
   bool failed() const noexcept { return state_ == State::kFinished && exception_ != nullptr; }
   // The exception without retrieving it.
   const std::exception_ptr& peek_exception() const noexcept { return exception_; }
-  std::string_view cancel_message() const noexcept { return cancel_message_.view(); }
+  const RareText& cancel_message() const noexcept { return cancel_message_; }
   // The error that a reader of a cancelled future gets.
   std::exception_ptr cancelled_error();
   void mark_retrieved() noexcept { log_failure_ = false; }
@@ -85,7 +91,7 @@ class FutureBase {
   // For those that store their value first: InvalidStateError if done.
   void check_pending() const;
   void finish() { complete(State::kFinished); }
-  void finish_cancelled(std::string_view message, std::exception_ptr error = nullptr);
+  void finish_cancelled(const RareText& message, std::exception_ptr error = nullptr);
   void fail(std::exception_ptr exception);
 
   // Registers; an already done future makes the target ready at once (next pass).
@@ -129,6 +135,11 @@ class FutureBase {
   // The word after the kind: tasks say "cancelling" while they are asked to end.
   virtual std::string state_word(const char* state) const { return state; }
   void complete(State state);
+  void reopen() noexcept {
+    state_ = State::kPending;
+    exception_ = nullptr;
+    cancel_message_ = {};
+  }
 
  private:
   void few_references_left() noexcept;

@@ -47,15 +47,22 @@ class GatherCore : public WatchOwner {
   // Something went wrong before that: inputs that were started go on by themselves.
   void abandon() noexcept { watches_.stop_all(); }
 
+  // Asks every input that is not done to end (cancel_walk.cc). False: none is.
+  bool cancel(const RareText& message);
+  // The same, step by step: the input to be asked first; the one after that which has answered, or null; and the end.
+  FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
+  FutureBase* next_of_walk(CancelWalk& walk) noexcept;
+  FutureBase* leave_walk(CancelWalk& walk) noexcept;
+
   void input_done(Watch& watch) noexcept override;
   void retain_owner() noexcept override { outer_.retain(); }
   void release_owner() noexcept override { outer_.release(); }
+  std::uint32_t owner_references() const noexcept override { return outer_.references(); }
   void add_awaiting(std::vector<FutureBase*>& out) const override { out.push_back(&outer_); }
   const void* watcher() const noexcept override { return &outer_; }
 
  protected:
   ~GatherCore() = default;
-  bool cancel_inputs(std::string_view message);
   // Sets the outer future's value from the inputs, which are all done.
   virtual void deliver() = 0;
   WatchArray watches_;
@@ -66,6 +73,12 @@ class GatherCore : public WatchOwner {
   std::size_t finished_ = 0;
   bool collects_errors_;
   bool cancel_requested_ = false;
+
+  // While a CancelWalk is here or below.
+  bool cancel_walk_ = false;
+  bool cancel_accepted_ = false;
+  std::size_t cancel_next_ = 0;         // the input to be asked next
+  FutureBase* cancel_above_ = nullptr;  // who asked
 };
 
 template <class V>
@@ -73,7 +86,9 @@ class GatherState : public FutureState<V>, public GatherCore {
  public:
   GatherState(LoopCore& loop, std::size_t size, bool collects_errors)
       : FutureState<V>(loop), GatherCore(static_cast<FutureBase&>(*this), size, collects_errors) {}
-  bool cancel(std::string_view message) override { return !this->done() && cancel_inputs(message); }
+  bool cancel(const RareText& message) override { return GatherCore::cancel(message); }
+  GatherCore* gather() noexcept override { return this; }
+  WatchOwner* watch_owner() noexcept override { return this; }
   const char* kind() const noexcept override { return "_GatheringFuture"; }
 
  protected:
@@ -87,7 +102,7 @@ template <class T, bool kCollectErrors>
 auto gather_item(FutureBase& future) {
   auto& typed = static_cast<FutureState<T>&>(future);
   if constexpr (kCollectErrors) {
-    if (future.cancelled()) return Result<T>(std::make_exception_ptr(CancelledError(std::string(future.cancel_message()))));
+    if (future.cancelled()) return Result<T>(std::make_exception_ptr(CancelledError(std::string(future.cancel_message().view()))));
     if (future.failed()) {
       future.mark_retrieved();
       return Result<T>(future.peek_exception());

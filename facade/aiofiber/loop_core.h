@@ -10,10 +10,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "aiofiber/callback_table.h"
@@ -103,15 +105,20 @@ class LoopCore {
   // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched. std::system_error: no thread.
   void update_watchdog();
 
-  // Unwinds the pending tasks and drops what is scheduled. Precondition: not running. Again: no-op.
+  // Claims the closing for the caller; false: it was done, or is being done.
+  bool begin_close() noexcept { return !closed() && !std::exchange(closing_, true); }
+  bool closing() const noexcept { return closing_ && !closed(); }
+  // Unwinds the pending tasks and drops what is scheduled. Throws at its end what the program's exception handler wants to leave
+  // the loop. Precondition: not running, and begin_close().
   void close();
+  // Forgets what is ready, due or posted, without running it.
+  void drop_scheduled() noexcept;
 
  private:
   ~LoopCore();
   [[noreturn]] static void throw_closed();
   bool from_parent_process() const noexcept;
   void report_to_default_handler(const ExceptionContext& context);
-  void drop_scheduled() noexcept;
   void watch_now();
   void end_watch() noexcept;
 
@@ -120,6 +127,7 @@ class LoopCore {
   std::uint32_t fork_generation_;
   std::atomic<bool> closed_{false};
   bool watched_ = false;
+  bool closing_ = false;
 
   friend class aiofiber::EventLoop;
 };
@@ -127,8 +135,9 @@ class LoopCore {
 // Whether exit() has begun: objects are destroyed while loops run, and nothing ever returns to those.
 bool process_ends() noexcept;
 
-// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left (task.cc).
-bool close_next_task(LoopCore& loop);
+// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left. What the report
+// throws goes to `failure`, if that is empty (task.cc).
+bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept;
 
 // The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks that
 // wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).

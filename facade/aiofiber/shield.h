@@ -50,10 +50,12 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
   }
   void retain_owner() noexcept override { this->retain(); }
   void release_owner() noexcept override { this->release(); }
+  std::uint32_t owner_references() const noexcept override { return this->references(); }
   void add_awaiting(std::vector<FutureBase*>& out) const override {
     out.push_back(const_cast<ShieldState*>(this));
   }
   const void* watcher() const noexcept override { return static_cast<const FutureBase*>(this); }
+  WatchOwner* watch_owner() noexcept override { return this; }
 
  protected:
   void last_reference_gone() noexcept override {

@@ -3,7 +3,7 @@
 // TaskCore: what makes a future a task: a fiber, a name, and the delivery of cancellations.
 //
 // A cancellation is a request. A task that waits passes it on to what it waits for; a running or ready
-// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into.
+// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into (cancel_walk).
 // The loop's list holds a reference while the task is pending; the fiber's owner points here.
 #pragma once
 
@@ -42,6 +42,22 @@ struct WaitHandle {
   bool taken = false;             // it is gone with the wait, and nobody else can see it
 };
 
+// Who asks a task to end: one of its own open scopes (a Timeout, a TaskGroup), of which something else than CancelledError
+// comes out then; or, without a scope, anybody.
+struct CancelSource {
+  enum class Error : std::uint32_t { kTimeout, kGroup, kBaseGroup };
+  std::uint32_t scope = 0;  // its number, as open_scope() gave it
+  Error error = {};
+};
+
+// A request on its way through tasks and gathers (cancel_walk.cc).
+struct CancelWalk {
+  const RareText& message;
+  CancelSource source;    // of the first task
+  bool accepted = false;  // the answer of the one that was asked last
+  bool ring = false;      // met below, and the task that closes it is not yet taken out
+};
+
 class TaskCore : public runtime::ListNode {
  public:
   // Creates the fiber and puts the task on the loop's list; it runs once it is launched. The closure must be
@@ -61,10 +77,23 @@ class TaskCore : public runtime::ListNode {
   void set_name(std::string name);
   int cancelling() const noexcept { return cancel_requests_; }
   int uncancel() noexcept;
-  bool cancel(std::string_view message);
+  bool cancel(const RareText& message, CancelSource source = {});
+  // ---- for a CancelWalk: asks the task to end; what it waits for, if that is to be asked instead. `above`: who asked.
+  FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
+  // What it waits for has answered. Gives `above`.
+  FutureBase* leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept;
+  // A piece of code whose handler puts something else in the place of the CancelledError that it asked for itself
+  // (runtime::PassesOnOther) begins; its number, counted from 1 outwards in. They are nested, and end in reverse order.
+  // Beyond kMostScopes 0, and requests of scopes count as anybody's from there on.
+  std::uint32_t open_scope() noexcept { return open_scopes_ < kMostScopes ? ++open_scopes_ : 0; }
+  void close_scope(std::uint32_t number) noexcept {
+    if (number == 0) return;
+    open_scopes_ = (number - 1) & kMostScopes;
+    if (source_scope_ >= number) source_scope_ = 0;
+  }
   EntryInfo entry() const noexcept { return entry_; }
   // Of the last request that could not be handed down to what the task waited for.
-  std::string_view last_cancel_message() const noexcept { return cancel_message_.view(); }
+  const RareText& last_cancel_message() const noexcept { return cancel_message_; }
   // What it waits for, if that is a future.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
@@ -84,8 +113,10 @@ class TaskCore : public runtime::ListNode {
   // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
   void note_watcher(const void* watcher) noexcept;
 
-  // Unwinds its suspended fiber, or drops an unstarted one; for a loop that closes.
-  void destroy_pending();
+  // For a loop that closes: tells its exception handler, which may throw what leaves a loop, or bad_alloc; and unwinds the
+  // suspended fiber, which must not be queued, or drops an unstarted one.
+  void report_pending();
+  void destroy_pending() noexcept;
 
   static void fiber_main(runtime::Fiber& fiber) noexcept;
 
@@ -104,12 +135,21 @@ class TaskCore : public runtime::ListNode {
   void before_suspend() noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
+  CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
+  void remember_source(CancelSource source) noexcept {
+    source_scope_ = source.scope & kMostScopes;
+    source_error_ = source.error;
+  }
   void raise_where_legal();
-  bool interrupt_current_wait(std::string_view message);
-  bool can_be_thrown_at() const noexcept;
+  bool can_be_raised_by_caller() const noexcept;
+  [[noreturn]] void end_with_loop();
+  void remember_request(const RareText& message, CancelSource source) noexcept;
+  bool interrupt_current_wait(const RareText& message, CancelSource source) noexcept;
+  bool can_be_thrown_at(CancelSource source) const noexcept;
+  bool would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept;
   // The text of the CancelledError that is due.
-  std::string_view request_message() const noexcept {
-    return (fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_).view();
+  const RareText& request_message() const noexcept {
+    return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
   }
   void body() noexcept;
   void run_first_step();
@@ -126,12 +166,17 @@ class TaskCore : public runtime::ListNode {
   RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
-  int cancel_requests_ = 0;
-  bool must_cancel_ = false;
-  bool launched_ = false;
-  bool first_step_is_eager_ = false;  // while somebody waits in launch() for its end
-  bool cancel_walk_ = false;  // a cancel() is passing through: a ring of tasks comes back here
-  bool waits_throwing_ = false;  // parked by wait_until(): an interruption is thrown, not returned
+  // In two words, as there may be a million tasks.
+  int cancel_requests_ : 30 = 0;
+  bool launched_ : 1 = false;
+  bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
+  static constexpr std::uint32_t kMostScopes = (1u << 14) - 1;
+  std::uint32_t open_scopes_ : 14 = 0;
+  // The CancelSource of the request that is remembered (must_cancel_).
+  std::uint32_t source_scope_ : 14 = 0;
+  CancelSource::Error source_error_ : 2 = {};
+  bool must_cancel_ : 1 = false;
+  bool cancel_walk_ : 1 = false;  // a cancel() is passing through: a ring of tasks comes back here
 };
 
 // The task whose code runs now, or null: a finished one runs no code of the user's.
@@ -154,7 +199,7 @@ template <class T>
 class TaskState : public FutureState<T>, public TaskCore {
  public:
   explicit TaskState(LoopCore& loop) : FutureState<T>(loop), TaskCore(static_cast<FutureBase&>(*this)) {}
-  bool cancel(std::string_view message) override { return TaskCore::cancel(message); }
+  bool cancel(const RareText& message) override { return TaskCore::cancel(message); }
   TaskCore* task() noexcept override { return this; }
   const char* kind() const noexcept override { return "Task"; }
   std::string details() const override;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -20,6 +21,7 @@
 
 #include "aiofiber/result.h"
 #include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/unwind.h"
 #include "aiofiber/task.h"
 
 namespace aiofiber {
@@ -98,12 +100,13 @@ class TaskGroup {
   std::vector<std::exception_ptr> collect_errors(std::exception_ptr body_error);
 
   detail::TaskCore* parent_ = nullptr;
+  std::uint32_t scope_ = 0;     // its number among the parent's open scopes
   runtime::List<Link> live_;    // in order of creation
   runtime::List<Link> failed_;  // in order of completion; keeps the errors, so that recording one never allocates
   std::size_t live_count_ = 0;
   std::size_t failed_count_ = 0;
   std::exception_ptr base_error_;  // KeyboardInterrupt, SystemExit: passes alone
-  runtime::Ref<detail::FutureBase> all_done_;  // what the exit waits for
+  runtime::Ref<detail::ObjectFuture> all_done_;  // what the exit waits for
   bool exiting_ = false;
   bool aborting_ = false;
   bool parent_cancel_requested_ = false;  // by the group: to be taken back
@@ -120,7 +123,8 @@ class TaskGroupCall {
   explicit TaskGroupCall(Body body) : body_(std::move(body)) {}
   detail::EntryInfo entry() const noexcept { return detail::entry_of(body_); }
 
-  R operator()() {
+  // Not inlined: see runtime::PassesOnOther.
+  AIOFIBER_NOINLINE R operator()() {
     TaskGroup group;
     group.enter();
     std::exception_ptr error;
@@ -131,6 +135,8 @@ class TaskGroupCall {
       } else {
         value.emplace(std::invoke(body_, group));
       }
+    } catch (const runtime::PassesOnOther&) {
+      throw;
     } catch (const runtime::ForcedUnwind&) {
       throw;
     } catch (...) {

@@ -30,6 +30,8 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
 
    protected:
     virtual void arrive() = 0;
+    // Instead of that: the loop was closed first.
+    virtual void loop_closed() noexcept {}
 
    private:
     friend class ThreadGate;
@@ -51,14 +53,16 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
   void remove(std::uint64_t id) noexcept;
   // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link gone or posted.
   bool post(std::uint64_t id) noexcept;
-  // Loop's thread: nothing is posted from now on, and links that are not on their way are destroyed.
+  // Loop's thread: nothing is posted from now on.
+  void shut() noexcept;
+  // The same, and all links are told and destroyed; but for those that are still on their way, which are when they are dropped.
   void close() noexcept;
 
  private:
   std::unique_ptr<Link> take(std::uint64_t id) noexcept;
 
   std::mutex mutex_;
-  LoopCore* core_;  // guarded by mutex_, as all below; null once closed
+  LoopCore* core_;  // guarded by mutex_, as all below; null once shut
   std::uint64_t last_id_ = 0;
   std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
 };

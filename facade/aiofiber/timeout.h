@@ -4,9 +4,12 @@
 //
 // At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no other,
 // becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(), uncancel()).
+// In a destructor a limit has its effect where the TimeoutError is caught inside, also while an exception unwinds; where it would
+// leave the destructor, and so end the program, the body is not cut short.
 // Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as the body.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <string>
@@ -16,6 +19,7 @@
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/handle.h"
+#include "aiofiber/runtime/unwind.h"
 
 namespace aiofiber {
 
@@ -65,6 +69,7 @@ class Timeout {
   std::optional<Handle> timer_;
   detail::TaskCore* task_ = nullptr;
   int cancelling_at_entry_ = 0;
+  std::uint32_t scope_ = 0;  // its number among the task's open scopes
   State state_ = State::kCreated;
 
   friend class detail::TimeoutScope;
@@ -93,8 +98,9 @@ class TimeoutScope {
  public:
   explicit TimeoutScope(std::optional<TimePoint> when, bool ahead = false) noexcept : scope_(when), ahead_(ahead) {}
 
+  // Not inlined: see runtime::PassesOnOther.
   template <class Body>
-  TimeoutResult<Body> run(Body& body) {
+  AIOFIBER_NOINLINE TimeoutResult<Body> run(Body& body) {
     using R = TimeoutResult<Body>;
     scope_.enter(ahead_);
     try {
@@ -108,6 +114,8 @@ class TimeoutScope {
         scope_.leave();
         return static_cast<R&&>(result);
       }
+    } catch (const runtime::PassesOnOther&) {
+      throw;
     } catch (...) {
       scope_.leave_throwing();
     }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -26,17 +27,27 @@ class WatchOwner {
   virtual void input_done(Watch& watch) noexcept = 0;
   virtual void retain_owner() noexcept = 0;
   virtual void release_owner() noexcept = 0;
+  virtual std::uint32_t owner_references() const noexcept = 0;
   // For debuggers: appends the futures and tasks that wait for the inputs; what those are waiting for, as wait_object().
   virtual void add_awaiting(std::vector<FutureBase*>& out) const = 0;
   virtual const void* watcher() const noexcept = 0;
+  WatchOwner* next_to_go = nullptr;  // for release_in_turn()
 
  protected:
   ~WatchOwner() = default;
 };
 
+// Drops a reference. The last one of a gather or a shield drops others, and so on down a chain of them that may be as long as
+// memory allows: so whatever is dropped meanwhile ends after it, and not inside of its end.
+void release_in_turn(WatchOwner& owner) noexcept;
+void release_in_turn(runtime::Ref<FutureBase> future) noexcept;
+
 struct Watch final : CallbackNode, Waiter {
   Watch() noexcept : CallbackNode(&run_node) {}
-  ~Watch() { stop(); }
+  ~Watch() {
+    stop();
+    release_in_turn(std::move(input));
+  }
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 

@@ -33,6 +33,10 @@ class Parker {
   Parker(const Parker&) = delete;
   Parker& operator=(const Parker&) = delete;
 
+  // The caller of park() throws when the wait was cut short, instead of telling its own caller: who interrupts it or unwinds
+  // its fiber asks first whether that is possible there.
+  bool throws_when_interrupted = false;
+
   // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and
   // `arg` tell a debugger what it waits for (enum aiofiber_wait). May be called once.
   // Returns kInterrupted at once while an earlier interruption is still to be raised, or when the loop
@@ -63,7 +67,7 @@ class Parker {
   bool parked_ = false;
 };
 
-// Suspends for one pass: every other ready node runs first. Does nothing when the loop is closing.
+// Suspends for one pass: every other ready node runs first. When the loop is closing it returns at once.
 void yield_now();
 
 }  // namespace aiofiber::runtime

@@ -133,9 +133,18 @@ class Scheduler {
     make_ready(fiber);
   }
   // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. False when
-  // its frames cannot be unwound (a noexcept frame, or an await in a destructor): then it is abandoned,
-  // its record freed and its stack kept for good, because objects on it may be referred to.
-  bool unwind(Fiber& fiber) noexcept;
+  // its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches everything and goes
+  // on): then it is abandoned, its record freed and its stack kept for good, because objects on it may be referred to.
+  // `parked_wait_throws`: of a parked fiber, that it throws in its turn when its wait is cut short (Parker::throws_when_interrupted).
+  bool unwind(Fiber& fiber, bool parked_wait_throws = false) noexcept;
+  // On a fiber that unwind() unwinds: gives it up, as unwind() says. Does not return.
+  [[noreturn]] void abandon_current();
+  // Counts how often the fiber was told, by ForcedUnwind or by a wait that returns at once. One that still goes on after that
+  // many times does so for ever, as a worker that catches everything and begins anew: it is given up.
+  static constexpr std::uint32_t kMostUnwindRequests = 1000;
+  void count_unwind_request() {
+    if (++unwind_requests_ > kMostUnwindRequests) abandon_current();
+  }
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
   // What another layer keeps for this loop: release() is called on its thread when it is destroyed, while its reactor is
   // still there.
@@ -211,6 +220,7 @@ class Scheduler {
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;
+  std::uint32_t unwind_requests_ = 0;  // of the fiber that unwind() unwinds
   Fiber* finished_ = nullptr;  // off the CPU since the last switch; to be recycled by whoever runs now
   std::exception_ptr exit_exception_;
   TimerHeap timers_;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <typeinfo>
 
 namespace aiofiber::runtime {
 
@@ -60,9 +61,25 @@ Registers current_registers() noexcept __asm__("aiofiber_current_registers");
 // async-signal-safe. {0, 0} when the system does not tell.
 StackBounds thread_stack_bounds() noexcept;
 
+// Marks for throw_would_terminate(). A handler that cleans up and throws on what it caught is no end of an exception's way,
+// but the tables do not show it. So a handler for one of these types, which nobody throws, stands before it: PassesOn where
+// the exception stays the same, PassesOnOther where a scope may put another in its place. The function must have no other
+// handlers and must not be inlined into one that has: what is beyond is read from its caller's tables.
+struct PassesOn {};
+struct PassesOnOther {};
+
+// What is thrown. Of null type: something unknown, which handlers for certain types do not stop.
+struct Throw {
+  const std::type_info* type = nullptr;
+  // The type of what leaves a scope marked PassesOnOther which `thrown` enters; called for each such scope, from inside
+  // outwards. Null: the same.
+  const std::type_info* (*beyond_scope)(const std::type_info* thrown, void* argument) noexcept = nullptr;
+  void* argument = nullptr;
+};
+
 // True when an exception thrown at the innermost frame would end in std::terminate() before it reaches a
-// handler that catches everything: there is a noexcept function, a destructor, or a clean-up during unwinding
-// on the way, or code that exceptions cannot pass. A handler for certain types only is passed by. Also true
+// handler that catches it: there is a noexcept function, a destructor, or a clean-up during unwinding
+// on the way, or code that exceptions cannot pass. A handler for other types is passed by. Also true
 // when no handler of any kind is found on the whole stack, or when the walk cannot tell how it goes on; false
 // when the registers are unknown (all zero).
 //
@@ -73,7 +90,7 @@ StackBounds thread_stack_bounds() noexcept;
 //
 // The innermost frame counts too: functions that lead to the switch and are noexcept themselves must be
 // stepped over with unwind_onwards() first. Threads: any. About 25 ns a frame.
-bool throw_would_terminate(const Registers& registers, StackBounds bounds) noexcept;
+bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw what = {}) noexcept;
 
 // Forgets all cached rules. Threads: any. Async-signal-safe.
 void flush_unwind_cache() noexcept;
