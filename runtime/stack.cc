@@ -224,6 +224,22 @@ Nanoseconds StackPool::expiry(const Slot& slot) const noexcept {
   return slot.idle_since > kForever - idle_time_ ? kForever : slot.idle_since + idle_time_;
 }
 
+namespace {
+std::size_t last_quarter(const Stack& stack) noexcept { return stack.bytes() / 4; }
+}  // namespace
+
+bool StackPool::last_quarter_used(const Stack& stack) noexcept {
+  constexpr std::size_t kMostPages = 256;
+  unsigned char pages[kMostPages];
+  const std::size_t count = std::min(last_quarter(stack) / kPageBytes, kMostPages);
+  if (!sys::resident(stack.low + last_quarter(stack) - count * kPageBytes, count * kPageBytes, pages)) return false;
+  return std::any_of(pages, pages + count, [](unsigned char page) { return (page & 1) != 0; });
+}
+
+void StackPool::forget_last_quarter(const Stack& stack) noexcept {
+  sys::advise(stack.low, last_quarter(stack), MADV_DONTNEED);
+}
+
 // ---- giving back ------------------------------------------------------------------------------------------
 
 // What a call of cool() may still do.

@@ -94,6 +94,7 @@ class TaskCore : public runtime::ListNode {
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
+  void check_stack_depth(bool at_end) noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
   void raise_where_legal();
@@ -120,6 +121,7 @@ class TaskCore : public runtime::ListNode {
   int cancel_requests_ = 0;
   bool must_cancel_ = false;
   bool cancel_walk_ = false;  // a cancel() is passing through: a ring of tasks comes back here
+  bool watches_stack_ = false;  // debug mode: it is reported when the task comes near the end of its stack
   bool waits_throwing_ = false;  // parked by wait_until(): an interruption is thrown, not returned
 };
 

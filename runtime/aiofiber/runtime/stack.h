@@ -91,6 +91,12 @@ class StackPool {
   static constexpr std::size_t kPieceCalls = 8;
   static constexpr std::size_t kPieceBytes = std::size_t{32} << 20;
 
+  // For debug mode: whether a stack was ever used to within a quarter of its end since that quarter was
+  // forgotten, which gives its memory back; it must not be in use then. Seen by what is in memory
+  // (mincore(2), 1 us): not what was swapped out, and of large stacks the quarter's first MiB.
+  static bool last_quarter_used(const Stack& stack) noexcept;
+  static void forget_last_quarter(const Stack& stack) noexcept;
+
   // Whether an address is in one of the pool's slots, guards included. Async-signal-safe on its thread.
   bool owns(std::uintptr_t address) const noexcept;
 
