@@ -34,6 +34,7 @@ bool SemaphoreState::acquire() {
       }
       if (!waiter.in_vain()) break;
       waiter.wait_again();  // try_lock() was faster
+      wake_as_many_as_allowed();
     }
   }
   wake_as_many_as_allowed();

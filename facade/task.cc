@@ -4,6 +4,7 @@
 #include "aiofiber/task.h"
 
 #include <atomic>
+#include <bit>
 #include <span>
 
 #include "aiofiber/exception_context.h"
@@ -143,7 +144,11 @@ void TaskCore::body() noexcept {
   std::exception_ptr error;
   bool cancelled = false;
   bool destroyed = false;
-  if (loop().debug()) step_started_ns_ = loop().scheduler().now();
+  if (loop().debug()) {
+    step_started_ns_ = loop().scheduler().now();
+    watches_stack_ = fiber_->start_failure == nullptr;
+    if (watches_stack_) runtime::StackPool::forget_last_quarter(fiber_->stack());
+  }
   if (fiber_->start_failure != nullptr) {
     error = start_error(fiber_->start_failure);
   } else if (must_cancel_) {
@@ -168,7 +173,10 @@ void TaskCore::body() noexcept {
     }
   }
   destroy_closure();
-  if (loop().debug()) before_suspend();
+  if (loop().debug()) {
+    check_stack_depth(true);
+    before_suspend();
+  }
   const RareText message = cancelled && error == nullptr ? request_message() : RareText();
   leave_loop();
   if (destroyed) return;
@@ -349,9 +357,27 @@ AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
 // Debug mode: how long the step that ends here has kept the loop.
 void TaskCore::before_suspend() noexcept {
   if (!loop().debug() || step_started_ns_ == 0) return;
+  check_stack_depth(false);
   try {
     const std::int64_t duration = loop().scheduler().now() - step_started_ns_;
     if (duration >= loop().slow_callback_duration.nanoseconds()) loop().report_slow(future_.text(), duration);
+  } catch (...) {
+    // A report must not change what the program does.
+  }
+}
+
+// Debug mode: reports once that the task came near the end of its stack. Asked at its end, and not at each of its waits, as the
+// question costs a system call; what was used stays visible.
+void TaskCore::check_stack_depth(bool at_end) noexcept {
+  constexpr std::uint64_t kWaitsBetween = 16;
+  if (!watches_stack_) return;
+  if (!at_end && fiber_->switches % kWaitsBetween != 0 && !std::has_single_bit(fiber_->switches)) return;
+  if (!runtime::StackPool::last_quarter_used(fiber_->stack())) return;
+  watches_stack_ = false;
+  try {
+    const std::size_t kib = fiber_->stack().bytes() / 1024;
+    log(LogLevel::WARNING, future_.text() + " came within 25 % of the end of its stack of " + std::to_string(kib) +
+                               " KiB: give it a larger one, create_task({.stack_size = " + std::to_string(2 * kib) + " * 1024}, ...)");
   } catch (...) {
     // A report must not change what the program does.
   }

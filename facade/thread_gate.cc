@@ -31,6 +31,7 @@ std::uint64_t ThreadGate::add(std::unique_ptr<Link> link) {
   link->gate_ = shared_from_this();
   link->id_ = ++last_id_;
   links_.emplace(last_id_, std::move(link));
+  if (core_ != nullptr) core_->scheduler().clock().expect_answers(1);
   return last_id_;
 }
 
@@ -40,6 +41,7 @@ std::unique_ptr<ThreadGate::Link> ThreadGate::take(std::uint64_t id) noexcept {
   if (found == links_.end()) return nullptr;
   std::unique_ptr<Link> link = std::move(found->second);
   links_.erase(found);
+  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-1);
   return link;
 }
 
@@ -50,6 +52,7 @@ void ThreadGate::remove(std::uint64_t id) noexcept {
   if (found == links_.end() || found->second->posted_) return;
   link = std::move(found->second);  // declared first, so destroyed after the mutex is free
   links_.erase(found);
+  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-1);
 }
 
 bool ThreadGate::post(std::uint64_t id) noexcept {
@@ -64,6 +67,7 @@ bool ThreadGate::post(std::uint64_t id) noexcept {
 
 void ThreadGate::shut() noexcept {
   const std::lock_guard lock(mutex_);
+  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-static_cast<std::ptrdiff_t>(links_.size()));
   core_ = nullptr;
 }
 

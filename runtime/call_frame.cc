@@ -25,7 +25,7 @@ namespace aiofiber::runtime {
 namespace {
 
 // DWARF's numbers of the registers that matter.
-constexpr std::uint64_t kRegRbx = 3, kRegRbp = 6, kRegRsp = 7, kRegRip = 16;
+constexpr std::uint64_t kRegRbx = 3, kRegRbp = 6, kRegRsp = 7, kRegR11 = 11, kRegRip = 16;
 
 // DWARF's call-frame instructions (DW_CFA_...), but for the three that have an operand in their low bits.
 enum CfaInstruction : std::uint8_t {
@@ -144,6 +144,8 @@ class RowMachine {
       rule = CfaRule::kRbp;
     } else if (state_.cfa_register == kRegRbx) {
       rule = CfaRule::kRbx;
+    } else if (state_.cfa_register == kRegR11) {
+      rule = CfaRule::kR11;
     }
     constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
     const bool fits = state_.offset % 8 == 0 && state_.offset < kMax && state_.offset > -kMax;

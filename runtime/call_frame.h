@@ -20,6 +20,7 @@ enum class CfaRule : std::uint8_t {
   kRbp,          // rbp + offset
   kRbx,          // rbx + offset
   kRbpDeref,     // the word at rbp + offset (functions that align their stack)
+  kR11,          // r11 + offset: in the loop that touches each page of a large frame, where nothing is called
 };
 
 // The rule for one program counter, in the eight bytes that the cache stores. The CFA's offset is a multiple

@@ -20,6 +20,8 @@ namespace aiofiber::runtime {
 namespace {
 // How long a virtual clock that expects real threads waits for them before it jumps.
 constexpr Nanoseconds kRealSlice = 2'000'000;
+// ... and how long for those that it knows to work for it.
+constexpr Nanoseconds kRealSliceForAnswers = 1'000'000'000;
 // ... and how long when there is nothing to jump to.
 constexpr Nanoseconds kRealPatience = 5'000'000'000;
 }  // namespace
@@ -91,15 +93,28 @@ SteadyClock& SteadyClock::instance() noexcept {
   return clock;
 }
 
+namespace {
+// Whether something happens within so much real time. A poll may end early with nothing, by a signal.
+bool happens_within(Nanoseconds patience, Reactor& reactor) {
+  const Nanoseconds end = monotonic() + patience;
+  for (Nanoseconds left = patience; left > 0; left = end - monotonic()) {
+    if (reactor.poll(left) > 0) return true;
+  }
+  return false;
+}
+}  // namespace
+
 void VirtualClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
   if (reactor.poll(0) > 0) return;
   if (deadline == kForever) {
     if (!may_block_) throw Deadlock();
-    if (reactor.poll(kRealPatience) == 0) throw Deadlock();
+    if (!happens_within(kRealPatience, reactor)) throw Deadlock();
     return;
   }
-  if (deadline > now_ && may_block_ && reactor.poll(std::min(time_until(deadline, now_), kRealSlice)) > 0)
-    return;
+  if (deadline > now_ && may_block_) {
+    const Nanoseconds slice = answers_due_ > 0 ? kRealSliceForAnswers : kRealSlice;
+    if (happens_within(std::min(time_until(deadline, now_), slice), reactor)) return;
+  }
   now_ = std::max(now_, deadline);
 }
 

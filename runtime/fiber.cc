@@ -102,20 +102,19 @@ void fiber_entry(ctx::transfer_t transfer) noexcept {
 
 }  // namespace
 
-void Fiber::bind(const Stack& stack, Main main_function) noexcept {
+void Fiber::bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept {
   stack_low = reinterpret_cast<std::uint64_t>(stack.low);
   stack_high = reinterpret_cast<std::uint64_t>(stack.high);
   // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
-  const std::size_t guard = StackPool::guard_bytes(stack.size_class);
-  // Slots are powers of two, so without this the hot frames of all fibers would compete for the same few sets of the cache
+  // Slots are multiples of large powers of two, so without this the hot frames of all fibers would compete for the same few sets of the cache
   // (and two that alternate would be mistaken for each other by the CPU's check of loads against stores).
-  const std::size_t stagger = (stack_high / stack.bytes() % 16) * kCacheLineBytes;
+  const std::size_t stagger = (stack_high / slot_bytes % 16) * kCacheLineBytes;
   fcontext = reinterpret_cast<std::uint64_t>(
-      ctx::make_fcontext(stack.high - stagger, stack.bytes() - guard - stagger, fiber_entry));
+      ctx::make_fcontext(stack.high - stagger, stack.bytes() - stagger, fiber_entry));
 #if AIOFIBER_ASAN
-  asan_low = stack.low + guard;
-  asan_bytes = stack.bytes() - guard;
+  asan_low = stack.low;
+  asan_bytes = stack.bytes();
 #endif
 #if AIOFIBER_TSAN
   tsan_fiber = __tsan_create_fiber(0);

@@ -160,12 +160,22 @@ struct Trip final : OffloadPool::Work, Runnable {
   bool back = false;
 };
 
+// An answer that the loop's clock knows to be due while this lives.
+struct Answer {
+  explicit Answer(Scheduler& its_scheduler) noexcept : scheduler(its_scheduler) { scheduler.clock().expect_answers(1); }
+  ~Answer() { scheduler.clock().expect_answers(-1); }
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+  Scheduler& scheduler;
+};
+
 }  // namespace
 
 void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
   Fiber& self = *current_fiber();
   Trip trip(work);
   pool.submit(trip);
+  const Answer due(*self.scheduler);
   // The call's arguments are on this stack: neither a cancellation nor a closing loop may leave before it
   // is back. An interruption is remembered and put back for the facade to raise.
   bool was_interrupted = std::exchange(self.interrupted, false);

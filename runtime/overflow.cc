@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SIGSEGV handler. It runs on the thread's alternate stack; what it prints first is made with
+// The SIGSEGV handler. A fault is the end of a stack by where the access was and by where the stack pointer
+// stood: a frame may skip the guard, and a stray pointer may hit it.
+//
+// It runs on the thread's alternate stack; what it prints first is made with
 // write(2) alone, so that even a broken heap leaves the essential line. Symbolizing the newest frames
 // comes last, because it allocates: if that fails the line above it is already out.
 #include "aiofiber/runtime/overflow.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <span>
 #include <string>
 
 #include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/scheduler.h"
 #include "aiofiber/runtime/stack.h"
 #include "aiofiber/runtime/symbolize.h"
 #include "aiofiber/runtime/syscall.h"
@@ -36,22 +43,33 @@ void print(const char* text) noexcept {
   static_cast<void>(written);
 }
 
-Registers fault_registers(const void* context) noexcept {
+// Where a fault happened.
+struct Fault {
+  Registers registers{};
+  std::uintptr_t r11 = 0;
+  std::uintptr_t address = 0;
+  bool by_the_kernel = false;  // no access of the program's, but one that the kernel made or refused to make
+};
+
+Fault describe(const siginfo_t& info, const void* context) noexcept {
+  Fault fault;
+  fault.address = reinterpret_cast<std::uintptr_t>(info.si_addr);
 #if defined(__x86_64__)
   const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   const auto value = [&](int index) { return static_cast<std::uintptr_t>(registers[index]); };
-  return {value(REG_RIP), value(REG_RSP), value(REG_RBP), value(REG_RBX)};
+  fault.registers = {value(REG_RIP), value(REG_RSP), value(REG_RBP), value(REG_RBX)};
+  fault.r11 = value(REG_R11);
+  constexpr std::uintptr_t kGeneralProtection = 13;  // an address that cannot be one: the program's own doing
+  fault.by_the_kernel = info.si_code == SI_KERNEL && value(REG_TRAPNO) != kGeneralProtection;
 #else
   static_cast<void>(context);
-  return {};
 #endif
+  return fault;
 }
 
-void print_frames(const Fiber& fiber, const void* context) {
-  const std::size_t guard = StackPool::guard_bytes(fiber.size_class);
+void print_frames(const Fiber& fiber, const Fault& fault) {
   std::uintptr_t addresses[kFramesShown];
-  const std::size_t count =
-      unwind(fault_registers(context), {fiber.stack_low + guard, fiber.stack_high}, std::span(addresses));
+  const std::size_t count = unwind_overflowed(fault.registers, fault.r11, fiber.bounds(), std::span(addresses));
   for (std::size_t i = 0; i < count; ++i) {
     for (const SymbolizedFrame& frame : symbolize(addresses[i], i == 0)) {
       std::string line = "  in " + frame.function;
@@ -61,31 +79,107 @@ void print_frames(const Fiber& fiber, const void* context) {
   }
 }
 
+bool on_alternate_stack(std::uintptr_t rsp) noexcept {
+  stack_t stack{};
+  if (::sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) != 0) return false;
+  const auto low = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
+  return rsp >= low && rsp - low < stack.ss_size;
+}
+
+// What a fault has to do with the running fiber's stack.
+enum class Verdict {
+  kUnrelated,
+  kUsedUp,   // the stack ends at the access
+  kSkipped,  // a frame reaches beyond the end, and perhaps beyond the guard
+  kNoFrame,  // there was no room for the frame of a signal handler
+  kStray,    // an access to the guard, far from the stack pointer
+};
+
+Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
+  // Code reads and writes its frames at the stack pointer and above it, but for the ABI's red zone; -fstack-check touches
+  // the stack some pages ahead.
+  constexpr std::uintptr_t kRedZone = 128;
+  constexpr std::uintptr_t kProbedAhead = 32 * 1024;
+  const StackPool& pool = fiber.scheduler->stacks();
+  const std::uintptr_t rsp = fault.registers.rsp;
+  const std::uintptr_t guard_low = fiber.stack_low - pool.guard_bytes();
+  const bool in_guard = fault.address >= guard_low && fault.address < fiber.stack_low;
+#if !defined(__x86_64__)
+  return in_guard ? Verdict::kUsedUp : Verdict::kUnrelated;
+#endif
+  if (rsp >= fiber.stack_low && rsp < fiber.stack_high) {
+    if (in_guard) return rsp - fault.address <= kProbedAhead ? Verdict::kUsedUp : Verdict::kStray;
+    // The kernel ends a process whose handler it cannot call. It says so by a fault without an address.
+    const std::uintptr_t signal_frame = ::getauxval(AT_MINSIGSTKSZ) + 1024;
+    const bool no_room = rsp - fiber.stack_low < std::max<std::uintptr_t>(signal_frame, 4096);
+    return fault.by_the_kernel && fault.address == 0 && no_room ? Verdict::kNoFrame : Verdict::kUnrelated;
+  }
+  if (rsp >= guard_low && rsp < fiber.stack_low) return Verdict::kUsedUp;
+  if (on_alternate_stack(rsp)) return Verdict::kUnrelated;
+  // Nobody else gives these stacks away: who is on another task's has walked there.
+  if (pool.owns(rsp)) return Verdict::kSkipped;
+  const bool in_frame = fault.address + kRedZone >= rsp && fault.address < fiber.stack_low;
+  return rsp < fiber.stack_low && in_frame ? Verdict::kSkipped : Verdict::kUnrelated;
+}
+
+// Piece by piece, so that no buffer has to hold the longest text.
+template <class... Values>
+void print_format(const char* format, Values... values) noexcept {
+  char text[320];
+  std::snprintf(text, sizeof text, format, values...);
+  print(text);
+}
+
+void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noexcept {
+  print(verdict == Verdict::kStray ? "aiofiber: stray access in task '" : "aiofiber: stack overflow in task '");
+  if (fiber.name[0] != '\0') {
+    print(fiber.name);
+  } else {
+    print_format("Task-%lu", static_cast<unsigned long>(fiber.name_number));
+  }
+  const std::size_t kib = fiber.stack().bytes() / 1024;
+  const auto low = static_cast<unsigned long>(fiber.stack_low);
+  const auto high = static_cast<unsigned long>(fiber.stack_high);
+  const auto address = static_cast<unsigned long>(fault.address);
+  const auto rsp = static_cast<unsigned long>(fault.registers.rsp);
+  print_format("': its stack of %zu KiB [%#lx-%#lx) ", kib, low, high);
+  switch (verdict) {
+    case Verdict::kUnrelated:
+    case Verdict::kUsedUp:
+      print_format("is used up, access at %#lx.", address);
+      break;
+    case Verdict::kSkipped:
+      print_format("is used up, the stack pointer is %lu KiB away from it, access at %#lx. A frame larger than the guard skipped it "
+                   "(or the code runs on a stack that is not aiofiber's).",
+                   (rsp < low ? low - rsp : rsp - high) / 1024, address);
+      break;
+    case Verdict::kNoFrame:
+      print("has no room left for the frame of a signal handler.");
+      break;
+    case Verdict::kStray:
+      print_format("has %lu KiB left, access at %#lx in the guard below: an index below an array, or a pointer to a frame that is gone.",
+                   (rsp - low) / 1024, address);
+      break;
+  }
+  if (verdict != Verdict::kStray) {
+    // Four times as large, and large enough for the frame that did not fit.
+    const std::size_t wanted = rsp < low ? (high - rsp) / 1024 : 0;
+    print_format(" Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)", std::max(kib * 4, std::bit_ceil(wanted)));
+  }
+  print("\nNewest frames first:\n");
+}
+
 void on_fault(int signo, siginfo_t* info, void* context) {
   const Fiber* fiber = current_fiber();
-  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-  if (fiber != nullptr && address >= fiber->stack_low &&
-      address < fiber->stack_low + StackPool::guard_bytes(fiber->size_class)) {
-    char name[sizeof fiber->name + 24];
-    if (fiber->name[0] != '\0') {
-      std::snprintf(name, sizeof name, "%s", fiber->name);
-    } else {
-      std::snprintf(name, sizeof name, "Task-%lu", static_cast<unsigned long>(fiber->name_number));
-    }
-    const std::size_t kib = fiber->stack().bytes() / 1024;
-    char text[512];
-    std::snprintf(
-        text, sizeof text,
-        "aiofiber: stack overflow in task '%s': its stack of %zu KiB [%#lx-%#lx) is used up, access at %#lx. "
-        "Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)\nNewest frames first:\n",
-        name, kib, static_cast<unsigned long>(fiber->stack_low),
-        static_cast<unsigned long>(fiber->stack_high), static_cast<unsigned long>(address), kib * 4);
-    print(text);
-    print_frames(*fiber, context);
+  const Fault fault = describe(*info, context);
+  const Verdict verdict = fiber != nullptr && info->si_code > 0 ? judge(*fiber, fault) : Verdict::kUnrelated;
+  if (verdict != Verdict::kUnrelated) {
+    print_verdict(*fiber, fault, verdict);
+    print_frames(*fiber, fault);
   }
   // Die of it, or give it to whoever was there before.
   ::sigaction(SIGSEGV, &previous_action, nullptr);
-  if (info->si_code <= 0) ::raise(signo);  // sent by kill(): it does not come again by itself
+  if (info->si_code <= 0 || fault.by_the_kernel) ::raise(signo);  // it does not come again by itself
 }
 
 // The alternate stack of a thread; freed with the thread.
@@ -96,22 +190,25 @@ class AlternateStack {
     // Somebody's is kept if symbolizing fits in it; a sanitizer's is too small for that.
     if (::sigaltstack(nullptr, &previous_) != 0) return;
     if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;
-    memory_ = sys::map_anonymous(kAlternateStackBytes);
+    memory_ = sys::map_anonymous(kMappedBytes);
     if (memory_ == MAP_FAILED) return;
+    // Handlers may overflow too. Without the guard they would do so unnoticed, but no worse than without this stack.
+    sys::protect(memory_, kMinGuardBytes, PROT_NONE);
     stack_t stack{};
-    stack.ss_sp = memory_;
+    stack.ss_sp = static_cast<char*>(memory_) + kMinGuardBytes;
     stack.ss_size = kAlternateStackBytes;
     ::sigaltstack(&stack, nullptr);
   }
   ~AlternateStack() {
     if (memory_ == MAP_FAILED) return;
     ::sigaltstack(&previous_, nullptr);
-    sys::unmap(memory_, kAlternateStackBytes);
+    sys::unmap(memory_, kMappedBytes);
   }
   AlternateStack(const AlternateStack&) = delete;
   AlternateStack& operator=(const AlternateStack&) = delete;
 
  private:
+  static constexpr std::size_t kMappedBytes = kMinGuardBytes + kAlternateStackBytes;
   void* memory_ = MAP_FAILED;
   stack_t previous_{};  // comes back when the thread ends
 };

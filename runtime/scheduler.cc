@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -96,7 +97,8 @@ void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
   if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
-    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_)) {
+    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_ &&
+                          !only_cooled_)) {
       before_endless_sleep_(endless_sleep_argument_);
     }
     if (tracing()) trace_loop(LoopMark::kPollBegin);
@@ -104,7 +106,7 @@ void Scheduler::begin_pass() {
     if (ready_count_ > 0 || stop_requested_) {
       reactor_->poll(0);
     } else {
-      clock_.wait_until(timers_.next_deadline(), *reactor_);
+      clock_.wait_until(std::min(timers_.next_deadline(), cooling_deadline()), *reactor_);
     }
     polling_ = false;
     if (tracing()) trace_loop(LoopMark::kPollEnd);
@@ -113,10 +115,24 @@ void Scheduler::begin_pass() {
     __atomic_store_n(&aiofiber_debug_registry.last_tick_ns, static_cast<std::uint64_t>(last_poll_),
                      __ATOMIC_RELAXED);
     while (Timer* timer = timers_.pop_due(last_poll_)) make_ready(*timer);
+    only_cooled_ = AIOFIBER_UNLIKELY(stacks_.next_cooling() <= last_poll_) && cool_stacks();
     handles_since_poll_ = 0;
     next_clock_read_ = kHandlesBetweenClockReads;
   }
   remaining_ = ready_count_;
+}
+
+// When a sleeping loop has to wake for its idle stacks. Not on a virtual clock, which would jump there, and would never find a
+// program that hangs: it gives back in the passes that it makes anyway.
+Nanoseconds Scheduler::cooling_deadline() const noexcept { return polls_every_pass_ ? kForever : stacks_.next_cooling(); }
+
+// A piece; the next one in the next pass. With work waiting the pieces keep a distance. True if the pass has nothing else to do.
+bool Scheduler::cool_stacks() noexcept {
+  const bool busy = ready_count_ > 0;
+  if (busy && last_poll_ - last_cooling_ < kTimeBetweenCoolings) return false;
+  last_cooling_ = last_poll_;
+  stacks_.cool(last_poll_);
+  return !busy;
 }
 
 __attribute__((no_sanitize("thread"))) Scheduler::Pulse Scheduler::pulse() const noexcept {
@@ -194,7 +210,7 @@ Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack
                                std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
   // The last fiber found no stack: fail here, where the caller can be told, unless there is one again.
-  if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr)) stacks_.release(stacks_.acquire(size_class));
+  if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr)) stacks_.release(stacks_.acquire(size_class), last_poll_);
   void* const slot = records_.allocate();
   const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
   Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
@@ -227,7 +243,7 @@ void Scheduler::destroy_unstarted(Fiber& fiber) noexcept {
 bool Scheduler::prepare(Fiber& fiber) noexcept {
   if (AIOFIBER_LIKELY(fiber.started())) return true;
   try {
-    fiber.bind(stacks_.acquire(fiber.size_class), fiber_main);
+    fiber.bind(stacks_.acquire(fiber.size_class), stacks_.slot_bytes(fiber.size_class), fiber_main);
     fiber.tid = thread_id_;
     return true;
   } catch (const StackError& error) {
@@ -240,7 +256,7 @@ bool Scheduler::prepare(Fiber& fiber) noexcept {
 
 void Scheduler::recycle_finished() noexcept {
   Fiber& fiber = *std::exchange(finished_, nullptr);
-  stacks_.release(fiber.stack());
+  stacks_.release(fiber.stack(), last_poll_);
   free_record(fiber);
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reservations, guards, and the two lists of idle stacks.
+//
+// A slot of a list is found from its stack by arithmetic in its reservation, and its neighbours in memory
+// are its neighbours in the array: that is how runs are found without sorting.
 #include "aiofiber/runtime/stack.h"
 
 #include <algorithm>
@@ -9,6 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "aiofiber/runtime/assert.h"
 #include "aiofiber/runtime/syscall.h"
 
 #if AIOFIBER_ASAN
@@ -24,9 +28,9 @@ constexpr int kMadvGuardInstall = 102;  // MADV_GUARD_INSTALL of <linux/mman.h> 
 // A reservation is as large as all slots of its class so far, between these bounds.
 constexpr std::size_t kMinReservationBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxReservationBytes = std::size_t{1} << 30;
-// Idle warm stacks that are always kept, and the number of releases between two looks at the rest.
-constexpr std::size_t kWarmFloor = 64;
-constexpr std::uint32_t kReleasesBetweenTrims = 1024;
+
+std::atomic<std::size_t> process_guard_bytes{kMinGuardBytes};
+std::atomic<Nanoseconds> process_idle_time{kDefaultStackIdleTime};
 
 // Guards that are still to be by mprotect, in the whole process.
 std::atomic<std::size_t> mprotect_guards_left{kMprotectGuards};
@@ -75,14 +79,28 @@ std::uint8_t StackPool::size_class(std::size_t bytes) {
 
 std::size_t StackPool::class_bytes(std::uint8_t size_class) noexcept { return kMinStackBytes << size_class; }
 
-std::size_t StackPool::guard_bytes(std::uint8_t size_class) noexcept {
-  return std::max(kPageBytes, std::min(class_bytes(size_class) / 16, std::size_t{64} * 1024));
+StackPool::StackPool() noexcept : guard_bytes_(default_guard_bytes()), idle_time_(default_idle_time()) {}
+
+void StackPool::set_default_guard_bytes(std::size_t bytes) {
+  if (bytes < kMinGuardBytes || bytes > kMaxGuardBytes) {
+    throw std::length_error("the guard of a fiber stack is 64 KiB to 1 GiB");
+  }
+  process_guard_bytes.store((bytes + kPageBytes - 1) / kPageBytes * kPageBytes, std::memory_order_relaxed);
 }
 
+std::size_t StackPool::default_guard_bytes() noexcept { return process_guard_bytes.load(std::memory_order_relaxed); }
+
+void StackPool::set_default_idle_time(Nanoseconds time) noexcept {
+  process_idle_time.store(std::max<Nanoseconds>(time, 0), std::memory_order_relaxed);
+}
+
+Nanoseconds StackPool::default_idle_time() noexcept { return process_idle_time.load(std::memory_order_relaxed); }
+
 StackPool::~StackPool() {
-  // An abandoned fiber's stack may still be referred to (a waiter in some future's list): keep them all.
-  if (in_use_ > 0) return;
   for (const Reservation& reservation : reservations_) {
+    sys::unmap(reservation.slots, reservation.slots_bytes);
+    // An abandoned fiber's stack may still be referred to (a waiter in some future's list): keep them all.
+    if (in_use_ > 0) continue;
 #if AIOFIBER_ASAN
     __asan_unpoison_memory_region(reservation.base, reservation.bytes);
 #endif
@@ -90,96 +108,199 @@ StackPool::~StackPool() {
   }
 }
 
+// ---- slots ------------------------------------------------------------------------------------------------
+
 void StackPool::reserve(SizeClass& size, std::uint8_t size_class) {
-  const std::size_t slot = class_bytes(size_class);
+  const std::size_t slot = slot_bytes(size_class);
   std::size_t bytes = std::clamp(size.slots * slot, kMinReservationBytes, kMaxReservationBytes);
   bytes = std::max(bytes, slot);
-  const std::size_t slots = bytes / slot;
-  // All vectors get their room now, so that giving a stack back never allocates.
-  size.warm.reserve(size.slots + slots);
-  size.cold.reserve(size.slots + slots);
+  const std::size_t count = bytes / slot;
   reservations_.reserve(reservations_.size() + 1);
 
-  void* base = sys::map_anonymous(slots * slot);
+  // All lists get their room now, so that giving a stack back never allocates.
+  const std::size_t slots_bytes = (count + 2) * sizeof(Slot);
+  void* const slots = sys::map_anonymous(slots_bytes);
+  void* const base = slots != MAP_FAILED ? sys::map_anonymous(count * slot) : MAP_FAILED;
   if (base == MAP_FAILED) {
+    if (slots != MAP_FAILED) sys::unmap(slots, slots_bytes);
     throw StackError(
         "cannot reserve address space for fiber stacks: see ulimit -v and vm.overcommit_memory, or use a "
         "smaller stack_size");
   }
-  sys::advise(base, slots * slot, MADV_NOHUGEPAGE);  // a huge page would commit 2 MiB for one small stack
-  reservations_.push_back({static_cast<char*>(base), slots * slot});
-  reserved_bytes_ += slots * slot;
-  size.fresh_next = static_cast<char*>(base);
-  size.fresh_end = size.fresh_next + slots * slot;
-  size.slots += slots;
+  sys::advise(base, count * slot, MADV_NOHUGEPAGE);  // a huge page would commit 2 MiB for one small stack
+  char* const low = static_cast<char*>(base);
+  const auto at = std::upper_bound(reservations_.begin(), reservations_.end(), low,
+                                   [](const char* address, const Reservation& r) { return address < r.base; });
+  last_found_ = static_cast<std::size_t>(at - reservations_.begin());
+  reservations_.insert(at, {low, count * slot, slot, static_cast<Slot*>(slots), slots_bytes});
+  reserved_bytes_ += count * slot;
+  size.fresh_next = low;
+  size.fresh_end = low + count * slot;
+  size.slots += count;
 }
 
-char* StackPool::fresh_slot(SizeClass& size, std::uint8_t size_class) {
+char* StackPool::fresh_stack(SizeClass& size, std::uint8_t size_class) {
   try {
     if (size.fresh_next == size.fresh_end) reserve(size, size_class);
-    install_guard(size.fresh_next, guard_bytes(size_class));
+    install_guard(size.fresh_next, guard_bytes_);
   } catch (const StackError& error) {
     // Only a stack that comes back ends the exhaustion, so there must be one that can.
     if (in_use_ > 0) exhausted_ = error.what();
     throw;
   }
-  return std::exchange(size.fresh_next, size.fresh_next + class_bytes(size_class));
+  return std::exchange(size.fresh_next, size.fresh_next + slot_bytes(size_class)) + guard_bytes_;
+}
+
+bool StackPool::owns(std::uintptr_t address) const noexcept {
+  return std::any_of(reservations_.begin(), reservations_.end(), [address](const Reservation& reservation) {
+    const auto base = reinterpret_cast<std::uintptr_t>(reservation.base);
+    return address >= base && address - base < reservation.bytes;
+  });
+}
+
+StackPool::Slot& StackPool::slot_of(const char* low) noexcept {
+  const auto holds = [low](const Reservation& r) { return low >= r.base && low < r.base + r.bytes; };
+  if (AIOFIBER_UNLIKELY(!holds(reservations_[last_found_]))) {
+    const auto behind = std::upper_bound(reservations_.begin(), reservations_.end(), low,
+                                         [](const char* address, const Reservation& r) { return address < r.base; });
+    last_found_ = static_cast<std::size_t>(behind - reservations_.begin()) - 1;
+  }
+  const Reservation& reservation = reservations_[last_found_];
+  AIOFIBER_ASSERT(holds(reservation));
+  return reservation.slots[static_cast<std::size_t>(low - reservation.base) / reservation.slot_bytes + 1];
+}
+
+// ---- use and idleness -------------------------------------------------------------------------------------
+
+void StackPool::push_warm(SizeClass& size, Slot& slot) noexcept {
+  slot.state = State::kWarm;
+  slot.newer = nullptr;
+  slot.older = std::exchange(size.newest, &slot);
+  (slot.older != nullptr ? slot.older->newer : size.oldest) = &slot;
+  ++warm_;
+}
+
+void StackPool::unlink_warm(SizeClass& size, Slot& slot) noexcept {
+  (slot.newer != nullptr ? slot.newer->older : size.newest) = slot.older;
+  (slot.older != nullptr ? slot.older->newer : size.oldest) = slot.newer;
+  --warm_;
 }
 
 Stack StackPool::acquire(std::uint8_t size_class) {
   SizeClass& size = classes_[size_class];
   char* low = nullptr;
-  if (!size.warm.empty()) {
-    low = size.warm.back();
-    size.warm.pop_back();
-  } else if (!size.cold.empty()) {
-    low = size.cold.back();
-    size.cold.pop_back();
+  if (Slot* const warm = size.newest) {
+    unlink_warm(size, *warm);
+    warm->state = State::kOut;
+    low = warm->low;
+  } else if (Slot* const cold = size.cold) {
+    size.cold = cold->older;
+    cold->state = State::kOut;
+    low = cold->low;
   } else {
-    low = fresh_slot(size, size_class);
+    low = fresh_stack(size, size_class);
   }
-  ++size.in_use;
   ++in_use_;
-  size.in_use_peak = std::max(size.in_use_peak, size.in_use);
   return Stack{low, low + class_bytes(size_class), size_class};
 }
 
-void StackPool::release(Stack stack) noexcept {
+void StackPool::release(Stack stack, Nanoseconds now) noexcept {
 #if AIOFIBER_ASAN
   // A stack that was left by an exception or abandoned keeps poison that its next user would trip over.
-  const std::size_t guard = guard_bytes(stack.size_class);
-  __asan_unpoison_memory_region(stack.low + guard, stack.bytes() - guard);
+  __asan_unpoison_memory_region(stack.low, stack.bytes());
 #endif
-  SizeClass& size = classes_[stack.size_class];
-  size.warm.push_back(stack.low);
-  --size.in_use;
+  Slot& slot = slot_of(stack.low);
+  AIOFIBER_ASSERT(slot.state == State::kOut);
+  slot.low = stack.low;
+  slot.idle_since = now;
+  push_warm(classes_[stack.size_class], slot);
+  // Later ones expire later, so only the first has to be thought of.
+  next_cooling_ = std::min(next_cooling_, expiry(slot));
   --in_use_;
   exhausted_ = nullptr;
-  if (++size.releases >= kReleasesBetweenTrims) trim(size, stack.size_class);
 }
 
-// Keeps as many warm stacks as the peak since the last trim could want again; the others, oldest first,
-// give their pages back.
-void StackPool::trim(SizeClass& size, std::uint8_t size_class) noexcept {
-  const std::size_t wanted = std::max(kWarmFloor, size.in_use_peak - std::min(size.in_use_peak, size.in_use));
-  if (size.warm.size() > wanted) {
-    const std::size_t surplus =
-        std::min(size.warm.size() - wanted, static_cast<std::size_t>(kReleasesBetweenTrims));
-    const std::size_t guard = guard_bytes(size_class);
-    for (std::size_t i = 0; i < surplus; ++i) {
-      sys::advise(size.warm[i] + guard, class_bytes(size_class) - guard, MADV_DONTNEED);
-      size.cold.push_back(size.warm[i]);
+Nanoseconds StackPool::expiry(const Slot& slot) const noexcept {
+  return slot.idle_since > kForever - idle_time_ ? kForever : slot.idle_since + idle_time_;
+}
+
+namespace {
+std::size_t last_quarter(const Stack& stack) noexcept { return stack.bytes() / 4; }
+}  // namespace
+
+bool StackPool::last_quarter_used(const Stack& stack) noexcept {
+  constexpr std::size_t kMostPages = 256;
+  unsigned char pages[kMostPages];
+  const std::size_t count = std::min(last_quarter(stack) / kPageBytes, kMostPages);
+  if (!sys::resident(stack.low + last_quarter(stack) - count * kPageBytes, count * kPageBytes, pages)) return false;
+  return std::any_of(pages, pages + count, [](unsigned char page) { return (page & 1) != 0; });
+}
+
+void StackPool::forget_last_quarter(const Stack& stack) noexcept {
+  sys::advise(stack.low, last_quarter(stack), MADV_DONTNEED);
+}
+
+// ---- giving back ------------------------------------------------------------------------------------------
+
+// What a call of cool() may still do.
+struct StackPool::Piece {
+  std::size_t stacks = kPieceStacks;
+  std::size_t calls = kPieceCalls;
+  std::size_t bytes = kPieceBytes;
+
+  bool used_up() const noexcept { return stacks == 0 || calls == 0 || bytes == 0; }
+};
+
+void StackPool::cool(Nanoseconds now) noexcept {
+  Piece piece;
+  if (!give_back_rest(piece)) return;
+  Nanoseconds next = kForever;
+  for (std::size_t i = 0; i < kClasses; ++i) {
+    SizeClass& size = classes_[i];
+    while (size.oldest != nullptr && expiry(*size.oldest) <= now) {
+      if (!give_back_run(size, static_cast<std::uint8_t>(i), now, piece)) return;
     }
-    size.warm.erase(size.warm.begin(), size.warm.begin() + static_cast<std::ptrdiff_t>(surplus));
+    if (size.oldest != nullptr) next = std::min(next, expiry(*size.oldest));
   }
-  size.in_use_peak = size.in_use;
-  size.releases = 0;
+  next_cooling_ = next;
 }
 
-std::size_t StackPool::stacks_warm() const noexcept {
-  std::size_t warm = 0;
-  for (const SizeClass& size : classes_) warm += size.warm.size();
-  return warm;
+// The oldest warm stack and those beside it that are idle for long enough, by one call. False: the piece is used up.
+bool StackPool::give_back_run(SizeClass& size, std::uint8_t size_class, Nanoseconds now, Piece& piece) noexcept {
+  if (piece.used_up()) return false;
+  const std::size_t slot = slot_bytes(size_class);
+  std::size_t more = std::min(piece.stacks, std::max<std::size_t>(piece.bytes / slot, 1)) - 1;
+  const auto goes_too = [&](const Slot& neighbour) {
+    return more > 0 && neighbour.state == State::kWarm && expiry(neighbour) <= now;
+  };
+  Slot* first = size.oldest;
+  Slot* last = first;
+  for (; goes_too(*(first - 1)); --more) --first;
+  for (; goes_too(*(last + 1)); --more) ++last;
+  for (Slot* each = first; each <= last; ++each) {
+    unlink_warm(size, *each);
+    each->state = State::kCold;
+    each->older = std::exchange(size.cold, each);
+  }
+  piece.stacks -= static_cast<std::size_t>(last - first) + 1;
+  rest_of_ = last;
+  rest_low_ = first->low;  // guards in between stay, of both kinds
+  rest_high_ = last->low + class_bytes(size_class);
+  return give_back_rest(piece);
+}
+
+bool StackPool::give_back_rest(Piece& piece) noexcept {
+  // Somebody may have it again: then its memory is not idle any more.
+  if (rest_of_ != nullptr && rest_of_->state != State::kCold) rest_of_ = nullptr;
+  if (rest_of_ == nullptr) return true;
+  const std::size_t bytes = std::min(static_cast<std::size_t>(rest_high_ - rest_low_), piece.bytes);
+  sys::advise(rest_low_, bytes, MADV_DONTNEED);
+  rest_low_ += bytes;
+  piece.bytes -= bytes;
+  --piece.calls;
+  if (rest_low_ < rest_high_) return false;
+  rest_of_ = nullptr;
+  return true;
 }
 
 }  // namespace aiofiber::runtime

@@ -76,6 +76,13 @@ class Walk {
     low_ = rsp - bounds.low > kRedZone ? rsp - kRedZone : bounds.low;
     last_ = bounds.high - sizeof(std::uintptr_t);
   }
+  // From a fault in a frame that reaches below the bounds.
+  Walk(const Registers& registers, std::uintptr_t r11, StackBounds bounds) : Walk(registers, bounds) {
+    r11_ = r11;
+    if (registers.rsp >= bounds.low) return;
+    low_ = bounds.low;
+    last_ = bounds.high - sizeof(std::uintptr_t);
+  }
 
   const Registers& registers() const { return registers_; }
 
@@ -91,6 +98,9 @@ class Walk {
         break;
       case CfaRule::kRbx:
         cfa += registers_.rbx;
+        break;
+      case CfaRule::kR11:
+        cfa += r11_;
         break;
       case CfaRule::kRbpDeref:
         if (!load(cfa + registers_.rbp, cfa)) return Step::kCorrupted;
@@ -133,6 +143,7 @@ class Walk {
   }
 
   Registers registers_;
+  std::uintptr_t r11_ = 0;  // of the first frame, if known: no other can be found by it
   std::uint64_t generation_ = g_generation.load(std::memory_order_relaxed);
   const std::uintptr_t displacement_;
   std::uintptr_t low_ = 1;  // nothing is readable until the bounds are known to be good
@@ -163,6 +174,17 @@ std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std
 std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
                         std::span<std::uintptr_t> out) noexcept {
   Walk walk(registers, bounds, reinterpret_cast<std::uintptr_t>(copy) - bounds.low);
+  std::size_t count = 0;
+  while (count < out.size() && walk.registers().rip != 0) {
+    out[count++] = walk.registers().rip;
+    if (walk.step() != Step::kCaller) break;
+  }
+  return count;
+}
+
+std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t r11, StackBounds bounds,
+                              std::span<std::uintptr_t> out) noexcept {
+  Walk walk(registers, r11, bounds);
   std::size_t count = 0;
   while (count < out.size() && walk.registers().rip != 0) {
     out[count++] = walk.registers().rip;
@@ -267,6 +289,7 @@ std::size_t unwind_onwards(Registers& registers, StackBounds, std::span<std::uin
 }
 std::size_t unwind(const Registers&, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
 std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept { return 0; }
+std::size_t unwind_overflowed(const Registers&, std::uintptr_t, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
 Registers saved_registers(const void*) noexcept { return Registers{}; }
 Registers current_registers() noexcept { return Registers{}; }
 bool throw_would_terminate(const Registers&, StackBounds, Throw) noexcept { return false; }

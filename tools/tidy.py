@@ -29,8 +29,8 @@ LAYERS = [
     ("R0", "abi config saturating assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line debug_file debug_info symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace"),
-    ("R2", "fiber switch reactor overflow traceback trace trace_json trace_text"),
-    ("R3", "scheduler thread_sample task_dump"),
+    ("R2", "fiber switch reactor traceback trace trace_json trace_text"),
+    ("R3", "scheduler overflow thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
     ("R5", "hooks/* hooks"),
     ("F0", "source_trace exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
@@ -39,7 +39,7 @@ LAYERS = [
     ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
     ("F4", "range watch cancel_walk sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
-    ("F5", "runner threads executor concurrent streams subprocess debug debug_graph testing asyncio"),
+    ("F5", "runner threads executor concurrent streams subprocess debug debug_graph stacks testing asyncio"),
 ]
 
 # (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.

@@ -33,6 +33,7 @@
 #include "aiofiber/semaphore.h"
 #include "aiofiber/shield.h"
 #include "aiofiber/sleep.h"
+#include "aiofiber/stacks.h"
 #include "aiofiber/task.h"
 #include "aiofiber/task_group.h"
 #include "aiofiber/threads.h"

@@ -133,6 +133,7 @@ class TaskCore : public runtime::ListNode {
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
+  void check_stack_depth(bool at_end) noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
   CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
@@ -167,9 +168,10 @@ class TaskCore : public runtime::ListNode {
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = 0;   // debug mode
   // In two words, as there may be a million tasks.
-  int cancel_requests_ : 30 = 0;
+  int cancel_requests_ : 29 = 0;
   bool launched_ : 1 = false;
   bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
+  bool watches_stack_ : 1 = false;  // debug mode: it is reported when the task comes near the end of its stack
   static constexpr std::uint32_t kMostScopes = (1u << 14) - 1;
   std::uint32_t open_scopes_ : 14 = 0;
   // The CancelSource of the request that is remembered (must_cancel_).

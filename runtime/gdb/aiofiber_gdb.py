@@ -29,6 +29,7 @@ WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "some
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
          "room in the queue", "a call on another thread"]
 SLEEP, FD, TASK, OTHER, LOCK = 1, 2, 3, 6, 12
+GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that overflowed it stands there
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 # Frames of these are not what the program is doing.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
@@ -119,7 +120,7 @@ class Task:
         with KeptSelection():
             for thread in gdb.selected_inferior().threads():
                 thread.switch()
-                if self.stack_low <= int(gdb.newest_frame().read_register("rsp")) < self.stack_high:
+                if self.stack_low - GUARD_BYTES <= int(gdb.newest_frame().read_register("rsp")) < self.stack_high:
                     return thread
         return None
 

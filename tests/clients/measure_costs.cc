@@ -54,9 +54,8 @@ std::size_t stack_of(const std::function<bool()>& call) {
   asyncio::run([&] {
     asyncio::await(asyncio::create_task([&] {
       const runtime::StackBounds bounds = runtime::current_stack_bounds();
-      // Above the guard, and below this frame, the red zone and the frame of the loop here.
-      const std::size_t guard = runtime::StackPool::guard_bytes(runtime::StackPool::size_class(0));
-      auto* const low = reinterpret_cast<volatile unsigned char*>(bounds.low + guard);
+      // Below this frame, the red zone and the frame of the loop here.
+      auto* const low = reinterpret_cast<volatile unsigned char*>(bounds.low);
       auto* const here = static_cast<volatile unsigned char*>(__builtin_frame_address(0)) - 1024;
       for (volatile unsigned char* byte = low; byte < here; ++byte) *byte = kPaint;
       call();

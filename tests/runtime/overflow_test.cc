@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <string>
+#include <utility>
 
 namespace aiofiber::runtime {
 namespace {
@@ -21,13 +23,29 @@ AIOFIBER_NOINLINE int recurse(int depth) {
 
 void overflow(Fiber&) noexcept { recurse(0); }
 
-void run_overflow(std::size_t mprotect_guards) {
-  StackPool::set_mprotect_guards(mprotect_guards);
+void run_as_deep(Fiber::Entry body) {
   const auto scheduler = make_scheduler();
-  Fiber& fiber = scheduler->create_fiber(overflow, nullptr, 64 * 1024, 0);
+  Fiber& fiber = scheduler->create_fiber(body, nullptr, 64 * 1024, 0);
   fiber.set_name("deep");
   scheduler->make_ready(fiber);
   scheduler->run();
+}
+
+void run_overflow(std::size_t mprotect_guards) {
+  StackPool::set_mprotect_guards(mprotect_guards);
+  run_as_deep(overflow);
+}
+
+// A frame of which only the far end is used, which lies in the guard or behind it.
+template <std::size_t kBytes>
+AIOFIBER_NOINLINE char use_far_end() {
+  volatile char frame[kBytes];
+  frame[0] = 'x';
+  return frame[0];
+}
+template <std::size_t kBytes>
+void large_frame(Fiber& fiber) noexcept {
+  fiber.finished = use_far_end<kBytes>() == 0;  // false, but not the last thing that it does: it has a frame
 }
 
 void run_wild_store() {
@@ -57,6 +75,101 @@ TEST(StackOverflowDeathTest, NamesTheTaskItsStackAndTheRemedy) {
 TEST(StackOverflowDeathTest, ShowsTheNewestFrames) {
   EXPECT_SEGFAULT(run_overflow(1), "Newest frames first:\n.*recurse.*overflow_test.cc");
 }
+
+// The guard is 64 KiB, so this needs no help from the compiler.
+TEST(StackOverflowDeathTest, IsNoticedWhenAFrameSkipsPages) {
+  EXPECT_SEGFAULT(run_as_deep(large_frame<120 * 1024>), "stack overflow in task 'deep'.*\nNewest frames first:\n.*use_far_end");
+}
+
+#if !AIOFIBER_ASAN && !AIOFIBER_TSAN
+// How a 64 KiB stack's neighbours would see it: with two slots below the running one mapped and writable.
+void run_large_frame_above_neighbours(Fiber::Entry body) {
+  const auto scheduler = make_scheduler();
+  const auto wait = [](Fiber& fiber) noexcept {
+    fiber.state = AIOFIBER_READY;
+    fiber.scheduler->make_ready(fiber);
+    fiber.scheduler->suspend();
+  };
+  for (int i = 0; i < 40; ++i) scheduler->make_ready(scheduler->create_fiber(wait, nullptr, 64 * 1024, 0));
+  Fiber& fiber = scheduler->create_fiber(body, nullptr, 64 * 1024, 0);
+  fiber.set_name("deep");
+  scheduler->make_ready(fiber);
+  scheduler->run();
+}
+
+#if AIOFIBER_STACK_CLASH_PROTECTION
+TEST(StackOverflowDeathTest, IsNoticedByAFrameLargerThanTheGuardAndShowsWhoCalled) {
+  for (const Fiber::Entry body : {large_frame<144 * 1024>, large_frame<200 * 1024>, large_frame<(1 << 20)>, large_frame<(8 << 20)>}) {
+    EXPECT_SEGFAULT(run_large_frame_above_neighbours(body),
+                    "stack overflow in task 'deep'.*\nNewest frames first:\n.*use_far_end.*\n.*large_frame");
+  }
+}
+#endif
+
+// Where the compiler does not help: a stack pointer in a neighbour's slot.
+AIOFIBER_NOINLINE __attribute__((naked)) void fault_three_slots_below() {
+  asm("lea -0x60000(%rsp), %rsp\n  xor %eax, %eax\n  movl $1, (%rax)");
+}
+
+TEST(StackOverflowDeathTest, IsNoticedByTheStackPointerWhereverTheFaultIs) {
+  EXPECT_SEGFAULT(run_large_frame_above_neighbours([](Fiber&) noexcept { fault_three_slots_below(); }),
+                  "stack overflow in task 'deep'.*is used up, the stack pointer is 3.. KiB away.*access at 0\\. ");
+}
+
+TEST(StackOverflowDeathTest, LeavesNoRoomForASignalHandler) {
+  struct Pusher {
+    AIOFIBER_NOINLINE static void at_the_end(const char* low) {
+      volatile char frame[256];
+      frame[0] = 'x';
+      frame[1] = 'x';
+      // Until less than a signal's frame is left.
+      if (const_cast<const char*>(&frame[0]) - low > 1024) {
+        at_the_end(low);
+      } else {
+        ::raise(SIGUSR1);
+      }
+      frame[1] = frame[0];
+    }
+  };
+  std::signal(SIGUSR1, [](int) {});
+  ::raise(SIGUSR1);  // bound now: the linker needs more stack than a signal
+  EXPECT_SEGFAULT(run_as_deep([](Fiber& fiber) noexcept { Pusher::at_the_end(reinterpret_cast<const char*>(fiber.stack_low)); }),
+                  "stack overflow in task 'deep'.*no room left for the frame of a signal handler");
+}
+
+TEST(StackOverflowDeathTest, IsNotWhatAStrayPointerIntoTheGuardIs) {
+  const auto stray = [](Fiber& fiber) noexcept { *reinterpret_cast<volatile char*>(fiber.stack_low - 100) = 'x'; };
+  EXPECT_SEGFAULT(run_as_deep(stray), "stray access in task 'deep': its stack of 64 KiB.*has 6. KiB left");
+}
+
+// Code may switch to a stack of its own inside a task (another coroutine library does).
+AIOFIBER_NOINLINE __attribute__((naked)) void fault_on(char*) {
+  asm("mov %rdi, %rsp\n  xor %eax, %eax\n  movl $1, (%rax)");
+}
+
+TEST(StackOverflowDeathTest, IsNotAFaultOnAStackOfTheProgramsOwn) {
+  EXPECT_SEGFAULT(run_as_deep([](Fiber&) noexcept { fault_on(static_cast<char*>(std::malloc(8192)) + 8192); }), "^$");
+}
+
+TEST(StackOverflowDeathTest, IsNotAFaultInAHandlerOnTheAlternateStack) {
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    volatile int* volatile nowhere = nullptr;
+    *nowhere = 1;
+  };
+  action.sa_flags = SA_ONSTACK;
+  ::sigaction(SIGUSR2, &action, nullptr);
+  EXPECT_SEGFAULT(run_as_deep([](Fiber&) noexcept { ::raise(SIGUSR2); }), "^$");
+}
+
+TEST(StackOverflowDeathTest, OfTheAlternateStackMeetsAGuardToo) {
+  struct sigaction action {};
+  action.sa_handler = [](int) { recurse(0); };
+  action.sa_flags = SA_ONSTACK;
+  ::sigaction(SIGUSR2, &action, nullptr);
+  EXPECT_SEGFAULT(run_as_deep([](Fiber&) noexcept { ::raise(SIGUSR2); }), "");
+}
+#endif
 
 TEST(StackOverflowDeathTest, AnotherFaultIsNotCalledAnOverflow) {
   if (AIOFIBER_ASAN || AIOFIBER_TSAN) GTEST_SKIP() << "the sanitizer prints its own report";

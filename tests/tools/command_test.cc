@@ -446,6 +446,17 @@ TEST(Command, SaysThatItsOutputCouldNotBeWritten) {
   }
 }
 
+// How deep a task has been, not how deep it is: what its stack should be as large as.
+TEST(Command, PsTellsHowMuchOfItsStackATaskEverUsed) {
+  const Running process(target({"diver"}));
+  const Finished result = aiofiber({"ps", process.pid()});
+  EXPECT_TRUE(contains(line_with(result.out, "THREAD"), "DEEPEST")) << result.out;
+  const std::string diver = line_with(result.out, " diver ");
+  EXPECT_TRUE(contains(diver, " 604 of 1024 KiB ") || contains(diver, " 608 of 1024 KiB ")) << result.out;
+  const std::string json = aiofiber({"ps", "--json", process.pid()}).out;
+  EXPECT_TRUE(contains(json, "\"stack_size\":1048576,\"stack_deepest\":6")) << json;
+}
+
 TEST(Command, TellsTenThousandTasksInLessThanAThirdOfASecond) {
   const Running process(target({"sleepers", "10000"}));
   std::vector<double> seconds;

@@ -52,6 +52,22 @@ void sleepers(int count) {
   rest();
 }
 
+// One that has been 600 KiB deep, in a stack of 1 MiB, and is not any more.
+[[gnu::noinline]] void use_deeply() {
+  volatile char frame[600 * 1024];
+  for (std::size_t i = 0; i < sizeof frame; i += 1024) frame[i] = 1;
+}
+void diver() {
+  asyncio::create_task({.name = "diver", .stack_size = std::size_t{1} << 20}, [] {
+    use_deeply();
+    rest();
+  }).detach();
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
 // link-COUNT awaits ... awaits link-1.
 void chain(int count) {
   std::vector<asyncio::Task<>> links;
@@ -188,6 +204,8 @@ int main(int argc, char** argv) {
     loops();
   } else if (mode == "sleepers") {
     asyncio::run([count] { sleepers(count); });
+  } else if (mode == "diver") {
+    asyncio::run(diver);
   } else if (mode == "chain") {
     asyncio::run([count] { chain(count); });
   } else if (mode == "family") {

@@ -87,6 +87,12 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
   json.member("locks_held", record.locks_held);
   json.member("stack_bytes", task.stack_used());
   json.member("stack_size", record.stack_high - record.stack_low);
+  json.key("stack_deepest");
+  if (const auto deepest = inspection.stack_deepest(task)) {
+    json.value(*deepest);
+  } else {
+    json.null();
+  }
   json.member("spawner", record.spawner);
 }
 

@@ -122,6 +122,15 @@ std::string Inspection::missing_stacks() const {
          "let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
 }
 
+std::optional<std::uint64_t> Inspection::stack_deepest(const TaskSnapshot& task) const {
+  constexpr std::uint64_t kLargestStack = std::uint64_t{1} << 30;
+  const std::uint64_t low = task.record.stack_low, high = task.record.stack_high;
+  if (low == 0 || low >= high || high - low > kLargestStack) return std::nullopt;
+  const std::uint64_t lowest = target_.lowest_used(low, high);
+  if (lowest == 0) return std::nullopt;
+  return high - lowest;
+}
+
 std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {
   if (task.on_cpu) return std::nullopt;
   std::int64_t from = 0;

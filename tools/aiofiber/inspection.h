@@ -36,6 +36,9 @@ class Inspection {
   std::string missing_stacks() const;
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.
   std::optional<std::int64_t> since_ns(const TaskSnapshot& task) const;
+  // How many bytes of its stack were ever used, by it or by a task that had the stack before: what is in memory, in pages.
+  // nullopt when it has no stack, or that is not known (a core).
+  std::optional<std::uint64_t> stack_deepest(const TaskSnapshot& task) const;
 
   // Innermost first.
   std::vector<Address> addresses(const TaskSnapshot& task);

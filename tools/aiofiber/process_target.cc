@@ -171,6 +171,10 @@ class ProcessTarget : public Target {
     check_alive();
   }
 
+  ~ProcessTarget() override {
+    if (pagemap_ >= 0) close(pagemap_);
+  }
+
   void read_in_order(std::vector<Range>& ranges, std::size_t together) override {
     const std::size_t most = IOV_MAX / together * together;
     std::vector<iovec> local(most), remote(most);
@@ -202,6 +206,23 @@ class ProcessTarget : public Target {
       }
       at += (i / together + 1) * together;
     }
+  }
+
+  // proc(5), /proc/PID/pagemap: a word a page.
+  std::uint64_t lowest_used(std::uint64_t low, std::uint64_t high) const override {
+    constexpr std::uint64_t kPresent = std::uint64_t{1} << 63, kSwapped = std::uint64_t{1} << 62;
+    if (pagemap_ < 0) return 0;
+    std::uint64_t words[512];
+    while (low < high) {
+      const std::uint64_t wanted = std::min<std::uint64_t>((high - low + kPage - 1) / kPage, std::size(words));
+      const ssize_t got = pread(pagemap_, words, wanted * sizeof *words, static_cast<off_t>(low / kPage * sizeof *words));
+      if (got < static_cast<ssize_t>(sizeof *words)) return 0;
+      const auto end = words + static_cast<std::size_t>(got) / sizeof *words;
+      const auto found = std::find_if(words, end, [](std::uint64_t word) { return (word & (kPresent | kSwapped)) != 0; });
+      low += static_cast<std::uint64_t>(found - words) * kPage;
+      if (found != end) return std::min(low, high);
+    }
+    return high;
   }
 
   bool live() const override { return true; }
@@ -238,7 +259,10 @@ class ProcessTarget : public Target {
     return {Exit::kInternal, "process_vm_readv: " + std::string(std::strerror(error))};
   }
 
+  static constexpr std::uint64_t kPage = 4096;  // of x86-64
+
   pid_t pid_;
+  int pagemap_ = open(proc(pid_, "pagemap").c_str(), O_RDONLY | O_CLOEXEC);
   std::map<std::uint32_t, std::uint32_t> thread_ids_;  // by the target's own ids
 };
 

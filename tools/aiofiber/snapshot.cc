@@ -20,6 +20,7 @@ constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
 constexpr int kTriesInAll = 40;
+constexpr std::uint64_t kGuardBytes = 64 << 10;  // below a stack, at least
 constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
 
 bool is_suspended(const aiofiber_record& record) {
@@ -179,13 +180,14 @@ class Reader {
     for (TaskSnapshot& task : snapshot_.tasks) {
       for (const ThreadRegisters& thread : threads) {
         const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
-        if (rsp < task.record.stack_low || rsp >= task.record.stack_high) continue;
+        // A thread that overflowed its stack stands in the guard.
+        if (rsp + kGuardBytes < task.record.stack_low || rsp >= task.record.stack_high) continue;
         task.registers = thread.registers;
         task.exact_pc = true;
         task.on_cpu = true;
-        task.stack_address = rsp;
-        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - rsp, kMostStackBytes));
-        if (!target_.read(rsp, task.stack.data(), task.stack.size())) task.stack.clear();
+        task.stack_address = std::max(rsp, task.record.stack_low);
+        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - task.stack_address, kMostStackBytes));
+        if (!target_.read(task.stack_address, task.stack.data(), task.stack.size())) task.stack.clear();
       }
     }
   }

@@ -66,6 +66,10 @@ class Target {
   // The time of the loops' clock, given when a loop last read it.
   virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;
 
+  // The lowest address of [low, high) that was ever used, as far as memory tells: the begin of its first page that is in memory
+  // or swapped out. high if there is none; 0 when that is not known, as of a core.
+  virtual std::uint64_t lowest_used(std::uint64_t, std::uint64_t) const { return 0; }
+
   // The threads of a core, with their registers; none of a process (see freeze.h).
   virtual std::vector<ThreadRegisters> threads() const { return {}; }
 

@@ -8,6 +8,7 @@
 // exact times. The loop's pass is the same for both.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "aiofiber/runtime/config.h"
@@ -27,6 +28,9 @@ class Clock {
   virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
   // Whether every pass must poll the reactor: a virtual clock wants the exact passes of asyncio.
   virtual bool polls_every_pass() const noexcept { return false; }
+  // So many answers more (or, below zero, fewer) are due from threads that work for the loop. For a clock that decides when
+  // time may pass.
+  virtual void expect_answers(std::ptrdiff_t) noexcept {}
 };
 
 // CLOCK_MONOTONIC (POSIX clock_gettime).
@@ -64,10 +68,13 @@ class VirtualClock final : public Clock {
 
   // Moves time forward from inside a callback, as if the callback had taken that long.
   void burn(Nanoseconds duration) noexcept { now_ = saturating_add(now_, duration); }
-  // Real threads or signals may wake the loop: wait for them in short real slices before jumping.
+  // Real threads or signals may wake the loop: before it jumps, time passes as in reality for 2 ms, and for a second while a
+  // call on another thread is under way; with nothing to jump to, for 5 s. At most, as a jump of less takes no longer.
   void set_may_block(bool may_block) noexcept { may_block_ = may_block; }
+  void expect_answers(std::ptrdiff_t change) noexcept override { answers_due_ += change; }
 
  private:
+  std::ptrdiff_t answers_due_ = 0;
   Nanoseconds now_ = 0;
   bool may_block_ = false;
 };

@@ -45,16 +45,24 @@ namespace aiofiber::runtime {
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kCacheLineBytes = 64;
 
-// Address space of a stack unless the task asks for another size; pages are committed on first touch.
+// Address space of a stack, without its guard, unless the task asks for another size; pages are committed on first touch.
 inline constexpr std::size_t kDefaultStackBytes = 256 * 1024;
-// The smallest slot: room for the guard, a system call deep in libc, and a C++ throw with its unwinder.
+// The smallest stack: room for a system call deep in libc, and a C++ throw with its unwinder.
 inline constexpr std::size_t kMinStackBytes = 32 * 1024;
 // Beyond this a request is an error of the program rather than a wish.
 inline constexpr std::size_t kMaxStackBytes = std::size_t{1} << 30;
+// The inaccessible region below a stack: a frame that skips less than this without a touch still meets it.
+inline constexpr std::size_t kMinGuardBytes = 64 * 1024;
+inline constexpr std::size_t kMaxGuardBytes = std::size_t{1} << 30;
 
 // Nanoseconds on the scheduler's clock. kForever as a deadline means "no deadline".
 using Nanoseconds = std::int64_t;
 inline constexpr Nanoseconds kForever = INT64_MAX;
+
+// How long a stack stays idle before it gives its memory back.
+inline constexpr Nanoseconds kDefaultStackIdleTime = 10'000'000'000;
+// A loop with ready work gives memory of stacks back at most so often, a bounded piece each time.
+inline constexpr Nanoseconds kTimeBetweenCoolings = 1'000'000;
 
 // A pass with ready work enters the kernel only when this much time went by, ...
 inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;

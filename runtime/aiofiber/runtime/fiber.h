@@ -72,9 +72,10 @@ class Fiber : public aiofiber_record, public Runnable {
     wait_since_ns = since;
   }
 
-  // Binds a stack and prepares the first switch into main_function(fiber), which must not return.
+  // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into main_function(fiber),
+  // which must not return.
   using Main = void (*)(Fiber&) noexcept;
-  void bind(const Stack& stack, Main main_function) noexcept;
+  void bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept;
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
   void adopt_stack(Fiber& finished) noexcept;
 

@@ -71,7 +71,7 @@ struct aiofiber_record {
   uint64_t seq;         /* even: stable. odd: running, or being changed */
   uint64_t id;          /* unique in the process, never reused */
   uint64_t fcontext;    /* the saved context while suspended: layout see ctx_layout */
-  uint64_t stack_low;   /* guard included; 0 while the fiber has no stack */
+  uint64_t stack_low;   /* the guard lies below (older ones: is included); 0 while the fiber has no stack */
   uint64_t stack_high;
   uint64_t entry;       /* address of the user's function, for fibers that have not started */
   uint32_t state;       /* enum aiofiber_state */

@@ -192,6 +192,8 @@ class Scheduler {
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
   void prefetch_following() const noexcept;
   void suspend_here(Fiber& self);
+  Nanoseconds cooling_deadline() const noexcept;
+  AIOFIBER_NOINLINE bool cool_stacks() noexcept;
   bool prepare(Fiber& fiber) noexcept;
   void resume(Fiber& fiber);
   AIOFIBER_NOINLINE void recycle_finished() noexcept;
@@ -227,6 +229,8 @@ class Scheduler {
   Inbox inbox_;
   std::atomic<std::uint32_t> posting_{0};  // threads inside post(): the destructor waits for them
   StackPool stacks_;
+  Nanoseconds last_cooling_ = 0;  // when memory of idle stacks was last given back
+  bool only_cooled_ = false;      // the last pass woke for that alone
   RecordSlab records_;
   std::size_t fibers_alive_ = 0;
 };

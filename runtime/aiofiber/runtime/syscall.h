@@ -55,6 +55,10 @@ inline int unmap(void* address, std::size_t bytes) noexcept { return ::munmap(ad
 inline int advise(void* address, std::size_t bytes, int advice) noexcept {
   return injected("madvise") ? -1 : ::madvise(address, bytes, advice);
 }
+// mincore(2): a byte a page, of which the lowest bit says whether the page is in memory. False: not known.
+inline bool resident(void* address, std::size_t bytes, unsigned char* pages) noexcept {
+  return !injected("mincore") && ::mincore(address, bytes, pages) == 0;
+}
 inline int protect(void* address, std::size_t bytes, int protection) noexcept {
   return injected("mprotect") ? -1 : ::mprotect(address, bytes, protection);
 }

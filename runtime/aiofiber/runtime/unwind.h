@@ -49,6 +49,12 @@ std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<s
 std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
                         std::span<std::uintptr_t> out) noexcept;
 
+// As unwind(), from a fault in a frame that does not fit into the stack: rsp may lie below the bounds, which alone are read.
+// `r11` is the interrupted register: in the loop by which -fstack-clash-protection touches each page of a large frame the
+// caller is found through it.
+std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t r11, StackBounds bounds,
+                              std::span<std::uintptr_t> out) noexcept;
+
 // The registers with which the suspended context at `fcontext` will resume. All zero when this Boost.Context
 // lays its block out in a way that the self-test (run at the first call) does not understand. Threads: any,
 // but the context must stay suspended; async-signal-safe.
