@@ -458,6 +458,26 @@ TEST_F(Trace, SaysWhichFileCannotBeOpened) {
   some_tasks();
 }
 
+TEST_F(Trace, IsForTheOwnerAloneAndFollowsNoLink) {
+  const auto permissions = [&] {
+    struct stat status {};
+    return stat(path.c_str(), &status) == 0 ? status.st_mode & 0777u : 0u;
+  };
+  const mode_t before = umask(0);
+  start_trace(path);
+  stop_trace();
+  EXPECT_EQ(permissions(), 0600u);
+  unlink(path.c_str());
+  start_trace(path, 0644);
+  stop_trace();
+  EXPECT_EQ(permissions(), 0644u);
+  umask(before);
+  const std::string link = path + ".link";
+  ASSERT_EQ(symlink(path.c_str(), link.c_str()), 0);
+  EXPECT_THROW(start_trace(link), RuntimeError);
+  unlink(link.c_str());
+}
+
 TEST_F(Trace, LetsTheProgramGoOnWhenTheDiskIsFull) {
   testing::internal::CaptureStderr();
   start_trace("/dev/full");

@@ -19,7 +19,7 @@ using namespace aiofiber::tool;
 
 constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
        aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
-       aiofiber trace PID [--seconds S] [--interval S] [-o FILE]
+       aiofiber trace PID [--seconds S] [--interval S] [-o FILE] [--readable]
        aiofiber trace FILE [--json] [-v]
        aiofiber hooks --check PROGRAM|PID [--json] [-v]
 
@@ -52,6 +52,7 @@ Options:
   --seconds SECONDS   of trace: how long
   --once              of top: one table of two snapshots; so it is too when the output is no terminal
   -o, --output OUT    the file that core-threads or trace writes (of trace by default trace-PID.json)
+  --readable          of trace: others may read the file too; else it is the owner's alone
   -v, --verbose       the frames of aiofiber itself too
   -h, --help          this text
   --version           the version of the command
