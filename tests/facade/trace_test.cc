@@ -336,14 +336,14 @@ TEST_F(Trace, EscapesNames) {
     std::vector<asyncio::Task<void>> tasks;
     for (const auto& name : names) tasks.push_back(asyncio::create_task({.name = name}, [] {}));
     tasks.push_back(asyncio::create_task({.name = "not UTF-8: \xc3(\xff"}, [] {}));
-    tasks.push_back(asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"}, [] {}));  // cut in its last character
+    tasks.push_back(asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"}, [] {}));  // its last character does not fit
     for (auto& task : tasks) asyncio::await(task);
   });
   stop_trace();
   const Timeline timeline = read();
   for (const auto& name : names) EXPECT_EQ(timeline.rows_called(name).size(), 1u) << name;
   EXPECT_EQ(timeline.rows_called("not UTF-8: \xef\xbf\xbd(\xef\xbf\xbd").size(), 1u);
-  EXPECT_EQ(timeline.rows_called(std::string(30, 'x') + "\xef\xbf\xbd").size(), 1u);
+  EXPECT_EQ(timeline.rows_called(std::string(30, 'x')).size(), 1u);
 }
 
 TEST_F(Trace, FollowsANewName) {
