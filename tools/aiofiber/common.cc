@@ -45,7 +45,7 @@ void write_owner(JsonWriter& json, const Inspection& inspection, const TaskSnaps
   }
   const std::uint32_t tid = owner != nullptr ? owner->record.tid : task.owner.tid;
   if (tid != 0) json.member("tid", tid);
-  json.member("certain", owner == nullptr || task.seen_with_owner(*owner));
+  if (owner != nullptr && !task.seen_with_owner(*owner)) json.member("certain", false);
   json.end_object();
 }
 }  // namespace
