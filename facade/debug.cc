@@ -32,10 +32,10 @@ void disable_watchdog(EventLoop* loop) {
 }
 
 namespace {
-template <class Place>
-void enable(int signo, const Place& place) {
+template <class... Place>
+void enable(int signo, const Place&... place) {
   try {
-    runtime::enable_task_dump(signo, place);
+    runtime::enable_task_dump(signo, place...);
   } catch (const std::system_error& error) {
     throw RuntimeError(error.what());
   }
@@ -43,11 +43,11 @@ void enable(int signo, const Place& place) {
 }  // namespace
 
 void enable_task_dump(int signo, int fd) { enable(signo, fd); }
-void enable_task_dump(int signo, const std::string& path) { enable(signo, path); }
+void enable_task_dump(int signo, const std::string& path, unsigned permissions) { enable(signo, path, permissions); }
 
-void start_trace(const std::string& path) {
+void start_trace(const std::string& path, unsigned permissions) {
   try {
-    runtime::start_trace(path);
+    runtime::start_trace(path, runtime::kTraceEventsPerThread, permissions);
   } catch (const std::system_error& error) {
     throw RuntimeError(error.what());
   }

@@ -39,7 +39,7 @@ constinit thread_local ThreadLoop thread_loop;
 constinit std::array<std::atomic<const EventLoop*>, NSIG> signal_owners{};
 
 bool debug_by_environment() noexcept {
-  const char* value = std::getenv("AIOFIBERDEBUG");
+  const char* value = ::secure_getenv("AIOFIBERDEBUG");
   return value != nullptr && *value != '\0';
 }
 

@@ -4,10 +4,10 @@
 // /usr/lib/debug.
 #include "debug_file.h"
 
-#include <fcntl.h>
-
 #include <cstring>
 #include <vector>
+
+#include "regular_file.h"
 
 namespace aiofiber::runtime {
 namespace {
@@ -64,7 +64,7 @@ int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, c
     for (const std::string& candidate : candidates) {
       if (candidate.empty() || (file != nullptr && candidate == file)) continue;
       const std::string path = root + candidate;
-      const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      const int fd = open_regular_file(path);
       if (fd < 0) continue;
       *found = strdup(path.c_str());
       return fd;

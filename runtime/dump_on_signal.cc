@@ -3,7 +3,6 @@
 // A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is written.
 #include "aiofiber/runtime/dump_on_signal.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -17,8 +16,10 @@
 #include <thread>
 
 #include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/syscall.h"
 #include "aiofiber/runtime/task_dump.h"
+#include "output_file.h"
 
 namespace aiofiber::runtime {
 
@@ -84,9 +85,10 @@ void enable_task_dump(int signo, int fd) {
   }
 }
 
-void enable_task_dump(int signo, const std::string& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + path + "' for task dumps");
+void enable_task_dump(int signo, const std::string& path, unsigned permissions) {
+  const HooksOff hooks_off;
+  const int fd = open_output_file(path, OldContent::kKeep, permissions);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + path + "' for task dumps (" + output_file_error(errno) + ")");
   try {
     enable_task_dump(signo, fd);
   } catch (...) {

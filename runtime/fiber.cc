@@ -13,6 +13,7 @@
 #include "aiofiber/runtime/registry.h"
 #include "aiofiber/runtime/switch.h"
 #include "aiofiber/runtime/trace.h"
+#include "utf8.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/asan_interface.h>
@@ -82,9 +83,9 @@ Fiber::Fiber() noexcept
       size_class(0) {}
 
 void Fiber::set_name(std::string_view text) noexcept {
-  const std::size_t length = std::min(text.size(), sizeof name - 1);
-  std::memcpy(name, text.data(), length);
-  name[length] = '\0';
+  const std::string_view kept = cut_utf8(text, sizeof name - 1);
+  std::memcpy(name, kept.data(), kept.size());
+  name[kept.size()] = '\0';
   if (tracing()) trace_name(*this);
 }
 

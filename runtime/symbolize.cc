@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One libdwfl session for this process: modules are those of the dynamic loader, answers are kept by address.
+// One libdwfl session for this process, answers are kept by address.
 #include <aiofiber/runtime/symbolize.h>
 
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 
 #include "debug_file.h"
 #include "debug_info.h"
+#include "process_modules.h"
 
 namespace aiofiber::runtime {
 namespace {
@@ -62,7 +63,7 @@ class Symbolizer {
     generation_ = loader_generation();
     if (!dwfl_) return;
     dwfl_report_begin(dwfl_);
-    dwfl_linux_proc_report(dwfl_, getpid());
+    report_process_modules(dwfl_, getpid());
     dwfl_report_end(dwfl_, nullptr, nullptr);
   }
 

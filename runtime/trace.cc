@@ -35,6 +35,7 @@
 #include "aiofiber/runtime/syscall.h"
 #include "aiofiber/runtime/trace_json.h"
 #include "aiofiber/runtime/traceback.h"
+#include "output_file.h"
 
 namespace aiofiber::runtime {
 
@@ -397,15 +398,15 @@ void install_handlers() {
 
 }  // namespace
 
-void start_trace(const std::string& path, std::size_t events_per_thread) {
+void start_trace(const std::string& path, std::size_t events_per_thread, unsigned permissions) {
   const HooksOff hooks_off;
   const std::string name = with_process_id(path);
   State& all = state();
   const std::lock_guard lock(all.mutex);
   close_descriptor(all.fd_left);
   if (all.json) throw std::system_error(EBUSY, std::generic_category(), "a trace is being written to '" + all.path + "'; stop it first");
-  const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + name + "' for the trace");
+  const int fd = open_output_file(name, OldContent::kReplace, permissions);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + name + "' for the trace (" + output_file_error(errno) + ")");
   all.fd = fd;
   try {
     all.path = name;
@@ -447,7 +448,7 @@ std::uint64_t stop_trace() noexcept {
 
 void start_trace_from_environment() noexcept {
   static const bool done = [] {
-    const char* path = std::getenv("AIOFIBER_TRACE");
+    const char* path = ::secure_getenv("AIOFIBER_TRACE");
     if (path == nullptr || *path == '\0') return true;
     try {
       start_trace(path);

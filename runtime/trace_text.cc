@@ -8,26 +8,11 @@
 #include <charconv>
 
 #include "aiofiber/runtime/wait_kind.h"
+#include "utf8.h"
 
 namespace aiofiber::runtime {
 
 namespace {
-
-// The bytes of a well-formed UTF-8 sequence at the start of `text`, or 0.
-std::size_t utf8_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const std::size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (length < 3) return length;
-  const unsigned char second = byte(1);
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool no_character = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90);
-  return overlong || no_character ? 0 : length;
-}
 
 std::string hexadecimal(std::uint64_t value) {
   std::array<char, 16> digits;
@@ -186,34 +171,7 @@ void TraceText::number(std::uint64_t value) {
   text_.append(digits.begin(), std::to_chars(digits.begin(), digits.end(), value).ptr);
 }
 
-// Names come from anywhere and may be cut in mid-character: what is no UTF-8 becomes U+FFFD.
-void TraceText::quoted(std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  text_ += '"';
-  if (std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; })) {
-    text_ += text;
-    text_ += '"';
-    return;
-  }
-  while (!text.empty()) {
-    const auto first = static_cast<unsigned char>(text[0]);
-    std::size_t length = utf8_length(text);
-    if (length == 0) {
-      text_ += "\xef\xbf\xbd";
-      length = 1;
-    } else if (first == '"' || first == '\\') {
-      text_ += '\\';
-      text_ += text[0];
-    } else if (first < 0x20 || first == 0x7f) {
-      text_ += "\\u00";
-      text_ += kHex[first >> 4];
-      text_ += kHex[first & 15];
-    } else {
-      text_ += text.substr(0, length);
-    }
-    text.remove_prefix(length);
-  }
-  text_ += '"';
-}
+// Names come from anywhere.
+void TraceText::quoted(std::string_view text) { append_json_string(text, text_); }
 
 }  // namespace aiofiber::runtime

@@ -62,17 +62,20 @@ void enable_watchdog(Duration limit = std::chrono::milliseconds(100), EventLoop*
 void disable_watchdog(EventLoop* loop = nullptr);
 
 // From now on the signal makes the process write what dump_tasks() does, by a thread of its own, so also while a loop hangs:
-// to `fd` (default: stderr), which must stay open, or to the end of a file. The signal must not be given to add_signal_handler() too.
+// to `fd` (default: stderr), which must stay open, or to the end of a file, which is made for the owner alone unless `permissions` say
+// otherwise, and must not be a symbolic link. The signal must not be given to add_signal_handler() too.
 // Threads: any. Errors: RuntimeError: the signal cannot be caught, or the file cannot be opened. A forked child starts without.
 void enable_task_dump(int signo, int fd = 2);
-void enable_task_dump(int signo, const std::string& path);
+void enable_task_dump(int signo, const std::string& path, unsigned permissions = 0600);
 
 // From now on every loop of the process writes a timeline: a row a task, with its runs, waits and wakes, and a row a loop. The file
 // is JSON for ui.perfetto.dev, and is replaced; "%p" in its name stands for the process's id. It is ended by stop_trace() or exit();
-// without either it lacks its last line and the last tenth of a second. AIOFIBER_TRACE=FILE does the same from the first loop on.
+// without either it lacks its last line and the last tenth of a second. AIOFIBER_TRACE=FILE does the same from the first loop on,
+// but not in a privileged program (setuid, setgid, file capabilities), which heeds no variable of ours. A new file is for the owner alone unless
+// `permissions` say otherwise; a symbolic link is an error, and only a regular file is emptied.
 // A forked child does not trace until it asks for it. Threads: any. Never suspends.
 // Errors: RuntimeError: the file cannot be opened, or a trace is being written already.
-void start_trace(const std::string& path);
+void start_trace(const std::string& path, unsigned permissions = 0600);
 // Ends the file. Returns how many events are missing in it, because they came faster than they could be written; 0 if nothing was
 // traced. Threads: any. Never suspends, but writes what is left.
 std::size_t stop_trace() noexcept;

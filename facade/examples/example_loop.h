@@ -12,7 +12,7 @@
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
 
-inline bool virtual_time() { return std::getenv("AIOFIBER_VIRTUAL_TIME") != nullptr; }
+inline bool virtual_time() { return ::secure_getenv("AIOFIBER_VIRTUAL_TIME") != nullptr; }
 
 inline std::unique_ptr<asyncio::EventLoop> make_example_loop() {
   if (virtual_time()) return std::make_unique<asyncio::testing::TestLoop>();

@@ -47,7 +47,7 @@ FdKind kind_from_stat(int fd) noexcept {
 
 bool poll_first_is_forced() noexcept {
   static const bool forced = [] {
-    const char* value = std::getenv("AIOFIBER_HOOKS_POLL_FIRST");
+    const char* value = ::secure_getenv("AIOFIBER_HOOKS_POLL_FIRST");
     return value != nullptr && value[0] == '1';
   }();
   return forced;

@@ -50,7 +50,7 @@ bool lists(std::string_view list, std::string_view file) noexcept {
 
 // `maker`: the address that pthread_key_create() will return to.
 bool is_for_tasks(const void* maker) noexcept {
-  const char* setting = std::getenv("AIOFIBER_TASK_KEYS");
+  const char* setting = ::secure_getenv("AIOFIBER_TASK_KEYS");
   const std::string_view wanted = setting == nullptr ? kKnownLibraries : setting;
   if (wanted == "all") return true;
   if (wanted == "none") return false;

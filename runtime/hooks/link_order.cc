@@ -124,7 +124,7 @@ void warn_of_names(const OwnModule& own) {
 }  // namespace
 
 bool check_link_order() {
-  const char* quiet = std::getenv("AIOFIBER_HOOKS_QUIET");
+  const char* quiet = ::secure_getenv("AIOFIBER_HOOKS_QUIET");
   const bool warns = quiet == nullptr || *quiet == '\0' || std::strcmp(quiet, "0") == 0;
   const OwnModule own;
   const void* leader = dlsym(RTLD_DEFAULT, "aiofiber_real_function");

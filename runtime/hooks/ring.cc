@@ -38,7 +38,7 @@ constexpr unsigned kEntries = 256;
 constinit std::atomic<bool> unavailable{false};
 
 bool is_switched_off() noexcept {
-  const char* setting = std::getenv("AIOFIBER_IO_URING");
+  const char* setting = ::secure_getenv("AIOFIBER_IO_URING");
   return setting != nullptr && std::strcmp(setting, "0") == 0;
 }
 

@@ -147,7 +147,7 @@ const char* switch_on() noexcept {
 }  // namespace
 
 void enable_stdio_if_wanted() noexcept {
-  const char* wanted = std::getenv("AIOFIBER_STDIO");
+  const char* wanted = ::secure_getenv("AIOFIBER_STDIO");
   if (wanted == nullptr || *wanted == '\0' || std::strcmp(wanted, "0") == 0) return;
   if (const char* refusal = aiofiber_enable_stdio()) {
     std::fprintf(stderr, "aiofiber hooks: AIOFIBER_STDIO is without effect, stdio blocks the thread: %s\n", refusal);

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <sys/mman.h>
 
@@ -246,6 +247,24 @@ TEST(SourceLine, IsEmptyWhenItDoesNotExist) {
   EXPECT_EQ(source_line(__FILE__, 1'000'000), "");
   EXPECT_EQ(source_line("/nonexistent/file.cc", 1), "");
   EXPECT_EQ(source_line("", 1), "");
+}
+
+// Debug information may name anything: none of these has an end, or somebody who writes.
+TEST(SourceLine, IsReadFromRegularFilesAlone) {
+  EXPECT_EQ(source_line("/dev/zero", 1), "");
+  EXPECT_EQ(source_line("/proc/self/status", 1), "");
+  const std::string path = ::testing::TempDir() + "source_line_fifo_" + std::to_string(getpid());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(source_line(path, 1), "");
+  std::remove(path.c_str());
+  std::ofstream(path) << "too long\n" << std::string(5 << 20, 'x');
+  EXPECT_EQ(source_line(path, 1), "");
+  std::remove(path.c_str());
+  const std::string odd = path + ".odd";  // what was found of a name is kept
+  std::ofstream(odd) << std::string(10'000, 'y') << "\nred \x1b[31m\t\x9b \xc3\xa9";
+  EXPECT_EQ(source_line(odd, 1), std::string(400, 'y'));
+  EXPECT_EQ(source_line(odd, 2), "red ?[31m ? \xc3\xa9");
+  std::remove(odd.c_str());
 }
 
 TEST(Demangle, LeavesOtherNamesAlone) {

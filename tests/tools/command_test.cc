@@ -3,6 +3,7 @@
 //
 // The aiofiber command against real processes and real cores: it looks at other processes, so nothing less
 // would do.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -12,8 +13,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <random>
 #include <sstream>
+
+#include <rapidjson/document.h>
 
 #include "processes.h"
 
@@ -104,6 +108,114 @@ TEST(Command, StopShowsTheStackOfARunningTask) {
   EXPECT_TRUE(contains(result.out, "pause") && contains(result.out, "fiber_entry")) << result.out;
   EXPECT_EQ(kill(process.id(), 0), 0);
   EXPECT_EQ(aiofiber({"ps", process.pid()}).code, 0) << "it must be running again";
+}
+
+// Neither a control of C0 or C1, nor a mark of direction, nor a byte that is no UTF-8.
+bool is_fit_for_a_terminal(const std::string& text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u; };
+    const unsigned first = byte(0);
+    if (first < 0x80) {
+      if ((first < 0x20 && first != '\n') || first == 0x7f) return false;
+      ++i;
+      continue;
+    }
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
+    if (length == 0 || (first == 0xc2 && byte(1) < 0xa0) || (first == 0xe2 && byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae)) return false;
+    for (std::size_t k = 1; k < length; ++k) {
+      if ((byte(k) & 0xc0) != 0x80) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+TEST(Command, LetsNoNameWriteOnTheTerminal) {
+  const Running process(target({"names"}));
+  for (const char* command : {"ps", "stack", "pstree"}) {
+    const Finished text = aiofiber({command, process.pid()});
+    EXPECT_TRUE(is_fit_for_a_terminal(text.out)) << command << '\n' << text.out;
+    EXPECT_TRUE(contains(text.out, "escape?[31m") && contains(text.out, "turned ?") && contains(text.out, "c1?31m")) << text.out;
+    EXPECT_TRUE(contains(text.out, "Küche 😀")) << text.out;
+    EXPECT_TRUE(contains(text.out, std::string(30, 'x')) && !contains(text.out, std::string(30, 'x') + "?")) << text.out;
+    const Finished json = aiofiber({command, process.pid(), "--json"});
+    EXPECT_TRUE(is_fit_for_a_terminal(json.out)) << command << '\n' << json.out;
+  }
+  EXPECT_TRUE(contains(aiofiber({"ps", process.pid(), "--json"}).out, "turned \\u202e"));
+}
+
+TEST(Command, ReadsNoDeviceForSource) {
+  const Running process(target({"device"}));
+  const Finished result = aiofiber({"stack", process.pid(), "reader"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "File \"/dev/zero\", line 3, in (anonymous namespace)::from_a_device")) << result.out;
+}
+
+TEST(Command, ReadsSourceForAnotherUserOnlyWhenAsked) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can look at another user's process";
+  constexpr uid_t kNobody = 65534;
+  const Running process(target({"sleepers", "1"}), 1, [] {
+    if (setgid(kNobody) != 0 || setuid(kNobody) != 0) _exit(126);
+    prctl(PR_SET_DUMPABLE, 1);
+  });
+  const std::string kLine = "asyncio::await(asyncio::sleep(1h));";
+  const Finished without = aiofiber({"stack", process.pid(), "sleeper-0"});
+  EXPECT_EQ(without.code, 0);
+  EXPECT_TRUE(contains(without.out, "rest") && !contains(without.out, kLine)) << without.out;
+  EXPECT_TRUE(contains(without.err, "--source")) << without.err;
+  const Finished with = aiofiber({"stack", process.pid(), "sleeper-0", "--source"});
+  EXPECT_TRUE(contains(with.out, kLine)) << with.out;
+}
+
+// Sixteen stacks of 6 MiB: more than the command may take, in each case.
+TEST(Command, TakesNoMoreMemoryThanItMay) {
+  const Running process(target({"deep", "16"}));
+  constexpr long kMostKib = 64 << 10;
+  const Finished one = aiofiber({"stack", process.pid(), "deep-7"});
+  EXPECT_TRUE(contains(one.out, "[Previous line repeated")) << one.out;
+  EXPECT_LT(one.peak_kib, kMostKib);
+  const Finished all = aiofiber({"ps", process.pid(), "--max-memory", "32M"});
+  EXPECT_EQ(count(all.out, "use_stack (inspect_target.cc:"), 0u) << all.out;
+  EXPECT_EQ(count(all.out, "rest (inspect_target.cc:"), 17u) << all.out;
+  EXPECT_LT(all.peak_kib, kMostKib);
+  const Running crowd(target({"sleepers", "5000"}));
+  const Finished few = aiofiber({"ps", crowd.pid(), "--max-memory", "1M"});
+  EXPECT_EQ(few.code, 0);
+  EXPECT_TRUE(contains(few.err, "--max-memory")) << few.err;
+  EXPECT_EQ(aiofiber({"ps", process.pid(), "--max-memory", "12X"}).code, 2);
+}
+
+// Locks are taken in the order of their addresses, so nobody who has one waits for itself or a lower one, and there are no rings; and a
+// gather waits for children of its own task. Ends that were not seen at one moment would tell otherwise.
+TEST(Command, JoinsOnlyWhatWasSeenTogether) {
+  const Running process(target({"churn"}));
+  std::size_t owners = 0, children = 0;
+  for (int look = 0; look < 20; ++look) {
+    const Finished result = aiofiber({"pstree", process.pid(), "--json"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    rapidjson::Document report;
+    report.Parse(result.out.c_str());
+    ASSERT_FALSE(report.HasParseError());
+    EXPECT_TRUE(report["circles"].Empty()) << result.out;
+    std::map<std::uint64_t, const rapidjson::Value*> by_id;
+    for (const auto& task : report["tasks"].GetArray()) by_id[task["id"].GetUint64()] = &task;
+    for (const auto& task : report["tasks"].GetArray()) {
+      const std::string name = task["name"].GetString();
+      for (const auto& id : task["waits_for_lock_of"].GetArray()) {
+        ++owners;
+        const rapidjson::Value& wait = (*by_id.at(id.GetUint64()))["waits_for"];
+        if (wait.IsNull() || std::string(wait["kind"].GetString()) != "lock") continue;
+        EXPECT_GT(wait["address"].GetUint64(), task["waits_for"]["address"].GetUint64());
+      }
+      for (const auto& id : task["awaits"].GetArray()) {
+        if (!name.starts_with("parent-")) continue;
+        ++children;
+        EXPECT_EQ((*by_id.at(id.GetUint64()))["name"].GetString(), name + "'s");
+      }
+    }
+  }
+  EXPECT_GT(owners, 100u);
+  EXPECT_GT(children, 20u);
 }
 
 TEST(Command, GroupsFoldsEqualStacks) {
@@ -233,7 +345,7 @@ TEST(CommandOnLocks, ReadsProgramsWhoseRecordsDoNotNameOwners) {
 TEST(Command, JsonIsJson) {
   const Running process(target({"family"}));
   const Folder folder;
-  for (const char* command : {"ps", "stack", "groups", "pstree"}) {
+  for (const char* command : {"ps", "stack", "pstree"}) {
     const Finished result = aiofiber({command, "--json", process.pid()});
     std::ofstream(folder / "report.json") << result.out;
     EXPECT_EQ(run({"python3", "-m", "json.tool", folder / "report.json"}).code, 0)
@@ -316,6 +428,22 @@ TEST(Command, LooksIntoOtherNamespaces) {
   EXPECT_TRUE(line_with(ps.out, "parent").starts_with(pid + " inside ")) << ps.out;
   const Finished stack = aiofiber({"stack", "--stop", pid, "last"});
   EXPECT_TRUE(contains(stack.out, "inspect_target.cc\", line")) << stack.out << stack.err;
+}
+
+// The owner that libc writes into a mutex is the thread's id in the program's own PID namespace.
+TEST(Command, FindsOwnersInOtherNamespaces) {
+  if (run({"unshare", "--pid", "--fork", "true"}).code != 0) GTEST_SKIP() << "no right to make namespaces";
+  const Running outer({"unshare", "--pid", "--fork", "--kill-child", LOCK_TARGET});
+  std::string pid;
+  std::ifstream("/proc/" + outer.pid() + "/task/" + outer.pid() + "/children") >> pid;
+  const Finished ps = aiofiber({"ps", pid});
+  EXPECT_EQ(ps.code, 0) << ps.err;
+  EXPECT_TRUE(contains(line_with(ps.out, " salary "), "held by task 3 'rent'")) << ps.out;
+  std::vector<std::string> threads;
+  for (const auto& entry : fs::directory_iterator("/proc/" + pid + "/task")) threads.push_back(entry.path().filename());
+  const std::string guest = line_with(ps.out, " guest ");
+  EXPECT_TRUE(std::any_of(threads.begin(), threads.end(), [&](const std::string& tid) { return contains(guest, "held by thread " + tid); })) << guest;
+  EXPECT_TRUE(contains(aiofiber({"pstree", pid}).out, "a circle")) << "the ring of both transfers";
 }
 
 TEST(Command, ReadsCompressedDebugInformation) {

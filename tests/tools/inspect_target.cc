@@ -164,6 +164,73 @@ void self() {
   asyncio::print_call_graph(task);
 }
 
+// Names that would write on a terminal, or are no UTF-8; and one that is cut in the middle of a character.
+void names() {
+  for (const char* name : {"escape\x1b[31m", "c1\x9b\x33\x31m", "c1 as UTF-8 \xc2\x9b", "turned \xe2\x80\xae", "cut \xc3", "\xe2\x80\x8bzero width"}) {
+    asyncio::create_task({.name = name}, rest).detach();
+  }
+  asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"}, rest).detach();
+  asyncio::create_task({.name = "K\xc3\xbc" "che \xf0\x9f\x98\x80"}, rest).detach();
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
+[[gnu::noinline]] int use_stack(int kib) {
+  volatile char room[1000];
+  room[0] = static_cast<char>(kib);
+  if (kib == 0) rest();
+  return kib == 0 ? 0 : use_stack(kib - 1) + room[0];
+}
+
+// Each with 6 MiB on its stack.
+void deep(int count) {
+  for (int i = 0; i < count; ++i) {
+    asyncio::create_task({.name = "deep-" + std::to_string(i), .stack_size = 16 << 20}, [] { use_stack(5500); }).detach();
+  }
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  rest();
+}
+
+// Tasks that take two neighbouring Locks, the lower one first, and tasks that gather children of their own name, all as fast as they can.
+void churn() {
+  static asyncio::Lock locks[8];
+  std::vector<asyncio::Task<>> tasks;
+  for (unsigned i = 0; i < 60; ++i) {
+    tasks.push_back(asyncio::create_task({.name = "transfer"}, [seed = i]() mutable {
+      for (;;) {
+        seed = seed * 1664525 + 1013904223;
+        const std::size_t first = (seed >> 20) % 7;
+        for (const std::size_t place : {first, first + 1}) {
+          asyncio::await(locks[place].acquire());
+          asyncio::await(asyncio::sleep(0s));
+        }
+        locks[first + 1].release();
+        locks[first].release();
+      }
+    }));
+  }
+  for (int i = 0; i < 20; ++i) {
+    tasks.push_back(asyncio::create_task({.name = "parent-" + std::to_string(i)}, [i] {
+      for (;;) {
+        std::vector<asyncio::Task<>> children;
+        for (int k = 0; k < 3; ++k) {
+          children.push_back(asyncio::create_task({.name = "parent-" + std::to_string(i) + "'s"}, [] { asyncio::await(asyncio::sleep(0s)); }));
+        }
+        asyncio::await(asyncio::gather(children));
+      }
+    }));
+  }
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  asyncio::await(asyncio::gather(tasks));
+}
+
+void from_a_device();
+
 // Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
 // of them is suspended, its stack holds as many calls of dive() as its name says. Their records have been used before.
 void stretch() {
@@ -214,6 +281,20 @@ int main(int argc, char** argv) {
     asyncio::run(locals);
   } else if (mode == "rivals") {
     asyncio::run(rivals);
+  } else if (mode == "names") {
+    asyncio::run(names);
+  } else if (mode == "churn") {
+    asyncio::run(churn);
+  } else if (mode == "deep") {
+    asyncio::run([count] { deep(count); });
+  } else if (mode == "device") {
+    asyncio::run([] {
+      asyncio::create_task({.name = "reader"}, from_a_device).detach();
+      asyncio::await(asyncio::sleep(0s));
+      asyncio::await(asyncio::sleep(0s));
+      ready();
+      rest();
+    });
   } else if (mode == "self") {
     asyncio::run(self);
   } else if (mode == "stretch") {
@@ -225,8 +306,17 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|busy|self|step|stretch|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|names|churn|deep|device|busy|self|step|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;
 }
+
+// The compiler believes that what follows stands in a device without an end.
+#line 1 "/dev/zero"
+namespace {
+void from_a_device() {
+  rest();
+  asm volatile("" ::: "memory");
+}
+}  // namespace

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct Finished {
   int code = -1;  // the exit code; -1 when a signal ended it
   std::string out;
   std::string err;
+  long peak_kib = 0;  // of its memory
 };
 
 using Words = std::vector<std::string>;
@@ -64,7 +66,9 @@ inline Finished run(
   finished.out = read_all(out[0]);
   close(out[0]);
   int status = 0;
-  waitpid(pid, &status, 0);
+  rusage used{};
+  wait4(pid, &status, 0, &used);
+  finished.peak_kib = used.ru_maxrss;
   if (WIFEXITED(status)) finished.code = WEXITSTATUS(status);
   lseek(errors, 0, SEEK_SET);
   finished.err = read_all(errors);

@@ -94,7 +94,7 @@ class Looker {
       : target_(tool::open_process(pid)), registry_(tool::find_registry(*target_)), walker_(*target_) {}
 
   void look() {
-    const Snapshot snapshot = tool::take_snapshot(*target_, registry_, true, {});
+    const Snapshot snapshot = tool::take_snapshot(*target_, registry_, {}, {});
     std::set<std::uint64_t> ids;
     for (const TaskSnapshot& task : snapshot.tasks) {
       EXPECT_TRUE(task.record.id > 0 && ids.insert(task.record.id).second) << task.record.id;

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <sstream>
 
@@ -55,7 +57,8 @@ class TraceFile : public testing::Test {
   }
   // A real one: two tasks that wait in two ways.
   std::string real_trace() const {
-    start_trace(path);
+    const std::string file = testing::TempDir() + "trace_file_test_" + std::to_string(getpid()) + ".json";
+    start_trace(file);
     asyncio::run([] {
       asyncio::Event event;
       auto waiter = asyncio::create_task({.name = "waiter"}, [&] { asyncio::await(event.wait()); });
@@ -64,6 +67,9 @@ class TraceFile : public testing::Test {
       asyncio::await(waiter);
     });
     stop_trace();
+    std::ifstream in(file);
+    write({std::istreambuf_iterator<char>(in), {}});
+    std::filesystem::remove(file);
     return contents();
   }
 

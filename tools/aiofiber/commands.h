@@ -21,6 +21,8 @@ struct Options {
   std::string output;              // of core-threads
   std::vector<std::string> tasks;  // ids or names; empty: all
   bool stop = false;
+  std::uint64_t most_bytes = SnapshotWishes::kUsualBytes;
+  bool source = false;
   bool json = false;
   bool verbose = false;
   bool dot = false;

@@ -20,7 +20,7 @@ std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
   std::string text = inspection.state(task);
   if (!waits.empty()) text += " for " + waits;
   if (since) text += " since " + duration_text(*since);
-  if (task.on_cpu && task.stack.empty()) text += ", not to be seen (--stop shows it)";
+  if (task.on_cpu && !task.has_stack) text += ", not to be seen (--stop shows it)";
   return text;
 }
 
@@ -45,6 +45,7 @@ void write_owner(JsonWriter& json, const Inspection& inspection, const TaskSnaps
   }
   const std::uint32_t tid = owner != nullptr ? owner->record.tid : task.owner.tid;
   if (tid != 0) json.member("tid", tid);
+  if (owner != nullptr && !task.seen_with_owner(*owner)) json.member("certain", false);
   json.end_object();
 }
 }  // namespace
@@ -143,9 +144,7 @@ std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Op
   for (const std::string& wanted : options.tasks) {
     const std::size_t before = chosen.size();
     for (const TaskSnapshot& task : snapshot.tasks) {
-      if (task.name() == wanted || (is_number(wanted) && std::to_string(task.record.id) == wanted)) {
-        chosen.push_back(&task);
-      }
+      if (is_called(task, wanted)) chosen.push_back(&task);
     }
     if (chosen.size() == before) {
       throw Failure(Exit::kUsage,

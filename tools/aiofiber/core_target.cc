@@ -67,6 +67,10 @@ class CoreTarget : private ElfFile, public Target {
   bool live() const override { return false; }
   pid_t pid() const override { return pid_; }
   std::string name() const override { return "core file " + path_; }
+  std::optional<uid_t> owner() const override {
+    struct stat status {};
+    return fstat(fd(), &status) == 0 ? std::optional(status.st_uid) : std::nullopt;
+  }
   std::string thread_name(std::uint32_t) const override { return {}; }
   std::vector<ThreadRegisters> threads() const override { return threads_; }
   std::int64_t now_ns(std::int64_t last_tick_ns) const override { return last_tick_ns; }

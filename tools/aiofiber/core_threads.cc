@@ -103,7 +103,7 @@ void core_threads(Inspection& inspection, const Options& options, std::ostream& 
 
   std::size_t threads = 0;
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
-    if (task->stack.empty() || task->exact_pc) continue;  // not started, or a thread already
+    if (!task->has_stack || task->exact_pc) continue;  // not started, or a thread already
     append_note(notes, *task);
     ++threads;
   }

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdio>
 
@@ -14,6 +15,9 @@
 
 namespace aiofiber::tool {
 namespace {
+
+// Behind what was so at a moment before the one at which the other end was seen.
+constexpr char kEarlier[] = " (a moment ago)";
 
 bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
@@ -39,18 +43,48 @@ std::string descriptor_text(const Target& target, std::uint32_t fd) {
 
 }  // namespace
 
-Inspection::Inspection(Target& target, bool stop)
-    : target_(target), stop_(stop), registry_address_(find_registry(target)), symbolizer_(target) {
+bool is_called(const TaskSnapshot& task, const std::string& wanted) {
+  return task.name() == wanted || std::to_string(task.record.id) == wanted;
+}
+
+Inspection::Inspection(Target& target, const InspectionOptions& options)
+    : target_(target),
+      options_(options),
+      shows_source_(options.show_source || target.owner() == geteuid()),
+      registry_address_(find_registry(target)),
+      symbolizer_(target) {
   refresh();
 }
 
 void Inspection::refresh() {
-  if (stop_ && target_.live()) {
+  SnapshotWishes wishes;
+  if (!options_.tasks.empty()) wishes.stack_of = [this](const TaskSnapshot& task) { return is_wanted(task); };
+  wishes.walk = [this](const TaskSnapshot& task) { return walker().walk(task); };
+  wishes.most_bytes = options_.most_bytes;
+  snapshot_ = {};
+  if (options_.stop && target_.live()) {
     const Freeze freeze(target_.pid());
-    snapshot_ = take_snapshot(target_, registry_address_, true, freeze.threads());
+    snapshot_ = take_snapshot(target_, registry_address_, wishes, freeze.threads());
   } else {
-    snapshot_ = take_snapshot(target_, registry_address_, true, target_.threads());
+    snapshot_ = take_snapshot(target_, registry_address_, wishes, target_.threads());
   }
+}
+
+bool Inspection::is_wanted(const TaskSnapshot& task) const {
+  const auto names_it = [&](const std::string& wanted) { return is_called(task, wanted); };
+  return options_.tasks.empty() || std::any_of(options_.tasks.begin(), options_.tasks.end(), names_it);
+}
+
+std::string Inspection::left_out() const {
+  std::string text;
+  if (snapshot_.chunks_left_out > 0) {
+    text = "the tasks of " + std::to_string(snapshot_.chunks_left_out) + " of " + std::to_string(snapshot_.registry.chunk_count) +
+           " parts of its registry are";
+  }
+  if (snapshot_.stacks_left_out > 0) {
+    text += (text.empty() ? "" : " left out; ") + std::string("the stacks of ") + std::to_string(snapshot_.stacks_left_out) + " tasks are";
+  }
+  return text.empty() ? text : text + " left out, for they are more than --max-memory allows";
 }
 
 std::string Inspection::state(const TaskSnapshot& task) const {
@@ -87,8 +121,8 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
     }
     case AIOFIBER_WAIT_TASK: {
       const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
-      return "task " + std::to_string(record.wait_arg) +
-             (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)");
+      return "task " + std::to_string(record.wait_arg) + (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)") +
+             (awaited == nullptr || task.seen_together(*awaited) ? "" : kEarlier);
     }
     case AIOFIBER_WAIT_NONE:
       return "";
@@ -102,10 +136,15 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
 std::string Inspection::held_by(const TaskSnapshot& task) const {
   if (task.owner.task == task.record.id) return ", held by itself";
   if (const TaskSnapshot* owner = snapshot_.find_owner(task)) {
-    return ", held by task " + std::to_string(owner->record.id) + " '" + printable(owner->name()) + "'";
+    return ", held by task " + std::to_string(owner->record.id) + " '" + printable(owner->name()) + "'" +
+           (task.seen_with_owner(*owner) ? "" : kEarlier);
   }
-  if (task.owner.tid != 0) return ", held by thread " + std::to_string(task.owner.tid);
-  return task.owner.task != 0 ? ", held by task " + std::to_string(task.owner.task) + " (ended)" : "";
+  if (task.owner.tid != 0) {
+    const std::string thread = printable(target_.thread_name(task.owner.tid));
+    return ", held by thread " + std::to_string(task.owner.tid) + (thread.empty() ? "" : " '" + thread + "'");
+  }
+  if (task.owner.task == 0) return "";
+  return ", held by task " + std::to_string(task.owner.task) + (snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
 }
 
 std::string Inspection::missing_stacks() const {
@@ -113,7 +152,8 @@ std::string Inspection::missing_stacks() const {
   std::size_t missing = 0;
   for (const TaskSnapshot& task : snapshot_.tasks) {
     // gcore writes zeros for what it could not read.
-    const bool blank = task.stack.empty() || task.registers.values[Registers::kRip] == 0;
+    if (!is_wanted(task)) continue;
+    const bool blank = !task.has_stack || task.registers.values[Registers::kRip] == 0;
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};
@@ -141,8 +181,12 @@ std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const
 }
 
 std::vector<Address> Inspection::addresses(const TaskSnapshot& task) {
+  return walker().walk(task);
+}
+
+StackWalker& Inspection::walker() {
   if (!walker_) walker_ = std::make_unique<StackWalker>(target_);
-  return walker_->walk(task);
+  return *walker_;
 }
 
 std::vector<Frame> Inspection::frames(const std::vector<Address>& addresses, bool all) {
@@ -199,20 +243,12 @@ std::string base_name(const std::string& path) { return path.substr(path.rfind('
 
 std::string short_text(const Frame& frame) {
   if (frame.line > 0) {
-    return frame.function + " (" + base_name(frame.file) + ":" + std::to_string(frame.line) + ")";
+    return printable(frame.function + " (" + base_name(frame.file)) + ":" + std::to_string(frame.line) + ")";
   }
-  if (frame.module.empty()) return frame.function;
+  if (frame.module.empty()) return printable(frame.function);
   char offset[32];
   std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
-  return frame.function + " (" + base_name(frame.module) + offset + ")";
-}
-
-std::string printable(const std::string& text) {
-  std::string result = text;
-  for (char& c : result) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return result;
+  return printable(frame.function + " (" + base_name(frame.module)) + offset + ")";
 }
 
 }  // namespace aiofiber::tool

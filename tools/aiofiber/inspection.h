@@ -7,19 +7,31 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "snapshot.h"
 #include "stack_walker.h"
 #include "symbolizer.h"
 #include "target.h"
+#include "utf8.h"
 
 namespace aiofiber::tool {
 
+struct InspectionOptions {
+  bool stop = false;  // freeze the process while it is copied, no longer
+  std::vector<std::string> tasks;  // ids or names of those whose stacks are of interest; empty: all
+  std::uint64_t most_bytes = SnapshotWishes::kUsualBytes;  // of memory for what is copied
+  bool show_source = false;  // even if the target belongs to another user, who says which files are read for it
+};
+
+// Whether somebody who asks for `wanted` means this task: by id or by name.
+bool is_called(const TaskSnapshot& task, const std::string& wanted);
+
 class Inspection {
  public:
-  // Keeps target and walks no stack yet. With `stop` the process is frozen while it is copied, no longer.
-  Inspection(Target& target, bool stop);
+  // Keeps target.
+  Inspection(Target& target, const InspectionOptions& options);
 
   Target& target() const { return target_; }
   const Snapshot& snapshot() const { return snapshot_; }
@@ -34,6 +46,10 @@ class Inspection {
   // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are
   // there.
   std::string missing_stacks() const;
+  // What the bound of memory left out; empty: nothing.
+  std::string left_out() const;
+  // Lines of source may be read for it.
+  bool shows_source() const { return shows_source_; }
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.
   std::optional<std::int64_t> since_ns(const TaskSnapshot& task) const;
   // How many bytes of its stack were ever used, by it or by a task that had the stack before: what is in memory, in pages.
@@ -50,8 +66,12 @@ class Inspection {
  private:
   std::string held_by(const TaskSnapshot& task) const;
 
+  bool is_wanted(const TaskSnapshot& task) const;
+  StackWalker& walker();
+
   Target& target_;
-  bool stop_;
+  const InspectionOptions options_;
+  bool shows_source_;
   std::uint64_t registry_address_;
   Snapshot snapshot_;
   std::unique_ptr<StackWalker> walker_;
@@ -65,7 +85,7 @@ std::string bytes_text(std::uint64_t bytes);
 // "f (file.cc:12)", "f", "??+0x12 (libx.so)"
 std::string short_text(const Frame& frame);
 std::string base_name(const std::string& path);
-// Control characters as ?, so that a task's name cannot write on the terminal.
-std::string printable(const std::string& text);
+// So that the names of a target cannot write on the terminal.
+inline std::string printable(std::string_view text) { return runtime::printable(text); }
 
 }  // namespace aiofiber::tool

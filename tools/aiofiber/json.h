@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "utf8.h"
+
 namespace aiofiber::tool {
 
 class JsonWriter {
@@ -65,21 +67,12 @@ class JsonWriter {
     }
   }
   void write(std::string_view text) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    out_ << '"';
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') {
-        out_ << '\\' << c;
-      } else if (byte < 0x20) {
-        out_ << "\\u00" << kDigits[byte >> 4] << kDigits[byte & 15];
-      } else {
-        out_ << c;
-      }
-    }
-    out_ << '"';
+    text_.clear();
+    runtime::append_json_string(text, text_);
+    out_ << text_;
   }
 
+  std::string text_;
   std::ostream& out_;
   std::vector<bool> first_;  // of each open bracket: nothing stands in it yet
   bool behind_key_ = false;

@@ -59,7 +59,7 @@ std::map<std::string, std::string> read_loader_cache() {
 
 std::vector<std::string> environment_paths() {
   std::vector<std::string> paths;
-  const char* text = std::getenv("LD_LIBRARY_PATH");
+  const char* text = ::secure_getenv("LD_LIBRARY_PATH");
   if (text == nullptr) return paths;
   std::string path;
   for (const char* c = text;; ++c) {

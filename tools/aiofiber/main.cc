@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The `aiofiber` command: what the tasks of a running process, or of a core file, are doing.
+#include <malloc.h>
 #include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
 #include <exception>
@@ -19,7 +21,7 @@ using namespace aiofiber::tool;
 
 constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
        aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
-       aiofiber trace PID [--seconds S] [--interval S] [-o FILE]
+       aiofiber trace PID [--seconds S] [--interval S] [-o FILE] [--readable]
        aiofiber trace FILE [--json] [-v]
        aiofiber hooks --check PROGRAM|PID [--json] [-v]
 
@@ -47,11 +49,14 @@ Options:
   --core CORE [EXE]   a core file instead of a process; EXE when the executable is not where the core says
   --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
   --json              the same for programs
+  --source            show lines of source although the program belongs to another user, who says which files these are
+  --max-memory BYTES  for what is copied of the program: 64M, 2G (default 1G); what is more is left out, with a warning
   --dot               of pstree: a graph for graphviz
   --interval SECONDS  of top: between two refreshes (default 1); of trace: between two looks (default 0.001)
   --seconds SECONDS   of trace: how long
   --once              of top: one table of two snapshots; so it is too when the output is no terminal
   -o, --output OUT    the file that core-threads or trace writes (of trace by default trace-PID.json)
+  --readable          of trace: others may read the file too; else it is the owner's alone
   -v, --verbose       the frames of aiofiber itself too
   -h, --help          this text
   --version           the version of the command
@@ -83,6 +88,19 @@ int parse_interval(const std::string& text) {
   return static_cast<int>(seconds * 1000);
 }
 
+// "1048576", "64K", "512M", "2G".
+std::uint64_t parse_bytes(const std::string& text) {
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const int shift = unit == "" ? 0 : unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : -1;
+  constexpr std::uint64_t kLeast = 1 << 20, kMost = std::uint64_t{1} << 50;
+  if (error != std::errc() || shift < 0 || count > kMost >> shift || count << shift < kLeast) {
+    usage_error("--max-memory wants at least 1M, in bytes or with K, M or G behind, not '" + text + "'");
+  }
+  return count << shift;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   std::vector<std::string> words;
@@ -99,6 +117,11 @@ Options parse(int argc, char** argv) {
     } else if (word == "--interval") {
       if (++i == argc) usage_error("--interval wants a number of seconds");
       options.interval_ms = parse_interval(argv[i]);
+    } else if (word == "--max-memory") {
+      if (++i == argc) usage_error("--max-memory wants a number of bytes, as 512M");
+      options.most_bytes = parse_bytes(argv[i]);
+    } else if (word == "--source") {
+      options.source = true;
     } else if (word == "--once") {
       options.once = true;
     } else if (word == "--dot") {
@@ -155,7 +178,15 @@ void run(const Options& options) {
   const Command command = find_command(options.command);
   const auto target =
       options.core.empty() ? open_process(options.pid) : open_core(options.core, options.executable);
-  Inspection inspection(*target, options.stop);
+  // A tree is about others than those that were named, and top shows all.
+  const bool all = options.command == "pstree" || options.command == "top";
+  Inspection inspection(*target, {options.stop, all ? std::vector<std::string>{} : options.tasks, options.most_bytes, options.source});
+  if (const std::string left_out = inspection.left_out(); !left_out.empty()) {
+    std::fprintf(stderr, "aiofiber: warning: %s\n", left_out.c_str());
+  }
+  if (!inspection.shows_source() && options.command == "stack" && !options.json) {
+    std::fprintf(stderr, "aiofiber: %s belongs to another user, who says where its source is: --source reads it\n", target->name().c_str());
+  }
   if (const std::string missing = inspection.missing_stacks(); !missing.empty()) {
     std::fprintf(stderr, "aiofiber: warning: %s\n", missing.c_str());
   }
@@ -183,6 +214,7 @@ int main(int argc, char** argv) {
     }
   }
   std::ios::sync_with_stdio(false);
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);  // what a copy of a stack took is given back, and not kept for the next
   try {
     const std::string_view command = argc > 1 ? argv[1] : "";
     if (command == "hooks" || command == "trace") {

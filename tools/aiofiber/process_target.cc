@@ -6,7 +6,6 @@
 // may be deleted or replaced), /proc/PID/root (it may live in another mount namespace), and
 // /proc/PID/map_files (libraries that were replaced), before the plain path.
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -19,10 +18,13 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include "debug_file.h"
 #include "failure.h"
+#include "process_modules.h"
+#include "regular_file.h"
 #include "target.h"
 
 namespace aiofiber::tool {
@@ -96,7 +98,7 @@ Failure no_program(pid_t pid) {
 pid_t g_pid = 0;
 
 int open_as(const std::string& path, char** file_name) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = runtime::open_regular_file(path);
   if (fd >= 0) *file_name = strdup(path.c_str());
   return fd;
 }
@@ -130,8 +132,8 @@ int find_elf(Dwfl_Module* module, void** user_data, const char* module_name, Dwa
     if (is_executable_of_target(name)) fd = open_as(proc(g_pid, "exe"), file_name);
     if (fd < 0 && deleted) fd = open_as(map_file(base), file_name);
     if (fd < 0 && !deleted) fd = open_as(proc(g_pid, "root") + name, file_name);
-    if (fd >= 0) return fd;
-    if (deleted) return -1;  // another file may stand there by now
+    if (fd < 0 && !deleted) fd = open_as(name, file_name);
+    return fd;  // of a deleted one, another file may stand there by now
   }
   return dwfl_linux_proc_find_elf(module, user_data, module_name, base, file_name, elf);
 }
@@ -158,14 +160,14 @@ class ProcessTarget : public Target {
     modules_.reset(dwfl_begin(callbacks()));
     if (!modules_) throw Failure(Exit::kInternal, "libdwfl: " + std::string(dwfl_errmsg(-1)));
     dwfl_report_begin(modules_.get());
-    const int error = dwfl_linux_proc_report(modules_.get(), pid);
+    const int error = runtime::report_process_modules(modules_.get(), pid);
     if (error == EACCES || error == EPERM) throw permission_failure(pid);
     // A thread of the kernel, or one that has ended and is not yet waited for, is a process without a program.
     if (error == ENOENT || error == ESRCH)
       throw access(proc(pid, "").c_str(), F_OK) != 0 ? no_process(pid, true) : no_program(pid);
     if (error != 0) {
       throw Failure(Exit::kInternal, "cannot list the modules of process " + std::to_string(pid) + ": " +
-                                         (error > 0 ? std::strerror(error) : dwfl_errmsg(-1)));
+                                         std::strerror(error));
     }
     dwfl_report_end(modules_.get(), nullptr, nullptr);
     check_alive();
@@ -228,6 +230,10 @@ class ProcessTarget : public Target {
   bool live() const override { return true; }
   pid_t pid() const override { return pid_; }
   std::string name() const override { return "process " + std::to_string(pid_); }
+  std::optional<uid_t> owner() const override {
+    struct stat status {};
+    return stat(proc(pid_, "").c_str(), &status) == 0 ? std::optional(status.st_uid) : std::nullopt;
+  }
   std::uint32_t thread_id(std::uint32_t tid) override {
     if (thread_ids_.count(tid) == 0) thread_ids_ = read_thread_ids(pid_);
     return thread_ids_.try_emplace(tid, tid).first->second;  // a new entry: it has ended

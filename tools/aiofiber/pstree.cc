@@ -23,11 +23,13 @@ enum class Relation { kAwaited, kHoldsItsLock, kCreated };
 struct Edge {
   const TaskSnapshot* to;
   Relation relation;
+  bool certain = true;  // both ends were seen at the same moment
 };
 
 // Before the task at the end of a branch, on an arrow of --dot, and as the name of a list in JSON.
-const char* branch_text(Relation relation) {
-  return relation == Relation::kHoldsItsLock ? "holds the lock: " : relation == Relation::kCreated ? "created " : "";
+std::string branch_text(const Edge& edge) {
+  return std::string(edge.certain ? "" : "(a moment ago) ") +
+         (edge.relation == Relation::kHoldsItsLock ? "holds the lock: " : edge.relation == Relation::kCreated ? "created " : "");
 }
 const char* arrow_attributes(Relation relation) {
   return relation == Relation::kHoldsItsLock ? " [style=bold, label=\"held by\"]"
@@ -56,7 +58,7 @@ class Tree {
       if (task.record.watched_by != 0) watched_[task.record.watched_by].push_back(&task);
     }
     for (const TaskSnapshot& task : snapshot.tasks) {
-      for (const TaskSnapshot* awaited : awaited_tasks(task)) has_waiter_.insert(awaited->record.id);
+      for (const Edge& edge : waits(task)) has_waiter_.insert(edge.to->record.id);
     }
     for (const TaskSnapshot& task : snapshot.tasks) {
       const std::uint64_t spawner = task.record.spawner;
@@ -67,11 +69,7 @@ class Tree {
   }
 
   std::vector<Edge> edges(const TaskSnapshot& task) const {
-    std::vector<Edge> edges;
-    const bool lock = task.record.wait_kind == AIOFIBER_WAIT_LOCK;
-    for (const TaskSnapshot* awaited : awaited_tasks(task)) {
-      edges.push_back({awaited, lock ? Relation::kHoldsItsLock : Relation::kAwaited});
-    }
+    std::vector<Edge> edges = waits(task);
     if (const auto found = created_.find(task.record.id); found != created_.end()) {
       for (const TaskSnapshot* child : found->second) edges.push_back({child, Relation::kCreated});
     }
@@ -101,17 +99,30 @@ class Tree {
     return found;
   }
 
-  std::vector<const TaskSnapshot*> awaited_tasks(const TaskSnapshot& task) const {
+  std::vector<Edge> waits(const TaskSnapshot& task) const {
     const aiofiber_record& record = task.record;
-    if (record.state != AIOFIBER_WAITING || task.on_cpu) return {};
+    if (!task.waits()) return {};
+    std::vector<Edge> edges;
+    const auto add = [&](const TaskSnapshot* awaited) { edges.push_back({awaited, Relation::kAwaited, task.seen_together(*awaited)}); };
     if (record.wait_kind == AIOFIBER_WAIT_TASK) {
-      const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg);
-      return awaited != nullptr ? std::vector{awaited} : std::vector<const TaskSnapshot*>{};
+      if (const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg)) add(awaited);
+    } else if (const TaskSnapshot* owner = inspection_.snapshot().find_owner(task)) {
+      edges.push_back({owner, Relation::kHoldsItsLock, task.seen_with_owner(*owner)});
+    } else if (runtime::wait_kind(record.wait_kind).through_watch) {
+      if (const auto found = watched_.find(record.wait_arg); found != watched_.end()) {
+        for (const TaskSnapshot* awaited : found->second) add(awaited);
+      }
     }
-    if (const TaskSnapshot* owner = inspection_.snapshot().find_owner(task)) return {owner};
-    if (!runtime::wait_kind(record.wait_kind).through_watch) return {};
-    const auto found = watched_.find(record.wait_arg);
-    return found != watched_.end() ? found->second : std::vector<const TaskSnapshot*>{};
+    return edges;
+  }
+
+  // Of what is certain: a circle of ends that were not seen together may never have been one.
+  std::vector<const TaskSnapshot*> awaited_tasks(const TaskSnapshot& task) const {
+    std::vector<const TaskSnapshot*> awaited;
+    for (const Edge& edge : waits(task)) {
+      if (edge.certain) awaited.push_back(edge.to);
+    }
+    return awaited;
   }
 
  private:
@@ -157,10 +168,10 @@ class Tree {
   void print_task(const Edge& edge, std::uint64_t parent, const Place& place, std::ostream& out) {
     const TaskSnapshot& task = *edge.to;
     const std::uint64_t id = task.record.id;
-    out << place.branch << branch_text(edge.relation) << "task " << id << " '" << printable(task.name()) << "', "
+    out << place.branch << branch_text(edge) << "task " << id << " '" << printable(task.name()) << "', "
         << doing_text(inspection_, task);
     if (above_.contains(id)) {
-      out << (stands_under(parent, id) ? "  <-- a circle: it waits for itself\n" : "  (shown above)\n");
+      out << (edge.certain && stands_under(parent, id) ? "  <-- a circle: it waits for itself\n" : "  (shown above)\n");
       return;
     }
     if (place.depth == kDeepest) {
@@ -168,7 +179,7 @@ class Tree {
       cut_.emplace_back(&task, parent);
       return;
     }
-    above_.emplace(id, parent);
+    above_.emplace(id, Above{parent, edge.certain});
     out << '\n';
     const std::vector<Frame> frames = inspection_.frames(inspection_.addresses(task), options_.verbose);
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
@@ -183,7 +194,7 @@ class Tree {
   }
 
   bool stands_under(std::uint64_t id, std::uint64_t ancestor) const {
-    while (id != kNoTask && id != ancestor) id = above_.at(id);
+    while (id != kNoTask && id != ancestor && above_.at(id).certain) id = above_.at(id).task;
     return id == ancestor;
   }
 
@@ -192,7 +203,11 @@ class Tree {
   std::set<std::uint64_t> has_waiter_;
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by what watches them
   std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by who created them
-  std::map<std::uint64_t, std::uint64_t> above_;  // of each task that is printed, the one it stands under
+  struct Above {
+    std::uint64_t task;
+    bool certain;  // that it waits for what stands under it
+  };
+  std::map<std::uint64_t, Above> above_;  // of each task that is printed, the one it stands under
   std::deque<std::pair<const TaskSnapshot*, std::uint64_t>> cut_;  // what goes on below, with what it stands under
 };
 
@@ -217,7 +232,7 @@ void print_dot(Inspection& inspection, const Options& options, const Tree& tree,
         << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
     for (const Edge& edge : tree.edges(*task)) {
       out << "  t" << task->record.id << " -> t" << edge.to->record.id
-          << arrow_attributes(edge.relation) << ";\n";
+          << (edge.certain ? arrow_attributes(edge.relation) : " [style=dotted, label=\"a moment ago\"]") << ";\n";
     }
   }
   out << "}\n";
@@ -235,10 +250,16 @@ void print_json(Inspection& inspection, const Options& options, const Tree& tree
       json.key(json_name(relation));
       json.begin_array();
       for (const Edge& edge : tree.edges(*task)) {
-        if (edge.relation == relation) json.value(edge.to->record.id);
+        if (edge.relation == relation && edge.certain) json.value(edge.to->record.id);
       }
       json.end_array();
     }
+    json.key("uncertain");
+    json.begin_array();
+    for (const Edge& edge : tree.edges(*task)) {
+      if (!edge.certain) json.value(edge.to->record.id);
+    }
+    json.end_array();
     write_frames(json, inspection.frames(inspection.addresses(*task), options.verbose));
     json.end_object();
   }

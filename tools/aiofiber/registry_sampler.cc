@@ -14,7 +14,7 @@
 namespace aiofiber::tool {
 
 RegistrySampler::RegistrySampler(Target& target, std::uint64_t registry_address)
-    : target_(target), registry_address_(registry_address), header_(take_snapshot(target, registry_address, false, {}).registry) {
+    : target_(target), registry_address_(registry_address), header_(read_registry(target, registry_address)) {
   bytes_.resize(std::size_t{header_.record_stride} * header_.chunk_records);
 }
 
@@ -31,6 +31,9 @@ void RegistrySampler::find_chunks() {
   chunks_.resize(count);
   if (!target_.read(registry_address_ + offsetof(aiofiber_registry, chunks), chunks_.data(), chunks_.size() * 8)) {
     throw Failure(Exit::kNoProcess, target_.name() + " runs another program by now");
+  }
+  if (chunks_.size() * header_.chunk_records > SnapshotWishes::kUsualBytes / sizeof(Known)) {
+    throw Failure(Exit::kVersion, target_.name() + ": its registry is damaged: it says that it has more tasks than fit any program");
   }
   known_.resize(chunks_.size() * header_.chunk_records);
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Three rounds: all records; the stacks of those at rest, in few large system calls; the others one by one,
+// Four rounds: all records; the stacks of those at rest, in few large system calls; the others one by one,
 // each with record and stack in one system call, which lasts a microsecond and mostly falls between two
-// changes.
+// changes; and all records again. Those that are as they were then were so together, at the moment when the last round began.
+//
+// Copies of stacks are kept to be walked when somebody wants to see them. Where they are too large for that, each is walked at once, and dropped.
 #include "snapshot.h"
 
 #include <elf.h>
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <set>
+#include <span>
 
 #include "failure.h"
 
@@ -16,6 +21,11 @@ namespace aiofiber::tool {
 namespace {
 
 constexpr std::size_t kMostStackBytes = 8 << 20;
+constexpr std::size_t kBatchBytes = 8 << 20;             // of stacks, copied together
+constexpr std::size_t kBatchTasks = 4096;
+constexpr std::uint64_t kMostChunkBytes = 16 << 20;
+constexpr std::uint64_t kMostKeptBytes = 256 << 20;      // of stacks that are not walked at once
+constexpr std::size_t kEntryBytes = 64;                  // of a task, in the index
 constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
@@ -34,7 +44,9 @@ bool needs_another_look(const TaskSnapshot& task) {
          !(task.record.state == AIOFIBER_NEW && task.record.seq % 2 == 0);
 }
 
-aiofiber_registry read_header(Target& target, std::uint64_t address) {
+}  // namespace
+
+aiofiber_registry read_registry(Target& target, std::uint64_t address) {
   aiofiber_registry header{};
   if (!target.read(address, &header, kHeaderBytes)) {
     throw Failure(
@@ -59,15 +71,24 @@ aiofiber_registry read_header(Target& target, std::uint64_t address) {
   constexpr std::size_t kLeastRecord = offsetof(aiofiber_record, name);
   if (header.chunk_count > AIOFIBER_REGISTRY_CHUNKS || header.chunk_records > (1 << 20) ||
       header.record_size < kLeastRecord || header.record_stride < header.record_size ||
-      header.record_stride > (1 << 16) || header.ctx_layout > 4096) {
+      header.record_stride > (1 << 16) || std::uint64_t{header.record_stride} * header.chunk_records > kMostChunkBytes ||
+      header.ctx_layout > 4096) {
     throw Failure(target.live() ? Exit::kVersion : Exit::kCore, target.name() + ": its registry is damaged");
   }
   return header;
 }
 
+namespace {
+
+template <class T>
+void give_back(std::vector<T>& memory) {
+  std::vector<T>().swap(memory);
+}
+
 class Reader {
  public:
-  Reader(Target& target, Snapshot& snapshot) : target_(target), snapshot_(snapshot) {}
+  Reader(Target& target, Snapshot& snapshot, const SnapshotWishes& wishes, bool stands_still)
+      : target_(target), snapshot_(snapshot), wishes_(wishes), stands_still_(stands_still), left_(wishes.most_bytes) {}
 
   void read_records() {
     const aiofiber_registry& registry = snapshot_.registry;
@@ -75,49 +96,43 @@ class Reader {
     if (!target_.read(snapshot_.registry_address + kHeaderBytes, chunks.data(), chunks.size() * 8)) {
       throw Failure(Exit::kCore, target_.name() + ": its registry is cut off");
     }
-    const std::size_t stride = registry.record_stride;
-    std::vector<unsigned char> bytes(stride * registry.chunk_records);
-    for (const std::uint64_t chunk : chunks) {
-      if (!target_.read(chunk, bytes.data(), bytes.size())) continue;  // cut off in a truncated core
-      for (std::uint32_t i = 0; i < registry.chunk_records; ++i) {
-        TaskSnapshot task;
-        std::memcpy(&task.record, &bytes[i * stride], record_bytes());
-        if (task.record.state == AIOFIBER_FREE) continue;
-        task.record_address = chunk + i * stride;
-        snapshot_.tasks.push_back(std::move(task));
-      }
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      if (overlaps_another(chunks[i])) continue;  // a damaged registry: no task has two records
+      if (read_chunk(chunks[i])) continue;
+      snapshot_.chunks_left_out = chunks.size() - i;
+      return;
     }
   }
 
-  // The stacks of all that are at rest, and whether they stayed so. Returns those that did not.
-  std::vector<TaskSnapshot*> read_stacks_at_rest() {
+  // The stacks of all that are at rest, and whether they stayed so; then those of the others.
+  void read_stacks() {
     std::vector<TaskSnapshot*> restless, resting;
+    std::uint64_t wanted = 0;
     for (TaskSnapshot& task : snapshot_.tasks) {
+      if (wishes_.stack_of && !wishes_.stack_of(task)) continue;
       if (is_suspended(task.record)) {
         resting.push_back(&task);
+        wanted += bytes_to_copy(task);
       } else if (needs_another_look(task)) {
         restless.push_back(&task);
       }
     }
-    std::vector<std::uint64_t> seq_after(resting.size());
-    std::vector<Range> ranges;
-    for (std::size_t i = 0; i < resting.size(); ++i) {
-      TaskSnapshot& task = *resting[i];
-      const std::uint64_t used = task.record.stack_high - task.record.fcontext;
-      task.truncated = used > kMostStackBytes;
-      task.stack.resize(std::min<std::uint64_t>(used, kMostStackBytes));
-      task.stack_address = task.record.fcontext;
-      ranges.push_back({task.stack_address, task.stack.data(), task.stack.size(), false});
-      ranges.push_back({task.record_address, &seq_after[i], sizeof seq_after[i], false});
+    keep_ = wanted <= std::min(kMostKeptBytes, wishes_.most_bytes / 4);
+    for (std::size_t begin = 0; begin < resting.size();) {
+      std::size_t end = begin;
+      for (std::uint64_t bytes = 0; end < resting.size() && end - begin < kBatchTasks && (bytes == 0 || bytes < kBatchBytes); ++end) {
+        bytes += bytes_to_copy(*resting[end]);
+      }
+      read_batch({&resting[begin], end - begin}, restless);
+      begin = end;
     }
-    target_.read_in_order(ranges, 2);
-    for (std::size_t i = 0; i < resting.size(); ++i) {
-      const bool read = ranges[2 * i].complete && (!target_.live() || ranges[2 * i + 1].complete);
-      if (read && (!target_.live() || seq_after[i] == resting[i]->record.seq)) continue;
-      resting[i]->stack.clear();
-      if (target_.live()) restless.push_back(resting[i]);
+    for (TaskSnapshot* task : restless) {
+      if (stands_still_) {
+        task->on_cpu = true;
+      } else {
+        catch_moving(*task);
+      }
     }
-    return restless;
   }
 
   // Record, window of the stack and record again, in one system call.
@@ -147,6 +162,7 @@ class Reader {
       if (!is_suspended(before) || before.stack_high != high || before.fcontext < low) continue;
       task.stack_address = before.fcontext;
       task.stack.assign(window_.begin() + static_cast<std::ptrdiff_t>(before.fcontext - low), window_.end());
+      take_stack(task);
       return;
     }
     task.on_cpu = true;
@@ -186,23 +202,32 @@ class Reader {
         task.exact_pc = true;
         task.on_cpu = true;
         task.stack_address = std::max(rsp, task.record.stack_low);
-        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - task.stack_address, kMostStackBytes));
-        if (!target_.read(task.stack_address, task.stack.data(), task.stack.size())) task.stack.clear();
+        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - task.stack_address, most_of_a_stack()));
+        if (target_.read(task.stack_address, task.stack.data(), task.stack.size())) {
+          take_stack(task);
+        } else {
+          task.stack.clear();
+        }
       }
     }
   }
 
-  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, behind them, the return address.
-  void give_saved_registers() {
-    constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};
-    const std::size_t layout = snapshot_.registry.ctx_layout;
-    for (TaskSnapshot& task : snapshot_.tasks) {
-      if (task.exact_pc || task.stack.size() < layout + 8 || layout < 48) continue;
-      std::uint64_t words[7];
-      std::memcpy(words, &task.stack[layout - 48], sizeof words);
-      for (std::size_t i = 0; i < 6; ++i) task.registers.values[kSaved[i]] = words[i];
-      task.registers.values[Registers::kRip] = words[6];
-      task.registers.values[Registers::kRsp] = task.record.fcontext + layout + 8;
+  // Which tasks are still as they were read: all of those were so at one moment, when the first of them was read again.
+  void find_steady() {
+    std::vector<aiofiber_record> again;
+    for (std::size_t begin = 0; begin < snapshot_.tasks.size(); begin += kBatchTasks) {
+      const std::size_t count = std::min(kBatchTasks, snapshot_.tasks.size() - begin);
+      again.assign(count, {});
+      std::vector<Range> ranges;
+      for (std::size_t i = 0; i < count && !stands_still_; ++i) {
+        ranges.push_back({snapshot_.tasks[begin + i].record_address, &again[i], record_bytes(), false});
+      }
+      target_.read_in_order(ranges, 1);
+      for (std::size_t i = 0; i < count; ++i) {
+        TaskSnapshot& task = snapshot_.tasks[begin + i];
+        task.steady = stands_still_ || (!task.on_cpu && task.record.seq % 2 == 0 && ranges[i].complete &&
+                                        std::memcmp(&task.record, &again[i], record_bytes()) == 0);
+      }
     }
   }
 
@@ -210,24 +235,136 @@ class Reader {
     std::erase_if(snapshot_.tasks, [](const TaskSnapshot& t) { return t.record.state == AIOFIBER_FREE; });
     for (TaskSnapshot& task : snapshot_.tasks) {
       task.record.name[sizeof task.record.name - 1] = '\0';
+      // A target that lives in a PID namespace of its own writes its own ids everywhere.
       if (task.record.tid != 0) task.record.tid = target_.thread_id(task.record.tid);
-      if (!frozen && task.stack.empty() && task.record.state == AIOFIBER_RUNNING) task.on_cpu = true;
+      if (task.owner.tid != 0) task.owner.tid = target_.thread_id(task.owner.tid);
+      if (!frozen && !task.has_stack && task.record.state == AIOFIBER_RUNNING) task.on_cpu = true;
     }
     std::sort(snapshot_.tasks.begin(), snapshot_.tasks.end(),
               [](const TaskSnapshot& a, const TaskSnapshot& b) { return a.record.id < b.record.id; });
     for (std::size_t i = 0; i < snapshot_.tasks.size(); ++i) {
       snapshot_.by_id[snapshot_.tasks[i].record.id] = i;
     }
+    find_younger_owners();
   }
 
  private:
   std::size_t record_bytes() const {
     return std::min<std::size_t>(sizeof(aiofiber_record), snapshot_.registry.record_size);
   }
+  std::uint64_t most_of_a_stack() const { return std::min<std::uint64_t>(kMostStackBytes, wishes_.most_bytes / 4); }
+  std::uint64_t bytes_to_copy(const TaskSnapshot& task) const {
+    return std::min<std::uint64_t>(task.record.stack_high - task.record.fcontext, most_of_a_stack());
+  }
+  bool take(std::uint64_t bytes) {
+    if (bytes > left_) return false;
+    left_ -= bytes;
+    return true;
+  }
+
+  bool overlaps_another(std::uint64_t chunk) {
+    const std::uint64_t bytes = std::uint64_t{snapshot_.registry.record_stride} * snapshot_.registry.chunk_records;
+    const auto after = chunks_.lower_bound(chunk);
+    if (after != chunks_.end() && *after - chunk < bytes) return true;
+    if (after != chunks_.begin() && chunk - *std::prev(after) < bytes) return true;
+    chunks_.insert(after, chunk);
+    return false;
+  }
+
+  // False: its tasks are more than may be.
+  bool read_chunk(std::uint64_t chunk) {
+    const std::size_t stride = snapshot_.registry.record_stride;
+    bytes_.resize(stride * snapshot_.registry.chunk_records);
+    if (!target_.read(chunk, bytes_.data(), bytes_.size())) return true;  // not there, or cut off in a truncated core
+    for (std::size_t i = 0; i < snapshot_.registry.chunk_records; ++i) {
+      TaskSnapshot task;
+      std::memcpy(&task.record, &bytes_[i * stride], record_bytes());
+      if (task.record.state == AIOFIBER_FREE) continue;
+      // The list of tasks doubles when it grows.
+      if (!take(2 * sizeof task + kEntryBytes)) return false;
+      task.record_address = chunk + i * stride;
+      snapshot_.tasks.push_back(std::move(task));
+    }
+    return true;
+  }
+
+  // Those that did not stay at rest are added to `restless`.
+  void read_batch(std::span<TaskSnapshot* const> tasks, std::vector<TaskSnapshot*>& restless) {
+    std::vector<std::uint64_t> seq_after(tasks.size());
+    std::vector<Range> ranges;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      TaskSnapshot& task = *tasks[i];
+      task.truncated = task.record.stack_high - task.record.fcontext > most_of_a_stack();
+      task.stack.resize(bytes_to_copy(task));
+      task.stack_address = task.record.fcontext;
+      ranges.push_back({task.stack_address, task.stack.data(), task.stack.size(), false});
+      ranges.push_back({task.record_address, &seq_after[i], sizeof seq_after[i], false});
+    }
+    target_.read_in_order(ranges, 2);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      const bool read = ranges[2 * i].complete && (!target_.live() || ranges[2 * i + 1].complete);
+      if (read && (!target_.live() || seq_after[i] == tasks[i]->record.seq)) {
+        take_stack(*tasks[i]);
+        continue;
+      }
+      give_back(tasks[i]->stack);
+      if (target_.live()) restless.push_back(tasks[i]);
+    }
+  }
+
+  // An owner that is not in the list has ended, or it began after the list was read.
+  void find_younger_owners() {
+    std::set<std::uint64_t> missing;
+    for (const TaskSnapshot& task : snapshot_.tasks) {
+      if (task.owner.task != 0 && snapshot_.find(task.owner.task) == nullptr) missing.insert(task.owner.task);
+    }
+    if (missing.empty() || stands_still_) return;
+    const std::size_t stride = snapshot_.registry.record_stride;
+    for (const std::uint64_t chunk : chunks_) {
+      bytes_.resize(stride * snapshot_.registry.chunk_records);
+      if (!target_.read(chunk, bytes_.data(), bytes_.size())) continue;
+      for (std::size_t at = 0; at < bytes_.size(); at += stride) {
+        aiofiber_record record{};
+        std::memcpy(&record, &bytes_[at], record_bytes());
+        if (record.state != AIOFIBER_FREE && missing.contains(record.id)) snapshot_.younger.insert(record.id);
+      }
+    }
+  }
+
+  // Its copy is whole: it is kept, or read right away.
+  void take_stack(TaskSnapshot& task) {
+    task.has_stack = true;
+    take_saved_registers(task);
+    if (keep_ && take(task.stack.size())) return;
+    if (wishes_.walk) task.addresses = wishes_.walk(task);
+    task.walked = wishes_.walk && take(task.addresses.capacity() * sizeof(Address));
+    give_back(task.stack);
+    if (task.walked) return;
+    give_back(task.addresses);
+    task.has_stack = false;
+    ++snapshot_.stacks_left_out;
+  }
+
+  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, behind them, the return address.
+  void take_saved_registers(TaskSnapshot& task) const {
+    constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};
+    const std::size_t layout = snapshot_.registry.ctx_layout;
+    if (task.exact_pc || task.stack.size() < layout + 8 || layout < 48) return;
+    std::uint64_t words[7];
+    std::memcpy(words, &task.stack[layout - 48], sizeof words);
+    for (std::size_t i = 0; i < 6; ++i) task.registers.values[kSaved[i]] = words[i];
+    task.registers.values[Registers::kRip] = words[6];
+    task.registers.values[Registers::kRsp] = task.record.fcontext + layout + 8;
+  }
 
   Target& target_;
   Snapshot& snapshot_;
-  std::vector<unsigned char> window_;
+  const SnapshotWishes& wishes_;
+  const bool stands_still_;  // a core, or frozen
+  std::uint64_t left_;       // of the memory that may be used
+  bool keep_ = false;        // stacks, to be walked later
+  std::set<std::uint64_t> chunks_;
+  std::vector<unsigned char> bytes_, window_;
 };
 
 }  // namespace
@@ -238,7 +375,7 @@ std::string TaskSnapshot::name() const {
 }
 
 std::uint64_t TaskSnapshot::stack_used() const {
-  return stack_address != 0 && !stack.empty() ? record.stack_high - stack_address : 0;
+  return stack_address != 0 && has_stack ? record.stack_high - stack_address : 0;
 }
 
 const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
@@ -251,27 +388,17 @@ const TaskSnapshot* Snapshot::find_owner(const TaskSnapshot& task) const {
   return owner != nullptr && (task.owner.tid == 0 || owner->record.tid == task.owner.tid) ? owner : nullptr;
 }
 
-Snapshot take_snapshot(Target& target, std::uint64_t registry_address, bool with_stacks,
+Snapshot take_snapshot(Target& target, std::uint64_t registry_address, const SnapshotWishes& wishes,
                        const std::vector<ThreadRegisters>& threads) {
   Snapshot snapshot;
   snapshot.registry_address = registry_address;
-  snapshot.registry = read_header(target, registry_address);
-  Reader reader(target, snapshot);
+  snapshot.registry = read_registry(target, registry_address);
+  Reader reader(target, snapshot, wishes, !target.live() || !threads.empty());
   reader.read_records();
-  if (with_stacks) {
-    std::vector<TaskSnapshot*> restless = reader.read_stacks_at_rest();
-    const bool moves = target.live() && threads.empty();
-    for (TaskSnapshot* task : restless) {
-      if (moves) {
-        reader.catch_moving(*task);
-      } else {
-        task->on_cpu = true;
-      }
-    }
-    reader.read_lock_owners();
-    reader.give_registers(threads);
-    reader.give_saved_registers();
-  }
+  reader.read_stacks();
+  reader.read_lock_owners();
+  reader.give_registers(threads);
+  reader.find_steady();
   reader.finish(!threads.empty());
   snapshot.now_ns = target.now_ns(static_cast<std::int64_t>(snapshot.registry.last_tick_ns));
   return snapshot;

@@ -16,22 +16,22 @@ bool same_place(const Frame& a, const Frame& b) {
          (a.line > 0 || a.address == b.address);
 }
 
-void print_frame(const Frame& frame, bool verbose, std::ostream& out) {
+void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostream& out) {
   char offset[64];
   std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
   if (frame.line > 0) {
-    out << "  File \"" << frame.file << "\", line " << frame.line << ", in " << frame.function;
+    out << "  File \"" << printable(frame.file) << "\", line " << frame.line << ", in " << printable(frame.function);
   } else if (!frame.module.empty()) {
-    out << "  Module \"" << frame.module << "\"" << offset << ", in " << frame.function;
+    out << "  Module \"" << printable(frame.module) << "\"" << offset << ", in " << printable(frame.function);
   } else {
     std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
     out << "  Address " << offset << ", in no module";
   }
   out << (frame.inlined ? " [inlined]" : "");
-  if (verbose && frame.line > 0) out << " [" << base_name(frame.module) << offset << "]";
+  if (verbose && frame.line > 0) out << " [" << printable(base_name(frame.module)) << offset << "]";
   if (frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
   out << '\n';
-  const std::string text = runtime::source_line(frame.file, frame.line);
+  const std::string text = with_source ? runtime::source_line(frame.file, frame.line) : std::string();
   if (!text.empty()) out << "    " << text << '\n';
 }
 
@@ -64,7 +64,7 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
     } else {
       end_repeats();
     }
-    print_frame(frames[i], verbose, out);
+    print_frame(frames[i], verbose, inspection.shows_source(), out);
   }
   end_repeats();
 }

@@ -10,7 +10,6 @@
 namespace aiofiber::tool {
 
 namespace {
-constexpr std::size_t kMostFrames = 2048;
 constexpr pid_t kAnyPid = 1;  // libdwfl wants one; it never uses it here
 constexpr pid_t kAnyTid = 1;
 }  // namespace
@@ -76,6 +75,7 @@ std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
     if (task.record.entry == 0) return {};
     return {{task.record.entry, true}};
   }
+  if (task.walked) return task.addresses;
   std::pair<StackWalker*, std::vector<Address>> walk{this, {}};
   if (task.stack.empty() || task.registers.values[Registers::kRip] == 0) return {};
   task_ = &task;

@@ -15,19 +15,14 @@
 
 namespace aiofiber::tool {
 
-struct Address {
-  std::uint64_t pc = 0;
-  bool exact = false;  // the instruction itself, not the one behind a call
-  auto operator<=>(const Address&) const = default;
-};
-
 class StackWalker {
  public:
   explicit StackWalker(Target& target);
   StackWalker(const StackWalker&) = delete;
   StackWalker& operator=(const StackWalker&) = delete;
 
-  // Innermost first. One that has not started: the address of its function, exact. Empty: not to be seen.
+  // Innermost first, at most kMostFrames. One that has not started: the address of its function, exact. Empty: not to be seen.
+  static constexpr std::size_t kMostFrames = 2048;
   std::vector<Address> walk(const TaskSnapshot& task);
 
  private:

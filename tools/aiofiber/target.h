@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ class Target {
   virtual pid_t pid() const = 0;
   // "process 4711", "core file x".
   virtual std::string name() const = 0;
+  // The user that the process, or the core file, belongs to; nullopt when that is not known.
+  virtual std::optional<uid_t> owner() const = 0;
   // The id here of the thread that the target calls `tid`: another one when the target lives in a PID namespace of its own.
   virtual std::uint32_t thread_id(std::uint32_t tid) { return tid; }
   // The name of a thread, given its id here; empty when it is not known.

@@ -39,7 +39,7 @@ void write_all(std::string_view text) noexcept {
 }  // namespace
 
 bool is_terminal() {
-  const char* kind = std::getenv("TERM");
+  const char* kind = ::secure_getenv("TERM");
   return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && kind != nullptr && std::string_view(kind) != "dumb";
 }
 

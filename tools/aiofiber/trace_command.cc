@@ -41,6 +41,8 @@ TraceOptions parse(const std::vector<std::string>& words) {
       options.interval = seconds_of(word, value("a number of seconds"), 0.0005, 60);
     } else if (word == "-o" || word == "--output") {
       options.output = value("the name of a file");
+    } else if (word == "--readable") {
+      options.readable_by_all = true;
     } else if (word == "--json") {
       options.json = true;
     } else if (word == "-v" || word == "--verbose") {
@@ -58,8 +60,8 @@ TraceOptions parse(const std::vector<std::string>& words) {
   const std::string& subject = subjects[0];
   if (!is_number(subject)) {
     options.file = subject;
-    if (options.seconds != 0 || options.interval != 0 || !options.output.empty()) {
-      usage_error("--seconds, --interval and --output are for recording a process; '" + subject + "' is no id of one");
+    if (options.seconds != 0 || options.interval != 0 || !options.output.empty() || options.readable_by_all) {
+      usage_error("--seconds, --interval, --readable and --output are for recording a process; '" + subject + "' is no id of one");
     }
     return options;
   }

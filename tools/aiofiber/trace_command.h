@@ -17,6 +17,7 @@ struct TraceOptions {
   std::string output;   // that is written; empty: trace-PID.json
   double seconds = 0;   // 0: until Ctrl-C, or the process ends
   double interval = 0;  // seconds between two samples; 0: the default
+  bool readable_by_all = false;  // the file that is written
   bool json = false;
   bool verbose = false;
 };

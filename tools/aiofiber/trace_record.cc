@@ -5,7 +5,6 @@
 // The process is not stopped and runs no code of ours; it only shares the cache lines that are looked at. This program
 // takes at most a tenth of a CPU: where a look takes longer than a tenth of the interval (thousands of tasks), the interval
 // grows, and the file says so. However it ends (Ctrl-C, the time, the process), the file is whole.
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 
 #include "failure.h"
 #include "inspection.h"
+#include "output_file.h"
 #include "registry_sampler.h"
 #include "sampled_timeline.h"
 #include "snapshot.h"
@@ -32,9 +32,9 @@ constexpr std::size_t kWriteBytes = 1 << 18;
 
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path) : path_(path) {
-    fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd_ < 0) throw Failure(Exit::kUsage, "cannot write '" + path + "': " + std::strerror(errno) + " (-o names another file)");
+  OutputFile(const std::string& path, unsigned permissions) : path_(path) {
+    fd_ = runtime::open_output_file(path, runtime::OldContent::kReplace, permissions);
+    if (fd_ < 0) throw Failure(Exit::kUsage, "cannot write '" + path + "': " + runtime::output_file_error(errno) + " (-o names another file)");
   }
   ~OutputFile() { close(fd_); }
   OutputFile(const OutputFile&) = delete;
@@ -84,7 +84,7 @@ class Recording {
         sampler_(target, find_registry(target)),
         interval_(static_cast<std::int64_t>((options.interval > 0 ? options.interval : kDefaultInterval) * 1e9)),
         length_(static_cast<std::int64_t>(options.seconds * 1e9)),
-        file_(options.output),
+        file_(options.output, options.readable_by_all ? 0644 : runtime::kOwnerOnly),
         start_(now()),
         timeline_(static_cast<std::uint32_t>(target.pid()), start_) {}
 

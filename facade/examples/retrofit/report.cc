@@ -60,7 +60,7 @@ Reply checked(redisContext* context, void* reply) {
 }
 
 std::string from_environment(const char* name) {
-  if (const char* value = std::getenv(name)) return value;
+  if (const char* value = ::secure_getenv(name)) return value;
   std::cerr << name << " is not set; with_servers postgres redis http -- PROGRAM ... sets it\n";
   std::exit(2);
 }

@@ -10,7 +10,8 @@
 
 namespace aiofiber::runtime {
 
-// The line (from 1), without surrounding blanks; empty when it is not available. Cached. Threads: any.
+// The line (from 1), without surrounding blanks, fit for a terminal, its first 400 bytes; empty when it is not available: only regular
+// files of up to 4 MiB are read. Cached. Threads: any.
 std::string source_line(const std::string& file, int line);
 
 }  // namespace aiofiber::runtime

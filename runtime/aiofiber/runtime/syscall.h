@@ -75,6 +75,18 @@ inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) no
 inline int signal_thread(pid_t tid, int signo) noexcept {
   return injected("tgkill") ? -1 : static_cast<int>(::syscall(SYS_tgkill, ::getpid(), tid, signo));
 }
+// read(2) from a descriptor that is not a task's business: never suspends, goes on after a short read, until so many bytes or the end of
+// the file. How many there were; what an error left out is missing.
+inline std::size_t read_all(int fd, char* into, std::size_t bytes) noexcept {
+  std::size_t done = 0;
+  while (done < bytes) {
+    const auto got = ::syscall(SYS_read, fd, into + done, bytes - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
 // write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write. Async-signal-safe.
 inline bool write_all(int fd, const char* text, std::size_t bytes) noexcept {
   while (bytes > 0) {

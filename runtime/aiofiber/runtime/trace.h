@@ -56,14 +56,15 @@ inline constexpr std::size_t kTraceEventsPerThread = 1 << 15;
 // From now on all loops of the process write to the file, which is replaced; "%p" in its name stands for the process's id.
 // `events_per_thread`, at least 16, rounded up to a power of two: the size of the rings that are made from now on. The file is ended by stop_trace() or by
 // exit(); of a process that dies otherwise it lacks the end and the last tenth of a second, which viewers accept. A forked
-// child does not trace until it asks for it. Errors: std::system_error: the file cannot be opened, no thread can be made, or
+// child does not trace until it asks for it. `permissions`: of a file that is made. Errors: std::system_error: the file cannot be opened, as when it is a symbolic link; no thread can be made, or
 // (EBUSY) a trace is being written already. Never suspends.
-void start_trace(const std::string& path, std::size_t events_per_thread = kTraceEventsPerThread);
+void start_trace(const std::string& path, std::size_t events_per_thread = kTraceEventsPerThread, unsigned permissions = 0600);
 
 // Ends the file. Returns how many events were lost. Does nothing when nothing is traced.
 std::uint64_t stop_trace() noexcept;
 
-// Once a process: start_trace() with the value of AIOFIBER_TRACE, if it is set. An error goes to stderr.
+// Once a process: start_trace() with the value of AIOFIBER_TRACE, if it is set and the program is not privileged (secure_getenv(3)).
+// An error goes to stderr.
 void start_trace_from_environment() noexcept;
 
 }  // namespace aiofiber::runtime

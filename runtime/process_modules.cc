@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One pass over the mappings, which come in the order of their addresses.
+#include "process_modules.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+
+namespace aiofiber::runtime {
+
+namespace {
+
+struct Mapping {
+  std::uint64_t low = 0, high = 0, offset = 0, inode = 0;
+  bool executable = false;
+  std::string device, name;
+};
+
+// low-high rwxp offset device inode   name
+bool parse(const std::string& line, Mapping& mapping) {
+  unsigned long long low = 0, high = 0, offset = 0, inode = 0;
+  char rights[8] = "", device[32] = "";
+  int name_at = 0;
+  if (std::sscanf(line.c_str(), "%llx-%llx %7s %llx %31s %llu %n", &low, &high, rights, &offset, device, &inode, &name_at) != 6) return false;
+  mapping = {low, high, offset, inode, rights[2] == 'x', device, line.substr(static_cast<std::size_t>(name_at))};
+  return true;
+}
+
+class Reader {
+ public:
+  void add(const Mapping& mapping) {
+    if (mapping.name == "[vdso]") {
+      end();
+      modules_.push_back({mapping.name, mapping.low, mapping.high});
+      return;
+    }
+    // What lies between the parts of a module, and its variables that begin as zero, have no name.
+    if (mapping.inode == 0 || mapping.name.empty() || mapping.name[0] != '/') return;
+    const bool goes_on = !current_.name.empty() && mapping.name == current_.name && mapping.device == last_.device &&
+                         mapping.inode == last_.inode && mapping.offset != 0 && mapping.offset >= last_.offset;
+    if (!goes_on) {
+      end();
+      current_ = {mapping.name, mapping.low, mapping.high};
+      begins_file_ = mapping.offset == 0;
+    }
+    current_.high = mapping.high;
+    executable_ = executable_ || mapping.executable;
+    last_ = mapping;
+  }
+  std::vector<ProcessModule> finish() {
+    end();
+    return std::move(modules_);
+  }
+
+ private:
+  void end() {
+    if (executable_ && begins_file_) modules_.push_back(current_);
+    current_ = {};
+    executable_ = false;
+  }
+
+  std::vector<ProcessModule> modules_;
+  ProcessModule current_;
+  Mapping last_;
+  bool executable_ = false, begins_file_ = false;
+};
+
+}  // namespace
+
+std::vector<ProcessModule> read_modules(std::istream& maps) {
+  Reader reader;
+  Mapping mapping;
+  for (std::string line; std::getline(maps, line);) {
+    if (parse(line, mapping)) reader.add(mapping);
+  }
+  return reader.finish();
+}
+
+int report_process_modules(Dwfl* dwfl, pid_t pid) {
+  errno = 0;
+  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+  if (!maps) return errno != 0 ? errno : EIO;
+  errno = 0;
+  const std::vector<ProcessModule> modules = read_modules(maps);
+  if (modules.empty()) return errno != 0 ? errno : ENOENT;
+  for (const ProcessModule& module : modules) {
+    // By this name libdwfl knows that there is no file, and reads the memory instead.
+    const std::string name = module.name == "[vdso]" ? "[vdso: " + std::to_string(pid) + "]" : module.name;
+    dwfl_report_module(dwfl, name.c_str(), module.low, module.high);
+  }
+  return 0;
+}
+
+}  // namespace aiofiber::runtime

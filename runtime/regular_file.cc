@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// O_PATH gives a hold on the file without opening it; what is opened then, through /proc/self/fd, is what was looked at.
+#include "regular_file.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include "aiofiber/runtime/syscall.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+// 0, or why it must not be read.
+int refusal(int fd, std::uint64_t most) noexcept {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return errno;
+  if (!S_ISREG(status.st_mode) || status.st_size <= 0) return EINVAL;
+  if (static_cast<std::uint64_t>(status.st_size) > most) return EFBIG;
+  struct statfs system {};
+  if (::fstatfs(fd, &system) != 0) return errno;
+  constexpr std::array<std::uint64_t, 7> kNoPlaceForFiles{PROC_SUPER_MAGIC,   SYSFS_MAGIC,  DEBUGFS_MAGIC,   TRACEFS_MAGIC,
+                                                          SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC};
+  const auto kind = static_cast<std::uint32_t>(system.f_type);
+  return std::find(kNoPlaceForFiles.begin(), kNoPlaceForFiles.end(), kind) != kNoPlaceForFiles.end() ? EINVAL : 0;
+}
+
+}  // namespace
+
+int open_regular_file(const std::string& path, std::uint64_t most) noexcept {
+  const int held = ::open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (held < 0) return -1;
+  int error = refusal(held, most);
+  int fd = -1;
+  if (error == 0) {
+    char again[32] = "/proc/self/fd/";
+    std::to_chars(again + 14, again + sizeof again - 1, held);
+    fd = ::open(again, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    error = errno;
+  }
+  sys::close(held);
+  if (fd < 0) errno = error;
+  return fd;
+}
+
+}  // namespace aiofiber::runtime
