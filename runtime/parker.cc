@@ -4,6 +4,9 @@
 // expired timer that lost the race is in the ready queue before the fiber, so it has run when we return.
 #include "aiofiber/runtime/parker.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "aiofiber/runtime/assert.h"
 #include "aiofiber/runtime/held_locks.h"
 #include "aiofiber/runtime/scheduler.h"
@@ -17,12 +20,41 @@ Parker::~Parker() {
 
 void Parker::arm(Nanoseconds deadline) { fiber_.scheduler->timers().start(timer_, deadline); }
 
+namespace {
+
+// Code that is told of a cancellation gives up after a few calls: closing, a good-bye. Code that does not listen asks again
+// for ever, and would keep the processor busy until something else ends its loop.
+constexpr std::uint8_t kRefusedAtOnce = 16;
+constexpr std::uint8_t kPacesToTheLongest = 100;
+constexpr Nanoseconds kLongerEachTime = 500'000;
+
+}  // namespace
+
 Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
   AIOFIBER_ASSERT(&fiber_ == current_fiber());
-  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) {
-    if (fiber_.unwinding) fiber_.scheduler->count_unwind_request();
-    return Wake::kInterrupted;
+  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) return refuse(kind, arg, deadline);
+  return suspend(kind, arg, deadline);
+}
+
+Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
+  if (fiber_.unwinding) fiber_.scheduler->count_unwind_request();
+  if (fiber_.refused_waits < kRefusedAtOnce + kPacesToTheLongest) ++fiber_.refused_waits;
+  if (fiber_.unwinding || fiber_.refused_waits <= kRefusedAtOnce) return Wake::kInterrupted;
+  const Nanoseconds pause = (fiber_.refused_waits - kRefusedAtOnce) * kLongerEachTime;
+  const Nanoseconds end_of_pause = saturating_add(fiber_.scheduler->now(), pause);
+  fiber_.interrupted = false;
+  Wake reason = Wake::kInterrupted;
+  try {
+    reason = suspend(kind, arg, std::min(deadline, end_of_pause));
+  } catch (...) {
+    fiber_.interrupted = true;
+    throw;
   }
+  fiber_.interrupted = true;
+  return reason == Wake::kTimedOut && deadline > end_of_pause ? Wake::kInterrupted : reason;
+}
+
+Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
   if (reason_ != Wake::kNone) return reason_;
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
@@ -46,7 +78,10 @@ bool Parker::wake(Wake reason) noexcept {
   reason_ = reason;
   // Now, not when the fiber runs: a deadline that expired meanwhile would be queued behind the fiber.
   fiber_.scheduler->timers().cancel(timer_);
-  if (reason == Wake::kInterrupted) fiber_.interrupted = true;
+  if (reason == Wake::kInterrupted) {
+    fiber_.interrupted = true;
+    fiber_.refused_waits = 0;
+  }
   if (parked_) fiber_.scheduler->wake_fiber(fiber_);
   return true;
 }

@@ -216,6 +216,7 @@ Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack
   Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
   const Fiber* spawner = current_fiber();
   fiber.spawner = spawner != nullptr ? spawner->id : 0;
+  fiber.after_cut_off = spawner != nullptr ? spawner->after_cut_off : 0;
   fiber.created_ns = last_poll_;
   fiber.tid = thread_id_;
   fiber.begin_life();

@@ -15,6 +15,7 @@
 #include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/scheduler.h"
 #include "hooks/act.h"
+#include "hooks/cut_off.h"
 
 namespace aiofiber::hooks {
 
@@ -82,6 +83,7 @@ bool BlockingCall::wait() {
   if (!settings_read_ && !read_settings()) return false;
   if (runtime::current_fiber()->unwinding) {
     errno = ECANCELED;
+    wait_was_cut_off(fd_, events_);
     return false;
   }
   Nanoseconds left = kForever;
@@ -90,9 +92,13 @@ bool BlockingCall::wait() {
     return false;
   }
   runtime::FdWaitResult result;
-  if (!without_throwing([&] { result = runtime::fd_wait(fd_, events_, left); })) return false;
+  if (!without_throwing([&] { result = runtime::fd_wait(fd_, events_, left); })) {
+    wait_was_cut_off(fd_, events_);
+    return false;
+  }
   if (result.interrupted) {
     errno = ECANCELED;  // not counted as a turn either
+    wait_was_cut_off(fd_, events_);
     return false;
   }
   calls_since_turn = 0;

@@ -27,7 +27,7 @@ class BlockingCall {
 
   // Call it with errno as the probe left it. True: probe again, errno is as before the call.
   // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
-  // ENOMEM.
+  // ENOMEM. After the last two a connection is what cut_off.h says.
   bool wait();
 
   // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as before the call.

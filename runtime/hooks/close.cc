@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Descriptors that go away: close, dup2, dup3, and what closes inside libc (fclose, pclose, close_range,
-// closefrom).
+// closefrom). dup is here for what cut_off.h wants to know.
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
 // would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
@@ -18,6 +18,7 @@
 #include "aiofiber/runtime/fd_wait.h"
 #include "aiofiber/runtime/offload.h"
 #include "hooks/act.h"
+#include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
 #include "hooks/real.h"
 #include "hooks/stdio_occupant.h"
@@ -46,7 +47,23 @@ bool is_open(int fd) noexcept {
 void before_close_range(unsigned first, unsigned last) noexcept {
   const long limit = ::sysconf(_SC_OPEN_MAX);
   const unsigned end = limit > 0 && limit < INT_MAX ? static_cast<unsigned>(limit) : 65536u;
-  for (unsigned fd = first; fd <= last && fd < end; ++fd) before_close(static_cast<int>(fd));
+  for (unsigned fd = first; fd <= last && fd < end; ++fd) {
+    const Closing closing(static_cast<int>(fd));
+    before_close(static_cast<int>(fd));
+  }
+}
+
+int noted_duplicate(int fd, int made) noexcept {
+  note_duplicate(fd, made);
+  return made;
+}
+
+int descriptor_of(std::FILE* file) noexcept {
+  if (file == nullptr) return -1;
+  const int saved_errno = errno;
+  const int fd = ::fileno(file);
+  errno = saved_errno;
+  return fd;
 }
 
 // False with errno EBUSY: a task is inside the FILE, and the caller cannot wait for it (a loop's callback, a loop that
@@ -75,30 +92,43 @@ namespace runtime = aiofiber::runtime;
 extern "C" {
 
 int close(int fd) {
+  const Closing closing(fd);
   before_close(fd);
   return real::close(fd);
 }
 
+int dup(int fd) noexcept { return noted_duplicate(fd, real::dup(fd)); }
+
 int dup2(int from, int to) noexcept {
-  if (from != to && is_open(from)) before_close(to);
-  return real::dup2(from, to);
+  if (from == to || !is_open(from)) return real::dup2(from, to);
+  const Closing closing(to);
+  before_close(to);
+  return noted_duplicate(from, real::dup2(from, to));
 }
 
 int dup3(int from, int to, int flags) noexcept {
-  if (from != to && (flags & ~O_CLOEXEC) == 0 && is_open(from)) before_close(to);
-  return real::dup3(from, to, flags);
+  if (from == to || (flags & ~O_CLOEXEC) != 0 || !is_open(from)) return real::dup3(from, to, flags);
+  const Closing closing(to);
+  before_close(to);
+  return noted_duplicate(from, real::dup3(from, to, flags));
 }
 
 int fclose(std::FILE* file) {
-  return before_file_close(file) ? real::fclose(file) : EOF;
+  if (!before_file_close(file)) return EOF;
+  const Closing closing(descriptor_of(file));
+  return real::fclose(file);
 }
 
 std::FILE* freopen(const char* path, const char* mode, std::FILE* file) {
-  return before_file_close(file) ? real::freopen(path, mode, file) : nullptr;
+  if (!before_file_close(file)) return nullptr;
+  const Closing closing(descriptor_of(file));
+  return real::freopen(path, mode, file);
 }
 
 std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
-  return before_file_close(file) ? real::freopen64(path, mode, file) : nullptr;
+  if (!before_file_close(file)) return nullptr;
+  const Closing closing(descriptor_of(file));
+  return real::freopen64(path, mode, file);
 }
 
 int pclose(std::FILE* file) {

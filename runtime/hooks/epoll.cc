@@ -3,7 +3,8 @@
 // epoll_wait, epoll_pwait and epoll_pwait2 on an epoll descriptor of the program's own (or a library's): it
 // is itself readable when something in it is ready, so that is what the task waits for.
 //
-// The signal mask of the p-forms is in force at each look, as in ppoll; with one the call looks every 50 ms.
+// What is in the set belongs to an event loop, which goes on after a cancellation (cut_off_answer.h); its connections are left as
+// they are. The signal mask of the p-forms is in force at each look, as in ppoll; with one the call looks every 50 ms.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "aiofiber/runtime/fd_wait.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off_answer.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -22,23 +24,38 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask) {
+constexpr Nanoseconds kPauseOfAClosingLoop = 50'000'000;
+
+int end_cut_off(CutOffAnswer answer) noexcept {
+  if (answer == CutOffAnswer::kTimedOut) return 0;
+  errno = answer == CutOffAnswer::kInterrupted ? EINTR : ECANCELED;
+  return -1;
+}
+
+// Nothing suspends any more. Who would abort at an error, or ask again, has to block; others hear that it is over.
+int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanoseconds deadline, const void* caller) noexcept {
+  const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
+  if (answer == CutOffAnswer::kCancelled) return end_cut_off(answer);
+  const Nanoseconds pause = std::min(kPauseOfAClosingLoop, deadline - loop_now());
+  const int ready = real::epoll_wait(epoll, events, count, static_cast<int>(pause / 1'000'000));
+  return ready != 0 ? ready : end_cut_off(answer);
+}
+
+int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask, const void* caller) {
   const int errno_at_start = errno;
   for (;;) {
     const int ready = mask == nullptr ? real::epoll_wait(epoll, events, count, 0)
                                       : real::epoll_pwait(epoll, events, count, 0, mask);
     if (ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    if (runtime::current_fiber()->unwinding) {
-      errno = ECANCELED;
-      return -1;
-    }
+    if (runtime::current_fiber()->unwinding) return wait_in_a_closing_loop(epoll, events, count, deadline, caller);
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;
     if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left); })) return -1;
-    if (result.interrupted || (result.events & runtime::kClosed) != 0) {
-      errno = result.interrupted ? ECANCELED : EBADF;
+    if (result.interrupted) return end_cut_off(cut_off_answer(caller, CutOffAnswer::kInterrupted));
+    if ((result.events & runtime::kClosed) != 0) {
+      errno = EBADF;
       return -1;
     }
     calls_since_turn = 0;
@@ -60,17 +77,20 @@ extern "C" {
 
 int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms) {
   if (!acts() || timeout_ms == 0) return real::epoll_wait(epoll, events, count, timeout_ms);
-  return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), nullptr);
+  return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), nullptr,
+                     __builtin_return_address(0));
 }
 
 int epoll_pwait(int epoll, epoll_event* events, int count, int timeout_ms, const sigset_t* mask) {
   if (!acts() || timeout_ms == 0) return real::epoll_pwait(epoll, events, count, timeout_ms, mask);
-  return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), mask);
+  return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), mask,
+                     __builtin_return_address(0));
 }
 
 int epoll_pwait2(int epoll, epoll_event* events, int count, const timespec* timeout, const sigset_t* mask) {
   if (!is_valid_timeout(timeout) || !acts()) return real::epoll_pwait2(epoll, events, count, timeout, mask);
-  return epoll_until(epoll, events, count, deadline_after(to_nanoseconds(timeout)), mask);
+  return epoll_until(epoll, events, count, deadline_after(to_nanoseconds(timeout)), mask,
+                     __builtin_return_address(0));
 }
 
 }  // extern "C"

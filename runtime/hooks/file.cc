@@ -17,6 +17,7 @@
 #include "aiofiber/runtime/reactor.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
@@ -118,6 +119,7 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
       }
     }
     if (n < 0) return call.end_with_error(received);
+    if (kind == FdKind::kSocket && n > 0) note_received(fd);
     received += static_cast<std::size_t>(n);
     rest.advance(static_cast<std::size_t>(n));
     // A short count from a file can mean "the rest is not in memory"; read(2) would have fetched it.
@@ -129,8 +131,7 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
 
 // Past the page cache, so the disk has to be waited for.
 ssize_t write_file_offloaded(int fd, const IovCursor& rest) {
-  if (runtime::current_fiber()->unwinding) return real::writev(fd, rest.pieces(), piece_count(rest));
-  return on_pool(ssize_t{-1}, [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); });
+  return on_pool_to_the_end(ssize_t{-1}, [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); });
 }
 
 ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) noexcept {
@@ -177,6 +178,7 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
       return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
     const ssize_t n = probe_write(kind, fd, rest, sent);
     if (n >= 0) {
+      if (kind == FdKind::kSocket) note_sent(fd);
       sent += static_cast<std::size_t>(n);
       if (sent >= length || kind == FdKind::kFile) return static_cast<ssize_t>(sent);
       rest.advance(static_cast<std::size_t>(n));
@@ -206,23 +208,27 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 ssize_t read(int fd, void* buffer, size_t length) {
+  if (refuses_to_receive(fd)) return -1;
   if (length == 0 || !acts()) return real::read(fd, buffer, length);
   const iovec piece{buffer, length};
   return read_all_kinds(fd, &piece, 1);
 }
 
 ssize_t readv(int fd, const iovec* pieces, int count) {
+  if (refuses_to_receive(fd)) return -1;
   if (!acts() || is_trivial(pieces, count)) return real::readv(fd, pieces, count);
   return read_all_kinds(fd, pieces, count);
 }
 
 ssize_t write(int fd, const void* data, size_t length) {
+  if (refuses_to_send(fd)) return -1;
   if (length == 0 || act() == nullptr) return real::write(fd, data, length);
   const iovec piece{const_cast<void*>(data), length};
   return write_all_kinds(fd, &piece, 1);
 }
 
 ssize_t writev(int fd, const iovec* pieces, int count) {
+  if (refuses_to_send(fd)) return -1;
   if (act() == nullptr || is_trivial(pieces, count)) return real::writev(fd, pieces, count);
   return write_all_kinds(fd, pieces, count);
 }

@@ -14,6 +14,7 @@
 
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
 #include "hooks/real.h"
 
@@ -41,6 +42,11 @@ int control(int fd, int command, void* argument) {
   if (command == F_SETFL) flags_of_fd_change(fd);
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   const bool tries = command == F_SETLK || command == F_OFD_SETLK;
+  if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
+    const int made = real::fcntl64(fd, command, argument);
+    note_duplicate(fd, made);
+    return made;
+  }
   if (!waits && !tries) return real::fcntl64(fd, command, argument);
   if (!acts() || tries) return real::fcntl64(fd, command, argument);  // acts() first: it counts a try as well
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;

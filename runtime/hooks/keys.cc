@@ -22,6 +22,7 @@
 
 #include "hooks/act.h"
 #include "hooks/locals.h"
+#include "hooks/name_list.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
@@ -39,11 +40,8 @@ struct Key {
 constinit std::array<Key, PTHREAD_KEYS_MAX> task_keys;
 
 bool lists(std::string_view list, std::string_view file) noexcept {
-  while (!list.empty()) {
-    const std::size_t colon = list.find(':');
-    const std::string_view part = list.substr(0, colon);
-    if (!part.empty() && file.find(part) != std::string_view::npos) return true;
-    list = colon == std::string_view::npos ? std::string_view() : list.substr(colon + 1);
+  for (NameList parts(list); const auto part = parts.next();) {
+    if (file.find(*part) != std::string_view::npos) return true;
   }
   return false;
 }

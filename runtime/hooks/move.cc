@@ -16,6 +16,7 @@
 #include "aiofiber/runtime/fd_wait.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
@@ -58,7 +59,10 @@ ssize_t send_file(int out, int in, off_t* position, std::size_t length) {
       const NonblockEnd nonblocking(out);
       n = real::sendfile(out, in, position, length - sent);
     }
-    if (n > 0) sent += static_cast<std::size_t>(n);
+    if (n > 0) {
+      note_sent(out);
+      sent += static_cast<std::size_t>(n);
+    }
     if (n == 0 || sent >= length) return static_cast<ssize_t>(sent);
     if (n < 0 && errno != EINTR && (errno != EAGAIN || !call.wait()))
       return call.end_with_error(sent);
@@ -77,6 +81,10 @@ ssize_t between(int in, int out, Move move) {
       const NonblockEnd out_end(out);
       n = move();
     }
+    if (n > 0) {
+      note_received(in);
+      note_sent(out);
+    }
     if (n >= 0) return n;
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return -1;
@@ -94,11 +102,13 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 ssize_t sendfile(int out, int in, off_t* position, size_t length) noexcept {
+  if (refuses_to_send(out)) return -1;
   if (length == 0 || !acts()) return real::sendfile(out, in, position, length);
   return send_file(out, in, position, length);
 }
 
 ssize_t splice(int in, loff_t* in_position, int out, loff_t* out_position, size_t length, unsigned flags) {
+  if (refuses_to_receive(in) || refuses_to_send(out)) return -1;
   if (length == 0 || (flags & SPLICE_F_NONBLOCK) != 0 || !acts())
     return real::splice(in, in_position, out, out_position, length, flags);
   return between(in, out, [&] {
@@ -127,8 +137,8 @@ ssize_t vmsplice(int fd, const iovec* pieces, size_t count, unsigned flags) {
 ssize_t copy_file_range(int in, loff_t* in_position, int out, loff_t* out_position, size_t length,
                         unsigned flags) {
   if (length == 0 || !acts()) return real::copy_file_range(in, in_position, out, out_position, length, flags);
-  return on_pool(ssize_t{-1},
-                 [&] { return real::copy_file_range(in, in_position, out, out_position, length, flags); });
+  return on_pool_to_the_end(ssize_t{-1},
+                            [&] { return real::copy_file_range(in, in_position, out, out_position, length, flags); });
 }
 
 #if __LP64__

@@ -16,6 +16,7 @@
 #include "aiofiber/runtime/fd_wait.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
 #include "hooks/fortify.h"
 #include "hooks/iov_cursor.h"
 #include "hooks/net.h"
@@ -47,13 +48,23 @@ bool wants_all(int fd, int flags) noexcept {
   return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
 }
 
+// Notes that bytes have moved. Those that were only looked at are still to be received.
+ssize_t noted_received(int fd, int flags, ssize_t count) noexcept {
+  if (count > 0 && (flags & (MSG_PEEK | MSG_ERRQUEUE)) == 0) note_received(fd);
+  return count;
+}
+ssize_t noted_sent(int fd, ssize_t count) noexcept {
+  if (count > 0) note_sent(fd);
+  return count;
+}
+
 ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address,
                 socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
   for (;;) {
-    const ssize_t n = real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address,
-                                     address_length);
+    const ssize_t n = noted_received(
+        fd, flags, real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address, address_length));
     if (n >= 0) {
       received += static_cast<std::size_t>(n);
       if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
@@ -88,7 +99,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
       part.msg_namelen = 0;
       part.msg_controllen = control_length;
     }
-    const ssize_t n = real::recvmsg(fd, &part, flags | MSG_DONTWAIT);
+    const ssize_t n = noted_received(fd, flags, real::recvmsg(fd, &part, flags | MSG_DONTWAIT));
     if (n >= 0) {
       if (received == 0) message->msg_namelen = part.msg_namelen;
       message->msg_controllen = part.msg_controllen;
@@ -117,8 +128,8 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
-    const ssize_t n =
-        real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length);
+    const ssize_t n = noted_sent(
+        fd, real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length));
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
@@ -138,7 +149,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
   std::size_t sent = 0;
   msghdr part = *message;
   for (;;) {
-    const ssize_t n = real::sendmsg(fd, &part, flags_for_piece(flags, sent));
+    const ssize_t n = noted_sent(fd, real::sendmsg(fd, &part, flags_for_piece(flags, sent)));
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
@@ -278,52 +289,63 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
-  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recv(fd, buffer, length, flags);
+  if (refuses_to_receive(fd)) return -1;
+  if (!acts()) return real::recv(fd, buffer, length, flags);
+  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recv(fd, buffer, length, flags));
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
-  if (!acts() || (flags & kReceivesAtOnce) != 0)
-    return real::recvfrom(fd, buffer, length, flags, address, address_length);
+  if (refuses_to_receive(fd)) return -1;
+  if (!acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
+  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
-  if (!acts() || (flags & kReceivesAtOnce) != 0) return real::recvmsg(fd, message, flags);
+  if (refuses_to_receive(fd)) return -1;
+  if (!acts()) return real::recvmsg(fd, message, flags);
+  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recvmsg(fd, message, flags));
   return receive_message(fd, message, flags);
 }
 
 ssize_t send(int fd, const void* data, size_t length, int flags) {
-  if (!acts() || (flags & kSendsAsLibc) != 0) return real::send(fd, data, length, flags);
+  if (refuses_to_send(fd)) return -1;
+  if (!acts()) return real::send(fd, data, length, flags);
+  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::send(fd, data, length, flags));
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
 ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if (!acts() || (flags & kSendsAsLibc) != 0)
-    return real::sendto(fd, data, length, flags, address, address_length);
+  if (refuses_to_send(fd)) return -1;
+  if (!acts()) return real::sendto(fd, data, length, flags, address, address_length);
+  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::sendto(fd, data, length, flags, address, address_length));
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-  if (!acts() || (flags & kSendsAsLibc) != 0) return real::sendmsg(fd, message, flags);
+  if (refuses_to_send(fd)) return -1;
+  if (!acts()) return real::sendmsg(fd, message, flags);
+  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::sendmsg(fd, message, flags));
   return transmit_message(fd, message, flags);
 }
 
 int connect(int fd, const sockaddr* address, socklen_t length) {
+  note_connecting(fd);
   if (!acts()) return real::connect(fd, address, length);
   return connect_suspending(fd, address, length);
 }
 
 int accept(int fd, sockaddr* address, socklen_t* length) {
-  if (!acts()) return real::accept(fd, address, length);
-  return accept_suspending(fd, address, length, 0);
+  if (!acts()) return note_accepted(real::accept(fd, address, length));
+  return note_accepted(accept_suspending(fd, address, length, 0));
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
-  if (!acts()) return real::accept4(fd, address, length, flags);
-  return accept_suspending(fd, address, length, flags);
+  if (!acts()) return note_accepted(real::accept4(fd, address, length, flags));
+  return note_accepted(accept_suspending(fd, address, length, flags));
 }
 
 // What recv and recvfrom are called when the program was compiled with -D_FORTIFY_SOURCE.

@@ -12,6 +12,7 @@
 
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
 #include "hooks/net.h"
 #include "hooks/real.h"
 
@@ -66,14 +67,19 @@ extern "C" {
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+  if (refuses_to_receive(fd)) return -1;
   if (!acts() || (flags & kReceivesAtOnce) != 0 || count == 0 || messages == nullptr || !is_valid_timeout(timeout))
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-  if (!acts() || (flags & MSG_DONTWAIT) != 0 || count == 0 || messages == nullptr)
+  if (refuses_to_send(fd)) return -1;
+  if (!acts() || count == 0 || messages == nullptr) return real::sendmmsg(fd, messages, count, flags);
+  if ((flags & MSG_DONTWAIT) != 0) {
+    note_sent(fd);
     return real::sendmmsg(fd, messages, count, flags);
+  }
   return transmit_many(fd, messages, count, flags);
 }
 

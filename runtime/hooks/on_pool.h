@@ -4,11 +4,15 @@
 //
 // A task that is already cancelled starts none: `failure` with ECANCELED. One that is cancelled meanwhile
 // still gets the answer (the call's arguments are on its stack), and the cancellation at its next wait.
+//
+// on_pool_to_the_end(): what a file is given, which no signal cuts short in the kernel either. A database takes an fsync that
+// failed for a failing disk. So a cancelled task makes that call too, and the cancellation comes at a wait that can fail.
 #pragma once
 
 #include <cerrno>
 
 #include "aiofiber/runtime/offload.h"
+#include "aiofiber/runtime/parker.h"
 #include "hooks/act.h"
 
 namespace aiofiber::hooks {
@@ -19,6 +23,8 @@ template <class R, class Call>
 R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPool::io()) {
   const runtime::Fiber& fiber = *runtime::current_fiber();
   if (fiber.interrupted || fiber.unwinding) {
+    // Refused as any wait is, so that who asks again and again is slowed down.
+    without_throwing([] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });
     errno = ECANCELED;
     return failure;
   }
@@ -26,6 +32,21 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
   calls_since_turn = 0;
   R result = failure;
   if (!without_throwing([&] { result = runtime::offload(call, pool); })) return failure;
+  if (result != failure) errno = errno_at_start;
+  return result;
+}
+
+// The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the call.
+template <class R, class Call>
+R on_pool_to_the_end(R failure, Call call) {
+  if (runtime::current_fiber()->unwinding) return call();
+  const int errno_at_start = errno;
+  calls_since_turn = 0;
+  R result = failure;
+  if (!without_throwing([&] { result = runtime::offload(call); })) {
+    errno = errno_at_start;
+    return call();
+  }
   if (result != failure) errno = errno_at_start;
   return result;
 }

@@ -66,7 +66,7 @@ bool write_waits(int fd, off_t position) {
 ssize_t write_at(int fd, const iovec* pieces, int count, off_t position, int flags) {
   ssize_t result = -1;
   if (ring_writev(fd, pieces, count, position, flags, result)) return result;
-  return on_pool(ssize_t{-1}, [=] { return real::pwritev2(fd, pieces, count, position, flags); });
+  return on_pool_to_the_end(ssize_t{-1}, [=] { return real::pwritev2(fd, pieces, count, position, flags); });
 }
 
 bool is_trivial(const iovec* pieces, int count, off_t position) noexcept {

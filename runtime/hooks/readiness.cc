@@ -9,7 +9,7 @@
 //
 // The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks: it is applied at
 // each look, and with a mask the call looks again every 50 ms, so that a signal it lets in ends it with
-// EINTR.
+// EINTR. What is answered when the task is cancelled: cut_off_answer.h.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -29,6 +29,8 @@
 #include "aiofiber/runtime/scheduler.h"
 #include "hooks/act.h"
 #include "hooks/blocking_call.h"
+#include "hooks/cut_off.h"
+#include "hooks/cut_off_answer.h"
 #include "hooks/fortify.h"
 #include "hooks/real.h"
 
@@ -40,6 +42,7 @@ using runtime::kForever;
 using runtime::Nanoseconds;
 
 constexpr Nanoseconds kHangUpRetryInterval = 10'000'000;
+constexpr Nanoseconds kPauseOfAClosingLoop = 50'000'000;
 
 // ---- waiting for any of several descriptors
 
@@ -173,24 +176,43 @@ int count_closed(const pollfd* entries, nfds_t count) noexcept {
       std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
 }
 
-int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask) {
+// The wait ends here though nothing has happened; errno says why. As for recv(), the connections among the entries are given up,
+// unless the caller is an event loop that is to go on.
+int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswer answer) noexcept {
+  if (answer == CutOffAnswer::kInterrupted) {
+    // Nothing suspends any more while the loop closes, so a caller that goes on has to block.
+    if (runtime::current_fiber()->unwinding) {
+      const Nanoseconds pause = std::min(kPauseOfAClosingLoop, deadline - loop_now());
+      const int ready = real::poll(entries, count, static_cast<int>(pause / 1'000'000));
+      if (ready != 0) return ready;
+    }
+    errno = EINTR;
+    return -1;
+  }
+  for (nfds_t i = 0; i < count; ++i) {
+    const unsigned events = watchable_events(entries[i].events);
+    if (entries[i].fd >= 0 && events != 0) wait_was_cut_off(entries[i].fd, events);
+  }
+  return answer == CutOffAnswer::kTimedOut ? 0 : -1;
+}
+
+int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask, const void* caller) {
   const int errno_at_start = errno;
+  const auto cancelled = [&] {
+    const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
+    if (answer == CutOffAnswer::kCancelled) errno = ECANCELED;
+    return end_cut_off(entries, count, deadline, answer);
+  };
   for (;;) {
     if (const int ready = look(entries, count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    if (runtime::current_fiber()->unwinding) {
-      errno = ECANCELED;
-      return -1;
-    }
+    if (runtime::current_fiber()->unwinding) return cancelled();
     const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
     // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
     const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again); });
-    if (!parked && errno != EBADF) return -1;
-    if (reason == runtime::Wake::kInterrupted) {
-      errno = ECANCELED;
-      return -1;
-    }
+    if (!parked && errno != EBADF) return end_cut_off(entries, count, deadline, CutOffAnswer::kCancelled);
+    if (reason == runtime::Wake::kInterrupted) return cancelled();
     calls_since_turn = 0;
     errno = errno_at_start;
     if (const int closed = parked ? count_closed(entries, count) : 0; closed > 0) return closed;
@@ -255,18 +277,30 @@ class SelectSets {
 };
 
 int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, Nanoseconds deadline,
-                 const sigset_t* mask) {
+                 const sigset_t* mask, const void* caller) {
   count = clamp_to_table(count);
   SelectSets sets(count, readable, writable, exceptional);
   for (;;) {
     if (const int ready = sets.look(count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, mask);
+    const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, mask, caller);
     if (polled < 0) return -1;
-    if (const int ready = sets.look(count, mask); ready != 0) return ready;
+    if (const int ready = sets.look(count, mask); ready != 0 || polled == 0) return ready;
     // poll reports a hang-up of a descriptor that only stands in the third set, select does not.
     if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) return -1;
   }
+}
+
+// `caller`: where the program's call returns to.
+int poll_from(const void* caller, pollfd* entries, nfds_t count, int timeout_ms) {
+  if (!acts() || timeout_ms == 0) return real::poll(entries, count, timeout_ms);
+  const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
+  return poll_until(entries, count, deadline_after(timeout), nullptr, caller);
+}
+
+int ppoll_from(const void* caller, pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  if (!is_valid_timeout(timeout) || !acts()) return real::ppoll(entries, count, timeout, mask);
+  return poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask, caller);
 }
 
 }  // namespace
@@ -278,14 +312,11 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int poll(pollfd* entries, nfds_t count, int timeout_ms) {
-  if (!acts() || timeout_ms == 0) return real::poll(entries, count, timeout_ms);
-  const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
-  return poll_until(entries, count, deadline_after(timeout), nullptr);
+  return poll_from(__builtin_return_address(0), entries, count, timeout_ms);
 }
 
 int ppoll(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  if (!is_valid_timeout(timeout) || !acts()) return real::ppoll(entries, count, timeout, mask);
-  return poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask);
+  return ppoll_from(__builtin_return_address(0), entries, count, timeout, mask);
 }
 
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
@@ -294,9 +325,10 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
   const bool endless = timeout == nullptr || timeout->tv_sec >= kForever / kSecond - 1;
   const Nanoseconds duration = endless ? kForever : timeout->tv_sec * kSecond + timeout->tv_usec * 1'000;
   const Nanoseconds deadline = deadline_after(duration);
+  const void* const caller = __builtin_return_address(0);
   int result = -1;
   if (!without_throwing(
-          [&] { result = select_until(count, readable, writable, exceptional, deadline, nullptr); }))
+          [&] { result = select_until(count, readable, writable, exceptional, deadline, nullptr, caller); }))
     return -1;
   if (timeout != nullptr && !endless) {
     // Linux tells how much of the timeout was left.
@@ -310,21 +342,22 @@ int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, 
             const sigset_t* mask) {
   if (count < 0 || !is_valid_timeout(timeout) || !acts()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
   const Nanoseconds deadline = deadline_after(to_nanoseconds(timeout));
+  const void* const caller = __builtin_return_address(0);
   int result = -1;
-  without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline, mask); });
+  without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline, mask, caller); });
   return result;
 }
 
 // What poll and ppoll are called when the program was compiled with -D_FORTIFY_SOURCE.
 int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size) {
   if (entries_size / sizeof *entries < count) __chk_fail();
-  return poll(entries, count, timeout_ms);
+  return poll_from(__builtin_return_address(0), entries, count, timeout_ms);
 }
 
 int __ppoll_chk(pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask,
                 size_t entries_size) {
   if (entries_size / sizeof *entries < count) __chk_fail();
-  return ppoll(entries, count, timeout, mask);
+  return ppoll_from(__builtin_return_address(0), entries, count, timeout, mask);
 }
 
 }  // extern "C"

@@ -55,6 +55,9 @@ struct Operation {
   }
 };
 
+// Whether a cancelled task may leave before the kernel has done what it was asked for.
+enum class CutShort { kNever, kOnCancellation };
+
 // Of handing requests in: the next try may do better.
 bool may_pass(int error) noexcept { return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM; }
 
@@ -65,7 +68,7 @@ class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdW
 
   // `fill` prepares the request. False: it could not be handed in.
   template <class Fill>
-  bool run(Fiber& fiber, Operation& operation, Fill fill);
+  bool run(Fiber& fiber, Operation& operation, CutShort cut_short, Fill fill);
 
  private:
   Ring(Scheduler& scheduler, io_uring ring, int event) noexcept;
@@ -79,8 +82,8 @@ class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdW
   void take_answers() noexcept;
   void give_back_requests() noexcept;
   void cancel(Operation& operation) noexcept;
-  void wait(Fiber& fiber, Operation& operation);
-  void wait_blocking(Operation& operation) noexcept;
+  void wait(Fiber& fiber, Operation& operation, CutShort cut_short);
+  void wait_blocking(Operation& operation, CutShort cut_short) noexcept;
 
   Scheduler& scheduler_;
   io_uring ring_;
@@ -208,8 +211,8 @@ void Ring::cancel(Operation& operation) noexcept {
 }
 
 // The loop closes and runs no more: the thread waits.
-void Ring::wait_blocking(Operation& operation) noexcept {
-  cancel(operation);
+void Ring::wait_blocking(Operation& operation, CutShort cut_short) noexcept {
+  if (cut_short == CutShort::kOnCancellation) cancel(operation);
   while (!operation.done) {
     io_uring_cqe* answer = nullptr;
     if (::io_uring_submit_and_wait(&ring_, 1) >= 0) ::io_uring_wait_cqe(&ring_, &answer);
@@ -217,26 +220,27 @@ void Ring::wait_blocking(Operation& operation) noexcept {
   }
 }
 
-void Ring::wait(Fiber& fiber, Operation& operation) {
-  bool was_interrupted = false;
+void Ring::wait(Fiber& fiber, Operation& operation, CutShort cut_short) {
+  bool was_interrupted = std::exchange(fiber.interrupted, false);
   while (!operation.done) {
     if (fiber.unwinding) {
-      wait_blocking(operation);
+      wait_blocking(operation, cut_short);
       break;
     }
     runtime::Parker parker;
     operation.waiting = &parker;
     parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
     operation.waiting = nullptr;
-    if (std::exchange(fiber.interrupted, false) && !std::exchange(was_interrupted, true) && !operation.done)
+    if (std::exchange(fiber.interrupted, false) && !std::exchange(was_interrupted, true) && !operation.done &&
+        cut_short == CutShort::kOnCancellation)
       cancel(operation);
   }
   fiber.interrupted = was_interrupted;
-  if (was_interrupted && operation.result == -EINTR) operation.result = -ECANCELED;
+  if (was_interrupted && cut_short == CutShort::kOnCancellation && operation.result == -EINTR) operation.result = -ECANCELED;
 }
 
 template <class Fill>
-bool Ring::run(Fiber& fiber, Operation& operation, Fill fill) {
+bool Ring::run(Fiber& fiber, Operation& operation, CutShort cut_short, Fill fill) {
   if (in_flight_ == 0 && !without_throwing([&] { scheduler_.reactor().add(*this); })) return false;
   ++in_flight_;
   io_uring_sqe* const request = next_request();
@@ -244,7 +248,7 @@ bool Ring::run(Fiber& fiber, Operation& operation, Fill fill) {
     fill(request);
     ::io_uring_sqe_set_data(request, &operation);
     hand_in_soon();
-    wait(fiber, operation);
+    wait(fiber, operation, cut_short);
   }
   if (--in_flight_ == 0) scheduler_.reactor().remove(*this);
   return request != nullptr;
@@ -252,9 +256,10 @@ bool Ring::run(Fiber& fiber, Operation& operation, Fill fill) {
 
 // `result` as a system call gives it. False: the pool is to try.
 template <class Result, class Fill>
-bool run_in_ring(Result& result, Fill fill) {
+bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
   Fiber& fiber = *runtime::current_fiber();
-  if (fiber.interrupted || fiber.unwinding) {
+  if (fiber.unwinding && cut_short == CutShort::kNever) return false;  // then the thread makes the call
+  if (cut_short == CutShort::kOnCancellation && (fiber.interrupted || fiber.unwinding)) {
     errno = ECANCELED;
     result = -1;
     return true;
@@ -262,7 +267,7 @@ bool run_in_ring(Result& result, Fill fill) {
   const int errno_at_start = errno;
   Ring* const ring = Ring::get();
   Operation operation;
-  if (ring == nullptr || !ring->run(fiber, operation, fill)) {
+  if (ring == nullptr || !ring->run(fiber, operation, cut_short, fill)) {
     errno = errno_at_start;
     return false;
   }
@@ -279,19 +284,19 @@ bool run_in_ring(Result& result, Fill fill) {
 }  // namespace
 
 bool ring_readv(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
-  return run_in_ring(result, [=](io_uring_sqe* request) {
+  return run_in_ring(result, CutShort::kOnCancellation, [=](io_uring_sqe* request) {
     ::io_uring_prep_readv2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
   });
 }
 
 bool ring_writev(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
-  return run_in_ring(result, [=](io_uring_sqe* request) {
+  return run_in_ring(result, CutShort::kNever, [=](io_uring_sqe* request) {
     ::io_uring_prep_writev2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
   });
 }
 
 bool ring_fsync(int fd, bool data_only, int& result) {
-  return run_in_ring(result, [=](io_uring_sqe* request) {
+  return run_in_ring(result, CutShort::kNever, [=](io_uring_sqe* request) {
     ::io_uring_prep_fsync(request, fd, data_only ? IORING_FSYNC_DATASYNC : 0);
   });
 }

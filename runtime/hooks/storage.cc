@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Waiting for the disk: fsync and fdatasync by io_uring where there is one, their kin and the reservation of space on the
-// offload pool.
+// offload pool. None of these is cut short, nor refused to a cancelled task (on_pool.h).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,19 +19,19 @@ int fsync(int fd) {
   if (!acts()) return real::fsync(fd);
   int result = -1;
   if (ring_fsync(fd, false, result)) return result;
-  return on_pool(-1, [=] { return real::fsync(fd); });
+  return on_pool_to_the_end(-1, [=] { return real::fsync(fd); });
 }
 
 int fdatasync(int fd) {
   if (!acts()) return real::fdatasync(fd);
   int result = -1;
   if (ring_fsync(fd, true, result)) return result;
-  return on_pool(-1, [=] { return real::fdatasync(fd); });
+  return on_pool_to_the_end(-1, [=] { return real::fdatasync(fd); });
 }
 
 void sync() noexcept {
   if (!acts()) return real::sync();
-  on_pool(false, [] {
+  on_pool_to_the_end(false, [] {
     real::sync();
     return true;
   });
@@ -39,29 +39,29 @@ void sync() noexcept {
 
 int syncfs(int fd) noexcept {
   if (!acts()) return real::syncfs(fd);
-  return on_pool(-1, [=] { return real::syncfs(fd); });
+  return on_pool_to_the_end(-1, [=] { return real::syncfs(fd); });
 }
 
 int sync_file_range(int fd, off64_t from, off64_t length, unsigned flags) {
   if (!acts()) return real::sync_file_range(fd, from, length, flags);
-  return on_pool(-1, [=] { return real::sync_file_range(fd, from, length, flags); });
+  return on_pool_to_the_end(-1, [=] { return real::sync_file_range(fd, from, length, flags); });
 }
 
 int msync(void* address, size_t length, int flags) {
   if ((flags & MS_SYNC) == 0 || !acts()) return real::msync(address, length, flags);
-  return on_pool(-1, [=] { return real::msync(address, length, flags); });
+  return on_pool_to_the_end(-1, [=] { return real::msync(address, length, flags); });
 }
 
 int fallocate(int fd, int mode, off_t from, off_t length) {
   if (!acts()) return real::fallocate(fd, mode, from, length);
-  return on_pool(-1, [=] { return real::fallocate(fd, mode, from, length); });
+  return on_pool_to_the_end(-1, [=] { return real::fallocate(fd, mode, from, length); });
 }
 
 // Returns its error and leaves errno alone.
 int posix_fallocate(int fd, off_t from, off_t length) {
   if (!acts()) return real::posix_fallocate(fd, from, length);
   const int saved_errno = errno;
-  int result = on_pool(-1, [=] { return real::posix_fallocate(fd, from, length); });
+  int result = on_pool_to_the_end(-1, [=] { return real::posix_fallocate(fd, from, length); });
   if (result < 0) result = errno;
   errno = saved_errno;
   return result;

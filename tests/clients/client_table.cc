@@ -30,12 +30,12 @@ const auto* const registered = testing::AddGlobalTestEnvironment(new WriteTable)
 
 }  // namespace
 
-void ClientTable::add(const std::string& client, const std::string& functions, const char* column, bool passed) {
+void ClientTable::add(const std::string& client, const std::string& functions, const char* column, const std::string& outcome) {
   Row& row = rows_[client];
   row.functions = functions;
   if (column == nullptr) return;
   if (std::find(columns_.begin(), columns_.end(), column) == columns_.end()) columns_.emplace_back(column);
-  row.passed[column] = passed;
+  row.outcomes[column] = outcome;
 }
 
 void ClientTable::add_costs(const std::string& client, const Costs& costs) { rows_[client].costs = costs; }
@@ -48,11 +48,11 @@ void ClientTable::write_into(const std::string& path) const {
   for (std::size_t i = 0; i < columns_.size(); ++i) table << "---|";
   table << "---|---|---|\n";
   for (const auto& [client, row] : rows_) {
-    if (row.passed.size() != columns_.size() || row.costs.tasks_us == 0) {
+    if (row.outcomes.size() != columns_.size() || row.costs.tasks_us == 0) {
       throw std::runtime_error("the table wants a whole run of the matrix; something of " + client + " is missing");
     }
     table << "| " << client << " | " << row.functions << " |";
-    for (const std::string& column : columns_) table << (row.passed.at(column) ? " yes |" : " **no** |");
+    for (const std::string& column : columns_) table << ' ' << row.outcomes.at(column) << " |";
     table << ' ' << (row.costs.stack_bytes + 1023) / 1024 << " KiB | " << rounded(row.costs.thread_us) << ", "
           << rounded(row.costs.task_us) << " µs | " << rounded(row.costs.threads_us) << ", " << rounded(row.costs.tasks_us)
           << " µs |\n";

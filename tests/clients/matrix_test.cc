@@ -38,6 +38,10 @@ const std::map<std::string, std::function<std::unique_ptr<ClientCalls>()>>& clie
       {"libssh2", libssh2_calls},
       {"openssl", openssl_calls},
       {"iostream", iostream_calls},
+      {"libpqxx", libpqxx_calls},
+      {"soci", soci_calls},
+      {"psqlodbc", psqlodbc_calls},
+      {"thrift", thrift_calls},
   };
   return all;
 }
@@ -51,7 +55,7 @@ class Matrix : public testing::TestWithParam<std::string> {
     ASSERT_TRUE(client_->quick(client_->port())) << "the client does not even work in a plain thread";
   }
   void TearDown() override {
-    client_table().add(client_->name(), client_->functions(), column_, !HasFailure());
+    client_table().add(client_->name(), client_->functions(), column_, HasFailure() ? "**no**" : outcome_);
   }
 
   // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited long. A blocked
@@ -97,7 +101,24 @@ class Matrix : public testing::TestWithParam<std::string> {
 
   std::unique_ptr<ClientCalls> client_;
   std::unique_ptr<Proxy> mute_;
+  // The connection is kept, and asked again after a question that takes a second was cut off.
+  void asks_again(const std::function<void(const std::function<void()>&)>& cut_off) {
+    std::unique_ptr<Proxy> late;
+    if (!client_->waits_for_ever()) late = std::make_unique<Proxy>(Network::LATE, client_->port());
+    const std::unique_ptr<KeptConnection> connection = client_->connect(late == nullptr ? client_->port() : late->port());
+    ASSERT_NE(connection, nullptr);
+    EXPECT_EQ(connection->ask(1, 0), "1");
+    cut_off([&] { connection->ask(2, 1); });
+    const std::string third = connection->ask(3, 0);
+    asyncio::await(asyncio::sleep(1200ms));
+    const std::string fourth = connection->ask(4, 0);
+    EXPECT_TRUE(third == "3" || third.empty()) << "the answer to another question: " << third;
+    EXPECT_TRUE(fourth == "4" || fourth.empty()) << "the answer to another question: " << fourth;
+    outcome_ = !third.empty() ? "right" : !fourth.empty() ? "error, then right" : "error";
+  }
+
   const char* column_ = "";
+  std::string outcome_ = "yes";
 };
 
 // On a slow machine the arithmetic of eight TLS handshakes in one pass of the loop is more than the bound, and no blocking.
@@ -131,6 +152,26 @@ TEST_P(Matrix, IsGivenUpByWaitForInMidCall) {
     EXPECT_GE(seconds, 0.3);
     EXPECT_LT(seconds, 1.3);
     expect_that_it_works();
+  });
+}
+
+TEST_P(Matrix, GivesNoOldAnswerAfterACancellation) {
+  beside_a_ticker("asked again, cancelled", [this] {
+    asks_again([](const std::function<void()>& ask) {
+      auto call = asyncio::create_task(ask);
+      asyncio::await(asyncio::sleep(300ms));
+      EXPECT_FALSE(call.done());
+      call.cancel();
+      EXPECT_LT(seconds_of([&] { EXPECT_THROW(asyncio::await(call), asyncio::CancelledError); }), 0.5);
+    });
+  });
+}
+
+TEST_P(Matrix, GivesNoOldAnswerAfterAWaitFor) {
+  beside_a_ticker("asked again, timed out", [this] {
+    asks_again([](const std::function<void()>& ask) {
+      EXPECT_THROW(asyncio::await(asyncio::wait_for(ask, 300ms)), asyncio::TimeoutError);
+    });
   });
 }
 

@@ -23,6 +23,7 @@ bool send_all(int to, const char* data, std::size_t length) {
 bool pass_on(Network network, bool from_server, int to, const char* data, std::size_t length) {
   if (network == Network::MUTE && from_server) return true;
   if (network == Network::SLOW) asyncio::await(asyncio::sleep(20ms));
+  if (network == Network::LATE && from_server) asyncio::await(asyncio::sleep(1s));
   if (network != Network::BYTE_BY_BYTE) return send_all(to, data, length);
   for (std::size_t i = 0; i < length; ++i) {
     if (!send_all(to, data + i, 1)) return false;

@@ -15,6 +15,7 @@ namespace aiofiber::clients_test {
 enum class Network {
   BYTE_BY_BYTE,  // each byte a segment of its own
   SLOW,          // each piece is 20 ms late
+  LATE,          // what the server says is a second late
   MUTE,          // what the server says is read and forgotten
 };
 

@@ -212,6 +212,56 @@ TEST_F(Disk, ACancelledTaskStartsNoRead) {
   EXPECT_FAILS_WITH(ECANCELED, read);
 }
 
+// What a cancelled task gives to a file is kept, as the kernel keeps it for a process that gets a signal: whoever has written
+// must not be told of a failing disk. The cancellation comes at a wait that can fail.
+TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
+  const Buffer buffer = aligned(kBlock);
+  std::memset(buffer.get(), 'w', kBlock);
+  const iovec piece{buffer.get(), kBlock};
+  const auto block = static_cast<ssize_t>(kBlock);
+  struct Kept {
+    const char* name;
+    std::function<bool()> call;
+  };
+  const std::vector<Kept> all = {
+      {"write", [&] { return ::write(plain_, buffer.get(), kBlock) == block; }},
+      {"pwrite", [&] { return ::pwrite(plain_, buffer.get(), kBlock, 0) == block; }},
+      {"write, O_DIRECT", [&] { return ::write(direct_, buffer.get(), kBlock) == block; }},
+      {"writev, O_DIRECT", [&] { return ::writev(direct_, &piece, 1) == block; }},
+      {"pwrite, O_DIRECT", [&] { return ::pwrite(direct_, buffer.get(), kBlock, 0) == block; }},
+      {"pwritev, O_DIRECT", [&] { return ::pwritev(direct_, &piece, 1, 0) == block; }},
+      {"fsync", [&] { return ::fsync(plain_) == 0; }},
+      {"fdatasync", [&] { return ::fdatasync(plain_) == 0; }},
+      {"syncfs", [&] { return ::syncfs(plain_) == 0; }},
+      {"sync_file_range", [&] { return ::sync_file_range(plain_, 0, 0, SYNC_FILE_RANGE_WRITE) == 0; }},
+      {"fallocate", [&] { return ::fallocate(plain_, 0, 0, block) == 0 || errno == EOPNOTSUPP; }},
+      {"posix_fallocate", [&] { return ::posix_fallocate(plain_, 0, block) == 0; }},
+      {"copy_file_range",
+       [&] {
+         off64_t from = 0, to = block;
+         return ::copy_file_range(plain_, &from, plain_, &to, kBlock, 0) == block;
+       }},
+  };
+  for (const Kept& kept : all) {
+    for (const bool already_cancelled : {true, false}) {
+      Fibers fibers;
+      bool right = false;
+      int error = 0;
+      runtime::Fiber& writer = fibers.spawn([&] {
+        if (already_cancelled) sleep_ms(1000);
+        right = kept.call();
+        error = errno;
+        if (already_cancelled) EXPECT_FAILS_WITH(ECANCELED, outcome_of([] { return ::usleep(1'000'000); }));
+      });
+      fibers.spawn([&] {
+        EXPECT_TRUE(Fibers::interrupt(writer) || !already_cancelled) << "what it waits for may be over by now, or never wait";
+      });
+      fibers.run();
+      EXPECT_TRUE(right) << kept.name << (already_cancelled ? ", refused: " : ", cut short: ") << ::strerror(error);
+    }
+  }
+}
+
 // The loop is closed over a task that waits for the disk: its destructors run when the kernel is done with its buffer.
 TEST_F(Disk, ALoopThatClosesWaitsForTheKernel) {
   Outcome read;

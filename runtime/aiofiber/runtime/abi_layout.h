@@ -27,6 +27,7 @@ constexpr std::uint64_t hash_of_layout() noexcept {
   constexpr std::size_t kNumbers[] = {
       sizeof(Fiber), offsetof(Fiber, scheduler), offsetof(Fiber, parker), offsetof(Fiber, locals),
       offsetof(Fiber, hooks_off), offsetof(Fiber, unwinding), offsetof(Fiber, interrupted), offsetof(Fiber, tid),
+      offsetof(Fiber, after_cut_off),
       kRecordStride, kRecordsPerChunk, sizeof(Runnable), sizeof(Timer), sizeof(Parker), sizeof(FdWaiter),
       offsetof(FdWaiter, fd), offsetof(FdWaiter, ready), sizeof(Reactor), sizeof(Scheduler), sizeof(OffloadPool),
       sizeof(OffloadPool::Work)};

@@ -8,11 +8,20 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "servers/servers.h"
 
 namespace aiofiber::clients_test {
+
+// One connection (or what the library makes of it: a session, a handle, a pool of one), asked again and again.
+class KeptConnection {
+ public:
+  virtual ~KeptConnection() = default;
+  // Asks for the number, which the server gives after so many seconds. Empty: the library reports an error.
+  virtual std::string ask(int number, int seconds) = 0;
+};
 
 class ClientCalls {
  public:
@@ -22,12 +31,21 @@ class ClientCalls {
   virtual Server& server() = 0;               // not started before it is asked for
   virtual int port() { return server().port(); }
 
+  // Null if there is no connection to be had.
+  virtual std::unique_ptr<KeptConnection> connect(int port) = 0;
+
   // One small exchange; true if the answer was right.
-  virtual bool quick(int port) = 0;
+  virtual bool quick(int port) { return ask_once(port, 0) == "42"; }
   // Asks for an answer that does not come for an hour; returns when that has failed. False if the server has no such
   // request: then a proxy must keep the answer of quick() back.
   virtual bool waits_for_ever() const { return true; }
-  virtual void never(int port) = 0;
+  virtual void never(int port) { ask_once(port, 3600); }
+
+ private:
+  std::string ask_once(int port, int seconds) {
+    const std::unique_ptr<KeptConnection> connection = connect(port);
+    return connection == nullptr ? std::string() : connection->ask(42, seconds);
+  }
 };
 
 std::unique_ptr<ClientCalls> libpq_calls();
@@ -38,5 +56,9 @@ std::unique_ptr<ClientCalls> libmemcached_calls();
 std::unique_ptr<ClientCalls> libssh2_calls();
 std::unique_ptr<ClientCalls> openssl_calls();
 std::unique_ptr<ClientCalls> iostream_calls();
+std::unique_ptr<ClientCalls> libpqxx_calls();
+std::unique_ptr<ClientCalls> soci_calls();
+std::unique_ptr<ClientCalls> psqlodbc_calls();
+std::unique_ptr<ClientCalls> thrift_calls();
 
 }  // namespace aiofiber::clients_test

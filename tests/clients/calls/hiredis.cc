@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PING, and the wait for an element of a list that nobody fills.
+// ECHO, and the wait for an element of a list that nobody fills.
 #include <hiredis/hiredis.h>
 
 #include <string>
@@ -11,24 +11,30 @@
 namespace aiofiber::clients_test {
 namespace {
 
+class HiredisConnection : public KeptConnection {
+ public:
+  explicit HiredisConnection(int port) : connection_(redisConnect("127.0.0.1", port), &redisFree) {}
+  std::string ask(int number, int seconds) override {
+    if (connection_ == nullptr) return {};
+    const std::string command =
+        seconds > 0 ? "BLPOP nobody-fills-this " + std::to_string(seconds) : "ECHO " + std::to_string(number);
+    auto* reply = static_cast<redisReply*>(redisCommand(connection_.get(), command.c_str()));
+    if (reply == nullptr) return {};
+    const std::string text = reply->str == nullptr ? "nothing" : std::string(reply->str, reply->len);
+    freeReplyObject(reply);
+    return text;
+  }
+
+ private:
+  std::unique_ptr<redisContext, decltype(&redisFree)> connection_;
+};
+
 class HiredisCalls : public ClientCalls {
  public:
   const char* name() const override { return "hiredis"; }
   const char* functions() const override { return "`redisConnect`, `redisCommand`"; }
   Server& server() override { return clients_test::server<RedisServer>(); }
-  bool quick(int port) override { return ask(port, "PING") == "PONG"; }
-  void never(int port) override { ask(port, "BLPOP nobody-fills-this 0"); }
-
- private:
-  static std::string ask(int port, const char* command) {
-    const std::unique_ptr<redisContext, decltype(&redisFree)> connection(redisConnect("127.0.0.1", port), &redisFree);
-    if (connection == nullptr || connection->err != 0) return {};
-    auto* reply = static_cast<redisReply*>(redisCommand(connection.get(), command));
-    if (reply == nullptr) return {};
-    const std::string text = reply->str == nullptr ? std::string() : std::string(reply->str, reply->len);
-    freeReplyObject(reply);
-    return text;
-  }
+  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<HiredisConnection>(port); }
 };
 
 }  // namespace

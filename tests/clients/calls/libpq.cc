@@ -11,22 +11,29 @@
 namespace aiofiber::clients_test {
 namespace {
 
+class LibpqConnection : public KeptConnection {
+ public:
+  explicit LibpqConnection(int port)
+      : connection_(PQconnectdb(("host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" +
+                                 std::to_string(port))
+                                    .c_str()),
+                    &PQfinish) {}
+  std::string ask(int number, int seconds) override {
+    const std::string sql = "select " + std::to_string(number) + " from pg_sleep(" + std::to_string(seconds) + ")";
+    const std::unique_ptr<PGresult, decltype(&PQclear)> rows(PQexec(connection_.get(), sql.c_str()), &PQclear);
+    return PQresultStatus(rows.get()) == PGRES_TUPLES_OK ? PQgetvalue(rows.get(), 0, 0) : "";
+  }
+
+ private:
+  std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
+};
+
 class LibpqCalls : public ClientCalls {
  public:
   const char* name() const override { return "libpq"; }
   const char* functions() const override { return "`PQconnectdb`, `PQexec`"; }
   Server& server() override { return clients_test::server<PostgresServer>(); }
-  bool quick(int port) override { return query(port, "select 6 * 7") == "42"; }
-  void never(int port) override { query(port, "select pg_sleep(3600)"); }
-
- private:
-  static std::string query(int port, const char* sql) {
-    const std::string conninfo = "host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" +
-                                 std::to_string(port);
-    const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(conninfo.c_str()), &PQfinish);
-    const std::unique_ptr<PGresult, decltype(&PQclear)> rows(PQexec(connection.get(), sql), &PQclear);
-    return PQresultStatus(rows.get()) == PGRES_TUPLES_OK ? PQgetvalue(rows.get(), 0, 0) : "";
-  }
+  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<LibpqConnection>(port); }
 };
 
 }  // namespace

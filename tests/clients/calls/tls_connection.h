@@ -27,13 +27,15 @@ class TlsConnection {
   bool connected() const { return connected_; }
   SSL* ssl() { return ssl_.get(); }
 
-  // Sends a request and reads to the end of the connection; empty if it broke before anything came.
-  std::string ask(const std::string& request) {
+  // Sends a request and reads until the answer ends so, or else to the end of the connection; empty if it broke before
+  // anything came.
+  std::string ask(const std::string& request, const std::string& end = {}) {
     std::string answer;
     if (!connected_ || SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return answer;
     char piece[4096];
     for (int length; (length = SSL_read(ssl_.get(), piece, sizeof piece)) > 0;) {
       answer.append(piece, static_cast<std::size_t>(length));
+      if (!end.empty() && answer.ends_with(end)) break;
     }
     ERR_clear_error();
     return answer;
