@@ -17,6 +17,7 @@
 #include "aiofiber/await.h"
 #include "aiofiber/context.h"
 #include "aiofiber/event_loop.h"
+#include "aiofiber/not_awaitable.h"
 
 namespace aiofiber {
 
