@@ -26,17 +26,17 @@ from pathlib import Path
 # Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
-    ("R0", "abi config assert intrusive runnable clock choice syscall"),
+    ("R0", "abi config sanitizer_match assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line debug_file debug_info symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace"),
     ("R2", "fiber switch reactor overflow traceback trace trace_json trace_text"),
     ("R3", "scheduler thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
     ("R5", "hooks/* hooks"),
-    ("F0", "source_trace exceptions exception_group result duration log text rare_text repr context"),
+    ("F0", "source_trace uncaught_interrupt exceptions exception_group result duration log text rare_text repr context"),
     ("F1", "handle loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
-    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
+    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable not_awaitable"),
     ("F4", "range watch sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
     ("F5", "runner threads executor concurrent streams subprocess debug debug_graph testing asyncio"),
