@@ -334,14 +334,18 @@ def closure_digest(path, by_path, flags):
 
 
 def check_headers_alone(root, sources, compiler, cache_file):
-    """Compiles each public header by itself. Those that passed unchanged, their includes too, are not compiled again."""
+    """Compiles each public header by itself. Not those that a source includes first, as its own source does, for then the
+    build has compiled it with nothing before it; nor those that passed unchanged, their includes too."""
     by_path = {source.path: source for source in sources}
+    built_first = {target for source in sources if source.path.endswith(".cc")
+                   for _, name in list(source.includes())[:1] if (target := resolve(source.path, name, by_path))}
     flags = [compiler] + COMPILE_FLAGS + [f"-I{folder}" for folder in INCLUDE_ROOTS]
     try:
         cache = json.loads(cache_file.read_text()) if cache_file else {}
     except (OSError, ValueError):
         cache = {}
-    digests = {source.path: closure_digest(source.path, by_path, flags) for source in sources if source.is_public}
+    digests = {source.path: closure_digest(source.path, by_path, flags) for source in sources
+               if source.is_public and source.path not in built_first}
     stale = [path for path, digest in digests.items() if cache.get(path) != digest]
 
     def compile_alone(path):
