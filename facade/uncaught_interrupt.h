@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ends a program that nobody kept from ending: a KeyboardInterrupt that leaves main() ends it by SIGINT, as Ctrl-C ends a
-// program that knows nothing of signals, so that the shell or the script above sees an interruption and no crash.
+// Ends a program that nobody kept from ending: a KeyboardInterrupt that leaves main() ends it by SIGINT.
+//
+// So Ctrl-C ends it as it ends a program that knows nothing of signals, and the shell or the script above sees an
+// interruption and no crash.
 #pragma once
 
 namespace aiofiber::detail {
