@@ -14,6 +14,7 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/executor.h"
 #include "aiofiber/log.h"
+#include "uncaught_interrupt.h"
 
 namespace aiofiber {
 
@@ -42,6 +43,7 @@ class Interruption {
     loop_.add_signal_handler(SIGINT, [this] { raised(); });
     ::sigaction(SIGINT, nullptr, &ours_);
     installed_ = true;
+    detail::end_by_signal_if_interrupted();
   }
   ~Interruption() {
     if (!installed_) return;

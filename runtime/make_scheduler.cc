@@ -5,11 +5,13 @@
 
 #include "aiofiber/runtime/at_fork.h"
 #include "aiofiber/runtime/reactor_libev.h"
+#include "aiofiber/runtime/sanitizer_match.h"
 #include "aiofiber/runtime/trace.h"
 
 namespace aiofiber::runtime {
 
 std::unique_ptr<Scheduler> make_scheduler(Clock& clock) {
+  check_sanitizers();
   install_fork_handler();
   start_trace_from_environment();
   return std::make_unique<Scheduler>(clock, make_libev_reactor());

@@ -12,6 +12,8 @@
 // same.
 #include <aiofiber/runtime/throw_trace.h>
 
+#include <aiofiber/runtime/config.h>
+
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -165,18 +167,19 @@ const Record* record_of(const std::exception_ptr& exception) noexcept {
 
 using ThrowFunction = void (*)(void*, std::type_info*, Destructor);
 
-#ifdef AIOFIBER_WRAP_CXA_THROW
-extern "C" void __real___cxa_throw(void*, std::type_info*, Destructor);
-ThrowFunction real_throw() { return &__real___cxa_throw; }
-#else
+// Where `--wrap=__cxa_throw` links us in: the linker makes it the one that is wrapped.
+extern "C" __attribute__((weak)) void __real___cxa_throw(void*, std::type_info*, Destructor);
 // AddressSanitizer's, when it is linked statically (clang): the next definition in the order of the dynamic
 // linker would be libstdc++'s, behind its back.
 extern "C" __attribute__((weak)) void __interceptor___cxa_throw(void*, std::type_info*, Destructor);
+extern "C" void __wrap___cxa_throw(void*, std::type_info*, Destructor);  // ours, in assembly below
 
 constinit std::atomic<ThrowFunction> g_real_throw{nullptr};
 
 [[gnu::noinline]] ThrowFunction find_real_throw() {
   ThrowFunction found = &__interceptor___cxa_throw;
+  // A program that wraps the name and has a shared libstdc++ all the same gets our own name here.
+  if (!found && &__real___cxa_throw != &__wrap___cxa_throw) found = &__real___cxa_throw;
   if (!found) found = reinterpret_cast<ThrowFunction>(dlsym(RTLD_NEXT, "__cxa_throw"));
   if (!found) {
     std::fputs("aiofiber: no __cxa_throw behind ours; is libstdc++ static? See throw_trace.h\n", stderr);
@@ -190,7 +193,6 @@ ThrowFunction real_throw() {
   const ThrowFunction known = g_real_throw.load(std::memory_order_relaxed);
   return known ? known : find_real_throw();
 }
-#endif
 
 }  // namespace
 
@@ -297,18 +299,23 @@ void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory
 }  // namespace aiofiber::runtime
 
 #if defined(__x86_64__) && defined(__LP64__)
-#ifdef AIOFIBER_WRAP_CXA_THROW
-#define AIOFIBER_THROW_NAME "__wrap___cxa_throw"
+// Weak, so that a libstdc++ that is linked statically keeps its own: its definition comes with other functions that
+// programs need. (Not under sanitizers, where clang's static ones have a weak one too, and the first would win.)
+#if AIOFIBER_ASAN || AIOFIBER_TSAN
+#define AIOFIBER_THROW_BINDING ".globl"
 #else
-#define AIOFIBER_THROW_NAME "__cxa_throw"
+#define AIOFIBER_THROW_BINDING ".weak"
 #endif
 // In: rdi object, rsi type, rdx destructor. On to the real one with the same, but for the destructor.
 asm(R"(
 .text
 .p2align 4
-.globl )" AIOFIBER_THROW_NAME R"(
-.type )" AIOFIBER_THROW_NAME R"(,@function
-)" AIOFIBER_THROW_NAME R"(:
+)" AIOFIBER_THROW_BINDING R"( __cxa_throw
+.globl __wrap___cxa_throw
+.type __cxa_throw,@function
+.type __wrap___cxa_throw,@function
+__cxa_throw:
+__wrap___cxa_throw:
   .cfi_startproc
   endbr64
   movq %rsp, %rcx
@@ -330,6 +337,7 @@ asm(R"(
   xchgq %rax, %rdx
   jmp *%rax
   .cfi_endproc
-.size )" AIOFIBER_THROW_NAME R"(,.-)" AIOFIBER_THROW_NAME R"(
+.size __cxa_throw,.-__cxa_throw
+.size __wrap___cxa_throw,.-__wrap___cxa_throw
 )");
 #endif

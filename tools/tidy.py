@@ -26,7 +26,7 @@ from pathlib import Path
 # Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
-    ("R0", "abi config saturating assert intrusive runnable clock choice syscall"),
+    ("R0", "abi config sanitizer_match saturating assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line debug_file debug_info"
            " process_modules output_file regular_file utf8 symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace"),
@@ -34,10 +34,10 @@ LAYERS = [
     ("R3", "scheduler overflow thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
     ("R5", "hooks/* hooks"),
-    ("F0", "source_trace exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
+    ("F0", "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
     ("F1", "handle callback_table loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
-    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable"),
+    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable not_awaitable"),
     ("F4", "range watch cancel_walk sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
     ("F5", "runner threads executor concurrent streams subprocess debug debug_graph stacks testing asyncio"),
@@ -339,14 +339,18 @@ def closure_digest(path, by_path, flags):
 
 
 def check_headers_alone(root, sources, compiler, cache_file):
-    """Compiles each public header by itself. Those that passed unchanged, their includes too, are not compiled again."""
+    """Compiles each public header by itself. Not those that a source includes first, as its own source does, for then the
+    build has compiled it with nothing before it; nor those that passed unchanged, their includes too."""
     by_path = {source.path: source for source in sources}
+    built_first = {target for source in sources if source.path.endswith(".cc")
+                   for _, name in list(source.includes())[:1] if (target := resolve(source.path, name, by_path))}
     flags = [compiler] + COMPILE_FLAGS + [f"-I{folder}" for folder in INCLUDE_ROOTS]
     try:
         cache = json.loads(cache_file.read_text()) if cache_file else {}
     except (OSError, ValueError):
         cache = {}
-    digests = {source.path: closure_digest(source.path, by_path, flags) for source in sources if source.is_public}
+    digests = {source.path: closure_digest(source.path, by_path, flags) for source in sources
+               if source.is_public and source.path not in built_first}
     stale = [path for path, digest in digests.items() if cache.get(path) != digest]
 
     def compile_alone(path):

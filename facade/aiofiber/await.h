@@ -16,6 +16,7 @@
 #include "aiofiber/awaitable.h"
 #include "aiofiber/event_loop.h"
 #include "aiofiber/future.h"
+#include "aiofiber/not_awaitable.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber {

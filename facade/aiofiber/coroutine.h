@@ -160,15 +160,28 @@ struct Call {
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
 template <class F, class... Args>
-using CallResult = std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>...>;
+inline constexpr bool can_call = std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>...>;
+template <class F, class... Args>
+struct CallResultOf {
+  using type = void;
+  static_assert(can_call<F, Args...>,
+                "the function cannot be called with these arguments (they are decay-copied, as by std::thread; "
+                "use std::ref for a reference)");
+};
+template <class F, class... Args>
+  requires can_call<F, Args...>
+struct CallResultOf<F, Args...> : std::invoke_result<std::decay_t<F>&, std::decay_t<Args>...> {};
+template <class F, class... Args>
+using CallResult = typename CallResultOf<F, Args...>::type;
 
 template <class F, class... Args>
 auto bind_call(F&& fn, Args&&... args) {
-  static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>...>,
-                "the function cannot be called with these arguments (they are decay-copied, as by std::thread; "
-                "use std::ref for a reference)");
-  if (is_empty_callable(fn)) throw_empty_callable("create_task()");
-  return Call<std::decay_t<F>, std::decay_t<Args>...>{std::forward<F>(fn), {std::forward<Args>(args)...}};
+  if constexpr (can_call<F, Args...>) {
+    if (is_empty_callable(fn)) throw_empty_callable("create_task()");
+    return Call<std::decay_t<F>, std::decay_t<Args>...>{std::forward<F>(fn), {std::forward<Args>(args)...}};
+  } else {
+    return [] {};  // CallResult has said what is wrong: nothing else is to fail
+  }
 }
 template <class X>
 struct IsCoroutine : std::false_type {};

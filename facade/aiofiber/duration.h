@@ -24,19 +24,28 @@ class Duration {
   constexpr Duration() noexcept = default;
   template <class Rep, class Period>
   constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
+  // A number has no unit. This is an error with the remedy in words, where "no matching function" would not say it.
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  constexpr Duration(Number) {
+    static_assert(!std::is_arithmetic_v<Number>, "a length of time wants a unit: 1s, 2.5s, 10ms (using namespace std::chrono_literals)");
+  }
 
   constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
   constexpr operator std::chrono::nanoseconds() const noexcept { return std::chrono::nanoseconds(ns_); }
   constexpr double seconds() const noexcept { return static_cast<double>(ns_) * 1e-9; }
 
-  static constexpr Duration max() noexcept { return Duration(kMax); }
+  static constexpr Duration max() noexcept { return Duration(Nanoseconds{kMax}); }
 
   friend constexpr bool operator==(Duration, Duration) noexcept = default;
   friend constexpr auto operator<=>(Duration, Duration) noexcept = default;
 
  private:
   static constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  explicit constexpr Duration(std::int64_t ns) noexcept : ns_(ns) {}
+  struct Nanoseconds {
+    std::int64_t count;
+  };
+  explicit constexpr Duration(Nanoseconds ns) noexcept : ns_(ns.count) {}
 
   template <class Rep, class Period>
   static constexpr std::int64_t convert(std::chrono::duration<Rep, Period> duration) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "aiofiber/awaitable.h"
+#include "aiofiber/not_awaitable.h"
 #include "aiofiber/range.h"
 #include "aiofiber/result.h"
 #include "aiofiber/watch.h"
@@ -80,6 +81,9 @@ class GatherCore : public WatchOwner {
   std::size_t cancel_next_ = 0;         // the input to be asked next
   FutureBase* cancel_above_ = nullptr;  // who asked
 };
+
+template <class... A>
+concept GatherInputs = (Awaitable<A> && ...) || (sizeof...(A) == 1 && (AwaitableRange<A> && ...));
 
 template <class V>
 class GatherState : public FutureState<V>, public GatherCore {
@@ -256,6 +260,18 @@ template <AwaitableRange Range>
   requires(!Awaitable<Range>)
 Future<std::vector<Result<ResultOf<detail::ElementOf<Range>>>>> gather(return_exceptions_t, Range&& awaitables) {
   return detail::gather_range<true>(std::forward<Range>(awaitables));
+}
+
+// What none of these takes (not_awaitable.h).
+template <class First, class... More>
+  requires(!std::is_same_v<std::remove_cvref_t<First>, return_exceptions_t> && !detail::GatherInputs<First, More...>)
+Coroutine<void> gather(First&&, More&&...) {
+  return detail::refuse_not_awaitable<First, More...>();
+}
+template <class... X>
+  requires(!detail::GatherInputs<X...>)
+Coroutine<void> gather(return_exceptions_t, X&&...) {
+  return detail::refuse_not_awaitable<X...>();
 }
 
 }  // namespace aiofiber

@@ -60,10 +60,11 @@ EntryInfo entry_of(const F& fn) noexcept {
 // The function's name, else the type's; for reports and repr, which append "()".
 std::string entry_name(EntryInfo entry);
 
-// True for callables that can be empty and are: function pointers, std::function and its kin.
+// True for callables that can be empty and are: function pointers, std::function and its kin. (A lambda without captures
+// turns into a function pointer, which compilers know, and say, to be never null.)
 template <class F>
-bool is_empty_callable(const F& fn) noexcept {
-  if constexpr (std::is_function_v<F>) {
+bool is_empty_callable([[maybe_unused]] const F& fn) noexcept {
+  if constexpr (std::is_function_v<F> || std::is_empty_v<F>) {
     return false;
   } else if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
     return fn == nullptr;

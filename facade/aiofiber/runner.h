@@ -18,6 +18,7 @@
 #include "aiofiber/await.h"
 #include "aiofiber/context.h"
 #include "aiofiber/event_loop.h"
+#include "aiofiber/not_awaitable.h"
 
 namespace aiofiber {
 

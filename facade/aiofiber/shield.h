@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "aiofiber/awaitable.h"
+#include "aiofiber/not_awaitable.h"
 #include "aiofiber/watch.h"
 
 namespace aiofiber {

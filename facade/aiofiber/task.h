@@ -141,7 +141,7 @@ auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
   using R = detail::CallResult<F, Args...>;
   const std::decay_t<F>& callable = fn;
   const detail::EntryInfo entry = detail::entry_of(callable);
-  if constexpr (sizeof...(Args) == 0) {
+  if constexpr (sizeof...(Args) == 0 && detail::can_call<F>) {
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("create_task()");
     return detail::start_task<R>(*core_, std::forward<F>(fn), options, entry);
   } else {

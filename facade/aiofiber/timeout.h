@@ -79,7 +79,7 @@ std::string repr(const Timeout& scope);
 namespace detail {
 
 template <class Body>
-concept TimeoutBody = std::is_invocable_v<Body&, Timeout&> || std::is_invocable_v<Body&>;
+inline constexpr bool is_timeout_body = std::is_invocable_v<Body&, Timeout&> || std::is_invocable_v<Body&>;
 
 template <class Body>
 decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
@@ -87,7 +87,7 @@ decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
     return std::invoke(body, scope);
   } else {
     static_cast<void>(scope);
-    return std::invoke(body);
+    if constexpr (is_timeout_body<Body>) return std::invoke(body);  // else timeout_at() says what is wrong
   }
 }
 template <class Body>
@@ -143,7 +143,7 @@ std::optional<TimePoint> deadline_after(std::optional<Duration> delay);
 template <class Body>
 auto timeout_at(std::optional<TimePoint> when, Body&& body) {
   using Function = std::decay_t<Body>;
-  static_assert(detail::TimeoutBody<Function>, "the body of timeout() is called as body() or body(Timeout&)");
+  static_assert(detail::is_timeout_body<Function>, "the body of timeout() is called as body() or body(Timeout&)");
   return Coroutine<detail::TimeoutResult<Function>>(detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "aiofiber/await.h"
+#include "aiofiber/not_awaitable.h"
 #include "aiofiber/timeout.h"
 #include "aiofiber/wait.h"
 

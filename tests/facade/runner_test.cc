@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -153,6 +154,30 @@ TEST(Interrupt, IsACancellationIfSomebodyElseCancelledToo) {
                  wait_for_ever();
                }),
                CancelledError);
+}
+
+// What the C++ runtime does with an exception that leaves main().
+template <class Program>
+void uncaught(Program program) {
+  try {
+    program();
+  } catch (...) {
+    std::terminate();
+  }
+}
+
+// What nobody catches ends the program as Ctrl-C ends others: the status says SIGINT, and there is neither a core nor an abort.
+TEST(Interrupt, EndsAProgramThatDoesNotCatchItBySigint) {
+  const auto main = [] {
+    std::raise(SIGINT);
+    wait_for_ever();
+  };
+  EXPECT_EXIT(uncaught([&] { run(main); }), ::testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(Interrupt, LeavesOtherUncaughtExceptionsToAbort) {
+  const auto main = [] { throw std::runtime_error("nobody's"); };
+  EXPECT_EXIT(uncaught([&] { run(main); }), ::testing::KilledBySignal(SIGABRT), "nobody's");
 }
 
 TEST(Interrupt, LeavesTheLoopTheSecondTime) {

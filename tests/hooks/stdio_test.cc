@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <wchar.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <memory>

@@ -37,6 +37,11 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/aiofiber.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)
+list(JOIN AIOFIBER_HOOKS_EXPORTS "; " AIOFIBER_HOOKS_EXPORTS)
+foreach(name aiofiber.pc aiofiber-hooks.pc hooks_exports.list)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/${name}.in ${PROJECT_BINARY_DIR}/${name} @ONLY)
+endforeach()
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc ${PROJECT_BINARY_DIR}/aiofiber-hooks.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list ${PROJECT_BINARY_DIR}/hooks_exports.list
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)

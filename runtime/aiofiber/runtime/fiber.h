@@ -18,6 +18,7 @@
 #include "aiofiber/runtime/config.h"
 #include "aiofiber/runtime/registry_abi.h"
 #include "aiofiber/runtime/runnable.h"
+#include "aiofiber/runtime/sanitizer_match.h"
 #include "aiofiber/runtime/stack.h"
 #include "aiofiber/runtime/unwind.h"
 

@@ -31,8 +31,15 @@ struct Transfer {
   void* data;
 };
 
+// jump_fcontext's symbol in the Boost.Context that is linked, as the build found it.
+#ifndef AIOFIBER_JUMP_SYMBOL
+#define AIOFIBER_JUMP_SYMBOL jump_fcontext
+#endif
+#define AIOFIBER_TEXT_OF(name) #name
+#define AIOFIBER_TEXT(name) AIOFIBER_TEXT_OF(name)
+
 #if !defined(__x86_64__)
-extern "C" Transfer jump_fcontext(void* to, void* data);
+extern "C" Transfer jump_fcontext(void* to, void* data) __asm__(AIOFIBER_TEXT(AIOFIBER_JUMP_SYMBOL));
 #endif
 
 // jump_fcontext(to, data). It leaves by a jump, so the return address that a `call` pushed would stay on the CPU's
@@ -48,7 +55,7 @@ AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
   asm volatile(
       "leaq 1f(%%rip), %%rax\n\t"
       "pushq %%rax\n\t"
-      "jmp *jump_fcontext@GOTPCREL(%%rip)\n"
+      "jmp *" AIOFIBER_TEXT(AIOFIBER_JUMP_SYMBOL) "@GOTPCREL(%%rip)\n"
       "1:"
       : "=a"(transfer.context), "=d"(transfer.data), "+D"(to), "+S"(data)
       :
@@ -102,5 +109,8 @@ AIOFIBER_ALWAYS_INLINE void switch_fibers(Fiber& from, Fiber& to, ExceptionState
 #endif
   arrived(from, jump_to(reinterpret_cast<void*>(to.fcontext), &from));
 }
+
+#undef AIOFIBER_TEXT
+#undef AIOFIBER_TEXT_OF
 
 }  // namespace aiofiber::runtime

@@ -12,9 +12,9 @@
 // after a check at the first throw that it is where we think, and only while it is zero: a program whose C++
 // runtime differs (libc++abi), or another library that uses the same bytes, gives exceptions without a trace.
 //
-// Linking: with the shared libstdc++ (the default) nothing is to be done. With -static-libstdc++ or -static
-// two definitions of __cxa_throw would clash: compile the runtime with AIOFIBER_WRAP_CXA_THROW defined and
-// link programs with -Wl,--wrap=__cxa_throw.
+// Linking: with the shared libstdc++ (the default) nothing is to be done. A static one (-static-libstdc++, -static) defines
+// __cxa_throw too and keeps it, so exceptions have no trace then, unless the program is linked with
+// -Wl,--wrap=__cxa_throw as well.
 #pragma once
 
 #include <aiofiber/runtime/unwind.h>

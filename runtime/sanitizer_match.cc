@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The symbol of this build, and the look for a sanitizer that came in by translation units that know nothing of aiofiber.
+#include "aiofiber/runtime/sanitizer_match.h"
+
+#include <atomic>
+#include <cstdio>
+
+extern "C" constexpr char AIOFIBER_SANITIZER_MARK = 1;
+
+// The start of each sanitizer's own library; null in a program without it.
+extern "C" __attribute__((weak)) void __asan_init();
+extern "C" __attribute__((weak)) void __tsan_init();
+
+namespace aiofiber::runtime {
+
+namespace {
+
+void report(const char* sanitizer, const char* option) noexcept {
+  std::fprintf(stderr,
+               "aiofiber: this program runs under %s, which its aiofiber was not built for: it takes a task's stack for a "
+               "corrupted one. Expect false reports, and an abort at the first throw. Build aiofiber with "
+               "-DAIOFIBER_SANITIZE=%s, and link with that.\n",
+               sanitizer, option);
+}
+
+}  // namespace
+
+void check_sanitizers() noexcept {
+  static constinit std::atomic<bool> looked{false};
+  if (looked.exchange(true, std::memory_order_relaxed)) return;
+  if (!AIOFIBER_ASAN && &__asan_init != nullptr) report("AddressSanitizer", "address");
+  if (!AIOFIBER_TSAN && &__tsan_init != nullptr) report("ThreadSanitizer", "thread");
+}
+
+}  // namespace aiofiber::runtime

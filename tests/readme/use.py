@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Follows the README's section "Use it in your project" to the letter: installs, and builds the README's first program in
+each of the ways that stand there.
+
+Usage: use.py SOURCE_TREE WORK_DIR CXX  What differs from a user's terminal: the build folder and the place where things are
+installed lie in WORK_DIR, `sudo` is nothing, and compilations come from the cache where there is one.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+
+def section(readme, title):
+    return re.search(rf"^## {re.escape(title)}\n(.*?)^## ", readme, re.S | re.M).group(1)
+
+
+def run(command, folder, environment):
+    print(f"\n== {command}", flush=True)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, check=True)
+
+
+def check_output(program, expected):
+    output = subprocess.run([str(program)], check=True, capture_output=True, text=True, timeout=60).stdout
+    if output != expected:
+        sys.exit(f"{program} printed\n{output}\ninstead of\n{expected}")
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def main():
+    tree, work, cxx = pathlib.Path(sys.argv[1]), fresh(pathlib.Path(sys.argv[2])), sys.argv[3]
+    readme = (tree / "README.md").read_text()
+    code, expected = re.search(r"^```cpp\n(.*?)^```\n```text\n(.*?)^```\n", readme, re.S | re.M).groups()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```\n", section(readme, "Use it in your project"), re.S | re.M)
+    if [language for language, _ in blocks] != ["sh", "cmake", "sh", "cmake"]:
+        sys.exit(f"the section has other blocks than this test knows: {[language for language, _ in blocks]}")
+    install, with_package, with_pkg_config, with_subdirectory = (text for _, text in blocks)
+
+    tools = fresh(work / "bin")
+    (tools / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tools / "g++").write_text(f'#!/bin/sh\nexec {cxx} "$@"\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    prefix = work / "root/usr/local"
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "CXX": cxx, "DESTDIR": str(work / "root"),
+                   "CMAKE_PREFIX_PATH": str(prefix), "CCACHE_NOHASHDIR": "1"}
+    if shutil.which("ccache"):
+        environment["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
+
+    run(install.replace("build/release", str(work / "release")), tree, environment)
+    pc_files = list(prefix.rglob("aiofiber-hooks.pc"))
+    environment["PKG_CONFIG_PATH"] = str(pc_files[0].parent)
+    del environment["DESTDIR"]
+
+    def project(name, description):
+        folder = fresh(work / name)
+        (folder / "pages.cc").write_text(code)
+        if description:
+            (folder / "CMakeLists.txt").write_text(description)
+        return folder
+
+    folder = project("package", with_package)
+    run("cmake -S . -B build && cmake --build build", folder, environment)
+    check_output(folder / "build/pages", expected)
+
+    folder = project("pkg_config", None)
+    run(with_pkg_config, folder, environment)
+    check_output(folder / "pages", expected)
+
+    folder = project("subdirectory", with_subdirectory)
+    (folder / "aiofiber").symlink_to(tree)
+    del environment["CMAKE_PREFIX_PATH"]
+    run("cmake -S . -B build -G Ninja && cmake --build build", folder, environment)
+    check_output(folder / "build/pages", expected)
+    targets = subprocess.run(["ninja", "-C", str(folder / "build"), "-t", "targets", "all"], capture_output=True, text=True,
+                             check=True).stdout
+    foreign = sorted(set(re.findall(r"^(\w+_(?:test|bench)|example_\w+|aiofiber_command|demo_\w+): phony", targets, re.M)))
+    if foreign:
+        sys.exit(f"a project that has aiofiber in a folder builds {foreign} too")
+    run(f"DESTDIR={work / 'nothing'} cmake --install build", folder, environment)
+    if list((work / "nothing").rglob("*aiofiber*")):
+        sys.exit("a project that has aiofiber in a folder installs it too")
+    print("\ninstalled, and used by find_package, by pkg-config and as a folder of a project")
+
+
+if __name__ == "__main__":
+    main()
