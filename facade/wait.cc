@@ -70,12 +70,12 @@ void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& option
   const runtime::Ref<WaitState> state(new WaitState(task.loop(), inputs.size(), options.return_when));
   struct Leave {
     WaitState& state;
-    std::optional<TimerHandle> timer = std::nullopt;
+    TimerHandle timer;  // refers to nothing where there is no limit
     ~Leave() {
-      if (timer) timer->cancel();
+      timer.cancel();
       state.stop();
     }
-  } leave{*state};
+  } leave{*state, {}};
   if (options.timeout) leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
   state->start(inputs);
   task.wait_for_future(state->waiter());

@@ -36,7 +36,7 @@ int end_cut_off(CutOffAnswer answer) noexcept {
 int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanoseconds deadline, const void* caller) noexcept {
   const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
   if (answer == CutOffAnswer::kCancelled) return end_cut_off(answer);
-  const Nanoseconds pause = std::min(kPauseOfAClosingLoop, deadline - loop_now());
+  const Nanoseconds pause = std::min(kPauseOfAClosingLoop, runtime::time_until(deadline, loop_now()));
   const int ready = real::epoll_wait(epoll, events, count, static_cast<int>(pause / 1'000'000));
   return ready != 0 ? ready : end_cut_off(answer);
 }

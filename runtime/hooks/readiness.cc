@@ -182,7 +182,7 @@ int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswe
   if (answer == CutOffAnswer::kInterrupted) {
     // Nothing suspends any more while the loop closes, so a caller that goes on has to block.
     if (runtime::current_fiber()->unwinding) {
-      const Nanoseconds pause = std::min(kPauseOfAClosingLoop, deadline - loop_now());
+      const Nanoseconds pause = std::min(kPauseOfAClosingLoop, runtime::time_until(deadline, loop_now()));
       const int ready = real::poll(entries, count, static_cast<int>(pause / 1'000'000));
       if (ready != 0) return ready;
     }
@@ -332,7 +332,7 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
     return -1;
   if (timeout != nullptr && !endless) {
     // Linux tells how much of the timeout was left.
-    const Nanoseconds left = runtime::time_until(deadline, loop_now());
+    const Nanoseconds left = aiofiber::runtime::time_until(deadline, loop_now());
     *timeout = {left / kSecond, left % kSecond / 1'000};
   }
   return result;

@@ -6,6 +6,7 @@
 // may be deleted or replaced), /proc/PID/root (it may live in another mount namespace), and
 // /proc/PID/map_files (libraries that were replaced), before the plain path.
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
