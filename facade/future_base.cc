@@ -31,8 +31,10 @@ void FutureBase::waits_are_over() {
   if (waiters_.empty()) return;
   loop_->check_open();
   while (Waiter* waiter = waiters_.pop_front()) {
-    forget_callback(*waiter);
-    if (waiter->on_scheduled != nullptr) waiter->on_scheduled(*waiter, *this);
+    if (waiter->on_scheduled != nullptr) {  // a task that waits here has none: the usual case
+      forget_callback(*waiter);
+      waiter->on_scheduled(*waiter, *this);
+    }
     make_target_ready(*waiter);
   }
 }

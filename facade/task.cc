@@ -84,16 +84,21 @@ void TaskCore::start(const TaskOptions& options, EntryInfo entry) {
   loop().tasks.push_back(*this);
 }
 
-void launch_task(LoopCore& loop, TaskCore& task, bool eagerly) {
-  if (loop.facade().get_task_factory()) {
-    const EventLoop::TaskFactory factory = loop.facade().get_task_factory();  // it may replace itself
-    try {
-      factory(loop.facade(), AnyTask(Ref<FutureBase>(&task.future())));
-    } catch (...) {
-      task.refuse();
-      throw;
-    }
+namespace {
+// Apart from launch_task(), because loops have no factory as a rule.
+AIOFIBER_NOINLINE void ask_factory(LoopCore& loop, TaskCore& task) {
+  const EventLoop::TaskFactory factory = loop.facade().get_task_factory();  // it may replace itself
+  try {
+    factory(loop.facade(), AnyTask(Ref<FutureBase>(&task.future())));
+  } catch (...) {
+    task.refuse();
+    throw;
   }
+}
+}  // namespace
+
+void launch_task(LoopCore& loop, TaskCore& task, bool eagerly) {
+  if (AIOFIBER_UNLIKELY(loop.facade().get_task_factory() != nullptr)) ask_factory(loop, task);
   task.launch(eagerly);
 }
 
@@ -102,7 +107,7 @@ void TaskCore::launch(bool eagerly) {
   launched_ = true;
   runtime::Scheduler& scheduler = loop().scheduler();
   // Not in a loop that closes, whose tasks' destructors may make tasks.
-  if (eagerly && scheduler.running() && runtime::Scheduler::current() == &scheduler) {
+  if (AIOFIBER_UNLIKELY(eagerly) && scheduler.running() && runtime::Scheduler::current() == &scheduler) {
     run_first_step();
   } else {
     scheduler.make_ready(*fiber_);

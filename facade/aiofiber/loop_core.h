@@ -87,7 +87,6 @@ class LoopCore {
   std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
-  CallbackTable callbacks;        // done-callbacks of pending futures (future_base.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
   std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
   Duration slow_callback_duration = std::chrono::milliseconds(100);
@@ -100,6 +99,7 @@ class LoopCore {
   // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
   // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
   std::optional<Duration> watchdog_limit;
+  CallbackTable callbacks;  // done-callbacks of pending futures (future_base.cc)
 
   void set_debug(bool enabled);
   // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched. std::system_error: no thread.

@@ -2,6 +2,7 @@
 //
 // Small parts of the public names: repr() by its full name, empty handles, handles that are const, contexts
 // of callbacks, exceptions that carry data, seeds, ids of callbacks.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <set>
