@@ -97,6 +97,7 @@ FutureBase* TaskCore::leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept
   if (!walk.accepted || ring) remember_request(walk.message, above == nullptr ? walk.source : CancelSource{});
   if (ring && waiter_ != nullptr && waiter_->linked()) {
     waiter_->unlink();
+    if (GatherCore* gather = awaited.gather()) gather->let_reader_go();
     loop().scheduler().wake_fiber(*fiber_);
   }
   walk.accepted = true;

@@ -251,7 +251,12 @@ bool EventLoop::remove_signal_handler(int signo) {
 
 EventLoop& get_running_loop() {
   detail::LoopCore* const loop = detail::LoopCore::running();
-  if (loop == nullptr) throw RuntimeError("no running event loop");
+  if (loop == nullptr) {
+    // A task whose loop closes may begin anew each time, by this function as by any wait.
+    const runtime::Fiber* const fiber = runtime::current_fiber();
+    if (fiber != nullptr && fiber->unwinding) fiber->scheduler->count_unwind_request();
+    throw RuntimeError("no running event loop");
+  }
   return loop->facade();
 }
 

@@ -28,6 +28,11 @@ void GatherCore::inputs_complete() noexcept {
   }
 }
 
+void GatherCore::fail(std::exception_ptr error) {
+  outer_.fail(std::move(error));
+  if (reader_left_) outer_.mark_retrieved();
+}
+
 void GatherCore::input_done(Watch& watch) noexcept {
   FutureBase& input = *watch.input;
   ++finished_;
@@ -38,12 +43,12 @@ void GatherCore::input_done(Watch& watch) noexcept {
   try {
     if (!collects_errors_) {
       if (input.cancelled()) {
-        outer_.fail(input.cancelled_error());
+        fail(input.cancelled_error());
         return;
       }
       if (input.failed()) {
         input.mark_retrieved();
-        outer_.fail(input.peek_exception());
+        fail(input.peek_exception());
         return;
       }
     }
@@ -53,14 +58,14 @@ void GatherCore::input_done(Watch& watch) noexcept {
       // The error of the last input of the list; if that did not end cancelled, its last request stands in.
       FutureBase& last = *watches_[watches_.size() - 1].input;
       const TaskCore* task = last.task();
-      outer_.fail(last.cancelled() ? last.cancelled_error()
+      fail(last.cancelled() ? last.cancelled_error()
                                    : make_cancelled((task != nullptr ? task->last_cancel_message() : last.cancel_message()).view()));
     } else {
       deliver();
     }
   } catch (...) {
     // Copying a result threw.
-    if (!outer_.done()) outer_.fail(std::current_exception());
+    if (!outer_.done()) fail(std::current_exception());
   }
 }
 

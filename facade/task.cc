@@ -268,12 +268,14 @@ int TaskCore::uncancel() noexcept {
   return cancel_requests_;
 }
 
-// Whether `what` a request asks for would end the program when it is thrown at these frames.
+// Whether the CancelledError that is asked for would end the program when it is thrown at these frames.
 bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept {
   struct Ahead {
     std::uint32_t scopes;  // to be passed, the asking one included; 0: none of them asked
     CancelSource::Error error;
-  } ahead{source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes ? open_scopes_ - source.scope + 1 : 0, source.error};
+  } ahead{0, source.error};
+  const bool known = source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes;
+  if (known) ahead.scopes = open_scopes_ - source.scope + 1;
   const runtime::Throw what{&typeid(CancelledError),
                             [](const std::type_info* thrown, void* argument) noexcept {
                               auto& left = *static_cast<Ahead*>(argument);

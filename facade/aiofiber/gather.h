@@ -54,6 +54,8 @@ class GatherCore : public WatchOwner {
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   FutureBase* next_of_walk(CancelWalk& walk) noexcept;
   FutureBase* leave_walk(CancelWalk& walk) noexcept;
+  // The task that awaits it was taken out of a ring: nobody reads its error, which is no news either.
+  void let_reader_go() noexcept { reader_left_ = true; }
 
   void input_done(Watch& watch) noexcept override;
   void retain_owner() noexcept override { outer_.retain(); }
@@ -69,11 +71,14 @@ class GatherCore : public WatchOwner {
   WatchArray watches_;
 
  private:
+  void fail(std::exception_ptr error);
+
   FutureBase& outer_;
   std::size_t added_ = 0;
   std::size_t finished_ = 0;
   bool collects_errors_;
   bool cancel_requested_ = false;
+  bool reader_left_ = false;
 
   // While a CancelWalk is here or below.
   bool cancel_walk_ = false;

@@ -89,7 +89,7 @@ class TaskCore : public runtime::ListNode {
   void close_scope(std::uint32_t number) noexcept {
     if (number == 0) return;
     open_scopes_ = (number - 1) & kMostScopes;
-    if (source_scope_ >= number) source_scope_ = 0;
+    if (source_scope_ >= number) forget_request_of_scope();
   }
   EntryInfo entry() const noexcept { return entry_; }
   // Of the last request that could not be handed down to what the task waited for.
@@ -136,6 +136,11 @@ class TaskCore : public runtime::ListNode {
   void check_stack_depth(bool at_end) noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
+  // The scope has ended, and with it what it asked for if that could not be raised.
+  void forget_request_of_scope() noexcept {
+    source_scope_ = 0;
+    must_cancel_ = fiber_->interrupted = false;
+  }
   CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
   void remember_source(CancelSource source) noexcept {
     source_scope_ = source.scope & kMostScopes;

@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One allocation fails, any one: the n-th of a scenario, for all n. Whatever the scenario does then (it may end with
+// bad_alloc), nothing is left behind: no task, no timer, no byte; nobody waits for ever; and the same loop works afterwards.
+// Who claims something before it allocates, and forgets it when that fails, is found here.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "aiofiber/asyncio.h"
+#include "aiofiber/testing.h"
+
+namespace {
+
+// Of this thread only: what other threads allocate does not fail.
+thread_local long allocations_left = 0;  // the one that makes it 0 fails; at most 0: none does
+thread_local bool failed = false;
+std::atomic<long> live_blocks{0};
+
+[[gnu::noinline]] void* allocate(std::size_t bytes) {
+  if (allocations_left > 0 && --allocations_left == 0) {
+    failed = true;
+    throw std::bad_alloc();
+  }
+  void* const block = std::malloc(bytes);
+  if (block == nullptr) throw std::bad_alloc();
+  ++live_blocks;
+  return block;
+}
+
+[[gnu::noinline]] void release(void* block) noexcept {
+  if (block == nullptr) return;
+  --live_blocks;
+  std::free(block);
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes); }
+void* operator new[](std::size_t bytes) { return allocate(bytes); }
+void operator delete(void* block) noexcept { release(block); }
+void operator delete[](void* block) noexcept { release(block); }
+void operator delete(void* block, std::size_t) noexcept { release(block); }
+void operator delete[](void* block, std::size_t) noexcept { release(block); }
+
+namespace aiofiber {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Whether an exception is, or contains, the allocation that failed.
+bool is_shortage(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const ExceptionGroup& group) {
+    for (const std::exception_ptr& member : group.exceptions()) {
+      if (is_shortage(member)) return true;
+    }
+    return false;
+  } catch (...) {
+    return false;
+  }
+}
+
+// What a scenario may use.
+struct Bench {
+  testing::TestLoop& loop;
+};
+using Scenario = void (*)(Bench&);
+
+// What works on a sound loop.
+void everyday_use() {
+  Lock lock;
+  int ran = 0;
+  await(task_group([&](TaskGroup& group) {
+    for (int i = 0; i < 3; ++i) {
+      group.create_task([&] {
+        await(lock.acquire());
+        await(sleep(1ms));
+        ++ran;
+        lock.release();
+      });
+    }
+  }));
+  EXPECT_EQ(ran, 3);
+}
+
+// What run() does at its end.
+void cancel_all(EventLoop& loop) {
+  std::vector<AnyTask> tasks = all_tasks(&loop);
+  if (tasks.empty()) return;
+  for (AnyTask& task : tasks) task.cancel();
+  loop.run_until_complete([&] { await(sleep(1000h)); });
+  for (const AnyTask& task : tasks) EXPECT_TRUE(task.done()) << repr(task);
+}
+
+// One run with the n-th allocation failing (0: none).
+void run_once(Scenario scenario, long n) {
+  failed = false;
+  {
+    testing::TestLoop loop;
+    loop.set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+    std::exception_ptr error;
+    try {
+      loop.run_until_complete([&] {
+        Bench bench{loop};
+        allocations_left = n;
+        try {
+          scenario(bench);
+        } catch (...) {
+          allocations_left = 0;
+          throw;
+        }
+        allocations_left = 0;
+      });
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    if (error != nullptr) {
+      EXPECT_TRUE(failed && is_shortage(error)) << "allocation " << n << ": " << repr(error);
+    }
+    cancel_all(loop);
+    loop.run_until_complete([] { everyday_use(); });
+    EXPECT_EQ(all_tasks(&loop).size(), 0u) << "allocation " << n;
+    EXPECT_EQ(loop.live_timers(), 0u) << "allocation " << n;
+    allocations_left = 0;
+    loop.close();
+  }
+}
+
+// `counts`: no other thread is still about to free something at the end.
+void fail_each(Scenario scenario, bool counts = true) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  run_once(scenario, 0);  // makes what is made once and kept
+  failed = true;
+  for (long n = 1; failed && !::testing::Test::HasFailure(); ++n) {
+    const long before = live_blocks.load();
+    run_once(scenario, n);
+    if (counts) {
+      EXPECT_EQ(live_blocks.load(), before) << "allocation " << n;
+    }
+  }
+  set_log_sink(nullptr);
+}
+
+TEST(OneFailedAllocation, InAGather) {
+  fail_each([](Bench&) {
+    await(gather([] { await(sleep(1ms)); }, [] { return std::string(100, 'x'); }));
+    await(gather(return_exceptions, [] { await(sleep(1ms)); }, [] { throw std::bad_alloc(); }));
+  });
+}
+
+TEST(OneFailedAllocation, InAGatherThatIsCancelled) {
+  fail_each([](Bench&) {
+    auto task = create_task([] { await(gather([] { await(sleep(1h)); }, [] { await(sleep(1h)); })); });
+    await(sleep(1ms));
+    task.cancel("a message that is longer than what a string keeps in itself");
+    await(wait({task}));
+  });
+}
+
+TEST(OneFailedAllocation, InATaskGroupLeavesNoChildBehind) {
+  fail_each([](Bench&) {
+    bool scope_is_over = false;
+    bool outlived = false;
+    std::exception_ptr error;
+    try {
+      await(task_group([&](TaskGroup& group) {
+        for (int i = 0; i < 3; ++i) {
+          group.create_task([&] {
+            await(sleep(5ms));
+            outlived = outlived || scope_is_over;
+          });
+        }
+        await(sleep(1ms));
+      }));
+    } catch (...) {
+      error = std::current_exception();
+    }
+    scope_is_over = true;
+    allocations_left = 0;
+    await(sleep(10ms));
+    EXPECT_FALSE(outlived);
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+TEST(OneFailedAllocation, InATaskGroupWhoseChildFails) {
+  fail_each([](Bench&) {
+    try {
+      await(task_group([&](TaskGroup& group) {
+        group.create_task([] { await(sleep(1h)); });
+        group.create_task([] { throw std::logic_error("as wanted"); });
+        await(sleep(1h));
+      }));
+      ADD_FAILURE();
+    } catch (const ExceptionGroup& group) {
+      if (is_shortage(std::current_exception())) throw;
+    }
+  });
+}
+
+TEST(OneFailedAllocation, InATaskGroupThatIsCancelledTwice) {
+  fail_each([](Bench&) {
+    auto task = create_task([] {
+      await(task_group([&](TaskGroup& group) {
+        group.create_task([] {
+          try {
+            await(sleep(1h));
+          } catch (const CancelledError&) {
+            await(sleep(1h));
+          }
+        });
+      }));
+    });
+    await(sleep(1ms));
+    task.cancel();
+    await(sleep(1ms));
+    task.cancel();
+    await(sleep(2h));
+    EXPECT_TRUE(task.done());
+  });
+}
+
+TEST(OneFailedAllocation, InTimeLimits) {
+  fail_each([](Bench&) {
+    try {
+      await(timeout(1ms, [] { await(sleep(1h)); }));
+      ADD_FAILURE();
+    } catch (const TimeoutError&) {
+    }
+    await(wait_for([] { await(sleep(1ms)); }, 1h));
+    auto future = get_running_loop().create_future<int>();
+    try {
+      await(wait_for(future, 1ms));
+      ADD_FAILURE();
+    } catch (const TimeoutError&) {
+    }
+    EXPECT_TRUE(future.cancelled());
+  });
+}
+
+TEST(OneFailedAllocation, InShieldWaitAndAsCompleted) {
+  fail_each([](Bench&) {
+    auto inner = create_task([] { await(sleep(3ms)); });
+    auto outer = create_task([inner] { await(shield(inner)); });
+    await(sleep(1ms));
+    outer.cancel();
+    await(wait({outer}, {.timeout = 1ms}));
+    await(wait({inner, outer}, {.timeout = 1h, .return_when = FIRST_COMPLETED}));
+    std::vector<Task<>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(create_task([i] { await(sleep(Duration(i * 1ms))); }));
+    for (auto next : as_completed(tasks, 1h)) await(std::move(next));
+    await(wait({inner}));
+  });
+}
+
+TEST(OneFailedAllocation, InLocksLeavesThemFree) {
+  fail_each([](Bench&) {
+    Lock lock;
+    Semaphore semaphore(2);
+    Event event;
+    std::exception_ptr error;
+    std::vector<Task<>> tasks;
+    try {
+      for (int i = 0; i < 4; ++i) {
+        tasks.push_back(create_task([&] {
+          await(event.wait());
+          {
+            const std::lock_guard guard(lock);
+            await(sleep(1ms));
+          }
+          await(semaphore.acquire());
+          try {
+            await(sleep(1ms));
+          } catch (...) {
+            semaphore.release();
+            throw;
+          }
+          semaphore.release();
+        }));
+      }
+      await(sleep(0s));
+      event.set();
+      await(sleep(1ms));
+      tasks[1].cancel();
+      await(sleep(1s));
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    event.set();
+    await(sleep(1s));
+    for (Task<>& task : tasks) {
+      EXPECT_TRUE(task.done());
+      if (!task.cancelled() && task.exception() != nullptr) error = task.exception();
+    }
+    EXPECT_FALSE(lock.locked());
+    EXPECT_FALSE(semaphore.locked());
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+TEST(OneFailedAllocation, InAConditionLeavesItsLockFree) {
+  fail_each([](Bench&) {
+    Condition condition;
+    bool ready = false;
+    std::vector<Task<>> tasks;
+    std::exception_ptr error;
+    try {
+      for (int i = 0; i < 3; ++i) {
+        tasks.push_back(create_task([&] {
+          const std::lock_guard guard(condition);
+          await(condition.wait_for([&] { return ready; }));
+        }));
+      }
+      await(sleep(1ms));
+    } catch (...) {
+      error = std::current_exception();
+    }
+    ready = true;
+    for (int i = 0; i < 2; ++i) {
+      allocations_left = 0;
+      await(condition.acquire());
+      condition.notify_all();
+      condition.release();
+      await(sleep(1ms));
+    }
+    EXPECT_FALSE(condition.locked());
+    for (Task<>& task : tasks) {
+      EXPECT_TRUE(task.done());
+      if (task.done() && !task.cancelled() && task.exception() != nullptr) error = task.exception();
+    }
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+TEST(OneFailedAllocation, InAQueueLosesNoItem) {
+  fail_each([](Bench&) {
+    Queue<std::string> queue(2);
+    int put = 0;
+    int got = 0;
+    auto producer = create_task([&] {
+      for (int i = 0; i < 6; ++i) {
+        await(queue.put(std::string(50, 'x')));
+        ++put;
+      }
+    });
+    std::exception_ptr error;
+    try {
+      for (int i = 0; i < 6; ++i) {
+        await(wait_for([&] { return await(queue.get()); }, 1s));
+        ++got;
+        queue.task_done();
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    producer.cancel();
+    await(wait({producer}));
+    EXPECT_EQ(static_cast<std::size_t>(put - got), queue.qsize());
+    if (!producer.cancelled() && producer.exception() != nullptr) std::rethrow_exception(producer.exception());
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
+  fail_each([](Bench& bench) {
+    // Open for as long as the test runs: libev aborts when a descriptor is watched, forgotten and closed within one pass.
+    static const std::array<int, 2> pair = [] {
+      std::array<int, 2> fds{};
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()), 0);
+      return fds;
+    }();
+    EventLoop& loop = bench.loop;
+    struct Remove {
+      EventLoop& loop;
+      int fd;
+      ~Remove() {
+        loop.remove_reader(fd);
+        loop.remove_writer(fd);
+        loop.remove_signal_handler(SIGUSR1);
+        loop.remove_signal_handler(SIGUSR2);
+      }
+    } const remove{loop, pair[0]};
+    const std::string text(100, 'x');
+    loop.call_soon([text] {});
+    TimerHandle later = loop.call_later(1h, [text] {});
+    later.cancel();
+    auto future = loop.create_future<>();
+    future.add_done_callback([text](const Future<>&) {});
+    loop.add_reader(pair[0], [text] {});
+    loop.add_writer(pair[0], [text] {});
+    loop.add_reader(pair[0], [text] {});  // replaces the first
+    loop.add_signal_handler(SIGUSR1, [text] {});
+    loop.add_signal_handler(SIGUSR2, [text] {});
+    loop.add_signal_handler(SIGUSR1, [text] {});
+    future.set_result();
+    await(sleep(0s));  // a writer that is always ready keeps virtual time from moving
+  });
+}
+
+TEST(OneFailedAllocation, InThePoolsCalls) {
+  fail_each([](Bench& bench) {
+    bench.loop.set_may_block(true);
+    std::exception_ptr error;
+    try {
+      EXPECT_EQ(await(to_thread([] { return 7; })), 7);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    await(bench.loop.shutdown_default_executor());  // waits for all that was taken, and for nothing else
+    if (error != nullptr) std::rethrow_exception(error);
+  }, false);
+}
+
+// Programs are run one after the other: what one leaves behind meets the next.
+TEST(OneFailedAllocation, InRunLeavesTheNextRunAlone) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  const auto program = [] { run([] { await(gather([] { await(sleep(1ms)); }, [] { return std::string(100, 'x'); })); }); };
+  program();
+  failed = true;
+  for (long n = 1; failed; ++n) {
+    failed = false;
+    allocations_left = n;
+    try {
+      program();
+      EXPECT_FALSE(failed) << "allocation " << n;
+    } catch (const std::bad_alloc&) {
+    }
+    allocations_left = 0;
+    const bool had_failed = failed;
+    EXPECT_NO_THROW(program()) << "allocation " << n;
+    failed = had_failed;
+  }
+  set_log_sink(nullptr);
+}
+
+// `close` or the destructor over three tasks, with the n-th allocation failing. How many of them were unwound.
+int unwound_by_closing(long n, bool in_destructor) {
+  struct Count {
+    int& number;
+    ~Count() { ++number; }
+  };
+  int unwound = 0;
+  {
+    EventLoop loop;
+    std::vector<Task<>> tasks;
+    loop.run_until_complete([&] {
+      for (int i = 0; i < 3; ++i) {
+        tasks.push_back(create_task([&] {
+          const Count count{unwound};
+          await(sleep(1h));
+        }));
+      }
+      await(to_thread([] {}));
+    });
+    allocations_left = n;
+    if (!in_destructor) loop.close();
+  }
+  allocations_left = 0;
+  return unwound;
+}
+
+TEST(OneFailedAllocation, AsALoopClosesEndsNothingHalfWay) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  for (const bool in_destructor : {false, true}) {
+    failed = true;
+    for (long n = 1; failed; ++n) {
+      failed = false;
+      EXPECT_EQ(unwound_by_closing(n, in_destructor), 3) << "allocation " << n;
+    }
+  }
+  set_log_sink(nullptr);
+}
+
+}  // namespace
+}  // namespace aiofiber

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// cancel() through what waits for each other, at any depth and in rings; and the end of futures that hold each other.
+// Labels: slow
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "aiofiber/asyncio.h"
+#include "run_in_loop.h"
+
+namespace {
+bool counts = false;
+long allocations = 0;
+
+[[gnu::noinline]] void* allocate(std::size_t bytes) {
+  if (counts) ++allocations;
+  void* const block = std::malloc(bytes);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+[[gnu::noinline]] void release(void* block) noexcept { std::free(block); }
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes); }
+void operator delete(void* block) noexcept { release(block); }
+void operator delete(void* block, std::size_t) noexcept { release(block); }
+
+namespace aiofiber {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kDeep = 1'000'000;  // far beyond what any stack holds
+
+using Futures = std::vector<Future<>>;
+
+Future<> gathers_of(Future<> future, int levels) {
+  for (int i = 0; i < levels; ++i) future = gather(Futures{future});
+  return future;
+}
+Future<> shields_of(Future<> future, int levels) {
+  for (int i = 0; i < levels; ++i) future = shield(future);
+  return future;
+}
+
+TEST(Cancel, GoesThroughAnyNumberOfGathersWithoutAllocating) {
+  run_in_loop([] {
+    auto root = get_running_loop().create_future<>();
+    Future<> outermost = gathers_of(root, kDeep);
+    counts = true;
+    const bool accepted = outermost.cancel();
+    counts = false;
+    EXPECT_TRUE(accepted);
+    EXPECT_EQ(allocations, 0);
+    EXPECT_TRUE(root.cancelled());
+    EXPECT_THROW(await(outermost), CancelledError);
+  });
+}
+
+TEST(Cancel, GoesThroughTasksThatGatherTasks) {
+  run_in_loop([] {
+    std::vector<Task<>> tasks{create_task([] { await(sleep(1h)); })};
+    for (int i = 0; i < 3000; ++i) {
+      tasks.push_back(create_task({.stack_size = 32768}, [below = tasks.back()] { await(gather(below)); }));
+    }
+    for (int i = 0; i < 3; ++i) await(sleep(0s));
+    tasks.back().cancel("why");
+    await(wait(tasks));
+    for (const Task<>& task : tasks) {
+      EXPECT_TRUE(task.cancelled());
+      EXPECT_EQ(task.cancelling(), 1);
+    }
+  });
+}
+
+TEST(Cancel, BringsTheTextThroughGathers) {
+  run_in_loop([] {
+    auto root = get_running_loop().create_future<>();
+    auto all = gathers_of(root, 3);
+    all.cancel("why");
+    try {
+      await(all);
+      ADD_FAILURE();
+    } catch (const CancelledError& error) {
+      EXPECT_EQ(error.message(), "why");
+    }
+  });
+}
+
+TEST(Cancel, AsksEachInputOfATreeOnce) {
+  run_in_loop([] {
+    std::vector<Task<>> leaves;
+    Futures level;
+    for (int i = 0; i < 8; ++i) {
+      leaves.push_back(create_task([] { await(sleep(1h)); }));
+      level.push_back(leaves.back());
+    }
+    while (level.size() > 1) {
+      Futures above;
+      for (std::size_t i = 0; i < level.size(); i += 2) above.push_back(gather(Futures{level[i], level[i + 1]}));
+      level = above;
+    }
+    await(sleep(0s));
+    EXPECT_TRUE(level[0].cancel());
+    for (const Task<>& leaf : leaves) EXPECT_EQ(leaf.cancelling(), 1);
+    EXPECT_THROW(await(level[0]), CancelledError);
+    await(wait(leaves));
+    for (const Task<>& leaf : leaves) EXPECT_TRUE(leaf.cancelled());
+  });
+}
+
+TEST(Cancel, OfAGatherOfNothingThatIsPendingIsRefused) {
+  run_in_loop([] {
+    auto done = get_running_loop().create_future<>();
+    done.set_result();
+    auto open = get_running_loop().create_future<>();
+    auto all = gather(Futures{done, open});
+    open.set_result();
+    EXPECT_FALSE(all.cancel());
+    await(all);
+  });
+}
+
+// Each waits for the next one, the last for the first.
+void cancel_a_ring(int size, bool collects_errors, bool has_a_sleeper) {
+  run_in_loop([=] {
+    std::vector<Task<>> ring(static_cast<std::size_t>(size));
+    for (std::size_t i = 0; i < ring.size(); ++i) {
+      ring[i] = create_task([&ring, i, collects_errors, has_a_sleeper] {
+        Futures others{ring[(i + 1) % ring.size()]};
+        if (has_a_sleeper) others.push_back(create_task([] { await(sleep(1h)); }));
+        if (collects_errors) {
+          await(gather(return_exceptions, others));
+        } else {
+          await(gather(others));
+        }
+      });
+    }
+    for (int i = 0; i < 4; ++i) await(sleep(0s));
+    EXPECT_TRUE(ring[0].cancel());
+    await(wait(ring, {.timeout = 1s}));
+    for (Task<>& task : ring) EXPECT_TRUE(task.done());
+    EXPECT_TRUE(ring[0].cancelled() || collects_errors);
+  });
+}
+
+TEST(Cancel, EndsRingsThroughGathers) {
+  for (const int size : {1, 2, 3, 50}) {
+    for (const bool collects_errors : {false, true}) {
+      for (const bool has_a_sleeper : {false, true}) {
+        SCOPED_TRACE(std::to_string(size) + " tasks");
+        cancel_a_ring(size, collects_errors, has_a_sleeper);
+      }
+    }
+  }
+}
+
+TEST(Run, EndsWithARingThroughGathersLeftOver) {
+  static Task<> a, b;
+  run([] {
+    a = create_task([] { await(gather(b)); });
+    b = create_task([] { await(gather(a)); });
+    for (int i = 0; i < 4; ++i) await(sleep(0s));
+  });
+  EXPECT_TRUE(a.done());
+  EXPECT_TRUE(b.done());
+  a = b = {};
+}
+
+TEST(Futures, ThatHoldEachOtherAreDestroyedAtAnyDepth) {
+  for (Future<> (*const nest)(Future<>, int) : {gathers_of, shields_of}) {
+    // Done: the outer ones hold the inner ones.
+    run_in_loop([nest] {
+      auto root = get_running_loop().create_future<>();
+      Future<> outermost = nest(root, kDeep);
+      root.set_result();
+      await(outermost);
+    });
+    // Pending and dropped: the inner ones hold the outer ones. Then done, or dropped as well.
+    for (const bool ends : {true, false}) {
+      run_in_loop([nest, ends] {
+        auto root = get_running_loop().create_future<>();
+        static_cast<void>(nest(root, kDeep));
+        if (ends) {
+          root.set_result();
+          await(sleep(0s));
+        }
+      });
+    }
+  }
+}
+
+TEST(Futures, OfWhichADestructorAwaitsLeaveTheRestToIt) {
+  struct Awaits {
+    ~Awaits() {
+      if (alive) await(sleep(1s));
+    }
+    Awaits() = default;
+    Awaits(Awaits&& other) noexcept : alive(std::exchange(other.alive, false)) {}
+    bool alive = true;
+  };
+  run_in_loop([] {
+    // A value whose destructor suspends is the innermost of a chain; other chains end meanwhile.
+    auto task = create_task([] {
+      auto inner = create_task([] { return Awaits(); });
+      auto outer = gather(std::vector<Task<Awaits>>{inner});
+      await(wait({inner}));
+    });
+    await(sleep(100ms));
+    auto root = get_running_loop().create_future<>();
+    {
+      Future<> other = shields_of(root, 1000);
+      root.set_result();
+      await(other);
+    }
+    EXPECT_EQ(root.state().references(), 1u);  // nothing of the chain is left
+    await(task);
+  });
+}
+
+}  // namespace
+}  // namespace aiofiber
