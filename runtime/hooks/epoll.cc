@@ -38,7 +38,7 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     runtime::FdWaitResult result;
     if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left); })) return -1;
     if (result.interrupted || (result.events & runtime::kClosed) != 0) {
-      errno = result.interrupted ? ECANCELED : EBADF;
+      errno = result.interrupted ? ECANCELED : result.error;
       return -1;
     }
     calls_since_turn = 0;
