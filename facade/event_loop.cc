@@ -62,8 +62,13 @@ struct EventLoop::FdHandler : runtime::FdWaiter {
   FdHandler& operator=(const FdHandler&) = delete;
 
   static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
-    // As with epoll, a descriptor that was closed is silent.
-    if ((events & runtime::kClosed) == 0) static_cast<FdHandler&>(waiter).handle->schedule_again();
+    // As with epoll, a descriptor that was closed is silent. One that the kernel refuses to watch is not.
+    if ((events & runtime::kClosed) == 0) {
+      static_cast<FdHandler&>(waiter).handle->schedule_again();
+    } else if (waiter.failure != EBADF) {
+      detail::log(LogLevel::ERROR, "file descriptor " + std::to_string(waiter.fd) + " cannot be watched, its callback will not be called: " +
+                                       std::generic_category().message(waiter.failure));
+    }
   }
 
   EventLoop& loop;

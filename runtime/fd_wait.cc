@@ -45,6 +45,7 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
     case Wake::kNone: break;
   }
   result.events = waiter.seen;
+  result.error = waiter.failure;
   return result;
 }
 

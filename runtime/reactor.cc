@@ -72,12 +72,15 @@ bool Reactor::has_fd_waiters() const noexcept {
                      [](const auto& descriptor) { return descriptor != nullptr && !descriptor->waiters.empty(); });
 }
 
-std::size_t Reactor::fd_closing(int fd) noexcept {
+std::size_t Reactor::fd_closing(int fd) noexcept { return fd_failed(fd, EBADF); }
+
+std::size_t Reactor::fd_failed(int fd, int error) noexcept {
   Descriptor* descriptor = find(fd);
   if (descriptor == nullptr) return 0;
   std::size_t woken = 0;
   for (FdWaiter* waiter = descriptor->waiters.front(); waiter != nullptr; ++woken) {
     waiter->unlink();
+    waiter->failure = error;
     waiter->ready(*waiter, kClosed);
     waiter = descriptor->waiters.front();
   }
@@ -89,10 +92,6 @@ std::size_t Reactor::fd_closing(int fd) noexcept {
 void Reactor::fd_ready(int fd, unsigned events) noexcept {
   Descriptor* descriptor = find(fd);
   if (descriptor == nullptr) return;
-  if ((events & kClosed) != 0) {
-    fd_closing(fd);
-    return;
-  }
   unsigned still_wanted = 0;
   for (const unsigned event : {kReadable, kWritable}) {
     FdWaiter* waiter = descriptor->waiters.front();

@@ -2,6 +2,10 @@
 //
 // libev under the reactor: one ev_io a descriptor, one ev_async, one ev_timer that bounds a sleep.
 // The only file that includes <ev.h>.
+//
+// libev ends the process where we would throw: when it gets no memory, when it gets no descriptor for its own
+// use, and when a descriptor that it is to watch was closed. So each is made sure of before it is called. It
+// also stops a watcher for whatever reason epoll_ctl(2) gives, without passing it on: the kernel is asked again.
 #include "aiofiber/runtime/reactor_libev.h"
 
 #include <ev.h>
@@ -16,6 +20,8 @@
 #include <vector>
 
 #include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/syscall.h"
+#include "memory_reserve.h"
 
 namespace aiofiber::runtime {
 
@@ -42,21 +48,55 @@ void init_signal(ev_signal* watcher, void (*callback)(struct ev_loop*, ev_signal
 bool is_active(const ev_io& watcher) { return ev_is_active(&watcher); }
 #pragma GCC diagnostic pop
 
+// libev's arrays double. So large can the next size of one be that holds a number for each of so many watchers, 16 bytes an
+// entry, rounded up to pages.
+std::size_t largest_array(std::size_t watchers) {
+  constexpr std::size_t kEntry = 16, kRounding = 4096 + 64;
+  const std::size_t doubled = 2 * (watchers + 1) * kEntry;
+  return doubled < kRounding / 2 ? doubled : doubled + kRounding;
+}
+// So many arrays has it that grow with the watchers, and each takes one block of the reserve at most until the blocks become
+// larger; and so many blocks does it ask for when a loop is made, and of this size at most.
+constexpr std::size_t kArrays = 9;
+constexpr std::size_t kBlocksOfALoop = 16;
+constexpr std::size_t kBytesOfALoop = 4096;
+
 class LibevReactor final : public Reactor {
  public:
-  LibevReactor()
-      : loop_(ev_loop_new(static_cast<unsigned>(EVBACKEND_EPOLL) | static_cast<unsigned>(EVFLAG_NOENV))) {
+  LibevReactor() {
+    static const bool allocator_set = (ev_set_allocator(MemoryReserve::reallocate), true);
+    static_cast<void>(allocator_set);
+    provide_for(0);
+    MemoryReserve for_a_loop;
+    for_a_loop.provide(kBlocksOfALoop, kBytesOfALoop);
+    const MemoryReserve::Use use(for_a_loop);
+    loop_ = ev_loop_new(static_cast<unsigned>(EVBACKEND_EPOLL) | static_cast<unsigned>(EVFLAG_NOENV));
     if (loop_ == nullptr)
       throw std::runtime_error("cannot make an event loop: libev has no epoll (out of file descriptors?)");
+    const int own = sys::event_fd();  // libev needs one next
+    if (own < 0) {
+      const int error = errno;
+      ev_loop_destroy(loop_);
+      throw std::system_error(error, std::generic_category(), "cannot make an event loop");
+    }
+    sys::close(own);
     ev_set_userdata(loop_, this);
     init_async(&async_, [](struct ev_loop* loop, ev_async*, int) { ++self(loop).events_; });
     ev_async_start(loop_, &async_);
+    ev_set_loop_release_cb(loop_, before_sleep, [](struct ev_loop*) noexcept {});
     init_timer(&timer_, [](struct ev_loop*, ev_timer*, int) {});
+    // Now, while there is memory for it.
+    set_timer(&timer_, 1.);
+    ev_timer_start(loop_, &timer_);
+    ev_timer_stop(loop_, &timer_);
   }
   ~LibevReactor() override { ev_loop_destroy(loop_); }
 
   int poll(Nanoseconds timeout) override {
+    const MemoryReserve::Use use(reserve_);
     events_ = 0;
+    if (!changed_.empty()) check_changed();
+    if (events_ > 0) timeout = 0;
     if (timeout <= 0) {
       ev_run(loop_, EVRUN_NOWAIT);
       return events_;
@@ -87,6 +127,8 @@ class LibevReactor final : public Reactor {
                               "sig " + std::to_string(waiter.signo) + " cannot be caught");
     }
     auto watcher = std::make_unique<ev_signal>();
+    provide_for(watchers_.size());
+    const MemoryReserve::Use use(reserve_);
     init_signal(
         watcher.get(),
         [](struct ev_loop* loop, ev_signal* signal, int) {
@@ -96,6 +138,7 @@ class LibevReactor final : public Reactor {
         },
         waiter.signo);
     watcher->data = &waiter;
+    ++signals_;
     ev_signal_start(loop_, watcher.get());
     waiter.backend = watcher.release();
   }
@@ -103,19 +146,27 @@ class LibevReactor final : public Reactor {
     const std::unique_ptr<ev_signal> watcher(static_cast<ev_signal*>(waiter.backend));
     if (watcher == nullptr) return;
     ev_signal_stop(loop_, watcher.get());
+    --signals_;
     waiter.backend = nullptr;
   }
 
  protected:
   void watch(int fd, unsigned events) override {
     const auto index = static_cast<std::size_t>(fd);
-    if (index >= watchers_.size()) watchers_.resize(std::max(index + 1, watchers_.size() * 2));
-    if (watchers_[index] == nullptr) {
-      if (events == 0) return;
-      watchers_[index] = std::make_unique<ev_io>();
-      init_io(watchers_[index].get(), on_io, fd);
+    if (events != 0) {
+      if (index >= watchers_.size()) watchers_.resize(std::max(index + 1, watchers_.size() * 2));
+      if (watchers_[index] == nullptr) {
+        auto watcher = std::make_unique<Watcher>();
+        init_io(&watcher->io, on_io, fd);
+        watchers_[index] = std::move(watcher);
+      }
+      provide_for(watchers_.size());
+      changed_.push_back(fd);
+    } else if (index >= watchers_.size() || watchers_[index] == nullptr) {
+      return;
     }
-    ev_io& watcher = *watchers_[index];
+    const MemoryReserve::Use use(reserve_);
+    ev_io& watcher = watchers_[index]->io;
     const int wanted = ((events & kReadable) != 0 ? EV_READ : 0) | ((events & kWritable) != 0 ? EV_WRITE : 0);
     if (is_active(watcher)) {
       // libev asserts that an active watcher is not changed.
@@ -130,22 +181,70 @@ class LibevReactor final : public Reactor {
   static LibevReactor& self(struct ev_loop* loop) noexcept {
     return *static_cast<LibevReactor*>(ev_userdata(loop));
   }
+  struct Watcher {
+    ev_io io;
+    unsigned refusals = 0;  // by the kernel, in a row, that it would not repeat when it was asked
+  };
+
+  // Room for every watcher that there is, or is about to be.
+  void provide_for(std::size_t descriptors) {
+    constexpr std::size_t kOwn = 8;
+    reserve_.provide(kArrays, largest_array(descriptors + signals_ + kOwn));
+  }
+
+  // libev tells the kernel of changes when it polls, and takes a descriptor that was closed since for a bug to die of.
+  void check_changed() {
+    for (const int fd : changed_) {
+      Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
+      if (!is_active(watcher.io) || sys::is_open(fd)) continue;
+      ++events_;
+      ev_io_stop(loop_, &watcher.io);
+      fd_failed(fd, EBADF);
+    }
+    changed_.clear();
+  }
+
   static void on_io(struct ev_loop* loop, ev_io* watcher, int revents) {
     LibevReactor& reactor = self(loop);
     ++reactor.events_;
     const auto bits = static_cast<unsigned>(revents);
+    if ((bits & static_cast<unsigned>(EV_ERROR)) != 0) return reactor.refused(watcher->fd);
+    reactor.watchers_[static_cast<std::size_t>(watcher->fd)]->refusals = 0;
     unsigned events = 0;
     if ((bits & static_cast<unsigned>(EV_READ)) != 0) events |= kReadable;
     if ((bits & static_cast<unsigned>(EV_WRITE)) != 0) events |= kWritable;
-    if ((bits & static_cast<unsigned>(EV_ERROR)) != 0) events |= kClosed;  // libev stopped the watcher: EBADF
     reactor.fd_ready(watcher->fd, events);
   }
 
-  struct ev_loop* loop_;
+  // libev sleeps (for up to a minute) although it has something to tell: that the kernel refused a descriptor just now.
+  static void before_sleep(struct ev_loop* loop) noexcept {
+    if (ev_pending_count(loop) > 0) ev_async_send(loop, &self(loop).async_);
+  }
+
+  // The kernel did not take the descriptor, and libev has stopped its watcher without saying why.
+  void refused(int fd) {
+    constexpr unsigned kMostRefusals = 3;
+    Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
+    int error = sys::is_open(fd) ? sys::try_to_watch(fd) : EBADF;
+    if (error == 0 && ++watcher.refusals < kMostRefusals) {
+      // It was short of memory for a moment.
+      set_io(&watcher.io, fd, watcher.io.events & (EV_READ | EV_WRITE));
+      ev_io_start(loop_, &watcher.io);
+      return;
+    }
+    if (error == 0) error = ENOMEM;
+    watcher.refusals = 0;
+    fd_failed(fd, error);
+  }
+
+  struct ev_loop* loop_ = nullptr;
+  MemoryReserve reserve_;
   ev_async async_;
   ev_timer timer_;
   int events_ = 0;
-  std::vector<std::unique_ptr<ev_io>> watchers_;  // by descriptor
+  std::size_t signals_ = 0;                         // watched
+  std::vector<std::unique_ptr<Watcher>> watchers_;  // by descriptor
+  std::vector<int> changed_;                        // watched anew since the last poll
 };
 
 }  // namespace

@@ -103,7 +103,7 @@ bool BlockingCall::wait() {
   }
   calls_since_turn = 0;
   if ((result.events & runtime::kClosed) != 0) {
-    errno = EBADF;
+    errno = result.error;
     return false;
   }
   if (result.timed_out) {

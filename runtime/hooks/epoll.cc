@@ -55,7 +55,7 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left); })) return -1;
     if (result.interrupted) return end_cut_off(cut_off_answer(caller, CutOffAnswer::kInterrupted));
     if ((result.events & runtime::kClosed) != 0) {
-      errno = EBADF;
+      errno = result.error;
       return -1;
     }
     calls_since_turn = 0;

@@ -198,7 +198,7 @@ int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_st
     }
     calls_since_turn = 0;
     if (result.interrupted || result.timed_out || (result.events & runtime::kClosed) != 0) {
-      errno = result.interrupted ? ECANCELED : result.timed_out ? unfinished : EBADF;
+      errno = result.interrupted ? ECANCELED : result.timed_out ? unfinished : result.error;
       return -1;
     }
     switch (connect_state(fd)) {

@@ -22,6 +22,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "aiofiber/runtime/parker.h"
@@ -51,7 +52,7 @@ struct PollWaiter : runtime::FdWaiter {
   PollWaiter() noexcept : FdWaiter(-1, 0, on_ready) {}
   static void on_ready(runtime::FdWaiter& waiter, unsigned events) noexcept {
     auto& self = static_cast<PollWaiter&>(waiter);
-    if ((events & runtime::kClosed) != 0) self.closed = true;
+    if ((events & runtime::kClosed) != 0) self.closed = self.failure == EBADF;
     self.parker->unpark();
   }
   runtime::Parker* parker = nullptr;
@@ -127,6 +128,11 @@ class PollWaiters {
     return std::any_of(waiters_, waiters_ + used_,
                        [fd](const PollWaiter& w) { return w.closed && w.fd == fd; });
   }
+  // Why one of them, which is open, cannot be waited for; 0: all can.
+  int refused() const noexcept {
+    const auto found = std::find_if(waiters_, waiters_ + used_, [](const PollWaiter& w) { return w.failure != 0 && !w.closed; });
+    return found != waiters_ + used_ ? found->failure : 0;
+  }
 
  private:
   static constexpr nfds_t kInline = 8;
@@ -158,6 +164,7 @@ runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline) {
   const runtime::Wake reason =
       shown_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
                   : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
+  if (const int error = waiters.refused()) throw std::system_error(error, std::generic_category(), "cannot wait for a descriptor");
   for (nfds_t i = 0; i < count; ++i) {
     if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;
   }

@@ -25,7 +25,7 @@ namespace aiofiber::runtime {
 
 inline constexpr unsigned kReadable = 1;
 inline constexpr unsigned kWritable = 2;
-// Reported to a waiter whose descriptor was closed under it, or refused by the kernel.
+// Reported to a waiter whose descriptor was closed under it, or refused by the kernel: FdWaiter::failure says which.
 inline constexpr unsigned kClosed = 4;
 
 // One wait for one descriptor; embedded in the waiting object.
@@ -38,6 +38,7 @@ struct FdWaiter : ListNode {
   int fd;
   unsigned wanted;  // kReadable | kWritable
   Ready ready;      // called once per poll while ready; may remove the waiter, must not add one
+  int failure = 0;  // with kClosed: EBADF, or why the kernel does not watch an open descriptor (ENOMEM, ENOSPC of epoll_ctl(2))
 };
 
 // A signal that the loop turns into a callback; embedded in the interested object.
@@ -82,6 +83,8 @@ class Reactor {
   virtual void watch(int fd, unsigned events) = 0;
   // Called by the backend from poll().
   void fd_ready(int fd, unsigned events) noexcept;
+  // Called by the backend from poll(): the descriptor cannot be watched, and is not any more. Every waiter gets kClosed and why.
+  std::size_t fd_failed(int fd, int error) noexcept;
 
  private:
   struct Descriptor {

@@ -7,6 +7,8 @@
 // Only calls that the runtime itself makes are here; user code and the hooks call libc directly.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,6 +18,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 
 namespace aiofiber::runtime {
 
@@ -62,6 +65,25 @@ inline bool resident(void* address, std::size_t bytes, unsigned char* pages) noe
 inline int protect(void* address, std::size_t bytes, int protection) noexcept {
   return injected("mprotect") ? -1 : ::mprotect(address, bytes, protection);
 }
+
+// realloc(3), for what cannot go through operator new. Null: no memory, and the block is as it was.
+inline void* reallocate(void* block, std::size_t bytes) noexcept {
+  return injected("realloc") ? nullptr : std::realloc(block, bytes);
+}
+// Whether a descriptor is open.
+inline bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) >= 0; }
+// Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also when it cannot be asked.
+inline int try_to_watch(int fd) noexcept {
+  const int probe = ::epoll_create1(EPOLL_CLOEXEC);
+  if (probe < 0) return ENOMEM;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  const int error = injected("epoll_ctl") || ::epoll_ctl(probe, EPOLL_CTL_ADD, fd, &event) != 0 ? errno : 0;
+  ::close(probe);
+  return error;
+}
+// eventfd(2), close-on-exec; -1 with errno.
+inline int event_fd() noexcept { return injected("eventfd") ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 // Copies this process's own memory, of which some may not be there: bytes copied, from the start; -1: nothing, or
 // forbidden. process_vm_readv(2), so other threads may write the memory meanwhile.

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the reactor makes of shortage: of memory, of descriptors, of what the kernel has for epoll. Nothing of it
+// ends the process, and a healthy descriptor is never called closed.
+//
+// epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a FaultPlan.
+#include <aiofiber/runtime/fd_wait.h>
+#include <aiofiber/runtime/make_scheduler.h>
+#include <aiofiber/runtime/syscall.h>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+// 0: let it through.
+std::function<int(int epoll, int fd)> refuse_to_watch;
+}  // namespace
+
+extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {
+  if (refuse_to_watch && operation != EPOLL_CTL_DEL) {
+    if (const int error = refuse_to_watch(epoll, fd)) {
+      errno = error;
+      return -1;
+    }
+  }
+  return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
+}
+
+namespace aiofiber::runtime {
+namespace {
+
+class Pipe {
+ public:
+  explicit Pipe(bool full = true) {
+    EXPECT_EQ(::pipe2(ends_, O_CLOEXEC | O_NONBLOCK), 0);
+    if (full) fill();
+  }
+  ~Pipe() {
+    close_reader();
+    ::close(ends_[1]);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  void fill() { EXPECT_EQ(::write(ends_[1], "x", 1), 1); }
+  void close_reader() {
+    if (ends_[0] >= 0) ::close(ends_[0]);
+    ends_[0] = -1;
+  }
+  int reader() const { return ends_[0]; }
+
+ private:
+  int ends_[2];
+};
+
+// A waiter that counts what it is told.
+struct Waiter : FdWaiter {
+  explicit Waiter(int descriptor) : FdWaiter(descriptor, kReadable, on_ready) {}
+  ~Waiter() {
+    if (linked()) unlink();
+  }
+  static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
+    auto& self = static_cast<Waiter&>(waiter);
+    self.seen |= events;
+    ++self.times;
+  }
+  unsigned seen = 0;
+  int times = 0;
+};
+
+class RefusingKernel {
+ public:
+  explicit RefusingKernel(std::function<int(int, int)> refuse) { refuse_to_watch = std::move(refuse); }
+  ~RefusingKernel() { refuse_to_watch = nullptr; }
+};
+
+TEST(RefusedDescriptor, IsReportedWithTheKernelsReason) {
+  for (const int error : {ENOSPC, ENOMEM}) {
+    const auto scheduler = make_scheduler();
+    Pipe refused, other;
+    const RefusingKernel kernel([&](int, int fd) { return fd == refused.reader() ? error : 0; });
+    Waiter first(refused.reader()), second(other.reader());
+    scheduler->reactor().add(first);
+    scheduler->reactor().add(second);
+    for (int i = 0; i < 10; ++i) scheduler->reactor().poll(0);
+    EXPECT_EQ(first.seen, kClosed);
+    EXPECT_EQ(first.failure, error);
+    EXPECT_EQ(first.times, 1);
+    EXPECT_EQ(second.seen, kReadable);
+  }
+}
+
+TEST(RefusedDescriptor, CanBeWaitedForOnceTheKernelHasRoomAgain) {
+  const auto scheduler = make_scheduler();
+  Pipe pipe;
+  {
+    const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() ? ENOSPC : 0; });
+    Waiter waiter(pipe.reader());
+    scheduler->reactor().add(waiter);
+    scheduler->reactor().poll(0);
+    EXPECT_EQ(waiter.failure, ENOSPC);
+  }
+  Waiter again(pipe.reader());
+  scheduler->reactor().add(again);
+  scheduler->reactor().poll(0);
+  EXPECT_EQ(again.seen, kReadable);
+}
+
+TEST(RefusedDescriptor, IsTriedAgainWhenTheReasonIsGone) {
+  const auto scheduler = make_scheduler();
+  Pipe pipe;
+  int refusals = 1;
+  const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() && refusals-- > 0 ? ENOMEM : 0; });
+  Waiter waiter(pipe.reader());
+  scheduler->reactor().add(waiter);
+  for (int i = 0; i < 5 && waiter.times == 0; ++i) scheduler->reactor().poll(0);
+  EXPECT_EQ(waiter.seen, kReadable);
+  EXPECT_EQ(waiter.failure, 0);
+}
+
+// Where the loop's own epoll is refused, and the one by which the kernel is asked is not.
+TEST(RefusedDescriptor, IsGivenUpAfterAFewTriesWhenTheKernelDoesNotSayWhy) {
+  const auto scheduler = make_scheduler();
+  Pipe pipe;
+  int loops_own = -1;
+  int asked = 0;
+  const RefusingKernel kernel([&](int epoll, int fd) {
+    if (fd != pipe.reader()) return 0;
+    if (loops_own < 0) loops_own = epoll;
+    ++asked;
+    return epoll == loops_own ? ENOMEM : 0;
+  });
+  Waiter waiter(pipe.reader());
+  scheduler->reactor().add(waiter);
+  for (int i = 0; i < 50; ++i) scheduler->reactor().poll(0);
+  EXPECT_EQ(waiter.seen, kClosed);
+  EXPECT_EQ(waiter.failure, ENOMEM);
+  EXPECT_LE(asked, 10);
+}
+
+// libev would sleep for a minute before it says so.
+TEST(RefusedDescriptor, EndsAWaitOfAFiberWithTheReasonAndAtOnce) {
+  const auto scheduler = make_scheduler();
+  Pipe pipe;
+  const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() ? ENOSPC : 0; });
+  static FdWaitResult result;
+  static int waited_for;
+  waited_for = pipe.reader();
+  const auto body = [](Fiber& fiber) noexcept {
+    result = fd_wait(waited_for, kReadable, 30'000'000'000);
+    fiber.scheduler->stop();
+  };
+  scheduler->make_ready(scheduler->create_fiber(body, nullptr, 0, 0));
+  scheduler->run();
+  EXPECT_EQ(result.events, kClosed);
+  EXPECT_EQ(result.error, ENOSPC);
+  EXPECT_FALSE(result.timed_out);
+}
+
+TEST(ClosedDescriptor, BetweenTheWaitAndThePollIsSeenAsClosed) {
+  const auto scheduler = make_scheduler();
+  Pipe closed, other;
+  Waiter first(closed.reader()), second(other.reader());
+  scheduler->reactor().add(first);
+  scheduler->reactor().add(second);
+  closed.close_reader();
+  EXPECT_GT(scheduler->reactor().poll(1'000'000'000), 0);
+  scheduler->reactor().poll(0);
+  EXPECT_EQ(first.seen, kClosed);
+  EXPECT_EQ(first.failure, EBADF);
+  EXPECT_EQ(second.seen, kReadable);
+}
+
+// ---- memory
+
+// Of the allocations that cannot throw, those from a certain one on fail.
+class FailingFrom final : public FaultPlan {
+ public:
+  explicit FailingFrom(std::size_t first) : first_(first) { current_fault_plan = this; }
+  ~FailingFrom() override { current_fault_plan = nullptr; }
+  int fail(const char* call) noexcept override {
+    if (std::strcmp(call, "realloc") != 0) return 0;
+    return count++ >= first_ ? ENOMEM : 0;
+  }
+  std::size_t count = 0;
+
+ private:
+  std::size_t first_;
+};
+
+// A loop is made, pipes are waited for one after the other, all of them are ready at once, and a signal comes. Every way in
+// which that ends but by an exception is right; what was waited for is told.
+void use_a_reactor(std::size_t pipes) {
+  const auto scheduler = make_scheduler();
+  Reactor& reactor = scheduler->reactor();
+  std::vector<std::unique_ptr<Pipe>> open;
+  std::vector<std::unique_ptr<Waiter>> waiters;
+  bool short_of_memory = false;
+  for (std::size_t i = 0; i < pipes && !short_of_memory; ++i) {
+    open.push_back(std::make_unique<Pipe>());
+    auto waiter = std::make_unique<Waiter>(open.back()->reader());
+    try {
+      reactor.add(*waiter);
+      waiters.push_back(std::move(waiter));
+    } catch (const std::bad_alloc&) {
+      short_of_memory = true;
+    }
+    if (i % 50 == 0) reactor.poll(0);
+  }
+  reactor.wake();
+  for (int i = 0; i < 8; ++i) reactor.poll(i % 2 == 0 ? 0 : 1000);
+  for (const auto& waiter : waiters) EXPECT_EQ(waiter->seen, kReadable);
+  for (const auto& waiter : waiters) reactor.remove(*waiter);
+  for (int i = 0; i < 4; ++i) reactor.poll(0);  // interest is withdrawn, which needs memory too
+  if (short_of_memory) throw std::bad_alloc();
+}
+
+TEST(ShortageOfMemory, IsAnExceptionWhereverItBegins) {
+  for (const std::size_t pipes : {1u, 130u}) {
+    std::size_t all = 0;
+    {
+      FailingFrom nothing(SIZE_MAX);
+      use_a_reactor(pipes);
+      all = nothing.count;
+    }
+    EXPECT_GT(all, 20u);
+    std::size_t thrown = 0;
+    for (std::size_t first = 0; first < all; ++first) {
+      FailingFrom faults(first);
+      try {
+        use_a_reactor(pipes);
+      } catch (const std::bad_alloc&) {
+        ++thrown;
+      }
+    }
+    EXPECT_GT(thrown, 10u);
+    EXPECT_LT(thrown, all);  // the reserve was enough for the rest
+  }
+}
+
+TEST(ShortageOfDescriptors, IsAnExceptionWhereverItBegins) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  std::size_t made = 0, refused = 0;
+  const int next = ::dup(STDIN_FILENO);
+  ::close(next);
+  for (int free = 0; free < 5; ++free) {
+    rlimit limit = before;
+    limit.rlim_cur = static_cast<rlim_t>(next + free);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+    try {
+      make_scheduler();
+      ++made;
+    } catch (const std::runtime_error&) {
+      ++refused;
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
+  }
+  EXPECT_EQ(refused, 2u);  // it needs two
+  EXPECT_EQ(made, 3u);
+}
+
+}  // namespace
+}  // namespace aiofiber::runtime
