@@ -7,6 +7,7 @@
 // Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as the body.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <string>
@@ -62,9 +63,13 @@ class Timeout {
   static const char* state_name(State state) noexcept;
 
   std::optional<TimePoint> when_;
+  // The deadline for debuggers that look at what the task waits for.
+  void show_limit() noexcept;
+
   std::optional<Handle> timer_;
   detail::TaskCore* task_ = nullptr;
   int cancelling_at_entry_ = 0;
+  std::uint64_t outer_limit_ = 0;
   State state_ = State::kCreated;
 
   friend class detail::TimeoutScope;
