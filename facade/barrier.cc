@@ -92,6 +92,7 @@ Barrier::Barrier(std::ptrdiff_t parties) : state_(new detail::BarrierState) {
   if (parties < 1) throw ValueError("parties must be > 0");
   state_->parties = static_cast<std::size_t>(parties);
   state_->condition = runtime::Ref<detail::ConditionState>(new detail::ConditionState);
+  state_->condition->waiters.show_as(AIOFIBER_WAIT_BARRIER, &*state_);
   state_->condition->lock = runtime::Ref<detail::LockState>(new detail::LockState);
 }
 

@@ -36,7 +36,7 @@ class PidDescriptor {
 
 FdWaitResult child_wait(pid_t pid, Nanoseconds timeout) {
   const PidDescriptor child(pid);
-  return fd_wait(child.fd(), kReadable, timeout);
+  return fd_wait(child.fd(), kReadable, timeout, AIOFIBER_WAIT_PROCESS, static_cast<std::uint64_t>(pid), {});
 }
 
 }  // namespace aiofiber::runtime

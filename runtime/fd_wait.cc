@@ -31,14 +31,19 @@ struct FiberFdWaiter : FdWaiter {
 
 }  // namespace
 
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) { return fd_wait(fd, events, timeout, 0, 0, {}); }
+
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg, const WholeWait& whole) {
   Scheduler& scheduler = *current_fiber()->scheduler;
   FiberFdWaiter waiter(fd, events);
   scheduler.reactor().add(waiter);
   const Nanoseconds deadline = timeout == kForever ? kForever : deadline_after(scheduler.now(), timeout);
-  const std::uint64_t arg = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32) | events;
+  if (kind == 0) {
+    kind = AIOFIBER_WAIT_FD;
+    arg = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32) | events;
+  }
   FdWaitResult result;
-  switch (waiter.parker.park(AIOFIBER_WAIT_FD, arg, deadline)) {
+  switch (waiter.parker.park(kind, arg, deadline, {whole.since, whole.since != 0 ? whole.until : deadline})) {
     case Wake::kTimedOut: result.timed_out = true; break;
     case Wake::kInterrupted: result.interrupted = true; break;
     case Wake::kUnparked:

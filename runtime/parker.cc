@@ -30,13 +30,13 @@ constexpr Nanoseconds kLongerEachTime = 500'000;
 
 }  // namespace
 
-Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
+Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
   AIOFIBER_ASSERT(&fiber_ == current_fiber());
-  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) return refuse(kind, arg, deadline);
-  return suspend(kind, arg, deadline);
+  if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) return refuse(kind, arg, deadline, whole);
+  return suspend(kind, arg, deadline, whole);
 }
 
-Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
+Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
   if (fiber_.unwinding) fiber_.scheduler->count_unwind_request();
   if (fiber_.refused_waits < kRefusedAtOnce + kPacesToTheLongest) ++fiber_.refused_waits;
   if (fiber_.unwinding || fiber_.refused_waits <= kRefusedAtOnce) return Wake::kInterrupted;
@@ -45,7 +45,7 @@ Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline)
   fiber_.interrupted = false;
   Wake reason = Wake::kInterrupted;
   try {
-    reason = suspend(kind, arg, std::min(deadline, end_of_pause));
+    reason = suspend(kind, arg, std::min(deadline, end_of_pause), whole);
   } catch (...) {
     fiber_.interrupted = true;
     throw;
@@ -54,11 +54,13 @@ Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline)
   return reason == Wake::kTimedOut && deadline > end_of_pause ? Wake::kInterrupted : reason;
 }
 
-Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline) {
+Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
   if (reason_ != Wake::kNone) return reason_;
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
-  fiber_.set_wait(kind, arg, scheduler.last_poll());
+  fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : scheduler.last_poll());
+  const std::uint64_t limit = fiber_.wait_owner;  // of the code that is run; stands for the owner of a lock
+  if (kind != AIOFIBER_WAIT_LOCK && kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
   // Locks are nested as threads nest them; a wait for anything else may last.
   if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
   fiber_.parker = this;
@@ -68,6 +70,7 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   parked_ = false;
   fiber_.parker = nullptr;
   fiber_.wait_kind = AIOFIBER_WAIT_NONE;
+  fiber_.wait_owner = limit;
   scheduler.timers().cancel(timer_);
   if (AIOFIBER_UNLIKELY(fiber_.unwinding)) return Wake::kInterrupted;
   return reason_;

@@ -31,7 +31,8 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     0,  // ctx_layout: filled by the first scheduler, which knows the Boost it runs with
     0,
     0,
-    {}};
+    {},
+    AIOFIBER_FEATURE_WAIT_LIMIT};
 // The same block under a name that no other module can take over.
 extern aiofiber_registry aiofiber_registry_here
     __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));

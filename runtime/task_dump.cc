@@ -152,6 +152,13 @@ std::int64_t clock_now() noexcept {
   return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
 }
 
+// When a limit ends the wait; of a sleep, if that is before its own end.
+std::string limit_text(const aiofiber_record& record) {
+  const std::uint64_t limit = record.wait_kind == AIOFIBER_WAIT_LOCK ? 0 : record.wait_owner;
+  if (limit == 0 || (record.wait_kind == AIOFIBER_WAIT_SLEEP && record.wait_arg <= limit)) return {};
+  return " (limit: " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0)) + " left)";
+}
+
 // The line that stands for tasks with the same stack.
 std::string heading(const std::vector<const TaskSnapshot*>& tasks, const std::vector<TaskSnapshot>& all) {
   const aiofiber_record& record = tasks.front()->record;
@@ -166,7 +173,7 @@ std::string heading(const std::vector<const TaskSnapshot*>& tasks, const std::ve
   }
   std::int64_t since = record.wait_since_ns;
   for (const TaskSnapshot* task : tasks) since = std::min(since, task->record.wait_since_ns);
-  out += ", waiting for " + describe_wait(record, all);
+  out += ", waiting for " + describe_wait(record, all) + limit_text(record);
   if (tasks.size() > 1) out += " and the like, the longest";
   return out + ", for " + seconds(std::max<std::int64_t>(clock_now() - since, 0));
 }
@@ -213,7 +220,14 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
     case AIOFIBER_WAIT_NONE: return {};
     case AIOFIBER_WAIT_SLEEP:
       return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) + " left";
-    case AIOFIBER_WAIT_FD: return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg);
+    case AIOFIBER_WAIT_FD: return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg) + wait_others(arg);
+    case AIOFIBER_WAIT_FILE_LOCK: return "a lock on " + describe_fd(static_cast<int>(arg >> 32));
+    case AIOFIBER_WAIT_PROCESS:
+    case AIOFIBER_WAIT_THREAD_END: {
+      std::string number;
+      wait_number(record.wait_kind, arg, number);
+      return kind.what + number;
+    }
     case AIOFIBER_WAIT_TASK:
       for (const TaskSnapshot& task : all) {
         if (task.record.id == arg) return "task " + quoted_name(task.record);

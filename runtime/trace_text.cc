@@ -37,9 +37,11 @@ std::string wait_slice_name(std::uint32_t kind, std::uint64_t argument, std::str
     case AIOFIBER_WAIT_TASK:
       text += awaited.empty() ? ' ' + std::to_string(argument) : " '" + std::string(awaited) + "'";
       break;
-    default:
-      text += ' ' + hexadecimal(argument);
+    default: {
+      std::string number;
+      text += wait_number(kind, argument, number) ? number : ' ' + hexadecimal(argument);
       break;
+    }
   }
   return text;
 }

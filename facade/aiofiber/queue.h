@@ -72,7 +72,10 @@ struct PriorityOrder {
 // The part of a queue that does not depend on its items.
 class QueueBase {
  public:
-  explicit QueueBase(std::ptrdiff_t maxsize) : maxsize_(maxsize), finished_(new EventState) { finished_->value = true; }
+  explicit QueueBase(std::ptrdiff_t maxsize) : maxsize_(maxsize), finished_(new EventState) {
+    finished_->value = true;
+    finished_->waiters.show_as(AIOFIBER_WAIT_QUEUE_JOIN, this);
+  }
   bool full() const noexcept { return maxsize_ > 0 && size() >= static_cast<std::size_t>(maxsize_); }
   virtual std::size_t size() const noexcept = 0;
   std::ptrdiff_t maxsize() const noexcept { return maxsize_; }

@@ -66,10 +66,14 @@ class Timeout {
   static const char* state_name(State state) noexcept;
 
   std::optional<TimePoint> when_;
+  // The deadline for debuggers that look at what the task waits for.
+  void show_limit() noexcept;
+
   std::optional<Handle> timer_;
   detail::TaskCore* task_ = nullptr;
   int cancelling_at_entry_ = 0;
   std::uint32_t scope_ = 0;  // its number among the task's open scopes
+  std::uint64_t outer_limit_ = 0;
   State state_ = State::kCreated;
 
   friend class detail::TimeoutScope;

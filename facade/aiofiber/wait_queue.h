@@ -95,6 +95,12 @@ class WaitQueue {
   WaitQueue(aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
       : kind_(kind), object_(object), owner_(owner) {}
 
+  // What uses another's queue as its own says so.
+  void show_as(aiofiber_wait kind, const void* object) noexcept {
+    kind_ = kind;
+    object_ = object;
+  }
+
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
   // Whether all who are in the queue were cancelled and have not yet run to leave it.

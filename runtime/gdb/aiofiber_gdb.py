@@ -27,8 +27,9 @@ EVENTS = ("", " readable", " writable", " readable or writable")
 # The words of kWaitKinds in aiofiber/runtime/wait_kind.h, in its order (a test compares them).
 WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "something", "gather", "shield", "wait",
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
-         "room in the queue", "a call on another thread"]
-SLEEP, FD, TASK, OTHER, LOCK = 1, 2, 3, 6, 12
+         "room in the queue", "a call on another thread", "the last item of the queue to be done", "barrier", "a lock on fd",
+          "process", "the end of thread"]
+SLEEP, FD, TASK, OTHER, LOCK, FILE_LOCK, PROCESS, THREAD_END = 1, 2, 3, 6, 12, 21, 22, 23
 GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that overflowed it stands there
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 # Frames of these are not what the program is doing.
@@ -155,7 +156,12 @@ class Task:
             left = (self.wait_arg - self.registry.last_tick_ns) / 1e9
             return "sleep" if self.wait_arg >= 2**63 - 1 else "sleep, %.2f s left" % max(left, 0)
         if self.wait_kind == FD:
-            return "fd %d%s" % (self.wait_arg >> 32, EVENTS[self.wait_arg & 3])
+            others = (self.wait_arg & 0xffffffff) >> 8
+            return "fd %d%s" % (self.wait_arg >> 32, EVENTS[self.wait_arg & 3]) + (" and %d more" % others if others else "")
+        if self.wait_kind == FILE_LOCK:
+            return "%s %d" % (WAITS[FILE_LOCK], self.wait_arg >> 32)
+        if self.wait_kind in (PROCESS, THREAD_END):
+            return WAITS[self.wait_kind] + (" %d" % self.wait_arg if self.wait_arg else "")
         if self.wait_kind == TASK:
             awaited = tasks.get(self.wait_arg)
             return "task %d" % self.wait_arg + (' "%s"' % awaited.name if awaited is not None else "")
@@ -202,8 +208,11 @@ def is_plumbing(frame):
     if not name or name.startswith(PLUMBING):
         return True
     function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
-    return function is not None and (bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or
-                                     bool(PLUMBING_FILE.search(function.symtab.filename)))
+    if function is None:
+        return False
+    # Of a function that is inlined, function.symtab is the file into which it is: the line's file is its own.
+    place = frame.find_sal().symtab or function.symtab
+    return bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or bool(PLUMBING_FILE.search(place.filename))
 
 
 def program_frame(frame):

@@ -27,9 +27,15 @@ runtime::OffloadPool& barrier_pool() {
   return *pool;
 }
 
+// The OS thread; 0: it has ended. The clock of a thread's CPU time has it in its number.
+std::uint64_t id_of(pthread_t thread) noexcept {
+  clockid_t clock = 0;
+  return ::pthread_getcpuclockid(thread, &clock) == 0 ? static_cast<std::uint64_t>(~(clock >> 3)) : 0;
+}
+
 int join(pthread_t thread, void** result, runtime::Nanoseconds deadline) {
   const int saved_errno = errno;
-  Backoff backoff(deadline);
+  Backoff backoff(AIOFIBER_WAIT_THREAD_END, id_of(thread), deadline);
   int error;
   while ((error = real::pthread_tryjoin_np(thread, result)) == EBUSY) {
     if (backoff.wait()) continue;

@@ -40,7 +40,9 @@ Nanoseconds socket_timeout(int fd, int option) noexcept {
   return value.tv_sec * Nanoseconds{1'000'000'000} + value.tv_usec * Nanoseconds{1'000};
 }
 
-bool sleep_until(Nanoseconds deadline) {
+Nanoseconds wait_begins() noexcept { return runtime::current_fiber()->scheduler->last_poll(); }
+
+bool sleep_until(Nanoseconds deadline, const Purpose& purpose) {
   if (runtime::current_fiber()->unwinding) {
     errno = ECANCELED;
     return false;
@@ -48,7 +50,8 @@ bool sleep_until(Nanoseconds deadline) {
   runtime::Wake reason = runtime::Wake::kNone;
   const bool slept = without_throwing([&] {
     runtime::Parker parker;
-    reason = parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline);
+    const std::uint64_t arg = purpose.kind == AIOFIBER_WAIT_SLEEP ? static_cast<std::uint64_t>(deadline) : purpose.arg;
+    reason = parker.park(purpose.kind, arg, deadline, purpose.whole);
   });
   if (!slept) return false;
   if (reason == runtime::Wake::kInterrupted) {
@@ -127,7 +130,7 @@ bool Backoff::wait() {
     errno = ETIMEDOUT;
     return false;
   }
-  if (!sleep_until(std::min(deadline_, now + pause_))) return false;
+  if (!sleep_until(std::min(deadline_, now + pause_), purpose_)) return false;
   pause_ = std::min(pause_ * 2, kLongestPause);
   return true;
 }

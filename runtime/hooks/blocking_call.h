@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/saturating.h"
 
 namespace aiofiber::hooks {
@@ -66,19 +67,31 @@ bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
 // interrupts only the system call, which lasts no time. The next wake-up of a call that would park until `deadline`.
 runtime::Nanoseconds next_look(runtime::Nanoseconds deadline, const sigset_t* mask) noexcept;
 
+// What a wait is for, as a debugger is told (enum aiofiber_wait), and of which whole it is a part.
+struct Purpose {
+  std::uint32_t kind = AIOFIBER_WAIT_SLEEP;
+  std::uint64_t arg = 0;  // of a sleep: its deadline is meant
+  runtime::WholeWait whole = {};
+};
+
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
-bool sleep_until(runtime::Nanoseconds deadline);
+bool sleep_until(runtime::Nanoseconds deadline, const Purpose& purpose = {});
+// When a wait that begins now has begun, for WholeWait.
+runtime::Nanoseconds wait_begins() noexcept;
 
 // Trying again and again, ever less often, for what the kernel gives no descriptor to wait for.
 class Backoff {
  public:
-  explicit Backoff(runtime::Nanoseconds deadline = runtime::kForever) noexcept : deadline_(deadline) {}
+  // What it is that the caller looks for: see Purpose.
+  Backoff(std::uint32_t kind, std::uint64_t arg, runtime::Nanoseconds deadline = runtime::kForever) noexcept
+      : deadline_(deadline), purpose_{kind, arg, {wait_begins(), deadline}} {}
   // Suspends for 0.2 ms, then twice as long each time, up to 20 ms. False with errno ETIMEDOUT, ECANCELED or
   // ENOMEM.
   bool wait();
 
  private:
   const runtime::Nanoseconds deadline_;
+  const Purpose purpose_;
   runtime::Nanoseconds pause_ = 200'000;
 };
 

@@ -43,6 +43,7 @@ int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanosecond
 
 int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask, const void* caller) {
   const int errno_at_start = errno;
+  const runtime::WholeWait whole{wait_begins(), deadline};
   for (;;) {
     const int ready = mask == nullptr ? real::epoll_wait(epoll, events, count, 0)
                                       : real::epoll_pwait(epoll, events, count, 0, mask);
@@ -52,7 +53,7 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;
-    if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left); })) return -1;
+    if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left, 0, 0, whole); })) return -1;
     if (result.interrupted) return end_cut_off(cut_off_answer(caller, CutOffAnswer::kInterrupted));
     if ((result.events & runtime::kClosed) != 0) {
       errno = result.error;

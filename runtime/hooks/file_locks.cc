@@ -24,9 +24,9 @@ namespace {
 
 // Calls attempt() until it does not fail for want of the lock.
 template <class Attempt>
-int obtain(Attempt attempt) {
+int obtain(int fd, Attempt attempt) {
   const int errno_at_start = errno;
-  Backoff backoff;
+  Backoff backoff(AIOFIBER_WAIT_FILE_LOCK, static_cast<std::uint64_t>(static_cast<unsigned>(fd)) << 32);
   for (;;) {
     const int result = attempt();
     if (result == 0) {
@@ -50,7 +50,7 @@ int control(int fd, int command, void* argument) {
   if (!waits && !tries) return real::fcntl64(fd, command, argument);
   if (!acts() || tries) return real::fcntl64(fd, command, argument);  // acts() first: it counts a try as well
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;
-  return obtain([&] { return real::fcntl64(fd, attempt, argument); });
+  return obtain(fd, [&] { return real::fcntl64(fd, attempt, argument); });
 }
 
 }  // namespace
@@ -63,12 +63,12 @@ extern "C" {
 
 int flock(int fd, int operation) noexcept {
   if (!acts() || (operation & (LOCK_NB | LOCK_UN)) != 0) return real::flock(fd, operation);
-  return obtain([=] { return real::flock(fd, operation | LOCK_NB); });
+  return obtain(fd, [=] { return real::flock(fd, operation | LOCK_NB); });
 }
 
 int lockf(int fd, int command, off_t length) {
   if (!acts() || command != F_LOCK) return real::lockf(fd, command, length);
-  return obtain([=] { return real::lockf(fd, F_TLOCK, length); });
+  return obtain(fd, [=] { return real::lockf(fd, F_TLOCK, length); });
 }
 
 // Whether there is a third argument, and its type, depends on the command: as a pointer it is passed on

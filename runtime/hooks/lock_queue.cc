@@ -213,13 +213,15 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
   runtime::Fiber& fiber = *runtime::current_fiber();
   bool cancelled = false;
   runtime::Wake reason = runtime::Wake::kUnparked;
+  const std::uint64_t limit = fiber.wait_owner;
+  const runtime::WholeWait whole = shown_.whole.since != 0 ? shown_.whole : runtime::WholeWait{scheduler_.last_poll(), deadline};
   while (!arrived_) {
     if (!can_cancel) cancelled |= std::exchange(fiber.interrupted, false);
     bool slept = without_throwing([&] {
       runtime::Parker parker;
       parker_ = &parker;
-      fiber.wait_owner = shown_.owner;
-      reason = parker.park(shown_.kind, reinterpret_cast<std::uintptr_t>(address_), deadline);
+      if (shown_.kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = shown_.owner;
+      reason = parker.park(shown_.kind, reinterpret_cast<std::uintptr_t>(address_), deadline, whole);
     });
     parker_ = nullptr;
     if (!slept) {  // no memory for a timer: look again in the next turn
@@ -230,6 +232,7 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
     if (reason == runtime::Wake::kInterrupted && !can_cancel && !fiber.unwinding) continue;
     break;
   }
+  fiber.wait_owner = limit;
   if (cancelled) fiber.interrupted = true;
   if (reason != runtime::Wake::kInterrupted) calls_since_turn = 0;
   return arrived_ ? runtime::Wake::kUnparked : reason;

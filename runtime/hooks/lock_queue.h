@@ -52,6 +52,7 @@ inline bool starving_waiters_exist() noexcept {
 struct ShownWait {
   std::uint32_t kind = AIOFIBER_WAIT_LOCK;
   std::uint64_t owner = 0;
+  runtime::WholeWait whole = {};
 };
 
 // One wait of the current task. Lifetime: a local; leaves the queue when it goes.
@@ -101,8 +102,9 @@ template <class Attempt>
 int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel, bool shared,
                   Attempt attempt) {
   constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
+  const ShownWait whole{shown.kind, shown.owner, {runtime::current_fiber()->scheduler->last_poll(), deadline}};
   for (;;) {
-    LockWait wait(address, shown);
+    LockWait wait(address, whole);
     const int result = attempt();
     if (result != EBUSY) {
       if (!wait.withdraw()) wake_lock_waiters(address, 1);  // it was another's turn to be told

@@ -178,8 +178,10 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
   int result;
   if (spin(fiber, mutex, result)) return result;
   Nanoseconds look = kFirstLook;
+  ShownWait shown = shown_wait(mutex);
+  shown.whole = {wait_begins(), deadline};
   for (int losses = 0;;) {
-    LockWait wait(mutex, shown_wait(mutex), losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
+    LockWait wait(mutex, shown, losses == 0 ? LockWait::Place::kLast : LockWait::Place::kFirst,
                   losses >= kLossesUntilHandOver && is_simple(mutex));
     result = try_mutex(fiber, mutex);
     if (result != EBUSY) {

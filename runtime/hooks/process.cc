@@ -39,13 +39,13 @@ bool wait_for_end(pid_t pid, Backoff& backoff) {
 }
 
 // Calls look(), which does not block, until it says something else than "nothing yet". `pid`: the one child
-// that matters and only its end, or 0.
+// that matters and only its end, or 0. `shown`: the child that is waited for; 0: any.
 template <class Look>
-pid_t wait_with(pid_t pid, Look look) {
+pid_t wait_with(pid_t pid, pid_t shown, Look look) {
   const int errno_at_start = errno;
   pid_t found = look();
   if (found != 0) return found;
-  Backoff backoff;
+  Backoff backoff(AIOFIBER_WAIT_PROCESS, static_cast<std::uint64_t>(shown));
   for (;;) {
     if (!(pid > 0 ? wait_for_end(pid, backoff) : backoff.wait())) return -1;
     errno = errno_at_start;
@@ -55,7 +55,7 @@ pid_t wait_with(pid_t pid, Look look) {
 
 pid_t wait_for_child(pid_t pid, int* status, int options, rusage* usage) {
   const bool only_its_end = (options & (WUNTRACED | WCONTINUED)) == 0;
-  return wait_with(pid > 0 && only_its_end ? pid : 0,
+  return wait_with(pid > 0 && only_its_end ? pid : 0, pid > 0 ? pid : 0,
                    [&] { return real::wait4(pid, status, options | WNOHANG, usage); });
 }
 
@@ -87,7 +87,7 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   siginfo_t own{};
   siginfo_t& seen = info != nullptr ? *info : own;
   const bool only_its_end = (options & (WSTOPPED | WCONTINUED)) == 0;
-  const pid_t found = wait_with(type == P_PID && only_its_end ? static_cast<pid_t>(id) : 0, [&]() -> pid_t {
+  const pid_t found = wait_with(type == P_PID && only_its_end ? static_cast<pid_t>(id) : 0, type == P_PID ? static_cast<pid_t>(id) : 0, [&]() -> pid_t {
     seen.si_pid = 0;
     return real::waitid(type, id, &seen, options | WNOHANG) != 0 ? -1 : seen.si_pid;
   });

@@ -145,25 +145,30 @@ class PollWaiters {
 
 // Suspends until an entry may be ready or the deadline comes. Entries whose descriptor was closed
 // meanwhile get POLLNVAL. Throws what the reactor throws.
-runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline) {
+runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline, const runtime::WholeWait& whole) {
   const ExoticWatch exotic(entries, count);
   PollWaiters waiters(count + 1);
   runtime::Parker parker;
-  int shown_fd = -1;  // what the registry shows: the last one
-  unsigned shown_events = 0;
+  int shown_fd = -1;  // what the registry shows: the first one, and how many there are
+  std::uint64_t shown = 0, others = 0;
   for (nfds_t i = 0; i < count; ++i) {
     entries[i].revents = 0;
     const unsigned events = watchable_events(entries[i].events);
     if (entries[i].fd < 0 || events == 0) continue;
     waiters.add(entries[i].fd, events, parker);
-    shown_fd = entries[i].fd;
-    shown_events = events;
+    if (shown_fd >= 0) {
+      ++others;
+    } else {
+      shown_fd = entries[i].fd;
+      shown = static_cast<std::uint64_t>(static_cast<unsigned>(shown_fd)) << 32 | events;
+    }
   }
   if (exotic.fd() >= 0) waiters.add(exotic.fd(), runtime::kReadable, parker);
-  const auto wait_arg = static_cast<std::uint64_t>(static_cast<unsigned>(shown_fd)) << 32 | shown_events;
+  constexpr std::uint64_t kMostOthers = 0xffffff;
+  const std::uint64_t wait_arg = shown | std::min(others, kMostOthers) << 8;
   const runtime::Wake reason =
-      shown_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), deadline)
-                  : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline);
+      shown_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(whole.until), deadline, whole)
+                   : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline, whole);
   if (const int error = waiters.refused()) throw std::system_error(error, std::generic_category(), "cannot wait for a descriptor");
   for (nfds_t i = 0; i < count; ++i) {
     if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;
@@ -210,6 +215,7 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
     if (answer == CutOffAnswer::kCancelled) errno = ECANCELED;
     return end_cut_off(entries, count, deadline, answer);
   };
+  const runtime::WholeWait whole{wait_begins(), deadline};
   for (;;) {
     if (const int ready = look(entries, count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
@@ -217,7 +223,7 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
     const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
     // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
-    const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again); });
+    const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again, whole); });
     if (!parked && errno != EBADF) return end_cut_off(entries, count, deadline, CutOffAnswer::kCancelled);
     if (reason == runtime::Wake::kInterrupted) return cancelled();
     calls_since_turn = 0;

@@ -110,6 +110,41 @@ TEST(Command, StopShowsTheStackOfARunningTask) {
   EXPECT_EQ(aiofiber({"ps", process.pid()}).code, 0) << "it must be running again";
 }
 
+// Each has been waiting for more than a second, in one call that may have looked many times since; and each says for what and how long.
+TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
+  const Folder folder;
+  const Running process({WAITS_TARGET, folder / "locked"});
+  const std::string child = process.output().substr(6, process.output().find('\n') - 6);
+  std::map<std::string, std::string> waits;
+  for (int look = 0; look < 50 && waits.size() < 16; ++look) {  // who is on the CPU, to look again, is seen next time
+    const Finished result = aiofiber({"ps", process.pid(), "--json"});
+    rapidjson::Document report;
+    report.Parse(result.out.c_str());
+    ASSERT_FALSE(report.HasParseError()) << result.out;
+    for (const auto& task : report["tasks"].GetArray()) {
+      const std::string name = task["name"].GetString();
+      if (name == "Task-1" || task["waits_for"].IsNull()) continue;
+      waits[name] = task["waits_for"]["text"].GetString();
+      EXPECT_GT(task["since_ns"].GetInt64(), 1'000'000'000) << name;
+    }
+  }
+  kill(-process.id(), SIGKILL);
+  EXPECT_EQ(waits.size(), 16u);
+  for (const auto& [name, text] : waits) {
+    const bool limited = name == "timeout" || name == "nested" || name == "hook-in-timeout" || name == "poll-3" || name == "condition" || name == "once";
+    EXPECT_EQ(contains(text, "59 min") && contains(text, " left"), limited) << name << ": " << text;
+  }
+  EXPECT_TRUE(contains(waits["queue-join"], "the last item of the queue")) << waits["queue-join"];
+  EXPECT_TRUE(contains(waits["barrier"], "barrier at 0x")) << waits["barrier"];
+  EXPECT_TRUE(contains(waits["mutex"], "'holder'")) << waits["mutex"];
+  EXPECT_TRUE(contains(waits["once-more"], "held by task") && contains(waits["once-more"], "'once'")) << waits["once-more"];
+  EXPECT_TRUE(contains(waits["poll-3"], "readable (pipe) and 2 more")) << waits["poll-3"];
+  EXPECT_TRUE(contains(waits["flock"], "a lock on fd") && contains(waits["flock"], folder / "locked")) << waits["flock"];
+  EXPECT_EQ(waits["waitpid"], "process " + child);
+  EXPECT_TRUE(waits["join"].starts_with("the end of thread ")) << waits["join"];
+  EXPECT_EQ(waits["system"], "a call on the thread pool: system()");
+}
+
 // Neither a control of C0 or C1, nor a mark of direction, nor a byte that is no UTF-8.
 bool is_fit_for_a_terminal(const std::string& text) {
   for (std::size_t i = 0; i < text.size();) {

@@ -71,6 +71,9 @@ TEST_F(Gdb, InfoTasksNamesWhoHoldsTheLock) {
   EXPECT_TRUE(contains(out, "\"salary\" waiting for lock at 0x") && contains(out, ", held by task 3 \"rent\"")) << out;
   EXPECT_TRUE(contains(out, ", held by task 2 \"salary\"")) << out;
   EXPECT_TRUE(contains(out, ", held by task 4 (ended)")) << out;
+  // Where it is: past the inlined functions of the standard library, whose lines are in headers.
+  EXPECT_TRUE(contains(out, "transfer (lock_target.cc:") && contains(out, "operator() (lock_target.cc:")) << out;
+  EXPECT_FALSE(contains(out, "std_mutex.h")) << out;
   EXPECT_TRUE(contains(out, ", held by thread ")) << out;
 }
 

@@ -66,15 +66,23 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
     json.member("text", waits);
     if (record.wait_kind == AIOFIBER_WAIT_FD) {
       json.member("fd", record.wait_arg >> 32);
-      json.member("events", record.wait_arg & 0xffffffff);
+      json.member("events", record.wait_arg & 3);
+      json.member("others", (record.wait_arg & 0xffffffff) >> 8);
     } else if (record.wait_kind == AIOFIBER_WAIT_TASK) {
       json.member("task", record.wait_arg);
     } else if (record.wait_kind == AIOFIBER_WAIT_SLEEP) {
       json.member("deadline_ns", record.wait_arg);
+    } else if (record.wait_kind == AIOFIBER_WAIT_FILE_LOCK) {
+      json.member("fd", record.wait_arg >> 32);
+    } else if (record.wait_kind == AIOFIBER_WAIT_PROCESS) {
+      json.member("process", record.wait_arg);
+    } else if (record.wait_kind == AIOFIBER_WAIT_THREAD_END) {
+      json.member("thread", record.wait_arg);
     } else {
       json.member("address", record.wait_arg);
       if (task.owner.known()) write_owner(json, inspection, task);
     }
+    if (const auto limit = inspection.snapshot().limit_ns(task)) json.member("until_ns", *limit);
     json.end_object();
   }
   const auto since = inspection.since_ns(task);

@@ -104,8 +104,16 @@ std::string Inspection::state(const TaskSnapshot& task) const {
 }
 
 std::string Inspection::waits_for(const TaskSnapshot& task) const {
+  if (!task.waits()) return {};
+  const std::string what = what_is_waited_for(task);
+  const auto until = snapshot_.limit_ns(task);
+  if (what.empty() || !until) return what;
+  const std::int64_t left = *until - snapshot_.now_ns;
+  return what + (left > 0 ? ", " + duration_text(left) + " left" : ", due");
+}
+
+std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
   const aiofiber_record& record = task.record;
-  if (record.state != AIOFIBER_WAITING || task.on_cpu) return {};
   char hex[32];
   std::snprintf(hex, sizeof hex, "%#llx", static_cast<unsigned long long>(record.wait_arg));
   switch (record.wait_kind) {
@@ -116,8 +124,8 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
     }
     case AIOFIBER_WAIT_FD: {
       const auto fd = static_cast<std::uint32_t>(record.wait_arg >> 32);
-      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) +
-             descriptor_text(target_, fd);
+      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) + descriptor_text(target_, fd) +
+             runtime::wait_others(record.wait_arg);
     }
     case AIOFIBER_WAIT_TASK: {
       const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
@@ -128,6 +136,15 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
       return "";
     default: {
       const runtime::WaitKind& kind = runtime::wait_kind(record.wait_kind);
+      std::string number;
+      if (runtime::wait_number(record.wait_kind, record.wait_arg, number)) {
+        const bool lock = record.wait_kind == AIOFIBER_WAIT_FILE_LOCK;
+        return kind.what + number + (lock ? descriptor_text(target_, static_cast<std::uint32_t>(record.wait_arg >> 32)) : "");
+      }
+      if (record.wait_kind == AIOFIBER_WAIT_OFFLOAD) {
+        const std::string call = hooked_call(task);
+        return kind.what + (call.empty() ? "" : ": " + call);
+      }
       return (kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex))) + held_by(task);
     }
   }
@@ -180,11 +197,23 @@ std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const
   return snapshot_.now_ns - from;
 }
 
-std::vector<Address> Inspection::addresses(const TaskSnapshot& task) {
+std::vector<Address> Inspection::addresses(const TaskSnapshot& task) const {
   return walker().walk(task);
 }
 
-StackWalker& Inspection::walker() {
+std::string Inspection::hooked_call(const TaskSnapshot& task) const {
+  std::string call;
+  for (const Address& address : addresses(task)) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      // The outermost that is C, as the names of libc are.
+      const bool of_hooks = frame.file.find("runtime/hooks/") != std::string::npos;
+      if (of_hooks && frame.function.find_first_of(":<{") == std::string::npos) call = frame.function + "()";
+    }
+  }
+  return call;
+}
+
+StackWalker& Inspection::walker() const {
   if (!walker_) walker_ = std::make_unique<StackWalker>(target_);
   return *walker_;
 }

@@ -57,7 +57,7 @@ class Inspection {
   std::optional<std::uint64_t> stack_deepest(const TaskSnapshot& task) const;
 
   // Innermost first.
-  std::vector<Address> addresses(const TaskSnapshot& task);
+  std::vector<Address> addresses(const TaskSnapshot& task) const;
   // Innermost first, without the frames of aiofiber and of std::invoke and its kin unless `all`.
   std::vector<Frame> frames(const std::vector<Address>& addresses, bool all);
   // The innermost frame of the program itself: not of a hook and not of a header of the system, unless there is nothing else.
@@ -65,17 +65,22 @@ class Inspection {
 
  private:
   std::string held_by(const TaskSnapshot& task) const;
+  // The same as waits_for(), without the limit.
+  std::string what_is_waited_for(const TaskSnapshot& task) const;
 
   bool is_wanted(const TaskSnapshot& task) const;
-  StackWalker& walker();
+  // The function of libc that the task has called, whose hook waits for it: "fsync()"; empty when that is not to be seen.
+  std::string hooked_call(const TaskSnapshot& task) const;
+  StackWalker& walker() const;
 
   Target& target_;
   const InspectionOptions options_;
   bool shows_source_;
   std::uint64_t registry_address_;
   Snapshot snapshot_;
-  std::unique_ptr<StackWalker> walker_;
-  Symbolizer symbolizer_;
+  // What they find out is kept in them.
+  mutable std::unique_ptr<StackWalker> walker_;
+  mutable Symbolizer symbolizer_;
 };
 
 // 0.05 s, 3 min 2 s, 5 h 12 min.

@@ -75,6 +75,10 @@ aiofiber_registry read_registry(Target& target, std::uint64_t address) {
       header.ctx_layout > 4096) {
     throw Failure(target.live() ? Exit::kVersion : Exit::kCore, target.name() + ": its registry is damaged");
   }
+  constexpr std::size_t kFeaturesAt = offsetof(aiofiber_registry, features);
+  if (header.size < kFeaturesAt + sizeof header.features || !target.read(address + kFeaturesAt, &header.features, sizeof header.features)) {
+    header.features = 0;
+  }
   return header;
 }
 
@@ -381,6 +385,16 @@ std::uint64_t TaskSnapshot::stack_used() const {
 const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
   const auto found = by_id.find(id);
   return found == by_id.end() ? nullptr : &tasks[found->second];
+}
+
+std::optional<std::int64_t> Snapshot::limit_ns(const TaskSnapshot& task) const {
+  const aiofiber_record& record = task.record;
+  const bool told = (registry.features & AIOFIBER_FEATURE_WAIT_LIMIT) != 0 && record.wait_kind != AIOFIBER_WAIT_LOCK;
+  if (!told || !task.waits() || record.wait_owner == 0 || record.wait_owner > INT64_MAX) return std::nullopt;
+  const auto limit = static_cast<std::int64_t>(record.wait_owner);
+  // Of a sleep the sooner end counts.
+  const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_owner < record.wait_arg;
+  return sooner ? std::optional(limit) : std::nullopt;
 }
 
 const TaskSnapshot* Snapshot::find_owner(const TaskSnapshot& task) const {

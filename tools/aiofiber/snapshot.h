@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -80,6 +81,8 @@ struct Snapshot {
   const TaskSnapshot* find(std::uint64_t id) const;
   // The task that has the lock that `task` waits for; null when that is a thread, has ended, or is not known.
   const TaskSnapshot* find_owner(const TaskSnapshot& task) const;
+  // When a time limit ends what the task waits for; nullopt: there is none, or it is not told.
+  std::optional<std::int64_t> limit_ns(const TaskSnapshot& task) const;
   // Tasks that began after the list was read and have locks by now.
   std::set<std::uint64_t> younger;
 };

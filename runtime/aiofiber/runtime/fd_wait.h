@@ -7,6 +7,7 @@
 #pragma once
 
 #include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/parker.h"
 #include "aiofiber/runtime/reactor.h"
 
 namespace aiofiber::runtime {
@@ -22,7 +23,9 @@ struct FdWaitResult {
 
 // Suspends the current fiber. `timeout` in ns; kForever: none; <= 0 looks only at the next poll.
 // Precondition: called on a fiber. Throws std::system_error (EBADF), std::bad_alloc.
+// `kind` and `arg`, `whole`: what a debugger is told instead, as for Parker::park(); kind 0: the descriptor.
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout = kForever);
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg, const WholeWait& whole);
 
 // To be called right before a descriptor is closed: whoever waits for it on this thread's loop is woken
 // with kClosed. Returns how many. Does nothing on a thread without a loop.

@@ -73,6 +73,13 @@ class Fiber : public aiofiber_record, public Runnable {
     wait_since_ns = since;
   }
 
+  // The time limit around what the fiber does, for readers from outside: what it waits for ends then at the latest. Between
+  // waits it stands where a wait for a lock says who has it.
+  void shorten_limit(Nanoseconds until) noexcept {
+    const auto limit = static_cast<std::uint64_t>(until > 0 ? until : 1);
+    if (wait_owner == 0 || limit < wait_owner) wait_owner = limit;
+  }
+
   // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into main_function(fiber),
   // which must not return.
   using Main = void (*)(Fiber&) noexcept;

@@ -25,6 +25,13 @@ enum class Wake : std::uint8_t {
   kInterrupted,  // the task was cancelled first
 };
 
+// For a debugger, of a call that waits in several pieces, to look in between: when the first piece began (0: now), and when
+// the whole will end by itself.
+struct WholeWait {
+  Nanoseconds since = 0;
+  Nanoseconds until = kForever;
+};
+
 class Parker {
  public:
   // Precondition: called on a fiber.
@@ -42,7 +49,10 @@ class Parker {
   // While an earlier interruption is still to be raised the wait is refused: kInterrupted at once. A fiber that waits on and
   // on all the same is let wait, a little longer each time, before it is refused; what happens meanwhile ends the wait as ever.
   // kInterrupted at once, always, when the loop is closing. Throws std::bad_alloc (no room for the timer).
-  Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline = kForever);
+  Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline = kForever) {
+    return park(kind, arg, deadline, {0, deadline});
+  }
+  Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
   // Arms the deadline before park(), for a caller that must look at the order of events.
   void arm(Nanoseconds deadline);
 
@@ -61,8 +71,8 @@ class Parker {
   };
 
   bool wake(Wake reason) noexcept;
-  Wake refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline);
-  Wake suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline);
+  Wake refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
+  Wake suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
 
   Fiber& fiber_;
   Deadline timer_;

@@ -35,7 +35,7 @@ enum aiofiber_state {
 enum aiofiber_wait {
   AIOFIBER_WAIT_NONE = 0,
   AIOFIBER_WAIT_SLEEP = 1,   /* the deadline in ns of the loop's clock */
-  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | events: 1 readable, 2 writable, 0 unknown */
+  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | others << 8 | events: 1 readable, 2 writable, 0 unknown; `others`: how many more it waits for */
   AIOFIBER_WAIT_TASK = 3,    /* id of the awaited fiber */
   AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
   AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */
@@ -55,6 +55,11 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_QUEUE_GET = 16,
   AIOFIBER_WAIT_QUEUE_PUT = 17,
   AIOFIBER_WAIT_THREAD = 18, /* address of the future that a call on another thread completes */
+  AIOFIBER_WAIT_QUEUE_JOIN = 19,
+  AIOFIBER_WAIT_BARRIER = 20,
+  AIOFIBER_WAIT_FILE_LOCK = 21,  /* fd << 32 */
+  AIOFIBER_WAIT_PROCESS = 22,    /* the id of the child process; 0: any child */
+  AIOFIBER_WAIT_THREAD_END = 23, /* the OS thread that is joined; 0: not known */
 };
 
 /* wait_owner of a fiber that waits for a lock: the address where it is written who has the lock, which is so at every
@@ -86,8 +91,11 @@ struct aiofiber_record {
   uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
   uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
-  uint64_t wait_owner;  /* while wait_kind is LOCK: where its owner is written, see enum aiofiber_owner_form */
+  uint64_t wait_owner;  /* while wait_kind is LOCK: where its owner is written, see enum aiofiber_owner_form. Of any other kind,
+                           if the registry has AIOFIBER_FEATURE_WAIT_LIMIT: the time at which a limit ends the wait, 0: there is none */
 };
+
+#define AIOFIBER_FEATURE_WAIT_LIMIT UINT64_C(1)
 
 struct aiofiber_registry {
   char magic[8];
@@ -101,6 +109,7 @@ struct aiofiber_registry {
   uint32_t chunk_count;    /* valid entries of chunks; only grows */
   uint64_t last_tick_ns;   /* the youngest clock reading of any loop: a core's idea of "now" */
   uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
+  uint64_t features;       /* AIOFIBER_FEATURE_...; only if `size` reaches so far */
 };
 
 extern struct aiofiber_registry aiofiber_debug_registry;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <iterator>
+#include <string>
 
 #include "aiofiber/runtime/registry_abi.h"
 
@@ -39,8 +40,13 @@ inline constexpr WaitKind kWaitKinds[] = {
     {"queue_get", "an item in the queue", false},
     {"queue_put", "room in the queue", false},
     {"thread", "a call on another thread", false},
+    {"queue_join", "the last item of the queue to be done", false},
+    {"barrier", "barrier", false},
+    {"file_lock", "a lock on fd", false},
+    {"process", "process", false},
+    {"thread_end", "the end of thread", false},
 };
-static_assert(std::size(kWaitKinds) == AIOFIBER_WAIT_THREAD + 1);
+static_assert(std::size(kWaitKinds) == AIOFIBER_WAIT_THREAD_END + 1);
 
 // A kind that is not known here, because the program is newer than the command, is one of "other".
 constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
@@ -51,6 +57,24 @@ constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
 constexpr const char* wait_events(std::uint64_t wait_arg) noexcept {
   constexpr const char* kEvents[] = {"", " readable", " writable", " readable or writable"};
   return kEvents[wait_arg & 3];
+}
+
+// ` and 2 more`; empty when it is for one descriptor.
+inline std::string wait_others(std::uint64_t wait_arg) {
+  const std::uint64_t others = (wait_arg & 0xffffffff) >> 8;
+  return others == 0 ? "" : " and " + std::to_string(others) + " more";
+}
+
+// Of the kinds that are not described by an address: what stands behind `what`, ` 5`; false for any other.
+inline bool wait_number(std::uint32_t kind, std::uint64_t arg, std::string& text) {
+  if (kind == AIOFIBER_WAIT_FILE_LOCK) {
+    text = ' ' + std::to_string(arg >> 32);
+  } else if (kind == AIOFIBER_WAIT_PROCESS || kind == AIOFIBER_WAIT_THREAD_END) {
+    text = arg != 0 ? ' ' + std::to_string(arg) : "";
+  } else {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace aiofiber::runtime

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program whose tasks each wait in another way, for the tests of the command: in particular in calls that look again and again, for
+// the kernel tells nobody when they are over. It prints "ready" and goes on until it is killed.
+#include <aiofiber/asyncio.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+std::mutex of_a_thread, of_a_task;
+std::once_flag flag;
+int pipe_ends[3][2];
+
+void start(const char* name, auto body) { asyncio::create_task({.name = name}, std::move(body)).detach(); }
+
+void start_all(pid_t child, const char* locked_file) {
+  static asyncio::Queue<int> queue, full(1);
+  static asyncio::Barrier barrier(2);
+  full.put_nowait(1);
+  start("queue-join", [] { asyncio::await(full.join()); });
+  start("barrier", [] { asyncio::await(barrier.wait()); });
+  start("timeout", [] { asyncio::await(asyncio::timeout(1h, [] { asyncio::await(queue.get()); })); });
+  start("nested", [] {
+    asyncio::await(asyncio::timeout(1h, [] { asyncio::await(asyncio::wait_for([] { asyncio::await(queue.get()); }, 2h)); }));
+  });
+  start("hook-in-timeout", [] {
+    asyncio::await(asyncio::timeout(1h, [] {
+      char c = 0;
+      if (read(pipe_ends[0][0], &c, 1) != 1) return;
+    }));
+  });
+  start("after-timeout", [] {
+    asyncio::await(asyncio::timeout(1h, [] { asyncio::await(asyncio::sleep(1ms)); }));
+    asyncio::await(queue.get());
+  });
+  start("mutex", [] { const std::lock_guard lock(of_a_thread); });
+  start("once", [] { std::call_once(flag, [] { asyncio::await(asyncio::sleep(1h)); }); });
+  start("once-more", [] {
+    usleep(1000);
+    std::call_once(flag, [] {});
+  });
+  start("poll-3", [] {
+    pollfd entries[3];
+    for (int i = 0; i < 3; ++i) entries[i] = {pipe_ends[i][0], POLLIN, 0};
+    poll(entries, 3, 3'600'000);
+  });
+  start("ppoll", [] {
+    sigset_t none;
+    sigemptyset(&none);
+    pollfd entry{pipe_ends[0][0], POLLIN, 0};
+    ppoll(&entry, 1, nullptr, &none);
+  });
+  start("flock", [locked_file] { flock(open(locked_file, O_RDWR), LOCK_EX); });
+  start("waitpid", [child] { waitpid(child, nullptr, 0); });
+  start("join", [] {
+    std::thread thread([] { pause(); });
+    thread.join();
+  });
+  start("system", [] { std::system("sleep 3600"); });
+  start("condition", [] {
+    std::condition_variable condition;
+    std::unique_lock lock(of_a_task);
+    condition.wait_for(lock, 1h);
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return 2;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // of a test that crashes nothing stays behind
+  setpgid(0, 0);                     // the child of system() is ended with the group
+  if (flock(open(argv[1], O_CREAT | O_RDWR, 0600), LOCK_EX) != 0) return 1;
+  for (auto& ends : pipe_ends) {
+    if (pipe(ends) != 0) return 1;
+  }
+  const pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+  }
+  std::thread([] {
+    pthread_setname_np(pthread_self(), "holder");
+    of_a_thread.lock();
+    for (;;) pause();
+  }).detach();
+  while (of_a_thread.try_lock()) {
+    of_a_thread.unlock();
+    std::this_thread::yield();
+  }
+  asyncio::run([&] {
+    start_all(child, argv[1]);
+    asyncio::await(asyncio::sleep(1300ms));
+    std::printf("child %d\nready\n", static_cast<int>(child));
+    std::fflush(stdout);
+    asyncio::await(asyncio::sleep(1h));
+  });
+}
