@@ -66,7 +66,10 @@ bool was_accepted(Cookie cookie) noexcept {
 
 // ---- connections that are shut down or muted
 
-constexpr Cookie kMuted = Cookie{1} << 63;  // no socket's number gets there
+// Marks beside the number, whose upper bits no socket gets to. None: it is shut down.
+constexpr Cookie kMuted = Cookie{1} << 63;
+constexpr Cookie kSaidGoodbye = Cookie{1} << 62;  // of a muted one: what is read now could be taken for the answer to that
+constexpr Cookie kMarks = kMuted | kSaidGoodbye;
 constexpr std::size_t kPlaces = 1024;
 constexpr std::size_t kTried = 16;  // places for one number
 constinit std::array<std::atomic<Cookie>, kPlaces> given_up;
@@ -76,7 +79,7 @@ std::atomic<Cookie>& place(Cookie cookie, std::size_t attempt) noexcept { return
 
 std::atomic<Cookie>* find(Cookie cookie) noexcept {
   for (std::size_t i = 0; cookie != 0 && i < kTried; ++i) {
-    if ((place(cookie, i).load(std::memory_order_acquire) & ~kMuted) == cookie) return &place(cookie, i);
+    if ((place(cookie, i).load(std::memory_order_acquire) & ~kMarks) == cookie) return &place(cookie, i);
   }
   return nullptr;
 }
@@ -203,10 +206,13 @@ namespace detail {
 
 bool refuses_to_send(int fd) noexcept {
   const Cookie cookie = cookie_of(fd);
-  const std::atomic<Cookie>* found = find(cookie);
+  std::atomic<Cookie>* found = find(cookie);
   if (found == nullptr) return false;
   if ((found->load(std::memory_order_acquire) & kMuted) != 0) {
-    if (says_goodbye()) return false;
+    if (says_goodbye()) {
+      found->store(cookie | kMuted | kSaidGoodbye, std::memory_order_release);
+      return false;
+    }
     shut_down_and_remember(fd, cookie);
   }
   errno = EPIPE;
@@ -215,7 +221,7 @@ bool refuses_to_send(int fd) noexcept {
 
 bool refuses_to_receive(int fd) noexcept {
   const std::atomic<Cookie>* found = find(cookie_of(fd));
-  if (found == nullptr || (found->load(std::memory_order_acquire) & kMuted) != 0) return false;
+  if (found == nullptr || (found->load(std::memory_order_acquire) & kMarks) == kMuted) return false;
   errno = ECONNRESET;
   return true;
 }

@@ -86,11 +86,11 @@ void wait_was_cut_off(int fd, unsigned events) noexcept;
 // ---- afterwards, on any thread
 
 // True: nothing may be sent any more; errno is EPIPE. No signal, for it is not the peer that has gone. A muted connection is
-// shut down by this, unless it is the cancelled task itself that sends: its good-byes are let through.
+// shut down by this, unless the task that sends is cancelled: its good-byes are let through, and nothing is read after those.
 inline bool refuses_to_send(int fd) noexcept {
   return detail::given_up_count.load(std::memory_order_relaxed) != 0 && detail::refuses_to_send(fd);
 }
-// True: it is shut down; errno is ECONNRESET. The end of a stream would look like the regular end of an answer.
+// True: it is shut down, or a good-bye was said; errno is ECONNRESET. The end of a stream would look like the regular end of an answer.
 inline bool refuses_to_receive(int fd) noexcept {
   return detail::given_up_count.load(std::memory_order_relaxed) != 0 && detail::refuses_to_receive(fd);
 }

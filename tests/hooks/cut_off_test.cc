@@ -455,10 +455,25 @@ TEST_P(CutOffConnection, TakesTheGoodbyeOfTheCancelledTask) {
     cut_short(GetParam(), [&] {
       receive(connection.client());
       EXPECT_EQ(transmit(connection.client(), "bye"), 0);
-      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECANCELED));
-      EXPECT_EQ(transmit(connection.client(), "bye"), EPIPE);
+      EXPECT_EQ(transmit(connection.client(), "!"), 0);
+      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECONNRESET));
     });
-    EXPECT_EQ(receive(connection.server()), "bye");
+    EXPECT_EQ(receive(connection.server()), "bye!");
+    EXPECT_EQ(transmit(connection.client(), "3?"), EPIPE);
+  });
+}
+
+// What is said on the way out may be a question, and the rest of an old answer be there for it.
+TEST_P(CutOffConnection, GivesNoOldAnswerToACancelledTaskEither) {
+  asyncio::run([&] {
+    const Connection connection = Connection::tcp();
+    cut_short(GetParam(), [&] { receive(connection.client()); });
+    answer(connection.server(), "the rest");
+    cut_short(GetParam(), [&] {
+      ::usleep(3'600'000'000u);
+      EXPECT_EQ(transmit(connection.client(), "rollback?"), 0);
+      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECONNRESET));
+    });
   });
 }
 
