@@ -22,8 +22,8 @@ void Parker::arm(Nanoseconds deadline) { fiber_.scheduler->timers().start(timer_
 
 namespace {
 
-// Code that is told of a cancellation gives up after a few calls: closing, a good-bye. Code that does not listen asks again
-// for ever, and would keep the processor busy until something else ends its loop.
+// Code that is told of a cancellation gives up after a few calls: closing, a good-bye. Code that does not
+// listen asks again for ever, and would keep the processor busy until something else ends its loop.
 constexpr std::uint8_t kRefusedAtOnce = 16;
 constexpr std::uint8_t kPacesToTheLongest = 100;
 constexpr Nanoseconds kLongerEachTime = 500'000;

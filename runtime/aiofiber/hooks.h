@@ -2,8 +2,8 @@
 //
 // What a program says to the hooks.
 //
-// Three things: where they are not to act (Disable), what becomes of a connection on which a call was cut short (CutOff), and
-// whether they take stdio too (enable_stdio). All may be said in a program without hooks.
+// Three things: where they are not to act (Disable), what becomes of a connection on which a call was cut
+// short (CutOff), and whether they take stdio too (enable_stdio). All may be said in a program without hooks.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,14 @@ namespace aiofiber::hooks {
 // Lifetime: a local of the task; must be destroyed on the fiber that made it.
 using Disable = runtime::HooksOff;
 
-// What becomes of a connection (a stream or seqpacket socket) when a wait on it ends because its task was cancelled, ran into
-// the limit of a wait_for, or lost its loop.
+// What becomes of a connection (a stream or seqpacket socket) when a wait on it ends because its task was
+// cancelled, ran into the limit of a wait_for, or lost its loop.
 enum class AfterCutOff : std::uint8_t {
-  // The default. A connection that this side has opened is given up, so that nobody takes the answer to the question that was
-  // cut off for the answer to the next one: it is shut down if something was sent since the last byte was received, and
-  // else at the next thing that is sent. Later calls fail with EPIPE (no signal) or ECONNRESET. One that accept() has
-  // returned is left as it is while it waits for bytes: a server waits for the next request. Either is shut down when
-  // the wait was for room to send, as a message is out in part.
+  // The default. A connection that this side has opened is given up, so that nobody takes the answer to the
+  // question that was cut off for the answer to the next one: it is shut down if something was sent since the
+  // last byte was received, and else at the next thing that is sent. Later calls fail with EPIPE (no signal) or
+  // ECONNRESET. One that accept() has returned is left as it is while it waits for bytes: a server waits for
+  // the next request. Either is shut down when the wait was for room to send, as a message is out in part.
   kByRole,
   // It is left as it is: the protocol can go on, because each answer says which question it belongs to.
   kGoesOn,
@@ -37,12 +37,16 @@ enum class AfterCutOff : std::uint8_t {
   kShutDown,
 };
 
-// For as long as it lives, says so for the waits of the current task, and of the tasks that are created in it, for as long as
-// those live (wait_for(fn, ...) makes one). Scopes nest, the innermost counts. Outside a task it does nothing.
-// Whole protocols: AIOFIBER_CUT_OFF_GOES_ON in the environment, a list of peers' ports and paths of unix sockets with colons
-// between them (5672:389:/run/broker.sock), is kGoesOn for connections to those where no scope says otherwise, but for waits
-// for room to send: who was not asked does not know how much of its message is out.
-// Lifetime: a local of the task; must be destroyed on the fiber that made it. Cancellation: never a cancellation point.
+// For as long as it lives, says so for the waits of the current task, and of the tasks that are created in it,
+// for as long as those live (wait_for(fn, ...) makes one). Scopes nest, the innermost counts. Outside a task it
+// does nothing.
+//
+// Whole protocols: AIOFIBER_CUT_OFF_GOES_ON in the environment, a list of peers' ports and paths of unix
+// sockets with colons between them (5672:389:/run/broker.sock), is kGoesOn for connections to those where no
+// scope says otherwise, but not for waits for room to send: who was not asked does not know how much of its
+// message is out.
+// Lifetime: a local of the task; must be destroyed on the fiber that made it.
+// Cancellation: never a cancellation point.
 class CutOff {
  public:
   explicit CutOff(AfterCutOff then) noexcept : fiber_(runtime::current_fiber()) {

@@ -101,7 +101,8 @@ bool BlockingCall::wait() {
   }
   if (result.interrupted) {
     errno = ECANCELED;  // not counted as a turn either
-    wait_was_cut_off(fd_, events_);
+    const bool closed = (result.events & runtime::kClosed) != 0;  // then the number may be somebody else's by now
+    if (!closed) wait_was_cut_off(fd_, events_);
     return false;
   }
   calls_since_turn = 0;

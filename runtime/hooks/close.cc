@@ -5,8 +5,9 @@
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
 // would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
-// reactor relies on hearing of every close. pclose suspends: it waits for a child. fclose, freopen and pclose of a FILE
-// that a task is inside of (AIOFIBER_STDIO=1) wait until it is out, which is at once as its call fails.
+// reactor relies on hearing of every close. pclose suspends: it waits for a child. fclose, freopen and pclose
+// of a FILE that a task is inside of (AIOFIBER_STDIO=1) wait until it is out, which is at once as its call
+// fails.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -2,8 +2,8 @@
 //
 // The two tables of sockets, and what becomes of one that was given up.
 //
-// A socket that is shut down can still have bytes in it, which any read would get: they are thrown away. What comes later
-// the kernel refuses.
+// A socket that is shut down can still have bytes in it, which any read would get: they are thrown away. What
+// comes later the kernel refuses.
 #include "hooks/cut_off.h"
 
 #include <netinet/in.h>
@@ -56,7 +56,9 @@ Cookie cookie_of(int fd) noexcept {
   return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
 }
 
-// ---- connections that accept() made: the last of them, by the low bits of their numbers, which the kernel gives one by one
+// ---- connections that accept() made
+
+// The last of them, by the low bits of their numbers: the kernel gives those one by one.
 
 constinit std::array<std::atomic<Cookie>, 65536> accepted;
 
@@ -66,23 +68,30 @@ bool was_accepted(Cookie cookie) noexcept {
 
 // ---- connections that are shut down or muted
 
-constexpr Cookie kMuted = Cookie{1} << 63;  // no socket's number gets there
+// Marks beside the number, whose upper bits no socket gets to. None: it is shut down.
+constexpr Cookie kMuted = Cookie{1} << 63;
+// Of a muted one: what is read now could be taken for the answer to that.
+constexpr Cookie kSaidGoodbye = Cookie{1} << 62;
+constexpr Cookie kMarks = kMuted | kSaidGoodbye;
 constexpr std::size_t kPlaces = 1024;
 constexpr std::size_t kTried = 16;  // places for one number
 constinit std::array<std::atomic<Cookie>, kPlaces> given_up;
-constinit std::atomic<pid_t> process{0};  // that has done so; a child that it forks has copies of the descriptors
+// That has put them there. A child that it forks has copies of the descriptors.
+constinit std::atomic<pid_t> process{0};
 
-std::atomic<Cookie>& place(Cookie cookie, std::size_t attempt) noexcept { return given_up[(cookie + attempt) % kPlaces]; }
+std::atomic<Cookie>& place(Cookie cookie, std::size_t attempt) noexcept {
+  return given_up[(cookie + attempt) % kPlaces];
+}
 
 std::atomic<Cookie>* find(Cookie cookie) noexcept {
   for (std::size_t i = 0; cookie != 0 && i < kTried; ++i) {
-    if ((place(cookie, i).load(std::memory_order_acquire) & ~kMuted) == cookie) return &place(cookie, i);
+    if ((place(cookie, i).load(std::memory_order_acquire) & ~kMarks) == cookie) return &place(cookie, i);
   }
   return nullptr;
 }
 
-// False: no room. Then a socket that is shut down fails as the kernel has it, with its signal, which can be borne: such entries
-// make room for muted ones.
+// False: no room. Then a socket that is shut down fails as the kernel has it, with its signal, which can be
+// borne: such entries make room for muted ones.
 bool remember(Cookie cookie, Cookie mark) noexcept {
   if (cookie == 0) return false;
   process.store(::getpid(), std::memory_order_relaxed);
@@ -103,7 +112,8 @@ bool remember(Cookie cookie, Cookie mark) noexcept {
   return false;
 }
 
-// Both directions, at once, for all who have it. Then no more bytes can come, and those that had come are thrown away.
+// Both directions, at once, for all who have it. Then no more bytes can come, and those that had come are
+// thrown away.
 void shut_down(int fd) noexcept {
   if (::shutdown(fd, SHUT_RDWR) != 0) return;
   char bytes[4096];
@@ -130,13 +140,16 @@ void mute(int fd, Cookie cookie) noexcept {
 bool is_connection(int fd, sockaddr_storage& peer, socklen_t& peer_length) noexcept {
   int type = 0;
   socklen_t length = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || (type != SOCK_STREAM && type != SOCK_SEQPACKET)) return false;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
+      (type != SOCK_STREAM && type != SOCK_SEQPACKET))
+    return false;
   peer_length = sizeof peer;
   return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_length) == 0;
 }
 
 // The peer as the environment names it: a port, or a unix socket's path.
-std::string_view peer_name(const sockaddr_storage& peer, socklen_t length, std::array<char, 8>& digits) noexcept {
+std::string_view peer_name(const sockaddr_storage& peer, socklen_t length,
+                           std::array<char, 8>& digits) noexcept {
   int port = 0;
   if (peer.ss_family == AF_INET) {
     port = ntohs(reinterpret_cast<const sockaddr_in&>(peer).sin_port);
@@ -188,7 +201,8 @@ void wait_was_cut_off(int fd, unsigned events) noexcept {
   if (policy == AfterCutOff::kGoesOn || !is_connection(fd, peer, length)) return;
   const Cookie cookie = cookie_of(fd);
   const bool half_sent = (events & runtime::kWritable) != 0;
-  if (policy == AfterCutOff::kByRole && !half_sent && (was_accepted(cookie) || environment_says_that_it_goes_on(peer, length))) {
+  if (policy == AfterCutOff::kByRole && !half_sent &&
+      (was_accepted(cookie) || environment_says_that_it_goes_on(peer, length))) {
     return;
   }
   const bool outstanding = detail::last_move(fd) == detail::LastMove::kSent;
@@ -203,10 +217,13 @@ namespace detail {
 
 bool refuses_to_send(int fd) noexcept {
   const Cookie cookie = cookie_of(fd);
-  const std::atomic<Cookie>* found = find(cookie);
+  std::atomic<Cookie>* found = find(cookie);
   if (found == nullptr) return false;
   if ((found->load(std::memory_order_acquire) & kMuted) != 0) {
-    if (says_goodbye()) return false;
+    if (says_goodbye()) {
+      found->store(cookie | kMuted | kSaidGoodbye, std::memory_order_release);
+      return false;
+    }
     shut_down_and_remember(fd, cookie);
   }
   errno = EPIPE;
@@ -215,7 +232,7 @@ bool refuses_to_send(int fd) noexcept {
 
 bool refuses_to_receive(int fd) noexcept {
   const std::atomic<Cookie>* found = find(cookie_of(fd));
-  if (found == nullptr || (found->load(std::memory_order_acquire) & kMuted) != 0) return false;
+  if (found == nullptr || (found->load(std::memory_order_acquire) & kMarks) == kMuted) return false;
   errno = ECONNRESET;
   return true;
 }
@@ -225,7 +242,8 @@ std::atomic<Cookie>* find_to_close(int fd) noexcept {
   const Cookie cookie = cookie_of(fd);
   std::atomic<Cookie>* const found = find(cookie);
   if (found == nullptr) return nullptr;
-  if (static_cast<std::size_t>(fd) < kDescriptors && duplicated[fd].load(std::memory_order_relaxed)) return nullptr;
+  if (static_cast<std::size_t>(fd) < kDescriptors && duplicated[fd].load(std::memory_order_relaxed))
+    return nullptr;
   const ErrnoKept errno_kept;
   if ((found->load(std::memory_order_acquire) & kMuted) != 0) shut_down_and_remember(fd, cookie);
   return found;
@@ -235,7 +253,8 @@ std::atomic<Cookie>* find_to_close(int fd) noexcept {
 void forget(std::atomic<Cookie>& entry) noexcept {
   Cookie old = entry.load(std::memory_order_acquire);
   if (old == 0 || (old & kMuted) != 0) return;
-  if (entry.compare_exchange_strong(old, 0, std::memory_order_acq_rel)) given_up_count.fetch_sub(1, std::memory_order_relaxed);
+  if (entry.compare_exchange_strong(old, 0, std::memory_order_acq_rel))
+    given_up_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace detail

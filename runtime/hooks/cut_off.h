@@ -2,25 +2,18 @@
 //
 // Connections on which a call was cut short.
 //
-// A client that gives up in the middle of an answer leaves the rest of it in the socket, and the next question on that
-// connection would be given it for its own. So a wait on a connection that ends because its task was cancelled (or its
-// loop closes) is followed by one of these, for SOCK_STREAM and SOCK_SEQPACKET:
+// A client that gives up in the middle of an answer leaves the rest of it in the socket, and the next
+// question on that connection would be given it for its own. So a wait on a connection that ends because its
+// task was cancelled (or its loop closes) is followed by one of these, for SOCK_STREAM and SOCK_SEQPACKET:
 //
-//   the wait was for room to send       a message is out in part          shut down
-//   the wait was for bytes, and
-//     accept() made the connection      a server waits for requests       left as it is
-//     something was sent since the
-//     last byte was received            an answer is outstanding          shut down
-//     else                              the rest of an answer, or what    muted: it may be read on, but the next thing that
-//                                       the peer sends of its own accord  is sent (a new question) shuts it down
+//   it was for room to send             a message is out in part        shut down
+//   for bytes, on one from accept()     a server waits for requests     left as it is
+//   for bytes, after something was
+//     sent and before any came          an answer is outstanding        shut down
+//   for bytes, else                     the rest of an answer, or news  muted
 //
+// Muted: it may be read on, but the next thing that is sent (a new question) shuts it down.
 // hooks::CutOff and AIOFIBER_CUT_OFF_GOES_ON say otherwise (aiofiber/hooks.h).
-//
-// What is remembered, and why it cannot lead to a wrong answer: which connections accept() made, were shut down or
-// are muted is kept by SO_COOKIE, a number that the kernel gives to a socket and never again, so dup, fork and the reuse of a
-// descriptor do not matter. Who moved the last byte is kept by descriptor, one byte each, and only chooses between shutting
-// down now and at the next question. What is forgotten for want of room counts as the stricter case.
-// Threads: any. Nothing here suspends, allocates or changes errno, but where it is said.
 #pragma once
 
 #include <sys/types.h>
@@ -28,6 +21,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+// What is remembered, and why it cannot lead to a wrong answer: which connections accept() made, were shut
+// down or are muted is kept by SO_COOKIE, a number that the kernel gives to a socket and never again, so dup,
+// fork and the reuse of a descriptor do not matter. Who moved the last byte is kept by descriptor, one byte
+// each, and only chooses between shutting down now and at the next question. What is forgotten for want of
+// room counts as the stricter case.
+// Threads: any. Nothing here suspends, allocates or changes errno, but where it is said.
 
 namespace aiofiber::hooks {
 
@@ -38,15 +38,18 @@ enum class LastMove : std::uint8_t { kNone, kSent, kReceived };
 inline constexpr std::size_t kDescriptors = 65536;
 extern constinit std::atomic<LastMove> last_moves[kDescriptors] __attribute__((visibility("hidden")));
 inline void note_move(int fd, LastMove move) noexcept {
-  if (fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors) last_moves[fd].store(move, std::memory_order_relaxed);
+  if (fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors)
+    last_moves[fd].store(move, std::memory_order_relaxed);
 }
 inline LastMove last_move(int fd) noexcept {
   const bool known = fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors;
-  return known ? last_moves[fd].load(std::memory_order_relaxed) : LastMove::kSent;  // not known: the stricter case
+  return known ? last_moves[fd].load(std::memory_order_relaxed)
+               : LastMove::kSent;  // not known: the stricter case
 }
 extern constinit std::atomic<bool> duplicated[kDescriptors] __attribute__((visibility("hidden")));
 inline void note_duplicated(int fd, bool is_so) noexcept {
-  if (fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors) duplicated[fd].store(is_so, std::memory_order_relaxed);
+  if (fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors)
+    duplicated[fd].store(is_so, std::memory_order_relaxed);
 }
 // How many connections are shut down or muted and not closed yet.
 extern constinit std::atomic<int> given_up_count __attribute__((visibility("hidden")));
@@ -85,17 +88,20 @@ void wait_was_cut_off(int fd, unsigned events) noexcept;
 
 // ---- afterwards, on any thread
 
-// True: nothing may be sent any more; errno is EPIPE. No signal, for it is not the peer that has gone. A muted connection is
-// shut down by this, unless it is the cancelled task itself that sends: its good-byes are let through.
+// True: nothing may be sent any more; errno is EPIPE. No signal, for it is not the peer that has gone. A
+// muted connection is shut down by this, unless the task that sends is cancelled: its good-byes are let
+// through, and nothing is read after those.
 inline bool refuses_to_send(int fd) noexcept {
   return detail::given_up_count.load(std::memory_order_relaxed) != 0 && detail::refuses_to_send(fd);
 }
-// True: it is shut down; errno is ECONNRESET. The end of a stream would look like the regular end of an answer.
+// True: it is shut down, or a good-bye was said; errno is ECONNRESET. The end of a stream would look like the
+// regular end of an answer.
 inline bool refuses_to_receive(int fd) noexcept {
   return detail::given_up_count.load(std::memory_order_relaxed) != 0 && detail::refuses_to_receive(fd);
 }
-// Around what closes a descriptor: what is remembered of its connection is forgotten afterwards, since fclose() may have to flush
-// before. Not if there is a duplicate of it. A muted one is shut down, for there may be one that nobody here has seen.
+// Around what closes a descriptor: what is remembered of its connection is forgotten afterwards, since
+// fclose() may have to flush before. Not if there is a duplicate of it. A muted one is shut down, for there
+// may be one that nobody here has seen.
 class Closing {
  public:
   explicit Closing(int fd) noexcept {

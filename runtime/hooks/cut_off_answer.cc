@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The list of libraries and what they understand. Asked only when a wait is cut short, so looking a name up may take its time.
+// The list of libraries and what they understand. Asked only when a wait is cut short, so looking a name up
+// may take its time.
 #include "hooks/cut_off_answer.h"
 
 #include <dlfcn.h>
@@ -16,10 +17,11 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// libevent says that its loop has failed, which ends it. The others would abort (libzmq, libuv, libev) or complain and ask
-// again (GLib, Qt).
+// libevent says that its loop has failed, which ends it. The others would abort (libzmq, libuv, libev) or
+// complain and ask again (GLib, Qt).
 constexpr std::string_view kKnownLibraries =
-    "libzmq.so=EINTR:libuv.so=EINTR:libev.so=EINTR:libevent=ECANCELED:libglib-2.0.so=EINTR:libQt5Core.so=EINTR:"
+    "libzmq.so=EINTR:libuv.so=EINTR:libev.so=EINTR:libevent=ECANCELED:libglib-2.0.so=EINTR:libQt5Core.so="
+    "EINTR:"
     "libQt6Core.so=EINTR";
 
 std::optional<CutOffAnswer> answer_named(std::string_view name) noexcept {

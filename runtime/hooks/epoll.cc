@@ -3,8 +3,9 @@
 // epoll_wait, epoll_pwait and epoll_pwait2 on an epoll descriptor of the program's own (or a library's): it
 // is itself readable when something in it is ready, so that is what the task waits for.
 //
-// What is in the set belongs to an event loop, which goes on after a cancellation (cut_off_answer.h); its connections are left as
-// they are. The signal mask of the p-forms is in force at each look, as in ppoll; with one the call looks every 50 ms.
+// What is in the set belongs to an event loop, which goes on after a cancellation (cut_off_answer.h); its
+// connections are left as they are. The signal mask of the p-forms is in force at each look, as in ppoll;
+// with one the call looks every 50 ms.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -32,8 +33,10 @@ int end_cut_off(CutOffAnswer answer) noexcept {
   return -1;
 }
 
-// Nothing suspends any more. Who would abort at an error, or ask again, has to block; others hear that it is over.
-int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanoseconds deadline, const void* caller) noexcept {
+// Nothing suspends any more. Who would abort at an error, or ask again, has to block; others hear that it is
+// over.
+int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanoseconds deadline,
+                           const void* caller) noexcept {
   const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
   if (answer == CutOffAnswer::kCancelled) return end_cut_off(answer);
   const Nanoseconds pause = std::min(kPauseOfAClosingLoop, runtime::time_until(deadline, loop_now()));
@@ -41,7 +44,8 @@ int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanosecond
   return ready != 0 ? ready : end_cut_off(answer);
 }
 
-int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask, const void* caller) {
+int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask,
+                const void* caller) {
   const int errno_at_start = errno;
   const runtime::WholeWait whole{wait_begins(), deadline};
   for (;;) {
@@ -49,7 +53,8 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
                                       : real::epoll_pwait(epoll, events, count, 0, mask);
     if (ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    if (runtime::current_fiber()->unwinding) return wait_in_a_closing_loop(epoll, events, count, deadline, caller);
+    if (runtime::current_fiber()->unwinding)
+      return wait_in_a_closing_loop(epoll, events, count, deadline, caller);
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;

@@ -137,8 +137,8 @@ ssize_t vmsplice(int fd, const iovec* pieces, size_t count, unsigned flags) {
 ssize_t copy_file_range(int in, loff_t* in_position, int out, loff_t* out_position, size_t length,
                         unsigned flags) {
   if (length == 0 || !acts()) return real::copy_file_range(in, in_position, out, out_position, length, flags);
-  return on_pool_to_the_end(ssize_t{-1},
-                            [&] { return real::copy_file_range(in, in_position, out, out_position, length, flags); });
+  return on_pool_to_the_end(
+      ssize_t{-1}, [&] { return real::copy_file_range(in, in_position, out, out_position, length, flags); });
 }
 
 #if __LP64__

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A list in an environment variable: items with colons between them, empty ones left out.
+//
+// Walked without a copy, so that it can be asked where nothing may be allocated.
 #pragma once
 
 #include <optional>

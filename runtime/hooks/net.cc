@@ -63,8 +63,9 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   std::size_t received = 0;
   for (;;) {
-    const ssize_t n = noted_received(
-        fd, flags, real::recvfrom(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address, address_length));
+    const ssize_t n = noted_received(fd, flags,
+                                     real::recvfrom(fd, buffer + received, length - received,
+                                                    flags | MSG_DONTWAIT, address, address_length));
     if (n >= 0) {
       received += static_cast<std::size_t>(n);
       if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
@@ -128,8 +129,8 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
-    const ssize_t n = noted_sent(
-        fd, real::sendto(fd, data + sent, length - sent, flags_for_piece(flags, sent), address, address_length));
+    const ssize_t n = noted_sent(fd, real::sendto(fd, data + sent, length - sent,
+                                                  flags_for_piece(flags, sent), address, address_length));
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
@@ -299,7 +300,8 @@ ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* addre
                  socklen_t* address_length) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
-  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
+  if ((flags & kReceivesAtOnce) != 0)
+    return noted_received(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
@@ -321,7 +323,8 @@ ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockadd
                socklen_t address_length) {
   if (refuses_to_send(fd)) return -1;
   if (!acts()) return real::sendto(fd, data, length, flags, address, address_length);
-  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::sendto(fd, data, length, flags, address, address_length));
+  if ((flags & kSendsAsLibc) != 0)
+    return noted_sent(fd, real::sendto(fd, data, length, flags, address, address_length));
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 

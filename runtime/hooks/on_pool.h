@@ -5,8 +5,9 @@
 // A task that is already cancelled starts none: `failure` with ECANCELED. One that is cancelled meanwhile
 // still gets the answer (the call's arguments are on its stack), and the cancellation at its next wait.
 //
-// on_pool_to_the_end(): what a file is given, which no signal cuts short in the kernel either. A database takes an fsync that
-// failed for a failing disk. So a cancelled task makes that call too, and the cancellation comes at a wait that can fail.
+// on_pool_to_the_end(): what a file is given, which no signal cuts short in the kernel either. A database
+// takes an fsync that failed for a failing disk. So a cancelled task makes that call too, and the
+// cancellation comes at a wait that can fail.
 #pragma once
 
 #include <cerrno>
@@ -36,7 +37,8 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
   return result;
 }
 
-// The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the call.
+// The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the
+// call.
 template <class R, class Call>
 R on_pool_to_the_end(R failure, Call call) {
   if (runtime::current_fiber()->unwinding) return call();

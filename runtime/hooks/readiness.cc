@@ -188,8 +188,8 @@ int count_closed(const pollfd* entries, nfds_t count) noexcept {
       std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
 }
 
-// The wait ends here though nothing has happened; errno says why. As for recv(), the connections among the entries are given up,
-// unless the caller is an event loop that is to go on.
+// The wait ends here though nothing has happened; errno says why. As for recv(), the connections among the
+// entries are given up, unless the caller is an event loop that is to go on.
 int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswer answer) noexcept {
   if (answer == CutOffAnswer::kInterrupted) {
     // Nothing suspends any more while the loop closes, so a caller that goes on has to block.
@@ -203,12 +203,14 @@ int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswe
   }
   for (nfds_t i = 0; i < count; ++i) {
     const unsigned events = watchable_events(entries[i].events);
-    if (entries[i].fd >= 0 && events != 0) wait_was_cut_off(entries[i].fd, events);
+    const bool closed = entries[i].revents == POLLNVAL;  // the number may be somebody else's by now
+    if (entries[i].fd >= 0 && events != 0 && !closed) wait_was_cut_off(entries[i].fd, events);
   }
   return answer == CutOffAnswer::kTimedOut ? 0 : -1;
 }
 
-int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask, const void* caller) {
+int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask,
+               const void* caller) {
   const int errno_at_start = errno;
   const auto cancelled = [&] {
     const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
@@ -311,7 +313,8 @@ int poll_from(const void* caller, pollfd* entries, nfds_t count, int timeout_ms)
   return poll_until(entries, count, deadline_after(timeout), nullptr, caller);
 }
 
-int ppoll_from(const void* caller, pollfd* entries, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+int ppoll_from(const void* caller, pollfd* entries, nfds_t count, const timespec* timeout,
+               const sigset_t* mask) {
   if (!is_valid_timeout(timeout) || !acts()) return real::ppoll(entries, count, timeout, mask);
   return poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask, caller);
 }
@@ -357,7 +360,8 @@ int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, 
   const Nanoseconds deadline = deadline_after(to_nanoseconds(timeout));
   const void* const caller = __builtin_return_address(0);
   int result = -1;
-  without_throwing([&] { result = select_until(count, readable, writable, exceptional, deadline, mask, caller); });
+  without_throwing(
+      [&] { result = select_until(count, readable, writable, exceptional, deadline, mask, caller); });
   return result;
 }
 

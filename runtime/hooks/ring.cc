@@ -236,7 +236,8 @@ void Ring::wait(Fiber& fiber, Operation& operation, CutShort cut_short) {
       cancel(operation);
   }
   fiber.interrupted = was_interrupted;
-  if (was_interrupted && cut_short == CutShort::kOnCancellation && operation.result == -EINTR) operation.result = -ECANCELED;
+  if (was_interrupted && cut_short == CutShort::kOnCancellation && operation.result == -EINTR)
+    operation.result = -ECANCELED;
 }
 
 template <class Fill>

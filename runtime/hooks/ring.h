@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Regular files by io_uring: what is not in the page cache is asked of the kernel, and the task sleeps until it is there.
-// A thread of the pool would sleep in its place, at the price of two switches and a wake-up a call.
+// Regular files by io_uring: what is not in the page cache is asked of the kernel, and the task sleeps until
+// it is there. A thread of the pool would sleep in its place, at the price of two switches and a wake-up a
+// call.
 //
-// One ring a loop, made when a task first misses the page cache, gone with the loop. What the tasks of one pass ask for
-// goes to the kernel in one system call; answers come through an eventfd that the reactor watches while there is
-// something to wait for. The buffer is the kernel's until it has answered: a cancelled task that reads asks for the operation to be
-// cancelled and waits for the answer. Writing and fsync are never cut short, nor refused to a cancelled task: the answer is
-// waited for, and the cancellation comes at a wait that can fail. Threads: the loop's.
+// One ring a loop, made when a task first misses the page cache, gone with the loop. What the tasks of one
+// pass ask for goes to the kernel in one system call; answers come through an eventfd that the reactor
+// watches while there is something to wait for. The buffer is the kernel's until it has answered: a cancelled
+// task that reads asks for the operation to be cancelled and waits for the answer. Writing and fsync are
+// never cut short, nor refused to a cancelled task: the answer is waited for, and the cancellation comes at a
+// wait that can fail. Threads: the loop's.
 //
-// Where the kernel, or a container, has no io_uring, where AIOFIBER_IO_URING=0, or where liburing was not there to build
-// with, every call here gives false, and the pool it is.
+// Where the kernel, or a container, has no io_uring, where AIOFIBER_IO_URING=0, or where liburing was not
+// there to build with, every call here gives false, and the pool it is.
 #pragma once
 
 #include <sys/types.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for the disk: fsync and fdatasync by io_uring where there is one, their kin and the reservation of space on the
-// offload pool. None of these is cut short, nor refused to a cancelled task (on_pool.h).
+// Waiting for the disk: fsync and fdatasync by io_uring where there is one, their kin and the reservation of
+// space on the offload pool. None of these is cut short, nor refused to a cancelled task (on_pool.h).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -30,7 +30,8 @@ const auto* const registered = testing::AddGlobalTestEnvironment(new WriteTable)
 
 }  // namespace
 
-void ClientTable::add(const std::string& client, const std::string& functions, const char* column, const std::string& outcome) {
+void ClientTable::add(const std::string& client, const std::string& functions, const char* column,
+                      const std::string& outcome) {
   Row& row = rows_[client];
   row.functions = functions;
   if (column == nullptr) return;

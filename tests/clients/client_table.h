@@ -30,7 +30,8 @@ Costs measure_costs(const std::function<bool()>& call);
 class ClientTable {
  public:
   // One test's outcome, in a word; a null column is none of the table's.
-  void add(const std::string& client, const std::string& functions, const char* column, const std::string& outcome);
+  void add(const std::string& client, const std::string& functions, const char* column,
+           const std::string& outcome);
   void add_costs(const std::string& client, const Costs& costs);
   // Replaces what is between the markers. Error: std::runtime_error if the file has none, or some client was not tried.
   void write_into(const std::string& path) const;

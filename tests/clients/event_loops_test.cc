@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Other libraries' event loops in tasks that are cancelled. The process lives, the loop ends by an error that it understands or
-// by itself, and it does not keep the processor busy meanwhile.
+// Other libraries' event loops in tasks that are cancelled. The process lives, the loop ends by an error that
+// it understands or by itself, and it does not keep the processor busy meanwhile.
 #include <ev.h>
 #include <event2/event.h>
 #include <sys/resource.h>
-#include <utility>  // Boost 1.74's Asio forgets it
 #include <uv.h>
 #include <zmq.h>
+#include <utility>  // Boost 1.74's Asio forgets it
 
 #include <boost/asio.hpp>
 #include <cerrno>
@@ -23,7 +23,9 @@ namespace {
 double processor_seconds() {
   rusage usage;
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -47,13 +49,16 @@ class EventLoop : public testing::TestWithParam<Way> {
           EXPECT_THROW(asyncio::await(asyncio::wait_for(task, 10ms)), asyncio::TimeoutError);
         }
       });
-      EXPECT_LT(processor_seconds() - busy_before, 0.02 + 0.25 * seconds) << "it span for " << seconds << " s";
+      EXPECT_LT(processor_seconds() - busy_before, 0.02 + 0.25 * seconds)
+          << "it spun for " << seconds << " s";
     });
     return seconds;
   }
 };
 INSTANTIATE_TEST_SUITE_P(Ways, EventLoop, testing::Values(Way::CANCEL, Way::WAIT_FOR),
-                         [](const auto& instance) { return instance.param == Way::CANCEL ? "cancel" : "wait_for"; });
+                         [](const auto& instance) {
+                           return instance.param == Way::CANCEL ? "cancel" : "wait_for";
+                         });
 
 constexpr double kTimer = 0.5;  // of each loop, in seconds
 constexpr auto kTimerDuration = std::chrono::milliseconds(500);
@@ -62,7 +67,8 @@ TEST_P(EventLoop, OfZeroMqReportsASignal) {
   const std::unique_ptr<void, decltype(&zmq_ctx_term)> context(zmq_ctx_new(), &zmq_ctx_term);
   for (const char* const address : {"inproc://nobody", "tcp://127.0.0.1:*"}) {
     const double seconds = cut_off([&] {
-      const std::unique_ptr<void, decltype(&zmq_close)> socket(zmq_socket(context.get(), ZMQ_PULL), &zmq_close);
+      const std::unique_ptr<void, decltype(&zmq_close)> socket(zmq_socket(context.get(), ZMQ_PULL),
+                                                               &zmq_close);
       EXPECT_EQ(zmq_bind(socket.get(), address), 0);
       char byte;
       EXPECT_EQ(zmq_recv(socket.get(), &byte, 1, 0), -1);
@@ -120,14 +126,16 @@ TEST_P(EventLoop, OfLibeventEndsWithAnErrorWithEachMethod) {
   event_set_log_callback([](int, const char*) {});
   for (const char* const method : {"epoll", "poll", "select"}) {
     const double seconds = cut_off([&] {
-      const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(), &event_config_free);
+      const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(),
+                                                                               &event_config_free);
       for (const std::string other : {"epoll", "poll", "select"}) {
         if (other != method) event_config_avoid_method(config.get(), other.c_str());
       }
       event_base* const base = event_base_new_with_config(config.get());
       ASSERT_NE(base, nullptr);
       EXPECT_STREQ(event_base_get_method(base), method);
-      event* const timer = evtimer_new(base, [](evutil_socket_t, short, void*) {}, nullptr);
+      event* const timer = evtimer_new(
+          base, [](evutil_socket_t, short, void*) {}, nullptr);
       const timeval hour{3600, 0};
       event_add(timer, &hour);
       EXPECT_EQ(event_base_dispatch(base), -1);

@@ -105,7 +105,8 @@ class Matrix : public testing::TestWithParam<std::string> {
   void asks_again(const std::function<void(const std::function<void()>&)>& cut_off) {
     std::unique_ptr<Proxy> late;
     if (!client_->waits_for_ever()) late = std::make_unique<Proxy>(Network::LATE, client_->port());
-    const std::unique_ptr<KeptConnection> connection = client_->connect(late == nullptr ? client_->port() : late->port());
+    const std::unique_ptr<KeptConnection> connection =
+        client_->connect(late == nullptr ? client_->port() : late->port());
     ASSERT_NE(connection, nullptr);
     EXPECT_EQ(connection->ask(1, 0), "1");
     cut_off([&] { connection->ask(2, 1); });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// thrift_server PORT: a server of Thrift on 127.0.0.1 with one procedure, ask(number, seconds), which gives the number after
-// so many seconds. Without Thrift's compiler: the arguments follow the message's head one by one. A thread a connection.
+// thrift_server PORT: a server of Thrift on 127.0.0.1 with one procedure, ask(number, seconds), which gives
+// the number after so many seconds. Without Thrift's compiler: the arguments follow the message's head one by
+// one. A thread a connection.
 #include <thrift/TProcessor.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/server/TThreadedServer.h>
@@ -20,7 +21,8 @@ using namespace apache::thrift;
 
 class Asked : public TProcessor {
  public:
-  bool process(std::shared_ptr<protocol::TProtocol> in, std::shared_ptr<protocol::TProtocol> out, void*) override {
+  bool process(std::shared_ptr<protocol::TProtocol> in, std::shared_ptr<protocol::TProtocol> out,
+               void*) override {
     std::string name;
     protocol::TMessageType type;
     std::int32_t id = 0, number = 0, seconds = 0;

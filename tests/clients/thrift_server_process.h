@@ -28,7 +28,14 @@ class ThriftServer : public Server {
   // A call of "ask" with its number, 7, and no delay.
   bool answers() const override {
     using namespace std::string_literals;
-    return ask(port(), "\x80\x01\0\x01\0\0\0\x03" "ask" "\0\0\0\x07" "\0\0\0\x07" "\0\0\0\0"s, 4).starts_with("\x80\x01\0\x02"s);
+    return ask(port(),
+               "\x80\x01\0\x01\0\0\0\x03"
+               "ask"
+               "\0\0\0\x07"
+               "\0\0\0\x07"
+               "\0\0\0\0"s,
+               4)
+        .starts_with("\x80\x01\0\x02"s);
   }
 };
 

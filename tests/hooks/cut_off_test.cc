@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What becomes of a connection on which a call was cut short: nobody is ever given the answer to an earlier question.
+// What becomes of a connection on which a call was cut short: nobody is ever given the answer to an earlier
+// question.
 //
-// Both ends belong to the test, and nothing is sent but what it sends, so what is outstanding is certain. Real sockets and
-// real time: a call is cut short after some milliseconds, and would last for ever otherwise.
+// Both ends belong to the test, and nothing is sent but what it sends, so what is outstanding is certain.
+// Real sockets and real time: a call is cut short after some milliseconds, and would last for ever otherwise.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <fcntl.h>
@@ -64,7 +65,8 @@ void set_nonblocking(int fd) { EXPECT_EQ(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETF
 std::string receive(int fd) {
   char bytes[256];
   const ssize_t length = ::recv(fd, bytes, sizeof bytes, 0);
-  return length < 0 ? std::string("error: ") + ::strerror(errno) : std::string(bytes, static_cast<std::size_t>(length));
+  return length < 0 ? std::string("error: ") + ::strerror(errno)
+                    : std::string(bytes, static_cast<std::size_t>(length));
 }
 // 0, or the error number. Signals as it may, for whoever sends on a dead connection.
 int transmit(int fd, const std::string& text) {
@@ -72,7 +74,9 @@ int transmit(int fd, const std::string& text) {
 }
 
 // A server's answer; it may find the client gone.
-void answer(int fd, const std::string& text) { static_cast<void>(::send(fd, text.data(), text.size(), MSG_NOSIGNAL)); }
+void answer(int fd, const std::string& text) {
+  static_cast<void>(::send(fd, text.data(), text.size(), MSG_NOSIGNAL));
+}
 
 class Connection {
  public:
@@ -226,7 +230,8 @@ class Asked : public testing::TestWithParam<std::tuple<std::string, Way>> {
 
 TEST_P(Asked, AgainGetsNoAnswerToTheQuestionBefore) {
   asyncio::run([&] {
-    for (const Connection& connection : {Connection::tcp(), Connection::pair(), Connection::pair(SOCK_SEQPACKET)}) {
+    for (const Connection& connection :
+         {Connection::tcp(), Connection::pair(), Connection::pair(SOCK_SEQPACKET)}) {
       ask_and_be_cut_off(connection);
       answer(connection.server(), "2");
       connection.expect_that_the_client_is_given_up();
@@ -301,7 +306,8 @@ INSTANTIATE_TEST_SUITE_P(Waits, Asked,
                                           }()),
                                           testing::Values(Way::CANCEL, Way::WAIT_FOR)),
                          [](const auto& instance) {
-                           return std::get<0>(instance.param) + (std::get<1>(instance.param) == Way::CANCEL ? "_cancel" : "_wait_for");
+                           return std::get<0>(instance.param) +
+                                  (std::get<1>(instance.param) == Way::CANCEL ? "_cancel" : "_wait_for");
                          });
 
 // ---- one way of waiting will do
@@ -315,9 +321,12 @@ class CutOffConnection : public testing::TestWithParam<Way> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Ways, CutOffConnection, testing::Values(Way::CANCEL, Way::WAIT_FOR),
-                         [](const auto& instance) { return instance.param == Way::CANCEL ? "cancel" : "wait_for"; });
+                         [](const auto& instance) {
+                           return instance.param == Way::CANCEL ? "cancel" : "wait_for";
+                         });
 
-// The answer comes after the cancellation and before the task hears of it: it lies in the socket that is shut down.
+// The answer comes after the cancellation and before the task hears of it: it lies in the socket that is shut
+// down.
 TEST(CutOff, ThrowsAwayAnAnswerThatHasJustCome) {
   asyncio::run([] {
     for (const Connection& connection : {Connection::tcp(), Connection::pair()}) {
@@ -416,6 +425,29 @@ TEST_P(CutOffConnection, LeavesItsNumberToANewOne) {
   });
 }
 
+// Closed and opened anew by others between the cancellation and the task's turn.
+TEST(CutOff, LeavesWhoHasGotTheNumberMeanwhileAlone) {
+  asyncio::run([] {
+    for (const char* const name : {"recv", "read", "poll", "select"}) {
+      Connection connection = Connection::tcp();
+      const Connection next = Connection::tcp();
+      const int number = connection.client();
+      auto task = asyncio::create_task([&] {
+        EXPECT_EQ(transmit(number, "2?"), 0);
+        waits().at(name)(number);
+      });
+      asyncio::await(asyncio::sleep(5ms));
+      task.cancel();
+      EXPECT_EQ(::dup2(next.client(), number), number);
+      EXPECT_EQ(transmit(number, "3?"), 0);
+      EXPECT_THROW(asyncio::await(task), asyncio::CancelledError);
+      EXPECT_EQ(receive(next.server()), "3?");
+      answer(next.server(), "3");
+      EXPECT_EQ(receive(number), "3") << name;
+    }
+  });
+}
+
 // A child closes what it has inherited; the connection is the parent's.
 TEST_P(CutOffConnection, IsNotTouchedByAForkedChild) {
   asyncio::run([&] {
@@ -448,24 +480,41 @@ TEST_P(CutOffConnection, IsGivenUpWhereACancelledTaskAsks) {
   });
 }
 
-// Good-byes need no answer: the peer hears them, unless the connection is shut down already; in no case do they take long.
+// Good-byes need no answer: the peer hears them, unless the connection is shut down already; in no case do
+// they take long.
 TEST_P(CutOffConnection, TakesTheGoodbyeOfTheCancelledTask) {
   asyncio::run([&] {
     const Connection connection = Connection::tcp();
     cut_short(GetParam(), [&] {
       receive(connection.client());
       EXPECT_EQ(transmit(connection.client(), "bye"), 0);
-      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECANCELED));
-      EXPECT_EQ(transmit(connection.client(), "bye"), EPIPE);
+      EXPECT_EQ(transmit(connection.client(), "!"), 0);
+      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECONNRESET));
     });
-    EXPECT_EQ(receive(connection.server()), "bye");
+    EXPECT_EQ(receive(connection.server()), "bye!");
+    EXPECT_EQ(transmit(connection.client(), "3?"), EPIPE);
+  });
+}
+
+// What is said on the way out may be a question, and the rest of an old answer be there for it.
+TEST_P(CutOffConnection, GivesNoOldAnswerToACancelledTaskEither) {
+  asyncio::run([&] {
+    const Connection connection = Connection::tcp();
+    cut_short(GetParam(), [&] { receive(connection.client()); });
+    answer(connection.server(), "the rest");
+    cut_short(GetParam(), [&] {
+      ::usleep(3'600'000'000u);
+      EXPECT_EQ(transmit(connection.client(), "rollback?"), 0);
+      EXPECT_EQ(receive(connection.client()), std::string("error: ") + ::strerror(ECONNRESET));
+    });
   });
 }
 
 // The loop is closed over a task that waits for its answer; the connection lives on.
 TEST(CutOff, IsGivenUpWhenTheLoopCloses) {
   const Connection connection = Connection::tcp();
-  asyncio::set_log_sink([](asyncio::LogLevel, std::string_view) {});  // "Task was destroyed but it is pending!"
+  asyncio::set_log_sink(
+      [](asyncio::LogLevel, std::string_view) {});  // "Task was destroyed but it is pending!"
   {
     asyncio::EventLoop loop;
     loop.create_task([&] {
@@ -641,8 +690,8 @@ int timer_in(std::chrono::milliseconds time) {
   return fd;
 }
 
-// 16 calls are refused at once; those after them wait 0.5 ms, 1 ms, 1.5 ms ... 14 of these are 52 ms. The clock is read only
-// after a call, so a slow machine makes them fewer.
+// 16 calls are refused at once; those after them wait 0.5 ms, 1 ms, 1.5 ms ... 14 of these are 52 ms. The
+// clock is read only after a call, so a slow machine makes them fewer.
 constexpr int kMostCallsIn50Ms = 16 + 14 + 2;
 
 TEST_P(CutOffConnection, AnEventLoopGetsEintrAndItsEventsAtItsPace) {

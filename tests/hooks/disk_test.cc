@@ -212,8 +212,8 @@ TEST_F(Disk, ACancelledTaskStartsNoRead) {
   EXPECT_FAILS_WITH(ECANCELED, read);
 }
 
-// What a cancelled task gives to a file is kept, as the kernel keeps it for a process that gets a signal: whoever has written
-// must not be told of a failing disk. The cancellation comes at a wait that can fail.
+// What a cancelled task gives to a file is kept, as the kernel keeps it for a process that gets a signal:
+// whoever has written must not be told of a failing disk. The cancellation comes at a wait that can fail.
 TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
   const Buffer buffer = aligned(kBlock);
   std::memset(buffer.get(), 'w', kBlock);
@@ -254,10 +254,12 @@ TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
         if (already_cancelled) EXPECT_FAILS_WITH(ECANCELED, outcome_of([] { return ::usleep(1'000'000); }));
       });
       fibers.spawn([&] {
-        EXPECT_TRUE(Fibers::interrupt(writer) || !already_cancelled) << "what it waits for may be over by now, or never wait";
+        EXPECT_TRUE(Fibers::interrupt(writer) || !already_cancelled)
+            << "what it waits for may be over by now, or never wait";
       });
       fibers.run();
-      EXPECT_TRUE(right) << kept.name << (already_cancelled ? ", refused: " : ", cut short: ") << ::strerror(error);
+      EXPECT_TRUE(right) << kept.name << (already_cancelled ? ", refused: " : ", cut short: ")
+                         << ::strerror(error);
     }
   }
 }

@@ -96,9 +96,9 @@ class Fiber : public aiofiber_record, public Runnable {
   FiberLocals* locals = nullptr; // released when its body has ended
   const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
   std::uint16_t hooks_off = 0;   // > 0: hooked libc calls stand aside
-  std::uint8_t refused_waits = 0;  // waits in a row that ended at once since it was interrupted; paces one that spins
+  std::uint8_t refused_waits = 0;  // since it was interrupted; paces one that spins
   std::uint8_t size_class;
-  std::uint8_t after_cut_off = 0;   // what the hooks do to a connection when a wait on it is cut short (hooks::AfterCutOff)
+  std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
   bool finished = false;         // its body has returned: the stack and the record await recycling
   bool interrupted = false;      // a runtime wait was cut short by a cancellation that is still to be raised

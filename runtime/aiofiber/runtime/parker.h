@@ -46,9 +46,10 @@ class Parker {
 
   // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and
   // `arg` tell a debugger what it waits for (enum aiofiber_wait). May be called once.
-  // While an earlier interruption is still to be raised the wait is refused: kInterrupted at once. A fiber that waits on and
-  // on all the same is let wait, a little longer each time, before it is refused; what happens meanwhile ends the wait as ever.
-  // kInterrupted at once, always, when the loop is closing. Throws std::bad_alloc (no room for the timer).
+  // While an earlier interruption is still to be raised the wait is refused: kInterrupted at once. A fiber
+  // that waits on and on all the same is let wait, a little longer each time, before it is refused; what
+  // happens meanwhile ends the wait as ever. kInterrupted at once, always, when the loop is closing. Throws
+  // std::bad_alloc (no room for the timer).
   Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline = kForever) {
     return park(kind, arg, deadline, {0, deadline});
   }

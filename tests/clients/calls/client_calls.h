@@ -15,7 +15,8 @@
 
 namespace aiofiber::clients_test {
 
-// One connection (or what the library makes of it: a session, a handle, a pool of one), asked again and again.
+// One connection (or what the library makes of it: a session, a handle, a pool of one), asked again and
+// again.
 class KeptConnection {
  public:
   virtual ~KeptConnection() = default;

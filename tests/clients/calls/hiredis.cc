@@ -34,7 +34,9 @@ class HiredisCalls : public ClientCalls {
   const char* name() const override { return "hiredis"; }
   const char* functions() const override { return "`redisConnect`, `redisCommand`"; }
   Server& server() override { return clients_test::server<RedisServer>(); }
-  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<HiredisConnection>(port); }
+  std::unique_ptr<KeptConnection> connect(int port) override {
+    return std::make_unique<HiredisConnection>(port);
+  }
 };
 
 }  // namespace

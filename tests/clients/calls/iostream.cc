@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A std::iostream on a socket, by libstdc++'s own stream buffer for descriptors: what it reads with is read() of libc.
-#include <ext/stdio_filebuf.h>
 #include <unistd.h>
+#include <ext/stdio_filebuf.h>
 
 #include <istream>
 #include <ostream>
@@ -15,7 +15,8 @@
 namespace aiofiber::clients_test {
 namespace {
 
-// A buffer a direction, on descriptors of their own: libstdc++'s buffer cannot turn from reading to writing on a socket.
+// A buffer a direction, on descriptors of their own: libstdc++'s buffer cannot turn from reading to writing
+// on a socket.
 class IostreamConnection : public KeptConnection {
  public:
   explicit IostreamConnection(int port)
@@ -27,7 +28,8 @@ class IostreamConnection : public KeptConnection {
   std::string ask(int number, int seconds) override {
     in_.clear();
     out_.clear();
-    out_ << "GET " << (seconds > 0 ? "/slow" : "/score/" + std::to_string(number)) << " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    out_ << "GET " << (seconds > 0 ? "/slow" : "/score/" + std::to_string(number))
+         << " HTTP/1.1\r\nHost: localhost\r\n\r\n"
          << std::flush;
     for (std::string line; std::getline(in_, line) && line != "\r";) {
     }
@@ -53,7 +55,9 @@ class IostreamCalls : public ClientCalls {
   Server& server() override { return clients_test::server<HttpServer>(); }
   bool quick(int port) override { return last_line(port, "/1k") == std::string(1000, 'x'); }
   void never(int port) override { last_line(port, "/never"); }
-  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<IostreamConnection>(port); }
+  std::unique_ptr<KeptConnection> connect(int port) override {
+    return std::make_unique<IostreamConnection>(port);
+  }
 
  private:
   static std::string last_line(int port, const std::string& path) {

@@ -22,7 +22,8 @@ HttpServer& http() { return clients_test::server<HttpServer>(); }
 class LibcurlHandle : public KeptConnection {
  public:
   LibcurlHandle(bool tls, int port)
-      : curl_(curl_easy_init(), &curl_easy_cleanup), url_((tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port)) {
+      : curl_(curl_easy_init(), &curl_easy_cleanup),
+        url_((tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port)) {
     curl_easy_setopt(curl_.get(), CURLOPT_CAINFO, http().certificate().c_str());
     curl_easy_setopt(curl_.get(), CURLOPT_WRITEFUNCTION, append);
     curl_easy_setopt(curl_.get(), CURLOPT_NOSIGNAL, 1L);
@@ -52,7 +53,9 @@ class LibcurlCalls : public ClientCalls {
   int port() override { return tls_ ? http().https_port() : http().port(); }
   bool quick(int port) override { return LibcurlHandle(tls_, port).fetch("/1k") == std::string(1000, 'x'); }
   void never(int port) override { LibcurlHandle(tls_, port).fetch("/never"); }
-  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<LibcurlHandle>(tls_, port); }
+  std::unique_ptr<KeptConnection> connect(int port) override {
+    return std::make_unique<LibcurlHandle>(tls_, port);
+  }
 
  private:
   bool tls_;

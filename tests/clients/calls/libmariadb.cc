@@ -14,8 +14,8 @@ namespace {
 class LibmariadbConnection : public KeptConnection {
  public:
   explicit LibmariadbConnection(int port) : connection_(mysql_init(nullptr), &mysql_close) {
-    connected_ = mysql_real_connect(connection_.get(), "127.0.0.1", "root", "", "mysql", static_cast<unsigned>(port), nullptr,
-                                    0) != nullptr;
+    connected_ = mysql_real_connect(connection_.get(), "127.0.0.1", "root", "", "mysql",
+                                    static_cast<unsigned>(port), nullptr, 0) != nullptr;
   }
   std::string ask(int number, int seconds) override {
     const std::string sql = "select " + std::to_string(number) + ", sleep(" + std::to_string(seconds) + ")";
@@ -37,7 +37,9 @@ class LibmariadbCalls : public ClientCalls {
   const char* name() const override { return "libmariadb"; }
   const char* functions() const override { return "`mysql_real_connect`, `mysql_query`, `mysql_store_result`"; }
   Server& server() override { return clients_test::server<MariaServer>(); }
-  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<LibmariadbConnection>(port); }
+  std::unique_ptr<KeptConnection> connect(int port) override {
+    return std::make_unique<LibmariadbConnection>(port);
+  }
 };
 
 }  // namespace

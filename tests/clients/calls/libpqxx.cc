@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL by libpqxx, each question in a transaction of its own, as its users write it: the transaction's destructor rolls
-// back where the question failed.
+// PostgreSQL by libpqxx, each question in a transaction of its own, as its users write it: the transaction's
+// destructor rolls back where the question failed.
 #include <exception>
 #include <pqxx/pqxx>
 #include <string>
@@ -15,12 +15,13 @@ namespace {
 class LibpqxxConnection : public KeptConnection {
  public:
   explicit LibpqxxConnection(int port)
-      : connection_("host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" + std::to_string(port)) {}
+      : connection_("host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" +
+                    std::to_string(port)) {}
   std::string ask(int number, int seconds) override {
     try {
       pqxx::work transaction(connection_);
-      const pqxx::result rows =
-          transaction.exec("select " + std::to_string(number) + " from pg_sleep(" + std::to_string(seconds) + ")");
+      const pqxx::result rows = transaction.exec("select " + std::to_string(number) + " from pg_sleep(" +
+                                                 std::to_string(seconds) + ")");
       transaction.commit();
       return rows[0][0].c_str();
     } catch (const std::exception&) {

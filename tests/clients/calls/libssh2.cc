@@ -31,7 +31,9 @@ class Libssh2Calls : public ClientCalls {
   Server& server() override { return ssh(); }
   bool quick(int port) override { return SshSession(ssh(), port).run("echo hello") == "hello\n"; }
   void never(int port) override { SshSession(ssh(), port).run("sleep 3600"); }
-  std::unique_ptr<KeptConnection> connect(int port) override { return std::make_unique<Libssh2Connection>(ssh(), port); }
+  std::unique_ptr<KeptConnection> connect(int port) override {
+    return std::make_unique<Libssh2Connection>(ssh(), port);
+  }
 
  private:
   static SshServer& ssh() { return clients_test::server<SshServer>(); }

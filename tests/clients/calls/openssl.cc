@@ -15,7 +15,8 @@ class OpensslConnection : public KeptConnection {
   OpensslConnection(const std::string& certificate, int port) : connection_(certificate, port) {}
   std::string ask(int number, int seconds) override {
     const std::string path = seconds > 0 ? "/slow" : "/score/" + std::to_string(number);
-    const std::string answer = connection_.ask("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "\r\n0\r\n\r\n");
+    const std::string answer =
+        connection_.ask("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "\r\n0\r\n\r\n");
     const std::size_t end = answer.find("\n\r\n0\r\n\r\n");
     if (end == std::string::npos) return {};
     const std::size_t start = answer.rfind(' ', end) + 1;

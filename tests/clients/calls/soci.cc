@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // PostgreSQL by SOCI, with a pool of one connection: who asks next is given the one that was cut off.
-#include <exception>
 #include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
+#include <exception>
 #include <string>
 
 #include "calls/client_calls.h"
@@ -16,13 +16,15 @@ class SociPool : public KeptConnection {
  public:
   explicit SociPool(int port) : pool_(1) {
     pool_.at(0).open(soci::postgresql,
-                     "host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" + std::to_string(port));
+                     "host=127.0.0.1 user=postgres dbname=postgres sslmode=disable gssencmode=disable port=" +
+                         std::to_string(port));
   }
   std::string ask(int number, int seconds) override {
     try {
       soci::session session(pool_);
       int answer = -1;
-      session << "select " + std::to_string(number) + " from pg_sleep(" + std::to_string(seconds) + ")", soci::into(answer);
+      session << "select " + std::to_string(number) + " from pg_sleep(" + std::to_string(seconds) + ")",
+          soci::into(answer);
       return std::to_string(answer);
     } catch (const std::exception&) {
       return {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A call of Thrift's binary protocol, as the code that its compiler makes has it: the answer's number is read and not compared.
-// The server is a program of these tests (thrift_server.cc).
+// A call of Thrift's binary protocol, as the code that its compiler makes has it: the answer's number is read
+// and not compared. The server is a program of these tests (thrift_server.cc).
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/TSocket.h>
@@ -23,7 +23,8 @@ namespace transport = apache::thrift::transport;
 class ThriftConnection : public KeptConnection {
  public:
   explicit ThriftConnection(int port)
-      : transport_(std::make_shared<transport::TBufferedTransport>(std::make_shared<transport::TSocket>("127.0.0.1", port))),
+      : transport_(std::make_shared<transport::TBufferedTransport>(
+            std::make_shared<transport::TSocket>("127.0.0.1", port))),
         protocol_(transport_) {
     transport_->open();
   }

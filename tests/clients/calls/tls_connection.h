@@ -27,8 +27,8 @@ class TlsConnection {
   bool connected() const { return connected_; }
   SSL* ssl() { return ssl_.get(); }
 
-  // Sends a request and reads until the answer ends so, or else to the end of the connection; empty if it broke before
-  // anything came.
+  // Sends a request and reads until the answer ends so, or else to the end of the connection; empty if it
+  // broke before anything came.
   std::string ask(const std::string& request, const std::string& end = {}) {
     std::string answer;
     if (!connected_ || SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return answer;
