@@ -58,7 +58,9 @@ std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
   return first != 0 && helper.take_call() != 0 ? first : 0;
 }
 
-bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
+// `after_others`: handlers for certain types stand before it and call __cxa_begin_catch, so that order says nothing: a pad that
+// calls a helper at all is taken for one that ends the program.
+bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others) {
   std::uintptr_t end = landing_pad + kLandingPadBytes;
   constexpr std::uintptr_t kPageMask = 4095;
   if (!find_frame_table(end)) end = std::min(end, (landing_pad | kPageMask) - sizeof(std::int32_t));
@@ -68,7 +70,7 @@ bool is_terminating_landing_pad(std::uintptr_t landing_pad) {
     const std::uintptr_t target = Code(at).take_call();
     if (target == 0) continue;
     if (const std::uintptr_t begin_catch = first_call_of_terminate_helper(target)) {
-      return std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
+      return after_others || std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
     }
     seen[seen_count++] = target;
   }
@@ -88,6 +90,7 @@ Fate fate_of_handler(const std::type_info& type, const std::type_info* thrown) {
 Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table, std::uint8_t type_encoding,
                      std::uintptr_t landing_pad, const std::type_info* thrown) {
   Fate fate = Fate::kPasses;
+  bool after_others = false;
   for (;;) {
     Bytes in(action);
     const std::int64_t filter = in.sleb();
@@ -101,8 +104,9 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
                                  : format == 0x02 || format == 0x0a ? 2
                                                                     : 8;
       const std::uintptr_t type = Bytes(type_table - filter * width).pointer(type_encoding, 0, 0);
-      if (type == 0) return is_terminating_landing_pad(landing_pad) ? Fate::kTerminates : Fate::kCatches;
+      if (type == 0) return is_terminating_landing_pad(landing_pad, after_others) ? Fate::kTerminates : Fate::kCatches;
       const Fate here = fate_of_handler(*reinterpret_cast<const std::type_info*>(type), thrown);
+      after_others = true;
       if (here == Fate::kMayCatch) fate = here;
       if (here != Fate::kMayCatch && here != Fate::kPasses) return here;
     }

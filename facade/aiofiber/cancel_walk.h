@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // cancel_by_walk(): how a request to end goes down through tasks that wait for each other and gathers of gathers.
-// Not for users: Task::cancel() and the cancel() of what gather() gives are made of it.
+// Task::cancel() and the cancel() of what gather() gives are made of it. The steps belong to TaskCore and GatherCore, which
+// keep the way back.
+// Not for users.
 #pragma once
 
 #include "aiofiber/future_base.h"

@@ -560,6 +560,87 @@ TEST(ThrowWouldTerminate, IsFalseInAHandler) {
   EXPECT_TRUE(verdict.arrived);
 }
 
+// A handler for the type that is thrown, or for a base of it, is an end of its way; one for others is none.
+struct Base {};
+struct Derived : Base {};
+[[gnu::noinline]] void catching_base() {
+  try {
+    plain();
+    barrier();
+  } catch (const Base&) {
+    barrier();
+  }
+}
+struct CatchesBaseInDestructor {
+  [[gnu::noinline]] ~CatchesBaseInDestructor() {
+    catching_base();
+    barrier();
+  }
+};
+[[gnu::noinline]] void destroying_with_a_handler() {
+  CatchesBaseInDestructor object;
+  barrier();
+}
+[[gnu::noinline]] void cleaning_up_and_throwing_on() {
+  try {
+    plain();
+    barrier();
+  } catch (const PassesOnOther&) {
+    throw;
+  } catch (...) {
+    barrier();
+    throw;
+  }
+}
+[[gnu::noinline]] void passing_on_inside_noexcept() noexcept {
+  cleaning_up_and_throwing_on();
+  barrier();
+}
+struct PassesOnInDestructor {
+  [[gnu::noinline]] ~PassesOnInDestructor() {
+    try {
+      cleaning_up_and_throwing_on();
+      barrier();
+    } catch (const Base&) {
+      barrier();
+    }
+  }
+};
+[[gnu::noinline]] void destroying_with_a_scope() {
+  PassesOnInDestructor object;
+  barrier();
+}
+
+template <void (*Body)()>
+bool would_terminate(Throw what) {
+  g_throw_on_resume = false;
+  Context context(catch_all<Body>);
+  context.resume();
+  const bool answer = throw_would_terminate(context.registers(), context.bounds(), what);
+  while (!context.done()) context.resume();
+  return answer;
+}
+
+TEST(ThrowWouldTerminate, KnowsHandlersForTheTypeThatIsThrown) {
+  EXPECT_FALSE(would_terminate<destroying_with_a_handler>({.type = &typeid(Base)}));
+  EXPECT_FALSE(would_terminate<destroying_with_a_handler>({.type = &typeid(Derived)}));
+  EXPECT_TRUE(would_terminate<destroying_with_a_handler>({.type = &typeid(Interrupt)}));
+  EXPECT_TRUE(would_terminate<destroying_with_a_handler>({}));
+}
+
+TEST(ThrowWouldTerminate, LooksBeyondHandlersThatThrowOn) {
+  EXPECT_FALSE(would_terminate<cleaning_up_and_throwing_on>({.type = &typeid(Interrupt)}));
+  EXPECT_TRUE(would_terminate<passing_on_inside_noexcept>({.type = &typeid(Interrupt)}));
+  EXPECT_TRUE(would_terminate<destroying_with_a_scope>({.type = &typeid(Interrupt)}));
+  const auto become_base = [](const std::type_info*, void* times) noexcept {
+    ++*static_cast<int*>(times);
+    return &typeid(Base);
+  };
+  int times = 0;
+  EXPECT_FALSE(would_terminate<destroying_with_a_scope>({&typeid(Interrupt), become_base, &times}));
+  EXPECT_EQ(times, 1);
+}
+
 TEST(ThrowWouldTerminate, IsTrueWhenNoHandlerExistsAtAll) {
   Context context(plain);
   g_throw_on_resume = false;
