@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many bytes a suspended task costs, page tables included, and how fast short tasks come and go.
+// How many bytes a suspended task costs, page tables included, and how fast short tasks and waves of suspended ones come and go.
 //
 // Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of address
 // space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after.
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "aiofiber/asyncio.h"
 
@@ -24,6 +27,11 @@ long status_kib(const char* field) {
   return 0;
 }
 long memory_kib() { return status_kib("VmRSS") + status_kib("VmPTE"); }
+long page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt;
+}
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -40,6 +48,18 @@ int main(int argc, char** argv) {
     for (long i = 0; i < kShort; ++i) asyncio::create_task([&] { ++ended; }).detach();
     while (ended < kShort) asyncio::await(asyncio::sleep(0s));
     std::printf("%ld short tasks: %.3f s\n", kShort, seconds_since(start));
+
+    // Waves, each of tasks that all suspend before the first one ends: their stacks should be in memory from the second one on.
+    constexpr int kWave = 10'000;
+    for (int wave = 1; wave <= 3; ++wave) {
+      const long faults = page_faults();
+      start = std::chrono::steady_clock::now();
+      std::vector<asyncio::Task<void>> tasks;
+      for (int i = 0; i < kWave; ++i) tasks.push_back(asyncio::create_task([] { asyncio::await(asyncio::sleep(0s)); }));
+      asyncio::await(asyncio::gather(tasks));
+      std::printf("wave %d of %d tasks: %.2f us and %.2f page faults each\n", wave, kWave, seconds_since(start) * 1e6 / kWave,
+                  static_cast<double>(page_faults() - faults) / kWave);
+    }
 
     const long before = memory_kib();
     long awake = 0;

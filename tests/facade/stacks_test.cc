@@ -171,7 +171,7 @@ TEST(DebugModeStacks, ASuccessorOnTheSameStackIsNotTakenForIt) {
 
 TEST(DebugModeStacks, NothingIsSaidOfShallowTasksNorOutsideDebugMode) {
   Log log;
-  run_in_debug_mode([] { await(aio::create_task([] { use_stack(180 * kKiB); })); });
+  run_in_debug_mode([] { await(aio::create_task([] { use_stack(100 * kKiB); })); });
   run_in_debug_mode([] { await(aio::create_task([] { use_stack(220 * kKiB); })); }, false);
   EXPECT_TRUE(log.texts.empty());
 }
