@@ -133,7 +133,8 @@ std::string ring_text(const std::vector<TaskCore*>& ring) {
 
 std::string report_text(LoopCore& loop, bool certain, const std::vector<std::vector<TaskCore*>>& rings) {
   constexpr std::size_t kTasksShown = 20;
-  const std::vector<runtime::TaskSnapshot> all = runtime::snapshot_tasks();
+  const std::vector<runtime::TaskSnapshot> snapshots = runtime::snapshot_tasks();
+  const runtime::TaskIndex all(snapshots);
   std::string tasks;
   std::size_t count = 0;
   for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task)) {

@@ -142,7 +142,7 @@ bool descend(Dwarf_Die* die, Dwarf_Addr address) {
 
 FunctionName name_of_symbol(const char* symbol) {
   if (!symbol || !*symbol) return {"??", {}};
-  return {display_name(demangle(symbol)), symbol};
+  return {abridge(display_name(demangle(symbol))), symbol};
 }
 
 std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t instruction) {

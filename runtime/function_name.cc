@@ -8,9 +8,11 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 namespace aiofiber::runtime {
 namespace {
@@ -120,6 +122,33 @@ std::string display_name(const std::string& demangled) {
     }
   }
   return name.empty() ? demangled : name;
+}
+
+std::string abridge(std::string display) {
+  constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+      {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
+      {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"}};
+  for (const auto& [name, alias] : kAliases) {
+    for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;) {
+      display.replace(at, name.size(), alias);
+      at += alias.size();
+      if (display.compare(at, 2, " >") == 0) display.erase(at, 1);
+    }
+  }
+  for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::hash<", ", std::equal_to<", ", std::default_delete<"}) {
+    for (std::size_t at = 0; (at = display.find(argument, at)) != std::string::npos;) {
+      display.erase(at, skip_brackets(display, at + argument.size() - 1) - at);
+      // "> >" was written for the two brackets of which one has gone.
+      if (display.compare(at, 2, " >") == 0 && at > 0 && display[at - 1] != '>') display.erase(at, 1);
+    }
+  }
+  for (std::size_t at = 0; (at = display.find("$_", at)) != std::string::npos;) {
+    const std::size_t end = std::min(display.find_first_not_of("0123456789", at + 2), display.size());
+    const bool whole = end > at + 2 && (at == 0 || display[at - 1] == ':') && (end == display.size() || display[end] == ':');
+    if (whole) display.replace(at, end - at, "{lambda}");
+    at += 2;
+  }
+  return display;
 }
 
 bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,

@@ -32,7 +32,8 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     0,
     0,
     {},
-    AIOFIBER_FEATURE_WAIT_LIMIT};
+    AIOFIBER_FEATURE_WAIT_LIMIT,
+    {}};
 // The same block under a name that no other module can take over.
 extern aiofiber_registry aiofiber_registry_here
     __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));
@@ -85,6 +86,25 @@ ChunkStore& chunk_store() noexcept {
 }
 
 }  // namespace
+
+aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll, const bool& polling) noexcept {
+  for (aiofiber_loop& loop : aiofiber_debug_registry.loops) {
+    std::uint32_t nobody = 0;
+    if (!__atomic_compare_exchange_n(&loop.tid, &nobody, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+    __atomic_store_n(&loop.is_virtual, is_virtual ? 1u : 0u, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop.last_poll_at, reinterpret_cast<std::uint64_t>(&last_poll), __ATOMIC_RELAXED);
+    __atomic_store_n(&loop.polling_at, reinterpret_cast<std::uint64_t>(&polling), __ATOMIC_RELEASE);
+    return &loop;
+  }
+  return nullptr;
+}
+
+void leave_loop(aiofiber_loop* loop) noexcept {
+  if (loop == nullptr) return;
+  __atomic_store_n(&loop->polling_at, std::uint64_t{0}, __ATOMIC_RELAXED);
+  __atomic_store_n(&loop->last_poll_at, std::uint64_t{0}, __ATOMIC_RELAXED);
+  __atomic_store_n(&loop->tid, 0u, __ATOMIC_RELEASE);
+}
 
 std::uint64_t next_fiber_id() noexcept {
   // A thread takes a block of numbers at a time: one locked instruction for many fibers.

@@ -66,10 +66,12 @@ class Scheduler::RunScope {
     scheduler.running_ = true;
     scheduler.fibers_begin_passes_ = !scheduler.stop_requested_ && !scheduler.polls_every_pass_;
     scheduler.thread_id_ = static_cast<std::uint32_t>(::syscall(SYS_gettid));
+    loop_ = enter_loop(scheduler.thread_id_, &scheduler.clock_ != &SteadyClock::instance(), scheduler.last_poll_, scheduler.polling_);
     scheduler.exception_state_ = thread_exception_state();
     install_overflow_handler();
   }
   ~RunScope() {
+    leave_loop(loop_);
     if (scheduler_.finished_ != nullptr) scheduler_.recycle_finished();
     scheduler_.stop_requested_ = false;
     scheduler_.remaining_ = 0;
@@ -83,6 +85,7 @@ class Scheduler::RunScope {
 
  private:
   Scheduler& scheduler_;
+  aiofiber_loop* loop_ = nullptr;
 };
 
 void Scheduler::run() {

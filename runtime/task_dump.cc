@@ -10,9 +10,13 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
+#include <tuple>
 
+#include "aiofiber/runtime/clock.h"
 #include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/registry.h"
 #include "aiofiber/runtime/symbolize.h"
@@ -127,30 +131,48 @@ std::string name_list(const Tasks& tasks) {
   return out;
 }
 
-std::string watched_tasks(const char* what, std::uint64_t watcher, const std::vector<TaskSnapshot>& all) {
-  std::vector<const TaskSnapshot*> watched;
-  for (const TaskSnapshot& task : all) {
-    if (task.record.watched_by == watcher) watched.push_back(&task);
-  }
+std::string watched_tasks(const char* what, std::uint64_t watcher, const TaskIndex& all) {
+  const std::vector<const TaskSnapshot*>& watched = all.watched_by(watcher);
   return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
 }
 
 // `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty when nobody has it alone, or it is not known.
-std::string held_by(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
+std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   const LockOwner owner = lock_owner(record);
   if (owner.task != 0 && owner.task == record.id) return ", held by itself";
-  for (const TaskSnapshot& task : all) {
-    if (owner.task != 0 && task.record.id == owner.task && (owner.tid == 0 || task.record.tid == owner.tid)) {
-      return ", held by task " + quoted_name(task.record);
-    }
-  }
+  const TaskSnapshot* const task = owner.task != 0 ? all.find(owner.task) : nullptr;
+  if (task != nullptr && (owner.tid == 0 || task->record.tid == owner.tid)) return ", held by task " + quoted_name(task->record);
   if (owner.tid != 0) return ", held by thread " + std::to_string(owner.tid);
   return owner.task != 0 ? ", held by a task that has ended (id " + std::to_string(owner.task) + ")" : "";
 }
 
+// What the loops' clocks show: a real one goes on while its loop hangs, a virtual one stands where it was last looked at.
 std::int64_t clock_now() noexcept {
-  return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
+  for (const aiofiber_loop& loop : aiofiber_debug_registry.loops) {
+    if (__atomic_load_n(&loop.tid, __ATOMIC_RELAXED) != 0 && __atomic_load_n(&loop.is_virtual, __ATOMIC_RELAXED) != 0) {
+      return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
+    }
+  }
+  return SteadyClock::instance().now();
 }
+
+// How long the loop of this thread has not come back to look at its clock; 0: it does, or sleeps.
+std::int64_t stands_for(std::uint32_t tid) {
+  for (const aiofiber_loop& loop : aiofiber_debug_registry.loops) {
+    if (__atomic_load_n(&loop.tid, __ATOMIC_ACQUIRE) != tid || loop.is_virtual != 0) continue;
+    std::int64_t last_poll = 0;
+    bool polling = true;
+    if (sys::copy_own_memory(&last_poll, reinterpret_cast<const void*>(loop.last_poll_at), sizeof last_poll) != sizeof last_poll ||
+        sys::copy_own_memory(&polling, reinterpret_cast<const void*>(loop.polling_at), sizeof polling) != sizeof polling) {
+      return 0;
+    }
+    return polling || last_poll == 0 ? 0 : std::max<std::int64_t>(SteadyClock::instance().now() - last_poll, 0);
+  }
+  return 0;
+}
+
+// Above this, a loop is said to stand: asyncio's slow_callback_duration.
+constexpr std::int64_t kStands = 100'000'000;
 
 // When a limit ends the wait; of a sleep, if that is before its own end.
 std::string limit_text(const aiofiber_record& record) {
@@ -160,7 +182,7 @@ std::string limit_text(const aiofiber_record& record) {
 }
 
 // The line that stands for tasks with the same stack.
-std::string heading(const std::vector<const TaskSnapshot*>& tasks, const std::vector<TaskSnapshot>& all) {
+std::string heading(const std::vector<const TaskSnapshot*>& tasks, const TaskIndex& all) {
   const aiofiber_record& record = tasks.front()->record;
   std::string out = tasks.size() > 1 ? std::to_string(tasks.size()) + " tasks, " + name_list(tasks)
                                      : "Task " + quoted_name(record) + " (id " + std::to_string(record.id) + ")";
@@ -178,10 +200,31 @@ std::string heading(const std::vector<const TaskSnapshot*>& tasks, const std::ve
   return out + ", for " + seconds(std::max<std::int64_t>(clock_now() - since, 0));
 }
 
-bool in_same_group(const TaskSnapshot& a, const TaskSnapshot& b) {
-  return a.record.tid == b.record.tid && a.record.state == b.record.state && a.record.wait_kind == b.record.wait_kind &&
-         a.record.entry == b.record.entry && a.stack == b.stack;
+// What a loop that stands does, when it is none of the tasks.
+std::string callback_text(std::uint32_t tid, const std::vector<TaskSnapshot>& all) {
+  for (const TaskSnapshot& task : all) {
+    if (task.record.tid == tid && task.record.state == AIOFIBER_RUNNING) return {};
+  }
+  const auto sample = sample_thread(static_cast<pid_t>(tid));
+  if (!sample || sample->fiber_id != 0) return {};
+  return "A callback, running" + (sample->system_call.empty() ? "" : " in " + sample->system_call) + "\n" +
+         format_frames(program_frames({sample->addresses.data(), sample->count}));
 }
+
+// What the tasks of a group have in common; `alone` keeps those apart that are shown one by one.
+auto group_key(const TaskSnapshot& task, std::uint64_t alone) {
+  const aiofiber_record& record = task.record;
+  return std::tuple(record.tid, record.state, record.wait_kind, record.entry, alone, std::cref(task.stack));
+}
+struct LessKey {
+  template <class Key>
+  bool operator()(const Key& a, const Key& b) const {
+    const auto head = [](const Key& key) {
+      return std::tie(std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key), std::get<4>(key));
+    };
+    return head(a) != head(b) ? head(a) < head(b) : std::get<5>(a).get() < std::get<5>(b).get();
+  }
+};
 
 std::string stack_text(const TaskSnapshot& task) {
   if (task.record.state == AIOFIBER_NEW) {
@@ -213,7 +256,7 @@ LockOwner lock_owner(const aiofiber_record& record) {
   return decode_lock_owner(record.wait_owner, words);
 }
 
-std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all) {
+std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
   const std::uint64_t arg = record.wait_arg;
   const WaitKind& kind = wait_kind(record.wait_kind);
   switch (record.wait_kind) {
@@ -229,9 +272,7 @@ std::string describe_wait(const aiofiber_record& record, const std::vector<TaskS
       return kind.what + number;
     }
     case AIOFIBER_WAIT_TASK:
-      for (const TaskSnapshot& task : all) {
-        if (task.record.id == arg) return "task " + quoted_name(task.record);
-      }
+      if (const TaskSnapshot* const task = all.find(arg)) return "task " + quoted_name(task->record);
       return "task with id " + std::to_string(arg);
     case AIOFIBER_WAIT_OFFLOAD:
     case AIOFIBER_WAIT_THREAD: return kind.what;
@@ -252,6 +293,24 @@ __attribute__((no_sanitize("thread"))) bool looks_free(const aiofiber_record& re
 
 }  // namespace
 
+TaskIndex::TaskIndex(const std::vector<TaskSnapshot>& tasks) {
+  for (const TaskSnapshot& task : tasks) {
+    by_id_[task.record.id] = &task;
+    if (task.record.watched_by != 0) by_watcher_[task.record.watched_by].push_back(&task);
+  }
+}
+
+const TaskSnapshot* TaskIndex::find(std::uint64_t id) const {
+  const auto found = by_id_.find(id);
+  return found != by_id_.end() ? found->second : nullptr;
+}
+
+const std::vector<const TaskSnapshot*>& TaskIndex::watched_by(std::uint64_t watcher) const {
+  static const std::vector<const TaskSnapshot*> nobody;
+  const auto found = by_watcher_.find(watcher);
+  return found != by_watcher_.end() ? found->second : nobody;
+}
+
 std::vector<TaskSnapshot> snapshot_tasks() {
   notice_unloaded_code();
   std::vector<TaskSnapshot> tasks;
@@ -269,14 +328,13 @@ std::vector<TaskSnapshot> snapshot_tasks() {
 std::string format_task_dump() {
   const HooksOff hooks_off;
   const std::vector<TaskSnapshot> all = snapshot_tasks();
-  std::vector<std::vector<const TaskSnapshot*>> groups;
+  const TaskIndex index(all);
+  std::vector<std::vector<const TaskSnapshot*>> groups;  // in the order of their first tasks
+  std::map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
   for (const TaskSnapshot& task : all) {
-    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return in_same_group(*group.front(), task); });
-    if (same != groups.end() && all.size() > kUngrouped) {
-      same->push_back(&task);
-    } else {
-      groups.push_back({&task});
-    }
+    const auto [place, fresh] = places.try_emplace(group_key(task, all.size() > kUngrouped ? 0 : task.record.id), groups.size());
+    if (fresh) groups.emplace_back();
+    groups[place->second].push_back(&task);
   }
   std::string out = std::to_string(all.size()) + (all.size() == 1 ? " task" : " tasks") + " in process " + std::to_string(::getpid()) + "\n";
   std::uint32_t tid = 0;
@@ -284,9 +342,11 @@ std::string format_task_dump() {
     const TaskSnapshot& first = *group.front();
     if (first.record.tid != tid) {
       tid = first.record.tid;
-      out += "\nLoop of thread " + std::to_string(tid) + "\n";
+      const std::int64_t stands = tid == static_cast<std::uint32_t>(own_thread()) ? 0 : stands_for(tid);
+      out += "\nLoop of thread " + std::to_string(tid) + (stands > kStands ? ", which has not gone on for " + seconds(stands) : "") + "\n";
+      if (stands > kStands) out += callback_text(tid, all);
     }
-    out += heading(group, all) + "\n" + stack_text(first);
+    out += heading(group, index) + "\n" + stack_text(first);
   }
   return out;
 }

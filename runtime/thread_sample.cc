@@ -24,6 +24,7 @@
 #include "aiofiber/runtime/registry.h"
 #include "aiofiber/runtime/syscall.h"
 #include "aiofiber/runtime/unwind.h"
+#include "system_call.h"
 
 namespace aiofiber::runtime {
 
@@ -102,37 +103,6 @@ std::optional<Blocked> blocked_in(pid_t tid) {
   for (std::uint64_t& argument : call.arguments) in >> argument;
   in >> call.rsp >> call.rip;
   return in ? std::optional(call) : std::nullopt;
-}
-
-struct CallName {
-  long number;
-  const char* name;
-  bool takes_fd;
-  bool survives_signals;  // is restarted after a handler with SA_RESTART: signal(7)
-};
-constexpr CallName kCalls[] = {
-    {SYS_read, "read", true, true},         {SYS_write, "write", true, true},       {SYS_readv, "readv", true, true},
-    {SYS_writev, "writev", true, true},     {SYS_pread64, "pread", true, true},     {SYS_pwrite64, "pwrite", true, true},
-    {SYS_fsync, "fsync", true, true},       {SYS_fdatasync, "fdatasync", true, true},
-    {SYS_recvfrom, "recvfrom", true, true}, {SYS_recvmsg, "recvmsg", true, true},   {SYS_sendto, "sendto", true, true},
-    {SYS_sendmsg, "sendmsg", true, true},   {SYS_accept, "accept", true, true},     {SYS_accept4, "accept4", true, true},
-    {SYS_connect, "connect", true, true},   {SYS_flock, "flock", true, true},       {SYS_fcntl, "fcntl", true, true},
-    {SYS_ioctl, "ioctl", true, false},      {SYS_wait4, "wait4", false, true},      {SYS_waitid, "waitid", false, true},
-    {SYS_futex, "futex", false, true},      {SYS_openat, "open", false, true},      {SYS_nanosleep, "nanosleep", false, false},
-    {SYS_clock_nanosleep, "clock_nanosleep", false, false},
-    {SYS_ppoll, "ppoll", false, false},     {SYS_pselect6, "pselect", false, false},
-    {SYS_epoll_pwait, "epoll_wait", true, false},
-#if defined(__x86_64__)
-    {SYS_poll, "poll", false, false},       {SYS_select, "select", false, false},   {SYS_epoll_wait, "epoll_wait", true, false},
-    {SYS_open, "open", false, true},        {SYS_pause, "pause", false, false},
-#endif
-};
-
-const CallName* find_call(long number) noexcept {
-  for (const CallName& call : kCalls) {
-    if (call.number == number) return &call;
-  }
-  return nullptr;
 }
 
 std::string describe_call(const Blocked& blocked) {

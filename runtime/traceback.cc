@@ -3,16 +3,15 @@
 // The program's own frames, in the look of a Python traceback.
 #include "aiofiber/runtime/traceback.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <string_view>
+
+#include "fold_repeats.h"
 
 namespace aiofiber::runtime {
 
 namespace {
 
-// As Python: the same frame so often in a row, then a count.
-constexpr std::size_t kRepeatsShown = 3;
 constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
@@ -58,13 +57,9 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
 
 std::string format_frames(std::span<const SymbolizedFrame> frames) {
   std::string out;
-  for (std::size_t i = 0; i < frames.size();) {
-    std::size_t repeats = 1;
-    while (i + repeats < frames.size() && is_same(frames[i], frames[i + repeats])) ++repeats;
-    for (std::size_t k = 0; k < std::min(repeats, kRepeatsShown); ++k) append_frame(frames[i], out);
-    if (repeats > kRepeatsShown) out += "  [Previous line repeated " + std::to_string(repeats - kRepeatsShown) + " more times]\n";
-    i += repeats;
-  }
+  fold_repeats(frames.size(), [&](std::size_t i, std::size_t k) { return is_same(frames[i], frames[k]); },
+               [&](std::size_t i) { append_frame(frames[i], out); },
+               [&](std::size_t lines, std::size_t times) { out += "  " + repeats_text(lines, times) + '\n'; });
   return out;
 }
 

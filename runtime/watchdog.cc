@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -37,6 +38,10 @@ struct Watched {
   Report report;
   std::uint64_t ticks = 0;
   Nanoseconds still_since = 0;
+  Nanoseconds queued_before = 0;  // CoreUse::waited, then
+  // Of the last look at it while it stood, and how long it has waited for a core since it last had one: the kernel counts that
+  // only when the wait is over.
+  Nanoseconds looked_at = 0, ran = 0, waited = 0, waiting = 0;
   Nanoseconds reported_at = 0;  // how long the block was, then; 0: this one was not reported yet
 };
 
@@ -68,11 +73,41 @@ std::string name_of_fiber(std::uint64_t id) {
   return name;
 }
 
-std::string report_text(Nanoseconds blocked, const ThreadSample* sample) {
+// How long the thread has run in all its life, and how long it could have but waited for a core: the first numbers of schedstat (the
+// kernel's Documentation/scheduler/sched-stats.rst). Both 0 where that is not told.
+struct CoreUse {
+  Nanoseconds ran = 0, waited = 0;
+};
+CoreUse core_use(pid_t tid) {
+  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/schedstat");
+  CoreUse use;
+  return in >> use.ran >> use.waited ? use : CoreUse{};
+}
+
+// It runs, or waits for a core to run on.
+bool is_runnable(pid_t tid) {
+  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/stat");
+  std::string text;
+  std::getline(in, text);
+  const std::size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text.compare(name_end, 3, ") R") == 0;
+}
+
+// A wait that is not over yet.
+void follow_wait(Watched& watched, const CoreUse& use, Nanoseconds now) {
+  const bool had_none = use.ran == watched.ran && use.waited == watched.waited && use.ran != 0;
+  watched.waiting = had_none && is_runnable(watched.tid) ? watched.waiting + now - watched.looked_at : 0;
+  watched.looked_at = now;
+  watched.ran = use.ran;
+  watched.waited = use.waited;
+}
+
+std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSample* sample) {
   std::string text = "The event loop has been blocked for " + std::to_string(blocked / 1'000'000) + " ms";
   if (sample == nullptr) return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
   text += sample->fiber_id != 0 ? " by task '" + name_of_fiber(sample->fiber_id) + "'" : " by a callback";
   if (!sample->system_call.empty()) text += " in " + sample->system_call;
+  if (queued >= 1'000'000) text += " (its thread has waited for a core for another " + std::to_string(queued / 1'000'000) + " ms)";
   text += "\n" + format_frames(program_frames({sample->addresses.data(), sample->count}));
   text.pop_back();
   return text;
@@ -80,19 +115,26 @@ std::string report_text(Nanoseconds blocked, const ThreadSample* sample) {
 
 void look_at(Watched& watched, Nanoseconds now) {
   const Scheduler::Pulse pulse = watched.scheduler->pulse();
+  const CoreUse use = core_use(watched.tid);
+  follow_wait(watched, use, now);
   if (pulse.idle || pulse.ticks != watched.ticks) {
     watched.ticks = pulse.ticks;
     watched.still_since = now;
+    watched.queued_before = use.waited;
+    watched.waiting = 0;
     watched.reported_at = 0;
     return;
   }
-  const Nanoseconds blocked = now - watched.still_since;
+  // Who waits for a core is not blocked by what it runs: a busy machine is no fault of the program.
+  const Nanoseconds stands = now - watched.still_since;
+  const Nanoseconds queued = std::clamp<Nanoseconds>(use.waited - watched.queued_before + watched.waiting, 0, stands);
+  const Nanoseconds blocked = stands - queued;
   if (blocked < std::max(watched.allowed, watched.reported_at * 2)) return;
   watched.reported_at = blocked;
   const auto sample = sample_thread(watched.tid);
   const Scheduler::Pulse after = watched.scheduler->pulse();
   if (after.idle || after.ticks != pulse.ticks) return;  // it went on meanwhile: what was seen is not what blocked
-  watched.report(report_text(blocked, sample ? &*sample : nullptr));
+  watched.report(report_text(blocked, queued, sample ? &*sample : nullptr));
 }
 
 void serve(State& own) {
@@ -136,7 +178,7 @@ void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
   State& own = state();
   const std::lock_guard lock(own.mutex);
   own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report, scheduler.pulse().ticks,
-                         SteadyClock::instance().now()});
+                         SteadyClock::instance().now(), core_use(static_cast<pid_t>(::syscall(SYS_gettid))).waited});
   start_thread(own);
   own.changed.notify_one();
 }

@@ -27,8 +27,8 @@ from pathlib import Path
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
     ("R0", "abi config sanitizer_match saturating assert intrusive runnable clock choice syscall"),
-    ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line debug_file debug_info"
-           " process_modules output_file regular_file utf8 symbolize"
+    ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file"
+           " debug_info process_modules system_call output_file regular_file utf8 symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace memory_reserve"),
     ("R2", "fiber switch reactor traceback trace trace_json trace_text"),
     ("R3", "scheduler overflow thread_sample task_dump"),

@@ -53,7 +53,7 @@ void print_call_graph(const AnyFuture& future = AnyFuture(), std::ostream* file 
 void dump_tasks(std::ostream& out);
 
 // Reports, while it lasts, that one task or callback keeps the loop for longer than `limit`: a WARNING in the log with the task's
-// name, the system call that it is blocked in, and its stack. It is repeated after twice, four times ... the time. On by default in
+// name, the system call that it is blocked in, and its stack. Time in which the loop's thread waits for a core does not count. It is repeated after twice, four times ... the time. On by default in
 // debug mode, with slow_callback_duration as the limit; cheap enough for production, as the loop itself does nothing for it.
 // The helper thread of it uses SIGURG to look at a loop that computes. nullptr: the running loop. Threads: the loop's.
 // Errors: RuntimeError: no running loop; ValueError: a limit that is not positive; std::system_error: no thread can be made.

@@ -133,6 +133,32 @@ TEST(DumpTasks, SeesATaskOfAnotherThreadThatComputes) {
   EXPECT_TRUE(has(text, "in app::spin"));
 }
 
+TEST(DumpTasks, SaysForHowLongALoopHasStood) {
+  OtherLoop other([](std::atomic<bool>& leave) {
+    aio::create_task({.name = "innocent"}, rest).detach();
+    await(aio::sleep(0s));
+    await(aio::sleep(0s));
+    spin(leave);
+  });
+  // Its clock stands as long as it does; the times are real all the same.
+  const std::string text = dump_until([](const std::string& t) { return t.find("which has not gone on for ") != std::string::npos; });
+  EXPECT_TRUE(has(text, "which has not gone on for "));
+  EXPECT_TRUE(has(text, "Task 'other'"));
+  const std::size_t innocent = text.find("Task 'innocent'");
+  ASSERT_NE(innocent, std::string::npos) << text;
+  EXPECT_EQ(text.find(", for 0.0 s", innocent), std::string::npos) << text;
+}
+
+TEST(DumpTasks, SeesACallbackInWhichALoopStands) {
+  OtherLoop other([](std::atomic<bool>& leave) {
+    aio::get_running_loop().call_soon([&leave] { spin(leave); });
+    nap(leave);
+  });
+  const std::string text = dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
+  EXPECT_TRUE(has(text, "A callback, running\n"));
+  EXPECT_TRUE(has(text, "in app::spin"));
+}
+
 TEST(DumpTasks, SeesTheSystemCallOfATaskThatBlocks) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

@@ -280,6 +280,24 @@ struct NameCase {
   const char* display;
 };
 
+TEST(DisplayName, IsAbridged) {
+  constexpr NameCase kCases[] = {
+      {"f<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >", "f<std::string>"},
+      {"f<std::vector<int, std::allocator<int> > >", "f<std::vector<int> >"},
+      {"f<std::map<int, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, std::less<int>, "
+       "std::allocator<std::pair<int const, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > > > > >",
+       "f<std::map<int, std::string> >"},
+      {"f<std::unique_ptr<X<int>, std::default_delete<X<int> > > >", "f<std::unique_ptr<X<int> > >"},
+      {"f<std::vector<int, my::allocator<int> > >", "f<std::vector<int, my::allocator<int> > >"},
+      {"main::$_0::operator()", "main::{lambda}::operator()"},
+      {"f::$_12", "f::{lambda}"},
+      {"a$_0b", "a$_0b"},
+      {"f<, std::allocator<", "f<"},
+      {"", ""},
+  };
+  for (const auto& [display, abridged] : kCases) EXPECT_EQ(abridge(display), abridged) << display;
+}
+
 TEST(DisplayName, IsTheQualifiedNameAlone) {
   constexpr NameCase kCases[] = {
       {"main", "main"},

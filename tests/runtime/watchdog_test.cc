@@ -7,11 +7,17 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <fstream>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "aiofiber/runtime/make_scheduler.h"
@@ -68,6 +74,17 @@ __attribute__((noinline)) void compute() {
   asm volatile("");
 }
 
+// Of this thread, however long that takes.
+void use_processor(std::chrono::nanoseconds time) {
+  const auto used = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  const auto limit = used() + time;
+  while (used() < limit) asm volatile("");
+}
+
 TEST(Watchdog, NamesTheTaskThatComputesAndItsStack) {
   const auto seen = watch_over([] { compute(); });
   ASSERT_FALSE(seen.empty());
@@ -94,11 +111,36 @@ TEST(Watchdog, NamesTheSystemCallAndLetsItGoOn) {
 
 TEST(Watchdog, ReportsALongBlockAgainAfterTwiceTheTime) {
   const auto seen = watch_over([&] {
-    const auto limit = Clock::now() + 300ms;
-    while (Clock::now() < limit) asm volatile("");
+    use_processor(300ms);
   });
   EXPECT_GE(seen.size(), 2u);
   EXPECT_LE(seen.size(), 4u);  // 20, 40, 80, 160 ms
+}
+
+// The loop's thread shares its core with another one that the kernel prefers by far.
+TEST(Watchdog, IsSilentWhileTheThreadWaitsForACore) {
+  if (std::ifstream("/proc/self/schedstat").fail()) GTEST_SKIP() << "this kernel does not tell how long a thread waited for a core";
+  std::vector<std::string> seen;
+  std::atomic<bool> done{false};
+  const auto stay_on_one_core = [core = sched_getcpu()] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  };
+  std::thread other([&] {
+    stay_on_one_core();
+    while (!done.load(std::memory_order_relaxed)) asm volatile("");
+  });
+  std::thread loop([&] {
+    stay_on_one_core();
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);
+    seen = watch_over([] { use_processor(20ms); }, kMuchAllowed);
+  });
+  loop.join();
+  done = true;
+  other.join();
+  EXPECT_TRUE(seen.empty()) << seen[0];
 }
 
 TEST(Watchdog, IsSilentWhileTheLoopSleeps) {

@@ -61,13 +61,13 @@ class Folder {
 
 // Lets the kernel write a core of a target that runs in the folder; empty when the machine sends cores
 // elsewhere.
-std::string kernel_core(const Folder& folder, const Words& words) {
+std::string kernel_core(const Folder& folder, const Words& words, int signal = SIGABRT) {
   Running process(words, 1, [&] {
     const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_CORE, &all);
     if (chdir(folder.path().c_str()) != 0) _exit(126);
   });
-  process.end(SIGABRT);
+  process.end(signal);
   for (const auto& entry : fs::directory_iterator(folder.path())) {
     if (entry.path().filename().string().starts_with("core")) return entry.path();
   }
@@ -102,7 +102,6 @@ TEST(Command, StackShowsFileLineSourceAndFoldsRecursion) {
 
 TEST(Command, StopShowsTheStackOfARunningTask) {
   const Running process(target({"family"}));
-  EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "last"}).out, "on CPU, not to be seen"));
   const Finished result = aiofiber({"stack", "--stop", "-v", process.pid(), "last"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(contains(result.out, "pause") && contains(result.out, "fiber_entry")) << result.out;
@@ -486,6 +485,33 @@ TEST(Command, ReadsCompressedDebugInformation) {
   ASSERT_EQ(run({"objcopy", "--compress-debug-sections", INSPECT_TARGET, folder / "packed"}).code, 0);
   const Running process({folder / "packed", "family"});
   EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "child"}).out, "inspect_target.cc\", line"));
+}
+
+TEST(Command, TellsOfALoopThatStands) {
+  const Running process(target({"family"}));
+  Finished result;
+  for (int look = 0; look < 200 && !contains(result.err, "has not gone on for"); ++look) {
+    result = aiofiber({"stack", process.pid(), "last"});
+    usleep(10'000);  // from a tenth of a second on it is said
+  }
+  EXPECT_TRUE(contains(result.err, "the loop of thread " + process.pid() + " has not gone on for 0.")) << result.err;
+  EXPECT_TRUE(contains(result.err, "'last' runs, blocked in pause()")) << result.err;
+  EXPECT_TRUE(contains(result.out, "on CPU since 0.") && contains(result.out, "family::{lambda}")) << result.out;
+  const Finished json = aiofiber({"ps", process.pid(), "--json"});
+  EXPECT_TRUE(contains(json.out, "\"standing_loops\":[{\"tid\":" + process.pid() + ",\"stands_ns\":")) << json.out;
+  const Running healthy(target({"sleepers", "1"}));
+  EXPECT_FALSE(contains(aiofiber({"ps", healthy.pid()}).err, "has not gone on"));
+}
+
+TEST(Command, SeesThroughACallOfANullPointer) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"null-call"}), 0);  // it dies by itself
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  const Finished result = aiofiber({"stack", "--core", core, "guilty"});
+  EXPECT_TRUE(contains(result.out, "in no module (a call through a null pointer)")) << result.out;
+  EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::call_nothing\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::dive\n")) << result.out;
+  EXPECT_FALSE(contains(result.err, "not in the core")) << result.err;
 }
 
 TEST(Command, ReadsAKernelCore) {

@@ -229,6 +229,24 @@ void churn() {
   asyncio::await(asyncio::gather(tasks));
 }
 
+// Dies of a call through a null pointer, three calls deep, while another task waits.
+[[gnu::noinline]] void call_nothing() {
+  void (*function)() = nullptr;
+  asm volatile("" : "+r"(function));
+  function();
+  asm volatile("" ::: "memory");
+}
+void null_call() {
+  asyncio::create_task({.name = "bystander"}, rest).detach();
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::sleep(0s));
+  asyncio::await(asyncio::create_task({.name = "guilty"}, [] {
+    ready();
+    asyncio::await(asyncio::sleep(50ms));
+    dive(2, call_nothing);
+  }));
+}
+
 void from_a_device();
 
 // Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
@@ -285,6 +303,8 @@ int main(int argc, char** argv) {
     asyncio::run(names);
   } else if (mode == "churn") {
     asyncio::run(churn);
+  } else if (mode == "null-call") {
+    asyncio::run(null_call);
   } else if (mode == "deep") {
     asyncio::run([count] { deep(count); });
   } else if (mode == "device") {
@@ -306,7 +326,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|names|churn|deep|device|busy|self|step|stretch|loops [COUNT]\n");
+    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|names|churn|null-call|deep|device|busy|self|step|stretch|loops [COUNT]\n");
     return 2;
   }
   return 0;

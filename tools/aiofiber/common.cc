@@ -29,6 +29,17 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
   json.member("target", inspection.target().name());
   json.member("pid", inspection.target().pid());
   json.member("now_ns", inspection.snapshot().now_ns);
+  json.key("standing_loops");
+  json.begin_array();
+  for (const StandingLoop& loop : inspection.snapshot().standing_loops) {
+    json.begin_object();
+    json.member("tid", loop.tid);
+    json.member("stands_ns", loop.stands_ns);
+    json.member("task", loop.task);
+    json.member("system_call", loop.system_call);
+    json.end_object();
+  }
+  json.end_array();
 }
 
 namespace {

@@ -8,6 +8,7 @@
 
 #include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
+#include "fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -45,8 +46,11 @@ void print_group(Inspection& inspection, const Group& group, bool verbose, std::
   out << (tasks.size() > kShownNames ? ", ...\n" : "\n");
   std::vector<Frame> frames = inspection.frames(addresses, verbose);
   if (frames.empty()) frames = inspection.frames(addresses, true);
-  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame)
-    out << "    " << short_text(*frame) << '\n';
+  std::vector<std::string> lines;
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) lines.push_back(short_text(*frame));
+  runtime::fold_repeats(lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
+                        [&](std::size_t i) { out << "    " << lines[i] << '\n'; },
+                        [&](std::size_t count, std::size_t times) { out << "    " << runtime::repeats_text(count, times) << '\n'; });
 }
 
 }  // namespace

@@ -75,6 +75,17 @@ bool Inspection::is_wanted(const TaskSnapshot& task) const {
   return options_.tasks.empty() || std::any_of(options_.tasks.begin(), options_.tasks.end(), names_it);
 }
 
+std::vector<std::string> Inspection::standing_loops() const {
+  std::vector<std::string> sentences;
+  for (const StandingLoop& loop : snapshot_.standing_loops) {
+    const TaskSnapshot* const task = snapshot_.find(loop.task);
+    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " + duration_text(loop.stands_ns) + ": ";
+    text += task != nullptr ? "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs" : std::string("a callback runs");
+    sentences.push_back(text + (loop.system_call.empty() ? "" : ", blocked in " + loop.system_call + "()"));
+  }
+  return sentences;
+}
+
 std::string Inspection::left_out() const {
   std::string text;
   if (snapshot_.chunks_left_out > 0) {
@@ -170,7 +181,7 @@ std::string Inspection::missing_stacks() const {
   for (const TaskSnapshot& task : snapshot_.tasks) {
     // gcore writes zeros for what it could not read.
     if (!is_wanted(task)) continue;
-    const bool blank = !task.has_stack || task.registers.values[Registers::kRip] == 0;
+    const bool blank = !task.has_stack || (task.registers.values[Registers::kRip] == 0 && !task.exact_pc);
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};
@@ -189,7 +200,12 @@ std::optional<std::uint64_t> Inspection::stack_deepest(const TaskSnapshot& task)
 }
 
 std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {
-  if (task.on_cpu) return std::nullopt;
+  if (task.on_cpu) {  // at most so long
+    for (const StandingLoop& loop : snapshot_.standing_loops) {
+      if (loop.task == task.record.id) return loop.stands_ns;
+    }
+    return std::nullopt;
+  }
   std::int64_t from = 0;
   if (task.record.state == AIOFIBER_WAITING) from = task.record.wait_since_ns;
   if (task.record.state == AIOFIBER_NEW) from = task.record.created_ns;
@@ -237,6 +253,8 @@ std::optional<Frame> Inspection::where(const TaskSnapshot& task) {
       if (!is_of_a_library(frame)) return frame;
     }
   }
+  // A function that ends in a call is gone when that waits: what is left is what the task began with.
+  if (!innermost && task.has_stack && task.record.entry != 0) return symbolizer_.frames({task.record.entry, true}).back();
   return innermost;
 }
 

@@ -48,6 +48,8 @@ class Inspection {
   std::string missing_stacks() const;
   // What the bound of memory left out; empty: nothing.
   std::string left_out() const;
+  // A sentence for each loop that stands.
+  std::vector<std::string> standing_loops() const;
   // Lines of source may be read for it.
   bool shows_source() const { return shows_source_; }
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.

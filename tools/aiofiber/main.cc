@@ -184,6 +184,9 @@ void run(const Options& options) {
   if (const std::string left_out = inspection.left_out(); !left_out.empty()) {
     std::fprintf(stderr, "aiofiber: warning: %s\n", left_out.c_str());
   }
+  if (options.command != "top") {
+    for (const std::string& sentence : inspection.standing_loops()) std::fprintf(stderr, "aiofiber: %s\n", sentence.c_str());
+  }
   if (!inspection.shows_source() && options.command == "stack" && !options.json) {
     std::fprintf(stderr, "aiofiber: %s belongs to another user, who says where its source is: --source reads it\n", target->name().c_str());
   }

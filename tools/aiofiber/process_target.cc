@@ -26,6 +26,7 @@
 #include "failure.h"
 #include "process_modules.h"
 #include "regular_file.h"
+#include "system_call.h"
 #include "target.h"
 
 namespace aiofiber::tool {
@@ -241,6 +242,18 @@ class ProcessTarget : public Target {
   }
   std::string thread_name(std::uint32_t tid) const override {
     return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
+  }
+  // "NUMBER ARGUMENTS... RSP RIP"; "running", or "-1" where it is blocked outside of a call (proc(5)).
+  BlockedThread blocked_thread(std::uint32_t tid) const override {
+    std::istringstream words(first_line(proc(pid_, "task/" + std::to_string(tid) + "/syscall")));
+    long number = -1;
+    if (!(words >> number) || number < 0) return {};
+    std::uint64_t value[8] = {};
+    words >> std::hex;
+    for (std::uint64_t& each : value) words >> each;
+    if (!words) return {};
+    const runtime::CallName* const call = runtime::find_call(number);
+    return {call != nullptr ? call->name : "system call " + std::to_string(number), value[6], value[7]};
   }
   std::int64_t now_ns(std::int64_t) const override {
     timespec now{};

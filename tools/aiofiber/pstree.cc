@@ -15,6 +15,7 @@
 
 #include "aiofiber/runtime/wait_kind.h"
 #include "commands.h"
+#include "fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -182,9 +183,11 @@ class Tree {
     above_.emplace(id, Above{parent, edge.certain});
     out << '\n';
     const std::vector<Frame> frames = inspection_.frames(inspection_.addresses(task), options_.verbose);
-    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
-      out << place.margin << "  " << short_text(*frame) << '\n';
-    }
+    std::vector<std::string> lines;
+    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) lines.push_back(short_text(*frame));
+    runtime::fold_repeats(lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
+                          [&](std::size_t i) { out << place.margin << "  " << lines[i] << '\n'; },
+                          [&](std::size_t count, std::size_t times) { out << place.margin << "  " << runtime::repeats_text(count, times) << '\n'; });
     const std::vector<Edge> below = edges(task);
     for (std::size_t i = 0; i < below.size(); ++i) {
       const bool last = i + 1 == below.size();

@@ -216,6 +216,35 @@ class Reader {
     }
   }
 
+  // Live programs with a real clock only: a core, and a virtual clock, stand still anyway.
+  void find_standing_loops(std::int64_t now_ns) {
+    constexpr std::size_t kLoopsAt = offsetof(aiofiber_registry, loops);
+    std::vector<aiofiber_loop> loops(AIOFIBER_REGISTRY_LOOPS);
+    const std::size_t bytes = loops.size() * sizeof(aiofiber_loop);
+    if (!target_.live() || snapshot_.registry.size < kLoopsAt + bytes ||
+        !target_.read(snapshot_.registry_address + kLoopsAt, loops.data(), bytes)) {
+      return;
+    }
+    for (const aiofiber_loop& loop : loops) {
+      std::int64_t last_poll = 0;
+      unsigned char polling = 1;
+      if (loop.tid == 0 || loop.is_virtual != 0 || !target_.read(loop.last_poll_at, &last_poll, sizeof last_poll) ||
+          !target_.read(loop.polling_at, &polling, sizeof polling) || polling != 0 || last_poll <= 0 ||
+          now_ns - last_poll < StandingLoop::kLeastNs) {
+        continue;
+      }
+      StandingLoop standing{target_.thread_id(loop.tid), now_ns - last_poll, 0, {}};
+      const BlockedThread blocked = target_.blocked_thread(standing.tid);
+      standing.system_call = blocked.call;
+      for (TaskSnapshot& task : snapshot_.tasks) {
+        if (task.record.tid != standing.tid || !task.on_cpu) continue;
+        standing.task = task.record.id;
+        take_blocked_stack(task, blocked);
+      }
+      snapshot_.standing_loops.push_back(std::move(standing));
+    }
+  }
+
   // Which tasks are still as they were read: all of those were so at one moment, when the first of them was read again.
   void find_steady() {
     std::vector<aiofiber_record> again;
@@ -335,6 +364,23 @@ class Reader {
     }
   }
 
+  // A thread that is blocked in a system call does not move: its stack can be copied although its task is on the CPU. What the kernel
+  // tells of its registers is where it stands, and not rbp and rbx: the walk may end early.
+  void take_blocked_stack(TaskSnapshot& task, const BlockedThread& blocked) {
+    if (task.has_stack || blocked.rsp < task.record.stack_low || blocked.rsp >= task.record.stack_high) return;
+    task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - blocked.rsp, most_of_a_stack()));
+    if (!target_.read(blocked.rsp, task.stack.data(), task.stack.size()) || target_.blocked_thread(task.record.tid) != blocked) {
+      give_back(task.stack);
+      return;
+    }
+    task.registers = {};
+    task.registers.values[Registers::kRsp] = blocked.rsp;
+    task.registers.values[Registers::kRip] = blocked.rip;
+    task.exact_pc = true;
+    task.stack_address = blocked.rsp;
+    take_stack(task);
+  }
+
   // Its copy is whole: it is kept, or read right away.
   void take_stack(TaskSnapshot& task) {
     task.has_stack = true;
@@ -415,6 +461,7 @@ Snapshot take_snapshot(Target& target, std::uint64_t registry_address, const Sna
   reader.find_steady();
   reader.finish(!threads.empty());
   snapshot.now_ns = target.now_ns(static_cast<std::int64_t>(snapshot.registry.last_tick_ns));
+  reader.find_standing_loops(snapshot.now_ns);
   return snapshot;
 }
 

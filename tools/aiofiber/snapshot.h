@@ -67,7 +67,17 @@ struct SnapshotWishes {
   std::uint64_t most_bytes = kUsualBytes;
 };
 
+// A loop that has not come back to look at its clock for longer than any handle should take.
+struct StandingLoop {
+  static constexpr std::int64_t kLeastNs = 100'000'000;
+  std::uint32_t tid = 0;
+  std::int64_t stands_ns = 0;
+  std::uint64_t task = 0;  // id of the one that runs; 0: a callback, or that is not known
+  std::string system_call;  // that its thread is blocked in, as "read"; empty: none
+};
+
 struct Snapshot {
+  std::vector<StandingLoop> standing_loops;
   aiofiber_registry registry{};  // without its chunks
   std::uint64_t registry_address = 0;
   std::vector<TaskSnapshot> tasks;  // by id

@@ -5,11 +5,10 @@
 
 #include "aiofiber/runtime/source_line.h"
 #include "commands.h"
+#include "fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {
-
-constexpr std::size_t kShownRepeats = 3;  // of a recursion, as Python does
 
 bool same_place(const Frame& a, const Frame& b) {
   return a.function == b.function && a.file == b.file && a.line == b.line && a.inlined == b.inlined &&
@@ -25,7 +24,7 @@ void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostrea
     out << "  Module \"" << printable(frame.module) << "\"" << offset << ", in " << printable(frame.function);
   } else {
     std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
-    out << "  Address " << offset << ", in no module";
+    out << "  Address " << offset << ", in no module" << (frame.address == 0 ? " (a call through a null pointer)" : "");
   }
   out << (frame.inlined ? " [inlined]" : "");
   if (verbose && frame.line > 0) out << " [" << printable(base_name(frame.module)) << offset << "]";
@@ -50,23 +49,10 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
   }
   out << "Stack for " << title << " (most recent call last):\n";
   if (task.truncated) out << "  (the older part of " << bytes_text(task.stack_used()) << " is not shown)\n";
-  std::size_t repeats = 0;
-  const auto end_repeats = [&] {
-    if (repeats > kShownRepeats - 1) {
-      const std::size_t hidden = repeats - (kShownRepeats - 1);
-      out << "  [Previous line repeated " << hidden << " more time" << (hidden > 1 ? "s" : "") << "]\n";
-    }
-    repeats = 0;
-  };
-  for (std::size_t i = frames.size(); i-- > 0;) {
-    if (i + 1 < frames.size() && same_place(frames[i], frames[i + 1])) {
-      if (++repeats > kShownRepeats - 1) continue;
-    } else {
-      end_repeats();
-    }
-    print_frame(frames[i], verbose, inspection.shows_source(), out);
-  }
-  end_repeats();
+  const auto frame = [&](std::size_t i) -> const Frame& { return frames[frames.size() - 1 - i]; };  // oldest first
+  runtime::fold_repeats(frames.size(), [&](std::size_t i, std::size_t k) { return same_place(frame(i), frame(k)); },
+                        [&](std::size_t i) { print_frame(frame(i), verbose, inspection.shows_source(), out); },
+                        [&](std::size_t lines, std::size_t times) { out << "  " << runtime::repeats_text(lines, times) << '\n'; });
 }
 
 void stack(Inspection& inspection, const Options& options, std::ostream& out) {

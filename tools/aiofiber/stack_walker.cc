@@ -36,7 +36,7 @@ struct StackWalker::Callbacks {
     return true;
   }
   static bool set_registers(Dwfl_Thread* thread, void* argument) {
-    const Registers& registers = self(argument).task_->registers;
+    const Registers& registers = self(argument).registers_;
     if (!dwfl_thread_state_registers(thread, 0, Registers::kCount, registers.values.data())) return false;
     dwfl_thread_state_register_pc(thread, registers.values[Registers::kRip]);
     return true;
@@ -47,7 +47,8 @@ struct StackWalker::Callbacks {
     bool activation = false;
     if (!dwfl_frame_pc(frame, &pc, &activation)) return DWARF_CB_ABORT;
     // The innermost frame is an activation to libdwfl, but what a suspended task saved is a return address.
-    const bool exact = activation && (walker->task_->exact_pc || !addresses.empty());
+    const bool exact = activation && (walker->exact_ || !walker->first_);
+    walker->first_ = false;
     addresses.push_back({pc, exact});
     return addresses.size() < kMostFrames ? DWARF_CB_OK : DWARF_CB_ABORT;
   }
@@ -70,6 +71,20 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
   }
 }
 
+// After a call through a null or wild pointer the thread stands where no tables for unwinding are. What was called has not pushed anything
+// yet: the return address is on top of the stack.
+void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
+  std::uint64_t& rip = registers_.values[Registers::kRip];
+  std::uint64_t& rsp = registers_.values[Registers::kRsp];
+  Dwarf_Word caller = 0;
+  if (dwfl_addrmodule(dwfl_, rip) != nullptr || !Callbacks::read_memory(nullptr, rsp, &caller, this)) return;
+  if (dwfl_addrmodule(dwfl_, caller) == nullptr) return;
+  addresses.push_back({rip, true});
+  rip = caller;
+  rsp += sizeof caller;
+  exact_ = false;
+}
+
 std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   if (task.record.state == AIOFIBER_NEW) {
     if (task.record.entry == 0) return {};
@@ -77,8 +92,12 @@ std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   }
   if (task.walked) return task.addresses;
   std::pair<StackWalker*, std::vector<Address>> walk{this, {}};
-  if (task.stack.empty() || task.registers.values[Registers::kRip] == 0) return {};
+  if (task.stack.empty() || (task.registers.values[Registers::kRip] == 0 && !task.exact_pc)) return {};
   task_ = &task;
+  registers_ = task.registers;
+  exact_ = task.exact_pc;
+  first_ = true;
+  if (exact_) leave_what_is_no_code(walk.second);
   dwfl_getthread_frames(dwfl_, kAnyTid, Callbacks::add_frame, &walk);
   task_ = nullptr;
   return std::move(walk.second);

@@ -27,8 +27,12 @@ class StackWalker {
 
  private:
   struct Callbacks;
+  void leave_what_is_no_code(std::vector<Address>& addresses);
   Dwfl* dwfl_;
   const TaskSnapshot* task_ = nullptr;
+  Registers registers_;  // where the walk begins
+  bool exact_ = false;   // their rip is an instruction
+  bool first_ = false;   // the frame that comes next is the innermost of the walk
 };
 
 }  // namespace aiofiber::tool

@@ -35,6 +35,13 @@ struct ThreadRegisters {
 Registers from_user(const user_regs_struct& registers);
 user_regs_struct to_user(const Registers& registers);
 
+// A thread that is blocked in a system call.
+struct BlockedThread {
+  std::string call;  // "read"; empty: it is not blocked in any, or that cannot be seen
+  std::uint64_t rsp = 0, rip = 0;
+  bool operator==(const BlockedThread&) const = default;
+};
+
 struct Range {
   std::uint64_t address = 0;
   void* into = nullptr;
@@ -66,6 +73,8 @@ class Target {
   virtual std::uint32_t thread_id(std::uint32_t tid) { return tid; }
   // The name of a thread, given its id here; empty when it is not known.
   virtual std::string thread_name(std::uint32_t tid) const = 0;
+  // What the thread (its id here) is blocked in.
+  virtual BlockedThread blocked_thread(std::uint32_t) const { return {}; }
   // The time of the loops' clock, given when a loop last read it.
   virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;
 

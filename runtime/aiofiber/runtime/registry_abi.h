@@ -96,6 +96,15 @@ struct aiofiber_record {
 };
 
 #define AIOFIBER_FEATURE_WAIT_LIMIT UINT64_C(1)
+#define AIOFIBER_REGISTRY_LOOPS 64
+
+/* A loop that runs. The addresses are of its own memory: they may be gone when they are read. */
+struct aiofiber_loop {
+  uint32_t tid;          /* the OS thread; 0: the entry is free */
+  uint32_t is_virtual;   /* 1: its clock is no real one */
+  uint64_t last_poll_at; /* of an int64: when it last looked at its clock */
+  uint64_t polling_at;   /* of a byte: 1 while it sleeps or asks the kernel */
+};
 
 struct aiofiber_registry {
   char magic[8];
@@ -109,7 +118,8 @@ struct aiofiber_registry {
   uint32_t chunk_count;    /* valid entries of chunks; only grows */
   uint64_t last_tick_ns;   /* the youngest clock reading of any loop: a core's idea of "now" */
   uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
-  uint64_t features;       /* AIOFIBER_FEATURE_...; only if `size` reaches so far */
+  uint64_t features;       /* AIOFIBER_FEATURE_...; only if `size` reaches so far, as what follows */
+  struct aiofiber_loop loops[AIOFIBER_REGISTRY_LOOPS]; /* those that run, but for more than fit */
 };
 
 extern struct aiofiber_registry aiofiber_debug_registry;

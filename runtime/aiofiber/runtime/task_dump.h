@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "aiofiber/runtime/lock_owner.h"
@@ -25,11 +26,25 @@ struct TaskSnapshot {
 // All tasks that exist, by loop thread and id. A task that switches all the time may come without its stack.
 std::vector<TaskSnapshot> snapshot_tasks();
 
+// Finds tasks among many, which must outlive it.
+class TaskIndex {
+ public:
+  // Implicit: a list of tasks will do wherever an index is asked for.
+  TaskIndex(const std::vector<TaskSnapshot>& tasks);
+  const TaskSnapshot* find(std::uint64_t id) const;
+  // Those that are waited for through that gather and the like, by loop thread and id.
+  const std::vector<const TaskSnapshot*>& watched_by(std::uint64_t watcher) const;
+
+ private:
+  std::unordered_map<std::uint64_t, const TaskSnapshot*> by_id_;
+  std::unordered_map<std::uint64_t, std::vector<const TaskSnapshot*>> by_watcher_;
+};
+
 // Who has the lock that `record` waits for, as of now; not known() when it waits for something else.
 LockOwner lock_owner(const aiofiber_record& record);
 // What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`, `lock at 0x7f..., held
 // by task 'x'`; `all` gives the names. Empty when it does not wait.
-std::string describe_wait(const aiofiber_record& record, const std::vector<TaskSnapshot>& all);
+std::string describe_wait(const aiofiber_record& record, const TaskIndex& all);
 std::string task_name(const aiofiber_record& record);
 
 // The text. Many tasks with the same stack are shown once, with their number and some names.

@@ -18,7 +18,8 @@ namespace aiofiber::runtime::watchdog {
 using Report = void (*)(const std::string& text) noexcept;
 
 // Watches the scheduler, which runs or will run on the calling thread, until unwatch(). One that does not give its loop a
-// turn for `allowed` ns is reported once, and again after twice the time, four times, ... Again: the new limit.
+// turn for `allowed` ns is reported once, and again after twice the time, four times, ... The time in which its thread waited for a
+// core does not count, where the kernel tells of it (schedstat). Again: the new limit.
 // Throws std::system_error: no thread can be made.
 void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report);
 // Afterwards nothing refers to the scheduler. Waits for a report that is being made. Not watched: no-op.
