@@ -2,7 +2,8 @@
 //
 // A list in an environment variable: items with colons between them, empty ones left out.
 //
-// Walked without a copy, so that it can be asked where nothing may be allocated.
+// Walked without a copy, so that it can be asked where nothing may be allocated. What an item means is its
+// user's business.
 #pragma once
 
 #include <optional>
