@@ -35,12 +35,16 @@ constexpr const char kOddStream[] = "a FILE is not laid out as expected";
 constexpr const char kOddData[] = "a FILE over a socket did not give what was sent";
 constexpr const char kNotKeptOut[] = "a FILE that a task is in lets another one in";
 
-// The glibc that the switch was tried with lies between these; their FILE has not changed.
-bool version_is_known(const char* version) noexcept {
+// The glibc that the switch was tried with lies between 2.31 and 2.41; their FILE has not changed. A newer one is taken if it
+// passes every check.
+enum class Version { kRefused, kKnown, kNewer };
+
+Version judge(const char* version) noexcept {
   char* end = nullptr;
   const long major = std::strtol(version, &end, 10);
   const long minor = *end == '.' ? std::strtol(end + 1, nullptr, 10) : -1;
-  return major == 2 && minor >= 31 && minor <= 41;
+  if (major != 2 || minor < 31) return Version::kRefused;
+  return minor <= 41 ? Version::kKnown : Version::kNewer;
 }
 
 // A FILE over one end of a socket pair whose other end is ours.
@@ -123,7 +127,8 @@ const char* try_wide() {
 }
 
 const char* switch_on() noexcept {
-  if (!version_is_known(::gnu_get_libc_version())) return "this version of glibc is not known";
+  const Version version = judge(::gnu_get_libc_version());
+  if (version == Version::kRefused) return "this version of glibc is not known";
   static StdioTables tables;
   if (const char* refusal = tables.find()) return refusal;
   static void* replacement[kMostStdioTables][kStdioSlots];
@@ -137,6 +142,10 @@ const char* switch_on() noexcept {
   if (refusal != nullptr) {
     tables.replace(original_stdio_slots());
     return refusal;
+  }
+  if (version == Version::kNewer) {
+    std::fprintf(stderr, "aiofiber hooks: stdio suspends tasks with glibc %s, which is newer than what was tried; each of its "
+                         "FILE operations was checked\n", ::gnu_get_libc_version());
   }
   ::pthread_atfork(nullptr, nullptr, &forget_stdio_occupants);
   // Registered early, so it runs late in exit(): after what was registered in main(), before libc flushes.

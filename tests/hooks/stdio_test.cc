@@ -25,6 +25,12 @@ namespace {
 
 const bool switched_on = hooks::enable_stdio();
 
+// Where the switch is refused each test here would wait for ever: none is run then.
+class StdioIsOn : public ::testing::Environment {
+  void SetUp() override { ASSERT_TRUE(switched_on) << "enable_stdio() refused this libc; stderr says why"; }
+};
+const ::testing::Environment* const stdio_is_on = ::testing::AddGlobalTestEnvironment(new StdioIsOn);
+
 struct CloseFile {
   void operator()(FILE* file) const { ::fclose(file); }
 };

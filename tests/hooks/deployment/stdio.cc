@@ -17,6 +17,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef STDIO_GLIBC_VERSION
+// The hooks ask for it by its name, and the program's comes first.
+extern "C" const char* gnu_get_libc_version() noexcept { return STDIO_GLIBC_VERSION; }
+#endif
+
 namespace {
 
 const char* read_a_line() {
