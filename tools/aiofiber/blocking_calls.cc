@@ -19,8 +19,6 @@ constexpr char kPrintsOutput[] = "standard output never suspends; it blocks only
 constexpr char kQueue[] = "a queue's descriptor can be polled: poll() first, then O_NONBLOCK; or to_thread()";
 constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
-constexpr char kFutex[] =
-    "waits on a bare futex: use a pthread lock (std::mutex), an asyncio one, or to_thread()";
 constexpr char kOpen[] = "blocks on a FIFO or a device: O_NONBLOCK, or to_thread()";
 constexpr char kDatabase[] =
     "may ask a name server: call it by to_thread(), or use the variant that is hooked";
@@ -67,11 +65,6 @@ constexpr BlockingCall kCalls[] = {
     {"sigtimedwait", kAlways, kSignal},
     {"sigsuspend", kAlways, kSignal},
     {"pause", kAlways, kSignal},
-    {"mtx_lock", kAlways, kFutex},
-    {"mtx_timedlock", kAlways, kFutex},
-    {"cnd_wait", kAlways, kFutex},
-    {"cnd_timedwait", kAlways, kFutex},
-    {"thrd_join", kAlways, "use pthread_join or std::thread::join, which suspend"},
     {"_ZNSt28__atomic_futex_unsigned_base*", kAlways,
      "std::future waits on a bare futex: await an asyncio future, or wait in to_thread()"},
     {"aio_suspend*", kAlways, kAio},
