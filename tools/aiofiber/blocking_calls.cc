@@ -23,6 +23,7 @@ constexpr char kQueue[] = "a queue's descriptor can be polled: poll() first, the
 constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
 constexpr char kOpen[] = "blocks on a FIFO or a device: O_NONBLOCK, or to_thread()";
+constexpr char kName[] = "waits for a busy disk (open also for a FIFO or a device): AIOFIBER_FILES_ON_POOL=1 suspends";
 constexpr char kDatabase[] =
     "may ask a name server: call it by to_thread(), or use the variant that is hooked";
 constexpr char kAio[] = "wait for the eventfd or signal of the request instead, or to_thread()";
@@ -93,10 +94,6 @@ constexpr BlockingCall kCalls[] = {
     {"getpwent*", kSometimes, kDatabase},
     {"getgrent*", kSometimes, kDatabase},
     {"getspnam*", kSometimes, kDatabase},
-    {"open", kSometimes, kOpen},
-    {"open64", kSometimes, kOpen},
-    {"openat*", kSometimes, kOpen},
-    {"__open*", kSometimes, kOpen},
     {"fopen*", kSometimes, kOpen},
     {"freopen*", kSometimes, kOpen},
     {"ioctl", kSometimes, "depends on the request"},
@@ -120,11 +117,25 @@ constexpr BlockingCall kCalls[] = {
     {"dlopen", kUnknown, "what it opens is not seen here; check the running process by its id"},
 };
 
+constexpr BlockingCall kOnRequest = {"", kSometimes, kName};
+
 const char* const kHooked[] = {
 #define HOOKED(name) #name,
 #include "hooks/hooked_names.inc"
 #undef HOOKED
 };
+
+const char* const kHookedOnRequest[] = {
+#define HOOKED(name)
+#define HOOKED_ON_REQUEST(name) #name,
+#include "hooks/hooked_names.inc"
+#undef HOOKED
+};
+
+bool is_hooked_on_request(const std::string& name) {
+  static const std::set<std::string> names(std::begin(kHookedOnRequest), std::end(kHookedOnRequest));
+  return names.count(name) != 0;
+}
 
 bool fits(std::string_view pattern, std::string_view name) {
   const std::size_t star = pattern.find('*');
@@ -172,6 +183,7 @@ bool is_hooked(const std::string& name) {
 }
 
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
+  if (is_hooked_on_request(name)) return &kOnRequest;
   if (is_hooked(name)) return nullptr;
   for (const BlockingCall& call : kCalls) {
     if (fits(call.name, name)) return call.waits_for == kFile && stdio == Stdio::kSuspends ? nullptr : &call;
