@@ -121,8 +121,8 @@ CheckedModule examine(ElfModule elf, Stdio stdio) {
     if (const KnownUse* use = find_known_use(elf))
       module.findings.push_back({use->name, Certainty::kByName, false, use->advice, Rank::kSocketOrLock});
     for (const std::string& name : elf.imports) {
-      if (is_hooked(name)) ++module.hooked_imports;
       const BlockingCall* call = find_blocking_call(name, stdio);
+      if (call == nullptr && is_hooked(name)) ++module.hooked_imports;
       if (call == nullptr || elf.own_imports.count(name) != 0) continue;
       if (name == "syscall" && has_only_known_numbers(elf)) continue;
       module.findings.push_back(finding_of_import(elf, name, *call));
