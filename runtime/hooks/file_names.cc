@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names, and their lengths: open, rename, unlink, mkdir, truncate and the like, on the offload pool if that is asked
-// for (AIOFIBER_FILES_ON_POOL=1, hooks::set_files_on_pool()).
+// Files by their names, and their lengths: open, rename, unlink, mkdir, truncate and the like, on the offload
+// pool if that is asked for (AIOFIBER_FILES_ON_POOL=1, hooks::set_files_on_pool()).
 //
-// On an idle disk they take microseconds, and a trip to the pool takes longer than that; on a busy one, while a journal is
-// written, hundreds of milliseconds, which stop all tasks of the thread. As with fsync, a cancelled task makes its call to the end:
-// nobody wants to guess whether a file has its new name.
+// On an idle disk they take microseconds, and a trip to the pool takes longer than that; on a busy one, while
+// a journal is written, hundreds of milliseconds, which stop all tasks of the thread. As with fsync, a
+// cancelled task makes its call to the end: nobody wants to guess whether a file has its new name.
 //
-// A child of vfork shares the memory of its parent, so it looks like the task: it is told by its id, and waits for nobody.
+// A child of vfork shares the memory of its parent, so it looks like the task: it is told by its id, and
+// waits for nobody.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@ constinit std::atomic<bool> files_on_pool = false;
 
 [[gnu::constructor]] void read_setting() noexcept {
   const char* const wanted = ::secure_getenv("AIOFIBER_FILES_ON_POOL");
-  if (wanted != nullptr && std::string_view(wanted) == "1") files_on_pool.store(true, std::memory_order_relaxed);
+  if (wanted != nullptr && std::string_view(wanted) == "1")
+    files_on_pool.store(true, std::memory_order_relaxed);
 }
 
 bool goes_to_pool() noexcept {
@@ -57,7 +59,9 @@ using namespace aiofiber::hooks;
 
 extern "C" {
 
-void aiofiber_set_files_on_pool(bool wanted) noexcept { files_on_pool.store(wanted, std::memory_order_relaxed); }
+void aiofiber_set_files_on_pool(bool wanted) noexcept {
+  files_on_pool.store(wanted, std::memory_order_relaxed);
+}
 
 int open(const char* path, int flags, ...) {
   mode_t mode = 0;
@@ -81,7 +85,8 @@ int openat(int folder, const char* path, int flags, ...) {
   return by_pool([=] { return real::openat(folder, path, flags, mode); });
 }
 
-// What open and openat are called in a program that was compiled with -D_FORTIFY_SOURCE: libc's look whether a mode is missing.
+// What open and openat are called in a program that was compiled with -D_FORTIFY_SOURCE: libc's look whether
+// a mode is missing.
 int __open_2(const char* path, int flags) {
   return by_pool([=] { return real::__open_2(path, flags); });
 }

@@ -2,10 +2,10 @@
 //
 // System calls that a signal cuts short are made again: no hook ends with EINTR on its own account.
 //
-// The kernel says EINTR even where there was nothing to wait for: poll, select and their kin with a timeout of 0 do when
-// nothing is ready and a signal has come. A probe that took that for an answer would call a connection made that is not, or
-// make the thread wait in a read. The exception is a signal mask of the call's own (ppoll, pselect): who gives one wants to
-// be interrupted by what it lets in.
+// The kernel says EINTR even where there was nothing to wait for: poll, select and their kin with a timeout
+// of 0 do when nothing is ready and a signal has come. A probe that took that for an answer would call a
+// connection made that is not, or make the thread wait in a read. The exception is a signal mask of the
+// call's own (ppoll, pselect): who gives one wants to be interrupted by what it lets in.
 #pragma once
 
 #include <poll.h>
@@ -16,8 +16,8 @@
 
 namespace aiofiber::hooks {
 
-// Calls call(), which gives -1 and errno as a system call does, until a signal does not end it. Not for what must not be made
-// twice, as close() and system().
+// Calls call(), which gives -1 and errno as a system call does, until a signal does not end it. Not for what
+// must not be made twice, as close() and system().
 template <class Call>
 auto uninterrupted(Call call) {
   const int errno_at_start = errno;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names: libc's own unless asked for, on the pool then, with the same results; never cut short.
+// Files by their names: libc's own unless asked for, on the pool then, with the same results; never cut
+// short.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,16 +52,17 @@ struct Turns {
 };
 
 // The call gives `value` and lets the others run meanwhile.
-#define EXPECT_SUSPENDS(value, call)                            \
-  do {                                                          \
-    const int before_ = turns.count;                            \
-    EXPECT_EQ((call), (value)) << #call << ::strerror(errno);   \
-    EXPECT_GT(turns.count, before_) << #call;                   \
+#define EXPECT_SUSPENDS(value, call)                          \
+  do {                                                        \
+    const int before_ = turns.count;                          \
+    EXPECT_EQ((call), (value)) << #call << ::strerror(errno); \
+    EXPECT_GT(turns.count, before_) << #call;                 \
   } while (false)
 
 TEST(FileNames, OnThePoolLetTheOthersRun) {
   const OnPool files;
-  const std::string a = files.path("a"), b = files.path("b"), c = files.path("c"), folder = files.path("folder");
+  const std::string a = files.path("a"), b = files.path("b"), c = files.path("c"),
+                    folder = files.path("folder");
   Fibers fibers;
   Turns turns(fibers);
   fibers.spawn([&] {
@@ -73,10 +75,11 @@ TEST(FileNames, OnThePoolLetTheOthersRun) {
     struct stat status {};
     ASSERT_EQ(::fstat(fd, &status), 0);
     EXPECT_EQ(status.st_mode & 0777, 0640u & ~([] {
-                const mode_t mask = ::umask(0);
-                ::umask(mask);
-                return mask;
-              }())) << "the mode is handed on";
+                                       const mode_t mask = ::umask(0);
+                                       ::umask(mask);
+                                       return mask;
+                                     }()))
+        << "the mode is handed on";
     EXPECT_SUSPENDS(0, ::ftruncate(fd, 100));
     EXPECT_SUSPENDS(0, ::truncate(a.c_str(), 50));
     ASSERT_EQ(::fstat(fd, &status), 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No hooked call ends with EINTR on its own account, though every second system call below it does (interrupting_libc.h).
+// No hooked call ends with EINTR on its own account, though every second system call below it does
+// (interrupting_libc.h).
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -25,7 +26,8 @@ namespace {
 constexpr int kErrnoBefore = ERANGE;  // after a call that goes well it is what it was
 
 // Runs body() in a fiber beside `other`, with a libc that interrupts. Both start with a libc that does not.
-void run_interrupted(const std::function<void()>& body, const std::function<void()>& other = [] {}) {
+void run_interrupted(
+    const std::function<void()>& body, const std::function<void()>& other = [] {}) {
   Fibers fibers;
   const int before = interruptions;
   fibers.spawn([&] {
@@ -39,13 +41,13 @@ void run_interrupted(const std::function<void()>& body, const std::function<void
   EXPECT_GT(interruptions, before) << "nothing was interrupted";
 }
 
-#define EXPECT_GIVES(value, call)                                \
-  do {                                                           \
-    const auto result_ = (call);                                 \
-    const int error_ = errno;                                    \
+#define EXPECT_GIVES(value, call)                                       \
+  do {                                                                  \
+    const auto result_ = (call);                                        \
+    const int error_ = errno;                                           \
     EXPECT_EQ(result_, (value)) << #call << ": " << ::strerror(error_); \
-    EXPECT_EQ(error_, kErrnoBefore) << #call;                    \
-    errno = kErrnoBefore;                                        \
+    EXPECT_EQ(error_, kErrnoBefore) << #call;                           \
+    errno = kErrnoBefore;                                               \
   } while (false)
 
 fd_set only(int fd) {
@@ -118,12 +120,17 @@ TEST(Interrupted, SocketsMoveEveryByte) {
   SocketPair pair;
   const std::string sent = pattern(600'000);
   std::string received(sent.size(), '\0');
-  run_interrupted([&] { EXPECT_GIVES(static_cast<ssize_t>(received.size()), ::recv(pair[0], received.data(), received.size(), MSG_WAITALL)); },
-                  [&] { EXPECT_EQ(::send(pair[1], sent.data(), sent.size(), 0), static_cast<ssize_t>(sent.size())); });
+  run_interrupted(
+      [&] {
+        EXPECT_GIVES(static_cast<ssize_t>(received.size()),
+                     ::recv(pair[0], received.data(), received.size(), MSG_WAITALL));
+      },
+      [&] { EXPECT_EQ(::send(pair[1], sent.data(), sent.size(), 0), static_cast<ssize_t>(sent.size())); });
   EXPECT_EQ(received, sent);
 }
 
-// With AIOFIBER_HOOKS_POLL_FIRST=1 a look that was cut short must not be taken for data: the thread would wait for itself.
+// With AIOFIBER_HOOKS_POLL_FIRST=1 a look that was cut short must not be taken for data: the thread would
+// wait for itself.
 TEST(Interrupted, PipesMoveEveryByte) {
   Pipe pipe;
   const std::string sent = pattern(300'000);
@@ -165,7 +172,8 @@ TEST(Interrupted, AcceptsWhoComes) {
         for (int i = 0; i < 3; ++i) {
           sleep_ms(1);
           const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-          EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << ::strerror(errno);
+          EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0)
+              << ::strerror(errno);
           ::close(client);
         }
       });
@@ -175,20 +183,19 @@ TEST(Interrupted, AcceptsWhoComes) {
 TEST(Interrupted, BytesMoveInsideTheKernel) {
   Pipe from, to;
   SocketPair pair;
-  run_interrupted(
-      [&] {
-        char text[] = "abc";
-        const iovec piece{text, 3};
-        for (int i = 0; i < 2; ++i) {
-          EXPECT_GIVES(3, ::vmsplice(from[1], &piece, 1, 0));
-          EXPECT_GIVES(3, ::tee(from[0], to[1], 3, 0));
-          EXPECT_GIVES(3, ::splice(from[0], nullptr, pair[0], nullptr, 3, 0));
-          char copy[4] = "";
-          EXPECT_GIVES(3, ::recv(pair[1], copy, 3, MSG_WAITALL));
-          EXPECT_STREQ(copy, "abc");
-          EXPECT_GIVES(3, ::read(to[0], copy, 3));
-        }
-      });
+  run_interrupted([&] {
+    char text[] = "abc";
+    const iovec piece{text, 3};
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_GIVES(3, ::vmsplice(from[1], &piece, 1, 0));
+      EXPECT_GIVES(3, ::tee(from[0], to[1], 3, 0));
+      EXPECT_GIVES(3, ::splice(from[0], nullptr, pair[0], nullptr, 3, 0));
+      char copy[4] = "";
+      EXPECT_GIVES(3, ::recv(pair[1], copy, 3, MSG_WAITALL));
+      EXPECT_STREQ(copy, "abc");
+      EXPECT_GIVES(3, ::read(to[0], copy, 3));
+    }
+  });
 }
 
 TEST(Interrupted, FilesAreServedToTheEnd) {

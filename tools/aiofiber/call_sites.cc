@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The search for displacements. On other processors than x86-64 nothing is found, and the caller has to do with the imports.
+// The search for displacements. On other processors than x86-64 nothing is found, and the caller has to do
+// with the imports.
 #include "call_sites.h"
 
 #include <algorithm>
@@ -10,8 +11,9 @@
 namespace aiofiber::tool {
 
 const CodeRange* find_range(const std::vector<CodeRange>& sorted, std::uint64_t address) {
-  const auto after = std::upper_bound(sorted.begin(), sorted.end(), address,
-                                [](std::uint64_t value, const CodeRange& range) { return value < range.first; });
+  const auto after =
+      std::upper_bound(sorted.begin(), sorted.end(), address,
+                       [](std::uint64_t value, const CodeRange& range) { return value < range.first; });
   return after != sorted.begin() && address < std::prev(after)->second ? &*std::prev(after) : nullptr;
 }
 
@@ -49,7 +51,9 @@ void for_each_displacement(const Code& code, Found found) {
   }
 }
 
-bool is_jump_through_slot(const unsigned char* displacement) { return displacement[-2] == 0xff && displacement[-1] == 0x25; }
+bool is_jump_through_slot(const unsigned char* displacement) {
+  return displacement[-2] == 0xff && displacement[-1] == 0x25;
+}
 
 // A stub is a jump through the slot, maybe with a `bnd` and an `endbr64` before it.
 std::uint64_t stub_of(const Code& code, std::size_t displacement_at) {
@@ -86,7 +90,8 @@ int value_set_before(const Code& code, std::size_t at, unsigned char opcode, uns
 
 }  // namespace
 
-CallSites::CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>& slots, const std::vector<CodeRange>& functions)
+CallSites::CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>& slots,
+                     const std::vector<CodeRange>& functions)
     : code_(code) {
   Targets through_slot, by_stub;
   for (const ImportSlot& slot : slots) through_slot.add(slot.address, &slot.name);
@@ -126,7 +131,8 @@ CallSites::SystemCall CallSites::system_call_at(std::uint64_t place) const {
     if (place < part.address || place - part.address >= part.size) continue;
     const std::size_t at = place - part.address;
     // Through a slot or a stub; another use of its address tells nothing of the number.
-    const bool through_slot = part.bytes[at - 2] == 0xff && (part.bytes[at - 1] == 0x15 || part.bytes[at - 1] == 0x25);
+    const bool through_slot =
+        part.bytes[at - 2] == 0xff && (part.bytes[at - 1] == 0x15 || part.bytes[at - 1] == 0x25);
     const bool calls = is_branch(part.bytes + at) || through_slot;
     if (!calls) return {};
     return {value_set_before(part, at, kSetEdi, kClearEdi), value_set_before(part, at, kSetEdx, kClearEdx)};
@@ -136,7 +142,9 @@ CallSites::SystemCall CallSites::system_call_at(std::uint64_t place) const {
 
 #else
 
-CallSites::CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>&, const std::vector<CodeRange>&) : code_(code) {}
+CallSites::CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>&,
+                     const std::vector<CodeRange>&)
+    : code_(code) {}
 std::vector<std::uint64_t> CallSites::users_of(std::uint64_t) const { return {}; }
 CallSites::SystemCall CallSites::system_call_at(std::uint64_t) const { return {}; }
 

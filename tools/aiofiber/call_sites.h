@@ -2,9 +2,10 @@
 //
 // Who in a module's code uses an imported function, and with which number it calls syscall(2).
 //
-// An import says that something in the module calls it. Where the code is x86-64 and still has its symbols, more can be told:
-// each call leads by a displacement to a stub or to the slot that the loader fills, so the places are found by looking for such
-// displacements, without a disassembler. Bytes that only look so count as a use too: what is left out is certainly unused.
+// An import says that something in the module calls it. Where the code is x86-64 and still has its symbols,
+// more can be told: each call leads by a displacement to a stub or to the slot that the loader fills, so the
+// places are found by looking for such displacements, without a disassembler. Bytes that only look so count
+// as a use too: what is left out is certainly unused.
 #pragma once
 
 #include <cstddef>
@@ -34,11 +35,13 @@ using CodeRange = std::pair<std::uint64_t, std::uint64_t>;
 
 class CallSites {
  public:
-  // `functions`: where the module's own functions are, sorted; what lies outside may be stubs. The code must outlive this.
-  CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>& slots, const std::vector<CodeRange>& functions);
+  // `functions`: where the module's own functions are, sorted; what lies outside may be stubs. The code must
+  // outlive this.
+  CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>& slots,
+            const std::vector<CodeRange>& functions);
 
-  // Addresses in the code, by the import that they use. An import that is not here is used by data only, or not so that it
-  // can be seen.
+  // Addresses in the code, by the import that they use. An import that is not here is used by data only, or
+  // not so that it can be seen.
   const std::map<std::string, std::vector<std::uint64_t>>& places() const { return places_; }
 
   // Where the code calls the module's own function at `address`, or takes that.

@@ -213,8 +213,9 @@ class Reader {
   // The name of a type's description stays in the file, stripped or not.
   void find_asio(const GElf_Phdr& segment) {
     const std::string_view bytes(raw(segment.p_offset, segment.p_filesz, "a segment"), segment.p_filesz);
-    for (const char* name : {"N5boost4asio6detail13epoll_reactorE", "N4asio6detail13epoll_reactorE"})
-      module_.has_asio |= bytes.find(name) != std::string_view::npos;
+    static const std::string kType = "13epoll_reactorE";  // apart, so that the command itself does not have the names
+    for (const char* scope : {"N5boost4asio6detail", "N4asio6detail"})
+      module_.has_asio |= bytes.find(scope + kType) != std::string_view::npos;
   }
 
   // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as the user's, since

@@ -30,27 +30,30 @@ constexpr Harmless kHarmless[] = {
     {"libstdc++.so", "syscall(futex)", "for std::future, which is listed where it is used"},
 };
 
-constexpr KnownUse kGrpc = {
-    "gRPC",
-    "keeps what runs on the thread in a thread_local and waits for locks on a bare futex: a stub's blocking call can block the thread, and calls "
-    "of two tasks of it mix up: to_thread(), or its callback interface"};
+constexpr KnownUse kGrpc = {"gRPC",
+                            "keeps what runs on the thread in a thread_local and waits for locks on a bare "
+                            "futex: a stub's blocking call can block the thread, and calls "
+                            "of two tasks of it mix up: to_thread(), or its callback interface"};
 constexpr KnownUse kAsio = {
     "Asio's run()",
-    "suspends the task, but Asio keeps a thread_local list of what runs on the thread: no more than one task of a thread may be in run(); "
+    "suspends the task, but Asio keeps a thread_local list of what runs on the thread: no more than one task "
+    "of a thread may be in run(); "
     "and it takes no notice of a cancellation: stop() it, or run() it in to_thread()"};
 
 constexpr OwnLibrary kOwnLibraries[] = {
     {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
 
 // What our code calls beside the hooked names and in every program.
-constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets", "fgetwc", "fgetws", "fread", "syscall", "dlopen"};
+constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fgetws",
+                                             "fread", "syscall", "dlopen"};
 
 }  // namespace
 
 const char* why_it_does_not_block(const std::string& library, const std::string& function, bool reads_files) {
   for (const Harmless& line : kHarmless) {
     if (!library.starts_with(line.library)) continue;
-    if (function == line.function || (reads_files && std::string_view(line.function).empty())) return line.why;
+    if (function == line.function || (reads_files && std::string_view(line.function).empty()))
+      return line.why;
   }
   return nullptr;
 }
@@ -67,7 +70,8 @@ const OwnLibrary* find_own_library(const std::string& library) {
 }
 
 bool is_called_by_aiofiber(const std::string& function) {
-  return std::find(std::begin(kCalledByAiofiber), std::end(kCalledByAiofiber), function) != std::end(kCalledByAiofiber);
+  return std::find(std::begin(kCalledByAiofiber), std::end(kCalledByAiofiber), function) !=
+         std::end(kCalledByAiofiber);
 }
 
 }  // namespace aiofiber::tool

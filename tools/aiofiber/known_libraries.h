@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is known of single libraries, by name, and cannot be seen in their imports: that a call in them never waits for long,
-// or that they are written such that tasks cannot use them as threads do.
+// What is known of single libraries, by name, and cannot be seen in their imports: that a call in them never
+// waits for long, or that they are written such that tasks cannot use them as threads do.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ struct KnownUse {
 };
 const KnownUse* find_known_use(const ElfModule& module);
 
-// Libraries that aiofiber itself is built on. `imports`: how the names begin by which one sees that a program uses the library for
-// itself as well; empty: cannot be seen.
+// Libraries that aiofiber itself is built on. `imports`: how the names begin by which one sees that a program
+// uses the library for itself as well; empty: cannot be seen.
 struct OwnLibrary {
   const char* name;
   const char* imports;
