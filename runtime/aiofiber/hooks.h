@@ -2,8 +2,9 @@
 //
 // What a program says to the hooks.
 //
-// Three things: where they are not to act (Disable), what becomes of a connection on which a call was cut
-// short (CutOff), and whether they take stdio too (enable_stdio). All may be said in a program without hooks.
+// Four things: where they are not to act (Disable), what becomes of a connection on which a call was cut
+// short (CutOff), and whether they take stdio (enable_stdio) and files by their names (set_files_on_pool) too.
+// All may be said in a program without hooks.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,8 @@
 
 // Null: stdio suspends tasks. Else why it does not. Weak: null itself in a program without hooks.
 extern "C" [[gnu::weak]] const char* aiofiber_enable_stdio() noexcept;
+// As above: null in a program without hooks.
+extern "C" [[gnu::weak]] void aiofiber_set_files_on_pool(bool wanted) noexcept;
 
 namespace aiofiber::hooks {
 
@@ -76,6 +79,16 @@ inline bool enable_stdio() noexcept {
                             : "the program has no hooks: link the target aiofiber::hooks, or preload libaiofiber_hooks.so";
   if (refusal != nullptr) std::fprintf(stderr, "aiofiber hooks: stdio goes on blocking the thread: %s\n", refusal);
   return refusal == nullptr;
+}
+
+// Whether open, creat, rename, unlink, remove, mkdir, rmdir, link, symlink, truncate and ftruncate, with their *at forms, run on the
+// offload pool when a task calls them, so that a busy disk holds up only that task. Off at first, as each trip costs some ten
+// microseconds; the same as AIOFIBER_FILES_ON_POOL=1 in the environment. Such a call is never cut short: a cancellation comes at
+// the task's next wait. False: the program has no hooks, and nothing changes. Threads: any, at any time. Does not suspend.
+inline bool set_files_on_pool(bool wanted) noexcept {
+  if (aiofiber_set_files_on_pool == nullptr) return false;
+  aiofiber_set_files_on_pool(wanted);
+  return true;
 }
 
 }  // namespace aiofiber::hooks

@@ -75,6 +75,19 @@ int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
   return 0;
 }
 
+int pthread_spin_trylock(pthread_spinlock_t* lock) noexcept {
+  const int error = real::pthread_spin_trylock(lock);
+  if (error != 0 && act() != nullptr) take_part();  // who tries until it succeeds lets the task that has it run
+  return error;
+}
+
+// Counted as well: the thread that is to end may wait for another task.
+int pthread_tryjoin_np(pthread_t thread, void** result) noexcept {
+  const int error = real::pthread_tryjoin_np(thread, result);
+  if (error == EBUSY && act() != nullptr) take_part();
+  return error;
+}
+
 int pthread_join(pthread_t thread, void** result) {
   if (!acts()) return real::pthread_join(thread, result);
   // It must not return without having joined, so a cancellation is put off; while the loop closes it blocks.

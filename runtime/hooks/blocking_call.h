@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <ctime>
@@ -30,6 +31,16 @@ class BlockingCall {
   // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
   // ENOMEM. After the last two a connection is what cut_off.h says.
   bool wait();
+
+  // What comes after a probe that failed, by its errno: EAGAIN waits, what a signal cut short is just probed again (errno is as
+  // before the call), anything else is the answer. True and false as above.
+  bool probe_again() {
+    if (errno == EINTR) {
+      errno = errno_at_start_;
+      return true;
+    }
+    return errno == EAGAIN && wait();
+  }
 
   // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as before the call.
   ssize_t end_with_error(std::size_t moved) const noexcept;

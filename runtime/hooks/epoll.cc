@@ -6,6 +6,7 @@
 // What is in the set belongs to an event loop, which goes on after a cancellation (cut_off_answer.h); its
 // connections are left as they are. The signal mask of the p-forms is in force at each look, as in ppoll;
 // with one the call looks every 50 ms.
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "hooks/blocking_call.h"
 #include "hooks/cut_off_answer.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -44,13 +46,20 @@ int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanosecond
   return ready != 0 ? ready : end_cut_off(answer);
 }
 
+int look(int epoll, epoll_event* events, int count, const sigset_t* mask) noexcept {
+  const int ready = uninterrupted([=] { return real::epoll_wait(epoll, events, count, 0); });
+  if (ready != 0 || mask == nullptr) return ready;
+  // An epoll_pwait that is not to wait lets no signal in, a ppoll does.
+  constexpr timespec kNoTime{0, 0};
+  return real::ppoll(nullptr, 0, &kNoTime, mask);
+}
+
 int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline, const sigset_t* mask,
                 const void* caller) {
   const int errno_at_start = errno;
   const runtime::WholeWait whole{wait_begins(), deadline};
   for (;;) {
-    const int ready = mask == nullptr ? real::epoll_wait(epoll, events, count, 0)
-                                      : real::epoll_pwait(epoll, events, count, 0, mask);
+    const int ready = look(epoll, events, count, mask);
     if (ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
     if (runtime::current_fiber()->unwinding)
@@ -82,7 +91,8 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms) {
-  if (!acts() || timeout_ms == 0) return real::epoll_wait(epoll, events, count, timeout_ms);
+  if (!acts()) return real::epoll_wait(epoll, events, count, timeout_ms);
+  if (timeout_ms == 0) return look(epoll, events, count, nullptr);
   return epoll_until(epoll, events, count, deadline_after(milliseconds(timeout_ms)), nullptr,
                      __builtin_return_address(0));
 }

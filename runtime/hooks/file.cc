@@ -23,6 +23,7 @@
 #include "hooks/iov_cursor.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -44,8 +45,7 @@ msghdr message_of(const IovCursor& rest) noexcept {
 }
 
 bool is_ready(int fd, short events) noexcept {
-  pollfd entry{fd, events, 0};
-  if (real::poll(&entry, 1, 0) != 0) return true;  // also for errors: the call itself will report them
+  if (is_ready_now(fd, events)) return true;
   errno = EAGAIN;
   return false;
 }
@@ -81,9 +81,9 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
 // under a lock that only read(2) takes.
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
-  if (runtime::current_fiber()->unwinding) return real::readv(fd, rest.pieces(), piece_count(rest));
-  const bool done = without_throwing(
-      [&] { result = runtime::offload([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); }); });
+  const auto call = [&] { return uninterrupted([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); }); };
+  if (runtime::current_fiber()->unwinding) return call();
+  const bool done = without_throwing([&] { result = runtime::offload(call); });
   calls_since_turn = 0;
   return done ? result : -1;
 }

@@ -17,6 +17,7 @@
 #include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -28,7 +29,7 @@ int obtain(int fd, Attempt attempt) {
   const int errno_at_start = errno;
   Backoff backoff(AIOFIBER_WAIT_FILE_LOCK, static_cast<std::uint64_t>(static_cast<unsigned>(fd)) << 32);
   for (;;) {
-    const int result = attempt();
+    const int result = uninterrupted(attempt);  // of a network file system
     if (result == 0) {
       errno = errno_at_start;
       return 0;
@@ -48,7 +49,8 @@ int control(int fd, int command, void* argument) {
     return made;
   }
   if (!waits && !tries) return real::fcntl64(fd, command, argument);
-  if (!acts() || tries) return real::fcntl64(fd, command, argument);  // acts() first: it counts a try as well
+  if (!acts()) return real::fcntl64(fd, command, argument);
+  if (tries) return uninterrupted([=] { return real::fcntl64(fd, command, argument); });
   const int attempt = command == F_SETLKW ? F_SETLK : F_OFD_SETLK;
   return obtain(fd, [&] { return real::fcntl64(fd, attempt, argument); });
 }
@@ -62,7 +64,8 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int flock(int fd, int operation) noexcept {
-  if (!acts() || (operation & (LOCK_NB | LOCK_UN)) != 0) return real::flock(fd, operation);
+  if (!acts()) return real::flock(fd, operation);
+  if ((operation & (LOCK_NB | LOCK_UN)) != 0) return uninterrupted([=] { return real::flock(fd, operation); });
   return obtain(fd, [=] { return real::flock(fd, operation | LOCK_NB); });
 }
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include <limits.h>
+#include <threads.h>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -62,6 +63,17 @@ Key* find_task_key(pthread_key_t key) noexcept {
   return (found.generation.load(std::memory_order_relaxed) & 1) != 0 ? &found : nullptr;
 }
 
+// `maker`: as above.
+int create_key(const void* maker, pthread_key_t* key, void (*destructor)(void*)) noexcept {
+  const bool for_tasks = is_for_tasks(maker);
+  const int error = real::pthread_key_create(key, destructor);
+  if (error != 0 || !for_tasks || *key >= task_keys.size()) return error;
+  Key& made = task_keys[*key];
+  made.destructor.store(destructor, std::memory_order_relaxed);
+  made.generation.fetch_or(1, std::memory_order_release);
+  return 0;
+}
+
 }  // namespace
 
 void destroy_key_values(Locals& locals) noexcept {
@@ -87,13 +99,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int pthread_key_create(pthread_key_t* key, void (*destructor)(void*)) noexcept {
-  const bool for_tasks = is_for_tasks(__builtin_return_address(0));
-  const int error = real::pthread_key_create(key, destructor);
-  if (error != 0 || !for_tasks || *key >= task_keys.size()) return error;
-  Key& made = task_keys[*key];
-  made.destructor.store(destructor, std::memory_order_relaxed);
-  made.generation.fetch_or(1, std::memory_order_release);
-  return 0;
+  return create_key(__builtin_return_address(0), key, destructor);
 }
 
 int pthread_key_delete(pthread_key_t key) noexcept {
@@ -124,6 +130,18 @@ int pthread_setspecific(pthread_key_t key, const void* value) noexcept {
   });
   errno = saved_errno;
   return stored ? 0 : ENOMEM;
+}
+
+// C11's names for the same keys; libc calls its insides for them.
+int tss_create(tss_t* key, tss_dtor_t destructor) {
+  const int error = create_key(__builtin_return_address(0), key, destructor);
+  return error == 0 ? thrd_success : error == ENOMEM ? thrd_nomem : thrd_error;
+}
+void tss_delete(tss_t key) { pthread_key_delete(key); }
+void* tss_get(tss_t key) { return pthread_getspecific(key); }
+int tss_set(tss_t key, void* value) {
+  const int error = pthread_setspecific(key, value);
+  return error == 0 ? thrd_success : error == ENOMEM ? thrd_nomem : thrd_error;
 }
 
 }  // extern "C"

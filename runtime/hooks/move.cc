@@ -20,6 +20,7 @@
 #include "hooks/fd_kind.h"
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -27,14 +28,6 @@ namespace {
 
 using runtime::kReadable;
 using runtime::kWritable;
-
-bool is_ready(int fd, short events) noexcept {
-  pollfd entry{fd, events, 0};
-  const int saved_errno = errno;
-  const bool ready = real::poll(&entry, 1, 0) != 0;
-  errno = saved_errno;
-  return ready;
-}
 
 // O_NONBLOCK around one call on a descriptor that can make it wait; nothing on files.
 class NonblockEnd {
@@ -64,8 +57,7 @@ ssize_t send_file(int out, int in, off_t* position, std::size_t length) {
       sent += static_cast<std::size_t>(n);
     }
     if (n == 0 || sent >= length) return static_cast<ssize_t>(sent);
-    if (n < 0 && errno != EINTR && (errno != EAGAIN || !call.wait()))
-      return call.end_with_error(sent);
+    if (n < 0 && !call.probe_again()) return call.end_with_error(sent);
   }
 }
 
@@ -74,6 +66,7 @@ template <class Move>
 ssize_t between(int in, int out, Move move) {
   BlockingCall readable(in, kReadable, SO_RCVTIMEO);
   BlockingCall writable(out, kWritable, SO_SNDTIMEO);
+  const int errno_at_start = errno;
   for (;;) {
     ssize_t n;
     {
@@ -86,10 +79,13 @@ ssize_t between(int in, int out, Move move) {
       note_sent(out);
     }
     if (n >= 0) return n;
-    if (errno == EINTR) continue;
+    if (errno == EINTR) {
+      errno = errno_at_start;
+      continue;
+    }
     if (errno != EAGAIN) return -1;
     // Both may have become ready since: then it is tried again, in a later turn of the loop.
-    if (!is_ready(in, POLLIN) ? !readable.wait() : !writable.wait()) return -1;
+    if (!is_ready_now(in, POLLIN) ? !readable.wait() : !writable.wait()) return -1;
   }
 }
 
@@ -130,7 +126,7 @@ ssize_t vmsplice(int fd, const iovec* pieces, size_t count, unsigned flags) {
   for (;;) {
     const ssize_t n = real::vmsplice(fd, pieces, count, flags | SPLICE_F_NONBLOCK);
     if (n >= 0) return n;
-    if (errno != EINTR && (errno != EAGAIN || !call.wait())) return -1;
+    if (!call.probe_again()) return -1;
   }
 }
 

@@ -21,6 +21,7 @@
 #include "hooks/iov_cursor.h"
 #include "hooks/net.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -71,7 +72,7 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
       if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
       address = nullptr;
       address_length = nullptr;
-    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+    } else if (!call.probe_again()) {
       return call.end_with_error(received);
     }
   }
@@ -111,7 +112,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
       const bool complete = n == 0 || received >= length || part.msg_controllen > 0 ||
                             (part.msg_flags & (MSG_EOR | MSG_TRUNC | MSG_CTRUNC)) != 0;
       if (complete || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
-    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+    } else if (!call.probe_again()) {
       return call.end_with_error(received);
     }
   }
@@ -134,7 +135,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
-    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+    } else if (!call.probe_again()) {
       return call.end_with_error(sent);
     }
   }
@@ -159,7 +160,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       part.msg_iovlen = rest.count();
       part.msg_control = nullptr;  // ancillary data (descriptors) goes out once, with the first piece
       part.msg_controllen = 0;
-    } else if (errno != EINTR && (errno != EAGAIN || !call.wait())) {
+    } else if (!call.probe_again()) {
       return call.end_with_error(sent);
     }
   }
@@ -180,8 +181,7 @@ ConnectState connect_state(int fd) noexcept {
     errno = error;
     return ConnectState::kFailed;
   }
-  pollfd entry{fd, POLLOUT, 0};
-  return real::poll(&entry, 1, 0) == 0 ? ConnectState::kInProgress : ConnectState::kDone;
+  return is_ready_now(fd, POLLOUT) ? ConnectState::kDone : ConnectState::kInProgress;
 }
 
 // Waits for the outcome of a connect() that is under way. `unfinished`: what Linux answers when SO_SNDTIMEO ends the wait,
@@ -262,8 +262,7 @@ int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_f
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::accept4(fd, address, length, accept_flags);
   for (;;) {
-    pollfd entry{fd, POLLIN, 0};
-    if (real::poll(&entry, 1, 0) != 0 || !is_listening(fd)) {
+    if (is_ready_now(fd, POLLIN) || !is_listening(fd)) {
       int connection;
       {
         const NonblockScope nonblocking(fd, flags);
@@ -273,11 +272,10 @@ int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_f
         errno = errno_at_start;
         return connection;
       }
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) return -1;  // EAGAIN: another process took it
+    } else {
+      errno = EAGAIN;
     }
-    errno = EAGAIN;
-    if (!call.wait()) return -1;
+    if (!call.probe_again()) return -1;  // EAGAIN of accept: another process took it
   }
 }
 

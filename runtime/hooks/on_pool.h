@@ -7,7 +7,8 @@
 //
 // on_pool_to_the_end(): what a file is given, which no signal cuts short in the kernel either. A database
 // takes an fsync that failed for a failing disk. So a cancelled task makes that call too, and the
-// cancellation comes at a wait that can fail.
+// cancellation comes at a wait that can fail. The pool's threads may be sent signals as any others, so what
+// one of them cuts short (a copy, a reservation) is made again.
 #pragma once
 
 #include <cerrno>
@@ -15,6 +16,7 @@
 #include "aiofiber/runtime/offload.h"
 #include "aiofiber/runtime/parker.h"
 #include "hooks/act.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -40,7 +42,8 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
 // The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the
 // call.
 template <class R, class Call>
-R on_pool_to_the_end(R failure, Call call) {
+R on_pool_to_the_end(R failure, Call call_once) {
+  const auto call = [&] { return uninterrupted(call_once); };
   if (runtime::current_fiber()->unwinding) return call();
   const int errno_at_start = errno;
   calls_since_turn = 0;

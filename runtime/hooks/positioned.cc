@@ -22,6 +22,7 @@
 #include "hooks/on_pool.h"
 #include "hooks/real.h"
 #include "hooks/ring.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -36,7 +37,7 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
   do {
     const auto from = position + static_cast<off_t>(received);
     const auto call = [&](int extra) {
-      return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra);
+      return uninterrupted([&] { return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra); });
     };
     const bool direct = fd_kind(fd) == FdKind::kDirect;
     ssize_t n = direct ? -1 : call(RWF_NOWAIT);

@@ -9,7 +9,7 @@
 //
 // The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks: it is applied at
 // each look, and with a mask the call looks again every 50 ms, so that a signal it lets in ends it with
-// EINTR. What is answered when the task is cancelled: cut_off_answer.h.
+// EINTR. Without one no signal does. What is answered when the task is cancelled: cut_off_answer.h.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -34,6 +34,7 @@
 #include "hooks/cut_off_answer.h"
 #include "hooks/fortify.h"
 #include "hooks/real.h"
+#include "hooks/uninterrupted.h"
 
 namespace aiofiber::hooks {
 
@@ -180,7 +181,7 @@ runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline, cons
 
 int look(pollfd* entries, nfds_t count, const sigset_t* mask) noexcept {
   static constexpr timespec kNoTime{0, 0};
-  return mask == nullptr ? real::poll(entries, count, 0) : real::ppoll(entries, count, &kNoTime, mask);
+  return mask == nullptr ? poll_now(entries, count) : real::ppoll(entries, count, &kNoTime, mask);
 }
 
 int count_closed(const pollfd* entries, nfds_t count) noexcept {
@@ -271,11 +272,14 @@ class SelectSets {
     }
   }
   int look(int count, const sigset_t* mask) noexcept {
-    for (std::size_t i = 0; i < 3; ++i) {
-      if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
-    }
-    constexpr timespec kNoTime{0, 0};
-    return real::pselect(count, sets_[0], sets_[1], sets_[2], &kNoTime, mask);
+    const auto look_once = [&] {
+      for (std::size_t i = 0; i < 3; ++i) {
+        if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
+      }
+      constexpr timespec kNoTime{0, 0};
+      return real::pselect(count, sets_[0], sets_[1], sets_[2], &kNoTime, mask);
+    };
+    return mask == nullptr ? uninterrupted(look_once) : look_once();
   }
   std::vector<pollfd>& entries() noexcept { return entries_; }
 
@@ -308,7 +312,8 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
 
 // `caller`: where the program's call returns to.
 int poll_from(const void* caller, pollfd* entries, nfds_t count, int timeout_ms) {
-  if (!acts() || timeout_ms == 0) return real::poll(entries, count, timeout_ms);
+  if (!acts()) return real::poll(entries, count, timeout_ms);
+  if (timeout_ms == 0) return poll_now(entries, count);
   const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
   return poll_until(entries, count, deadline_after(timeout), nullptr, caller);
 }

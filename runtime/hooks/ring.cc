@@ -276,7 +276,7 @@ bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
   const int error = operation.result < 0 ? -operation.result : 0;
   errno = errno_at_start;
   // What this kernel's io_uring does not do for this file, the system call may.
-  if (error == EAGAIN || error == EOPNOTSUPP || error == EINVAL) return false;
+  if (error == EAGAIN || error == EOPNOTSUPP || error == EINVAL || error == EINTR) return false;
   if (error != 0) errno = error;
   result = error != 0 ? -1 : operation.result;
   return true;

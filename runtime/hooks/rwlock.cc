@@ -185,6 +185,12 @@ int sem_timedwait(sem_t* semaphore, const timespec* time) {
   return timed_semaphore(semaphore, CLOCK_REALTIME, time);
 }
 
+int sem_trywait(sem_t* semaphore) noexcept {
+  const int result = real::sem_trywait(semaphore);
+  if (result != 0 && act() != nullptr) take_part();  // who tries until it succeeds lets the task that posts run
+  return result;
+}
+
 // Async-signal-safe, as POSIX wants it.
 int sem_post(sem_t* semaphore) noexcept {
   const int result = real::sem_post(semaphore);

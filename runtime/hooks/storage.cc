@@ -31,9 +31,9 @@ int fdatasync(int fd) {
 
 void sync() noexcept {
   if (!acts()) return real::sync();
-  on_pool_to_the_end(false, [] {
+  on_pool_to_the_end(-1, [] {
     real::sync();
-    return true;
+    return 0;
   });
 }
 
@@ -61,8 +61,11 @@ int fallocate(int fd, int mode, off_t from, off_t length) {
 int posix_fallocate(int fd, off_t from, off_t length) {
   if (!acts()) return real::posix_fallocate(fd, from, length);
   const int saved_errno = errno;
-  int result = on_pool_to_the_end(-1, [=] { return real::posix_fallocate(fd, from, length); });
-  if (result < 0) result = errno;
+  const int failed = on_pool_to_the_end(-1, [=] {
+    errno = real::posix_fallocate(fd, from, length);
+    return errno == 0 ? 0 : -1;
+  });
+  const int result = failed != 0 ? errno : 0;
   errno = saved_errno;
   return result;
 }

@@ -550,6 +550,107 @@ TEST(HookedBarrier, CollectsMoreTasksThanThePoolForWaitsHasThreads) {
   pthread_barrier_destroy(&barrier);
 }
 
+// Who waits by trying again and again relies on the others running meanwhile, as threads do.
+TEST(HookedTries, ThatAreRepeatedLetTheOthersRun) {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+  pthread_spinlock_t spinlock;
+  pthread_spin_init(&spinlock, PTHREAD_PROCESS_PRIVATE);
+  sem_t semaphore;
+  sem_init(&semaphore, 0, 0);
+  const timespec past{0, 0};
+  struct Case {
+    const char* name;
+    std::function<void()> take;
+    std::function<bool()> attempt;
+    std::function<void()> release;
+  };
+  const Case cases[] = {
+      {"pthread_mutex_trylock", [&] { pthread_mutex_lock(&mutex); },
+       [&] { return pthread_mutex_trylock(&mutex) == 0; }, [&] { pthread_mutex_unlock(&mutex); }},
+      {"pthread_mutex_timedlock, past", [&] { pthread_mutex_lock(&mutex); },
+       [&] { return pthread_mutex_timedlock(&mutex, &past) == 0; }, [&] { pthread_mutex_unlock(&mutex); }},
+      {"pthread_rwlock_tryrdlock", [&] { pthread_rwlock_wrlock(&rwlock); },
+       [&] { return pthread_rwlock_tryrdlock(&rwlock) == 0; }, [&] { pthread_rwlock_unlock(&rwlock); }},
+      {"pthread_rwlock_trywrlock", [&] { pthread_rwlock_wrlock(&rwlock); },
+       [&] { return pthread_rwlock_trywrlock(&rwlock) == 0; }, [&] { pthread_rwlock_unlock(&rwlock); }},
+      {"pthread_rwlock_timedwrlock, past", [&] { pthread_rwlock_rdlock(&rwlock); },
+       [&] { return pthread_rwlock_timedwrlock(&rwlock, &past) == 0; }, [&] { pthread_rwlock_unlock(&rwlock); }},
+      {"pthread_spin_trylock", [&] { pthread_spin_lock(&spinlock); },
+       [&] { return pthread_spin_trylock(&spinlock) == 0; }, [&] { pthread_spin_unlock(&spinlock); }},
+      {"sem_trywait", [] {}, [&] { return sem_trywait(&semaphore) == 0; }, [&] { sem_post(&semaphore); }},
+      {"sem_timedwait, past", [] {}, [&] { return sem_timedwait(&semaphore, &past) == 0; },
+       [&] { sem_post(&semaphore); }},
+  };
+  for (const Case& test : cases) {
+    SCOPED_TRACE(test.name);
+    Fibers fibers;
+    bool released = false, got_it = false;
+    fibers.spawn([&] {
+      test.take();
+      runtime::yield_now();
+      released = true;
+      test.release();
+    });
+    fibers.spawn([&] {
+      errno = ERANGE;
+      for (int tries = 0; tries < 10'000 && !got_it; ++tries) got_it = test.attempt();
+      EXPECT_TRUE(released);
+      if (got_it) test.release();
+    });
+    fibers.run();
+    EXPECT_TRUE(got_it);
+    while (sem_trywait(&semaphore) == 0) continue;  // for the next
+  }
+  sem_destroy(&semaphore);
+  pthread_spin_destroy(&spinlock);
+}
+
+TEST(HookedTries, GiveWhatLibcGives) {
+  sem_t semaphore;
+  sem_init(&semaphore, 0, 1);
+  pthread_spinlock_t spinlock;
+  pthread_spin_init(&spinlock, PTHREAD_PROCESS_PRIVATE);
+  Fibers fibers;
+  fibers.spawn([&] {
+    errno = ERANGE;
+    EXPECT_EQ(sem_trywait(&semaphore), 0);
+    EXPECT_EQ(errno, ERANGE);
+    for (int i = 0; i < 200; ++i) EXPECT_FAILS_WITH(EAGAIN, outcome_of([&] { return sem_trywait(&semaphore); }));
+    EXPECT_EQ(pthread_spin_trylock(&spinlock), 0);
+    errno = ERANGE;
+    for (int i = 0; i < 200; ++i) EXPECT_EQ(pthread_spin_trylock(&spinlock), EBUSY);
+    EXPECT_EQ(errno, ERANGE);
+    pthread_spin_unlock(&spinlock);
+  });
+  fibers.run();
+  pthread_spin_destroy(&spinlock);
+  sem_destroy(&semaphore);
+}
+
+// The thread that is to end waits for a task.
+TEST(HookedTries, OfAJoinLetTheOthersRun) {
+  sem_t go;
+  sem_init(&go, 0, 0);
+  pthread_t thread;
+  const auto wait = [](void* semaphore) -> void* {
+    sem_wait(static_cast<sem_t*>(semaphore));
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, nullptr, wait, &go), 0);
+  Fibers fibers;
+  bool posted = false;
+  fibers.spawn([&] {
+    for (int tries = 0; tries < 1000 && !posted; ++tries) EXPECT_EQ(pthread_tryjoin_np(thread, nullptr), EBUSY);
+    EXPECT_TRUE(posted);
+  });
+  fibers.spawn([&] { posted = true; });
+  fibers.run();
+  sem_post(&go);
+  EXPECT_EQ(pthread_join(thread, nullptr), 0);
+  sem_destroy(&go);
+}
+
 TEST(HookedSpinlock, LetsTheTaskThatHoldsItRun) {
   Fibers fibers;
   pthread_spinlock_t lock;

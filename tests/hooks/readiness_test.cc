@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <unistd.h>
@@ -176,7 +177,8 @@ TEST(HookedPpoll, TimesOutAndRefusesABadTimeout) {
   fibers.run();
 }
 
-TEST(HookedPpoll, IsEndedByASignalThatOnlyItsMaskLetsIn) {
+template <class Wait>
+void expect_ended_by_a_signal_that_only_its_mask_lets_in(Wait wait) {
   struct sigaction ignore_it {};
   ignore_it.sa_handler = [](int) {};
   struct sigaction before {};
@@ -190,9 +192,7 @@ TEST(HookedPpoll, IsEndedByASignalThatOnlyItsMaskLetsIn) {
   SocketPair pair;
   Outcome polled;
   fibers.spawn([&] {
-    pollfd entry{pair[0], POLLIN, 0};
-    const timespec timeout{5, 0};
-    polled = outcome_of([&] { return ::ppoll(&entry, 1, &timeout, &none); });
+    polled = outcome_of([&] { return wait(pair[0], none); });
   });
   fibers.spawn([] {
     sleep_ms(3);
@@ -202,6 +202,37 @@ TEST(HookedPpoll, IsEndedByASignalThatOnlyItsMaskLetsIn) {
   ::pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
   ::sigaction(SIGUSR1, &before, nullptr);
   EXPECT_FAILS_WITH(EINTR, polled);
+}
+
+TEST(HookedPpoll, IsEndedByASignalThatOnlyItsMaskLetsIn) {
+  expect_ended_by_a_signal_that_only_its_mask_lets_in([](int fd, const sigset_t& mask) {
+    pollfd entry{fd, POLLIN, 0};
+    const timespec timeout{5, 0};
+    return ::ppoll(&entry, 1, &timeout, &mask);
+  });
+}
+
+TEST(HookedPselect, IsEndedByASignalThatOnlyItsMaskLetsIn) {
+  expect_ended_by_a_signal_that_only_its_mask_lets_in([](int fd, const sigset_t& mask) {
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    const timespec timeout{5, 0};
+    return ::pselect(fd + 1, &set, nullptr, nullptr, &timeout, &mask);
+  });
+}
+
+TEST(HookedEpollPwait, IsEndedByASignalThatOnlyItsMaskLetsIn) {
+  expect_ended_by_a_signal_that_only_its_mask_lets_in([](int fd, const sigset_t& mask) {
+    const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+    epoll_event event{EPOLLIN, {}};
+    EXPECT_EQ(::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+    const int ready = ::epoll_pwait(epoll, &event, 1, 5000, &mask);
+    const int error = errno;
+    ::close(epoll);
+    errno = error;
+    return ready;
+  });
 }
 
 TEST(HookedSelect, TellsWhichIsReadyAndHowMuchTimeWasLeft) {

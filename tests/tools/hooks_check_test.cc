@@ -117,6 +117,60 @@ TEST(HooksCheck, KnowsWhetherStdioSuspendsInAProcess) {
   EXPECT_TRUE(contains(suspends, "scanf       imports it: reads standard input, which never suspends")) << suspends;
 }
 
+TEST(HooksCheck, LeavesOutWhatASettingsFileIsReadWith) {
+  const Finished result = check(SETTINGS);
+  EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
+  EXPECT_FALSE(contains(result.out, "cannot be judged")) << result.out;
+  EXPECT_TRUE(contains(without_lines(check(SETTINGS, {"-v"}).out), "  fgets       imports it: opens its FILEs by name only")) << "-v shows it";
+}
+
+TEST(HooksCheck, NamesALibraryWithWhichTasksAreNotAsThreads) {
+  const std::string grpc = without_lines(check(GRPC).out);
+  EXPECT_TRUE(contains(grpc, "  gRPC       known by name: ")) << grpc;
+  const std::string asio = without_lines(check(NUMBERS).out);
+  EXPECT_TRUE(contains(asio, "  Asio's run()       known by name: suspends the task, but")) << asio;
+}
+
+// What aiofiber itself calls, and the libraries that it brings, are its own business.
+TEST(HooksCheck, FindsNothingInAProgramThatHasOnlyAiofiberInIt) {
+  const Finished result = check(EMPTY);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "the hooks are in hooks_check_empty")) << result.out;
+  EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
+#if defined(__x86_64__)
+  EXPECT_FALSE(contains(result.out, "cannot be judged")) << result.out;
+#endif
+}
+
+TEST(HooksCheck, IsNotSureOfAiofibersOwnCallsWithoutSymbols) {
+  const File stripped("");
+  ASSERT_EQ(run({"strip", "-o", stripped.path(), EMPTY}).code, 0);
+  const Finished result = check(stripped.path());
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
+  EXPECT_TRUE(contains(result.out, "could be seen if it had its symbols")) << result.out;
+}
+
+#if defined(__x86_64__)
+TEST(HooksCheck, TellsAProgramsOwnCallsFromThoseOfAiofiberInIt) {
+  const Finished result = check(BLOCKS);
+  const std::string text = without_lines(result.out);
+  EXPECT_TRUE(contains(text, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)")) << result.out;
+  EXPECT_TRUE(contains(text, "  fgets       imports it: libc reads by itself here")) << result.out;
+  EXPECT_TRUE(contains(text, "2 functions would block the thread")) << result.out;
+}
+
+TEST(HooksCheck, ReadsTheNumberOfASystemCall) {
+  const std::string known = without_lines(check(NUMBERS).out);
+  EXPECT_TRUE(contains(known, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)")) << known;
+  EXPECT_FALSE(contains(known, "cannot be judged")) << known;
+  EXPECT_LT(known.find("syscall(futex)"), known.find("fgets")) << "locks come before files: " << known;
+  const std::string any = without_lines(check(ANY_NUMBER).out);
+  EXPECT_TRUE(contains(any, "  syscall       cannot know: ")) << any;
+  EXPECT_TRUE(contains(any, "; 1 cannot be judged")) << any;
+}
+#endif
+
 TEST(HooksCheck, WritesTheSameAsJson) {
   const Finished result = check(BLOCKER, {"--json"});
   EXPECT_EQ(result.code, 0) << result.err;

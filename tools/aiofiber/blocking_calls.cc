@@ -6,7 +6,10 @@
 
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <iterator>
 #include <set>
+#include <string_view>
 
 namespace aiofiber::tool {
 namespace {
@@ -19,40 +22,43 @@ constexpr char kPrintsOutput[] = "standard output never suspends; it blocks only
 constexpr char kQueue[] = "a queue's descriptor can be polled: poll() first, then O_NONBLOCK; or to_thread()";
 constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
-constexpr char kFutex[] =
-    "waits on a bare futex: use a pthread lock (std::mutex), an asyncio one, or to_thread()";
 constexpr char kOpen[] = "blocks on a FIFO or a device: O_NONBLOCK, or to_thread()";
+constexpr char kName[] = "waits for a busy disk (open also for a FIFO or a device): AIOFIBER_FILES_ON_POOL=1 suspends";
 constexpr char kDatabase[] =
     "may ask a name server: call it by to_thread(), or use the variant that is hooked";
 constexpr char kAio[] = "wait for the eventfd or signal of the request instead, or to_thread()";
 
+constexpr char kAbsl[] =
+    "absl waits on a bare futex, and its queue knows threads only: do not hold one over a call that suspends; to_thread()";
+
 using enum Blocks;
+using enum WaitsFor;
 constexpr BlockingCall kCalls[] = {
-    {"fgets*", kAlways, kReads, true},
-    {"__fgets*", kAlways, kReads, true},
-    {"fgetc*", kAlways, kReads, true},
-    {"getc", kAlways, kReads, true},
-    {"getc_unlocked", kAlways, kReads, true},
-    {"_IO_getc", kAlways, kReads, true},
+    {"fgets*", kAlways, kReads, kFile},
+    {"__fgets*", kAlways, kReads, kFile},
+    {"fgetc*", kAlways, kReads, kFile},
+    {"getc", kAlways, kReads, kFile},
+    {"getc_unlocked", kAlways, kReads, kFile},
+    {"_IO_getc", kAlways, kReads, kFile},
     {"getchar*", kAlways, kReadsInput},
     {"gets", kAlways, kReadsInput},
-    {"fgetw*", kAlways, kReads, true},
-    {"getw*", kAlways, kReads, true},
-    {"fread*", kAlways, kReads, true},
-    {"__fread*", kAlways, kReads, true},
-    {"getline", kAlways, kReads, true},
-    {"getdelim", kAlways, kReads, true},
-    {"__getdelim", kAlways, kReads, true},
+    {"fgetw*", kAlways, kReads, kFile},
+    {"getw*", kAlways, kReads, kFile},
+    {"fread*", kAlways, kReads, kFile},
+    {"__fread*", kAlways, kReads, kFile},
+    {"getline", kAlways, kReads, kFile},
+    {"getdelim", kAlways, kReads, kFile},
+    {"__getdelim", kAlways, kReads, kFile},
     {"scanf", kAlways, kReadsInput},
-    {"fscanf", kAlways, kReads, true},
-    {"vfscanf", kAlways, kReads, true},
+    {"fscanf", kAlways, kReads, kFile},
+    {"vfscanf", kAlways, kReads, kFile},
     {"__isoc99_scanf", kAlways, kReadsInput},
-    {"__isoc99_fscanf", kAlways, kReads, true},
-    {"__isoc99_vfscanf", kAlways, kReads, true},
+    {"__isoc99_fscanf", kAlways, kReads, kFile},
+    {"__isoc99_vfscanf", kAlways, kReads, kFile},
     {"__isoc23_scanf", kAlways, kReadsInput},
-    {"__isoc23_fscanf", kAlways, kReads, true},
-    {"__uflow", kAlways, kReads, true},
-    {"__underflow", kAlways, kReads, true},
+    {"__isoc23_fscanf", kAlways, kReads, kFile},
+    {"__uflow", kAlways, kReads, kFile},
+    {"__underflow", kAlways, kReads, kFile},
     {"getpass", kAlways, "reads the terminal: use read(), or to_thread()"},
     {"mq_receive", kAlways, kQueue},
     {"mq_timedreceive", kAlways, kQueue},
@@ -67,13 +73,16 @@ constexpr BlockingCall kCalls[] = {
     {"sigtimedwait", kAlways, kSignal},
     {"sigsuspend", kAlways, kSignal},
     {"pause", kAlways, kSignal},
-    {"mtx_lock", kAlways, kFutex},
-    {"mtx_timedlock", kAlways, kFutex},
-    {"cnd_wait", kAlways, kFutex},
-    {"cnd_timedwait", kAlways, kFutex},
-    {"thrd_join", kAlways, "use pthread_join or std::thread::join, which suspend"},
-    {"_ZNSt28__atomic_futex_unsigned_base*", kAlways,
-     "std::future waits on a bare futex: await an asyncio future, or wait in to_thread()"},
+    {"_ZNSt28__atomic_futex_unsigned_base*_M_futex_wait*", kAlways,
+     "std::future waits on a bare futex: await an asyncio future, or wait in to_thread()", kLock},
+    {"_ZN4absl*5Mutex4LockEv", kAlways, kAbsl, kLock},
+    {"_ZN4absl*5Mutex10ReaderLockEv", kAlways, kAbsl, kLock},
+    {"_ZN4absl*5Mutex9LockWhen*", kAlways, kAbsl, kLock},
+    {"_ZN4absl*5Mutex5Await*", kAlways, kAbsl, kLock},
+    {"_ZN4absl*7CondVar4Wait*", kAlways, kAbsl, kLock},
+    {"_ZNK4absl*12Notification19WaitForNotification*", kAlways, kAbsl, kLock},
+    {"_ZSt3cin", kAlways, kReadsInput},
+    {"_ZSt4wcin", kAlways, kReadsInput},
     {"aio_suspend*", kAlways, kAio},
     {"lio_listio*", kAlways, kAio},
     {"gai_suspend", kAlways, "getaddrinfo() suspends: use it instead"},
@@ -85,38 +94,59 @@ constexpr BlockingCall kCalls[] = {
     {"getpwent*", kSometimes, kDatabase},
     {"getgrent*", kSometimes, kDatabase},
     {"getspnam*", kSometimes, kDatabase},
-    {"open", kSometimes, kOpen},
-    {"open64", kSometimes, kOpen},
-    {"openat*", kSometimes, kOpen},
-    {"__open*", kSometimes, kOpen},
     {"fopen*", kSometimes, kOpen},
     {"freopen*", kSometimes, kOpen},
     {"ioctl", kSometimes, "depends on the request"},
     {"wordexp", kSometimes, "runs a shell for $(...): call it by to_thread()"},
     {"printf", kSometimes, kPrintsOutput},
     {"vprintf", kSometimes, kPrintsOutput},
-    {"fprintf", kSometimes, kPrints, true},
-    {"vfprintf", kSometimes, kPrints, true},
+    {"fprintf", kSometimes, kPrints, kFile},
+    {"vfprintf", kSometimes, kPrints, kFile},
     {"__printf_chk", kSometimes, kPrintsOutput},
-    {"__fprintf_chk", kSometimes, kPrints, true},
-    {"__vfprintf_chk", kSometimes, kPrints, true},
+    {"__fprintf_chk", kSometimes, kPrints, kFile},
+    {"__vfprintf_chk", kSometimes, kPrints, kFile},
     {"puts", kSometimes, kPrintsOutput},
-    {"fputs*", kSometimes, kPrints, true},
-    {"fputc*", kSometimes, kPrints, true},
-    {"putc", kSometimes, kPrints, true},
+    {"fputs*", kSometimes, kPrints, kFile},
+    {"fputc*", kSometimes, kPrints, kFile},
+    {"putc", kSometimes, kPrints, kFile},
     {"putchar", kSometimes, kPrintsOutput},
-    {"fwrite*", kSometimes, kPrints, true},
-    {"fflush*", kSometimes, kPrints, true},
+    {"fwrite*", kSometimes, kPrints, kFile},
+    {"fflush*", kSometimes, kPrints, kFile},
     {"perror", kSometimes, kPrintsOutput},
     {"syscall", kUnknown, "system calls by number pass by the hooks: look at what it is used for"},
     {"dlopen", kUnknown, "what it opens is not seen here; check the running process by its id"},
 };
+
+constexpr BlockingCall kOnRequest = {"", kSometimes, kName};
 
 const char* const kHooked[] = {
 #define HOOKED(name) #name,
 #include "hooks/hooked_names.inc"
 #undef HOOKED
 };
+
+const char* const kHookedOnRequest[] = {
+#define HOOKED(name)
+#define HOOKED_ON_REQUEST(name) #name,
+#include "hooks/hooked_names.inc"
+#undef HOOKED
+};
+
+bool is_hooked_on_request(const std::string& name) {
+  static const std::set<std::string> names(std::begin(kHookedOnRequest), std::end(kHookedOnRequest));
+  return names.count(name) != 0;
+}
+
+bool fits(std::string_view pattern, std::string_view name) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return name == pattern;
+  if (!name.starts_with(pattern.substr(0, star))) return false;
+  const std::string_view rest = pattern.substr(star + 1);
+  name.remove_prefix(star);
+  if (rest.empty()) return true;
+  if (!rest.ends_with('*')) return name.ends_with(rest);
+  return name.find(rest.substr(0, rest.size() - 1)) != std::string_view::npos;
+}
 
 struct SystemCall {
   int number;
@@ -138,6 +168,13 @@ constexpr SystemCall kSystemCalls[] = {
 #undef CALL
 };
 
+// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2; the flags (private, clock) aside.
+bool is_futex_wait(int operation) {
+  constexpr int kCommand = 127;
+  constexpr int kWaits[] = {0, 6, 9, 11, 13};
+  return std::find(std::begin(kWaits), std::end(kWaits), operation & kCommand) != std::end(kWaits);
+}
+
 }  // namespace
 
 bool is_hooked(const std::string& name) {
@@ -146,17 +183,16 @@ bool is_hooked(const std::string& name) {
 }
 
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
+  if (is_hooked_on_request(name)) return &kOnRequest;
   if (is_hooked(name)) return nullptr;
   for (const BlockingCall& call : kCalls) {
-    const std::string pattern = call.name;
-    const bool prefix = pattern.ends_with('*');
-    if (prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern)
-      return call.stdio && stdio == Stdio::kSuspends ? nullptr : &call;
+    if (fits(call.name, name)) return call.waits_for == kFile && stdio == Stdio::kSuspends ? nullptr : &call;
   }
   return nullptr;
 }
 
-const char* find_blocking_system_call(int number) {
+const char* find_blocking_system_call(int number, int operation) {
+  if (number == SYS_futex && operation >= 0 && !is_futex_wait(operation)) return nullptr;
   for (const SystemCall& call : kSystemCalls) {
     if (call.number == number) return call.name;
   }

@@ -19,19 +19,21 @@ enum class Blocks {
 // Whether stdio suspends tasks: AIOFIBER_STDIO=1, hooks::enable_stdio().
 enum class Stdio { kBlocks, kSuspends };
 
+enum class WaitsFor { kOther, kLock, kFile };  // kFile: a call on any FILE, which suspends where stdio does
+
 struct BlockingCall {
-  const char* name;  // "x*": all that begin with x
+  const char* name;  // "x*": all that begin with x; "x*y" and "x*y*": with y at the end, or somewhere
   Blocks blocks;
   const char* advice;
-  bool stdio = false;  // a call on any FILE, which suspends where stdio does
+  WaitsFor waits_for = WaitsFor::kOther;
 };
 
-// Null: it does not block, as far as is known. Hooked names are not in the table.
+// Null: it does not block, as far as is known. Hooked names are not in the table, but for those that are hooked on request.
 // Where stdio suspends, only what uses the standard streams by definition (getchar, printf) is left of it.
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 
-// The name of a system call that can block and its number on this machine; null: it does not block, or is
-// unknown here.
-const char* find_blocking_system_call(int number);
+// The name of a system call that can block, by its number on this machine; null: it does not block, or is
+// unknown here. `operation`: what futex is to do, -1 if that is not known.
+const char* find_blocking_system_call(int number, int operation = -1);
 
 }  // namespace aiofiber::tool

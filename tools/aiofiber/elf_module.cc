@@ -11,8 +11,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
+#include "blocking_calls.h"
 #include "elf_file.h"
 #include "failure.h"
 
@@ -41,7 +44,9 @@ class Reader {
       if (segment.p_type == PT_DYNAMIC) read_dynamic(segment);
       if (segment.p_type == PT_NOTE) read_notes(segment);
       if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) find_direct_calls(segment);
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) == 0) find_asio(segment);
     }
+    if (!module_.import_slots.empty()) read_call_sites();
     return std::move(module_);
   }
 
@@ -167,6 +172,7 @@ class Reader {
       if (symbol == 0 || symbol >= names_.size() || names_[symbol].empty()) continue;
 #if defined(__x86_64__)
       const std::uint64_t type = ELF64_R_TYPE(entry.r_info);
+      if (type == R_X86_64_64) used_by_data_.insert(names_[symbol]);
       if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
 #endif
       module_.import_slots.push_back({entry.r_offset, names_[symbol]});
@@ -187,6 +193,7 @@ class Reader {
     constexpr std::uint32_t kNumbers = 500;
     const auto* code =
         reinterpret_cast<const unsigned char*>(raw(segment.p_offset, segment.p_filesz, "code"));
+    code_.push_back({segment.p_vaddr, code, segment.p_filesz});
     for (std::size_t at = kMove; at + 1 < segment.p_filesz; ++at) {
       if (code[at] != 0x0f || code[at + 1] != 0x05) continue;
       for (std::size_t back = kMove; back <= kNear && back <= at; ++back) {
@@ -203,6 +210,91 @@ class Reader {
 #endif
   }
 
+  // The name of a type's description stays in the file, stripped or not.
+  void find_asio(const GElf_Phdr& segment) {
+    const std::string_view bytes(raw(segment.p_offset, segment.p_filesz, "a segment"), segment.p_filesz);
+    static const std::string kType = "13epoll_reactorE";  // apart, so that the command itself does not have the names
+    for (const char* scope : {"N5boost4asio6detail", "N4asio6detail"})
+      module_.has_asio |= bytes.find(scope + kType) != std::string_view::npos;
+  }
+
+  // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as the user's, since
+  // his code may be inlined into them.
+  void read_functions() {
+    for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf_, section)) != nullptr;) {
+      GElf_Shdr header;
+      if (gelf_getshdr(section, &header) == nullptr || header.sh_type != SHT_SYMTAB || header.sh_entsize == 0) continue;
+      Elf_Data* const data = elf_getdata(section, nullptr);
+      if (data == nullptr) continue;
+      module_.has_symbols = true;
+      GElf_Sym symbol;
+      for (int i = 0; gelf_getsym(data, i, &symbol) != nullptr; ++i) {
+        if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF) continue;
+        const CodeRange range{symbol.st_value, symbol.st_value + symbol.st_size};
+        functions_.push_back(range);
+        const char* const name = elf_strptr(elf_, header.sh_link, symbol.st_name);
+        if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name)) own_functions_.push_back(range);
+      }
+    }
+    std::sort(functions_.begin(), functions_.end());
+    std::sort(own_functions_.begin(), own_functions_.end());
+  }
+  // A copy or a part that the compiler has made (name.cold) is local, though it may be of a weak function: such are ours where
+  // nobody else can name the function.
+  static bool is_aiofibers(std::string_view name) {
+    if (name.find('.') != std::string_view::npos) return is_in_anonymous_namespace(name);
+    if (is_hooked(std::string(name))) return true;
+    for (const char* prefix : {"_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "aiofiber_"}) {
+      if (name.starts_with(prefix)) return true;
+    }
+    return false;
+  }
+
+  // _ZN8aiofiber7runtime12_GLOBAL__N_1...: lengths and names.
+  static bool is_in_anonymous_namespace(std::string_view name) {
+    constexpr std::string_view kBegin = "_ZN", kOurs = "8aiofiber", kAnonymous = "12_GLOBAL__N_1";
+    if (!name.starts_with(kBegin) || !name.substr(kBegin.size()).starts_with(kOurs)) return false;
+    name.remove_prefix(kBegin.size());
+    while (!name.starts_with(kAnonymous)) {
+      std::size_t length = 0, digits = 0;
+      for (; digits < name.size() && digits < 4 && name[digits] >= '0' && name[digits] <= '9'; ++digits)
+        length = 10 * length + static_cast<std::size_t>(name[digits] - '0');
+      if (digits == 0 || digits + length >= name.size()) return false;
+      name.remove_prefix(digits + length);
+    }
+    return true;
+  }
+
+  // In our code, or in a function of a header (std::atomic's wait) that nothing but our code uses.
+  bool is_own(const CallSites& sites, std::uint64_t place) {
+    if (contains(own_functions_, place)) return true;
+    const CodeRange* const function = find_range(functions_, place);
+    if (function == nullptr || own_functions_.empty()) return false;
+    const auto [known, is_new] = users_.try_emplace(function->first);
+    std::vector<std::uint64_t>& users = known->second;
+    if (is_new) users = sites.users_of(function->first);
+    return !users.empty() && std::all_of(users.begin(), users.end(), [&](std::uint64_t user) {
+      return contains(own_functions_, user) || (user >= function->first && user < function->second);
+    });
+  }
+
+  void read_call_sites() {
+    read_functions();
+    const CallSites sites(code_, module_.import_slots, functions_);
+    for (const auto& [name, places] : sites.places()) {
+      if (is_hooked(name)) continue;
+      std::vector<std::uint64_t> others;  // who is not aiofiber
+      std::copy_if(places.begin(), places.end(), std::back_inserter(others),
+                   [&](std::uint64_t place) { return !module_.has_runtime || !is_own(sites, place); });
+      if (others.empty() && used_by_data_.count(name) == 0) module_.own_imports.insert(name);
+      if (name != "syscall") continue;
+      for (const std::uint64_t place : others) {
+        const CallSites::SystemCall call = sites.system_call_at(place);
+        ++module_.numbered_calls[{call.number, call.operation}];
+      }
+    }
+  }
+
   Elf* const elf_;
   const std::string& shown_;
   const std::uint64_t bytes_;
@@ -211,6 +303,10 @@ class Reader {
   const char* strings_ = nullptr;
   std::uint64_t strings_bytes_ = 0;
   std::vector<std::string> names_;  // of the undefined symbols, by their number
+  std::set<std::string> used_by_data_;
+  std::vector<Code> code_;
+  std::vector<CodeRange> functions_, own_functions_;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
 };
 
 }  // namespace

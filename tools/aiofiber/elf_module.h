@@ -4,18 +4,22 @@
 // its code makes without asking anybody, as far as they can be recognised.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "call_sites.h"
+
 namespace aiofiber::tool {
 
-// A place that the loader fills with the address of an imported function.
-struct ImportSlot {
-  std::uint64_t address = 0;  // before the module's load bias is added
-  std::string name;
+// Calls of syscall(2) by what they ask for.
+struct NumberedCall {
+  int number = -1;     // -1: not seen
+  int operation = -1;  // of futex; -1: not seen
+  auto operator<=>(const NumberedCall&) const = default;
 };
 
 struct ElfModule {
@@ -27,6 +31,10 @@ struct ElfModule {
   std::set<std::string> imports;         // undefined names
   std::vector<ImportSlot> import_slots;  // of functions
   std::map<int, int> direct_calls;       // number of a system call -> places; x86-64 only
+  std::map<NumberedCall, int> numbered_calls;  // -> places; empty where the code cannot be searched
+  std::set<std::string> own_imports;     // with the runtime, and symbols: nothing but aiofiber's own code uses these
+  bool has_symbols = false;              // of its functions, so that own_imports is known
+  bool has_asio = false;                 // the event loop of Asio is in it
   bool dynamic = false;                  // false: fully static, nothing can come before its libc
   bool has_hooks = false;                // exports what all hooks export
   std::uint64_t stdio_state = 0;         // where the hooks say whether stdio suspends; 0: nowhere

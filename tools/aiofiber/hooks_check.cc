@@ -3,8 +3,13 @@
 // The command line and the two forms of the report. Functions with the same advice share a line.
 #include "hooks_check.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <map>
+#include <memory>
+#include <tuple>
 #include <utility>
 
 #include "commands.h"
@@ -47,6 +52,8 @@ Request parse(const std::vector<std::string>& words) {
 
 const char* word_of(Certainty certainty) {
   switch (certainty) {
+    case Certainty::kByName:
+      return "known by name";
     case Certainty::kImported:
       return "imports it";
     case Certainty::kDirect:
@@ -75,21 +82,51 @@ std::string hooks_text(const Subject& subject) {
          "assumes that)";
 }
 
+const char* word_of(Rank rank) {
+  static constexpr const char* kWords[] = {"socket or lock", "other", "file", "unknown"};
+  return kWords[static_cast<int>(rank)];
+}
+
 bool is_shown(const Finding& finding, const Request& request) {
   return request.verbose || !finding.sometimes;
 }
 
+// C++ functions without their parameters.
+std::string shown_name(const std::string& name) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> spelled(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  if (!name.starts_with("_Z") || spelled == nullptr) return name;
+  const std::string text = spelled.get();
+  return text.substr(0, text.find('('));
+}
+
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
-  std::map<std::pair<Certainty, std::string>, std::string> lines;  // certainty and advice -> functions
+  std::map<std::tuple<Rank, Certainty, std::string>, std::string> lines;  // rank, certainty and advice -> functions
   for (const Finding& finding : module.findings) {
     if (!is_shown(finding, request)) continue;
-    std::string& names = lines[{finding.certainty, finding.advice}];
-    names += (names.empty() ? "" : ", ") + finding.function;
+    std::string& names = lines[{finding.rank, finding.certainty, finding.advice}];
+    names += (names.empty() ? "" : ", ") + shown_name(finding.function);
   }
   if (lines.empty()) return;
   out << module.elf.name() << (module.opened_late ? " (opened at run time)" : "") << '\n';
   for (const auto& [line, names] : lines)
-    out << "  " << names << "\n      " << word_of(line.first) << ": " << line.second << '\n';
+    out << "  " << names << "\n      " << word_of(std::get<Certainty>(line)) << ": " << std::get<std::string>(line) << '\n';
+}
+
+// What waits for sockets and locks comes first; otherwise modules stay in the order in which the loader asks them.
+std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request& request) {
+  const auto rank_of = [&](const CheckedModule* module) {
+    int rank = static_cast<int>(Rank::kUnknown) + 1;
+    for (const Finding& finding : module->findings) {
+      if (is_shown(finding, request)) rank = std::min(rank, static_cast<int>(finding.rank));
+    }
+    return rank;
+  };
+  std::vector<const CheckedModule*> modules;
+  for (const CheckedModule& module : subject.modules) modules.push_back(&module);
+  std::stable_sort(modules.begin(), modules.end(),
+                   [&](const CheckedModule* a, const CheckedModule* b) { return rank_of(a) < rank_of(b); });
+  return modules;
 }
 
 void print(const Subject& subject, const Request& request, std::ostream& out) {
@@ -97,7 +134,8 @@ void print(const Subject& subject, const Request& request, std::ostream& out) {
       << (subject.modules.size() == 1 ? " module; " : " modules; ") << hooks_text(subject) << '\n';
   std::size_t sure = 0, unknown = 0, rare = 0;
   int hooked = 0;
-  for (const CheckedModule& module : subject.modules) {
+  for (const CheckedModule* const checked : by_rank(subject, request)) {
+    const CheckedModule& module = *checked;
     print_module(module, request, out);
     for (const Finding& finding : module.findings) {
       ++(!is_shown(finding, request) ? rare : finding.certainty == Certainty::kUnknown ? unknown : sure);
@@ -136,6 +174,7 @@ void write_json(const Subject& subject, std::ostream& out) {
     json.member("name", module.elf.name());
     json.member("path", module.elf.path);
     json.member("libc", module.is_libc);
+    json.member("aiofibers_own", module.is_own);
     json.member("opened_at_run_time", module.opened_late);
     json.member("hooked_imports", module.hooked_imports);
     json.key("findings");
@@ -146,6 +185,7 @@ void write_json(const Subject& subject, std::ostream& out) {
       json.member("certainty", word_of(finding.certainty));
       json.member("rarely", finding.sometimes);
       json.member("advice", finding.advice);
+      json.member("waits_for", word_of(finding.rank));
       json.end_object();
     }
     json.end_array();

@@ -10,12 +10,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <sstream>
+#include <string_view>
 
 #include "blocking_calls.h"
 #include "failure.h"
+#include "known_libraries.h"
 #include "library_search.h"
 #include "target.h"
 
@@ -30,6 +33,81 @@ bool is_part_of_libc(const std::string& name) {
                      [&](const char* part) { return name.starts_with(part); });
 }
 
+bool imports_any(const ElfModule& elf, std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(), [&](const char* name) { return elf.imports.count(name) != 0; });
+}
+
+// A library that opens its FILEs by their names reads configuration and data, which does not take long; one that makes them
+// of descriptors or commands, or is given them, may wait for somebody.
+bool opens_files_by_name_only(const ElfModule& elf) {
+  return imports_any(elf, {"fopen", "fopen64"}) && !imports_any(elf, {"fdopen", "popen", "stdin", "freopen", "freopen64"});
+}
+
+// Of a call that aiofiber's own code makes as well: without symbols nobody can say whether anything else does.
+void doubt_without_symbols(const ElfModule& elf, Finding& finding) {
+  if (!elf.has_runtime || elf.has_symbols) return;
+  finding.certainty = Certainty::kUnknown;
+  finding.rank = Rank::kUnknown;
+  finding.advice += " (aiofiber's own code in it does; whether anything else does could be seen if it had its symbols)";
+}
+
+Finding finding_of_import(const ElfModule& elf, const std::string& name, const BlockingCall& call) {
+  const bool unknown = call.blocks == Blocks::kUnknown;
+  Finding finding{name, unknown ? Certainty::kUnknown : Certainty::kImported, call.blocks == Blocks::kSometimes, call.advice,
+                  unknown                              ? Rank::kUnknown
+                  : call.waits_for == WaitsFor::kLock ? Rank::kSocketOrLock
+                  : call.waits_for == WaitsFor::kFile ? Rank::kFile
+                                                      : Rank::kOther};
+  const bool reads_files = call.waits_for == WaitsFor::kFile;
+  if (const char* why = why_it_does_not_block(elf.name(), name, reads_files)) {
+    finding.sometimes = true;
+    finding.advice = why;
+  } else if (reads_files && !finding.sometimes && opens_files_by_name_only(elf)) {
+    finding.sometimes = true;
+    finding.advice = "opens its FILEs by name only, so it reads configuration or data; blocks on a FIFO or a device";
+  } else if (is_called_by_aiofiber(name)) {
+    doubt_without_symbols(elf, finding);
+  }
+  return finding;
+}
+
+std::string in_places(int places) { return std::to_string(places) + (places == 1 ? " place" : " places"); }
+
+void add_direct_calls(CheckedModule& module, const ElfModule& elf) {
+  std::map<std::string, int> by_name;
+  for (const auto& [number, places] : elf.direct_calls) {
+    if (const char* name = find_blocking_system_call(number)) by_name[name] += places;
+  }
+  for (const auto& [name, places] : by_name) {
+    module.findings.push_back({name, Certainty::kDirect, false,
+                               "a system call instruction in its code (" + in_places(places) + ") passes by the hooks: to_thread()",
+                               Rank::kSocketOrLock});
+  }
+}
+
+// syscall() with a number that can be seen in the code before the call is judged by the number.
+void add_numbered_calls(CheckedModule& module, const ElfModule& elf) {
+  std::map<std::string, int> by_name;
+  for (const auto& [call, places] : elf.numbered_calls) {
+    if (call.number < 0) continue;
+    if (const char* name = find_blocking_system_call(call.number, call.operation))
+      by_name["syscall(" + std::string(name) + ")"] += places;
+  }
+  for (const auto& [name, places] : by_name) {
+    const char* const why = why_it_does_not_block(elf.name(), name, false);
+    const std::string advice = name == "syscall(futex)"
+                                   ? "waits on a bare futex (" + in_places(places) +
+                                         "): use a pthread lock (std::mutex), an asyncio one, or to_thread()"
+                                   : "a system call by its number (" + in_places(places) + ") passes by the hooks: to_thread()";
+    module.findings.push_back({name, Certainty::kDirect, why != nullptr, why != nullptr ? why : advice, Rank::kSocketOrLock});
+    doubt_without_symbols(elf, module.findings.back());
+  }
+}
+
+bool has_only_known_numbers(const ElfModule& elf) {
+  return !elf.numbered_calls.empty() && elf.numbered_calls.begin()->first.number >= 0;  // -1 comes first
+}
+
 CheckedModule examine(ElfModule elf, Stdio stdio) {
   CheckedModule module;
   module.is_libc = is_part_of_libc(elf.name());
@@ -38,32 +116,69 @@ CheckedModule examine(ElfModule elf, Stdio stdio) {
     if (!elf.dynamic) {
       module.findings.push_back(
           {"(everything)", Certainty::kDirect, false,
-           "fully static: libc is inside and its calls cannot be taken; link it dynamically"});
+           "fully static: libc is inside and its calls cannot be taken; link it dynamically", Rank::kSocketOrLock});
     }
+    if (const KnownUse* use = find_known_use(elf))
+      module.findings.push_back({use->name, Certainty::kByName, false, use->advice, Rank::kSocketOrLock});
     for (const std::string& name : elf.imports) {
-      if (is_hooked(name)) ++module.hooked_imports;
       const BlockingCall* call = find_blocking_call(name, stdio);
-      if (call == nullptr) continue;
-      std::string advice = call->advice;
-      if (call->blocks == Blocks::kUnknown && elf.has_runtime)
-        advice += " (aiofiber's own runtime in it is one user)";
-      module.findings.push_back(
-          {name, call->blocks == Blocks::kUnknown ? Certainty::kUnknown : Certainty::kImported,
-           call->blocks == Blocks::kSometimes, advice});
+      if (call == nullptr && is_hooked(name)) ++module.hooked_imports;
+      if (call == nullptr || elf.own_imports.count(name) != 0) continue;
+      if (name == "syscall" && has_only_known_numbers(elf)) continue;
+      module.findings.push_back(finding_of_import(elf, name, *call));
     }
     if (elf.dynamic) {
-      for (const auto& [number, places] : elf.direct_calls) {
-        const char* name = find_blocking_system_call(number);
-        if (name == nullptr) continue;
-        module.findings.push_back({name, Certainty::kDirect, false,
-                                   "a system call instruction in its code (" + std::to_string(places) +
-                                       (places == 1 ? " place" : " places") +
-                                       ") passes by the hooks: to_thread()"});
-      }
+      add_direct_calls(module, elf);
+      add_numbered_calls(module, elf);
     }
   }
   module.elf = std::move(elf);
   return module;
+}
+
+// ---- what is there for aiofiber only
+
+bool is_called(const CheckedModule& module, const std::string& name) {
+  return module.elf.soname == name || module.elf.path.ends_with("/" + name.substr(name.rfind('/') + 1));
+}
+
+bool needs(const CheckedModule& who, const CheckedModule& what) {
+  return std::any_of(who.elf.needed.begin(), who.elf.needed.end(),
+                     [&](const std::string& name) { return is_called(what, name); });
+}
+
+// The program that carries aiofiber calls the library for itself as well.
+bool uses_for_itself(const CheckedModule& who, const OwnLibrary& own) {
+  const std::string_view begin = own.imports;
+  return !begin.empty() && who.elf.has_symbols &&
+         std::any_of(who.elf.imports.begin(), who.elf.imports.end(), [&](const std::string& name) {
+           return name.starts_with(begin) && who.elf.own_imports.count(name) == 0;
+         });
+}
+
+// Whether nobody needs the module but aiofiber, directly or by way of what is only there for aiofiber.
+bool is_there_for_aiofiber(const CheckedModule& module, const std::vector<CheckedModule>& modules) {
+  const OwnLibrary* const own = find_own_library(module.elf.name());
+  bool needed = false;
+  for (const CheckedModule& other : modules) {
+    if (&other == &module || !needs(other, module)) continue;
+    needed = true;
+    const bool by_aiofiber = own != nullptr && (other.is_hooks || (other.elf.has_runtime && !uses_for_itself(other, *own)));
+    if (!other.is_own && !by_aiofiber) return false;
+  }
+  return needed;
+}
+
+void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (CheckedModule& module : modules) {
+      if (module.is_own || module.is_libc || module.elf.has_runtime || !is_there_for_aiofiber(module, modules)) continue;
+      module.is_own = changed = true;
+      module.findings.clear();
+      module.hooked_imports = 0;
+    }
+  }
 }
 
 void find_hooks(Subject& subject) {
@@ -125,6 +240,8 @@ class ProcessCheck {
 
   Subject run() {
     order_and_mark();
+    leave_out_own_libraries(subject_.modules);
+    mark_what_is_seen();
     find_hooks(subject_);
     const bool hooked = std::any_of(subject_.modules.begin(), subject_.modules.end(),
                                     [](const CheckedModule& module) { return module.elf.has_hooks; });
@@ -188,16 +305,20 @@ class ProcessCheck {
       subject_.modules.push_back(std::move(module));
     }
   }
-  static bool is_called(const CheckedModule& module, const std::string& name) {
-    return module.elf.soname == name || module.elf.path.ends_with("/" + name.substr(name.rfind('/') + 1));
+  // What dlopen() has opened so far is among the modules.
+  void mark_what_is_seen() {
+    for (CheckedModule& module : subject_.modules) {
+      for (Finding& finding : module.findings) {
+        if (finding.function != "dlopen") continue;
+        finding.sometimes = true;
+        finding.advice = "what it has opened so far is looked at here";
+      }
+    }
   }
   bool is_needed(const CheckedModule& module, const std::vector<CheckedModule>& rest) const {
-    const auto needs = [&](const CheckedModule& other) {
-      return std::any_of(other.elf.needed.begin(), other.elf.needed.end(),
-                         [&](const std::string& name) { return is_called(module, name); });
-    };
-    return std::any_of(rest.begin(), rest.end(), needs) ||
-           std::any_of(subject_.modules.begin(), subject_.modules.end(), needs);
+    const auto needs_it = [&](const CheckedModule& other) { return needs(other, module); };
+    return std::any_of(rest.begin(), rest.end(), needs_it) ||
+           std::any_of(subject_.modules.begin(), subject_.modules.end(), needs_it);
   }
 
   const Mapping* mapping_at(std::uint64_t address) const {
@@ -219,7 +340,7 @@ class ProcessCheck {
       if (!is_part_of_libc(mapping->path.substr(mapping->path.rfind('/') + 1))) continue;
       module.findings.push_back(
           {slot.name, Certainty::kBypassed, false,
-           "RTLD_DEEPBIND (open it without), or the order of the link line, gives it libc's function"});
+           "RTLD_DEEPBIND (open it without), or the order of the link line, gives it libc's function", Rank::kSocketOrLock});
     }
   }
   bool has_hooks(const std::string& path) const {
@@ -243,6 +364,7 @@ Subject check_program(const std::string& path) {
   subject.name = path;
   subject.missing = std::move(closure.missing);
   for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf), Stdio::kBlocks));
+  leave_out_own_libraries(subject.modules);
   find_hooks(subject);
   return subject;
 }

@@ -15,23 +15,29 @@ namespace aiofiber::tool {
 
 // The surest first.
 enum class Certainty {
+  kByName,    // a library that is known for it
   kBypassed,  // a hooked name, bound in this process to another function than the hooks'
   kDirect,    // the code makes the system call itself
   kImported,  // the function is imported; whether a task ever calls it is not known
   kUnknown,   // imported, and it depends on the arguments
 };
 
+// What it is that blocks, the worst first: it is what a task waits for all day, or but once at the start.
+enum class Rank { kSocketOrLock, kOther, kFile, kUnknown };
+
 struct Finding {
   std::string function;
   Certainty certainty;
   bool sometimes = false;  // it rarely blocks: shown with --verbose
   std::string advice;
+  Rank rank = Rank::kOther;
 };
 
 struct CheckedModule {
   ElfModule elf;
   bool is_libc = false;   // libc's parts and the loader: what they call is the hooks' business or nobody's
   bool is_hooks = false;  // libaiofiber_hooks.so
+  bool is_own = false;    // a library that is there for aiofiber only: not looked at
   bool opened_late =
       false;  // of a process: not needed by the program, so dlopen() or LD_PRELOAD brought it in
   std::vector<Finding> findings;

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program that does nothing, with all of aiofiber in it. The same source makes one that blocks in each way
+// that aiofiber's own code has as well.
+#if defined(HOOKS_CHECK_BLOCKS)
+#include <linux/futex.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "aiofiber/asyncio.h"
+
+int main(int argc, char**) {
+  if (argc > 1) aiofiber::run([] {});
+#if defined(HOOKS_CHECK_BLOCKS)
+  char line[80];
+  int word = 0;
+  if (argc > 3) return static_cast<int>(::syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0));
+  if (argc > 2) return ::fgets(line, sizeof line, stdin) == nullptr;
+#endif
+  return 0;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// System calls by number: one that waits, some that do not, and (another library of the same source) one that
+// nobody can know. With a FILE that it is given, and types that have the names of Asio's.
+#include <linux/futex.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+extern "C" {
+
+long numbers_wait(int* word) {
+  return ::syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+}
+long numbers_wake(int* word) {
+  return ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+long numbers_thread() { return ::syscall(SYS_gettid) + 1; }
+char* numbers_read_line(char* line, int length, FILE* file) { return ::fgets(line, length, file); }
+#if defined(HOOKS_CHECK_ANY_NUMBER)
+long numbers_any(long number) { return ::syscall(number) + 1; }
+#endif
+
+}  // extern "C"
+
+namespace boost::asio::detail {
+
+struct epoll_reactor {
+  virtual ~epoll_reactor();
+};
+epoll_reactor::~epoll_reactor() = default;
+
+}  // namespace boost::asio::detail

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables. A line here needs a reason that was read in the library's source or seen in a run.
+#include "known_libraries.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+#include "elf_module.h"
+
+namespace aiofiber::tool {
+namespace {
+
+struct Harmless {
+  const char* library;
+  const char* function;  // empty: whatever reads from a FILE
+  const char* why;
+};
+constexpr Harmless kHarmless[] = {
+    {"libpq.so", "", "reads its service and password files"},
+    {"libpq.so", "sigwait", "takes a SIGPIPE that it has seen to be there"},
+    {"libkrb5.so", "", "reads its configuration and key tables"},
+    {"libcrypto.so", "", "reads its configuration, and what FILE a program gives it"},
+    {"libcurl.so", "", "reads .netrc and cookies; uploads from what FILE a program gives it"},
+    {"libcurl-gnutls.so", "", "reads .netrc and cookies; uploads from what FILE a program gives it"},
+    {"libgmp.so", "", "reads what FILE a program gives it"},
+    {"libbz2.so", "", "reads what file or FILE a program gives it"},
+    {"libstdc++.so", "", "reads for std::cin, and for streams of a FILE that a program gives it"},
+    {"libstdc++.so", "syscall(futex)", "for std::future, which is listed where it is used"},
+};
+
+constexpr KnownUse kGrpc = {"gRPC",
+                            "keeps what runs on the thread in a thread_local and waits for locks on a bare "
+                            "futex: a stub's blocking call can block the thread, and calls "
+                            "of two tasks of it mix up: to_thread(), or its callback interface"};
+constexpr KnownUse kAsio = {
+    "Asio's run()",
+    "suspends the task, but Asio keeps a thread_local list of what runs on the thread: no more than one task "
+    "of a thread may be in run(); "
+    "and it takes no notice of a cancellation: stop() it, or run() it in to_thread()"};
+
+constexpr OwnLibrary kOwnLibraries[] = {
+    {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
+
+// What our code calls beside the hooked names and in every program.
+constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fgetws",
+                                             "fread", "syscall", "dlopen"};
+
+}  // namespace
+
+const char* why_it_does_not_block(const std::string& library, const std::string& function, bool reads_files) {
+  for (const Harmless& line : kHarmless) {
+    if (!library.starts_with(line.library)) continue;
+    if (function == line.function || (reads_files && std::string_view(line.function).empty()))
+      return line.why;
+  }
+  return nullptr;
+}
+
+const KnownUse* find_known_use(const ElfModule& module) {
+  if (module.has_asio) return &kAsio;
+  return module.name().starts_with("libgrpc.so") ? &kGrpc : nullptr;
+}
+
+const OwnLibrary* find_own_library(const std::string& library) {
+  const auto found = std::find_if(std::begin(kOwnLibraries), std::end(kOwnLibraries),
+                                  [&](const OwnLibrary& own) { return library.starts_with(own.name); });
+  return found == std::end(kOwnLibraries) ? nullptr : found;
+}
+
+bool is_called_by_aiofiber(const std::string& function) {
+  return std::find(std::begin(kCalledByAiofiber), std::end(kCalledByAiofiber), function) !=
+         std::end(kCalledByAiofiber);
+}
+
+}  // namespace aiofiber::tool
