@@ -19,7 +19,9 @@ static void w(const std::string& n, asyncio::Event& ev) {
 SCENARIO(061_event) {
   run([] {
     asyncio::Event ev;
-    const auto waiter = [&ev](const char* n) { return asyncio::create_task(w, std::string(n), std::ref(ev)); };
+    const auto waiter = [&ev](const char* n) {
+      return asyncio::create_task(w, std::string(n), std::ref(ev));
+    };
     std::vector ts{waiter("a"), waiter("b"), waiter("c")};
     asyncio::await(asyncio::sleep(0s));
     log(lock_state(ev));

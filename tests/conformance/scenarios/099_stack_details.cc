@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// print_stack: exception line forms; what reading a failed task does to its traceback; looking at another task.
+// print_stack: exception line forms, the traceback after it was read, frame line against throw line;
+// looking at another task.
 // The twin of python/099_stack_details.py.
 //
-// The functions are global and not inlined, so that they have frames with plain names; what they do last keeps
-// their calls from becoming jumps.
+// The functions are global and not inlined, so that they have frames with plain names; what they do last
+// keeps their calls from becoming jumps.
 #include "../conf.h"
 
 #include <sstream>
