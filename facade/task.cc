@@ -358,7 +358,7 @@ AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
 
 // Debug mode: how long the step that ends here has kept the loop.
 void TaskCore::before_suspend() noexcept {
-  if (!loop().debug() || step_started_ns_ == 0) return;
+  if (!loop().debug() || step_started_ns_ < 0) return;
   check_stack_depth(false);
   try {
     const std::int64_t duration = loop().scheduler().now() - step_started_ns_;

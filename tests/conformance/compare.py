@@ -27,7 +27,7 @@ TIMEOUT = 60        # seconds; a scenario takes milliseconds
 
 Omission = collections.namedtuple("Omission", "scenario text reason")
 # line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP;
-# where we print several lines for one, "\\n" stands between them
+# where we print several lines for one, "\n" stands between them
 Deviation = collections.namedtuple("Deviation", "scenario tier rule decision reason line instead")
 DROP = "-"
 # A scenario that cannot be written in C++ yet, because it is about a part that does not exist.

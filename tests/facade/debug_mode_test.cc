@@ -151,8 +151,8 @@ TEST(DebugMode, ASlowStepIsReportedAsTheTaskIsAfterIt) {
   const auto texts = log.texts();
   const auto reports = [&](const char* begin, const char* part) {
     return std::count_if(texts.begin(), texts.end(), [&](const std::string& text) {
-      return text.starts_with(std::string("Executing <Task ") + begin) && text.find(part) != std::string::npos &&
-             text.ends_with(" took 0.300 seconds");
+      return text.starts_with(std::string("Executing <Task ") + begin) &&
+             text.find(part) != std::string::npos && text.ends_with(" took 0.300 seconds");
     });
   };
   EXPECT_EQ(reports("pending name='waits'", " running>"), 1);
