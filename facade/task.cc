@@ -180,13 +180,14 @@ void TaskCore::body() noexcept {
   destroy_closure();
   if (loop().debug()) {
     check_stack_depth(true);
-    before_suspend();
+    watches_stack_ = false;  // the fiber is gone below
   }
   const RareText message = cancelled && error == nullptr ? request_message() : RareText();
   leave_loop();
-  if (destroyed) return;
   try {
-    if (cancelled) {
+    if (destroyed) {
+      // Its loop closes: it stays pending.
+    } else if (cancelled) {
       future_.finish_cancelled(message, std::move(error));
     } else if (error != nullptr) {
       if (leaves_the_loop(error) && !first_step_is_eager_) loop().scheduler().exit_with(error);
@@ -197,6 +198,7 @@ void TaskCore::body() noexcept {
   } catch (const RuntimeError&) {
     // The loop was closed by the task's own last words: nobody is left to be told.
   }
+  if (loop().debug()) before_suspend();  // last, so that a report shows how the task has ended
 }
 
 // From here on the fiber is no task any more; the loop's reference is gone when `keep` in body() goes.
@@ -363,7 +365,7 @@ AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
 
 // Debug mode: how long the step that ends here has kept the loop.
 void TaskCore::before_suspend() noexcept {
-  if (!loop().debug() || step_started_ns_ == 0) return;
+  if (!loop().debug() || step_started_ns_ < 0) return;
   check_stack_depth(false);
   try {
     const std::int64_t duration = loop().scheduler().now() - step_started_ns_;

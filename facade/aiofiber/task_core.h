@@ -171,7 +171,7 @@ class TaskCore : public runtime::ListNode {
   RareText cancel_message_;            // of the last request that had to be remembered
   RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
-  std::int64_t step_started_ns_ = 0;   // debug mode
+  std::int64_t step_started_ns_ = -1;  // debug mode; -1: it was off when the step began
   // In two words, as there may be a million tasks.
   int cancel_requests_ : 29 = 0;
   bool launched_ : 1 = false;

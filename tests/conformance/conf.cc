@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <regex>
 
 namespace conf {
 namespace {
@@ -131,7 +132,8 @@ void ticks(int count) {
 
 int cancelling() { return asyncio::current_task()->cancelling(); }
 
-std::string scrub(const std::string& text) {
+namespace {
+std::string scrub_addresses(const std::string& text) {
   constexpr std::string_view kHex = "0x";
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
@@ -143,6 +145,12 @@ std::string scrub(const std::string& text) {
     at = end;
   }
   return out;
+}
+}  // namespace
+
+std::string scrub(const std::string& text) {
+  static const std::regex place("/[^ '\"]*\\.(cc|h):[0-9]+");
+  return std::regex_replace(scrub_addresses(text), place, "FILE:LINE");
 }
 
 void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context) {

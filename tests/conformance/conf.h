@@ -147,6 +147,13 @@ std::vector<std::string> names(const Tasks& tasks) {
   return found;
 }
 
+// What the repr() of a lock says in brackets, without its type and address: "locked, waiters:3]>".
+template <class Lock>
+std::string lock_state(const Lock& lock) {
+  const std::string text = repr(lock);
+  return text.substr(text.find(" [") + 2);
+}
+
 // ---- control flow
 // try: body  finally: last. Both may await. What `last` throws replaces what the body threw.
 template <class Body, class Last>
@@ -173,7 +180,7 @@ void ticks(int count = 1);  // count times sleep(0)
 int cancelling();           // of the current task
 
 // ---- loops
-// Replaces addresses in a message: 0xADDR. (Python's twin has paths and lines to remove as well.)
+// Replaces addresses in a message by 0xADDR, and places in the source by FILE:LINE.
 std::string scrub(const std::string& text);
 // The exception handler that prints: HANDLER 'message' keys=... exception=...
 void trace_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& context);

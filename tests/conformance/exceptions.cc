@@ -66,6 +66,10 @@ Parts describe(const std::exception_ptr& exception) {
     return plain("QueueEmpty", e.what());
   } catch (const asyncio::QueueFull& e) {
     return plain("QueueFull", e.what());
+  } catch (const asyncio::QueueShutDown& e) {
+    return plain("QueueShutDown", e.what());
+  } catch (const asyncio::BrokenBarrierError& e) {
+    return plain("BrokenBarrierError", e.what());
   } catch (const asyncio::RuntimeError& e) {
     return plain("RuntimeError", e.what());
   } catch (const asyncio::ValueError& e) {

@@ -5,6 +5,7 @@
 // Labels: threads
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>
@@ -127,6 +128,38 @@ TEST(DebugMode, HandlersGetTheSourceTraceback) {
   EXPECT_LE(frames.size(), 16u);
   EXPECT_TRUE(frames.back().function.starts_with("app::")) << frames.back().function;
   EXPECT_EQ(keys, (std::vector<std::string>{"exception", "handle", "message", "source_traceback"}));
+}
+
+// A slow step is reported when it has ended, and the last step of a task ends with the task.
+TEST(DebugMode, ASlowStepIsReportedAsTheTaskIsAfterIt) {
+  Log log;
+  run_in_debug_mode([] {
+    const auto burn = [] { static_cast<aio::testing::TestLoop&>(aio::get_running_loop()).burn(300ms); };
+    await(aio::create_task({.name = "waits"}, [&] {
+      burn();
+      await(aio::sleep(1s));
+    }));
+    await(aio::create_task({.name = "returns"}, [&] {
+      burn();
+      return 42;
+    }));
+    auto failing = aio::create_task({.name = "throws"}, [&] {
+      burn();
+      throw aio::ValueError("boom");
+    });
+    EXPECT_THROW(await(failing), aio::ValueError);
+  });
+  const auto texts = log.texts();
+  const auto reports = [&](const char* begin, const char* part) {
+    return std::count_if(texts.begin(), texts.end(), [&](const std::string& text) {
+      return text.starts_with(std::string("Executing <Task ") + begin) &&
+             text.find(part) != std::string::npos && text.ends_with(" took 0.300 seconds");
+    });
+  };
+  EXPECT_EQ(reports("pending name='waits'", " running>"), 1);
+  EXPECT_EQ(reports("finished name='returns'", " done> result=42"), 1);
+  EXPECT_EQ(reports("finished name='throws'", " exception=ValueError('boom')"), 1);
+  EXPECT_EQ(texts.size(), 3u);
 }
 
 // Real time: the watchdog looks at a thread that is really blocked.

@@ -69,6 +69,33 @@ TEST(Wait, ReturnsAtTheFirstCompletionOrTheFirstError) {
   });
 }
 
+// How many errors are reported as never retrieved when wait() has returned because of an error, with an input that goes
+// on or without one, and all handles are dropped.
+int unread_after_wait(ReturnWhen return_when, bool another_goes_on) {
+  int reports = 0;
+  run_in_loop([&] {
+    get_running_loop().set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+      EXPECT_EQ(context.message, "Task exception was never retrieved");
+      ++reports;
+    });
+    Task<int> other = create_task(after, 2s, 0);
+    {
+      std::vector<Task<int>> inputs{create_task(fail_after, 1s)};
+      if (another_goes_on) inputs.push_back(other);
+      EXPECT_EQ(await(wait(inputs, {.return_when = return_when})).done.size(), 1u);
+    }
+    await(other);
+  });
+  return reports;
+}
+
+// FIRST_EXCEPTION has to look for an error where inputs are left, and what was looked at counts as read.
+TEST(Wait, ForTheFirstExceptionMarksItAsRead) {
+  EXPECT_EQ(unread_after_wait(FIRST_EXCEPTION, true), 0);
+  EXPECT_EQ(unread_after_wait(FIRST_EXCEPTION, false), 1);  // the last one ends the wait, whatever it is
+  EXPECT_EQ(unread_after_wait(FIRST_COMPLETED, true), 1);
+}
+
 TEST(Wait, CountsTheSameFutureOnceAndRefusesNone) {
   run_in_loop([] {
     Task<int> task = create_task(after, 1s, 1);
