@@ -147,7 +147,7 @@ void locals() {
 void rivals() {
   asyncio::create_task({.name = "old"}, rest).detach();
   asyncio::await(asyncio::sleep(20ms));
-  asyncio::create_task({.name = "deep"}, [] { dive(40, rest); }).detach();
+  asyncio::create_task({.name = "deep"}, [] { dive(200, rest); }).detach();
   asyncio::create_task({.name = "spinner"}, [] {
     for (;;) asyncio::await(asyncio::sleep(1ms));
   }).detach();
