@@ -59,7 +59,7 @@ std::size_t BarrierState::wait() {
     Inside(const Inside&) = delete;
     Inside& operator=(const Inside&) = delete;
     BarrierState& state;
-  } const party(*this);
+  } party(*this);
   if (count == parties) {
     phase = Phase::kDraining;
     // Numbered now, because a party that was cancelled has left a gap.

@@ -71,7 +71,9 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
     walk.ring = true;
     return nullptr;
   }
-  const CancelSource source = above == nullptr ? walk.source : CancelSource{};
+  CancelSource source = above == nullptr ? walk.source : CancelSource{};
+  // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
+  if (must_cancel_ && source_scope_ != source.scope) source = {};
   ++cancel_requests_;
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
@@ -82,7 +84,8 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
     }
     return nullptr;
   }
-  if (!can_be_thrown_at(source)) {
+  // The running one is about to suspend, and has looked itself (wait_for_future): it has no saved frames yet.
+  if (fiber_ != runtime::current_fiber() && !can_be_thrown_at(source)) {
     remember_request(walk.message, source);
     return nullptr;
   }
@@ -119,6 +122,7 @@ FutureBase* GatherCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept
   }
   cancel_walk_ = true;
   cancel_accepted_ = walk.accepted = false;
+  cancel_ring_ = false;
   cancel_next_ = 0;
   cancel_above_ = above;
   FutureBase* const first = next_of_walk(walk);
@@ -128,6 +132,7 @@ FutureBase* GatherCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept
 
 FutureBase* GatherCore::next_of_walk(CancelWalk& walk) noexcept {
   cancel_accepted_ = cancel_accepted_ || walk.accepted;
+  cancel_ring_ = std::exchange(walk.ring, false) || cancel_ring_;  // a task above closes it, not the next input
   while (cancel_next_ < watches_.size()) {
     if (FutureBase* input = watches_[cancel_next_++].input.get()) return input;
   }
@@ -137,6 +142,7 @@ FutureBase* GatherCore::next_of_walk(CancelWalk& walk) noexcept {
 FutureBase* GatherCore::leave_walk(CancelWalk& walk) noexcept {
   cancel_walk_ = false;
   walk.accepted = cancel_accepted_;
+  walk.ring = cancel_ring_;
   if (cancel_accepted_) cancel_requested_ = true;
   return cancel_above_;
 }

@@ -66,8 +66,13 @@ struct EventLoop::FdHandler : runtime::FdWaiter {
     if ((events & runtime::kClosed) == 0) {
       static_cast<FdHandler&>(waiter).handle->schedule_again();
     } else if (waiter.failure != EBADF) {
-      detail::log(LogLevel::ERROR, "file descriptor " + std::to_string(waiter.fd) + " cannot be watched, its callback will not be called: " +
-                                       std::generic_category().message(waiter.failure));
+      try {
+        detail::log(LogLevel::ERROR, "file descriptor " + std::to_string(waiter.fd) +
+                                         " cannot be watched, its callback will not be called: " +
+                                         std::generic_category().message(waiter.failure));
+      } catch (const std::bad_alloc&) {
+        // No memory to say so.
+      }
     }
   }
 

@@ -82,7 +82,18 @@ class ThreadPool {
 class Orphans {
  public:
   Orphans() = default;
-  ~Orphans() { destroy(first_); }
+  ~Orphans() {
+    // One that ends may drop the last handle of another, which is adopted then.
+    for (;;) {
+      ThreadPool* all = nullptr;
+      {
+        const std::lock_guard lock(mutex_);
+        all = std::exchange(first_, nullptr);
+      }
+      if (all == nullptr) return;
+      destroy(all);
+    }
+  }
   Orphans(const Orphans&) = delete;
   Orphans& operator=(const Orphans&) = delete;
 
@@ -172,8 +183,7 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
     // A thread of its own waits for the others. It shares the ownership: it may outlive a cancelled wait.
     const concurrent::Future<bool> idle;
     std::thread([executor, pool, idle, timeout] {
-      idle.set_running_or_notify_cancel();
-      idle.set_result(pool->wait_idle(timeout));
+      if (idle.set_running_or_notify_cancel()) idle.set_result(pool->wait_idle(timeout));
     }).detach();
     if (await(wrap_future(idle, &loop))) {
       executor->shutdown(true);

@@ -23,8 +23,8 @@ void GatherCore::inputs_complete() noexcept {
     return;
   }
   for (Watch& watch : watches_) {
-    // What is done by now was done when it was added: nothing ran in between.
-    if (watch.input->done()) input_done(watch);
+    // What was done when it was added. What the first step of an eager task has ended since is queued, and comes by itself.
+    if (watch.input->done() && !watch.queued) input_done(watch);
   }
 }
 

@@ -127,6 +127,7 @@ void LoopCore::set_debug(bool enabled) {
   if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
   if (enabled && !debug_) runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
   if (!enabled && debug_) runtime::held_locks::stop();
+  if (enabled && !debug_) debug_since_ns_ = scheduler_->now();
   debug_ = enabled;
   update_watchdog();
 }

@@ -180,6 +180,7 @@ void Runner::close() {
       }
     }
   } const close_loop{*this};
+  if (loop_->is_closed()) return;  // by the program
   watch_interrupts();
   cancel_all_tasks();
   if (loop_->core().default_executor != nullptr) {

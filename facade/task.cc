@@ -365,7 +365,7 @@ AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
 
 // Debug mode: how long the step that ends here has kept the loop.
 void TaskCore::before_suspend() noexcept {
-  if (!loop().debug() || step_started_ns_ < 0) return;
+  if (!loop().debug() || step_started_ns_ < loop().debug_since_ns()) return;
   check_stack_depth(false);
   try {
     const std::int64_t duration = loop().scheduler().now() - step_started_ns_;
@@ -454,7 +454,8 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
   if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
-    if (future.cancel(cancel_message_)) must_cancel_ = false;
+    must_cancel_ = false;  // a ring of tasks comes back here, and asks again
+    if (!future.cancel(cancel_message_)) must_cancel_ = true;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) {
     before_suspend();

@@ -170,6 +170,7 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
 }
 
 void on_fault(int signo, siginfo_t* info, void* context) {
+  const HooksOff hooks_off;  // what is called here must not suspend the task that has no stack left
   const Fiber* fiber = current_fiber();
   const Fault fault = describe(*info, context);
   const Verdict verdict = fiber != nullptr && info->si_code > 0 ? judge(*fiber, fault) : Verdict::kUnrelated;

@@ -425,6 +425,7 @@ void Scheduler::abandon_current() {
 }
 
 void Scheduler::forget_after_fork() noexcept {
+  for (aiofiber_loop& loop : aiofiber_debug_registry.loops) leave_loop(&loop);  // of threads that are not here
   current_ = nullptr;
   current_fiber_slot = nullptr;
 }

@@ -142,7 +142,7 @@ class [[nodiscard]] Future {
   // The same for the exception; null if there is none. TimeoutError; concurrent::CancelledError.
   std::exception_ptr exception(std::optional<Duration> timeout = std::nullopt) const { return state_->exception(timeout); }
   // False if it runs or is done. A cancelled one is done at once; the work is told, if it can be.
-  bool cancel() const { return state_->cancel(); }
+  bool cancel() const { return kept()->cancel(); }
   bool cancelled() const { return state_->cancelled(); }
   bool running() const { return state_->running(); }
   bool done() const { return state_->done(); }
@@ -154,7 +154,7 @@ class [[nodiscard]] Future {
       Bound(F&& function, const std::shared_ptr<detail::State<R>>& future) : fn(std::forward<F>(function)), state(future) {}
       void call() override { fn(Future(state.lock())); }
       std::decay_t<F> fn;
-      std::weak_ptr<detail::State<R>> state;  // the state owns the callback, and whoever calls it holds the state
+      std::weak_ptr<detail::State<R>> state;  // the state owns the callback; whoever completes it keeps the state
     };
     state_->add_callback(std::make_unique<Bound>(std::forward<F>(fn), state_));
   }
@@ -167,19 +167,19 @@ class [[nodiscard]] Future {
     requires(!std::is_void_v<R>)
   void set_result(U&& value) const {
     if constexpr (std::is_reference_v<R>) {
-      state_->set_value(std::ref(value));
+      kept()->set_value(std::ref(value));
     } else {
-      state_->set_value(std::forward<U>(value));
+      kept()->set_value(std::forward<U>(value));
     }
   }
   void set_result() const
     requires std::is_void_v<R>
   {
-    state_->set_value();
+    kept()->set_value();
   }
-  void set_exception(std::exception_ptr exception) const { state_->set_exception(std::move(exception)); }
+  void set_exception(std::exception_ptr exception) const { kept()->set_exception(std::move(exception)); }
   // The loop that was to complete it is closed: ends it with RuntimeError "Event loop is closed", unless it is done.
-  void loop_closed() const noexcept { state_->loop_closed(); }
+  void loop_closed() const noexcept { kept()->loop_closed(); }
 
   friend bool operator==(const Future& a, const Future& b) noexcept = default;
 
@@ -188,6 +188,8 @@ class [[nodiscard]] Future {
   friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop,
                                                       aiofiber::detail::Claim claim);
   explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
+  // For what runs callbacks: one of them may destroy this handle, and the next still needs the state.
+  std::shared_ptr<detail::State<R>> kept() const noexcept { return state_; }
   std::shared_ptr<detail::State<R>> state_;
 };
 
@@ -226,7 +228,7 @@ void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
       try {
         if (future.done()) copy_outcome(future, follower);  // the callback below was dropped
       } catch (...) {
-        // Copying the value threw.
+        // The thread that asked has seen that the loop is closed, and was first.
       }
       follower.loop_closed();
     }

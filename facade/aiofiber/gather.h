@@ -83,6 +83,7 @@ class GatherCore : public WatchOwner {
   // While a CancelWalk is here or below.
   bool cancel_walk_ = false;
   bool cancel_accepted_ = false;
+  bool cancel_ring_ = false;  // an input led back to a task above
   std::size_t cancel_next_ = 0;         // the input to be asked next
   FutureBase* cancel_above_ = nullptr;  // who asked
 };

@@ -78,6 +78,8 @@ class LoopCore {
   // In debug mode: RuntimeError when another thread than the one that runs the loop calls.
   void check_thread() const;
   bool debug() const noexcept { return debug_; }
+  // When debug mode was switched on last, on the loop's clock: what was noted before is out of date.
+  std::int64_t debug_since_ns() const noexcept { return debug_since_ns_; }
 
   // Calls the handler of the program, or the default one; throws only what leaves the loop.
   void report(const ExceptionContext& context);
@@ -95,6 +97,7 @@ class LoopCore {
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
   std::size_t signal_handlers = 0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
   std::uint64_t reported_deadlock = 0;  // the situation that was reported last (deadlock.cc)
+  std::int64_t debug_since_ns_ = 0;
   bool debug_ = false;
   // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
   // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)

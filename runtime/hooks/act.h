@@ -7,8 +7,9 @@
 // arguments untouched. That test is one load of a thread-local.
 //
 // Cancellation: a wait that was cut short is reported as ECANCELED, never thrown, because the frames
-// above may be C. While the loop closes (Fiber::unwinding) hooks still act but never wait: what would
-// block fails with ECANCELED, so that a destructor cannot hang the thread.
+// above may be C. While the loop closes (Fiber::unwinding) hooks still act but never suspend: what would
+// block fails with ECANCELED, so that a destructor cannot hang the thread. But what has to be done to its end
+// the thread does (on_pool.h), and event loops that know EINTR only block up to 50 ms a call (readiness.cc).
 #pragma once
 
 #include <cerrno>

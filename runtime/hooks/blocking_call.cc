@@ -101,12 +101,13 @@ bool BlockingCall::wait() {
   }
   if (result.interrupted) {
     errno = ECANCELED;  // not counted as a turn either
-    const bool closed = (result.events & runtime::kClosed) != 0;  // then the number may be somebody else's by now
+    const bool closed = result.error == EBADF;  // then the number may be somebody else's by now
     if (!closed) wait_was_cut_off(fd_, events_);
     return false;
   }
   calls_since_turn = 0;
   if ((result.events & runtime::kClosed) != 0) {
+    if (result.error != EBADF) wait_was_cut_off(fd_, events_);  // open, but the kernel does not watch it
     errno = result.error;
     return false;
   }

@@ -83,6 +83,17 @@ bool before_file_close(std::FILE* file) {
   }
 }
 
+// Whether the FILE can be closed: no task is inside of it. What is buffered goes out before, as it may be a good-bye, which a
+// connection that is given up lets out as long as it is open (cut_off.h).
+bool ready_to_close(std::FILE* file) {
+  if (!before_file_close(file)) return false;
+  if (file == nullptr || detail::given_up_count.load(std::memory_order_relaxed) == 0) return true;
+  const int saved_errno = errno;
+  std::fflush(file);
+  errno = saved_errno;
+  return before_file_close(file);  // the flush may have let others in
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -115,19 +126,19 @@ int dup3(int from, int to, int flags) noexcept {
 }
 
 int fclose(std::FILE* file) {
-  if (!before_file_close(file)) return EOF;
+  if (!ready_to_close(file)) return EOF;
   const Closing closing(descriptor_of(file));
   return real::fclose(file);
 }
 
 std::FILE* freopen(const char* path, const char* mode, std::FILE* file) {
-  if (!before_file_close(file)) return nullptr;
+  if (!ready_to_close(file)) return nullptr;
   const Closing closing(descriptor_of(file));
   return real::freopen(path, mode, file);
 }
 
 std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
-  if (!before_file_close(file)) return nullptr;
+  if (!ready_to_close(file)) return nullptr;
   const Closing closing(descriptor_of(file));
   return real::freopen64(path, mode, file);
 }

@@ -90,14 +90,27 @@ std::atomic<Cookie>* find(Cookie cookie) noexcept {
   return nullptr;
 }
 
+// Changes the marks of a connection in its place. False: the place is another's, or nobody's, by now.
+bool mark(std::atomic<Cookie>& entry, Cookie cookie, Cookie marks) noexcept {
+  Cookie old = entry.load(std::memory_order_acquire);
+  while ((old & ~kMarks) == cookie) {
+    if (entry.compare_exchange_weak(old, cookie | marks, std::memory_order_acq_rel)) return true;
+  }
+  return false;
+}
+
 // False: no room. Then a socket that is shut down fails as the kernel has it, with its signal, which can be
 // borne: such entries make room for muted ones.
-bool remember(Cookie cookie, Cookie mark) noexcept {
+bool remember(Cookie cookie, Cookie marks) noexcept {
   if (cookie == 0) return false;
-  process.store(::getpid(), std::memory_order_relaxed);
+  const pid_t self = ::getpid();
+  if (const pid_t before = process.exchange(self, std::memory_order_relaxed); before != self && before != 0) {
+    for (std::atomic<Cookie>& entry : given_up) entry.store(0, std::memory_order_relaxed);  // the parent's
+    detail::given_up_count.store(0, std::memory_order_relaxed);
+  }
   for (std::size_t i = 0; i < kTried; ++i) {
     Cookie empty = 0;
-    if (place(cookie, i).compare_exchange_strong(empty, cookie | mark, std::memory_order_acq_rel)) {
+    if (place(cookie, i).compare_exchange_strong(empty, cookie | marks, std::memory_order_acq_rel)) {
       detail::given_up_count.fetch_add(1, std::memory_order_relaxed);
       return true;
     }
@@ -105,7 +118,7 @@ bool remember(Cookie cookie, Cookie mark) noexcept {
   for (std::size_t i = 0; i < kTried; ++i) {
     Cookie other = place(cookie, i).load(std::memory_order_acquire);
     if ((other & kMuted) == 0 && other != 0 &&
-        place(cookie, i).compare_exchange_strong(other, cookie | mark, std::memory_order_acq_rel)) {
+        place(cookie, i).compare_exchange_strong(other, cookie | marks, std::memory_order_acq_rel)) {
       return true;
     }
   }
@@ -123,11 +136,8 @@ void shut_down(int fd) noexcept {
 
 void shut_down_and_remember(int fd, Cookie cookie) noexcept {
   shut_down(fd);
-  if (std::atomic<Cookie>* known = find(cookie)) {
-    known->store(cookie, std::memory_order_release);
-  } else {
-    remember(cookie, 0);
-  }
+  // Meanwhile another thread may have given the place to another connection.
+  if (std::atomic<Cookie>* known = find(cookie); known == nullptr || !mark(*known, cookie, 0)) remember(cookie, 0);
 }
 
 void mute(int fd, Cookie cookie) noexcept {
@@ -221,7 +231,7 @@ bool refuses_to_send(int fd) noexcept {
   if (found == nullptr) return false;
   if ((found->load(std::memory_order_acquire) & kMuted) != 0) {
     if (says_goodbye()) {
-      found->store(cookie | kMuted | kSaidGoodbye, std::memory_order_release);
+      mark(*found, cookie, kMuted | kSaidGoodbye);
       return false;
     }
     shut_down_and_remember(fd, cookie);

@@ -244,7 +244,7 @@ int clamp_to_table(int count) noexcept {
   const int saved_errno = errno;
   char text[1024];
   int size = count;
-  if (const int status = ::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC); status >= 0) {
+  if (const int status = real::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0); status >= 0) {
     const ssize_t length = real::read(status, text, sizeof text - 1);
     real::close(status);
     text[std::max<ssize_t>(length, 0)] = '\0';
@@ -273,13 +273,17 @@ class SelectSets {
   }
   int look(int count, const sigset_t* mask) noexcept {
     const auto look_once = [&] {
-      for (std::size_t i = 0; i < 3; ++i) {
-        if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
-      }
+      restore();
       constexpr timespec kNoTime{0, 0};
       return real::pselect(count, sets_[0], sets_[1], sets_[2], &kNoTime, mask);
     };
     return mask == nullptr ? uninterrupted(look_once) : look_once();
+  }
+  // As the caller gave them, and as select() leaves them when it fails.
+  void restore() noexcept {
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
+    }
   }
   std::vector<pollfd>& entries() noexcept { return entries_; }
 
@@ -303,10 +307,16 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
     if (const int ready = sets.look(count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
     const int polled = poll_until(sets.entries().data(), sets.entries().size(), deadline, mask, caller);
-    if (polled < 0) return -1;
+    if (polled < 0) {
+      sets.restore();
+      return -1;
+    }
     if (const int ready = sets.look(count, mask); ready != 0 || polled == 0) return ready;
     // poll reports a hang-up of a descriptor that only stands in the third set, select does not.
-    if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) return -1;
+    if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) {
+      sets.restore();
+      return -1;
+    }
   }
 }
 

@@ -212,7 +212,11 @@ void Ring::cancel(Operation& operation) noexcept {
 
 // The loop closes and runs no more: the thread waits.
 void Ring::wait_blocking(Operation& operation, CutShort cut_short) noexcept {
-  if (cut_short == CutShort::kOnCancellation) cancel(operation);
+  if (cut_short == CutShort::kOnCancellation) {
+    cancel(operation);
+  } else {
+    hand_in();  // where the kernel takes none any more, the requests are given back
+  }
   while (!operation.done) {
     io_uring_cqe* answer = nullptr;
     if (::io_uring_submit_and_wait(&ring_, 1) >= 0) ::io_uring_wait_cqe(&ring_, &answer);

@@ -148,6 +148,47 @@ void cancel_a_ring(int size, bool collects_errors, bool has_a_sleeper) {
   });
 }
 
+// The ring leads through the first input. The second one waits for something that ends in its own time.
+TEST(Cancel, OfARingTakesOutTheTaskThatClosesIt) {
+  for (const bool collects_errors : {false, true}) {
+    run_in_loop([=] {
+      bool answered = false;
+      auto slow = create_task([&] {
+        try {
+          await(sleep(1h));
+        } catch (const CancelledError&) {
+          await(sleep(1s));
+          answered = true;
+          throw;
+        }
+      });
+      bool too_early = false;
+      auto other = create_task([&] {
+        try {
+          await(slow);
+        } catch (const CancelledError&) {
+          too_early = !answered;
+          throw;
+        }
+      });
+      Task<> self;
+      self = create_task([&] {
+        if (collects_errors) {
+          await(gather(return_exceptions, Futures{self, other}));
+        } else {
+          await(gather(Futures{self, other}));
+        }
+      });
+      for (int i = 0; i < 4; ++i) await(sleep(0s));
+      EXPECT_TRUE(self.cancel());
+      await(wait(std::vector<Task<>>{self, other, slow}, {.timeout = 10s}));
+      EXPECT_TRUE(self.done());
+      EXPECT_TRUE(other.cancelled());
+      EXPECT_FALSE(too_early);
+    });
+  }
+}
+
 TEST(Cancel, EndsRingsThroughGathers) {
   for (const int size : {1, 2, 3, 50}) {
     for (const bool collects_errors : {false, true}) {

@@ -360,5 +360,21 @@ TEST_F(Refusing, IsAnErrorOfWhoeverMakesTasks) {
   });
 }
 
+// The first step of the second input ends the first one, before the gather has seen all of its inputs.
+TEST(EagerTasks, MayEndAnEarlierInputOfTheirGather) {
+  run_in_loop([] {
+    get_running_loop().set_task_factory(eager_task_factory);
+    auto early = get_running_loop().create_future<int>();
+    auto [first, second] = await(gather(early, [&] {
+      early.set_result(1);
+      await(sleep(1s));
+      return 2;
+    }));
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, 2);
+    get_running_loop().set_task_factory(nullptr);
+  });
+}
+
 }  // namespace
 }  // namespace aiofiber

@@ -156,6 +156,29 @@ TEST(InADestructor, ALimitThatWasKeptBackIsForgottenWithItsScope) {
   });
 }
 
+// The limit's own request would be caught; but what comes out of the scope after somebody's cancellation is CancelledError.
+TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
+  const auto body_that_sleeps = [] { await(sleep(300ms)); };
+  const auto body_that_awaits = [] { await(create_task([] { await(sleep(300ms)); })); };
+  const std::function<void()> bodies[] = {body_that_sleeps, body_that_awaits};
+  for (const std::function<void()>& body : bodies) {
+    run_in_loop([&] {
+      auto task = create_task([&] {
+        const AtEnd end([&] {
+          try {
+            await(timeout(50ms, body));
+          } catch (const TimeoutError&) {
+          }
+        });
+      });
+      await(sleep(10ms));
+      task.cancel();
+      await(wait({task}));
+      EXPECT_TRUE(task.done());
+    });
+  }
+}
+
 // Its handler is for TimeoutError, which this is not.
 TEST(InADestructor, AnotherCancellationIsKeptBackUntilALegalPlace) {
   run_in_loop([] {

@@ -201,7 +201,9 @@ const std::map<std::string, Wait>& waits() {
          FD_ZERO(&readable);
          FD_SET(fd, &readable);
          timeval hour{3600, 0};
-         static_cast<void>(::select(fd + 1, &readable, nullptr, nullptr, &hour));
+         if (::select(fd + 1, &readable, nullptr, nullptr, &hour) < 0) {
+           EXPECT_TRUE(FD_ISSET(fd, &readable)) << "a select that fails leaves its sets as they were";
+         }
        }},
       {"fgets",
        [](int fd) {

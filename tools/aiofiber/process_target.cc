@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <climits>
 #include <cstring>
 #include <filesystem>
@@ -237,8 +238,15 @@ class ProcessTarget : public Target {
     return stat(proc(pid_, "").c_str(), &status) == 0 ? std::optional(status.st_uid) : std::nullopt;
   }
   std::uint32_t thread_id(std::uint32_t tid) override {
-    if (thread_ids_.count(tid) == 0) thread_ids_ = read_thread_ids(pid_);
-    return thread_ids_.try_emplace(tid, tid).first->second;  // a new entry: it has ended
+    auto known = thread_ids_.find(tid);
+    // The target says which ids we are asked for: an unknown one must not cost a walk through /proc each time.
+    const auto now = std::chrono::steady_clock::now();
+    if (known == thread_ids_.end() && (!ids_read_at_ || now - *ids_read_at_ > std::chrono::seconds(1))) {
+      thread_ids_ = read_thread_ids(pid_);
+      ids_read_at_ = now;
+      known = thread_ids_.find(tid);
+    }
+    return known != thread_ids_.end() ? known->second : tid;  // else it has ended
   }
   std::string thread_name(std::uint32_t tid) const override {
     return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
@@ -284,6 +292,7 @@ class ProcessTarget : public Target {
   pid_t pid_;
   int pagemap_ = open(proc(pid_, "pagemap").c_str(), O_RDONLY | O_CLOEXEC);
   std::map<std::uint32_t, std::uint32_t> thread_ids_;  // by the target's own ids
+  std::optional<std::chrono::steady_clock::time_point> ids_read_at_;
 };
 
 }  // namespace
