@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <regex>
 
 namespace conf {
 namespace {
@@ -146,12 +145,29 @@ std::string scrub_addresses(const std::string& text) {
   }
   return out;
 }
+
+// Where the line number of a source place ends, in a word that begins with the '/' of its path; 0: it is none.
+std::size_t end_of_place(std::string_view word) {
+  for (std::size_t colon = word.rfind(':'); colon != 0 && colon != word.npos; colon = word.rfind(':', colon - 1)) {
+    const std::string_view path = word.substr(0, colon);
+    const std::size_t digits = word.find_first_not_of("0123456789", colon + 1);
+    const std::size_t end = digits == word.npos ? word.size() : digits;
+    if ((path.ends_with(".cc") || path.ends_with(".h")) && end > colon + 1) return end;
+  }
+  return 0;
+}
+
+// A place in a source, like /tree/tests/x.cc:12, is "FILE:LINE" in the trace.
+std::string scrub_places(std::string text) {
+  for (std::size_t at = 0; (at = text.find('/', at)) != text.npos; ++at) {
+    const std::string_view word = std::string_view(text).substr(at, text.find_first_of(" '\"", at) - at);
+    if (const std::size_t end = end_of_place(word); end != 0) text.replace(at, end, "FILE:LINE");
+  }
+  return text;
+}
 }  // namespace
 
-std::string scrub(const std::string& text) {
-  static const std::regex place("/[^ '\"]*\\.(cc|h):[0-9]+");
-  return std::regex_replace(scrub_addresses(text), place, "FILE:LINE");
-}
+std::string scrub(const std::string& text) { return scrub_places(scrub_addresses(text)); }
 
 void trace_handler(asyncio::EventLoop&, const asyncio::ExceptionContext& context) {
   std::string message = scrub(context.message);
