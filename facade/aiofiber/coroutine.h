@@ -22,6 +22,8 @@
 
 namespace aiofiber {
 
+struct TaskOptions;
+
 namespace detail {
 void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept;
 [[noreturn]] void throw_reused();
@@ -159,6 +161,10 @@ struct Call {
   }
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
+template <class X>
+struct IsCoroutine : std::false_type {};
+template <class T>
+struct IsCoroutine<Coroutine<T>> : std::true_type {};
 template <class F, class... Args>
 inline constexpr bool can_call = std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>...>;
 template <class F, class... Args>
@@ -171,6 +177,12 @@ struct CallResultOf {
 template <class F, class... Args>
   requires can_call<F, Args...>
 struct CallResultOf<F, Args...> : std::invoke_result<std::decay_t<F>&, std::decay_t<Args>...> {};
+// Where other overloads take these first, this one does not fit, and nothing is wrong.
+template <class F>
+inline constexpr bool is_for_other_overload = std::is_same_v<std::decay_t<F>, TaskOptions> || IsCoroutine<std::decay_t<F>>::value;
+template <class F, class... Args>
+  requires(is_for_other_overload<F> && !can_call<F, Args...>)
+struct CallResultOf<F, Args...> {};
 template <class F, class... Args>
 using CallResult = typename CallResultOf<F, Args...>::type;
 
@@ -183,10 +195,6 @@ auto bind_call(F&& fn, Args&&... args) {
     return [] {};  // CallResult has said what is wrong: nothing else is to fail
   }
 }
-template <class X>
-struct IsCoroutine : std::false_type {};
-template <class T>
-struct IsCoroutine<Coroutine<T>> : std::true_type {};
 }  // namespace detail
 
 // What coroutine(fn) gives: calling it only makes a Coroutine.

@@ -34,7 +34,6 @@ static_assert(ns(Of<std::uint64_t, std::milli>(~std::uint64_t{0})) == kMax);
 static_assert(ns(Of<std::int64_t>(-5)) == -5 && ns(Of<std::int64_t>(kMax)) == kMax);
 static_assert(ns(Of<std::int16_t>(-5)) == -5);
 static_assert(ns(std::chrono::hours::max()) == kMax && ns(std::chrono::hours::min()) == -kMax);
-static_assert(ns(Of<double>(1e30)) == kMax && ns(Of<float, std::ratio<1>>(-1e30f)) == -kMax);
 
 using Wide = __int128;
 static_assert(ns(Of<Wide>(Wide{1} << 100)) == kMax);
@@ -54,6 +53,11 @@ static_assert(runtime::deadline_after(1, runtime::kForever) == runtime::kForever
 static_assert(runtime::deadline_after(5, -7) == -2);
 
 // The reactor's own clock is what computed the sleep: these would hang on the old arithmetic.
+TEST(Durations, OfFloatingPointSaturate) {  // rounding is no constant expression for every compiler
+  EXPECT_EQ(ns(Of<double>(1e30)), kMax);
+  EXPECT_EQ((ns(Of<float, std::ratio<1>>(-1e30f))), -kMax);
+}
+
 TEST(Deadlines, FarInThePastAreDueOnTheSystemsClock) {
   EventLoop loop;
   loop.run_until_complete([&] {
