@@ -227,11 +227,9 @@ void LoopCore::close() {
     } while (close_next_task(*this, failure));
     default_executor.reset();
   }
-  closed_.store(true);
+  closed_.exchange(true, std::memory_order_acq_rel);
   if (ours) {
-    // What a thread posted before it could know. One that looks at closed() after its post, and finds false, is seen here.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    drop_scheduled();
+    drop_scheduled();  // what a thread posted before it could know: see closed_after_post()
     // Only now that no task has anything to do with them: whoever waits there may destroy what the tasks referred to.
     if (thread_gate != nullptr) thread_gate->close();
   }

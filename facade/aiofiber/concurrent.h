@@ -294,9 +294,8 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
           throw;
         }
       });
-  // A loop that was closed in between may not have seen the call any more; see LoopCore::close().
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (loop.is_closed()) future.loop_closed();
+  // A loop that was closed in between may not have seen the call any more.
+  if (loop.core().closed_after_post()) future.loop_closed();
   return future;
 }
 

@@ -62,6 +62,12 @@ class LoopCore {
   EventLoop& facade() const;
   // Any thread.
   bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+  // The same for a thread that has posted something: false means that the closing loop sees it. Both sides write closed_ (this
+  // one what is there), and one of the two writes is the first: what was done before it is visible after the other.
+  bool closed_after_post() noexcept {
+    bool open = false;
+    return !closed_.compare_exchange_strong(open, false, std::memory_order_acq_rel);
+  }
   // RuntimeError "Event loop is closed".
   void check_open() const {
     if (closed()) throw_closed();
