@@ -472,7 +472,7 @@ TEST(Command, FindsOwnersInOtherNamespaces) {
   const Running outer({"unshare", "--pid", "--fork", "--kill-child", LOCK_TARGET});
   std::string pid;
   std::ifstream("/proc/" + outer.pid() + "/task/" + outer.pid() + "/children") >> pid;
-  const Finished ps = aiofiber({"ps", pid});
+  const Finished ps = ask_until({"ps", pid}, "held by thread");
   EXPECT_EQ(ps.code, 0) << ps.err;
   EXPECT_TRUE(contains(line_with(ps.out, " salary "), "held by task 3 'rent'")) << ps.out;
   std::vector<std::string> threads;
