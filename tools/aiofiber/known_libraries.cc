@@ -13,7 +13,7 @@ namespace aiofiber::tool {
 namespace {
 
 struct Harmless {
-  const char* library;
+  const char* file;
   const char* function;  // empty: whatever reads from a FILE
   const char* why;
 };
@@ -51,7 +51,7 @@ constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fget
 
 const char* why_it_does_not_block(const std::string& library, const std::string& function, bool reads_files) {
   for (const Harmless& line : kHarmless) {
-    if (!library.starts_with(line.library)) continue;
+    if (!library.starts_with(line.file)) continue;
     if (function == line.function || (reads_files && std::string_view(line.function).empty()))
       return line.why;
   }
