@@ -74,7 +74,7 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   CancelSource source = above == nullptr ? walk.source : CancelSource{};
   // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
   if (must_cancel_ && source_scope_ != source.scope) source = {};
-  ++cancel_requests_;
+  if (cancel_requests_ < kMostRequests) ++cancel_requests_;
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
       cancel_message_ = walk.message;  // asked already, not yet resumed: one CancelledError serves both

@@ -88,7 +88,7 @@ class TaskCore : public runtime::ListNode {
   std::uint32_t open_scope() noexcept { return open_scopes_ < kMostScopes ? ++open_scopes_ : 0; }
   void close_scope(std::uint32_t number) noexcept {
     if (number == 0) return;
-    open_scopes_ = (number - 1) & kMostScopes;
+    open_scopes_ = static_cast<std::uint16_t>(number - 1);
     if (source_scope_ >= number) forget_request_of_scope();
   }
   EntryInfo entry() const noexcept { return entry_; }
@@ -143,7 +143,7 @@ class TaskCore : public runtime::ListNode {
   }
   CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
   void remember_source(CancelSource source) noexcept {
-    source_scope_ = source.scope & kMostScopes;
+    source_scope_ = static_cast<std::uint16_t>(source.scope);
     source_error_ = source.error;
   }
   void raise_where_legal();
@@ -172,18 +172,19 @@ class TaskCore : public runtime::ListNode {
   RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = -1;  // debug mode; -1: it was off when the step began
-  // In two words, as there may be a million tasks.
-  int cancel_requests_ : 29 = 0;
-  bool launched_ : 1 = false;
-  bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
-  bool watches_stack_ : 1 = false;  // debug mode: it is reported when the task comes near the end of its stack
-  static constexpr std::uint32_t kMostScopes = (1u << 14) - 1;
-  std::uint32_t open_scopes_ : 14 = 0;
-  // The CancelSource of the request that is remembered (must_cancel_).
-  std::uint32_t source_scope_ : 14 = 0;
+  // In two words, as there may be a million tasks. Those of each scope are halves of one, not bits: a store of a part that
+  // is read as a whole right after stalls the processor (store forwarding).
+  static constexpr std::uint16_t kMostScopes = 0xffff;
+  std::uint16_t open_scopes_ = 0;
+  std::uint16_t source_scope_ = 0;  // of the request that is remembered (must_cancel_): its CancelSource
   CancelSource::Error source_error_ : 2 = {};
   bool must_cancel_ : 1 = false;
   bool cancel_walk_ : 1 = false;  // a cancel() is passing through: a ring of tasks comes back here
+  bool launched_ : 1 = false;
+  bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
+  bool watches_stack_ : 1 = false;  // debug mode: it is reported when the task comes near the end of its stack
+  static constexpr int kMostRequests = (1 << 24) - 1;  // more are not told from so many
+  int cancel_requests_ : 25 = 0;
 };
 
 // The task whose code runs now, or null: a finished one runs no code of the user's.
