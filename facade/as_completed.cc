@@ -45,16 +45,9 @@ runtime::Ref<FutureBase> AsCompletedState::next() {
   require_current_task();
   while (taken_ == finished_.size()) {
     WaitQueue::Waiter waiter(getters_, loop_->facade());
-    try {
-      await(waiter.future);
-    } catch (const runtime::PassesOn&) {
-      throw;
-    } catch (const CancelledError&) {
-      // Leaves the queue, and passes on a wake-up that it got and will not use.
-      waiter.leave();
+    waiter.wait([&] {
       if (waiter.woken() && taken_ < finished_.size()) getters_.pop_and_wake_next();
-      throw;
-    }
+    });
   }
   runtime::Ref<FutureBase> input = std::move(finished_[taken_++]);
   if (!input) throw TimeoutError();

@@ -25,16 +25,9 @@ bool LockState::acquire() {
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
     for (;;) {
-      try {
-        await(waiter.future);
-      } catch (const runtime::PassesOn&) {
-        throw;
-      } catch (const CancelledError&) {
-        waiter.leave();
-        // Woken and cancelled at once: the lock is free, and the next one must learn of it.
-        if (!locked) waiters.wake_front();
-        throw;
-      }
+      waiter.wait([this] {
+        if (!locked) waiters.wake_front();  // woken and cancelled at once
+      });
       if (!locked) break;
       waiter.wait_again();  // try_lock() was faster
     }

@@ -7,17 +7,10 @@ namespace aiofiber::detail {
 
 void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) {
   WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
-  try {
-    await(waiter.future);
-  } catch (const runtime::PassesOn&) {
-    throw;
-  } catch (const CancelledError&) {
-    waiter.leave();
+  waiter.wait([&] {
     const bool possible = for_room ? !full() : size() > 0;
-    // Woken and cancelled at once: the item or the room is for the next one.
-    if (possible && waiter.woken()) queue.pop_and_wake_next();
-    throw;
-  }
+    if (possible && waiter.woken()) queue.pop_and_wake_next();  // the item or the room is for the next one
+  });
 }
 
 void QueueBase::wait_for_item(std::string_view type) {

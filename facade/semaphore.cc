@@ -22,16 +22,10 @@ bool SemaphoreState::acquire() {
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
     for (;;) {
-      try {
-        await(waiter.future);
-      } catch (const runtime::PassesOn&) {
-        throw;
-      } catch (const CancelledError&) {
-        waiter.leave();
+      waiter.wait([&] {
         if (waiter.woken() && !waiter.in_vain()) ++value;  // it was handed over, and cannot be used
         wake_as_many_as_allowed();
-        throw;
-      }
+      });
       if (!waiter.in_vain()) break;
       waiter.wait_again();  // try_lock() was faster
       wake_as_many_as_allowed();

@@ -16,6 +16,7 @@
 
 #include "aiofiber/await.h"
 #include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/unwind.h"
 
 namespace aiofiber::detail {
 
@@ -66,6 +67,21 @@ class WaitQueue {
     ~Waiter() { leave(); }
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
+    // Suspends until it is woken. Cancelled, it leaves the queue and calls `pass_on`, which gives what it was woken for, and
+    // will not use, to the next one; then CancelledError goes on. Inlined into a function without handlers of its own
+    // (runtime::PassesOn).
+    template <class PassOn>
+    AIOFIBER_ALWAYS_INLINE void wait(PassOn pass_on) {
+      try {
+        await(future);
+      } catch (const runtime::PassesOn&) {
+        throw;
+      } catch (const CancelledError&) {
+        leave();
+        pass_on();
+        throw;
+      }
+    }
     // Leaves the queue if it is still in it.
     void leave() noexcept {
       if (linked()) queue_.remove(*this);
