@@ -37,7 +37,7 @@ LAYERS = [
     ("F0", "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
     ("F1", "handle callback_table loop_core thread_gate event_loop"),
     ("F2", "future_base future"),
-    ("F3", "deadlock task_core task task_stack exception_context await coroutine awaitable not_awaitable"),
+    ("F3", "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable not_awaitable"),
     ("F4", "range watch cancel_walk sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
            " queue coro"),
     ("F5", "runner threads executor concurrent streams subprocess debug debug_graph stacks testing asyncio"),

@@ -186,6 +186,19 @@ bool environment_says_that_it_goes_on(const sockaddr_storage& peer, socklen_t le
   return false;
 }
 
+// Whether another descriptor of this process, that the hooks have seen being made, stands for the connection. Only those that
+// once had a duplicate are looked at; which of the two is closed first does not matter.
+bool has_duplicate(int fd, Cookie cookie) noexcept {
+  const auto self = static_cast<std::size_t>(fd);
+  if (self >= detail::kDescriptors || !detail::duplicated[self].load(std::memory_order_relaxed)) return false;
+  for (std::size_t other = 0; other < detail::kDescriptors; ++other) {
+    if (other != self && detail::duplicated[other].load(std::memory_order_relaxed) &&
+        cookie_of(static_cast<int>(other)) == cookie)
+      return true;
+  }
+  return false;
+}
+
 // The sender is the task that was cut off, on its way out.
 bool says_goodbye() noexcept {
   const runtime::Fiber* fiber = runtime::current_fiber();
@@ -252,8 +265,7 @@ std::atomic<Cookie>* find_to_close(int fd) noexcept {
   const Cookie cookie = cookie_of(fd);
   std::atomic<Cookie>* const found = find(cookie);
   if (found == nullptr) return nullptr;
-  if (static_cast<std::size_t>(fd) < kDescriptors && duplicated[fd].load(std::memory_order_relaxed))
-    return nullptr;
+  if (has_duplicate(fd, cookie)) return nullptr;
   const ErrnoKept errno_kept;
   if ((found->load(std::memory_order_acquire) & kMuted) != 0) shut_down_and_remember(fd, cookie);
   return found;

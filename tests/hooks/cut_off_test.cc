@@ -35,6 +35,8 @@
 #include <tuple>
 #include <vector>
 
+#include "hooks/cut_off.h"
+
 namespace aiofiber::hooks_test {
 namespace {
 
@@ -400,6 +402,26 @@ TEST_P(CutOffConnection, StaysGivenUpWhenADuplicateIsClosed) {
     cut_short(GetParam(), [&] { receive(duplicate); });
     ::close(duplicate);
     EXPECT_NE(::send(connection.client(), "3?", 2, MSG_NOSIGNAL), 2);
+  });
+}
+
+// As long as anything is remembered each hooked call pays for it.
+TEST_P(CutOffConnection, IsForgottenWithItsLastDescriptor) {
+  asyncio::run([&] {
+    const int before = hooks::detail::given_up_count.load();
+    for (const bool duplicate_first : {true, false}) {
+      for (const bool asked : {true, false}) {
+        Connection connection = Connection::tcp();
+        const int duplicate = ::dup(connection.client());
+        cut_short(GetParam(), [&] { asked ? ask(duplicate) : static_cast<void>(receive(duplicate)); });
+        EXPECT_EQ(hooks::detail::given_up_count.load(), before + 1);
+        if (duplicate_first) ::close(duplicate);
+        connection.close_client();
+        EXPECT_EQ(hooks::detail::given_up_count.load(), before + (duplicate_first ? 0 : 1));
+        if (!duplicate_first) ::close(duplicate);
+        EXPECT_EQ(hooks::detail::given_up_count.load(), before);
+      }
+    }
   });
 }
 

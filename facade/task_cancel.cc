@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A cancellation of a task: kept, raised, or kept back.
+//
+// A request that reached the task (cancel_walk.cc) is raised where it waits. Before that the exception tables are asked
+// whether what is thrown there would find its way; if not, it is remembered for a later wait. Nothing is thrown into
+// frames that it would end the program in: that is the invariant.
+#include <exception>
+#include <span>
+#include <typeinfo>
+
+#include "aiofiber/exception_group.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber::detail {
+
+namespace {
+
+// The type of what comes out of the scope that asked for a cancellation.
+const std::type_info& error_type(CancelSource::Error error) noexcept {
+  switch (error) {
+    case CancelSource::Error::kTimeout:
+      return typeid(TimeoutError);
+    case CancelSource::Error::kGroup:
+      return typeid(ExceptionGroup);
+    case CancelSource::Error::kBaseGroup:
+      break;
+  }
+  return typeid(BaseExceptionGroup);
+}
+
+// The frame that `frames` functions were called from, this one included. None of them is inlined, and the last can throw: so
+// the tables of the frame have an entry for its call, and a walk for what it throws can start there.
+AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::StackBounds bounds) noexcept {
+  runtime::Registers frame = runtime::current_registers();
+  std::uintptr_t own_frames[3];
+  runtime::unwind_onwards(frame, bounds, std::span(own_frames).first(frames));
+  return frame;
+}
+
+}  // namespace
+
+int TaskCore::uncancel() noexcept {
+  if (cancel_requests_ > 0 && --cancel_requests_ == 0 && fiber_ != nullptr && !fiber_->interrupted) must_cancel_ = false;
+  return cancel_requests_;
+}
+
+// Whether the CancelledError that is asked for would end the program when it is thrown at these frames.
+bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept {
+  struct Ahead {
+    std::uint32_t scopes;  // to be passed, the asking one included; 0: none of them asked
+    CancelSource::Error error;
+  } ahead{0, source.error};
+  const bool known = source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes;
+  if (known) ahead.scopes = open_scopes_ - source.scope + 1;
+  const runtime::Throw what{&typeid(CancelledError),
+                            [](const std::type_info* thrown, void* argument) noexcept {
+                              auto& left = *static_cast<Ahead*>(argument);
+                              return left.scopes != 0 && --left.scopes == 0 ? &error_type(left.error) : thrown;
+                            },
+                            &ahead};
+  return runtime::throw_would_terminate(registers, fiber_->bounds(), what);
+}
+
+// Whether an exception thrown where the task waits would find its way; if not, the request is kept back.
+bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
+  const runtime::Registers registers = runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
+  if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0) return false;  // nothing is known of the frames
+  return !would_terminate(registers, source);
+}
+
+void TaskCore::remember_request(const RareText& message, CancelSource source) noexcept {
+  // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
+  if (must_cancel_ && source_scope_ != source.scope) source = {};
+  remember_source(source);
+  must_cancel_ = true;
+  cancel_message_ = message;
+}
+
+// Asks whatever the suspended task waits for to end, other than another task. True if it will.
+bool TaskCore::interrupt_current_wait(const RareText& message, CancelSource source) noexcept {
+  if (fiber_->parker == nullptr) return false;
+  if (fiber_->parker->throws_when_interrupted && !can_be_thrown_at(source)) return false;
+  if (!fiber_->parker->interrupt()) return false;
+  must_cancel_ = true;
+  remember_source(source);
+  interrupt_message_ = message;
+  return true;
+}
+
+void TaskCore::throw_cancelled() {
+  const RareText message = request_message();
+  must_cancel_ = false;
+  fiber_->interrupted = false;
+  throw cancelled_error(message.view());
+}
+
+
+// Raises the remembered cancellation, unless the frames that wait here could not let it pass (a destructor, a
+// noexcept function): then it stays remembered for a later await.
+AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
+  const runtime::Registers frame = frame_outside(2, fiber_->bounds());
+  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return;
+  if (would_terminate(frame, remembered_source())) return;
+  throw_cancelled();
+}
+
+// Whether the remembered cancellation could be raised by the wait that asks.
+AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller() const noexcept {
+  const runtime::Registers frame = frame_outside(3, fiber_->bounds());
+  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
+  return !would_terminate(frame, remembered_source());
+}
+
+// The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for good.
+AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
+  runtime::Scheduler& scheduler = loop().scheduler();
+  scheduler.count_unwind_request();
+  const runtime::Registers frame = frame_outside(2, fiber_->bounds());
+  const bool unknown = frame.rip == 0 && std::uncaught_exceptions() > 0;
+  if (unknown || runtime::throw_would_terminate(frame, fiber_->bounds(), {.type = &typeid(runtime::ForcedUnwind)})) {
+    scheduler.abandon_current();
+  }
+  throw runtime::ForcedUnwind();
+}
+
+}  // namespace aiofiber::detail

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a task waits: for a future, for a time, for one pass.
+//
+// Each wait says first what it is for, to those who look from outside; then it suspends; then it looks at what happened
+// meanwhile: the loop closes, or a cancellation is due. Every suspension of the facade goes through here.
+#include <bit>
+
+#include "aiofiber/log.h"
+#include "aiofiber/runtime/held_locks.h"
+#include "aiofiber/runtime/parker.h"
+#include "aiofiber/task_core.h"
+
+namespace aiofiber::detail {
+
+using runtime::Fiber;
+using runtime::Ref;
+
+// Debug mode: how long the step that ends here has kept the loop.
+void TaskCore::before_suspend() noexcept {
+  if (!loop().debug() || step_started_ns_ < loop().debug_since_ns()) return;
+  check_stack_depth(false);
+  try {
+    const std::int64_t duration = loop().scheduler().now() - step_started_ns_;
+    if (duration >= loop().slow_callback_duration.nanoseconds()) loop().report_slow(future_.text(), duration);
+  } catch (...) {
+    // A report must not change what the program does.
+  }
+}
+
+// Debug mode: reports once that the task came near the end of its stack. Asked at its end, and not at each of its waits, as the
+// question costs a system call; what was used stays visible.
+void TaskCore::check_stack_depth(bool at_end) noexcept {
+  constexpr std::uint64_t kWaitsBetween = 16;
+  if (!watches_stack_) return;
+  if (!at_end && fiber_->switches % kWaitsBetween != 0 && !std::has_single_bit(fiber_->switches)) return;
+  if (!runtime::StackPool::last_quarter_used(fiber_->stack())) return;
+  watches_stack_ = false;
+  try {
+    const std::size_t kib = fiber_->stack().bytes() / 1024;
+    log(LogLevel::WARNING, future_.text() + " came within 25 % of the end of its stack of " + std::to_string(kib) +
+                               " KiB: give it a larger one, create_task({.stack_size = " + std::to_string(2 * kib) + " * 1024}, ...)");
+  } catch (...) {
+    // A report must not change what the program does.
+  }
+}
+
+// Tells the registry what the task is about to wait for.
+void TaskCore::note_wait(Fiber& fiber, FutureBase& future) noexcept {
+  std::uint32_t kind = future.wait_kind;
+  std::uint64_t arg = reinterpret_cast<std::uint64_t>(&future);
+  if (const TaskCore* awaited = future.task()) {
+    kind = AIOFIBER_WAIT_TASK;
+    arg = awaited->fiber_ != nullptr ? awaited->fiber_->id : 0;
+  } else if (kind != AIOFIBER_WAIT_FUTURE) {
+    arg = reinterpret_cast<std::uint64_t>(future.wait_object());
+    if (kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = reinterpret_cast<std::uint64_t>(future.wait_owner()) | AIOFIBER_OWNER_ID;
+  }
+  fiber.set_wait(kind, arg, loop().scheduler().last_poll());
+}
+
+void TaskCore::note_watcher(const void* watcher) noexcept {
+  if (fiber_ != nullptr) fiber_->watched_by = reinterpret_cast<std::uint64_t>(watcher);
+}
+
+// Common to all waits: what happened while the task was away.
+inline void TaskCore::after_resume() {
+  if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
+}
+
+// Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess: others may refer to it.
+bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
+  if (AIOFIBER_LIKELY(handle.taken || handle.address == nullptr || !loop().debug())) return handle.taken;
+  return runtime::on_current_stack(handle.address) || closure_contains(handle.address);
+}
+
+void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
+  Fiber& fiber = *fiber_;
+  if (AIOFIBER_UNLIKELY(fiber.unwinding)) end_with_loop();
+  raise_if_interrupted();
+  if (AIOFIBER_UNLIKELY(&future == &future_)) {
+    wait_one_pass();
+    throw RuntimeError("Task cannot await on itself: " + future_.text());
+  }
+  if (AIOFIBER_UNLIKELY(&future.loop() != &loop())) {
+    wait_one_pass();
+    throw RuntimeError("Task " + future_.text() + " got Future " + future.text() + " attached to a different loop");
+  }
+  const Ref<FutureBase> keep(&future);
+  struct Registered : Waiter {
+    Registered(FutureBase& awaited, std::uint32_t own) : future(awaited), references(own) {
+      future.add_waiting_references(references);
+    }
+    ~Registered() {
+      if (linked()) unlink();
+      future.remove_waiting_references(references);
+    }
+    FutureBase& future;
+    const std::uint32_t references;  // `keep` and the handle
+  } waiter(future, keeps_for_itself(handle) ? 2 : 1);
+  waiter.target = &fiber;
+  future.add_waiter(waiter);
+  waits_for_ = &future;
+  waiter_ = &waiter;
+  const std::uint64_t limit = fiber.wait_owner;
+  note_wait(fiber, future);
+  fiber.state = AIOFIBER_WAITING;
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
+    must_cancel_ = false;  // a ring of tasks comes back here, and asks again
+    if (!future.cancel(cancel_message_)) must_cancel_ = true;
+  }
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    before_suspend();
+    runtime::held_locks::check_suspension(fiber);
+  }
+  loop().scheduler().suspend();
+  waits_for_ = nullptr;
+  waiter_ = nullptr;
+  fiber.wait_kind = AIOFIBER_WAIT_NONE;
+  fiber.wait_owner = limit;
+  after_resume();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) {
+    if (future.cancelled() || is_cancelled_error(future.peek_exception())) {
+      must_cancel_ = false;  // the future's own CancelledError is raised by the caller
+      return;
+    }
+    raise_where_legal();
+  }
+}
+
+void TaskCore::wait_one_pass() {
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
+  raise_if_interrupted();
+  if (AIOFIBER_UNLIKELY(loop().debug())) {
+    before_suspend();
+    runtime::held_locks::check_suspension(*fiber_);
+  }
+  fiber_->scheduler->yield();
+  after_resume();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+}
+
+void TaskCore::wait_until(std::int64_t deadline_ns) {
+  if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
+  raise_if_interrupted();
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
+    // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
+    interrupt_message_ = cancel_message_;
+    fiber_->interrupted = true;
+    if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+    loop().scheduler().yield();
+    after_resume();
+    raise_where_legal();
+    return;
+  }
+  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  runtime::Parker parker;
+  parker.throws_when_interrupted = true;
+  parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
+  after_resume();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+}
+
+}  // namespace aiofiber::detail
