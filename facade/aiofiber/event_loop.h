@@ -82,7 +82,8 @@ class EventLoop {
     handle->schedule_soon();
     return Handle(std::move(handle));
   }
-  // Any thread. Wakes the loop.
+  // Any thread. Wakes the loop. The order of each thread's calls is kept.
+  // Differs from asyncio: what other threads hand in is taken over at the beginning of a pass, behind what the loop has scheduled until then.
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon_threadsafe(F&& fn, Args&&... args) {
     return call_soon_threadsafe(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
