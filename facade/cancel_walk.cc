@@ -77,8 +77,10 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   if (cancel_requests_ < kMostRequests) ++cancel_requests_;
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
-      cancel_message_ = walk.message;  // asked already, not yet resumed: one CancelledError serves both
-      if (source_scope_ != source.scope) source_scope_ = 0;
+      // Asked already, not yet resumed: one CancelledError serves both. Where only the first one's could pass, its scope keeps this one.
+      cancel_message_ = walk.message;
+      const bool passes = fiber_ == runtime::current_fiber() || can_be_thrown_at(source);
+      if (source_scope_ != source.scope && passes) source_scope_ = 0;
     } else if (!interrupt_current_wait(walk.message, source)) {
       remember_request(walk.message, source);
     }

@@ -107,11 +107,18 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   throw_cancelled();
 }
 
-// Whether the remembered cancellation could be raised by the wait that asks.
-AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller() const noexcept {
+// Whether a cancellation could be raised by the function that asks: a wait, or the end of a scope.
+AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller(CancelSource source) const noexcept {
   const runtime::Registers frame = frame_outside(3, fiber_->bounds());
   if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
-  return !would_terminate(frame, remembered_source());
+  return !would_terminate(frame, source);
+}
+
+AIOFIBER_NOINLINE bool TaskCore::cancellation_passes_or_is_kept() {
+  if (can_be_raised_by_caller({})) return true;
+  must_cancel_ = true;  // with the message of the last request
+  remember_source({});
+  return false;
 }
 
 // The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for good.

@@ -106,7 +106,7 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   const std::uint64_t limit = fiber.wait_owner;
   note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
-  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller(remembered_source())) {
     must_cancel_ = false;  // a ring of tasks comes back here, and asks again
     if (!future.cancel(cancel_message_)) must_cancel_ = true;
   }
@@ -144,7 +144,7 @@ void TaskCore::wait_one_pass() {
 void TaskCore::wait_until(std::int64_t deadline_ns) {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
   raise_if_interrupted();
-  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller()) {
+  if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller(remembered_source())) {
     // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
     interrupt_message_ = cancel_message_;
     fiber_->interrupted = true;

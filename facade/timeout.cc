@@ -95,6 +95,11 @@ void Timeout::leave() noexcept {
   }
 }
 
+// Somebody else asked too: then his cancellation goes on, unless it would end the program here, in a destructor.
+bool Timeout::ends_by_timeout() {
+  return task_->cancelling() <= cancelling_at_entry_ || !task_->cancellation_passes_or_is_kept();
+}
+
 void Timeout::leave_throwing() {
   const bool fired = state_ == State::kExpiring;
   try {
@@ -104,7 +109,7 @@ void Timeout::leave_throwing() {
     throw;
   } catch (const CancelledError&) {
     leave();
-    if (fired && task_->cancelling() <= cancelling_at_entry_) throw TimeoutError();
+    if (fired && ends_by_timeout()) throw TimeoutError();
     throw;
   } catch (...) {
     if (!detail::leaves_the_loop(std::current_exception())) {
@@ -114,7 +119,7 @@ void Timeout::leave_throwing() {
         throw;
       } catch (const CancelledError&) {
         leave();
-        if (fired && task_->cancelling() <= cancelling_at_entry_) throw TimeoutError();
+        if (fired && ends_by_timeout()) throw TimeoutError();
         throw;
       }
     }

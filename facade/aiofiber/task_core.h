@@ -110,6 +110,11 @@ class TaskCore : public runtime::ListNode {
     if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
   }
 
+  // For a scope that is left by the CancelledError of somebody else's request: whether it may pass the caller's frame. If it would
+  // end the program there, the request is remembered, and the scope must end in another way.
+  // Not noexcept, so that the tables of the caller have an entry for the call, where a walk for what it throws can start.
+  bool cancellation_passes_or_is_kept();
+
   // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
   void note_watcher(const void* watcher) noexcept;
 
@@ -147,7 +152,7 @@ class TaskCore : public runtime::ListNode {
     source_error_ = source.error;
   }
   void raise_where_legal();
-  bool can_be_raised_by_caller() const noexcept;
+  bool can_be_raised_by_caller(CancelSource source) const noexcept;
   [[noreturn]] void end_with_loop();
   void remember_request(const RareText& message, CancelSource source) noexcept;
   bool interrupt_current_wait(const RareText& message, CancelSource source) noexcept;

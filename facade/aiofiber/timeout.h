@@ -5,7 +5,8 @@
 // At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no other,
 // becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(), uncancel()).
 // In a destructor a limit has its effect where the TimeoutError is caught inside, also while an exception unwinds; where it would
-// leave the destructor, and so end the program, the body is not cut short.
+// leave the destructor, and so end the program, the body is not cut short. A foreign cancellation that comes in the same pass as the
+// expiry, and could not leave the destructor, is raised at a later await instead.
 // Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as the body.
 #pragma once
 
@@ -61,6 +62,8 @@ class Timeout {
   void leave() noexcept;
   // The body threw what is being handled now: throws it on, or the TimeoutError that it stands for.
   [[noreturn]] void leave_throwing();
+  // It expired, and a CancelledError came out of the body: whether that is told as a TimeoutError.
+  bool ends_by_timeout();
   void disarm() noexcept;
   void on_timeout();
   static const char* state_name(State state) noexcept;

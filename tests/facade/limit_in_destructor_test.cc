@@ -179,6 +179,73 @@ TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
   }
 }
 
+// The limit's CancelledError is on its way already when somebody else asks: it still comes out as TimeoutError, and the other request
+// is raised at the next place that can.
+TEST(InADestructor, ACancellationInTheSamePassAsALimitIsKeptBack) {
+  const auto body_that_sleeps = [] { await(sleep(2h)); };
+  const auto body_that_awaits = [] { await(create_task([] { await(sleep(2h)); })); };
+  const std::function<void()> bodies[] = {body_that_sleeps, body_that_awaits};
+  for (const std::function<void()>& body : bodies) {
+    run_in_loop([&] {
+      std::string word;
+      const auto begun = now();
+      auto task = create_task([&] {
+        {
+          const AtEnd end([&] {
+            try {
+              await(timeout(50ms, body));
+            } catch (const TimeoutError&) {
+              word = "TimeoutError";
+            }
+          });
+        }
+        await(sleep(1h));
+      });
+      await(sleep(10ms));
+      // Its timer is made later, so it fires behind the limit's in the same pass.
+      get_running_loop().call_at(TimePoint(begun + 50ms), [&] { task.cancel("from outside"); });
+      try {
+        await(task);
+        ADD_FAILURE() << "the other cancellation was lost";
+      } catch (const CancelledError& error) {
+        EXPECT_EQ(error.message(), "from outside");
+      }
+      EXPECT_EQ(now(), begun + 50ms);
+      EXPECT_EQ(word, "TimeoutError");
+      EXPECT_EQ(task.cancelling(), 1);
+    });
+  }
+}
+
+TEST(InADestructor, ACancellationInTheSamePassAsAGroupsIsKeptBack) {
+  run_in_loop([] {
+    std::string word;
+    const auto begun = now();
+    auto task = create_task([&] {
+      {
+        const AtEnd end([&] {
+          try {
+            await(task_group([](TaskGroup& group) {
+              auto child = group.create_task([] {
+                await(sleep(50ms));
+                throw std::logic_error("child");
+              });
+              child.add_done_callback([parent = current_task()](const auto&) mutable { parent->cancel(); });  // behind the group's own
+              await(sleep(2h));
+            }));
+          } catch (const ExceptionGroup&) {
+            word = "group";
+          }
+        });
+      }
+      await(sleep(1h));
+    });
+    EXPECT_THROW(await(task), CancelledError);
+    EXPECT_EQ(now(), begun + 50ms);
+    EXPECT_EQ(word, "group");
+  });
+}
+
 // Its handler is for TimeoutError, which this is not.
 TEST(InADestructor, AnotherCancellationIsKeptBackUntilALegalPlace) {
   run_in_loop([] {
