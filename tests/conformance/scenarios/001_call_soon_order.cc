@@ -4,7 +4,7 @@
 // The twin of python/001_call_soon_order.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s001 {
 
 SCENARIO(001_call_soon_order) {
   run([] {
@@ -24,4 +24,4 @@ SCENARIO(001_call_soon_order) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s001

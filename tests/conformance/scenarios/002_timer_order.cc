@@ -4,7 +4,7 @@
 // The twin of python/002_timer_order.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s002 {
 
 SCENARIO(002_timer_order) {
   run([] {
@@ -33,4 +33,4 @@ SCENARIO(002_timer_order) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s002

@@ -6,7 +6,7 @@
 
 #include <optional>
 
-namespace conf {
+namespace conf::s003 {
 
 SCENARIO(003_handle_cancel) {
   run([] {
@@ -35,4 +35,4 @@ SCENARIO(003_handle_cancel) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s003

@@ -4,7 +4,7 @@
 // The twin of python/004_stop.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s004 {
 
 SCENARIO(004_stop) {
   tap_logger();
@@ -38,4 +38,4 @@ SCENARIO(004_stop) {
   log("closed", loop.is_closed());
 }
 
-}  // namespace conf
+}  // namespace conf::s004

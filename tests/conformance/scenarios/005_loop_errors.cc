@@ -4,7 +4,7 @@
 // The twin of python/005_loop_errors.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s005 {
 
 SCENARIO(005_loop_errors) {
   tap_logger();
@@ -50,4 +50,4 @@ SCENARIO(005_loop_errors) {
   other.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s005

@@ -4,7 +4,7 @@
 // The twin of python/006_run_until_complete.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s006 {
 
 SCENARIO(006_run_until_complete) {
   tap_logger();
@@ -42,4 +42,4 @@ SCENARIO(006_run_until_complete) {
   loop.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s006

@@ -4,7 +4,7 @@
 // The twin of python/007_callback_exception.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s007 {
 
 static void bad(int x) { throw ValueError("bad " + std::to_string(x)); }
 
@@ -27,4 +27,4 @@ SCENARIO(007_callback_exception) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s007

@@ -4,7 +4,7 @@
 // The twin of python/009_base_exceptions.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s009 {
 
 SCENARIO(009_base_exceptions) {
   tap_logger();
@@ -36,4 +36,4 @@ SCENARIO(009_base_exceptions) {
   loop.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s009

@@ -6,7 +6,7 @@
 
 #include <thread>
 
-namespace conf {
+namespace conf::s010 {
 
 SCENARIO(010_threadsafe) {
   if (strict()) {
@@ -29,4 +29,4 @@ SCENARIO(010_threadsafe) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s010

@@ -9,7 +9,7 @@
 
 #include <map>
 
-namespace conf {
+namespace conf::s011 {
 
 SCENARIO(011_future_callbacks) {
   run([] {
@@ -52,4 +52,4 @@ SCENARIO(011_future_callbacks) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s011

@@ -4,7 +4,7 @@
 // The twin of python/012_future_states.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s012 {
 
 // Like attempt(), but the type of an error alone.
 template <class Fn>
@@ -49,4 +49,4 @@ SCENARIO(012_future_states) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s012

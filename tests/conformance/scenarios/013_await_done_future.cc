@@ -4,7 +4,7 @@
 // The twin of python/013_await_done_future.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s013 {
 
 SCENARIO(013_await_done_future) {
   run([] {
@@ -36,4 +36,4 @@ SCENARIO(013_await_done_future) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s013

@@ -4,7 +4,7 @@
 // The twin of python/015_task_start_order.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s015 {
 
 static std::string child(std::string n) {
   log("start", n);
@@ -41,4 +41,4 @@ SCENARIO(015_task_start_order) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s015

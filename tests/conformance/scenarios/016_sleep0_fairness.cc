@@ -4,7 +4,7 @@
 // The twin of python/016_sleep0_fairness.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s016 {
 
 using Step = void (*)(const std::string& n, int i);
 
@@ -33,4 +33,4 @@ SCENARIO(016_sleep0_fairness) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s016

@@ -4,7 +4,7 @@
 // The twin of python/018_cancel_not_started.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s018 {
 
 static void body() {
   log("body ran (wrong)");
@@ -29,4 +29,4 @@ SCENARIO(018_cancel_not_started) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s018

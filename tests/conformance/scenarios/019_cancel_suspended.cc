@@ -4,7 +4,7 @@
 // The twin of python/019_cancel_suspended.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s019 {
 
 static void body(asyncio::Future<> f) {
   try_finally(
@@ -42,4 +42,4 @@ SCENARIO(019_cancel_suspended) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s019

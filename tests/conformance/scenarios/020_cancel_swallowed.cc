@@ -4,7 +4,7 @@
 // The twin of python/020_cancel_swallowed.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s020 {
 
 static std::string body() {
   for (int i = 0; i < 3; ++i) {
@@ -30,4 +30,4 @@ SCENARIO(020_cancel_swallowed) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s020

@@ -4,7 +4,7 @@
 // The twin of python/021_cancel_self.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s021 {
 
 static void then_await() {
   asyncio::current_task()->cancel("self");
@@ -57,4 +57,4 @@ SCENARIO(021_cancel_self) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s021

@@ -4,7 +4,7 @@
 // The twin of python/023_double_cancel.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s023 {
 
 static void body() {
   try {
@@ -43,4 +43,4 @@ SCENARIO(023_double_cancel) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s023

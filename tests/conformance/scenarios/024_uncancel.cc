@@ -4,7 +4,7 @@
 // The twin of python/024_uncancel.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s024 {
 
 static std::string body() {
   auto me = *asyncio::current_task();
@@ -44,4 +44,4 @@ SCENARIO(024_uncancel) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s024

@@ -4,7 +4,7 @@
 // The twin of python/026_cancel_message_once.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s026 {
 
 static void body() { asyncio::await(asyncio::sleep(10s)); }
 
@@ -49,4 +49,4 @@ SCENARIO(026_cancel_message_once) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s026

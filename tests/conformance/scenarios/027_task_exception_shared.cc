@@ -4,7 +4,7 @@
 // The twin of python/027_task_exception_shared.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s027 {
 
 using Seen = std::vector<std::exception_ptr>;
 
@@ -39,4 +39,4 @@ SCENARIO(027_task_exception_shared) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s027

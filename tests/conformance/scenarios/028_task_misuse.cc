@@ -4,7 +4,7 @@
 // The twin of python/028_task_misuse.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s028 {
 
 SCENARIO(028_task_misuse) {
   run([] {
@@ -55,4 +55,4 @@ SCENARIO(028_task_misuse) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s028

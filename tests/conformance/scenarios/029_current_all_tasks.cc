@@ -4,7 +4,7 @@
 // The twin of python/029_current_all_tasks.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s029 {
 
 // all_tasks() is a set in Python.
 static Verbatim as_set(const std::vector<asyncio::AnyTask>& tasks) {
@@ -46,4 +46,4 @@ SCENARIO(029_current_all_tasks) {
   loop.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s029

@@ -4,7 +4,7 @@
 // The twin of python/030_task_names.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s030 {
 
 static void noop() {}
 
@@ -36,4 +36,4 @@ SCENARIO(030_task_names) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s030

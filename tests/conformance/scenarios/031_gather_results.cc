@@ -6,7 +6,7 @@
 // Where Python gives one coroutine object twice, the twin gives one task twice: a Coroutine has one owner.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s031 {
 
 static const auto val = asyncio::coroutine([](std::string n, asyncio::Duration d) {
   asyncio::await(asyncio::sleep(d));
@@ -49,4 +49,4 @@ SCENARIO(031_gather_results) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s031

@@ -4,7 +4,7 @@
 // The twin of python/032_gather_exception.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s032 {
 
 static std::string val(std::string n, asyncio::Duration d) {
   try {
@@ -56,4 +56,4 @@ SCENARIO(032_gather_exception) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s032

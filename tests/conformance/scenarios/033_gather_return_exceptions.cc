@@ -4,7 +4,7 @@
 // The twin of python/033_gather_return_exceptions.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s033 {
 
 static const auto bad = asyncio::coroutine([](int n) {
   asyncio::await(asyncio::sleep(0s));
@@ -29,4 +29,4 @@ SCENARIO(033_gather_return_exceptions) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s033

@@ -4,7 +4,7 @@
 // The twin of python/034_gather_cancel_child.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s034 {
 
 SCENARIO(034_gather_cancel_child) {
   run([] {
@@ -37,4 +37,4 @@ SCENARIO(034_gather_cancel_child) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s034

@@ -4,7 +4,7 @@
 // The twin of python/035_gather_cancel_outer.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s035 {
 
 using Children = std::vector<asyncio::Task<std::string>>;
 
@@ -64,4 +64,4 @@ SCENARIO(035_gather_cancel_outer) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s035

@@ -4,7 +4,7 @@
 // The twin of python/037_wait_modes.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s037 {
 
 using Tasks = std::vector<asyncio::Task<int>>;
 
@@ -65,4 +65,4 @@ SCENARIO(037_wait_modes) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s037

@@ -4,7 +4,7 @@
 // The twin of python/038_wait_timeout.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s038 {
 
 static std::string val(std::string n, asyncio::Duration d) {
   asyncio::await(asyncio::sleep(d));
@@ -35,4 +35,4 @@ SCENARIO(038_wait_timeout) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s038

@@ -4,7 +4,7 @@
 // The twin of python/040_wait_for_basic.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s040 {
 
 static const auto val = asyncio::coroutine([](std::string n, asyncio::Duration d) {
   try {
@@ -52,4 +52,4 @@ SCENARIO(040_wait_for_basic) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s040

@@ -4,7 +4,7 @@
 // The twin of python/041_wait_for_zero.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s041 {
 
 static const auto body = asyncio::coroutine([] { log("body ran (wrong)"); });
 
@@ -48,4 +48,4 @@ SCENARIO(041_wait_for_zero) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s041

@@ -4,7 +4,7 @@
 // The twin of python/042_wait_for_inner_reacts.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s042 {
 
 static const auto inner = asyncio::coroutine([](std::string how) -> std::string {
   try {
@@ -49,4 +49,4 @@ SCENARIO(042_wait_for_inner_reacts) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s042

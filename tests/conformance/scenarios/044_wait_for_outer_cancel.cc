@@ -4,7 +4,7 @@
 // The twin of python/044_wait_for_outer_cancel.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s044 {
 
 static std::string inner(std::string how) {
   try {
@@ -46,4 +46,4 @@ SCENARIO(044_wait_for_outer_cancel) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s044

@@ -6,7 +6,7 @@
 // Where Python gives one coroutine object twice, the twin gives one task twice: a Coroutine has one owner.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s045 {
 
 static const auto val = asyncio::coroutine([](std::string n, asyncio::Duration d) {
   asyncio::await(asyncio::sleep(d));
@@ -61,4 +61,4 @@ SCENARIO(045_as_completed) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s045

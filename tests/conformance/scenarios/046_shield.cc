@@ -4,7 +4,7 @@
 // The twin of python/046_shield.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s046 {
 
 static std::string inner(std::string n, std::string how) {
   try {
@@ -70,4 +70,4 @@ SCENARIO(046_shield) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s046

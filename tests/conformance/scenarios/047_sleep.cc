@@ -4,7 +4,7 @@
 // The twin of python/047_sleep.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s047 {
 
 static const auto s = asyncio::coroutine([](std::string n, asyncio::Duration d) {
   const std::string r = asyncio::await(asyncio::sleep(d, n));
@@ -36,4 +36,4 @@ SCENARIO(047_sleep) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s047

@@ -7,7 +7,7 @@
 #include <future>
 #include <thread>
 
-namespace conf {
+namespace conf::s048 {
 namespace {
 
 ThreadEvent started;
@@ -97,4 +97,4 @@ SCENARIO(048_run_coroutine_threadsafe) {
   lp.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s048

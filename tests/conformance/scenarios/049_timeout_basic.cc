@@ -7,7 +7,7 @@
 // (leaving the scope does not suspend, so the deadline cannot fire in between).
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s049 {
 
 SCENARIO(049_timeout_basic) {
   run([] {
@@ -70,4 +70,4 @@ SCENARIO(049_timeout_basic) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s049

@@ -7,7 +7,7 @@
 // written.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s050 {
 
 SCENARIO(050_timeout_errors) {
   run([] {
@@ -63,4 +63,4 @@ SCENARIO(050_timeout_errors) {
   attempt("timeout() outside a loop", [] { asyncio::timeout(1s, [] {}).close(); });
 }
 
-}  // namespace conf
+}  // namespace conf::s050

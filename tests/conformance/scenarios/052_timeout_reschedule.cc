@@ -4,7 +4,7 @@
 // The twin of python/052_timeout_reschedule.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s052 {
 
 SCENARIO(052_timeout_reschedule) {
   run([] {
@@ -48,4 +48,4 @@ SCENARIO(052_timeout_reschedule) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s052

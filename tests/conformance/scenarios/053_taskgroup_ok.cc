@@ -7,7 +7,7 @@
 // before and after cannot be written.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s053 {
 
 static std::string val(std::string n, asyncio::Duration d, asyncio::TaskGroup* tg) {
   asyncio::await(asyncio::sleep(d));
@@ -42,4 +42,4 @@ SCENARIO(053_taskgroup_ok) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s053

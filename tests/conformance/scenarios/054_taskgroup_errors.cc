@@ -4,7 +4,7 @@
 // The twin of python/054_taskgroup_errors.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s054 {
 
 static void bad(const char* n, asyncio::Duration d) {
   asyncio::await(asyncio::sleep(d));
@@ -89,4 +89,4 @@ SCENARIO(054_taskgroup_errors) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s054

@@ -4,7 +4,7 @@
 // The twin of python/056_runner.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s056 {
 namespace {
 
 asyncio::ContextVar<std::string> var("var", "unset");
@@ -70,4 +70,4 @@ SCENARIO(056_runner) {
   attempt("asyncio.run", [] { return asyncio::run([] { return 42; }); });
 }
 
-}  // namespace conf
+}  // namespace conf::s056

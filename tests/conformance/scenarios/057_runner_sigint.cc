@@ -6,7 +6,7 @@
 
 #include <csignal>
 
-namespace conf {
+namespace conf::s057 {
 namespace {
 
 void hit() { ::raise(SIGINT); }
@@ -120,4 +120,4 @@ SCENARIO(057_runner_sigint) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s057

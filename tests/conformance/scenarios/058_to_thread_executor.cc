@@ -8,7 +8,7 @@
 
 #include <thread>
 
-namespace conf {
+namespace conf::s058 {
 namespace {
 
 asyncio::ContextVar<std::string> v("v", "default");
@@ -79,4 +79,4 @@ SCENARIO(058_to_thread_executor) {
   lp.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s058

@@ -4,7 +4,7 @@
 // The twin of python/059_taskgroup_base_errors.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s059 {
 
 static void nice(const char* n) {
   try {
@@ -68,4 +68,4 @@ SCENARIO(059_taskgroup_base_errors) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s059

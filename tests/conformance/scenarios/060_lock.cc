@@ -6,7 +6,7 @@
 // `async with lock` is a std::unique_lock.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s060 {
 
 static void user(const std::string& n, asyncio::Lock& lock, asyncio::Duration hold) {
   log(n, "wants");
@@ -76,4 +76,4 @@ SCENARIO(060_lock) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s060

@@ -4,7 +4,7 @@
 // The twin of python/061_event.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s061 {
 
 static void w(const std::string& n, asyncio::Event& ev) {
   try {
@@ -48,4 +48,4 @@ SCENARIO(061_event) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s061

@@ -4,7 +4,7 @@
 // The twin of python/062_condition.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s062 {
 
 static void w(const std::string& n, asyncio::Condition& c) {
   try {
@@ -98,4 +98,4 @@ SCENARIO(062_condition) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s062

@@ -4,7 +4,7 @@
 // The twin of python/064_barrier.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s064 {
 
 static std::size_t w(const std::string& n, asyncio::Barrier& b) {
   try {
@@ -68,4 +68,4 @@ SCENARIO(064_barrier) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s064

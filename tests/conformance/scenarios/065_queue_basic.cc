@@ -4,7 +4,7 @@
 // The twin of python/065_queue_basic.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s065 {
 
 // Python's queue holds numbers and strings at once.
 struct Mixed {
@@ -106,4 +106,4 @@ SCENARIO(065_queue_basic) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s065

@@ -8,7 +8,7 @@
 
 static void hang(asyncio::Future<> f) { asyncio::await(f); }  // global: its name is a part of a report
 
-namespace conf {
+namespace conf::s067 {
 
 static void bad() { throw ValueError("unread"); }
 
@@ -61,4 +61,4 @@ SCENARIO(067_never_retrieved) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s067

@@ -14,7 +14,7 @@ static void fast() { conf::current_loop().burn(50ms); }
 static void slow_task() { conf::current_loop().burn(300ms); }
 static void bad() { throw conf::ValueError("x"); }
 
-namespace conf {
+namespace conf::s068 {
 
 static void misuse_from_thread(asyncio::EventLoop& loop, std::vector<std::string>& out) {
   const auto note = [&out](const auto& call, const char* fine) {
@@ -57,4 +57,4 @@ SCENARIO(068_debug_mode) {
   run(main, {.debug = true});
 }
 
-}  // namespace conf
+}  // namespace conf::s068

@@ -14,7 +14,7 @@ static int body(asyncio::Future<int> f) { return asyncio::await(f); }
 static void called(int, const char*) {}
 static void me() { conf::log("running", repr(*asyncio::current_task())); }
 
-namespace conf {
+namespace conf::s071 {
 
 template <class T>
 static void p(const char* label, const T& object) {
@@ -79,4 +79,4 @@ SCENARIO(071_repr) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s071

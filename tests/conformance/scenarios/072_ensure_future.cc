@@ -6,7 +6,7 @@
 // Python's awaitable object, which has __await__(), is a callable here.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s072 {
 
 static const auto c = asyncio::coroutine([] { return std::string("c"); });
 
@@ -63,4 +63,4 @@ SCENARIO(072_ensure_future) {
   x.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s072

@@ -4,7 +4,7 @@
 // The twin of python/073_contextvars.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s073 {
 
 static asyncio::ContextVar<std::string> v("v", "default");
 
@@ -48,4 +48,4 @@ SCENARIO(073_contextvars) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s073

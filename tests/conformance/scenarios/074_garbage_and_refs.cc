@@ -6,7 +6,7 @@
 // A weak reference is here a look at what all_tasks() still lists.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s074 {
 
 static void hang() {
   const auto wait = [] { asyncio::await(asyncio::get_running_loop().create_future<>()); };
@@ -42,4 +42,4 @@ SCENARIO(074_garbage_and_refs) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s074

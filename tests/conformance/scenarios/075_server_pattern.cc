@@ -4,7 +4,7 @@
 // The twin of python/075_server_pattern.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s075 {
 
 using Job = std::pair<int, std::string>;
 
@@ -56,4 +56,4 @@ SCENARIO(075_server_pattern) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s075

@@ -4,7 +4,7 @@
 // The twin of python/077_seed_examples.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s077 {
 
 static void hello() { log("Hello World!"); }
 
@@ -103,4 +103,4 @@ SCENARIO(077_seed_examples) {
   loop.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s077

@@ -9,7 +9,7 @@
 
 #include <array>
 
-namespace conf {
+namespace conf::s079 {
 
 static void send(int fd, std::string_view data) {
   if (::send(fd, data.data(), data.size(), 0) != static_cast<ssize_t>(data.size())) throw OSError("send");
@@ -79,4 +79,4 @@ SCENARIO(079_io_vs_timers) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s079

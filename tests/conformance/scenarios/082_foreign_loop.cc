@@ -7,7 +7,7 @@
 // use does not bind it, that it cannot be waited for in another loop afterwards shows that contention does.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s082 {
 
 // Begin and end of an error's message: between them are reprs of tasks and futures.
 template <class Fn>
@@ -64,4 +64,4 @@ SCENARIO(082_foreign_loop) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s082

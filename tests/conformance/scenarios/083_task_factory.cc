@@ -6,7 +6,7 @@
 // A factory sees each task; it cannot choose another class for it.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s083 {
 
 static const auto noop = asyncio::coroutine([] { return 1; });
 
@@ -38,4 +38,4 @@ SCENARIO(083_task_factory) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s083

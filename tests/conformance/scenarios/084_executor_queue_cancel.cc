@@ -4,7 +4,7 @@
 // The twin of python/084_executor_queue_cancel.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s084 {
 
 static void main_task() {
   auto& loop = current_loop();
@@ -70,4 +70,4 @@ SCENARIO(084_executor_queue_cancel) {
   lp.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s084

@@ -8,7 +8,7 @@
 
 #include <thread>
 
-namespace conf {
+namespace conf::s087 {
 
 static void look_in_thread(std::vector<std::string>& out) {
   ::pthread_setname_np(::pthread_self(), "T-x");
@@ -48,4 +48,4 @@ SCENARIO(087_event_loop_access) {
   loop.close();
 }
 
-}  // namespace conf
+}  // namespace conf::s087

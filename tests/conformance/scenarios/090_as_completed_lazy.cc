@@ -5,7 +5,7 @@
 // The twin of python/090_as_completed_lazy.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s090 {
 
 static const auto val = asyncio::coroutine([](std::string n, asyncio::Duration d) {
   asyncio::await(asyncio::sleep(d));
@@ -67,4 +67,4 @@ SCENARIO(090_as_completed_lazy) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s090

@@ -4,7 +4,7 @@
 // The twin of python/093_threadsafe_same_thread.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s093 {
 
 static const auto body = asyncio::coroutine([](std::string n) {
   log(n, "started");
@@ -51,4 +51,4 @@ SCENARIO(093_threadsafe_same_thread) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s093

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-namespace conf {
+namespace conf::s097 {
 
 static void link(asyncio::Future<> x) { asyncio::await(x); }
 
@@ -59,4 +59,4 @@ SCENARIO(097_cancel_ring_and_chain) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s097

@@ -4,7 +4,7 @@
 // The twin of python/100_queue_shutdown.py.
 #include "../conf.h"
 
-namespace conf {
+namespace conf::s100 {
 
 using Queue = asyncio::Queue<int>;
 
@@ -89,4 +89,4 @@ SCENARIO(100_queue_shutdown) {
   });
 }
 
-}  // namespace conf
+}  // namespace conf::s100
