@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# Which names the Boost.Context that is linked, the target Boost::context, has for its functions. Our assembly enters them by
-# name (context_names.h). Up to 1.86 the names are C's. From 1.87 on they are C++'s; the shared library hides C's, the archive
-# has both, so who builds with one of the two can link with the other if the names are C++'s.
+# Which names the functions of Boost.Context have that is linked, the target Boost::context. Our assembly enters
+# them by name (context_names.h). Up to 1.86 the names are C's. From 1.87 on they are C++'s: the shared library hides
+# C's, the archive has both. So C++'s are asked for: who builds with one of the two can link with the other then.
 include(CheckCXXSourceCompiles)
 set(CMAKE_REQUIRED_LIBRARIES Boost::context)
 check_cxx_source_compiles("
-  namespace boost::context::detail { struct transfer_t { void *fctx, *data; }; transfer_t jump_fcontext(void*, void*); }
+  namespace boost::context::detail {
+    struct transfer_t { void *fctx, *data; };
+    transfer_t jump_fcontext(void*, void*);
+  }
   int main() { boost::context::detail::jump_fcontext(nullptr, nullptr); }" AIOFIBER_CONTEXT_NAMES_ARE_CXX)
 unset(CMAKE_REQUIRED_LIBRARIES)
 
