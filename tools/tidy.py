@@ -93,7 +93,7 @@ RULES_FOR_ALL = {"getenv"}
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
-COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++"]
+COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-x", "c++"]
 
 CODE_FOLDERS = ["runtime", "facade", "tests", "tools", "bench"]
 INCLUDE_ROOTS = ["runtime", "facade"]
