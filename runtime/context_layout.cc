@@ -10,10 +10,12 @@
 #include <atomic>
 #include <cstddef>
 
+#include "aiofiber/runtime/context_names.h"
+
 #if defined(__x86_64__) && defined(__LP64__)
 
 // Boost.Context, declared here so that its headers stay in fiber.cc and stack.cc.
-extern "C" void* make_fcontext(void* stack_top, std::size_t size, void (*entry)());
+extern "C" void* make_fcontext(void* stack_top, std::size_t size, void (*entry)()) __asm__(AIOFIBER_MAKE_FCONTEXT);
 
 namespace aiofiber::runtime {
 namespace {
@@ -99,7 +101,7 @@ aiofiber_fcontext_probe:
   leaq 1f(%rip), %rax
   movq %rsp, 8(%rsi)
   movq %rax, 16(%rsi)
-  call *jump_fcontext@GOTPCREL(%rip)
+  call *)" AIOFIBER_JUMP_FCONTEXT R"(@GOTPCREL(%rip)
 1:
   addq $8, %rsp
   .cfi_adjust_cfa_offset -8
@@ -130,7 +132,7 @@ aiofiber_fcontext_probe_entry:
   rep movsq
   movq %rax, %rdi
   xorl %esi, %esi
-  call *jump_fcontext@GOTPCREL(%rip)
+  call *)" AIOFIBER_JUMP_FCONTEXT R"(@GOTPCREL(%rip)
   hlt
   .cfi_endproc
 .size aiofiber_fcontext_probe_entry,.-aiofiber_fcontext_probe_entry

@@ -138,11 +138,20 @@ bool descend(Dwarf_Die* die, Dwarf_Addr address) {
   return false;
 }
 
+// What compilers call their copies and parts of a C function. (Of C++'s, demangling says it in brackets, which display_name() drops.)
+std::string without_copy(std::string name) {
+  for (const char* made : {".cold", ".part.", ".constprop.", ".isra.", ".lto_priv.", ".llvm."}) {
+    if (const std::size_t at = name.find(made); at != 0 && at != std::string::npos) name.resize(at);
+  }
+  return name;
+}
+
 }  // namespace
 
 FunctionName name_of_symbol(const char* symbol) {
   if (!symbol || !*symbol) return {"??", {}};
-  return {abridge(display_name(demangle(symbol))), symbol};
+  const std::string name = demangle(symbol);
+  return {name == symbol ? without_copy(name) : abridge(display_name(name)), symbol};
 }
 
 std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t instruction) {

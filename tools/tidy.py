@@ -26,7 +26,7 @@ from pathlib import Path
 # Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
 # includes its own layer and those above this line only: down or sideways, never up.
 LAYERS = [
-    ("R0", "abi config sanitizer_match saturating assert intrusive runnable clock choice syscall"),
+    ("R0", "abi config context_names sanitizer_match saturating assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file"
            " debug_info process_modules system_call output_file regular_file utf8 symbolize"
            " table_bytes call_frame exception_table context_layout unwind throw_trace memory_reserve"),
@@ -93,7 +93,7 @@ RULES_FOR_ALL = {"getenv"}
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
-COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++"]
+COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-x", "c++"]
 
 CODE_FOLDERS = ["runtime", "facade", "tests", "tools", "bench"]
 INCLUDE_ROOTS = ["runtime", "facade"]

@@ -4,7 +4,7 @@
 each of the ways that stand there.
 
 Usage: use.py SOURCE_TREE WORK_DIR CXX  What differs from a user's terminal: the build folder and the place where things are
-installed lie in WORK_DIR, `sudo` is nothing, and compilations come from the cache where there is one.
+installed lie in WORK_DIR, `sudo` is nothing, Ninja builds, and compilations come from the cache where there is one.
 """
 import os
 import pathlib
@@ -51,7 +51,7 @@ def main():
         tool.chmod(0o755)
     prefix = work / "root/usr/local"
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "CXX": cxx, "DESTDIR": str(work / "root"),
-                   "CMAKE_PREFIX_PATH": str(prefix), "CCACHE_NOHASHDIR": "1"}
+                   "CMAKE_PREFIX_PATH": str(prefix), "CMAKE_GENERATOR": "Ninja", "CCACHE_NOHASHDIR": "1"}
     if shutil.which("ccache"):
         environment["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
 

@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+#include "debug_info.h"
+
 namespace legacy {
 
 std::array<std::uintptr_t, 16> g_frames;
@@ -273,6 +275,16 @@ TEST(Demangle, LeavesOtherNamesAlone) {
   EXPECT_EQ(demangle("f"), "f");  // a type, if it were demangled
   EXPECT_EQ(demangle("_Znonsense"), "_Znonsense");
   EXPECT_EQ(demangle(nullptr), "");
+}
+
+TEST(NameOfSymbol, IsThatOfTheFunctionOfWhichItIsACopyOrAPart) {
+  EXPECT_EQ(name_of_symbol("PQexec.cold").display, "PQexec");
+  EXPECT_EQ(name_of_symbol("PQexec.cold").linkage, "PQexec.cold");
+  EXPECT_EQ(name_of_symbol("send_all.constprop.0.isra.0").display, "send_all");
+  EXPECT_EQ(name_of_symbol("_ZN6legacy5fetchEi.cold").display, "legacy::fetch");
+  EXPECT_EQ(name_of_symbol("main.fetch").display, "main.fetch") << "other languages have names with points";
+  EXPECT_EQ(name_of_symbol(".cold").display, ".cold");
+  EXPECT_EQ(name_of_symbol("").display, "??");
 }
 
 struct NameCase {

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "aiofiber/runtime/context_names.h"
 #include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/trace.h"
 
@@ -31,15 +32,8 @@ struct Transfer {
   void* data;
 };
 
-// jump_fcontext's symbol in the Boost.Context that is linked, as the build found it.
-#ifndef AIOFIBER_JUMP_SYMBOL
-#define AIOFIBER_JUMP_SYMBOL jump_fcontext
-#endif
-#define AIOFIBER_TEXT_OF(name) #name
-#define AIOFIBER_TEXT(name) AIOFIBER_TEXT_OF(name)
-
 #if !defined(__x86_64__)
-extern "C" Transfer jump_fcontext(void* to, void* data) __asm__(AIOFIBER_TEXT(AIOFIBER_JUMP_SYMBOL));
+extern "C" Transfer jump_fcontext(void* to, void* data) __asm__(AIOFIBER_JUMP_FCONTEXT);
 #endif
 
 // jump_fcontext(to, data). It leaves by a jump, so the return address that a `call` pushed would stay on the CPU's
@@ -55,7 +49,7 @@ AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
   asm volatile(
       "leaq 1f(%%rip), %%rax\n\t"
       "pushq %%rax\n\t"
-      "jmp *" AIOFIBER_TEXT(AIOFIBER_JUMP_SYMBOL) "@GOTPCREL(%%rip)\n"
+      "jmp *" AIOFIBER_JUMP_FCONTEXT "@GOTPCREL(%%rip)\n"
       "1:"
       : "=a"(transfer.context), "=d"(transfer.data), "+D"(to), "+S"(data)
       :
@@ -109,8 +103,5 @@ AIOFIBER_ALWAYS_INLINE void switch_fibers(Fiber& from, Fiber& to, ExceptionState
 #endif
   arrived(from, jump_to(reinterpret_cast<void*>(to.fcontext), &from));
 }
-
-#undef AIOFIBER_TEXT
-#undef AIOFIBER_TEXT_OF
 
 }  // namespace aiofiber::runtime
