@@ -517,6 +517,8 @@ TEST(Command, SeesThroughACallOfANullPointer) {
   EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::call_nothing\n")) << result.out;
   EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::dive\n")) << result.out;
   EXPECT_FALSE(contains(result.err, "not in the core")) << result.err;
+  const Finished ps = aiofiber({"ps", "--core", core});
+  EXPECT_TRUE(contains(line_with(ps.out, "on CPU"), "call_nothing (inspect_target.cc:")) << ps.out;
 }
 
 TEST(Command, ReadsAKernelCore) {

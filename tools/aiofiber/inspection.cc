@@ -24,9 +24,10 @@ bool is_plumbing(const Frame& frame) {
 }
 
 // The way from the program's own code to the call that waits: hooks, and what headers of the system wrap around them, such as
-// std::mutex. Which call it is, the wait says.
+// std::mutex. Which call it is, the wait says. And what is in no file at all, such as a null pointer that was called.
 bool is_of_a_library(const Frame& frame) {
-  return frame.file.find("runtime/hooks/") != std::string::npos || frame.file.find("/usr/include/") != std::string::npos;
+  return frame.module.empty() || frame.file.find("runtime/hooks/") != std::string::npos ||
+         frame.file.find("/usr/include/") != std::string::npos;
 }
 
 // What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".

@@ -6,7 +6,7 @@
 // the notes have members in Fiber, and the others would pay for them at each switch. Without the notes a sanitizer takes
 // another stack for a corrupted one: false reports, and an abort at the first throw. So each build defines a symbol, and
 // every translation unit that sees a Fiber refers to the one of its own flags. What the linker then misses is named as
-// what is to be done.
+// what is to be done. Programs export it, so the loader says the same of a plugin that they open.
 //
 // A translation unit that includes none of these headers refers to nothing: check_sanitizers() looks when a loop is made.
 #pragma once
