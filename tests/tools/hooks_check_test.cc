@@ -124,6 +124,14 @@ TEST(HooksCheck, LeavesOutWhatASettingsFileIsReadWith) {
   EXPECT_TRUE(contains(without_lines(check(SETTINGS, {"-v"}).out), "  fgets       imports it: opens its FILEs by name only")) << "-v shows it";
 }
 
+TEST(HooksCheck, KnowsWhatWaitsForABusyDisk) {
+  EXPECT_FALSE(contains(check(SETTINGS).out, "disk"));
+  const std::string text = without_lines(check(SETTINGS, {"-v"}).out);
+  EXPECT_TRUE(contains(text, "  fopen, stat       imports it: waits for a busy disk")) << text;
+  EXPECT_TRUE(contains(text, "AIOFIBER_FILES_ON_POOL=1 suspends")) << text;
+  EXPECT_TRUE(contains(text, "  scandir       imports it: looks into folders inside libc")) << text;
+}
+
 TEST(HooksCheck, NamesALibraryWithWhichTasksAreNotAsThreads) {
   const std::string grpc = without_lines(check(GRPC).out);
   EXPECT_TRUE(contains(grpc, "  gRPC       known by name: ")) << grpc;
