@@ -9,11 +9,11 @@
 #endif
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
+#include <string_view>
 
 #include "aiofiber/runtime/reactor.h"
 #include "aiofiber/runtime/saturating.h"
+#include "aiofiber/runtime/syscall.h"
 
 namespace aiofiber::runtime {
 
@@ -35,12 +35,10 @@ Nanoseconds monotonic() noexcept {
 
 bool kernel_trusts_the_counter() noexcept {
 #if defined(__x86_64__)
-  std::FILE* file = std::fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
-  if (file == nullptr) return false;
-  char name[16] = "";
-  const bool is_tsc = std::fgets(name, sizeof name, file) != nullptr && std::strcmp(name, "tsc\n") == 0;
-  std::fclose(file);
-  return is_tsc;
+  char name[16];
+  const std::size_t length =
+      sys::read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
+  return std::string_view(name, length) == "tsc\n";
 #else
   return false;
 #endif

@@ -81,10 +81,12 @@ inline bool enable_stdio() noexcept {
   return refusal == nullptr;
 }
 
-// Whether open, creat, rename, unlink, remove, mkdir, rmdir, link, symlink, truncate and ftruncate, with their *at forms, run on the
-// offload pool when a task calls them, so that a busy disk holds up only that task. Off at first, as each trip costs some ten
-// microseconds; the same as AIOFIBER_FILES_ON_POOL=1 in the environment. Such a call is never cut short: a cancellation comes at
-// the task's next wait. False: the program has no hooks, and nothing changes. Threads: any, at any time. Does not suspend.
+// Whether what concerns a file by its name (open, rename, unlink, mkdir, truncate, chmod, stat, opendir,
+// readdir, fopen, mkstemp and their kin: runtime/hooks/README.md has them all) runs on the offload pool when
+// a task calls it, so that a busy disk holds up only that task. Off at first, as each trip costs some ten
+// microseconds; the same as AIOFIBER_FILES_ON_POOL=1 in the environment. Such a call is never cut short: a
+// cancellation comes at the task's next wait. False: the program has no hooks, and nothing changes. Threads:
+// any, at any time. Does not suspend.
 inline bool set_files_on_pool(bool wanted) noexcept {
   if (aiofiber_set_files_on_pool == nullptr) return false;
   aiofiber_set_files_on_pool(wanted);

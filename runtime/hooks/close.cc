@@ -21,6 +21,7 @@
 #include "hooks/act.h"
 #include "hooks/cut_off.h"
 #include "hooks/fd_kind.h"
+#include "hooks/files_on_pool.h"
 #include "hooks/real.h"
 #include "hooks/stdio_occupant.h"
 
@@ -52,6 +53,12 @@ void before_close_range(unsigned first, unsigned last) noexcept {
     const Closing closing(static_cast<int>(fd));
     before_close(static_cast<int>(fd));
   }
+}
+
+// The file may be a FIFO or on a busy disk (files_on_pool.h). Once: a failure has closed the FILE.
+template <class Open>
+std::FILE* opened_again(Open open) {
+  return goes_to_pool() ? on_pool_to_the_end_once<std::FILE*>(nullptr, open) : open();
 }
 
 int noted_duplicate(int fd, int made) noexcept {
@@ -134,13 +141,13 @@ int fclose(std::FILE* file) {
 std::FILE* freopen(const char* path, const char* mode, std::FILE* file) {
   if (!ready_to_close(file)) return nullptr;
   const Closing closing(descriptor_of(file));
-  return real::freopen(path, mode, file);
+  return opened_again([=] { return real::freopen(path, mode, file); });
 }
 
 std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
   if (!ready_to_close(file)) return nullptr;
   const Closing closing(descriptor_of(file));
-  return real::freopen64(path, mode, file);
+  return opened_again([=] { return real::freopen64(path, mode, file); });
 }
 
 int pclose(std::FILE* file) {

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names, and their lengths: open, rename, unlink, mkdir, truncate and the like, on the offload
-// pool if that is asked for (AIOFIBER_FILES_ON_POOL=1, hooks::set_files_on_pool()).
-//
-// On an idle disk they take microseconds, and a trip to the pool takes longer than that; on a busy one, while
-// a journal is written, hundreds of milliseconds, which stop all tasks of the thread. As with fsync, a
-// cancelled task makes its call to the end: nobody wants to guess whether a file has its new name.
-//
-// A child of vfork shares the memory of its parent, so it looks like the task: it is told by its id, and
-// waits for nobody.
+// Files by their names, and their lengths and attributes: open, rename, unlink, mkdir, truncate, chmod and
+// the like, on the offload pool if that is asked for (files_on_pool.h).
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+#include <utime.h>
 
 #include <atomic>
 #include <cstdarg>
@@ -22,30 +18,28 @@
 #include <string_view>
 
 #include "hooks/act.h"
-#include "hooks/on_pool.h"
+#include "hooks/files_on_pool.h"
 #include "hooks/real.h"
 
 namespace aiofiber::hooks {
 
-namespace {
+namespace detail {
 
 constinit std::atomic<bool> files_on_pool = false;
 
-[[gnu::constructor]] void read_setting() noexcept {
-  const char* const wanted = ::secure_getenv("AIOFIBER_FILES_ON_POOL");
-  if (wanted != nullptr && std::string_view(wanted) == "1")
-    files_on_pool.store(true, std::memory_order_relaxed);
-}
-
-bool goes_to_pool() noexcept {
-  if (AIOFIBER_LIKELY(!files_on_pool.load(std::memory_order_relaxed))) return false;
+bool may_go_to_pool() noexcept {
   const runtime::Fiber* const fiber = act();
   return fiber != nullptr && static_cast<std::uint32_t>(::syscall(SYS_gettid)) == fiber->tid;
 }
 
-template <class Call>
-int by_pool(Call call) {
-  return goes_to_pool() ? on_pool_to_the_end(-1, call) : call();
+}  // namespace detail
+
+namespace {
+
+[[gnu::constructor]] void read_setting() noexcept {
+  const char* const wanted = ::secure_getenv("AIOFIBER_FILES_ON_POOL");
+  if (wanted != nullptr && std::string_view(wanted) == "1")
+    detail::files_on_pool.store(true, std::memory_order_relaxed);
 }
 
 // Only then is there a third argument.
@@ -60,7 +54,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 void aiofiber_set_files_on_pool(bool wanted) noexcept {
-  files_on_pool.store(wanted, std::memory_order_relaxed);
+  detail::files_on_pool.store(wanted, std::memory_order_relaxed);
 }
 
 int open(const char* path, int flags, ...) {
@@ -141,11 +135,93 @@ int symlinkat(const char* target, int folder, const char* path) noexcept {
   return by_pool([=] { return real::symlinkat(target, folder, path); });
 }
 
+int mkfifo(const char* path, mode_t mode) noexcept {
+  return by_pool([=] { return real::mkfifo(path, mode); });
+}
+int mkfifoat(int folder, const char* path, mode_t mode) noexcept {
+  return by_pool([=] { return real::mkfifoat(folder, path, mode); });
+}
+int mknod(const char* path, mode_t mode, dev_t device) noexcept {
+  return by_pool([=] { return real::mknod(path, mode, device); });
+}
+int mknodat(int folder, const char* path, mode_t mode, dev_t device) noexcept {
+  return by_pool([=] { return real::mknodat(folder, path, mode, device); });
+}
+
 int truncate(const char* path, off_t length) noexcept {
   return by_pool([=] { return real::truncate(path, length); });
 }
 int ftruncate(int fd, off_t length) noexcept {
   return by_pool([=] { return real::ftruncate(fd, length); });
+}
+
+// ---- attributes
+
+int chmod(const char* path, mode_t mode) noexcept {
+  return by_pool([=] { return real::chmod(path, mode); });
+}
+int fchmod(int fd, mode_t mode) noexcept {
+  return by_pool([=] { return real::fchmod(fd, mode); });
+}
+int lchmod(const char* path, mode_t mode) noexcept {
+  return by_pool([=] { return real::lchmod(path, mode); });
+}
+int fchmodat(int folder, const char* path, mode_t mode, int flags) noexcept {
+  return by_pool([=] { return real::fchmodat(folder, path, mode, flags); });
+}
+
+int chown(const char* path, uid_t owner, gid_t group) noexcept {
+  return by_pool([=] { return real::chown(path, owner, group); });
+}
+int fchown(int fd, uid_t owner, gid_t group) noexcept {
+  return by_pool([=] { return real::fchown(fd, owner, group); });
+}
+int lchown(const char* path, uid_t owner, gid_t group) noexcept {
+  return by_pool([=] { return real::lchown(path, owner, group); });
+}
+int fchownat(int folder, const char* path, uid_t owner, gid_t group, int flags) noexcept {
+  return by_pool([=] { return real::fchownat(folder, path, owner, group, flags); });
+}
+
+int utime(const char* path, const utimbuf* times) noexcept {
+  return by_pool([=] { return real::utime(path, times); });
+}
+int utimes(const char* path, const timeval* times) noexcept {
+  return by_pool([=] { return real::utimes(path, times); });
+}
+int lutimes(const char* path, const timeval* times) noexcept {
+  return by_pool([=] { return real::lutimes(path, times); });
+}
+int futimes(int fd, const timeval* times) noexcept {
+  return by_pool([=] { return real::futimes(fd, times); });
+}
+int futimesat(int folder, const char* path, const timeval* times) noexcept {
+  return by_pool([=] { return real::futimesat(folder, path, times); });
+}
+int utimensat(int folder, const char* path, const timespec* times, int flags) noexcept {
+  return by_pool([=] { return real::utimensat(folder, path, times, flags); });
+}
+int futimens(int fd, const timespec* times) noexcept {
+  return by_pool([=] { return real::futimens(fd, times); });
+}
+
+int setxattr(const char* path, const char* name, const void* value, size_t size, int flags) noexcept {
+  return by_pool([=] { return real::setxattr(path, name, value, size, flags); });
+}
+int lsetxattr(const char* path, const char* name, const void* value, size_t size, int flags) noexcept {
+  return by_pool([=] { return real::lsetxattr(path, name, value, size, flags); });
+}
+int fsetxattr(int fd, const char* name, const void* value, size_t size, int flags) noexcept {
+  return by_pool([=] { return real::fsetxattr(fd, name, value, size, flags); });
+}
+int removexattr(const char* path, const char* name) noexcept {
+  return by_pool([=] { return real::removexattr(path, name); });
+}
+int lremovexattr(const char* path, const char* name) noexcept {
+  return by_pool([=] { return real::lremovexattr(path, name); });
+}
+int fremovexattr(int fd, const char* name) noexcept {
+  return by_pool([=] { return real::fremovexattr(fd, name); });
 }
 
 #if __LP64__  // where off_t has 64 bits the longer names are the same functions
@@ -158,6 +234,18 @@ int __openat64_2(int folder, const char* path, int flags) { return __openat_2(fo
 int creat64(const char* path, mode_t mode) { return creat(path, mode); }
 int truncate64(const char* path, off64_t length) noexcept { return truncate(path, length); }
 int ftruncate64(int fd, off64_t length) noexcept { return ftruncate(fd, length); }
+#endif
+
+// What mknod and mknodat were until glibc 2.33, in programs and libraries that were linked then.
+#if defined(__x86_64__) || defined(__aarch64__)
+int __xmknod(int version, const char* path, mode_t mode, dev_t* device);
+int __xmknodat(int version, int folder, const char* path, mode_t mode, dev_t* device);
+int __xmknod(int version, const char* path, mode_t mode, dev_t* device) {
+  return by_pool([=] { return real::__xmknod(version, path, mode, device); });
+}
+int __xmknodat(int version, int folder, const char* path, mode_t mode, dev_t* device) {
+  return by_pool([=] { return real::__xmknodat(version, folder, path, mode, device); });
+}
 #endif
 
 }  // extern "C"

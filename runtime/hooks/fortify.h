@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names that a program compiled with -D_FORTIFY_SOURCE (Debian's default) calls instead of read, recv
-// and poll when the compiler knows the size of the buffer. Declared here because libc's headers declare them
-// only to such programs; the hooks themselves are compiled without.
+// The names that a program compiled with -D_FORTIFY_SOURCE (Debian's default) calls instead of read, recv,
+// poll and so on when the compiler knows the size of the buffer. Declared here because libc's headers declare
+// them only to such programs; the hooks themselves are compiled without.
 #pragma once
 
 #include <poll.h>
@@ -21,6 +21,9 @@ ssize_t __recvfrom_chk(int fd, void* buffer, size_t length, size_t buffer_size, 
                        socklen_t* address_length);
 ssize_t __pread_chk(int fd, void* buffer, size_t length, off_t position, size_t buffer_size);
 ssize_t __pread64_chk(int fd, void* buffer, size_t length, off64_t position, size_t buffer_size);
+ssize_t __readlink_chk(const char* path, char* buffer, size_t size, size_t buffer_size);
+ssize_t __readlinkat_chk(int folder, const char* path, char* buffer, size_t size, size_t buffer_size);
+char* __realpath_chk(const char* path, char* resolved, size_t resolved_size);
 void __syslog_chk(int priority, int flag, const char* format, ...);
 void __vsyslog_chk(int priority, int flag, const char* format, va_list arguments);
 int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size);

@@ -40,10 +40,9 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
 }
 
 // The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the
-// call.
+// call. Once: for what must not be made twice.
 template <class R, class Call>
-R on_pool_to_the_end(R failure, Call call_once) {
-  const auto call = [&] { return uninterrupted(call_once); };
+R on_pool_to_the_end_once(R failure, Call call) {
   if (runtime::current_fiber()->unwinding) return call();
   const int errno_at_start = errno;
   calls_since_turn = 0;
@@ -52,8 +51,15 @@ R on_pool_to_the_end(R failure, Call call_once) {
     errno = errno_at_start;
     return call();
   }
-  if (result != failure) errno = errno_at_start;
+  // Nor does every failure say why: readdir() ends with a null that is no error.
+  if (result != failure || errno == 0) errno = errno_at_start;
   return result;
+}
+
+// The same, made again when a signal has cut it short.
+template <class R, class Call>
+R on_pool_to_the_end(R failure, Call call) {
+  return on_pool_to_the_end_once(failure, [&] { return uninterrupted(failure, call); });
 }
 
 }  // namespace aiofiber::hooks

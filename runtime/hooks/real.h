@@ -8,6 +8,7 @@
 // Threads: any. Two threads that resolve the same name store the same value.
 #pragma once
 
+#include <dirent.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,9 +21,14 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <utime.h>
 
 #include <atomic>
 #include <csignal>

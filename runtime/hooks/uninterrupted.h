@@ -16,16 +16,20 @@
 
 namespace aiofiber::hooks {
 
-// Calls call(), which gives -1 and errno as a system call does, until a signal does not end it. Not for what
-// must not be made twice, as close() and system().
-template <class Call>
-auto uninterrupted(Call call) {
+// Calls call(), which gives `failure` with errno as a system call gives -1, until a signal does not end it.
+// Not for what must not be made twice, as close() and system().
+template <class R, class Call>
+R uninterrupted(R failure, Call call) {
   const int errno_at_start = errno;
   for (;;) {
-    const auto result = call();
-    if (result != decltype(result){-1} || errno != EINTR) return result;
+    const R result = call();
+    if (result != failure || errno != EINTR) return result;
     errno = errno_at_start;
   }
+}
+template <class Call>
+auto uninterrupted(Call call) {
+  return uninterrupted(decltype(call()){-1}, call);
 }
 
 // poll(2) as it stands now.

@@ -1,19 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names: libc's own unless asked for, on the pool then, with the same results; never cut
-// short.
+// Files by their names, folders, and streams that are opened: libc's own unless asked for, on the pool then,
+// with the same results; never cut short.
+#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+#include <utime.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "aiofiber/hooks.h"
 #include "fibers.h"
+
+#if defined(__x86_64__) || defined(__aarch64__)
+// What programs call that were linked with a glibc before 2.33.
+extern "C" {
+int __xstat(int version, const char* path, struct stat* status);
+int __lxstat(int version, const char* path, struct stat* status);
+int __fxstatat(int version, int folder, const char* path, struct stat* status, int flags);
+int __xmknod(int version, const char* path, mode_t mode, dev_t* device);
+}
+#endif
 
 namespace aiofiber::hooks_test {
 namespace {
@@ -104,6 +127,305 @@ TEST(FileNames, OnThePoolLetTheOthersRun) {
   fibers.run();
 }
 
+// Runs body(turns) in a fiber, beside one that counts the turns it gets.
+void run_beside_turns(const std::function<void(Turns&)>& body) {
+  Fibers fibers;
+  Turns turns(fibers);
+  fibers.spawn([&] {
+    runtime::yield_now();
+    body(turns);
+    turns.stopped = true;
+  });
+  fibers.run();
+}
+
+TEST(FileNames, AreAskedAboutOnThePool) {
+  const OnPool files;
+  const std::string a = files.path("a"), link = files.path("link");
+  std::ofstream(a) << "hello";
+  ASSERT_EQ(::symlink(a.c_str(), link.c_str()), 0);
+  run_beside_turns([&](Turns& turns) {
+    struct stat status {};
+    EXPECT_SUSPENDS(0, ::stat(link.c_str(), &status));
+    EXPECT_EQ(status.st_size, 5);
+    EXPECT_SUSPENDS(0, ::lstat(link.c_str(), &status));
+    EXPECT_TRUE(S_ISLNK(status.st_mode));
+    EXPECT_SUSPENDS(0, ::fstatat(AT_FDCWD, link.c_str(), &status, 0));
+    EXPECT_EQ(status.st_size, 5);
+    struct stat64 status64 {};
+    EXPECT_SUSPENDS(0, ::stat64(a.c_str(), &status64));
+    EXPECT_EQ(status64.st_size, 5);
+    struct statx extended {};
+    EXPECT_SUSPENDS(0, ::statx(AT_FDCWD, a.c_str(), 0, STATX_SIZE, &extended));
+    EXPECT_EQ(extended.stx_size, 5u);
+    EXPECT_SUSPENDS(0, ::access(a.c_str(), R_OK));
+    EXPECT_SUSPENDS(0, ::eaccess(a.c_str(), R_OK));
+    EXPECT_SUSPENDS(0, ::faccessat(AT_FDCWD, a.c_str(), R_OK, AT_EACCESS));
+    char text[PATH_MAX] = {};
+    const auto length = static_cast<ssize_t>(a.size());
+    EXPECT_SUSPENDS(length, ::readlink(link.c_str(), text, sizeof text));
+    EXPECT_EQ(text, a);
+    EXPECT_SUSPENDS(length, ::readlinkat(AT_FDCWD, link.c_str(), text, sizeof text));
+    EXPECT_SUSPENDS(text, ::realpath(link.c_str(), text));
+    EXPECT_EQ(text, std::filesystem::canonical(a).string());
+    struct statfs system {};
+    EXPECT_SUSPENDS(0, ::statfs(a.c_str(), &system));
+    EXPECT_GT(system.f_bsize, 0);
+    struct statvfs volume {};
+    EXPECT_SUSPENDS(0, ::statvfs(a.c_str(), &volume));
+    EXPECT_GT(volume.f_bsize, 0u);
+    const int before = turns.count;
+    EXPECT_EQ(::getxattr(a.c_str(), "user.none", text, sizeof text), -1);
+    EXPECT_TRUE(errno == ENODATA || errno == ENOTSUP) << ::strerror(errno);
+    EXPECT_GT(turns.count, before);
+#if defined(__x86_64__)
+    EXPECT_SUSPENDS(0, __xstat(1, link.c_str(), &status));
+    EXPECT_EQ(status.st_size, 5);
+    EXPECT_SUSPENDS(0, __lxstat(1, link.c_str(), &status));
+    EXPECT_TRUE(S_ISLNK(status.st_mode));
+    EXPECT_SUSPENDS(0, __fxstatat(1, AT_FDCWD, a.c_str(), &status, 0));
+    EXPECT_EQ(status.st_size, 5);
+#endif
+  });
+}
+
+TEST(FileNames, GetTheirAttributesOnThePool) {
+  const OnPool files;
+  const std::string a = files.path("a"), fifo = files.path("fifo"), other = files.path("other");
+  std::ofstream(a) << "hello";
+  run_beside_turns([&](Turns& turns) {
+    const int fd = ::open(a.c_str(), O_RDWR | O_CLOEXEC);
+    const uid_t user = ::geteuid();
+    const gid_t group = ::getegid();
+    struct stat status {};
+    EXPECT_SUSPENDS(0, ::chmod(a.c_str(), 0600));
+    EXPECT_SUSPENDS(0, ::fchmod(fd, 0640));
+    EXPECT_SUSPENDS(0, ::fchmodat(AT_FDCWD, a.c_str(), 0604, 0));
+    EXPECT_SUSPENDS(0, ::chown(a.c_str(), user, group));
+    EXPECT_SUSPENDS(0, ::lchown(a.c_str(), user, group));
+    EXPECT_SUSPENDS(0, ::fchown(fd, user, group));
+    EXPECT_SUSPENDS(0, ::fchownat(AT_FDCWD, a.c_str(), user, group, 0));
+    const timeval times[2] = {{1000, 0}, {2000, 0}};
+    const timespec new_times[2] = {{3000, 0}, {4000, 0}};
+    const utimbuf old_times{5000, 6000};
+    EXPECT_SUSPENDS(0, ::utimes(a.c_str(), times));
+    EXPECT_SUSPENDS(0, ::lutimes(a.c_str(), times));
+    EXPECT_SUSPENDS(0, ::futimes(fd, times));
+    EXPECT_SUSPENDS(0, ::futimesat(AT_FDCWD, a.c_str(), times));
+    EXPECT_SUSPENDS(0, ::utimensat(AT_FDCWD, a.c_str(), new_times, 0));
+    ASSERT_EQ(::fstat(fd, &status), 0);
+    EXPECT_EQ(status.st_mtime, 4000);
+    EXPECT_SUSPENDS(0, ::futimens(fd, new_times));
+    EXPECT_SUSPENDS(0, ::utime(a.c_str(), &old_times));
+    ASSERT_EQ(::fstat(fd, &status), 0);
+    EXPECT_EQ(status.st_mtime, 6000);
+    EXPECT_EQ(status.st_mode & 0777, 0604u);
+    ::close(fd);
+    EXPECT_SUSPENDS(0, ::mkfifo(fifo.c_str(), 0600));
+    EXPECT_SUSPENDS(0, ::mknod(other.c_str(), S_IFIFO | 0600, 0));
+    ASSERT_EQ(::lstat(other.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISFIFO(status.st_mode));
+  });
+}
+
+// Each call fails as libc's does, with the same errno, also when it is given nothing at all.
+TEST(FileNames, FailAsLibcsDo) {
+  const OnPool files;
+  static const char* volatile nothing = nullptr;
+  const std::string missing = files.path("missing/file");
+  const auto fail = [](const char* path, bool has_letters) {
+    std::vector<int> errors;
+    const auto note = [&](bool failed) { errors.push_back(failed ? errno : 0); };
+    struct stat status {};
+    struct statfs system {};
+    char text[PATH_MAX];
+    errno = 0;
+    note(::stat(path, &status) != 0);
+    note(::lstat(path, &status) != 0);
+    note(::fstatat(AT_FDCWD, path, &status, 0) != 0);
+    note(::access(path, R_OK) != 0);
+    note(::readlink(path, text, sizeof text) < 0);
+    note(::realpath(path, text) == nullptr);
+    note(::chmod(path, 0600) != 0);
+    note(::chown(path, 0, 0) != 0);
+    note(::mkfifo(path, 0600) != 0);
+    note(::statfs(path, &system) != 0);
+    note(::getxattr(path, "user.none", text, sizeof text) < 0);
+    note(::open(path, O_RDONLY) < 0);
+    note(::rename(path, path) != 0);
+    if (has_letters) note(::opendir(path) == nullptr);  // libc looks at the first one
+    note(::fopen(path, "re") == nullptr);
+    return errors;
+  };
+  for (const bool has_letters : {true, false}) {
+    const char* const path = has_letters ? missing.c_str() : nothing;
+    const std::vector<int> libcs = fail(path, has_letters);
+    std::vector<int> ours;
+    Fibers fibers;
+    fibers.spawn([&] { ours = fail(path, has_letters); });
+    fibers.run();
+    EXPECT_EQ(ours, libcs) << (has_letters ? "a missing file" : "nullptr");
+    EXPECT_EQ(std::count(libcs.begin(), libcs.end(), 0), 0);
+  }
+}
+
+// With names so long they fill several blocks of what libc reads at once.
+constexpr std::size_t kManyFiles = 600;
+
+void make_many_files(const OnPool& files) {
+  for (std::size_t i = 0; i < kManyFiles; ++i)
+    std::ofstream(files.path((std::string(200, 'x') + std::to_string(i)).c_str())).flush();
+}
+
+TEST(Folders, AreReadOnThePoolBlockByBlock) {
+  const OnPool files;
+  make_many_files(files);
+  run_beside_turns([&](Turns& turns) {
+    const int before = turns.count;
+    DIR* const folder = ::opendir(files.path(".").c_str());
+    ASSERT_NE(folder, nullptr);
+    EXPECT_GT(turns.count, before);
+    std::set<std::string> names;
+    std::size_t suspended = 0, calls = 0;
+    long middle = 0;
+    std::size_t suspended_at_first = 0;
+    std::string next_of_middle;
+    errno = ERANGE;
+    for (;;) {
+      const int before_call = turns.count;
+      const dirent* const entry = ::readdir(folder);
+      suspended += turns.count != before_call ? 1u : 0u;
+      if (++calls == 1) suspended_at_first = suspended;
+      if (entry == nullptr) break;
+      names.insert(entry->d_name);
+      if (calls == 301) next_of_middle = entry->d_name;
+      if (calls == 300) middle = ::telldir(folder);
+    }
+    EXPECT_EQ(errno, ERANGE) << "the end is no error";
+    EXPECT_EQ(names.size(), kManyFiles + 2);
+    EXPECT_EQ(suspended_at_first, 1u);
+    EXPECT_GE(suspended, 4u);
+    EXPECT_LT(suspended, 60u) << "most calls ask nobody";
+
+    // Another place is another block.
+    ::seekdir(folder, middle);
+    const int before_seek = turns.count;
+    const dirent* const again = ::readdir(folder);
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(again->d_name, next_of_middle);
+    EXPECT_GT(turns.count, before_seek);
+    ::rewinddir(folder);
+    const int before_rewind = turns.count;
+    EXPECT_NE(::readdir(folder), nullptr);
+    EXPECT_GT(turns.count, before_rewind);
+    EXPECT_EQ(::closedir(folder), 0);
+  });
+}
+
+TEST(Folders, AreReadOnThePoolByTheOldNameToo) {
+  const OnPool files;
+  std::ofstream(files.path("a")).flush();
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  run_beside_turns([&](Turns& turns) {
+    DIR* const folder = ::opendir(files.path(".").c_str());
+    ASSERT_NE(folder, nullptr);
+    dirent entry;
+    dirent* result = &entry;
+    EXPECT_SUSPENDS(0, ::readdir_r(folder, &entry, &result));
+    int seen = 0;
+    for (; result != nullptr; ++seen) ASSERT_EQ(::readdir_r(folder, &entry, &result), 0);
+    EXPECT_EQ(seen, 3);
+    ::closedir(folder);
+  });
+#pragma GCC diagnostic pop
+}
+
+TEST(Folders, OfTheStandardLibraryAreReadOnThePool) {
+  const OnPool files;
+  std::ofstream(files.path("a")).flush();
+  run_beside_turns([&](Turns& turns) {
+    const int before = turns.count;
+    int seen = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(files.path(".")))
+      seen += entry.exists() ? 1 : 0;
+    EXPECT_EQ(seen, 1);
+    EXPECT_GT(turns.count, before + 1);
+  });
+}
+
+TEST(FileStreams, AreOpenedOnThePool) {
+  const OnPool files;
+  const std::string a = files.path("a"), pattern = files.path("XXXXXX"),
+                    with_suffix = files.path("XXXXXX.txt");
+  run_beside_turns([&](Turns& turns) {
+    int before = turns.count;
+    std::FILE* file = std::fopen(a.c_str(), "we");
+    ASSERT_NE(file, nullptr);
+    EXPECT_GT(turns.count, before);
+    EXPECT_EQ(std::fputs("hello", file), 1);
+    before = turns.count;
+    file = std::freopen(a.c_str(), "re", file);
+    ASSERT_NE(file, nullptr);
+    EXPECT_GT(turns.count, before);
+    char text[8];
+    EXPECT_STREQ(std::fgets(text, sizeof text, file), "hello");
+    EXPECT_EQ(std::fclose(file), 0);
+    before = turns.count;
+    EXPECT_EQ(std::fopen(files.path("missing").c_str(), "re"), nullptr);
+    EXPECT_EQ(errno, ENOENT);
+    EXPECT_GT(turns.count, before);
+    before = turns.count;
+    std::string content;
+    EXPECT_TRUE(std::getline(std::ifstream(a), content));
+    EXPECT_EQ(content, "hello");
+    EXPECT_GT(turns.count, before);
+    before = turns.count;
+    file = std::tmpfile();
+    ASSERT_NE(file, nullptr);
+    EXPECT_GT(turns.count, before);
+    std::fclose(file);
+
+    const auto make = [&](std::string name, auto call) {
+      const int before_call = turns.count;
+      const int fd = call(name.data());
+      EXPECT_GE(fd, 0) << ::strerror(errno);
+      EXPECT_GT(turns.count, before_call);
+      EXPECT_EQ(name.find("XXXXXX"), std::string::npos);
+      EXPECT_TRUE(std::filesystem::exists(name));
+      ::close(fd);
+    };
+    make(pattern, [](char* name) { return ::mkstemp(name); });
+    make(pattern, [](char* name) { return ::mkostemp(name, O_CLOEXEC); });
+    make(with_suffix, [](char* name) { return ::mkstemps(name, 4); });
+    make(with_suffix, [](char* name) { return ::mkostemps(name, 4, O_CLOEXEC); });
+    std::string folder = pattern;
+    EXPECT_SUSPENDS(folder.data(), ::mkdtemp(folder.data()));
+  });
+}
+
+TEST(FileStreams, OfBothEndsOfAFifoOpenInOneThread) {
+  const OnPool files;
+  const std::string fifo = files.path("fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  Fibers fibers;
+  char text[8] = {};
+  fibers.spawn([&] {
+    std::FILE* const file = std::fopen(fifo.c_str(), "re");
+    ASSERT_NE(file, nullptr);
+    EXPECT_EQ(::read(::fileno(file), text, 5), 5);
+    std::fclose(file);
+  });
+  fibers.spawn([&] {
+    std::FILE* const file = std::fopen(fifo.c_str(), "we");
+    ASSERT_NE(file, nullptr);
+    EXPECT_EQ(::write(::fileno(file), "hello", 5), 5);
+    std::fclose(file);
+  });
+  fibers.run();
+  EXPECT_STREQ(text, "hello");
+}
+
 TEST(FileNames, AreLibcsUnlessAskedFor) {
   const OnPool files;
   hooks::set_files_on_pool(false);
@@ -115,7 +437,15 @@ TEST(FileNames, AreLibcsUnlessAskedFor) {
     const int fd = ::open(a.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     EXPECT_GE(fd, 0);
     ::close(fd);
+    struct stat status {};
+    EXPECT_EQ(::stat(a.c_str(), &status), 0);
     EXPECT_EQ(::unlink(a.c_str()), 0);
+    DIR* const folder = ::opendir(files.path(".").c_str());
+    EXPECT_NE(::readdir(folder), nullptr);
+    ::closedir(folder);
+    std::FILE* const file = std::fopen(a.c_str(), "we");
+    EXPECT_NE(file, nullptr);
+    std::fclose(file);
     EXPECT_EQ(turns.count, before);
     turns.stopped = true;
   });
@@ -149,6 +479,12 @@ TEST(FileNames, AreServedThoughTheTaskIsCancelled) {
   runtime::Fiber& cancelled = fibers.spawn([&] {
     sleep_ms(5000);
     EXPECT_EQ(::mkdir(folder.c_str(), 0700), 0) << ::strerror(errno);
+    struct stat status {};
+    EXPECT_EQ(::stat(folder.c_str(), &status), 0) << ::strerror(errno);
+    DIR* const entries = ::opendir(folder.c_str());
+    ASSERT_NE(entries, nullptr) << ::strerror(errno);
+    EXPECT_NE(::readdir(entries), nullptr) << ::strerror(errno);
+    ::closedir(entries);
     EXPECT_EQ(::rmdir(folder.c_str()), 0) << ::strerror(errno);
   });
   fibers.spawn([&] { Fibers::interrupt(cancelled); });

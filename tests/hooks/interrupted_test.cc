@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "aiofiber/hooks.h"
 #include "fibers.h"
 #include "interrupting_libc.h"
 
@@ -229,6 +230,25 @@ TEST(Interrupted, FilesAreServedToTheEnd) {
 }
 
 // The same with the kernel and its signals: a thread sends them while the task waits.
+TEST(Interrupted, FilesAreOpenedOnThePool) {
+  ASSERT_TRUE(hooks::set_files_on_pool(true));
+  run_interrupted([] {
+    char name[] = "/tmp/aiofiber_interrupted_XXXXXX.txt";
+    const int fd = ::mkstemps(name, 4);
+    EXPECT_GE(fd, 0) << ::strerror(errno);
+    EXPECT_EQ(errno, kErrnoBefore);
+    ::close(fd);
+    for (int i = 0; i < 2; ++i) {
+      std::FILE* const file = ::fopen(name, "re");
+      EXPECT_NE(file, nullptr) << ::strerror(errno);
+      EXPECT_EQ(errno, kErrnoBefore);
+      if (file != nullptr) std::fclose(file);
+    }
+    ::unlink(name);
+  });
+  hooks::set_files_on_pool(false);
+}
+
 TEST(Interrupted, RealSignalsDoNotEndAPoll) {
   struct sigaction count_it {};
   count_it.sa_handler = [](int) {};

@@ -19,6 +19,9 @@
 #include <cerrno>
 #include <cstdarg>
 
+#include <cstdio>
+#include <cstring>
+
 namespace aiofiber::hooks_test {
 
 std::atomic<bool> interrupting = false;
@@ -86,3 +89,20 @@ INTERRUPTED(int, sync_file_range, (int fd, off64_t from, off64_t length, unsigne
 INTERRUPTED(int, syncfs, (int fd), (fd), noexcept)
 INTERRUPTED(int, flock, (int fd, int operation), (fd, operation), noexcept)
 INTERRUPTED(int, lockf, (int fd, int command, off_t length), (fd, command, length))
+
+extern "C" std::FILE* fopen(const char* path, const char* mode) {
+  using Open = std::FILE* (*)(const char*, const char*);
+  static const auto next = reinterpret_cast<Open>(::dlsym(RTLD_NEXT, "fopen"));
+  static std::atomic<unsigned> calls = 0;
+  if (aiofiber::hooks_test::interrupts(calls)) return nullptr;
+  return next(path, mode);
+}
+
+// As libc it has chosen a name by then.
+extern "C" int mkstemps(char* pattern, int suffix_length) {
+  static const auto next = reinterpret_cast<int (*)(char*, int)>(::dlsym(RTLD_NEXT, "mkstemps"));
+  static std::atomic<unsigned> calls = 0;
+  if (!aiofiber::hooks_test::interrupts(calls)) return next(pattern, suffix_length);
+  std::memcpy(pattern + std::strlen(pattern) - static_cast<std::size_t>(suffix_length) - 6, "chosen", 6);
+  return -1;
+}

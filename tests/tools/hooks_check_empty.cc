@@ -11,6 +11,17 @@
 
 #include "aiofiber/asyncio.h"
 
+#if defined(__x86_64__)
+// Bytes in the code that are no instruction, and are by chance as far from syscall's slot as a call of it
+// would say.
+asm(R"(
+  .text
+  .zero 16
+  .long syscall@GOTPCREL - 4
+  .zero 16
+)");
+#endif
+
 int main(int argc, char**) {
   if (argc > 1) aiofiber::run([] {});
 #if defined(HOOKS_CHECK_BLOCKS)

@@ -1,11 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // System calls by number: one that waits, some that do not, and (another library of the same source) one that
-// nobody can know. With a FILE that it is given, and types that have the names of Asio's.
+// nobody can know. With a FILE that it is given, and types that have the names of Asio's and gRPC's.
 #include <linux/futex.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+namespace boost::asio::detail {
+
+struct epoll_reactor {
+  virtual ~epoll_reactor();
+};
+epoll_reactor::~epoll_reactor() = default;
+
+// As Asio's, for an io_context without locks.
+void wait_for_nothing() { ::pause(); }
+
+}  // namespace boost::asio::detail
+
+namespace grpc_core {
+
+class ExecCtx {
+ public:
+  virtual ~ExecCtx();
+};
+ExecCtx::~ExecCtx() = default;
+
+}  // namespace grpc_core
 
 extern "C" {
 
@@ -19,15 +41,7 @@ long numbers_thread() { return ::syscall(SYS_gettid) + 1; }
 char* numbers_read_line(char* line, int length, FILE* file) { return ::fgets(line, length, file); }
 #if defined(HOOKS_CHECK_ANY_NUMBER)
 long numbers_any(long number) { return ::syscall(number) + 1; }
+void numbers_pause() { ::pause(); }
 #endif
 
 }  // extern "C"
-
-namespace boost::asio::detail {
-
-struct epoll_reactor {
-  virtual ~epoll_reactor();
-};
-epoll_reactor::~epoll_reactor() = default;
-
-}  // namespace boost::asio::detail

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library that reads nothing but its settings, from a file that it opens by name.
+// A library that reads nothing but its settings, from files that it opens by name, and looks for in a folder.
+#include <dirent.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,4 +14,11 @@ extern "C" int settings_read(const char* name) {
   const int known = ::fgets(line, sizeof line, file) != nullptr;
   ::fclose(file);
   return known;
+}
+
+extern "C" int settings_count(const char* folder) {
+  struct stat status {};
+  if (::stat(folder, &status) != 0) return -1;
+  dirent** entries = nullptr;
+  return ::scandir(folder, &entries, nullptr, nullptr);
 }

@@ -124,11 +124,27 @@ TEST(HooksCheck, LeavesOutWhatASettingsFileIsReadWith) {
   EXPECT_TRUE(contains(without_lines(check(SETTINGS, {"-v"}).out), "  fgets       imports it: opens its FILEs by name only")) << "-v shows it";
 }
 
+TEST(HooksCheck, KnowsWhatWaitsForABusyDisk) {
+  EXPECT_FALSE(contains(check(SETTINGS).out, "disk"));
+  const std::string text = without_lines(check(SETTINGS, {"-v"}).out);
+  EXPECT_TRUE(contains(text, "  fopen, stat       imports it: waits for a busy disk")) << text;
+  EXPECT_TRUE(contains(text, "AIOFIBER_FILES_ON_POOL=1 suspends")) << text;
+  EXPECT_TRUE(contains(text, "  scandir       imports it: looks into folders inside libc")) << text;
+}
+
 TEST(HooksCheck, NamesALibraryWithWhichTasksAreNotAsThreads) {
-  const std::string grpc = without_lines(check(GRPC).out);
-  EXPECT_TRUE(contains(grpc, "  gRPC       known by name: ")) << grpc;
-  const std::string asio = without_lines(check(NUMBERS).out);
-  EXPECT_TRUE(contains(asio, "  Asio's run()       known by name: suspends the task, but")) << asio;
+  const std::string text = without_lines(check(NUMBERS).out);
+  EXPECT_TRUE(contains(text, "  Asio's run()       known by name: suspends the task, but")) << text;
+  EXPECT_TRUE(contains(text, "  gRPC       known by name: a stub's blocking call")) << text;
+  EXPECT_TRUE(contains(text, "2 functions would block the thread")) << "not among them: " << text;
+  EXPECT_TRUE(contains(text, "; 2 libraries are known by name")) << text;
+}
+
+TEST(HooksCheck, LeavesOutThePauseThatAsiosCodeHas) {
+  EXPECT_FALSE(contains(check(NUMBERS).out, "pause"));
+  const std::string all = without_lines(check(NUMBERS, {"-v"}).out);
+  EXPECT_TRUE(contains(all, "  pause       imports it: Asio's own code has it")) << all;
+  EXPECT_TRUE(contains(check(ANY_NUMBER).out, "  pause\n")) << "here something else calls it too";
 }
 
 // What aiofiber itself calls, and the libraries that it brings, are its own business.

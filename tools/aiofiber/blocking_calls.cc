@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables. A function belongs here when it can wait in the kernel for something other than a disk and libc
-// calls the kernel for it behind the hooks' back.
+// The tables. A function belongs here when it can wait in the kernel and libc calls the kernel for it behind
+// the hooks' back; one that only ever waits for a busy disk blocks sometimes.
 #include "blocking_calls.h"
 
 #include <sys/syscall.h>
@@ -24,6 +24,8 @@ constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
 constexpr char kOpen[] = "blocks on a FIFO or a device: O_NONBLOCK, or to_thread()";
 constexpr char kName[] = "waits for a busy disk (open also for a FIFO or a device): AIOFIBER_FILES_ON_POOL=1 suspends";
+constexpr char kWalk[] =
+    "looks into folders inside libc, which waits for a busy disk: to_thread(), or opendir() and readdir()";
 constexpr char kDatabase[] =
     "may ask a name server: call it by to_thread(), or use the variant that is hooked";
 constexpr char kAio[] = "wait for the eventfd or signal of the request instead, or to_thread()";
@@ -94,8 +96,14 @@ constexpr BlockingCall kCalls[] = {
     {"getpwent*", kSometimes, kDatabase},
     {"getgrent*", kSometimes, kDatabase},
     {"getspnam*", kSometimes, kDatabase},
-    {"fopen*", kSometimes, kOpen},
-    {"freopen*", kSometimes, kOpen},
+    {"_IO_fopen", kSometimes, kOpen},
+    {"scandir*", kSometimes, kWalk},
+    {"ftw*", kSometimes, kWalk},
+    {"nftw*", kSometimes, kWalk},
+    {"fts_read", kSometimes, kWalk},
+    {"fts64_read", kSometimes, kWalk},
+    {"glob", kSometimes, kWalk},
+    {"glob64", kSometimes, kWalk},
     {"ioctl", kSometimes, "depends on the request"},
     {"wordexp", kSometimes, "runs a shell for $(...): call it by to_thread()"},
     {"printf", kSometimes, kPrintsOutput},

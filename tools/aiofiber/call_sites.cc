@@ -71,6 +71,10 @@ bool is_branch(const unsigned char* displacement) {
   return last == 0xe8 || last == 0xe9 || (displacement[-2] == 0x0f && (last & 0xf0) == 0x80);
 }
 
+// An operand in memory, relative to what follows: how a slot is called through, or an address taken. Other
+// bytes may be such a distance by chance.
+bool is_operand(const unsigned char* displacement) { return (displacement[-1] & 0xc7) == 0x05; }
+
 // The value that the nearest `mov register, value` before `at` sets, by the register's opcode; -1: none near.
 int value_set_before(const Code& code, std::size_t at, unsigned char opcode, unsigned char clear_operand) {
   constexpr std::size_t kNear = 48;
@@ -98,7 +102,7 @@ CallSites::CallSites(const std::vector<Code>& code, const std::vector<ImportSlot
   for (const Code& part : code) {
     for_each_displacement(part, [&](std::size_t at, std::uint64_t target) {
       const std::string* const name = through_slot.find(target);
-      if (name == nullptr) return;
+      if (name == nullptr || !is_operand(part.bytes + at)) return;
       const std::uint64_t place = part.address + at;
       if (is_jump_through_slot(part.bytes + at) && !contains(functions, place)) {
         by_stub.add(stub_of(part, at), name);
@@ -119,7 +123,8 @@ std::vector<std::uint64_t> CallSites::users_of(std::uint64_t address) const {
   std::vector<std::uint64_t> users;
   for (const Code& part : code_) {
     for_each_displacement(part, [&](std::size_t at, std::uint64_t target) {
-      if (target == address) users.push_back(part.address + at);
+      const bool uses = is_branch(part.bytes + at) || is_operand(part.bytes + at);
+      if (target == address && uses) users.push_back(part.address + at);
     });
   }
   return users;

@@ -44,7 +44,7 @@ class Reader {
       if (segment.p_type == PT_DYNAMIC) read_dynamic(segment);
       if (segment.p_type == PT_NOTE) read_notes(segment);
       if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) find_direct_calls(segment);
-      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) == 0) find_asio(segment);
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) == 0) find_known_types(segment);
     }
     if (!module_.import_slots.empty()) read_call_sites();
     return std::move(module_);
@@ -210,12 +210,21 @@ class Reader {
 #endif
   }
 
-  // The name of a type's description stays in the file, stripped or not.
-  void find_asio(const GElf_Phdr& segment) {
+  // The name of a type's description stays in the file, stripped or not: a string of its own, while those who
+  // import something of the type have its name with something before it.
+  void find_known_types(const GElf_Phdr& segment) {
     const std::string_view bytes(raw(segment.p_offset, segment.p_filesz, "a segment"), segment.p_filesz);
-    static const std::string kType = "13epoll_reactorE";  // apart, so that the command itself does not have the names
+    // Apart, so that this command has no such string.
+    const auto describes = [&](const char* scope, const char* type) {
+      const std::string text = std::string(scope) + type + '\0';
+      std::size_t at = bytes.find(text);
+      while (at != std::string_view::npos && at > 0 && is_letter(bytes[at - 1]))
+        at = bytes.find(text, at + 1);
+      return at != std::string_view::npos;
+    };
     for (const char* scope : {"N5boost4asio6detail", "N4asio6detail"})
-      module_.has_asio |= bytes.find(scope + kType) != std::string_view::npos;
+      module_.has_asio |= describes(scope, "13epoll_reactorE");
+    module_.has_grpc |= describes("N9grpc_core", "7ExecCtxE");
   }
 
   // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as the user's, since
@@ -234,10 +243,12 @@ class Reader {
         functions_.push_back(range);
         const char* const name = elf_strptr(elf_, header.sh_link, symbol.st_name);
         if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name)) own_functions_.push_back(range);
+        if (name != nullptr && is_asios(name)) asio_functions_.push_back(range);
       }
     }
     std::sort(functions_.begin(), functions_.end());
     std::sort(own_functions_.begin(), own_functions_.end());
+    std::sort(asio_functions_.begin(), asio_functions_.end());
   }
   // A copy or a part that the compiler has made (name.cold) is local, though it may be of a weak function: such are ours where
   // nobody else can name the function.
@@ -248,6 +259,13 @@ class Reader {
       if (name.starts_with(prefix)) return true;
     }
     return false;
+  }
+
+  static bool is_letter(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  }
+  static bool is_asios(std::string_view name) {
+    return name.starts_with("_ZN4asio6detail") || name.starts_with("_ZN5boost4asio6detail");
   }
 
   // _ZN8aiofiber7runtime12_GLOBAL__N_1...: lengths and names.
@@ -283,6 +301,11 @@ class Reader {
     const CallSites sites(code_, module_.import_slots, functions_);
     for (const auto& [name, places] : sites.places()) {
       if (is_hooked(name)) continue;
+      if (name == "pause") {
+        module_.pauses_only_in_asio = std::all_of(places.begin(), places.end(), [&](std::uint64_t place) {
+          return contains(asio_functions_, place);
+        });
+      }
       std::vector<std::uint64_t> others;  // who is not aiofiber
       std::copy_if(places.begin(), places.end(), std::back_inserter(others),
                    [&](std::uint64_t place) { return !module_.has_runtime || !is_own(sites, place); });
@@ -305,7 +328,7 @@ class Reader {
   std::vector<std::string> names_;  // of the undefined symbols, by their number
   std::set<std::string> used_by_data_;
   std::vector<Code> code_;
-  std::vector<CodeRange> functions_, own_functions_;
+  std::vector<CodeRange> functions_, own_functions_, asio_functions_;
   std::map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
 };
 

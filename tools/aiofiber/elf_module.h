@@ -35,6 +35,8 @@ struct ElfModule {
   std::set<std::string> own_imports;     // with the runtime, and symbols: nothing but aiofiber's own code uses these
   bool has_symbols = false;              // of its functions, so that own_imports is known
   bool has_asio = false;                 // the event loop of Asio is in it
+  bool pauses_only_in_asio = false;      // pause() is called by Asio's own code alone, as its symbols tell
+  bool has_grpc = false;                 // gRPC's core is in it
   bool dynamic = false;                  // false: fully static, nothing can come before its libc
   bool has_hooks = false;                // exports what all hooks export
   std::uint64_t stdio_state = 0;         // where the hooks say whether stdio suspends; 0: nowhere

@@ -132,13 +132,16 @@ std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request&
 void print(const Subject& subject, const Request& request, std::ostream& out) {
   out << subject.name << ": " << subject.modules.size()
       << (subject.modules.size() == 1 ? " module; " : " modules; ") << hooks_text(subject) << '\n';
-  std::size_t sure = 0, unknown = 0, rare = 0;
+  std::size_t sure = 0, known = 0, unknown = 0, rare = 0;
   int hooked = 0;
   for (const CheckedModule* const checked : by_rank(subject, request)) {
     const CheckedModule& module = *checked;
     print_module(module, request, out);
     for (const Finding& finding : module.findings) {
-      ++(!is_shown(finding, request) ? rare : finding.certainty == Certainty::kUnknown ? unknown : sure);
+      ++(!is_shown(finding, request)                  ? rare
+         : finding.certainty == Certainty::kByName  ? known
+         : finding.certainty == Certainty::kUnknown ? unknown
+                                                    : sure);
     }
     hooked += module.hooked_imports;
   }
@@ -149,6 +152,7 @@ void print(const Subject& subject, const Request& request, std::ostream& out) {
     out << sure << (sure == 1 ? " function would block the thread" : " functions would block the thread");
   }
   out << "; " << hooked << (hooked == 1 ? " import is hooked" : " imports are hooked");
+  if (known > 0) out << "; " << known << (known == 1 ? " library is" : " libraries are") << " known by name";
   if (unknown > 0) out << "; " << unknown << " cannot be judged";
   if (rare > 0)
     out << "; " << rare << (rare == 1 ? " blocks rarely (-v shows it)" : " block rarely (-v shows them)");

@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string_view>
 
@@ -59,7 +60,7 @@ Finding finding_of_import(const ElfModule& elf, const std::string& name, const B
                   : call.waits_for == WaitsFor::kFile ? Rank::kFile
                                                       : Rank::kOther};
   const bool reads_files = call.waits_for == WaitsFor::kFile;
-  if (const char* why = why_it_does_not_block(elf.name(), name, reads_files)) {
+  if (const char* why = why_it_does_not_block(elf, name, reads_files)) {
     finding.sometimes = true;
     finding.advice = why;
   } else if (reads_files && !finding.sometimes && opens_files_by_name_only(elf)) {
@@ -94,7 +95,7 @@ void add_numbered_calls(CheckedModule& module, const ElfModule& elf) {
       by_name["syscall(" + std::string(name) + ")"] += places;
   }
   for (const auto& [name, places] : by_name) {
-    const char* const why = why_it_does_not_block(elf.name(), name, false);
+    const char* const why = why_it_does_not_block(elf, name, false);
     const std::string advice = name == "syscall(futex)"
                                    ? "waits on a bare futex (" + in_places(places) +
                                          "): use a pthread lock (std::mutex), an asyncio one, or to_thread()"
@@ -118,8 +119,8 @@ CheckedModule examine(ElfModule elf, Stdio stdio) {
           {"(everything)", Certainty::kDirect, false,
            "fully static: libc is inside and its calls cannot be taken; link it dynamically", Rank::kSocketOrLock});
     }
-    if (const KnownUse* use = find_known_use(elf))
-      module.findings.push_back({use->name, Certainty::kByName, false, use->advice, Rank::kSocketOrLock});
+    for (const KnownUse& use : known_uses(elf))
+      module.findings.push_back({use.name, Certainty::kByName, false, use.advice, Rank::kSocketOrLock});
     for (const std::string& name : elf.imports) {
       const BlockingCall* call = find_blocking_call(name, stdio);
       if (call == nullptr && is_hooked(name)) ++module.hooked_imports;
@@ -178,6 +179,16 @@ void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
       module.findings.clear();
       module.hooked_imports = 0;
     }
+  }
+}
+
+// gRPC's types are in more than one of its libraries; one line says it.
+void say_once_what_is_known_by_name(std::vector<CheckedModule>& modules) {
+  std::set<std::string> said;
+  for (CheckedModule& module : modules) {
+    std::erase_if(module.findings, [&](const Finding& finding) {
+      return finding.certainty == Certainty::kByName && !said.insert(finding.function).second;
+    });
   }
 }
 
@@ -241,6 +252,7 @@ class ProcessCheck {
   Subject run() {
     order_and_mark();
     leave_out_own_libraries(subject_.modules);
+    say_once_what_is_known_by_name(subject_.modules);
     mark_what_is_seen();
     find_hooks(subject_);
     const bool hooked = std::any_of(subject_.modules.begin(), subject_.modules.end(),
@@ -365,6 +377,7 @@ Subject check_program(const std::string& path) {
   subject.missing = std::move(closure.missing);
   for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf), Stdio::kBlocks));
   leave_out_own_libraries(subject.modules);
+  say_once_what_is_known_by_name(subject.modules);
   find_hooks(subject);
   return subject;
 }

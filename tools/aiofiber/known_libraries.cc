@@ -28,17 +28,22 @@ constexpr Harmless kHarmless[] = {
     {"libbz2.so", "", "reads what file or FILE a program gives it"},
     {"libstdc++.so", "", "reads for std::cin, and for streams of a FILE that a program gives it"},
     {"libstdc++.so", "syscall(futex)", "for std::future, which is listed where it is used"},
+    {"libabsl_raw_logging_internal.so", "syscall(write)", "writes what it logs to stderr"},
 };
 
-constexpr KnownUse kGrpc = {"gRPC",
-                            "keeps what runs on the thread in a thread_local and waits for locks on a bare "
-                            "futex: a stub's blocking call can block the thread, and calls "
-                            "of two tasks of it mix up: to_thread(), or its callback interface"};
+constexpr KnownUse kGrpc = {
+    "gRPC",
+    "a stub's blocking call suspends as long as it is the only one of the thread; a second one waits for the "
+    "first on a bare futex, so that the thread stands until their deadlines, for ever without: to_thread(), "
+    "or its callback interface"};
 constexpr KnownUse kAsio = {
     "Asio's run()",
-    "suspends the task, but Asio keeps a thread_local list of what runs on the thread: no more than one task "
-    "of a thread may be in run(); "
-    "and it takes no notice of a cancellation: stop() it, or run() it in to_thread()"};
+    "suspends the task, but Asio keeps a thread_local list of what runs on the thread, which a second task "
+    "in run() spoils (a crash): no more than one task of a thread, others by to_thread(); and it takes no "
+    "notice of a cancellation: stop() it"};
+
+constexpr char kPauseOfAsio[] =
+    "Asio's own code has it, for an io_context without locks, and never gets there";
 
 constexpr OwnLibrary kOwnLibraries[] = {
     {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
@@ -49,7 +54,10 @@ constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fget
 
 }  // namespace
 
-const char* why_it_does_not_block(const std::string& library, const std::string& function, bool reads_files) {
+const char* why_it_does_not_block(const ElfModule& module, const std::string& function, bool reads_files) {
+  const std::string library = module.name();
+  if (function == "pause" && module.has_asio && (module.pauses_only_in_asio || !module.has_symbols))
+    return kPauseOfAsio;
   for (const Harmless& line : kHarmless) {
     if (!library.starts_with(line.file)) continue;
     if (function == line.function || (reads_files && std::string_view(line.function).empty()))
@@ -58,9 +66,11 @@ const char* why_it_does_not_block(const std::string& library, const std::string&
   return nullptr;
 }
 
-const KnownUse* find_known_use(const ElfModule& module) {
-  if (module.has_asio) return &kAsio;
-  return module.name().starts_with("libgrpc.so") ? &kGrpc : nullptr;
+std::vector<KnownUse> known_uses(const ElfModule& module) {
+  std::vector<KnownUse> uses;
+  if (module.has_asio) uses.push_back(kAsio);
+  if (module.has_grpc) uses.push_back(kGrpc);
+  return uses;
 }
 
 const OwnLibrary* find_own_library(const std::string& library) {

@@ -109,6 +109,15 @@ inline std::size_t read_all(int fd, char* into, std::size_t bytes) noexcept {
   }
   return done;
 }
+// The beginning of a file of the kernel's (/proc, /sys), for which no task is suspended either: how many
+// bytes there were.
+inline std::size_t read_file(const char* path, char* into, std::size_t bytes) noexcept {
+  const int fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+  if (fd < 0) return 0;
+  const std::size_t done = read_all(fd, into, bytes);
+  close(fd);
+  return done;
+}
 // write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write. Async-signal-safe.
 inline bool write_all(int fd, const char* text, std::size_t bytes) noexcept {
   while (bytes > 0) {

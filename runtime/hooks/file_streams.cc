@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What opens a file inside libc: fopen, tmpfile, mkstemp and their kin, on the offload pool if that is asked
+// for (files_on_pool.h). freopen, which closes one as well, is in close.cc.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "hooks/files_on_pool.h"
+#include "hooks/real.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// A file whose name is made of a pattern: "...XXXXXX", and a suffix of so many bytes. libc writes the name
+// into the pattern before it knows that a signal will cut it short; to be made again, it wants the pattern
+// back.
+template <class Call>
+int make_by_pool(char* pattern, int suffix_length, Call call) {
+  return by_pool([=] {
+    const int fd = call();
+    if (fd < 0 && errno == EINTR)
+      std::memset(pattern + std::strlen(pattern) - static_cast<std::size_t>(suffix_length) - 6, 'X', 6);
+    return fd;
+  });
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+FILE* fopen(const char* path, const char* mode) {
+  return by_pool<FILE*>(nullptr, [=] { return real::fopen(path, mode); });
+}
+FILE* tmpfile() {
+  return by_pool<FILE*>(nullptr, [] { return real::tmpfile(); });
+}
+
+int mkstemp(char* pattern) {
+  return make_by_pool(pattern, 0, [=] { return real::mkstemp(pattern); });
+}
+int mkostemp(char* pattern, int flags) {
+  return make_by_pool(pattern, 0, [=] { return real::mkostemp(pattern, flags); });
+}
+int mkstemps(char* pattern, int suffix_length) {
+  return make_by_pool(pattern, suffix_length, [=] { return real::mkstemps(pattern, suffix_length); });
+}
+int mkostemps(char* pattern, int suffix_length, int flags) {
+  return make_by_pool(pattern, suffix_length, [=] { return real::mkostemps(pattern, suffix_length, flags); });
+}
+char* mkdtemp(char* pattern) noexcept {  // mkdir(2) is not cut short
+  return by_pool<char*>(nullptr, [=] { return real::mkdtemp(pattern); });
+}
+
+#if __LP64__  // where off_t has 64 bits the longer names are the same functions
+FILE* fopen64(const char* path, const char* mode) { return fopen(path, mode); }
+FILE* tmpfile64() { return tmpfile(); }
+int mkstemp64(char* pattern) { return mkstemp(pattern); }
+int mkostemp64(char* pattern, int flags) { return mkostemp(pattern, flags); }
+int mkstemps64(char* pattern, int suffix_length) { return mkstemps(pattern, suffix_length); }
+int mkostemps64(char* pattern, int suffix_length, int flags) {
+  return mkostemps(pattern, suffix_length, flags);
+}
+#endif
+
+}  // extern "C"
