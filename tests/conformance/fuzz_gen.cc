@@ -17,7 +17,7 @@ using Lines = std::vector<Line>;
 
 class Generator {
  public:
-  explicit Generator(std::uint64_t seed) : state_(seed * 7919 + 13) {
+  explicit Generator(std::uint64_t seed) : whole_language_(seed >= kWholeLanguage), state_(seed * 7919 + 13) {
     for (int i = 0; i < 5; ++i) random(2);
   }
 
@@ -33,6 +33,9 @@ class Generator {
   static constexpr const char* kNames[] = {"a", "b", "c", "d"};
   static constexpr int kDeepestLevel = 3;  // bodies of this level spawn nothing
   static constexpr int kDeepestBlock = 3;
+  static constexpr int kDeepestCallback = 2;
+  // The seeds below speak the language of the first programs, which must stay what they are.
+  static constexpr std::uint64_t kWholeLanguage = 10'000;
 
   // The linear congruential generator of the old C library: the upper bits of a 31-bit state.
   int random(int below) {
@@ -45,6 +48,11 @@ class Generator {
     return choices.begin()[random(static_cast<int>(choices.size()))];
   }
   std::string milliseconds() { return one_of({"0", "0", "10", "20", "30", "50"}); }
+  std::string limit() { return one_of({"-1", "0", "10", "30"}); }
+  std::string numbered(const char* letter, int below) { return letter + std::to_string(random(below)); }
+  std::string event() { return numbered("e", 2); }
+  std::string handle() { return numbered("h", 3); }
+  std::string removable() { return numbered("c", 3); }
 
   static void append(Lines& to, const Lines& lines) { to.insert(to.end(), lines.begin(), lines.end()); }
   static Lines nest(Line first, const Lines& inner) {
@@ -53,10 +61,15 @@ class Generator {
     return lines;
   }
 
-  static bool risky(std::string_view instruction) {
+  bool risky(std::string_view instruction) const {
     constexpr std::string_view kRisky[] = {"await", "gather", "waitfor",  "shield", "timeout",
                                            "group", "raise",  "tryraise", "wait",   "sleep"};
-    return std::find(std::begin(kRisky), std::end(kRisky), instruction) != std::end(kRisky);
+    constexpr std::string_view kRiskyToo[] = {"put",   "get",   "ewait", "cond",   "cwait",  "cwaitfor", "notify", "bwait",
+                                              "qdone", "qjoin", "putnow", "getnow", "ascomp", "resched",  "wfco"};
+    const auto in = [instruction](const auto& list) {
+      return std::find(std::begin(list), std::end(list), instruction) != std::end(list);
+    };
+    return in(kRisky) || (whole_language_ && in(kRiskyToo));
   }
 
   Lines block(int depth, int count, int level) {
@@ -74,14 +87,16 @@ class Generator {
   }
 
   Lines instruction(int depth, int level) {
+    if (whole_language_ && random(100) < 55) return newer_instruction(depth, level);
     const int kind = random(100);
     if (kind < 79) return simple_instruction(kind, level);
     if (depth >= kDeepestBlock) return {{"sleep", milliseconds()}};
     return block_instruction(kind, depth, level);
   }
 
+  static Lines line(std::initializer_list<std::string> words) { return Lines{Line(words)}; }
+
   Lines simple_instruction(int kind, int level) {
-    const auto line = [](std::initializer_list<std::string> words) { return Lines{Line(words)}; };
     if (kind < 8) return line({"log", "L" + number()});
     if (kind < 18 && level < kDeepestLevel) {
       const std::string name = kNames[std::min(level + random(2), 3)];
@@ -99,7 +114,7 @@ class Generator {
       return line(
           {"wait", one_of({"all", "first", "exc"}), one_of({"-1", "10", "30"}), variable(), variable()});
     }
-    if (kind < 70) return line({"waitfor", one_of({"-1", "0", "10", "30"}), variable()});
+    if (kind < 70) return line({"waitfor", limit(), variable()});
     if (kind < 73) return line({"shield", variable()});
     if (kind < 75) return line({"put", number()});
     if (kind < 77) return line({"get"});
@@ -126,6 +141,93 @@ class Generator {
     return nest({"sem", size}, inner);
   }
 
+  Lines newer_instruction(int depth, int level) {
+    const int kind = random(100);
+    if (kind < 16) return event_instruction(kind);
+    if (kind < 31) return condition_instruction(kind);
+    if (kind < 52) return barrier_or_queue_instruction(kind);
+    if (kind < 58) return line({"ascomp", one_of({"-1", "10", "30"}), variable(), variable(), variable()});
+    if (kind < 66) return callback(0, level);
+    if (kind < 69) return line({"hcancel", handle()});
+    if (kind < 75) {
+      const Lines inner = quick_block(0, level);
+      return nest({"ondone", removable(), variable(), std::to_string(inner.size())}, inner);
+    }
+    if (kind < 77) return line({"undone", removable()});
+    if (kind < 81) return line({"uncancel", variable()});
+    if (kind < 84) return line({"uncancel", "self"});
+    if (kind < 86) return line({"resched", limit()});
+    if (kind < 92 && level < 4) return line({"wfco", limit(), kNames[level]});
+    if (depth >= kDeepestBlock) return line({"sleep", milliseconds()});
+    Lines inner = block(depth + 1, 1 + random(2), level);
+    if (kind >= 96) return nest({"cond", std::to_string(inner.size())}, inner);
+    append(inner, line({"resched", limit()}));
+    append(inner, block(depth + 1, 1, level));
+    return nest({"timeout", one_of({"5", "10", "20", "40"}), std::to_string(inner.size())}, inner);
+  }
+
+  Lines event_instruction(int kind) {
+    if (kind < 6) return line({"eset", event()});
+    if (kind < 9) return line({"eclear", event()});
+    return limited(line({"ewait", event()}));
+  }
+
+  Lines condition_instruction(int kind) {
+    if (kind < 22) return nest({"cond", "1"}, line({"notify", one_of({"1", "1", "2", "all"})}));
+    if (kind < 27) return limited(nest({"cond", "1"}, line({"cwait"})));
+    if (kind < 30) return limited(nest({"cond", "1"}, line({"cwaitfor", std::to_string(random(3))})));
+    return line({one_of({"cwait", "notify"}), "1"});
+  }
+
+  Lines barrier_or_queue_instruction(int kind) {
+    if (kind < 38) return limited(line({"bwait", one_of({"2", "2", "3"})}));
+    if (kind < 39) return line({one_of({"breset", "breset", "babort"}), one_of({"2", "3"})});
+    if (kind < 42) return line({"qdone"});
+    if (kind < 45) return limited(line({"qjoin"}));
+    if (kind < 46) return line({"qshut", std::to_string(random(2))});
+    if (kind < 48) return line({"qnew"});
+    if (kind < 50) return line({"putnow", number()});
+    return line({"getnow"});
+  }
+
+  // Most of what may wait for ever gets a limit, or most programs would stand still soon.
+  Lines limited(const Lines& lines) {
+    if (random(3) == 0) return lines;
+    return nest({"timeout", one_of({"5", "10", "20", "40"}), std::to_string(lines.size())}, lines);
+  }
+
+  Lines callback(int depth, int level) {
+    const Lines inner = quick_block(depth, level);
+    const std::string size = std::to_string(inner.size());
+    const int kind = random(6);
+    if (kind < 2) return nest({"soon", handle(), size}, inner);
+    return nest({kind < 5 ? "later" : "at", handle(), milliseconds(), size}, inner);
+  }
+
+  Lines quick_block(int depth, int level) {
+    Lines lines;
+    for (int count = 1 + random(2); count > 0; --count) append(lines, quick_instruction(depth, level));
+    return lines;
+  }
+
+  // What a callback can do: nothing that waits.
+  Lines quick_instruction(int depth, int level) {
+    const int kind = random(15);
+    if (kind < 2) return line({"log", "L" + number()});
+    if (kind < 4) return line({"set", variable(), number()});
+    if (kind < 5) return line({"fail", variable(), number()});
+    if (kind < 7) return line({"cancel", variable(), "m" + number()});
+    if (kind < 8) return line({"eset", event()});
+    if (kind < 9) return line({"putnow", number()});
+    if (kind < 10) return line({"getnow"});
+    if (kind < 11) return line({"hcancel", handle()});
+    if (kind < 12) return line({"uncancel", variable()});
+    if (kind < 13) return line({"raise", number()});
+    if (kind < 14 && level < kDeepestLevel) return line({"spawn", kNames[level], variable()});
+    if (depth < kDeepestCallback) return callback(depth + 1, level);
+    return line({"qdone"});
+  }
+
   void emit(const std::string& name, const Lines& lines) {
     text_ += "task " + name + "\n";
     for (const Line& line : lines) {
@@ -136,6 +238,7 @@ class Generator {
     text_ += "end\n";
   }
 
+  const bool whole_language_;
   std::uint64_t state_;
   std::string text_;
 };

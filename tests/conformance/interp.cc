@@ -4,7 +4,7 @@
 // must agree line by line, so each program checks hundreds of decisions about order that nobody has written
 // down.
 //
-//   conformance_fuzz FILE            runs a program
+//   conformance_fuzz FILE            runs a program; "-": that of the standard input
 //   conformance_fuzz --seed N        runs the program that the generator makes of a seed
 //   conformance_fuzz --print-seed N  prints it
 //
@@ -13,9 +13,16 @@
 //   cancel VAR MSG      await VAR           sleep MS             gather RE VAR..    wait MODE MS VAR..
 //   waitfor MS VAR      shield VAR          put N                get                raise N
 //   return N            gspawn NAME (into the innermost group)
+//   eset E  eclear E  ewait E               bwait N  breset N  babort N (barrier of N)
+//   cwait               cwaitfor N (until N more notifications)      notify N (or all)
+//   putnow N  getnow  qdone  qjoin  qshut IMMEDIATE  qnew            ascomp MS VAR..
+//   uncancel VAR (or self)                  resched MS (the innermost timeout; -1: never)
+//   wfco MS NAME (wait_for of a coroutine)  hcancel H            undone C
 // and those that take the next N lines as their block:
 //   timeout MS N        try N (an error is traced and swallowed)     tryraise N (traced and passed on)
 //   finally N M         group N             lock N               sem N (semaphore of 2)
+//   cond N (under the condition's lock)
+//   soon H N  later H MS N  at H MS N (as a callback with handle H)  ondone C VAR N (as a done-callback)
 //
 // Variables are shared by all tasks. A wait that would close a ring of tasks is traced as "cycle" and
 // skipped: CPython cannot cancel rings. At the end everything that lives is cancelled in up to 20 rounds,
@@ -27,12 +34,16 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
+#include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "conf.h"
@@ -62,6 +73,10 @@ struct Waitable {
 class Machine {
  public:
   explicit Machine(const std::string& program) {
+    for (const char* name : {"e0", "e1"}) events_.try_emplace(name);
+    barriers_.try_emplace("2", 2);
+    barriers_.try_emplace("3", 3);
+    queues_.push_back(std::make_unique<Queue>(kQueueSize));
     std::istringstream lines(program);
     std::vector<Instruction>* body = nullptr;
     for (std::string line; std::getline(lines, line);) {
@@ -99,11 +114,15 @@ class Machine {
   static constexpr std::size_t kMostTasks = 60;
   static constexpr int kCancelRounds = 20;
 
-  // One running body.
+  static constexpr int kMostCoroutines = 60;
+  static constexpr int kNoTask = std::numeric_limits<int>::min();
+
+  // One running body or callback.
   struct Frame {
     std::string me;                             // "a.1"
-    int id;                                     // the task's number
+    int id;                                     // the task's number, kNoTask for a callback
     std::vector<asyncio::TaskGroup*> groups{};  // entered and not left, innermost last
+    std::vector<asyncio::Timeout*> timeouts{};  // likewise
   };
 
   using Step = void (Machine::*)(Frame&, const Instruction&);
@@ -117,6 +136,13 @@ class Machine {
         {"gather", &Machine::do_gather}, {"wait", &Machine::do_wait},     {"waitfor", &Machine::do_waitfor},
         {"shield", &Machine::do_shield}, {"put", &Machine::do_put},       {"get", &Machine::do_get},
         {"raise", &Machine::do_raise},   {"return", &Machine::do_return},
+        {"eset", &Machine::do_eset},     {"eclear", &Machine::do_eclear}, {"ewait", &Machine::do_ewait},
+        {"cwait", &Machine::do_cwait},   {"cwaitfor", &Machine::do_cwaitfor}, {"notify", &Machine::do_notify},
+        {"bwait", &Machine::do_bwait},   {"breset", &Machine::do_breset}, {"babort", &Machine::do_babort},
+        {"putnow", &Machine::do_putnow}, {"getnow", &Machine::do_getnow}, {"qdone", &Machine::do_qdone},
+        {"qjoin", &Machine::do_qjoin},   {"qshut", &Machine::do_qshut},   {"qnew", &Machine::do_qnew},
+        {"ascomp", &Machine::do_ascomp}, {"uncancel", &Machine::do_uncancel}, {"resched", &Machine::do_resched},
+        {"wfco", &Machine::do_wfco},     {"hcancel", &Machine::do_hcancel}, {"undone", &Machine::do_undone},
     };
     return table;
   }
@@ -124,7 +150,8 @@ class Machine {
     static const std::map<std::string_view, BlockStep> table = {
         {"timeout", &Machine::do_timeout}, {"try", &Machine::do_try},     {"tryraise", &Machine::do_try},
         {"finally", &Machine::do_finally}, {"group", &Machine::do_group}, {"lock", &Machine::do_lock},
-        {"sem", &Machine::do_sem},
+        {"sem", &Machine::do_sem},         {"cond", &Machine::do_cond},   {"soon", &Machine::do_soon},
+        {"later", &Machine::do_later},     {"at", &Machine::do_at},       {"ondone", &Machine::do_ondone},
     };
     return table;
   }
@@ -132,6 +159,9 @@ class Machine {
   static int to_int(const std::string& word) { return std::atoi(word.c_str()); }
   static asyncio::Duration milliseconds(const std::string& word) {
     return std::chrono::milliseconds(to_int(word));
+  }
+  static asyncio::TimePoint after(const std::string& word) {
+    return current_loop().time() + std::chrono::milliseconds(to_int(word));
   }
   static std::optional<asyncio::Duration> limit(const std::string& word) {
     if (to_int(word) < 0) return std::nullopt;
@@ -345,14 +375,153 @@ class Machine {
     log(frame.me, "shielded", value);
   }
 
+  // ---- event, condition, barrier
+  void do_eset(Frame&, const Instruction& words) { event(words).set(); }
+  void do_eclear(Frame&, const Instruction& words) { event(words).clear(); }
+  void do_ewait(Frame& frame, const Instruction& words) {
+    const bool value = asyncio::await(event(words).wait());
+    log(frame.me, "event", words[1], value);
+  }
+  asyncio::Event& event(const Instruction& words) { return events_.at(words.at(1)); }
+
+  void do_cwait(Frame& frame, const Instruction&) {
+    const bool value = asyncio::await(condition_.wait());
+    log(frame.me, "cond woken", value);
+  }
+
+  void do_cwaitfor(Frame& frame, const Instruction& words) {
+    const int goal = notified_ + to_int(words.at(1));
+    const bool value = asyncio::await(condition_.wait_for([this, goal] { return notified_ >= goal; }));
+    log(frame.me, "cond true", value);
+  }
+
+  void do_notify(Frame&, const Instruction& words) {
+    ++notified_;
+    if (words.at(1) == "all") {
+      condition_.notify_all();
+    } else {
+      condition_.notify(static_cast<std::size_t>(to_int(words[1])));
+    }
+  }
+
+  void do_bwait(Frame& frame, const Instruction& words) {
+    std::string index;
+    try {
+      index = std::to_string(asyncio::await(barrier(words).wait()));
+    } catch (const asyncio::CancelledError&) {
+      marred_ = true;
+      throw;
+    }
+    // Behind a cancelled party CPython gives an index twice and aiofiber does not: that is decided.
+    log(frame.me, "barrier", marred_ ? "-" : index);
+  }
+  void do_breset(Frame& frame, const Instruction& words) {
+    asyncio::await(barrier(words).reset());
+    log(frame.me, "barrier reset");
+  }
+  void do_babort(Frame& frame, const Instruction& words) {
+    asyncio::await(barrier(words).abort());
+    log(frame.me, "barrier aborted");
+  }
+  asyncio::Barrier& barrier(const Instruction& words) { return barriers_.at(words.at(1)); }
+
+  // ---- the queue
+  using Queue = asyncio::Queue<int>;
+  static constexpr int kQueueSize = 2;
+  Queue& queue() { return *queues_.back(); }
+
   void do_put(Frame& frame, const Instruction& words) {
-    asyncio::await(queue_.put(to_int(words.at(1))));
+    asyncio::await(queue().put(to_int(words.at(1))));
     log(frame.me, "put", words[1]);
   }
 
   void do_get(Frame& frame, const Instruction&) {
-    const int item = asyncio::await(queue_.get());
+    const int item = asyncio::await(queue().get());
     log(frame.me, "get", item);
+  }
+
+  void do_putnow(Frame&, const Instruction& words) { queue().put_nowait(to_int(words.at(1))); }
+  void do_getnow(Frame& frame, const Instruction&) { log(frame.me, "get", queue().get_nowait()); }
+  void do_qdone(Frame&, const Instruction&) { queue().task_done(); }
+  void do_qjoin(Frame& frame, const Instruction&) {
+    asyncio::await(queue().join());
+    log(frame.me, "joined");
+  }
+  void do_qshut(Frame&, const Instruction& words) { queue().shutdown(words.at(1) == "1"); }
+  void do_qnew(Frame&, const Instruction&) { queues_.push_back(std::make_unique<Queue>(kQueueSize)); }
+
+  // ---- time limits, coroutines, requests of cancellation
+  void do_ascomp(Frame& frame, const Instruction& words) {
+    std::vector<Waitable> targets;
+    for (std::size_t i = 2; i < words.size(); ++i) {
+      if (const Waitable* target = variable(words[i])) targets.push_back(*target);
+    }
+    if (targets.empty() || cycle(frame, targets)) return;
+    // CPython's callbacks and timer stay when the loop below is left early. So does the range here, and the
+    // numbers of the passes agree.
+    ranges_.push_back(asyncio::as_completed(futures_of(targets), limit(words.at(1))));
+    for (auto&& item : ranges_.back()) {
+      try {
+        const Value value = asyncio::await(std::move(item));
+        log(frame.me, "next", value);
+      } catch (const std::exception&) {
+        log(frame.me, "next raises", exc());
+      }
+    }
+    log(frame.me, "no next");
+  }
+
+  void do_uncancel(Frame& frame, const Instruction& words) {
+    std::optional<int> id;
+    if (words.at(1) == "self") {
+      id = frame.id;
+    } else if (const auto target = get(frame, words[1])) {
+      id = target->id;
+    }
+    if (id && *id >= 0) log(frame.me, "uncancel", words[1], tasks_[static_cast<std::size_t>(*id)].uncancel());
+  }
+
+  void do_resched(Frame& frame, const Instruction& words) {
+    if (frame.timeouts.empty()) return;
+    std::optional<asyncio::TimePoint> when;
+    if (to_int(words.at(1)) >= 0) when = after(words[1]);
+    frame.timeouts.back()->reschedule(when);
+    log(frame.me, "resched", words[1]);
+  }
+
+  void do_wfco(Frame& frame, const Instruction& words) {
+    const std::string label = words.at(2) + ".c" + std::to_string(coroutines_++);
+    if (coroutines_ > kMostCoroutines) return;
+    auto inner = asyncio::coroutine([this, label, id = frame.id, &code = bodies_[words[2]]] {
+      return body({label, id}, code);
+    });
+    const Value value = asyncio::await(asyncio::wait_for(inner(), limit(words.at(1))));
+    log(frame.me, "wf", value);
+  }
+
+  // ---- callbacks
+  void do_hcancel(Frame& frame, const Instruction& words) {
+    const auto found = handles_.find(words.at(1));
+    if (found == handles_.end()) return;
+    log(frame.me, "hcancel", words[1], found->second.cancelled());
+    found->second.cancel();
+  }
+
+  void do_undone(Frame& frame, const Instruction& words) {
+    const auto found = removable_.find(words.at(1));
+    if (found == removable_.end()) return;
+    const auto& [future, callback] = found->second;
+    log(frame.me, "undone", words[1], future.remove_done_callback(callback));
+  }
+
+  // The code as a callback; `called`: the words that it begins with.
+  auto callback(const Frame& frame, Code code) {
+    const std::string label = frame.me + "~" + std::to_string(callbacks_++);
+    return [this, label, code](const std::string& called) {
+      log(label, called);
+      Frame own{label, kNoTask};
+      block(own, code);
+    };
   }
 
   void do_raise(Frame&, const Instruction& words) { throw ValueError(to_int(words.at(1))); }
@@ -365,7 +534,12 @@ class Machine {
         [&] {
           asyncio::await(asyncio::timeout(milliseconds(words.at(1)), [&](asyncio::Timeout& scope) {
             // Leaving the scope does not suspend: expired() at the end of the body is expired() behind it.
-            try_finally([&] { block(frame, inner); }, [&] { expired = scope.expired(); });
+            frame.timeouts.push_back(&scope);
+            try_finally([&] { block(frame, inner); },
+                        [&] {
+                          frame.timeouts.pop_back();
+                          expired = scope.expired();
+                        });
           }));
         },
         [&] { log(frame.me, "timeout expired", expired); });
@@ -419,6 +593,37 @@ class Machine {
     log(frame.me, "sem out");
   }
 
+  void do_cond(Frame& frame, const Instruction&, Code inner, Code) {
+    asyncio::await(condition_.acquire());
+    try_finally(
+        [&] {
+          log(frame.me, "cond in");
+          block(frame, inner);
+        },
+        [&] { condition_.release(); });
+    log(frame.me, "cond out");
+  }
+
+  void do_soon(Frame& frame, const Instruction& words, Code inner, Code) {
+    handles_[words.at(1)] = current_loop().call_soon(callback(frame, inner), "called");
+  }
+  void do_later(Frame& frame, const Instruction& words, Code inner, Code) {
+    const auto delay = milliseconds(words.at(2));
+    handles_[words[1]] = current_loop().call_later(delay, callback(frame, inner), "called");
+  }
+  void do_at(Frame& frame, const Instruction& words, Code inner, Code) {
+    const auto when = after(words.at(2));
+    handles_[words[1]] = current_loop().call_at(when, callback(frame, inner), "called");
+  }
+
+  void do_ondone(Frame& frame, const Instruction& words, Code inner, Code) {
+    const auto call = callback(frame, inner);
+    const auto target = get(frame, words.at(2));
+    if (!target) return;
+    const auto done = [call](const asyncio::Future<Value>& future) { call("called " + st(future)); };
+    removable_[words.at(1)] = {target->future, target->future.add_done_callback(done)};
+  }
+
   std::map<std::string, std::vector<Instruction>> bodies_;
   std::map<std::string, Waitable> variables_;
   std::vector<asyncio::Task<Value>> tasks_;
@@ -427,7 +632,17 @@ class Machine {
   std::map<int, std::vector<int>> children_;     // task -> tasks of its groups: it will wait for them
   asyncio::Lock lock_;
   asyncio::Semaphore semaphore_{2};
-  asyncio::Queue<int> queue_{2};
+  std::map<std::string, asyncio::Event> events_;
+  asyncio::Condition condition_;
+  int notified_ = 0;  // how many `notify` ran
+  std::map<std::string, asyncio::Barrier> barriers_;
+  bool marred_ = false;  // a party of a barrier was cancelled
+  std::vector<std::unique_ptr<Queue>> queues_;  // the last one is in use, the others may have waiters
+  std::list<asyncio::AsCompleted<Value>> ranges_;
+  int coroutines_ = 0;
+  int callbacks_ = 0;
+  std::map<std::string, asyncio::Handle> handles_;
+  std::map<std::string, std::pair<asyncio::Future<Value>, asyncio::CallbackId>> removable_;  // of `ondone`
 };
 
 // Reports about destroyed futures depend on when Python collects garbage.
@@ -455,6 +670,7 @@ void quiet_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
 }
 
 std::string read_file(const char* path) {
+  if (std::string_view(path) == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
   std::ifstream file(path);
   if (!file) {
     std::fprintf(stderr, "cannot read %s\n", path);
