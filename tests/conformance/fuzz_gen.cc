@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every call of the random numbers is a step that python/fuzz_gen.py makes at the same place; the order of
-// the calls is the contract. So values are drawn in statements of their own, never as arguments of one call.
+// Every draw of a random number is a step that python/fuzz_gen.py makes at the same place; their order is the
+// contract. So values are drawn in statements of their own or between braces, never as arguments of one call.
 #include "fuzz_gen.h"
 
-#include <algorithm>
 #include <initializer_list>
-#include <string_view>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace conf {
@@ -14,6 +17,37 @@ namespace {
 
 using Line = std::vector<std::string>;
 using Lines = std::vector<Line>;
+using MaybeLines = std::optional<Lines>;  // none: not possible at this place
+
+constexpr const char* kNames[] = {"a", "b", "c", "d"};
+constexpr int kDeepestLevel = 3;  // bodies of this level and below start no others
+constexpr int kDeepestBlock = 3;
+constexpr int kDeepestTry = 4;
+
+struct Place {
+  int depth;  // of blocks in blocks
+  int level;  // of bodies that start bodies
+  Place deeper() const { return {depth + 1, level}; }
+};
+
+// What may raise. Most of it gets a `try`, or programs would end after a few lines.
+bool is_risky(const std::string& name) {
+  static const std::set<std::string> risky = {
+      "await",   "gather",   "wait",  "ascomp", "waitfor", "wfco",  "shield",   "sleep",  "timeout",
+      "resched", "tryraise", "group", "raise",  "cond",    "cwait", "cwaitfor", "notify", "ewait",
+      "bwait",   "put",      "get",   "putnow", "getnow",  "qdone", "qjoin"};
+  return risky.contains(name);
+}
+
+void append(Lines& to, const Lines& lines) { to.insert(to.end(), lines.begin(), lines.end()); }
+
+// A line that ends in how many lines there are, and these lines.
+Lines nest(Line first, const Lines& inner) {
+  first.push_back(std::to_string(inner.size()));
+  Lines lines{std::move(first)};
+  append(lines, inner);
+  return lines;
+}
 
 class Generator {
  public:
@@ -22,123 +56,227 @@ class Generator {
   }
 
   std::string program() {
-    Lines head = {{"spawn", "a", "v0"}, {"spawn", "b", "v1"}, {"fut", "v2"}, {"fut", "v3"}};
-    append(head, block(0, 6 + random(6), 0));
-    emit("main", head);
-    for (int level = 1; level <= 4; ++level) emit(kNames[level - 1], block(0, 4 + random(6), level));
-    return text_;
+    Lines main{{"spawn", "a", "v0"}, {"spawn", "b", "v1"}, {"fut", "v2"}, {"fut", "v3"}};
+    append(main, block({0, 0}, 6 + random(6)));
+    std::string text = body("main", main);
+    for (int level = 1; level <= 4; ++level)
+      text += body(kNames[level - 1], block({0, level}, 4 + random(6)));
+    return text;
   }
 
  private:
-  static constexpr const char* kNames[] = {"a", "b", "c", "d"};
-  static constexpr int kDeepestLevel = 3;  // bodies of this level spawn nothing
-  static constexpr int kDeepestBlock = 3;
+  struct Choice {
+    int share;
+    MaybeLines (Generator::*make)(Place);
+  };
+  static std::span<const Choice> instructions();
+  static std::span<const Choice> quick_instructions();
 
+  static std::string body(const char* name, const Lines& lines) {
+    std::string text = std::string("task ") + name + "\n";
+    for (const Line& line : lines) {
+      text += " ";  // and one blank before each word
+      for (const std::string& word : line) text += " " + word;
+      text += "\n";
+    }
+    return text + "end\n";
+  }
+
+  // ---- draws
   // The linear congruential generator of the old C library: the upper bits of a 31-bit state.
   int random(int below) {
     state_ = (state_ * 1103515245 + 12345) % (std::uint64_t{1} << 31);
     return static_cast<int>(state_ / 65536 % static_cast<std::uint64_t>(below));
   }
-  std::string number() { return std::to_string(random(100)); }
-  std::string variable() { return "v" + std::to_string(random(4)); }
   std::string one_of(std::initializer_list<const char*> choices) {
     return choices.begin()[random(static_cast<int>(choices.size()))];
   }
-  std::string milliseconds() { return one_of({"0", "0", "10", "20", "30", "50"}); }
-
-  static void append(Lines& to, const Lines& lines) { to.insert(to.end(), lines.begin(), lines.end()); }
-  static Lines nest(Line first, const Lines& inner) {
-    Lines lines{std::move(first)};
-    append(lines, inner);
-    return lines;
+  // A choice that is not possible at its place leaves it to the next; the last of a table always is.
+  Lines pick(std::span<const Choice> table, Place place) {
+    const int sum =
+        std::accumulate(table.begin(), table.end(), 0, [](int n, const Choice& c) { return n + c.share; });
+    int left = random(sum);
+    for (const Choice& choice : table) {
+      left -= choice.share;
+      if (left >= 0) continue;
+      if (const MaybeLines lines = (this->*choice.make)(place)) return *lines;
+    }
+    return {};
   }
+  std::string number() { return std::to_string(random(100)); }
+  std::string numbered(const char* letter, int below) { return letter + std::to_string(random(below)); }
+  std::string variable() { return numbered("v", 4); }
+  std::string event() { return numbered("e", 2); }
+  std::string handle() { return numbered("h", 3); }
+  std::string removable() { return numbered("c", 3); }
+  std::string parties() { return one_of({"2", "2", "3"}); }
+  std::string delay() { return one_of({"0", "0", "10", "20", "30", "50"}); }
+  std::string limit() { return one_of({"-1", "0", "10", "30"}); }
+  std::string waiting_limit() { return one_of({"-1", "10", "30"}); }
 
-  static bool risky(std::string_view instruction) {
-    constexpr std::string_view kRisky[] = {"await", "gather", "waitfor",  "shield", "timeout",
-                                           "group", "raise",  "tryraise", "wait",   "sleep"};
-    return std::find(std::begin(kRisky), std::end(kRisky), instruction) != std::end(kRisky);
-  }
-
-  Lines block(int depth, int count, int level) {
+  // ---- blocks
+  Lines block(Place place, int count) {
     Lines lines;
-    for (int i = 0; i < count; ++i) append(lines, guarded_instruction(depth, level));
+    for (int i = 0; i < count; ++i) append(lines, guarded(place));
     return lines;
   }
-
-  // Most instructions that may fail get a try of their own, or programs would end after a few lines.
-  Lines guarded_instruction(int depth, int level) {
-    Lines lines = instruction(depth, level);
-    if (depth < 4 && risky(lines[0][0]) && random(10) < 7)
-      return nest({"try", std::to_string(lines.size())}, lines);
+  Lines guarded(Place place) {
+    const Lines lines = pick(instructions(), place);
+    if (place.depth < kDeepestTry && is_risky(lines[0][0]) && random(10) < 8) return nest({"try"}, lines);
     return lines;
   }
-
-  Lines instruction(int depth, int level) {
-    const int kind = random(100);
-    if (kind < 79) return simple_instruction(kind, level);
-    if (depth >= kDeepestBlock) return {{"sleep", milliseconds()}};
-    return block_instruction(kind, depth, level);
+  // The lines of a block at this place; where blocks are deep enough a sleep.
+  Lines inner(Place place, int most) {
+    if (place.depth >= kDeepestBlock) return line({"sleep", delay()});
+    return block(place.deeper(), 1 + random(most));
   }
-
-  Lines simple_instruction(int kind, int level) {
-    const auto line = [](std::initializer_list<std::string> words) { return Lines{Line(words)}; };
-    if (kind < 8) return line({"log", "L" + number()});
-    if (kind < 18 && level < kDeepestLevel) {
-      const std::string name = kNames[std::min(level + random(2), 3)];
-      return line({"spawn", name, variable()});
-    }
-    if (kind < 24) return line({"fut", variable()});
-    // The elements of a braced list are evaluated from left to right.
-    if (kind < 29) return line({"set", variable(), number()});
-    if (kind < 32) return line({"fail", variable(), number()});
-    if (kind < 37) return line({"cancel", variable(), "m" + number()});
-    if (kind < 46) return line({"await", variable()});
-    if (kind < 57) return line({"sleep", milliseconds()});
-    if (kind < 61) return line({"gather", std::to_string(random(2)), variable(), variable()});
-    if (kind < 65) {
-      return line(
-          {"wait", one_of({"all", "first", "exc"}), one_of({"-1", "10", "30"}), variable(), variable()});
-    }
-    if (kind < 70) return line({"waitfor", one_of({"-1", "0", "10", "30"}), variable()});
-    if (kind < 73) return line({"shield", variable()});
-    if (kind < 75) return line({"put", number()});
-    if (kind < 77) return line({"get"});
-    if (kind < 78) return line({"raise", number()});
-    return line({"return", number()});
+  Lines quick_block(Place place) {
+    Lines lines;
+    for (int count = 1 + random(2); count > 0; --count) append(lines, pick(quick_instructions(), place));
+    return lines;
   }
+  Lines in_timeout(const Lines& lines) { return nest({"timeout", one_of({"5", "10", "20", "40"})}, lines); }
+  // Most of what may wait for ever gets a limit, or most programs would stand still soon.
+  Lines limited(const Lines& lines) { return random(3) == 0 ? lines : in_timeout(lines); }
+  // The elements of a braced list are evaluated from left to right.
+  static Lines line(std::initializer_list<std::string> words) { return Lines{Line(words)}; }
 
-  Lines block_instruction(int kind, int depth, int level) {
-    const Lines inner = block(depth + 1, 1 + random(3), level);
-    const std::string size = std::to_string(inner.size());
-    if (kind < 83) return nest({"timeout", one_of({"5", "10", "20", "40"}), size}, inner);
-    if (kind < 88) return nest({"try", size}, inner);
-    if (kind < 90) return nest({"tryraise", size}, inner);
-    if (kind < 93) {
-      const Lines last = block(depth + 1, 1, level);
-      Lines lines = nest({"finally", size, std::to_string(last.size())}, inner);
-      append(lines, last);
-      return lines;
-    }
-    if (kind < 96 && level < kDeepestLevel) {
-      return nest({"group", std::to_string(inner.size() + 1)}, nest({"gspawn", kNames[level + 1]}, inner));
-    }
-    if (kind < 98) return nest({"lock", size}, inner);
-    return nest({"sem", size}, inner);
+  // ---- tasks and futures
+  MaybeLines log(Place) { return line({"log", "L" + number()}); }
+  MaybeLines spawn(Place place) {
+    if (place.level >= kDeepestLevel) return std::nullopt;
+    return line({"spawn", kNames[place.level + random(2)], variable()});
   }
+  MaybeLines fut(Place) { return line({"fut", variable()}); }
+  MaybeLines set(Place) { return line({"set", variable(), number()}); }
+  MaybeLines fail(Place) { return line({"fail", variable(), number()}); }
+  MaybeLines cancel(Place) { return line({"cancel", variable(), "m" + number()}); }
+  MaybeLines uncancel(Place) { return line({"uncancel", variable()}); }
+  MaybeLines uncancel_self(Place) { return line({"uncancel", "self"}); }
+  MaybeLines await(Place) { return line({"await", variable()}); }
+  MaybeLines sleep(Place) { return line({"sleep", delay()}); }
+  MaybeLines gather(Place) { return line({"gather", one_of({"0", "1"}), variable(), variable()}); }
+  MaybeLines wait(Place) {
+    return line({"wait", one_of({"all", "first", "exc"}), waiting_limit(), variable(), variable()});
+  }
+  MaybeLines ascomp(Place) { return line({"ascomp", waiting_limit(), variable(), variable(), variable()}); }
+  MaybeLines waitfor(Place) { return line({"waitfor", limit(), variable()}); }
+  MaybeLines wfco(Place place) {
+    if (place.level >= static_cast<int>(std::size(kNames))) return std::nullopt;
+    return line({"wfco", limit(), kNames[place.level]});
+  }
+  MaybeLines shield(Place) { return line({"shield", variable()}); }
 
-  void emit(const std::string& name, const Lines& lines) {
-    text_ += "task " + name + "\n";
-    for (const Line& line : lines) {
-      text_ += " ";  // and one blank before each word
-      for (const std::string& word : line) text_ += " " + word;
-      text_ += "\n";
-    }
-    text_ += "end\n";
+  // ---- the flow of control
+  MaybeLines timeout(Place place) { return in_timeout(inner(place, 3)); }
+  MaybeLines timeout_resched(Place place) {
+    Lines lines = inner(place, 2);
+    append(lines, line({"resched", limit()}));
+    append(lines, inner(place, 1));
+    return in_timeout(lines);
   }
+  MaybeLines resched(Place) { return line({"resched", limit()}); }
+  MaybeLines try_block(Place place) { return nest({"try"}, inner(place, 3)); }
+  MaybeLines tryraise(Place place) { return nest({"tryraise"}, inner(place, 3)); }
+  MaybeLines finally(Place place) {
+    const Lines first = inner(place, 3);
+    const Lines last = inner(place, 1);
+    Lines lines = line({"finally", std::to_string(first.size()), std::to_string(last.size())});
+    append(lines, first);
+    append(lines, last);
+    return lines;
+  }
+  MaybeLines group(Place place) {
+    if (place.level >= kDeepestLevel) return std::nullopt;
+    Lines lines;
+    for (int count = 1 + random(3); count > 0; --count) {
+      lines.push_back({"gspawn", kNames[place.level + random(2)]});
+    }
+    append(lines, inner(place, 2));
+    return nest({"group"}, lines);
+  }
+  MaybeLines raise(Place) { return line({"raise", number()}); }
+  MaybeLines leave(Place) { return line({"return", number()}); }
+
+  // ---- locks
+  MaybeLines lock(Place place) { return nest({"lock"}, inner(place, 3)); }
+  MaybeLines sem(Place place) { return nest({"sem"}, inner(place, 3)); }
+  MaybeLines cond(Place place) { return nest({"cond"}, inner(place, 2)); }
+  MaybeLines notify(Place) { return nest({"cond"}, line({"notify", one_of({"1", "1", "2", "all"})})); }
+  MaybeLines cwait(Place) { return limited(nest({"cond"}, line({"cwait"}))); }
+  MaybeLines cwaitfor(Place) {
+    return limited(nest({"cond"}, line({"cwaitfor", std::to_string(random(3))})));
+  }
+  // An error, or not if the lock is held by chance.
+  MaybeLines unlocked(Place) { return random(2) == 0 ? line({"cwait"}) : line({"notify", "1"}); }
+  MaybeLines eset(Place) { return line({"eset", event()}); }
+  MaybeLines eclear(Place) { return line({"eclear", event()}); }
+  MaybeLines ewait(Place) { return limited(line({"ewait", event()})); }
+  MaybeLines bwait(Place) { return limited(line({"bwait", parties()})); }
+  MaybeLines breset(Place) { return line({"breset", parties()}); }
+  MaybeLines babort(Place) { return line({"babort", parties()}); }
+
+  // ---- the queue
+  MaybeLines put(Place) { return line({"put", number()}); }
+  MaybeLines get(Place) { return line({"get"}); }
+  MaybeLines putnow(Place) { return line({"putnow", number()}); }
+  MaybeLines getnow(Place) { return line({"getnow"}); }
+  MaybeLines qdone(Place) { return line({"qdone"}); }
+  MaybeLines qjoin(Place) { return limited(line({"qjoin"})); }
+  MaybeLines qshut(Place) { return line({"qshut", one_of({"0", "1"})}); }
+  MaybeLines qnew(Place) { return line({"qnew"}); }
+
+  // ---- callbacks
+  MaybeLines callback(Place place) {
+    Line words{one_of({"soon", "soon", "later", "later", "later", "at"}), handle()};
+    if (words[0] != "soon") words.push_back(delay());
+    return nest(words, quick_block(place));
+  }
+  MaybeLines hcancel(Place) { return line({"hcancel", handle()}); }
+  MaybeLines ondone(Place place) {
+    const Line words{"ondone", removable(), variable()};
+    return nest(words, quick_block(place));
+  }
+  MaybeLines undone(Place) { return line({"undone", removable()}); }
 
   std::uint64_t state_;
-  std::string text_;
 };
+
+// What a body is made of, with shares.
+std::span<const Generator::Choice> Generator::instructions() {
+  using G = Generator;
+  static constexpr Choice table[] = {
+      {30, &G::log},           {45, &G::spawn},     {30, &G::fut},
+      {25, &G::set},           {15, &G::fail},      {25, &G::cancel},
+      {45, &G::await},         {50, &G::sleep},     {25, &G::gather},
+      {25, &G::wait},          {30, &G::ascomp},    {25, &G::waitfor},
+      {35, &G::wfco},          {20, &G::shield},    {20, &G::uncancel},
+      {10, &G::uncancel_self}, {25, &G::timeout},   {25, &G::timeout_resched},
+      {8, &G::resched},        {15, &G::try_block}, {10, &G::tryraise},
+      {20, &G::finally},       {30, &G::group},     {5, &G::raise},
+      {5, &G::leave},          {15, &G::lock},      {10, &G::sem},
+      {15, &G::cond},          {40, &G::notify},    {30, &G::cwait},
+      {20, &G::cwaitfor},      {4, &G::unlocked},   {30, &G::eset},
+      {15, &G::eclear},        {40, &G::ewait},     {60, &G::bwait},
+      {14, &G::breset},        {4, &G::babort},     {25, &G::put},
+      {25, &G::get},           {15, &G::putnow},    {15, &G::getnow},
+      {20, &G::qdone},         {20, &G::qjoin},     {8, &G::qshut},
+      {8, &G::qnew},           {45, &G::callback},  {15, &G::hcancel},
+      {35, &G::ondone},        {12, &G::undone},
+  };
+  return table;
+}
+
+// What a callback is made of: nothing that waits.
+std::span<const Generator::Choice> Generator::quick_instructions() {
+  using G = Generator;
+  static constexpr Choice table[] = {
+      {4, &G::log},    {4, &G::set},    {2, &G::fail},     {4, &G::cancel},  {3, &G::eset},
+      {1, &G::eclear}, {3, &G::putnow}, {2, &G::getnow},   {2, &G::hcancel}, {2, &G::uncancel},
+      {1, &G::raise},  {2, &G::spawn},  {4, &G::callback}, {2, &G::qdone},
+  };
+  return table;
+}
 
 }  // namespace
 

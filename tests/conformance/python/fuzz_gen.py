@@ -1,67 +1,320 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generator of random task programs for fuzz_interp.py: fuzz_gen.py SEED > prog."""
+"""Generator of random task programs for fuzz_interp.py: fuzz_gen.py SEED > PROG.
+
+fuzz_gen.cc makes the same bytes of the same seed: every draw of a random number has its place in both, and the tables
+are the same."""
+import collections
 import sys
 
-class R:
-    """The C library's old LCG, so that a C++ port can generate the same programs."""
-    def __init__(self, seed): self.s = seed
-    def __call__(self, n):
-        self.s = (self.s * 1103515245 + 12345) % 2**31
-        return self.s // 65536 % n
+NAMES = ("a", "b", "c", "d")
+DEEPEST_LEVEL = 3           # bodies of this level and below start no others
+DEEPEST_BLOCK = 3
+DEEPEST_TRY = 4
 
-def gen(seed):
-    r = R(seed * 7919 + 13)
-    for _ in range(5): r(2)
-    names = ["a", "b", "c", "d"]
-    vs = ["v0", "v1", "v2", "v3"]
-    ms = lambda: (0, 0, 10, 20, 30, 50)[r(6)]
-    v = lambda: vs[r(len(vs))]
-    def ins(depth, lvl):
-        out = ins1(depth, lvl)
-        if depth < 4 and out[0][0] in RISKY and r(10) < 7:
-            return [["try", str(len(out))]] + out
-        return out
-    RISKY = ("await", "gather", "waitfor", "shield", "timeout", "group", "raise", "tryraise", "wait", "sleep")
-    def ins1(depth, lvl):
-        k = r(100)
-        if k < 8: return [["log", f"L{r(100)}"]]
-        if k < 18 and lvl < 3: return [["spawn", names[min(lvl + r(2), 3)] if lvl < 3 else "d", v()]]
-        if k < 24: return [["fut", v()]]
-        if k < 29: return [["set", v(), str(r(100))]]
-        if k < 32: return [["fail", v(), str(r(100))]]
-        if k < 37: return [["cancel", v(), f"m{r(100)}"]]
-        if k < 46: return [["await", v()]]
-        if k < 57: return [["sleep", str(ms())]]
-        if k < 61: return [["gather", str(r(2)), v(), v()]]
-        if k < 65: return [["wait", ("all", "first", "exc")[r(3)], str((-1, 10, 30)[r(3)]), v(), v()]]
-        if k < 70: return [["waitfor", str((-1, 0, 10, 30)[r(4)]), v()]]
-        if k < 73: return [["shield", v()]]
-        if k < 75: return [["put", str(r(100))]]
-        if k < 77: return [["get"]]
-        if k < 78: return [["raise", str(r(100))]]
-        if k < 79: return [["return", str(r(100))]]
-        if depth >= 3: return [["sleep", str(ms())]]
-        inner = block(depth + 1, 1 + r(3), lvl)
-        n = str(len(inner))
-        if k < 83: return [["timeout", str((5, 10, 20, 40)[r(4)]), n]] + inner
-        if k < 88: return [["try", n]] + inner
-        if k < 90: return [["tryraise", n]] + inner
-        if k < 93:
-            last = block(depth + 1, 1, lvl)
-            return [["finally", n, str(len(last))]] + inner + last
-        if k < 96 and lvl < 3: return [["group", str(len(inner) + 1)], ["gspawn", names[lvl + 1] if lvl < 3 else "d"]] + inner
-        if k < 98: return [["lock", n]] + inner
-        return [["sem", n]] + inner
-    def block(depth, count, lvl):
-        out = []
-        for _ in range(count): out += ins(depth, lvl)
-        return out
-    def emit(name, code):
-        print("task", name)
-        for w in code: print("  " + " ".join(w))
-        print("end")
-    head = [["spawn", "a", "v0"], ["spawn", "b", "v1"], ["fut", "v2"], ["fut", "v3"]]
-    emit("main", head + block(0, 6 + r(6), 0))
-    for i, n in enumerate(names): emit(n, block(0, 4 + r(6), i + 1))
+Place = collections.namedtuple("Place", "depth level")      # of blocks in blocks; of bodies that start bodies
 
-gen(int(sys.argv[1]))
+# What a body is made of, with shares. What is not possible at its place leaves it to the next.
+INSTRUCTIONS = (
+    (30, "log"), (45, "spawn"), (30, "fut"), (25, "set"), (15, "fail"), (25, "cancel"), (45, "await"), (50, "sleep"),
+    (25, "gather"), (25, "wait"), (30, "ascomp"), (25, "waitfor"), (35, "wfco"), (20, "shield"),
+    (20, "uncancel"), (10, "uncancel_self"),
+    (25, "timeout"), (25, "timeout_resched"), (8, "resched"), (15, "try"), (10, "tryraise"), (20, "finally"),
+    (30, "group"), (5, "raise"), (5, "return"),
+    (15, "lock"), (10, "sem"), (15, "cond"), (40, "notify"), (30, "cwait"), (20, "cwaitfor"), (4, "unlocked"),
+    (30, "eset"), (15, "eclear"), (40, "ewait"), (60, "bwait"), (14, "breset"), (4, "babort"),
+    (25, "put"), (25, "get"), (15, "putnow"), (15, "getnow"), (20, "qdone"), (20, "qjoin"), (8, "qshut"), (8, "qnew"),
+    (45, "callback"), (15, "hcancel"), (35, "ondone"), (12, "undone"))
+# What a callback is made of: nothing that waits.
+QUICK = (
+    (4, "log"), (4, "set"), (2, "fail"), (4, "cancel"), (3, "eset"), (1, "eclear"), (3, "putnow"), (2, "getnow"),
+    (2, "hcancel"), (2, "uncancel"), (1, "raise"), (2, "spawn"), (4, "callback"), (2, "qdone"))
+
+# What may raise. Most of it gets a `try`, or programs would end after a few lines.
+RISKY = {
+    "await", "gather", "wait", "ascomp", "waitfor", "wfco", "shield", "sleep", "timeout", "resched", "tryraise",
+    "group", "raise", "cond", "cwait", "cwaitfor", "notify", "ewait", "bwait", "put", "get", "putnow", "getnow",
+    "qdone", "qjoin"}
+
+
+class Random:
+    """The C library's old linear congruential generator: the upper bits of a 31-bit state."""
+    def __init__(self, seed):
+        self.state = seed
+
+    def __call__(self, below):
+        self.state = (self.state * 1103515245 + 12345) % 2**31
+        return self.state // 65536 % below
+
+
+def nest(first, inner):
+    return [[*first, str(len(inner))], *inner]
+
+
+class Generator:
+    """make_NAME gives the lines of what the tables call NAME, or None if it is not possible at its place."""
+    def __init__(self, seed):
+        self.random = Random(seed * 7919 + 13)
+        for _ in range(5):
+            self.random(2)
+
+    def program(self):
+        start = [["spawn", "a", "v0"], ["spawn", "b", "v1"], ["fut", "v2"], ["fut", "v3"]]
+        bodies = [("main", start + self.block(Place(0, 0), 6 + self.random(6)))]
+        bodies += [(name, self.block(Place(0, level), 4 + self.random(6))) for level, name in enumerate(NAMES, 1)]
+        for name, lines in bodies:
+            yield f"task {name}"
+            for words in lines:
+                yield "  " + " ".join(words)
+            yield "end"
+
+    # ---- draws
+    def one_of(self, *choices):
+        return choices[self.random(len(choices))]
+
+    def pick(self, table, place):
+        left = self.random(sum(share for share, _ in table))
+        for share, name in table:
+            left -= share
+            if left < 0:
+                lines = getattr(self, "make_" + name)(place)
+                if lines is not None:
+                    return lines
+        raise AssertionError("the last of a table is always possible")
+
+    def number(self):
+        return str(self.random(100))
+
+    def variable(self):
+        return f"v{self.random(4)}"
+
+    def event(self):
+        return f"e{self.random(2)}"
+
+    def handle(self):
+        return f"h{self.random(3)}"
+
+    def removable(self):
+        return f"c{self.random(3)}"
+
+    def delay(self):
+        return self.one_of("0", "0", "10", "20", "30", "50")
+
+    def limit(self):
+        return self.one_of("-1", "0", "10", "30")
+
+    def waiting_limit(self):
+        return self.one_of("-1", "10", "30")
+
+    def timeout(self, lines):
+        return nest(["timeout", self.one_of("5", "10", "20", "40")], lines)
+
+    def limited(self, lines):
+        """Most of what may wait for ever gets a limit, or most programs would stand still soon."""
+        return lines if self.random(3) == 0 else self.timeout(lines)
+
+    # ---- blocks
+    def block(self, place, count):
+        lines = []
+        for _ in range(count):
+            lines += self.guarded(place)
+        return lines
+
+    def guarded(self, place):
+        lines = self.pick(INSTRUCTIONS, place)
+        if place.depth < DEEPEST_TRY and lines[0][0] in RISKY and self.random(10) < 8:
+            return nest(["try"], lines)
+        return lines
+
+    def inner(self, place, most):
+        """The lines of a block at this place; where blocks are deep enough a sleep."""
+        if place.depth >= DEEPEST_BLOCK:
+            return self.make_sleep(place)
+        return self.block(place._replace(depth=place.depth + 1), 1 + self.random(most))
+
+    def quick_block(self, place):
+        lines = []
+        for _ in range(1 + self.random(2)):
+            lines += self.pick(QUICK, place)
+        return lines
+
+    # ---- tasks and futures
+    def make_log(self, place):
+        return [["log", "L" + self.number()]]
+
+    def make_spawn(self, place):
+        if place.level >= DEEPEST_LEVEL:
+            return None
+        return [["spawn", NAMES[place.level + self.random(2)], self.variable()]]
+
+    def make_fut(self, place):
+        return [["fut", self.variable()]]
+
+    def make_set(self, place):
+        return [["set", self.variable(), self.number()]]
+
+    def make_fail(self, place):
+        return [["fail", self.variable(), self.number()]]
+
+    def make_cancel(self, place):
+        return [["cancel", self.variable(), "m" + self.number()]]
+
+    def make_uncancel(self, place):
+        return [["uncancel", self.variable()]]
+
+    def make_uncancel_self(self, place):
+        return [["uncancel", "self"]]
+
+    def make_await(self, place):
+        return [["await", self.variable()]]
+
+    def make_sleep(self, place):
+        return [["sleep", self.delay()]]
+
+    def make_gather(self, place):
+        return [["gather", self.one_of("0", "1"), self.variable(), self.variable()]]
+
+    def make_wait(self, place):
+        return [["wait", self.one_of("all", "first", "exc"), self.waiting_limit(), self.variable(), self.variable()]]
+
+    def make_ascomp(self, place):
+        return [["ascomp", self.waiting_limit(), self.variable(), self.variable(), self.variable()]]
+
+    def make_waitfor(self, place):
+        return [["waitfor", self.limit(), self.variable()]]
+
+    def make_wfco(self, place):
+        if place.level >= len(NAMES):
+            return None
+        return [["wfco", self.limit(), NAMES[place.level]]]
+
+    def make_shield(self, place):
+        return [["shield", self.variable()]]
+
+    # ---- the flow of control
+    def make_timeout(self, place):
+        return self.timeout(self.inner(place, 3))
+
+    def make_timeout_resched(self, place):
+        lines = self.inner(place, 2)
+        lines += self.make_resched(place)
+        return self.timeout(lines + self.inner(place, 1))
+
+    def make_resched(self, place):
+        return [["resched", self.limit()]]
+
+    def make_try(self, place):
+        return nest(["try"], self.inner(place, 3))
+
+    def make_tryraise(self, place):
+        return nest(["tryraise"], self.inner(place, 3))
+
+    def make_finally(self, place):
+        lines = self.inner(place, 3)
+        last = self.inner(place, 1)
+        return [["finally", str(len(lines)), str(len(last))], *lines, *last]
+
+    def make_group(self, place):
+        if place.level >= DEEPEST_LEVEL:
+            return None
+        lines = []
+        for _ in range(1 + self.random(3)):
+            lines.append(["gspawn", NAMES[place.level + self.random(2)]])
+        return nest(["group"], lines + self.inner(place, 2))
+
+    def make_raise(self, place):
+        return [["raise", self.number()]]
+
+    def make_return(self, place):
+        return [["return", self.number()]]
+
+    # ---- locks
+    def make_lock(self, place):
+        return nest(["lock"], self.inner(place, 3))
+
+    def make_sem(self, place):
+        return nest(["sem"], self.inner(place, 3))
+
+    def make_cond(self, place):
+        return nest(["cond"], self.inner(place, 2))
+
+    def make_notify(self, place):
+        return nest(["cond"], [["notify", self.one_of("1", "1", "2", "all")]])
+
+    def make_cwait(self, place):
+        return self.limited(nest(["cond"], [["cwait"]]))
+
+    def make_cwaitfor(self, place):
+        return self.limited(nest(["cond"], [["cwaitfor", str(self.random(3))]]))
+
+    def make_unlocked(self, place):
+        """An error, or not if the lock is held by chance."""
+        return [["cwait"]] if self.random(2) == 0 else [["notify", "1"]]
+
+    def make_eset(self, place):
+        return [["eset", self.event()]]
+
+    def make_eclear(self, place):
+        return [["eclear", self.event()]]
+
+    def make_ewait(self, place):
+        return self.limited([["ewait", self.event()]])
+
+    def parties(self):
+        return self.one_of("2", "2", "3")
+
+    def make_bwait(self, place):
+        return self.limited([["bwait", self.parties()]])
+
+    def make_breset(self, place):
+        return [["breset", self.parties()]]
+
+    def make_babort(self, place):
+        return [["babort", self.parties()]]
+
+    # ---- the queue
+    def make_put(self, place):
+        return [["put", self.number()]]
+
+    def make_get(self, place):
+        return [["get"]]
+
+    def make_putnow(self, place):
+        return [["putnow", self.number()]]
+
+    def make_getnow(self, place):
+        return [["getnow"]]
+
+    def make_qdone(self, place):
+        return [["qdone"]]
+
+    def make_qjoin(self, place):
+        return self.limited([["qjoin"]])
+
+    def make_qshut(self, place):
+        return [["qshut", self.one_of("0", "1")]]
+
+    def make_qnew(self, place):
+        return [["qnew"]]
+
+    # ---- callbacks
+    def make_callback(self, place):
+        kind = self.one_of("soon", "soon", "later", "later", "later", "at")
+        words = [kind, self.handle()]
+        if kind != "soon":
+            words.append(self.delay())
+        return nest(words, self.quick_block(place))
+
+    def make_hcancel(self, place):
+        return [["hcancel", self.handle()]]
+
+    def make_ondone(self, place):
+        words = ["ondone", self.removable(), self.variable()]
+        return nest(words, self.quick_block(place))
+
+    def make_undone(self, place):
+        return [["undone", self.removable()]]
+
+
+if __name__ == "__main__":
+    for line in Generator(int(sys.argv[1])).program():
+        print(line)

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Instructions that decide where a body goes on: errors, `finally`, time limits and groups. Their scopes are
+// on the frame, where what is inside finds the innermost one.
+#pragma once
+
+#include "machine.h"
+
+namespace conf {
+
+class Flow {
+ public:
+  explicit Flow(Machine& machine);
+
+ private:
+  void raise(Frame& frame, const Instruction& instruction);
+  void leave_body(Frame& frame, const Instruction& instruction);
+  void try_swallowing(Frame& frame, const Instruction& instruction);
+  void try_passing_on(Frame& frame, const Instruction& instruction);
+  void try_with_last(Frame& frame, const Instruction& instruction);
+  void timeout(Frame& frame, const Instruction& instruction);
+  void reschedule(Frame& frame, const Instruction& instruction);
+  void group(Frame& frame, const Instruction& instruction);
+
+  Machine& machine_;
+};
+
+}  // namespace conf

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Instructions about the synchronization of tasks: a lock, a semaphore, two events, a condition, two
+// barriers. A program has one set of them.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "machine.h"
+
+namespace conf {
+
+class Locks {
+ public:
+  explicit Locks(Machine& machine);
+
+ private:
+  // A barrier that knows whether its indices are to be traced. Behind a cancelled party CPython gives an
+  // index twice, until the barrier is empty again; aiofiber does not, which is decided (deviations.tsv,
+  // BAR3).
+  struct TracedBarrier {
+    explicit TracedBarrier(std::ptrdiff_t parties) : barrier(parties) {}
+    asyncio::Barrier barrier;
+    int inside = 0;
+    bool unique = true;
+  };
+
+  // acquire(), a block between two lines of the trace, release().
+  template <class Lock>
+  void run_locked(Lock& lock, const char* in, const char* out, Frame& frame, const Instruction& instruction);
+
+  void lock(Frame& frame, const Instruction& instruction);
+  void semaphore(Frame& frame, const Instruction& instruction);
+  void set_event(Frame& frame, const Instruction& instruction);
+  void clear_event(Frame& frame, const Instruction& instruction);
+  void wait_event(Frame& frame, const Instruction& instruction);
+  void condition(Frame& frame, const Instruction& instruction);
+  void wait_condition(Frame& frame, const Instruction& instruction);
+  void wait_for_condition(Frame& frame, const Instruction& instruction);
+  void notify(Frame& frame, const Instruction& instruction);
+  void wait_barrier(Frame& frame, const Instruction& instruction);
+  void reset_barrier(Frame& frame, const Instruction& instruction);
+  void abort_barrier(Frame& frame, const Instruction& instruction);
+
+  Machine& machine_;
+  asyncio::Lock lock_;
+  asyncio::Semaphore semaphore_{2};
+  std::map<std::string, asyncio::Event> events_;
+  asyncio::Condition condition_;
+  int notified_ = 0;  // how many `notify` instructions ran
+  std::map<std::string, TracedBarrier> barriers_;
+};
+
+}  // namespace conf

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Instructions about a queue that all tasks of a program share; `qnew` puts another one in its place.
+#pragma once
+
+#include <list>
+
+#include "machine.h"
+
+namespace conf {
+
+class SharedQueue {
+ public:
+  explicit SharedQueue(Machine& machine);
+
+ private:
+  using Queue = asyncio::Queue<int>;
+  Queue& queue() { return queues_.back(); }
+
+  void put(Frame& frame, const Instruction& instruction);
+  void get(Frame& frame, const Instruction& instruction);
+  void put_nowait(Frame& frame, const Instruction& instruction);
+  void get_nowait(Frame& frame, const Instruction& instruction);
+  void task_done(Frame& frame, const Instruction& instruction);
+  void join(Frame& frame, const Instruction& instruction);
+  void shutdown(Frame& frame, const Instruction& instruction);
+  void renew(Frame& frame, const Instruction& instruction);
+
+  std::list<Queue> queues_;  // the last one is in use, the others may have waiters
+};
+
+}  // namespace conf

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Instructions about tasks and futures: what starts, completes and cancels them, and every way to wait for
+// them. Variables hold them and are shared by all tasks of a program.
+#pragma once
+
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "machine.h"
+
+namespace conf {
+
+class Tasks {
+ public:
+  // A variable's content; its number is that of the wait graph.
+  struct Waitable {
+    asyncio::Future<Value> future;
+    int id = 0;
+    bool is_task() const { return id >= 0; }
+  };
+
+  explicit Tasks(Machine& machine);
+
+  // Runs the body `main`, cancels in rounds what is left, and reports each task.
+  void run_program();
+  // A copy, because other tasks may set the variable while this one waits; an unset one is traced.
+  std::optional<Waitable> get(const Frame& frame, const std::string& name) const;
+
+ private:
+  // create(options, function) makes the task: create_task, or that of a group.
+  template <class Create>
+  std::optional<Waitable> start(const std::string& name, Create create);
+  std::optional<Waitable> start(const std::string& name);
+
+  bool cycle(const Frame& frame, const std::vector<Waitable>& targets);
+  std::optional<Waitable> get_waitable(const Frame& frame, const std::string& name);
+  std::optional<Waitable> get_pending(const Frame& frame, const Instruction& instruction);
+
+  void trace_text(Frame& frame, const Instruction& instruction);
+  void spawn(Frame& frame, const Instruction& instruction);
+  void spawn_in_group(Frame& frame, const Instruction& instruction);
+  void make_future(Frame& frame, const Instruction& instruction);
+  void set(Frame& frame, const Instruction& instruction);
+  void fail(Frame& frame, const Instruction& instruction);
+  void cancel(Frame& frame, const Instruction& instruction);
+  void uncancel(Frame& frame, const Instruction& instruction);
+  void await(Frame& frame, const Instruction& instruction);
+  void sleep(Frame& frame, const Instruction& instruction);
+  void gather(Frame& frame, const Instruction& instruction);
+  void wait(Frame& frame, const Instruction& instruction);
+  void as_completed(Frame& frame, const Instruction& instruction);
+  void wait_for(Frame& frame, const Instruction& instruction);
+  void wait_for_coroutine(Frame& frame, const Instruction& instruction);
+  void shield(Frame& frame, const Instruction& instruction);
+
+  Machine& machine_;
+  std::map<std::string, Waitable> variables_;
+  std::vector<asyncio::Task<Value>> tasks_;
+  std::vector<asyncio::Future<Value>> futures_;  // keeps every future alive: no reports at destruction
+  // CPython's callbacks and timer stay when such a loop is left early. So do the ranges here, and the numbers
+  // of the passes agree.
+  std::list<asyncio::AsCompleted<Value>> ranges_;
+  int coroutines_ = 0;
+};
+
+}  // namespace conf
