@@ -64,7 +64,7 @@ int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, c
     for (const std::string& candidate : candidates) {
       if (candidate.empty() || (file != nullptr && candidate == file)) continue;
       const std::string path = root + candidate;
-      const int fd = open_regular_file(path);
+      const int fd = open_elf_file(path);
       if (fd < 0) continue;
       *found = strdup(path.c_str());
       return fd;

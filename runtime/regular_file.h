@@ -12,9 +12,13 @@
 
 namespace aiofiber::runtime {
 
-// A descriptor to read from, close-on-exec; -1: errno says why. EINVAL: no regular file, an empty one, or one of a file system that
-// is no place for files (/proc, /sys). EFBIG: more bytes than `most`. Symbolic links are followed, what they lead to is looked at. Never
-// suspends: keep hooks off meanwhile (HooksOff).
+// A descriptor to read from, close-on-exec; -1: errno says why. EINVAL: no regular file, or one of a file
+// system that is no place for files (/proc, /sys). ENODATA: an empty one. EFBIG: more bytes than `most`.
+// Symbolic links are followed, what they lead to is looked at. Never suspends: keep hooks off meanwhile
+// (HooksOff).
 int open_regular_file(const std::string& path, std::uint64_t most = UINT64_MAX) noexcept;
+// The same, for libdw: it unpacks what is compressed, however much comes out. EINVAL also for what does not
+// begin as an ELF file does.
+int open_elf_file(const std::string& path) noexcept;
 
 }  // namespace aiofiber::runtime

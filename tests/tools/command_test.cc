@@ -74,6 +74,51 @@ std::string kernel_core(const Folder& folder, const Words& words, int signal = S
   return {};
 }
 
+// Writes `path` in place of `name` wherever that stands as a text of its own in a file; it is made as long by
+// slashes.
+int replace_names(const std::string& file, const std::string& name, const std::string& path) {
+  std::ifstream in(file, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  const std::string wanted = name + '\0';
+  int replaced = 0;
+  for (std::size_t at = 0; (at = bytes.find(wanted, at)) != std::string::npos; at += wanted.size()) {
+    bytes.replace(at, name.size(), std::string(name.size() - path.size(), '/') + path);
+    ++replaced;
+  }
+  std::ofstream(file, std::ios::binary) << bytes;
+  return replaced;
+}
+
+// By the kernel's list of what was mapped and by the loader's, which libdwfl both follows.
+void expect_a_core_that_names(const std::string& path, const Folder& folder, const std::string& core) {
+  const std::string copy = folder / "doctored";
+  for (const std::string& end : {std::string("libc.so.6"), std::string("libstdc++.so.6")}) {
+    fs::copy_file(core, copy, fs::copy_options::overwrite_existing);
+    int replaced = 0;
+    for (const char* start : {"/usr", ""}) {
+      const std::string library = start + ("/lib/x86_64-linux-gnu/" + end), target = fs::canonical(library);
+      replaced += replace_names(copy, library, path);
+      if (target != library) replaced += replace_names(copy, target, path);
+    }
+    ASSERT_GE(replaced, 1) << end;
+    const Finished result =
+        run({"timeout", "20", AIOFIBER_COMMAND, "ps", "--core", copy, INSPECT_TARGET});
+    EXPECT_EQ(result.code, 0) << path << result.err;
+    EXPECT_TRUE(contains(result.err, path + " was not opened, though the program names it")) << result.err;
+  }
+}
+
+TEST(Command, OpensNothingButFilesThatACoreNames) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"family"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  ASSERT_EQ(mkfifo((folder / "f").c_str(), 0600), 0);
+  expect_a_core_that_names(folder / "f", folder, core);
+  expect_a_core_that_names("/dev/zero", folder, core);
+  std::ofstream(folder / "z") << "\x1f\x8b" << std::string(100, 'x');  // libdw would unpack it
+  expect_a_core_that_names(folder / "z", folder, core);
+}
+
 TEST(Command, PsTellsWhatEachTaskDoes) {
   const Running process(target({"family"}));
   const Finished result = aiofiber({"ps", process.pid()});

@@ -79,9 +79,13 @@ class CoreTarget : private ElfFile, public Target {
   Failure bad(const std::string& what) const { return {Exit::kCore, path_ + ": " + what}; }
 
   void check_file() {
-    if (fd() < 0) throw bad(std::strerror(errno));
+    if (fd() < 0) {
+      throw bad(errno == EINVAL    ? "not a file"
+                : errno == ENODATA ? "empty"
+                                   : std::strerror(errno));
+    }
     struct stat status {};
-    if (fstat(fd(), &status) != 0 || !S_ISREG(status.st_mode)) throw bad("not a file");
+    if (fstat(fd(), &status) != 0) throw bad(std::strerror(errno));
     file_bytes_ = static_cast<std::uint64_t>(status.st_size);
     GElf_Ehdr header;
     if (elf_kind(elf()) != ELF_K_ELF || gelf_getehdr(elf(), &header) == nullptr) {

@@ -338,17 +338,18 @@ std::string ElfModule::name() const { return soname.empty() ? path.substr(path.r
 
 ElfModule read_elf_module(const std::string& path, const std::string& shown) {
   ElfFile file(path);
-  if (file.fd() < 0) {
+  if (file.fd() < 0 && errno == EINVAL) {
+    throw Failure(Exit::kCore,
+                  shown + " is not a file: give a program, a shared library or the id of a process");
+  }
+  if (file.fd() < 0 && errno != ENODATA) {
     throw Failure(errno == EACCES ? Exit::kPermission : Exit::kCore,
                   "cannot open " + shown + ": " + std::strerror(errno));
   }
   struct stat status {};
-  if (fstat(file.fd(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    throw Failure(Exit::kCore,
-                  shown + " is not a file: give a program, a shared library or the id of a process");
-  }
   unsigned char identification[EI_NIDENT] = {};
-  const bool whole = pread(file.fd(), identification, sizeof identification, 0) == EI_NIDENT;
+  const bool whole = file.fd() >= 0 && fstat(file.fd(), &status) == 0 &&
+                     pread(file.fd(), identification, sizeof identification, 0) == EI_NIDENT;
   if (!whole || std::memcmp(identification, ELFMAG, SELFMAG) != 0) {
     throw Failure(Exit::kCore,
                   shown + " is not an ELF file: give the program itself, not a script that starts it");

@@ -12,7 +12,9 @@
 
 #include "commands.h"
 #include "failure.h"
+#include "guarded_open.h"
 #include "hooks_check.h"
+#include "inspection.h"
 #include "trace_command.h"
 
 namespace {
@@ -196,6 +198,15 @@ void run(const Options& options) {
   command(inspection, options, std::cout);
 }
 
+void say_what_was_refused() {
+  for (const std::string& file : refused_files()) {
+    std::fprintf(stderr,
+                 "aiofiber: warning: %s was not opened, though the program names it: it is no regular file "
+                 "with a program or library in it\n",
+                 printable(file).c_str());
+  }
+}
+
 // A report that is cut short must not look like a whole one.
 void finish_output() {
   std::cout.flush();
@@ -218,6 +229,7 @@ int main(int argc, char** argv) {
   }
   std::ios::sync_with_stdio(false);
   mallopt(M_MMAP_THRESHOLD, 1 << 20);  // what a copy of a stack took is given back, and not kept for the next
+  unsetenv("DEBUGINFOD_URLS");  // libdwfl would ask the network for what has the build ids that a target says
   try {
     const std::string_view command = argc > 1 ? argv[1] : "";
     if (command == "hooks" || command == "trace") {
@@ -226,9 +238,11 @@ int main(int argc, char** argv) {
       run(parse(argc, argv));
     }
     finish_output();
+    say_what_was_refused();
     return 0;
   } catch (const Failure& failure) {
     std::cout.flush();
+    say_what_was_refused();
     std::fprintf(stderr, "aiofiber: %s\n", failure.what());
     return static_cast<int>(failure.code);
   } catch (const std::exception& error) {

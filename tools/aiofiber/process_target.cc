@@ -101,7 +101,7 @@ Failure no_program(pid_t pid) {
 pid_t g_pid = 0;
 
 int open_as(const std::string& path, char** file_name) {
-  const int fd = runtime::open_regular_file(path);
+  const int fd = runtime::open_elf_file(path);
   if (fd >= 0) *file_name = strdup(path.c_str());
   return fd;
 }
