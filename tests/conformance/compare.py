@@ -5,6 +5,8 @@
     compare.py scenario PROGRAM NAME        one scenario
     compare.py fuzz PROGRAM [FOLDER]        every stored random program; open.tsv names those that still differ
     compare.py seeds PROGRAM FROM TO        fresh random programs, against a CPython 3.13 (--python)
+    compare.py store PROGRAM FROM TO        stores such programs with that CPython's traces, a hundred a file
+    compare.py generators PROGRAM           the two generators must make the same programs, the stored ones too
     compare.py tables PROGRAM               each entry of the tables must still be of use
 
 --passes compares the numbers of the loop's passes as well (tier B).
@@ -20,10 +22,13 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
+
+import stored_programs
+from stored_programs import Stored
 
 HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT = 60        # seconds; a scenario takes milliseconds
+OLDEST_SEED = 1001  # the programs with smaller numbers are older than the generator
 
 Omission = collections.namedtuple("Omission", "scenario text reason")
 # line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP;
@@ -81,13 +86,14 @@ def expected_trace(scenario, passes):
     return lines, unused
 
 
-def run(command, passes):
+def run(command, passes, given="", **environment):
     """The lines that a program printed; what went wrong comes as further lines, so that it shows in the diff."""
     env = dict(os.environ, CONF_ITER="1" if passes else "0", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+    env.update(environment)
     for name in ("AIOFIBERDEBUG", "PYTHONASYNCIODEBUG", "PYTHONDEVMODE"):
         env.pop(name, None)
     try:
-        done = subprocess.run(command, env=env, capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(command, env=env, input=given.encode(), capture_output=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired as e:
         return (e.stdout or b"").decode(errors="replace").splitlines() + [f"*** no end after {TIMEOUT} s"]
     lines = done.stdout.decode(errors="replace").splitlines()
@@ -108,15 +114,17 @@ def compare_scenario(program, scenario, passes):
     return bool(diff)
 
 
-def compare_programs(cases, passes, known=()):
-    """cases: (name, command, expected lines). Prints the first diffs and the names of all that differ.
+def compare_programs(program, cases, passes, known=()):
+    """cases: stored programs. Prints the first diffs and the names of all that differ.
 
     Those named in `known` have to differ: one that agrees is to be taken out of the table."""
     differing, repaired = [], []
     count = 0
-    for name, command, expected in cases:
+    for case in cases:
         count += 1
-        diff = differences(name, expected, run(command, passes))
+        name = str(case.number)
+        trace = case.trace if passes else stored_programs.without_passes(case.trace)
+        diff = differences(name, trace.splitlines(), run([program, "-"], passes, case.program))
         if name in known:
             if not diff:
                 repaired.append(name)
@@ -132,20 +140,49 @@ def compare_programs(cases, passes, known=()):
     return bool(differing or repaired)
 
 
-def stored_programs(program, passes, folder):
-    for path in sorted(folder.glob("*.prog"), key=lambda p: int(p.stem)):
-        expected = path.with_suffix(".iter.txt" if passes else ".txt").read_text().splitlines()
-        yield path.stem, [program, str(path)], expected
+def program_of(program, seed):
+    return subprocess.run([program, "--print-seed", str(seed)], capture_output=True, check=True, text=True).stdout
 
 
-def fresh_programs(program, first, last, python, passes):
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(first, last + 1):
-            text = subprocess.run([program, "--print-seed", str(seed)], capture_output=True, check=True).stdout
-            path = pathlib.Path(folder) / f"{seed}.prog"
-            path.write_bytes(text)
-            expected = run([python, str(HERE / "python" / "fuzz_interp.py"), str(path)], passes)
-            yield str(seed), [program, "--seed", str(seed)], expected
+def fresh_programs(program, first, last, python):
+    """Random programs with the traces of a CPython."""
+    for seed in range(first, last + 1):
+        text = program_of(program, seed)
+        yield Stored(seed, text, trace_of(python, seed, text))
+
+
+def trace_of(python, number, text, **environment):
+    lines = run([python, str(HERE / "python" / "fuzz_interp.py")], True, text, **environment)
+    if any(line.startswith("*** ") for line in lines):
+        sys.exit("\n".join([f"{number}: CPython ends in an error", *lines]))
+    return "".join(line + "\n" for line in lines)
+
+
+def store(program, first, last, python):
+    """A trace that depends on hashes of texts or on addresses would be one of chance; it is not stored."""
+    for start in range(first, last + 1, 100):
+        programs = list(fresh_programs(program, start, min(start + 99, last), python))
+        for p in programs:
+            if p.trace != trace_of(python, p.number, p.program, PYTHONHASHSEED="1", PYTHONMALLOC="malloc"):
+                sys.exit(f"{p.number}: CPython's trace depends on the order of a set")
+        print(f"{len(programs)} programs in {stored_programs.write(programs)}", flush=True)
+
+
+def compare_generators(program):
+    sys.path.insert(0, str(HERE / "python"))
+    import fuzz_gen     # beside the interpreter, whose name `conf` is no module of ours
+
+    seeds = [stored.number for stored in stored_programs.read() if stored.number >= OLDEST_SEED]
+    stored = {s.number: s.program for s in stored_programs.read()}
+    problems = []
+    for seed in seeds + [2**31, 2**62]:
+        made = "".join(line + "\n" for line in fuzz_gen.Generator(seed).program())
+        if made != program_of(program, seed):
+            problems.append(f"{seed}: fuzz_gen.py and fuzz_gen.cc make different programs")
+        if made != stored.get(seed, made):
+            problems.append(f"{seed}: is stored as another program than the seed makes")
+    print("\n".join(problems) if problems else f"the generators agree; {len(seeds)} stored programs are those of their seeds")
+    return bool(problems)
 
 
 def check_tables(program):
@@ -172,23 +209,27 @@ def check_tables(program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "tables"))
+    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "store", "generators", "tables"))
     parser.add_argument("program")
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--passes", action="store_true")
-    parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds")
+    parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds and store")
     options = parser.parse_args()
+    program, passes = options.program, options.passes
     if options.what == "scenario":
-        return compare_scenario(options.program, options.arguments[0], options.passes)
+        return compare_scenario(program, options.arguments[0], passes)
     if options.what == "fuzz":
         known = {entry.program for entry in read_table("open.tsv", Open)}
-        folder = pathlib.Path(options.arguments[0]) if options.arguments else HERE / "fuzz"
-        return compare_programs(stored_programs(options.program, options.passes, folder), options.passes, known)
-    if options.what == "seeds":
+        folder = pathlib.Path(options.arguments[0]) if options.arguments else stored_programs.FOLDER
+        return compare_programs(program, stored_programs.read(folder), passes, known)
+    if options.what in ("seeds", "store"):
         first, last = map(int, options.arguments)
-        cases = fresh_programs(options.program, first, last, options.python, options.passes)
-        return compare_programs(cases, options.passes)
-    return check_tables(options.program)
+        if options.what == "store":
+            return store(program, first, last, options.python)
+        return compare_programs(program, fresh_programs(program, first, last, options.python), passes)
+    if options.what == "generators":
+        return compare_generators(program)
+    return check_tables(program)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,10 @@ Parts describe(const std::exception_ptr& exception) {
     return plain("InvalidStateError", e.what());
   } catch (const asyncio::TimeoutError& e) {
     return plain("TimeoutError", e.what());
+  } catch (const asyncio::IncompleteReadError& e) {
+    return plain("IncompleteReadError", e.what());
+  } catch (const asyncio::LimitOverrunError& e) {
+    return plain("LimitOverrunError", e.what());
   } catch (const asyncio::QueueEmpty& e) {
     return plain("QueueEmpty", e.what());
   } catch (const asyncio::QueueFull& e) {
