@@ -3,9 +3,10 @@
 // libev under the reactor: one ev_io a descriptor, one ev_async, one ev_timer that bounds a sleep.
 // The only file that includes <ev.h>.
 //
-// libev ends the process where we would throw: when it gets no memory, when it gets no descriptor for its own
-// use, and when a descriptor that it is to watch was closed. So each is made sure of before it is called. It
-// also stops a watcher for whatever reason epoll_ctl(2) gives, without passing it on: the kernel is asked again.
+// libev ends the process where we would throw: when it gets no memory, and when it gets no descriptor for its
+// own use. So each is made sure of before it is called. So it does when the kernel refuses a descriptor that
+// it is to watch, for some reasons, and passes on none: it does not hear of them, but we do
+// (epoll_refusals.h).
 #include "aiofiber/runtime/reactor_libev.h"
 
 #include <ev.h>
@@ -17,10 +18,12 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/syscall.h"
+#include "epoll_refusals.h"
 #include "memory_reserve.h"
 
 namespace aiofiber::runtime {
@@ -83,6 +86,7 @@ class LibevReactor final : public Reactor {
     ev_set_userdata(loop_, this);
     init_async(&async_, [](struct ev_loop* loop, ev_async*, int) { ++self(loop).events_; });
     ev_async_start(loop_, &async_);
+    tell_the_kernel_of_our_own();
     ev_set_loop_release_cb(loop_, before_sleep, [](struct ev_loop*) noexcept {});
     init_timer(&timer_, [](struct ev_loop*, ev_timer*, int) {});
     // Now, while there is memory for it.
@@ -94,6 +98,7 @@ class LibevReactor final : public Reactor {
 
   int poll(Nanoseconds timeout) override {
     const MemoryReserve::Use use(reserve_);
+    const EpollRefusals::Watch watch(refusals_);
     events_ = 0;
     if (!changed_.empty()) check_changed();
     if (events_ > 0) timeout = 0;
@@ -161,7 +166,8 @@ class LibevReactor final : public Reactor {
         watchers_[index] = std::move(watcher);
       }
       provide_for(watchers_.size());
-      changed_.push_back(fd);
+      if (!hears_of_refusals_) changed_.push_back(fd);
+      watchers_[index]->refusal = 0;
     } else if (index >= watchers_.size() || watchers_[index] == nullptr) {
       return;
     }
@@ -184,6 +190,7 @@ class LibevReactor final : public Reactor {
   struct Watcher {
     ev_io io;
     unsigned refusals = 0;  // by the kernel, in a row, that it would not repeat when it was asked
+    int refusal = 0;        // why it was refused last
   };
 
   // Room for every watcher that there is, or is about to be.
@@ -192,14 +199,40 @@ class LibevReactor final : public Reactor {
     reserve_.provide(kArrays, largest_array(descriptors + signals_ + kOwn));
   }
 
-  // libev tells the kernel of changes when it polls, and takes a descriptor that was closed since for a bug to die of.
+  // So that a loop without a descriptor to wake it is not made, and to see whether we hear of refusals.
+  void tell_the_kernel_of_our_own() {
+    {
+      const HooksOff hooks_off;  // a loop may be made in a task
+      const EpollRefusals::Watch watch(refusals_);
+      ev_run(loop_, EVRUN_NOWAIT);
+    }
+    hears_of_refusals_ = refusals_.seen() > 0;
+    if (own_refusal_ == 0) return;
+    ev_loop_destroy(loop_);
+    throw std::system_error(own_refusal_, std::generic_category(), "cannot make an event loop");
+  }
+
+  static void on_refusal(void* reactor, int fd, int error) noexcept {
+    auto& self = *static_cast<LibevReactor*>(reactor);
+    const auto index = static_cast<std::size_t>(fd);
+    if (index < self.watchers_.size() && self.watchers_[index] != nullptr) {
+      self.watchers_[index]->refusal = error;
+    } else {
+      self.own_refusal_ = error;
+    }
+  }
+
+  // Where we do not hear of refusals: libev dies of a descriptor that was closed before it polls, or that the kernel
+  // never watches. Another thread may still close it after this look.
   void check_changed() {
     for (const int fd : changed_) {
       Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
-      if (!is_active(watcher.io) || sys::is_open(fd)) continue;
+      if (!is_active(watcher.io)) continue;
+      const int error = sys::is_open(fd) ? sys::try_to_watch(fd) : EBADF;
+      if (error != EBADF && error != ELOOP && error != EINVAL) continue;
       ++events_;
       ev_io_stop(loop_, &watcher.io);
-      fd_failed(fd, EBADF);
+      fd_failed(fd, error);
     }
     changed_.clear();
   }
@@ -221,30 +254,36 @@ class LibevReactor final : public Reactor {
     if (ev_pending_count(loop) > 0) ev_async_send(loop, &self(loop).async_);
   }
 
-  // The kernel did not take the descriptor, and libev has stopped its watcher without saying why.
+  // The kernel did not take the descriptor, and libev has stopped its watcher. What may pass, and what we
+  // have not heard of, is asked again.
   void refused(int fd) {
     constexpr unsigned kMostRefusals = 3;
     Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
-    int error = sys::is_open(fd) ? sys::try_to_watch(fd) : EBADF;
+    const int heard = std::exchange(watcher.refusal, 0);
+    const bool asks = heard == 0 || heard == ENOMEM || heard == ENOSPC;
+    int error = !asks ? heard : sys::is_open(fd) ? sys::try_to_watch(fd) : EBADF;
     if (error == 0 && ++watcher.refusals < kMostRefusals) {
       // It was short of memory for a moment.
       set_io(&watcher.io, fd, watcher.io.events & (EV_READ | EV_WRITE));
       ev_io_start(loop_, &watcher.io);
       return;
     }
-    if (error == 0) error = ENOMEM;
+    if (error == 0) error = heard != 0 ? heard : ENOMEM;
     watcher.refusals = 0;
     fd_failed(fd, error);
   }
 
   struct ev_loop* loop_ = nullptr;
   MemoryReserve reserve_;
+  EpollRefusals refusals_{on_refusal, this};
+  bool hears_of_refusals_ = false;
+  int own_refusal_ = 0;  // of a descriptor that is libev's own
   ev_async async_;
   ev_timer timer_;
   int events_ = 0;
   std::size_t signals_ = 0;                         // watched
   std::vector<std::unique_ptr<Watcher>> watchers_;  // by descriptor
-  std::vector<int> changed_;                        // watched anew since the last poll
+  std::vector<int> changed_;  // watched anew since the last poll, if we do not hear of refusals
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ class BlockingCall {
 
   // Call it with errno as the probe left it. True: probe again, errno is as before the call.
   // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
-  // ENOMEM, ENOSPC. After the last three a connection is what cut_off.h says.
+  // ENOMEM, ENOSPC, ELOOP. After the last four a connection is what cut_off.h says.
   bool wait();
 
   // What comes after a probe that failed, by its errno: EAGAIN waits, what a signal cut short is just probed again (errno is as

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "fibers.h"
 
@@ -30,6 +32,32 @@ TEST(HookedPoll, TimesOutSkippingNegativeDescriptors) {
     EXPECT_EQ(entries[1].revents, 0);
   });
   fibers.run();
+}
+
+// Epolls in each other, as deep as the kernel allows; the loop's own may then not watch the outermost.
+TEST(HookedPoll, OfWhatTheLoopMayNotWatchFailsWithTheReason) {
+  SocketPair pair;
+  std::vector<int> epolls;
+  for (int inner = pair[0];;) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    const int outer = ::epoll_create1(EPOLL_CLOEXEC);
+    epolls.push_back(outer);
+    if (::epoll_ctl(outer, EPOLL_CTL_ADD, inner, &event) != 0) break;
+    inner = outer;
+  }
+  const int deepest = epolls[epolls.size() - 2];
+  Fibers fibers;
+  fibers.spawn([&] {
+    epoll_event event{};
+    EXPECT_EQ(::epoll_wait(deepest, &event, 1, 10'000), -1);
+    EXPECT_EQ(errno, ELOOP);
+    pollfd entry{deepest, POLLIN, 0};
+    EXPECT_EQ(::poll(&entry, 1, 10'000), -1);
+    EXPECT_EQ(errno, ELOOP);
+  });
+  fibers.run();
+  for (const int epoll : epolls) ::close(epoll);
 }
 
 TEST(HookedPoll, OfNothingSleeps) {

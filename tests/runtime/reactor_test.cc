@@ -3,7 +3,9 @@
 // What the reactor makes of shortage: of memory, of descriptors, of what the kernel has for epoll. Nothing of it
 // ends the process, and a healthy descriptor is never called closed.
 //
-// epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a FaultPlan.
+// epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a
+// FaultPlan. So the runtime's own epoll_ctl is not in use here (epoll_refusals.h), and the reactor looks
+// beforehand and asks again.
 #include <aiofiber/runtime/fd_wait.h>
 #include <aiofiber/runtime/make_scheduler.h>
 #include <aiofiber/runtime/syscall.h>
@@ -133,16 +135,16 @@ TEST(RefusedDescriptor, IsTriedAgainWhenTheReasonIsGone) {
 
 // Where the loop's own epoll is refused, and the one by which the kernel is asked is not.
 TEST(RefusedDescriptor, IsGivenUpAfterAFewTriesWhenTheKernelDoesNotSayWhy) {
-  const auto scheduler = make_scheduler();
   Pipe pipe;
   int loops_own = -1;
   int asked = 0;
   const RefusingKernel kernel([&](int epoll, int fd) {
+    if (loops_own < 0) loops_own = epoll;  // it watches a descriptor of its own first
     if (fd != pipe.reader()) return 0;
-    if (loops_own < 0) loops_own = epoll;
     ++asked;
     return epoll == loops_own ? ENOMEM : 0;
   });
+  const auto scheduler = make_scheduler();
   Waiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   for (int i = 0; i < 50; ++i) scheduler->reactor().poll(0);
@@ -182,6 +184,21 @@ TEST(ClosedDescriptor, BetweenTheWaitAndThePollIsSeenAsClosed) {
   EXPECT_EQ(first.seen, kClosed);
   EXPECT_EQ(first.failure, EBADF);
   EXPECT_EQ(second.seen, kReadable);
+}
+
+TEST(RefusedDescriptor, OfAKindThatIsNeverWatchedIsReported) {
+  for (const int error : {ELOOP, EINVAL}) {
+    const auto scheduler = make_scheduler();
+    Pipe refused, other;
+    const RefusingKernel kernel([&](int, int fd) { return fd == refused.reader() ? error : 0; });
+    Waiter first(refused.reader()), second(other.reader());
+    scheduler->reactor().add(first);
+    scheduler->reactor().add(second);
+    EXPECT_GT(scheduler->reactor().poll(1'000'000'000), 0);
+    scheduler->reactor().poll(0);
+    EXPECT_EQ(first.failure, error);
+    EXPECT_EQ(second.seen, kReadable);
+  }
 }
 
 // ---- memory

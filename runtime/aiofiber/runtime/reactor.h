@@ -38,7 +38,8 @@ struct FdWaiter : ListNode {
   int fd;
   unsigned wanted;  // kReadable | kWritable
   Ready ready;      // called once per poll while ready; may remove the waiter, must not add one
-  int failure = 0;  // with kClosed: EBADF, or why the kernel does not watch an open descriptor (ENOMEM, ENOSPC of epoll_ctl(2))
+  // With kClosed: EBADF, or why the kernel does not watch an open one (epoll_ctl(2): ENOMEM, ENOSPC, ELOOP).
+  int failure = 0;
 };
 
 // A signal that the loop turns into a callback; embedded in the interested object.

@@ -72,6 +72,10 @@ inline void* reallocate(void* block, std::size_t bytes) noexcept {
 }
 // Whether a descriptor is open.
 inline bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) >= 0; }
+// epoll_ctl(2), not by its name.
+inline int epoll_control(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
+}
 // Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also when it cannot be asked.
 inline int try_to_watch(int fd) noexcept {
   const int probe = ::epoll_create1(EPOLL_CLOEXEC);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The name itself is weak: a program may have its own.
+#include "epoll_refusals.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/syscall.h"
+
+namespace aiofiber::runtime {
+
+namespace {
+
+using Control = int (*)(int, int, int, epoll_event*);
+
+std::atomic<Control> next_control{nullptr};
+
+// Behind ours: libc's, or that of a library that takes the name as we do (a sanitizer, a preloaded one).
+Control find_next() noexcept {
+  auto found = reinterpret_cast<Control>(::dlsym(RTLD_NEXT, "epoll_ctl"));
+  if (found == nullptr) found = sys::epoll_control;  // a static program
+  next_control.store(found, std::memory_order_relaxed);
+  return found;
+}
+
+// At load: dlsym() is nothing for a signal handler.
+[[gnu::constructor]] void load() noexcept { find_next(); }
+
+int call_next(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  Control next = next_control.load(std::memory_order_relaxed);
+  if (AIOFIBER_UNLIKELY(next == nullptr)) next = find_next();
+  return next(epoll, operation, fd, event);
+}
+
+// libev makes something of these itself.
+bool is_known_to_libev(int error) noexcept { return error == ENOENT || error == EEXIST || error == EPERM; }
+
+// Of this one it takes a watcher for refused.
+constexpr int kRefused = ENOSPC;
+
+}  // namespace
+
+constinit thread_local EpollRefusals* EpollRefusals::current_ = nullptr;
+
+int EpollRefusals::control(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  if (AIOFIBER_LIKELY(current_ == nullptr)) return call_next(epoll, operation, fd, event);
+  return current_->control_for_libev(epoll, operation, fd, event);
+}
+
+int EpollRefusals::control_for_libev(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  ++seen_;
+  // What comes next may be another such function, of a runtime in a library.
+  EpollRefusals* const self = std::exchange(current_, nullptr);
+  const int result = sys::injected("libev's epoll_ctl") ? -1 : call_next(epoll, operation, fd, event);
+  current_ = self;
+  if (result != 0 && !is_known_to_libev(errno)) {
+    refused_(who_, fd, errno);
+    errno = kRefused;
+  }
+  return result;
+}
+
+}  // namespace aiofiber::runtime
+
+extern "C" __attribute__((weak, visibility("default"))) int epoll_ctl(int epoll, int operation, int fd,
+                                                                      epoll_event* event) noexcept {
+  return aiofiber::runtime::EpollRefusals::control(epoll, operation, fd, event);
+}
