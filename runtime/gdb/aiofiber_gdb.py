@@ -38,6 +38,9 @@ PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__ap
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
 PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
 RED_ZONE = 128
+BRACKETS = {"(": 1, "<": 1, "{": 1, ")": -1, ">": -1, "}": -1}
+CLOSURE = re.compile(r"\{lambda\(|<lambda\(|\$_\d+$")  # the type of a lambda, as g++, clang and demanglers spell it
+CALL = re.compile(r"operator\(\)|_FUN\b|__invoke\b")   # the functions of such a type
 
 
 def read(address, size):
@@ -222,10 +225,40 @@ def program_frame(frame):
     return frame
 
 
+def components(name):
+    """The parts of a qualified name: "f(int)", "{lambda()#1}", "operator()() const"."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(name):
+        depth += BRACKETS.get(c, 0)
+        if depth == 0 and name.startswith("::", i):
+            parts.append(name[start:i])
+            start = i + 2
+    return parts + [name[start:]]
+
+
+def lambda_name(name):
+    """For the call of a lambda the function that it is in: "main::{lambda}", lambdas in lambdas included; else None."""
+    parts = components(name)
+    if len(parts) == 1 and CALL.match(name):
+        return "{lambda}"  # as gdb reads g++'s, without a scope
+    first = next((i for i, part in enumerate(parts) if CLOSURE.match(part)), 0)
+    if first == 0 or not CALL.match(parts[-1]) or not all(CLOSURE.match(part) or CALL.match(part) for part in parts[first:]):
+        return None
+    scope = [part if part.startswith("(") else part.split("(")[0] for part in parts[:first]]
+    if "<" not in scope[0] and not scope[0].startswith("("):
+        scope[0] = scope[0].split(" ")[-1]  # before it stood the type that a template returns
+    return "::".join(scope + ["{lambda}"])
+
+
 def short_name(frame):
     """The function's name without the types of its parameters, which gdb gives for some and not for others; or None."""
     name = frame.name()
-    if name is None or not name.endswith(")") or name.endswith("operator()"):
+    if name is None:
+        return None
+    called = lambda_name(name)
+    if called is not None:
+        return called
+    if not name.endswith(")") or name.endswith("operator()"):
         return name
     depth = 0
     for i in range(len(name) - 1, 0, -1):

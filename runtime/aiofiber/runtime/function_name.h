@@ -16,8 +16,9 @@ std::string demangle(const char* mangled);
 // A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
 // `a::f<int>`.
 std::string display_name(const std::string& demangled);
-// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the standard library's defaults
-// (allocators, comparisons, hashes), and clang's `$_0` as `{lambda}`.
+// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the standard
+// library's defaults (allocators, comparisons, hashes), and `main::{lambda}` for a lambda in main and for those in it,
+// however the compiler spells them: the line tells which.
 std::string abridge(std::string display);
 
 // Whether a frame stands between the program's own: the runtime, the facade, and what the standard library
