@@ -232,6 +232,8 @@ std::string abridge(std::string display) {
   }
   while (drop_default_argument(display)) {
   }
+  constexpr std::string_view kAbi = "[abi:cxx11]";
+  for (std::size_t at = 0; (at = display.find(kAbi, at)) != std::string::npos;) display.erase(at, kAbi.size());
   constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
       {"std::basic_string<char>", "std::string"},
       {"std::basic_string<wchar_t>", "std::wstring"},
@@ -247,6 +249,23 @@ std::string abridge(std::string display) {
     }
   }
   return display;
+}
+
+std::string called_function(const std::string& function, const std::string& file, int line) {
+  if (!function.ends_with(kLambda)) return function + "()";
+  if (line <= 0) return function;
+  return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
+}
+
+bool is_library_code(std::string_view file, std::string_view module) noexcept {
+  const auto in_file = [file](std::string_view part) { return file.find(part) != std::string_view::npos; };
+  if (in_file("runtime/hooks/") || in_file("/usr/include/")) return true;
+  if (module.empty()) return true;  // called through a wild pointer, as a rule: who made the call says more
+  const std::string_view name = module.substr(module.rfind('/') + 1);
+  static constexpr std::string_view kLibraries[] = {"libc.so",      "libm.so",   "libpthread.so",
+                                                    "libstdc++.so", "libc++.so", "libgcc_s.so"};
+  const auto is_of = [name](std::string_view library) { return name.starts_with(library); };
+  return std::any_of(std::begin(kLibraries), std::end(kLibraries), is_of);
 }
 
 bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,

@@ -296,6 +296,7 @@ TEST(DisplayName, IsAbridged) {
       {"f<std::__cxx11::basic_string<char> >", "f<std::string>"},  // as g++'s debug information spells it
       {"f<std::__1::basic_string<char, std::__1::char_traits<char>, std::__1::allocator<char>>>", "f<std::string>"},
       {"f<std::basic_ostream<char, std::char_traits<char> > >", "f<std::ostream>"},
+      {"X::name[abi:cxx11]", "X::name"},
       {"f::$_12", "f::{lambda}"},
       {"main::$_0::operator()", "main::{lambda}"},
       {"main::{lambda}::operator()::{lambda}::operator()", "main::{lambda}"},  // g++ without a linkage name

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -35,14 +36,6 @@ Words target(const Words& arguments) {
   words.insert(words.end(), arguments.begin(), arguments.end());
   return words;
 }
-std::string line_with(const std::string& text, const std::string& part) {
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    if (contains(line, part)) return line;
-  }
-  return {};
-}
-
 // A fresh folder under the system's temporary one, gone afterwards.
 class Folder {
  public:
@@ -102,8 +95,11 @@ TEST(Command, StackShowsFileLineSourceAndFoldsRecursion) {
 
 TEST(Command, StopShowsTheStackOfARunningTask) {
   const Running process(target({"family"}));
-  const Finished result = aiofiber({"stack", "--stop", "-v", process.pid(), "last"});
-  EXPECT_EQ(result.code, 0) << result.err;
+  Finished result;
+  for (int look = 0; look < 50 && !contains(result.out, "pause"); ++look) {  // at first it may write "ready"
+    result = aiofiber({"stack", "--stop", "-v", process.pid(), "last"});
+    EXPECT_EQ(result.code, 0) << result.err;
+  }
   EXPECT_TRUE(contains(result.out, "pause") && contains(result.out, "fiber_entry")) << result.out;
   EXPECT_EQ(kill(process.id(), 0), 0);
   EXPECT_EQ(aiofiber({"ps", process.pid()}).code, 0) << "it must be running again";
@@ -114,8 +110,9 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   const Folder folder;
   const Running process({WAITS_TARGET, folder / "locked"});
   const std::string child = process.output().substr(6, process.output().find('\n') - 6);
+  constexpr std::size_t kTasks = 24;
   std::map<std::string, std::string> waits;
-  for (int look = 0; look < 50 && waits.size() < 16; ++look) {  // who is on the CPU, to look again, is seen next time
+  for (int look = 0; look < 50 && waits.size() < kTasks; ++look) {  // who is on the CPU now is seen next time
     const Finished result = aiofiber({"ps", process.pid(), "--json"});
     rapidjson::Document report;
     report.Parse(result.out.c_str());
@@ -127,10 +124,17 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
       EXPECT_GT(task["since_ns"].GetInt64(), 1'000'000'000) << name;
     }
   }
+  const std::string table = aiofiber({"ps", process.pid()}).out;
+  const std::string stack = aiofiber({"stack", process.pid(), "tail-call"}).out;
+  const std::string tree = aiofiber({"pstree", process.pid()}).out;
+  const std::string groups = aiofiber({"groups", process.pid()}).out;
   kill(-process.id(), SIGKILL);
-  EXPECT_EQ(waits.size(), 16u);
+  EXPECT_EQ(waits.size(), kTasks);
   for (const auto& [name, text] : waits) {
-    const bool limited = name == "timeout" || name == "nested" || name == "hook-in-timeout" || name == "poll-3" || name == "condition" || name == "once";
+    constexpr std::array kLimited{"timeout",   "nested",          "hook-in-timeout", "poll-3",
+                                  "condition", "once",            "lock-in-timeout", "timedlock",
+                                  "aio-lock",  "lock-holder",     "tail-call"};
+    const bool limited = std::find(kLimited.begin(), kLimited.end(), name) != kLimited.end();
     EXPECT_EQ(contains(text, "59 min") && contains(text, " left"), limited) << name << ": " << text;
   }
   EXPECT_TRUE(contains(waits["queue-join"], "the last item of the queue")) << waits["queue-join"];
@@ -142,6 +146,24 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   EXPECT_EQ(waits["waitpid"], "process " + child);
   EXPECT_TRUE(waits["join"].starts_with("the end of thread ")) << waits["join"];
   EXPECT_EQ(waits["system"], "a call on the thread pool: system()");
+  // A lock has an owner and a limit.
+  EXPECT_TRUE(contains(waits["lock-in-timeout"], "'holder', 59 min")) << waits["lock-in-timeout"];
+  EXPECT_TRUE(contains(waits["timedlock"], "'holder', 59 min")) << waits["timedlock"];
+  EXPECT_TRUE(contains(waits["aio-lock"], "'lock-holder', 59 min")) << waits["aio-lock"];
+  EXPECT_EQ(waits["to-thread"], "a call on another thread: (anonymous namespace)::blocks_a_thread()");
+  EXPECT_EQ(waits["in-executor"], waits["to-thread"]);
+  const std::string lambda = waits["to-thread-lambda"];
+  EXPECT_TRUE(contains(lambda, "::start_all::{lambda} (waits_target.cc:")) << lambda;
+  EXPECT_TRUE(contains(line_with(table, " lock-holder "), "::{lambda} (waits_target.cc:")) << table;
+  const std::string join = line_with(table, " join ");
+  EXPECT_TRUE(contains(join, "::start_all::{lambda} (waits_target.cc:")) << "and not of libstdc++: " << join;
+  // Of who has no frame of the program's own, what it began with.
+  EXPECT_TRUE(contains(line_with(table, " tail-call "), "ends_in_a_call (waits_target.cc:")) << table;
+  EXPECT_TRUE(contains(tree, "ends_in_a_call (waits_target.cc:")) << tree;
+  EXPECT_TRUE(contains(groups, "ends_in_a_call (waits_target.cc:")) << groups;
+  const std::string in_full = line_with(stack, "ends_in_a_call");
+  EXPECT_TRUE(contains(in_full, "waits_target.cc\"")) << stack;
+  EXPECT_TRUE(contains(in_full, "[what the task begins with]")) << stack;
 }
 
 // Neither a control of C0 or C1, nor a mark of direction, nor a byte that is no UTF-8.
@@ -514,6 +536,8 @@ TEST(Command, SeesThroughACallOfANullPointer) {
   EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::call_nothing\n")) << result.out;
   EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::dive\n")) << result.out;
   EXPECT_FALSE(contains(result.err, "not in the core")) << result.err;
+  const std::string row = line_with(aiofiber({"ps", "--core", core}).out, " guilty ");
+  EXPECT_TRUE(contains(row, "call_nothing (inspect_target.cc:")) << row;
 }
 
 TEST(Command, ReadsAKernelCore) {

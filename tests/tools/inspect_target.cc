@@ -326,7 +326,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|names|churn|null-call|deep|device|busy|self|step|stretch|loops [COUNT]\n");
+    std::fputs("usage: inspect_target MODE [COUNT], for the modes see main()\n", stderr);
     return 2;
   }
   return 0;

@@ -127,6 +127,7 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
       json.member("line", frame->line);
     }
     json.member("inlined", frame->inlined);
+    json.member("on_stack", !frame->entry);
     json.member("address", frame->address);
     json.member("module", frame->module);
     json.member("module_offset", frame->module_offset);

@@ -435,11 +435,11 @@ const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
 
 std::optional<std::int64_t> Snapshot::limit_ns(const TaskSnapshot& task) const {
   const aiofiber_record& record = task.record;
-  const bool told = (registry.features & AIOFIBER_FEATURE_WAIT_LIMIT) != 0 && record.wait_kind != AIOFIBER_WAIT_LOCK;
-  if (!told || !task.waits() || record.wait_owner == 0 || record.wait_owner > INT64_MAX) return std::nullopt;
-  const auto limit = static_cast<std::int64_t>(record.wait_owner);
+  // Older programs do not have it: their records are shorter, and what is missing was not written.
+  if (!task.waits() || record.wait_limit == 0 || record.wait_limit > INT64_MAX) return std::nullopt;
+  const auto limit = static_cast<std::int64_t>(record.wait_limit);
   // Of a sleep the sooner end counts.
-  const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_owner < record.wait_arg;
+  const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_limit < record.wait_arg;
   return sooner ? std::optional(limit) : std::nullopt;
 }
 

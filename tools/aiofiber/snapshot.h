@@ -27,6 +27,7 @@ namespace aiofiber::tool {
 struct Address {
   std::uint64_t pc = 0;
   bool exact = false;  // the instruction itself, not the one behind a call
+  bool entry = false;  // of the function that the task begins with, which is not on its stack
   auto operator<=>(const Address&) const = default;
 };
 
