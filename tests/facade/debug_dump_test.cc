@@ -263,6 +263,14 @@ TEST(EnableTaskDump, WritesTheDumpWhenTheSignalComesWhileTheLoopHangs) {
   unlink(path);
 }
 
+// Else what is seen of the thread that got it may be the handler, which lies on another stack.
+TEST(EnableTaskDump, KeepsTheSignalThatLooksAtTheThreadForAfterItsHandler) {
+  aio::enable_task_dump(SIGUSR2, 2);
+  struct sigaction action {};
+  ASSERT_EQ(sigaction(SIGUSR2, nullptr, &action), 0);
+  EXPECT_EQ(sigismember(&action.sa_mask, SIGURG), 1);
+}
+
 TEST(EnableTaskDump, RefusesWhatCannotWork) {
   EXPECT_THROW(aio::enable_task_dump(SIGKILL), aio::RuntimeError);
   EXPECT_THROW(aio::enable_task_dump(0), aio::RuntimeError);
