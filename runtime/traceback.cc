@@ -13,8 +13,6 @@ namespace aiofiber::runtime {
 
 namespace {
 
-constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
-
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
   char number[32];
   if (frame.address == 0) {  // a callable whose code has no address of its own
@@ -49,7 +47,7 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
   for (const std::uintptr_t address : addresses) {
     for (SymbolizedFrame& frame : symbolize(address)) {
       // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
-      if (frame.linkage_name == kLoop) return {newest_first.rbegin(), newest_first.rend()};
+      if (frame.linkage_name == kRunsTheLoop) return {newest_first.rbegin(), newest_first.rend()};
       if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined)) newest_first.push_back(std::move(frame));
     }
   }

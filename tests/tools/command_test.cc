@@ -527,6 +527,31 @@ TEST(Command, TellsOfALoopThatStands) {
   EXPECT_FALSE(contains(aiofiber({"ps", healthy.pid()}).err, "has not gone on"));
 }
 
+TEST(Command, TellsInWhichCallbackALoopStands) {
+  for (const bool blocked : {true, false}) {
+    const Running process(target({blocked ? "callback" : "callback-spin"}));
+    const std::string stands = "the loop of thread " + process.pid() + " has not gone on for ";
+    Finished result;
+    for (int look = 0; look < 200 && !contains(result.err, stands); ++look) {
+      result = blocked ? aiofiber({"stack", process.pid()}) : aiofiber({"stack", "--stop", process.pid()});
+      usleep(10'000);  // from a tenth of a second on it is said
+    }
+    EXPECT_TRUE(contains(result.err, stands)) << result.err;
+    EXPECT_TRUE(contains(result.err, "a callback runs in (anonymous namespace)::stand_still")) << result.err;
+    EXPECT_EQ(contains(result.err, ", blocked in pause()"), blocked) << result.err;
+    EXPECT_TRUE(result.out.starts_with("Stack for the callback in which the loop of thread ")) << result.out;
+    EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::callback::{lambda}")) << result.out;
+    EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::stand_still")) << result.out;
+    EXPECT_FALSE(contains(result.out, "in main\n")) << "who runs the loop is no part of it: " << result.out;
+    const std::string json = aiofiber({"ps", "--json", process.pid()}).out;
+    EXPECT_EQ(contains(json.substr(0, json.find("\"tasks\"")), "stand_still"), blocked) << json;
+    if (!blocked) {
+      const std::string told = aiofiber({"ps", process.pid()}).err;
+      EXPECT_TRUE(contains(told, "a callback runs (--stop shows which)")) << told;
+    }
+  }
+}
+
 TEST(Command, SeesThroughACallOfANullPointer) {
   const Folder folder;
   const std::string core = kernel_core(folder, target({"null-call"}), 0);  // it dies by itself

@@ -279,6 +279,19 @@ void loops() {
   for (std::thread& thread : threads) thread.join();
 }
 
+// In a system call, or in none.
+[[gnu::noinline]] void stand_still(bool blocked) {
+  while (blocked) pause();
+  for (;;) asm volatile("");
+}
+void callback(bool blocked) {
+  asyncio::get_running_loop().call_soon([blocked] {
+    ready();
+    stand_still(blocked);
+  });
+  rest();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -315,6 +328,8 @@ int main(int argc, char** argv) {
       ready();
       rest();
     });
+  } else if (mode == "callback" || mode == "callback-spin") {
+    asyncio::run([&] { callback(mode == "callback"); });
   } else if (mode == "self") {
     asyncio::run(self);
   } else if (mode == "stretch") {

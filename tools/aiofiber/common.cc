@@ -37,6 +37,7 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
     json.member("stands_ns", loop.stands_ns);
     json.member("task", loop.task);
     json.member("system_call", loop.system_call);
+    write_frames(json, inspection.callback_frames(loop, false));
     json.end_object();
   }
   json.end_array();

@@ -77,12 +77,31 @@ bool Inspection::is_wanted(const TaskSnapshot& task) const {
 std::vector<std::string> Inspection::standing_loops() const {
   std::vector<std::string> sentences;
   for (const StandingLoop& loop : snapshot_.standing_loops) {
-    const TaskSnapshot* const task = snapshot_.find(loop.task);
-    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " + duration_text(loop.stands_ns) + ": ";
-    text += task != nullptr ? "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs" : std::string("a callback runs");
+    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " +
+                       duration_text(loop.stands_ns) + ": ";
+    if (const TaskSnapshot* const task = snapshot_.find(loop.task)) {
+      text += "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs";
+    } else {
+      text += "a callback runs";
+      const std::vector<Frame> frames = callback_frames(loop, false);
+      const auto own = std::find_if(frames.begin(), frames.end(), is_own);
+      if (own != frames.end()) text += " in " + short_text(*own);
+      if (loop.callback.empty() && !options_.stop) text += " (--stop shows which)";
+    }
     sentences.push_back(text + (loop.system_call.empty() ? "" : ", blocked in " + loop.system_call + "()"));
   }
   return sentences;
+}
+
+std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool all) const {
+  std::vector<Frame> frames;
+  for (const Address& address : loop.callback) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      if (!all && frame.linkage_name == runtime::kRunsTheLoop) return frames;
+      if (all || !is_plumbing(frame)) frames.push_back(frame);
+    }
+  }
+  return frames;
 }
 
 std::string Inspection::left_out() const {

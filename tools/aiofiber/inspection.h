@@ -50,6 +50,9 @@ class Inspection {
   std::string left_out() const;
   // A sentence for each loop that stands.
   std::vector<std::string> standing_loops() const;
+  // Of the callback in which a loop stands, as frames() of a task; empty: a task runs, or it is not to be
+  // seen.
+  std::vector<Frame> callback_frames(const StandingLoop& loop, bool all) const;
   // Lines of source may be read for it.
   bool shows_source() const { return shows_source_; }
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.

@@ -75,6 +75,8 @@ struct StandingLoop {
   std::int64_t stands_ns = 0;
   std::uint64_t task = 0;  // id of the one that runs; 0: a callback, or that is not known
   std::string system_call;  // that its thread is blocked in, as "read"; empty: none
+  // The calls of its thread if no task runs, innermost first; empty: not to be seen.
+  std::vector<Address> callback;
 };
 
 struct Snapshot {

@@ -34,6 +34,29 @@ void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostrea
   if (!text.empty()) out << "    " << text << '\n';
 }
 
+// Oldest first.
+void print_frames(const Inspection& inspection, const std::vector<Frame>& frames, bool verbose,
+                  std::ostream& out) {
+  const auto frame = [&](std::size_t i) -> const Frame& { return frames[frames.size() - 1 - i]; };
+  const auto same = [&](std::size_t i, std::size_t k) { return same_place(frame(i), frame(k)); };
+  const auto print = [&](std::size_t i) { print_frame(frame(i), verbose, inspection.shows_source(), out); };
+  runtime::fold_repeats(frames.size(), same, print, [&](std::size_t lines, std::size_t times) {
+    out << "  " << runtime::repeats_text(lines, times) << '\n';
+  });
+}
+
+// Of the loops that stand in a callback. Where those stand that are in a task, its stack says.
+void print_callbacks(const Inspection& inspection, bool verbose, std::ostream& out) {
+  for (const StandingLoop& loop : inspection.snapshot().standing_loops) {
+    const std::vector<Frame> frames = inspection.callback_frames(loop, verbose);
+    if (frames.empty()) continue;
+    out << "Stack for the callback in which the loop of thread " << loop.tid
+        << " stands (most recent call last):\n";
+    print_frames(inspection, frames, verbose, out);
+    out << '\n';
+  }
+}
+
 }  // namespace
 
 void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose, std::ostream& out) {
@@ -49,10 +72,7 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
   }
   out << "Stack for " << title << " (most recent call last):\n";
   if (task.truncated) out << "  (the older part of " << bytes_text(task.stack_used()) << " is not shown)\n";
-  const auto frame = [&](std::size_t i) -> const Frame& { return frames[frames.size() - 1 - i]; };  // oldest first
-  runtime::fold_repeats(frames.size(), [&](std::size_t i, std::size_t k) { return same_place(frame(i), frame(k)); },
-                        [&](std::size_t i) { print_frame(frame(i), verbose, inspection.shows_source(), out); },
-                        [&](std::size_t lines, std::size_t times) { out << "  " << runtime::repeats_text(lines, times) << '\n'; });
+  print_frames(inspection, frames, verbose, out);
 }
 
 void stack(Inspection& inspection, const Options& options, std::ostream& out) {
@@ -66,6 +86,7 @@ void stack(Inspection& inspection, const Options& options, std::ostream& out) {
     json.end_object();
     return;
   }
+  if (options.tasks.empty()) print_callbacks(inspection, options.verbose, out);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     if (i > 0) out << '\n';
     print_stack(inspection, *tasks[i], options.verbose, out);
