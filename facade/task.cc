@@ -135,11 +135,11 @@ void TaskCore::body() noexcept {
   bool destroyed = false;
   if (loop().debug()) {
     step_started_ns_ = loop().scheduler().now();
-    watches_stack_ = fiber_->start_failure == nullptr;
+    watches_stack_ = fiber_->started();
     if (watches_stack_) runtime::StackPool::forget_last_quarter(fiber_->stack());
   }
-  if (fiber_->start_failure != nullptr) {
-    error = start_error(fiber_->start_failure);
+  if (AIOFIBER_UNLIKELY(!fiber_->started())) {
+    error = start_error(fiber_->scheduler->start_failure());
   } else if (must_cancel_) {
     cancelled = true;  // before its first step: the body never runs
     error = make_cancelled(cancel_message_.view());

@@ -70,7 +70,7 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
                                            : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
   runtime::notice_unloaded_code();
   const std::size_t count = runtime::unwind(registers, fiber.bounds(), addresses);
-  return {Source::kStack, runtime::program_frames(std::span(addresses).first(count))};
+  return {Source::kStack, runtime::fiber_frames(std::span(addresses).first(count), fiber.entry)};
 }
 
 // The newest of a stack, the oldest of a traceback: what tells most about each.

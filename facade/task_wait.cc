@@ -103,7 +103,6 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   future.add_waiter(waiter);
   waits_for_ = &future;
   waiter_ = &waiter;
-  const std::uint64_t limit = fiber.wait_owner;
   note_wait(fiber, future);
   fiber.state = AIOFIBER_WAITING;
   if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller(remembered_source())) {
@@ -118,7 +117,6 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   waits_for_ = nullptr;
   waiter_ = nullptr;
   fiber.wait_kind = AIOFIBER_WAIT_NONE;
-  fiber.wait_owner = limit;
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     if (future.cancelled() || is_cancelled_error(future.peek_exception())) {

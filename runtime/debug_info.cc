@@ -110,7 +110,7 @@ FunctionName name_of_die(Dwarf_Die* die) {
     if (!dwarf_attr_integrate(die, kind, &attribute)) continue;
     if (const char* linkage = dwarf_formstring(&attribute)) return name_of_symbol(linkage);
   }
-  return {qualified_name(die), {}};
+  return {abridge(qualified_name(die)), {}};
 }
 
 void index_units(Dwarf* debug, std::vector<CodeRange>& units) {

@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/fiber.h"
 #include "aiofiber/runtime/syscall.h"
 #include "aiofiber/runtime/task_dump.h"
+#include "aiofiber/runtime/thread_sample.h"
 #include "output_file.h"
 
 namespace aiofiber::runtime {
@@ -80,6 +81,7 @@ void enable_task_dump(int signo, int fd) {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART | SA_ONSTACK;
+  ::sigaddset(&action.sa_mask, kSampleSignal);
   if (::sigaction(signo, &action, nullptr) != 0) {
     throw std::system_error(errno, std::generic_category(), "signal " + std::to_string(signo) + " cannot be caught");
   }

@@ -52,6 +52,106 @@ std::size_t operator_length(std::string_view text) {
   return length;
 }
 
+constexpr std::string_view kLambda = "{lambda}";
+
+// The length of what `text` begins with if that names a closure type, else 0: `{lambda(int)#1}` in mangled names,
+// `<lambda(int)>` in g++'s debug information, `$_0` of clang, `'lambda'(int)` of LLVM's demangler. `before` is what
+// stands before it, '\0' for nothing.
+std::size_t lambda_length(std::string_view text, char before) {
+  if (text.starts_with("{lambda") || text.starts_with("<lambda(")) return skip_brackets(text, 0);
+  if (text.starts_with("'lambda")) {
+    const std::size_t quote = text.find_first_not_of("0123456789", 7);
+    if (quote == std::string_view::npos || text[quote] != '\'') return 0;
+    const bool has_parameters = quote + 1 < text.size() && text[quote + 1] == '(';
+    return has_parameters ? skip_brackets(text, quote + 1) : quote + 1;
+  }
+  if (!text.starts_with("$_") || is_name_character(before)) return 0;
+  const std::size_t end = std::min(text.find_first_not_of("0123456789", 2), text.size());
+  return end > 2 && (end == text.size() || !is_name_character(text[end])) ? end : 0;
+}
+
+// The length of the qualifiers of a member function that `text` begins with.
+std::size_t qualifiers_length(std::string_view text) {
+  std::size_t length = 0;
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view word : {" const", " volatile", " &&", " &", " noexcept"}) {
+      if (!text.substr(length).starts_with(word)) continue;
+      length += word.size();
+      found = true;
+    }
+  }
+  return length;
+}
+
+// The length of the call of a closure that `text` begins with, template arguments and parameters included; else 0.
+// A closure without captures is also called through a function pointer: `_FUN` of g++, `__invoke` of clang.
+std::size_t closure_call_length(std::string_view text) {
+  for (const std::string_view call : {"::operator()", "::_FUN", "::__invoke"}) {
+    if (!text.starts_with(call)) continue;
+    std::size_t length = call.size();
+    if (length < text.size() && is_name_character(text[length])) continue;
+    if (length < text.size() && text[length] == '<') length += skip_brackets(text.substr(length), 0);
+    if (length < text.size() && text[length] == '(') {
+      length += skip_brackets(text.substr(length), 0);
+      length += qualifiers_length(text.substr(length));
+    }
+    return length;
+  }
+  return 0;
+}
+
+// The length of the parameters of an enclosing function, `(int) const` before `::`; 0 for other parentheses.
+std::size_t scope_parameters_length(std::string_view text, std::string_view before) {
+  if (text.starts_with("(anonymous namespace)") || before.empty() || before.ends_with("decltype") ||
+      before.ends_with("operator")) {
+    return 0;
+  }
+  const std::size_t length = skip_brackets(text, 0);
+  const std::size_t end = length + qualifiers_length(text.substr(length));
+  return text.substr(end).starts_with("::") ? end : 0;
+}
+
+// With `main::{lambda}` for `main()::{lambda()#2}::operator()() const::{lambda(int)#1}::operator()`: which one it is,
+// the line behind it tells.
+std::string without_calls_of_lambdas(std::string_view text) {
+  std::string name;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::string_view rest = text.substr(i);
+    if (const std::size_t length = lambda_length(rest, i > 0 ? text[i - 1] : '\0'); length > 0) {
+      name += kLambda;
+      i += length;
+      i += closure_call_length(text.substr(i));
+      if (text.substr(i).starts_with(" >")) ++i;  // "> >" was written for a bracket that has gone
+      constexpr std::string_view kTwice = "{lambda}::{lambda}";
+      if (name.ends_with(kTwice)) name.resize(name.size() - (kTwice.size() - kLambda.size()));
+    } else if (const std::size_t parameters = text[i] == '(' ? scope_parameters_length(rest, name) : 0; parameters > 0) {
+      i += parameters;
+    } else {
+      name += text[i++];
+    }
+  }
+  return name;
+}
+
+// Drops one template argument that is what the standard library takes without it, and is the last of its list:
+// the argument before it may be one as well. Whether there was one.
+bool drop_default_argument(std::string& display) {
+  for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::equal_to<", ", std::hash<",
+                                          ", std::default_delete<", ", std::char_traits<"}) {
+    for (std::size_t at = 0; (at = display.find(argument, at)) != std::string::npos; ++at) {
+      const std::size_t end = skip_brackets(display, at + argument.size() - 1);
+      const bool blank = display.compare(end, 2, " >") == 0;
+      if (!blank && display.compare(end, 1, ">") != 0 && end != display.size()) continue;
+      display.erase(at, end - at);
+      // "> >" was written for the two brackets of which one has gone.
+      if (blank && at > 0 && display[at - 1] != '>') display.erase(at, 1);
+      return true;
+    }
+  }
+  return false;
+}
+
 bool is_own_header(std::string_view file) {
   const std::size_t slash = file.rfind('/');
   if (slash == std::string_view::npos || !file.ends_with(".h")) return false;
@@ -125,9 +225,22 @@ std::string display_name(const std::string& demangled) {
 }
 
 std::string abridge(std::string display) {
+  display = without_calls_of_lambdas(display);
+  // Inline namespaces.
+  for (const std::string_view name : {"std::__cxx11::", "std::__1::"}) {
+    for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;) display.replace(at, name.size(), "std::");
+  }
+  while (drop_default_argument(display)) {
+  }
+  constexpr std::string_view kAbi = "[abi:cxx11]";
+  for (std::size_t at = 0; (at = display.find(kAbi, at)) != std::string::npos;) display.erase(at, kAbi.size());
   constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-      {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
-      {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"}};
+      {"std::basic_string<char>", "std::string"},
+      {"std::basic_string<wchar_t>", "std::wstring"},
+      {"std::basic_string_view<char>", "std::string_view"},
+      {"std::basic_istream<char>", "std::istream"},
+      {"std::basic_ostream<char>", "std::ostream"},
+      {"std::basic_iostream<char>", "std::iostream"}};
   for (const auto& [name, alias] : kAliases) {
     for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;) {
       display.replace(at, name.size(), alias);
@@ -135,20 +248,24 @@ std::string abridge(std::string display) {
       if (display.compare(at, 2, " >") == 0) display.erase(at, 1);
     }
   }
-  for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::hash<", ", std::equal_to<", ", std::default_delete<"}) {
-    for (std::size_t at = 0; (at = display.find(argument, at)) != std::string::npos;) {
-      display.erase(at, skip_brackets(display, at + argument.size() - 1) - at);
-      // "> >" was written for the two brackets of which one has gone.
-      if (display.compare(at, 2, " >") == 0 && at > 0 && display[at - 1] != '>') display.erase(at, 1);
-    }
-  }
-  for (std::size_t at = 0; (at = display.find("$_", at)) != std::string::npos;) {
-    const std::size_t end = std::min(display.find_first_not_of("0123456789", at + 2), display.size());
-    const bool whole = end > at + 2 && (at == 0 || display[at - 1] == ':') && (end == display.size() || display[end] == ':');
-    if (whole) display.replace(at, end - at, "{lambda}");
-    at += 2;
-  }
   return display;
+}
+
+std::string called_function(const std::string& function, const std::string& file, int line) {
+  if (!function.ends_with(kLambda)) return function + "()";
+  if (line <= 0) return function;
+  return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
+}
+
+bool is_library_code(std::string_view file, std::string_view module) noexcept {
+  const auto in_file = [file](std::string_view part) { return file.find(part) != std::string_view::npos; };
+  if (in_file("runtime/hooks/") || in_file("/usr/include/")) return true;
+  if (module.empty()) return true;  // called through a wild pointer, as a rule: who made the call says more
+  const std::string_view name = module.substr(module.rfind('/') + 1);
+  static constexpr std::string_view kLibraries[] = {"libc.so",      "libm.so",   "libpthread.so",
+                                                    "libstdc++.so", "libc++.so", "libgcc_s.so"};
+  const auto is_of = [name](std::string_view library) { return name.starts_with(library); };
+  return std::any_of(std::begin(kLibraries), std::end(kLibraries), is_of);
 }
 
 bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,

@@ -59,8 +59,8 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
   fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : scheduler.last_poll());
-  const std::uint64_t limit = fiber_.wait_owner;  // of the code that is run; stands for the owner of a lock
-  if (kind != AIOFIBER_WAIT_LOCK && kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
+  const std::uint64_t limit = fiber_.wait_limit;  // of the code that is run
+  if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
   // Locks are nested as threads nest them; a wait for anything else may last.
   if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
   fiber_.parker = this;
@@ -70,7 +70,7 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   parked_ = false;
   fiber_.parker = nullptr;
   fiber_.wait_kind = AIOFIBER_WAIT_NONE;
-  fiber_.wait_owner = limit;
+  fiber_.wait_limit = limit;
   scheduler.timers().cancel(timer_);
   if (AIOFIBER_UNLIKELY(fiber_.unwinding)) return Wake::kInterrupted;
   return reason_;

@@ -32,7 +32,7 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     0,
     0,
     {},
-    AIOFIBER_FEATURE_WAIT_LIMIT,
+    0,  // features
     {}};
 // The same block under a name that no other module can take over.
 extern aiofiber_registry aiofiber_registry_here

@@ -251,9 +251,9 @@ bool Scheduler::prepare(Fiber& fiber) noexcept {
     fiber.tid = thread_id_;
     return true;
   } catch (const StackError& error) {
-    fiber.start_failure = error.what();
+    start_failure_ = error.what();
   } catch (const std::bad_alloc&) {
-    fiber.start_failure = "out of memory for a fiber stack";
+    start_failure_ = "out of memory for a fiber stack";
   }
   return false;
 }

@@ -18,6 +18,7 @@
 
 #include "aiofiber/runtime/clock.h"
 #include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/function_name.h"
 #include "aiofiber/runtime/registry.h"
 #include "aiofiber/runtime/symbolize.h"
 #include "aiofiber/runtime/syscall.h"
@@ -176,7 +177,7 @@ constexpr std::int64_t kStands = 100'000'000;
 
 // When a limit ends the wait; of a sleep, if that is before its own end.
 std::string limit_text(const aiofiber_record& record) {
-  const std::uint64_t limit = record.wait_kind == AIOFIBER_WAIT_LOCK ? 0 : record.wait_owner;
+  const std::uint64_t limit = record.wait_limit;
   if (limit == 0 || (record.wait_kind == AIOFIBER_WAIT_SLEEP && record.wait_arg <= limit)) return {};
   return " (limit: " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0)) + " left)";
 }
@@ -227,17 +228,17 @@ struct LessKey {
 };
 
 std::string stack_text(const TaskSnapshot& task) {
-  if (task.record.state == AIOFIBER_NEW) {
-    std::string out;
-    if (task.record.entry != 0) {
-      const SymbolizedFrame entry = symbolize(task.record.entry, true).back();
-      out = format_frames(std::span(&entry, 1));
-    }
-    return out;
-  }
+  const std::uint64_t entry = task.record.entry;
+  if (task.record.state == AIOFIBER_NEW) return format_frames(fiber_frames({}, entry));
   if (task.stack.empty()) return "  (its stack could not be read while it runs)\n";
-  const auto frames = program_frames(task.stack);
+  const auto frames = fiber_frames(task.stack, entry);
   return frames.empty() ? "  (no frames of the program's own)\n" : format_frames(frames);
+}
+
+// `load()`; of a lambda also where it stands, for the name is not its own.
+std::string called_at(std::uint64_t address) {
+  const SymbolizedFrame frame = symbolize(address, true).back();
+  return called_function(frame.function, frame.file, frame.line);
 }
 
 }  // namespace
@@ -274,8 +275,8 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
     case AIOFIBER_WAIT_TASK:
       if (const TaskSnapshot* const task = all.find(arg)) return "task " + quoted_name(task->record);
       return "task with id " + std::to_string(arg);
-    case AIOFIBER_WAIT_OFFLOAD:
-    case AIOFIBER_WAIT_THREAD: return kind.what;
+    case AIOFIBER_WAIT_OFFLOAD: return kind.what;
+    case AIOFIBER_WAIT_THREAD: return kind.what + (arg != 0 ? ": " + called_at(arg) : "");
     case AIOFIBER_WAIT_LOCK: {
       const std::string variable = data_symbol(arg);
       return (variable.empty() ? kind.what : kind.what + (" '" + variable + "'")) + address_text("", arg) + held_by(record, all);

@@ -30,7 +30,6 @@ namespace aiofiber::runtime {
 
 namespace {
 
-constexpr int kSignal = SIGURG;  // ignored by default, and rarely used for what it is named after
 constexpr long kPatienceNs = 200'000'000;
 constexpr std::size_t kMaxStackCopied = 256 * 1024;
 
@@ -81,7 +80,7 @@ void on_signal(int signo, siginfo_t* info, void* context) {
 
 bool handler_is_ours() noexcept {
   struct sigaction now {};
-  return ::sigaction(kSignal, nullptr, &now) == 0 && now.sa_sigaction == on_signal;
+  return ::sigaction(kSampleSignal, nullptr, &now) == 0 && now.sa_sigaction == on_signal;
 }
 
 // ---- system calls ----------------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ bool sample_by_signal(pid_t tid, ThreadSample& sample) {
     until.tv_nsec -= 1'000'000'000;
     ++until.tv_sec;
   }
-  bool filled = sys::signal_thread(tid, kSignal) == 0;
+  bool filled = sys::signal_thread(tid, kSampleSignal) == 0;
   if (filled) {
     int result = 0;
     do {
@@ -195,7 +194,7 @@ void install_sample_handler() noexcept {
     struct sigaction action {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    return ::sigaction(kSignal, &action, &previous_action) == 0;
+    return ::sigaction(kSampleSignal, &action, &previous_action) == 0;
   }();
   static_cast<void>(installed);
 }

@@ -3,6 +3,7 @@
 // The program's own frames, in the look of a Python traceback.
 #include "aiofiber/runtime/traceback.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 
@@ -11,8 +12,6 @@
 namespace aiofiber::runtime {
 
 namespace {
-
-constexpr std::string_view kLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
   char number[32];
@@ -48,11 +47,23 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
   for (const std::uintptr_t address : addresses) {
     for (SymbolizedFrame& frame : symbolize(address)) {
       // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
-      if (frame.linkage_name == kLoop) return {newest_first.rbegin(), newest_first.rend()};
+      if (frame.linkage_name == kRunsTheLoop) return {newest_first.rbegin(), newest_first.rend()};
       if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined)) newest_first.push_back(std::move(frame));
     }
   }
   return {newest_first.rbegin(), newest_first.rend()};
+}
+
+std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addresses, std::uintptr_t entry) {
+  const auto is_own = [](const SymbolizedFrame& frame) {
+    return !is_library_code(frame.file, frame.module) &&
+           !is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
+  };
+  std::vector<SymbolizedFrame> frames = program_frames(addresses);
+  if (entry == 0 || std::any_of(frames.begin(), frames.end(), is_own)) return frames;
+  SymbolizedFrame first = symbolize(entry, true).back();
+  if (frames.empty() || is_own(first)) frames.insert(frames.begin(), std::move(first));
+  return frames;
 }
 
 std::string format_frames(std::span<const SymbolizedFrame> frames) {

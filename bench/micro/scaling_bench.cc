@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <functional>
 #include <mutex>
+#include <sstream>
 #include <vector>
 
 #include "aiofiber/asyncio.h"
@@ -132,6 +133,30 @@ double queue_shutdown(std::size_t n) {
   });
 }
 
+// Waits below 16 calls; by which of two lines each was made, `path` says.
+[[gnu::noinline]] void wait_below(asyncio::Event& event, std::size_t path, int depth) {
+  if (depth == 16) {
+    asyncio::await(event.wait());
+  } else if (path % 2 == 0) {
+    wait_below(event, path / 2, depth + 1);
+    asm volatile("nop" ::: "memory");
+  } else {
+    wait_below(event, path / 2, depth + 1);
+    asm volatile("" ::: "memory");
+  }
+}
+// Each task has a stack of its own, so no two are shown as one.
+double dump_of_different_stacks(std::size_t n) {
+  asyncio::Event event;
+  std::size_t path = 0;
+  Tasks tasks = suspended(n / 10, [&] { wait_below(event, path++, 0); });
+  std::ostringstream out;
+  const double time = timed([&] { asyncio::dump_tasks(out); });
+  event.set();
+  asyncio::await(asyncio::gather(tasks));
+  return time;
+}
+
 struct Measure {
   const char* name;
   std::function<double(std::size_t)> run;
@@ -151,6 +176,7 @@ int main(int argc, char** argv) {
       {"cancel() of waiters, then acquire()", cancel_all},
       {"wait() for everything twice", wait_with_duplicates},
       {"Queue.shutdown()", queue_shutdown},
+      {"dump_tasks(), n / 10 different stacks", dump_of_different_stacks},
   };
   int failures = 0;
   for (const Measure& measure : measures) {
@@ -162,7 +188,7 @@ int main(int argc, char** argv) {
       asyncio::run([&] { twice = std::min(twice, measure.run(2 * count)); });
       ratio = twice / once;
     }
-    std::printf("%-36s n = %zu: %8.3f ms, 2n: %8.3f ms, ratio %.2f%s\n", measure.name, count, once, twice,
+    std::printf("%-37s n = %zu: %8.3f ms, 2n: %8.3f ms, ratio %.2f%s\n", measure.name, count, once, twice,
                 ratio, ratio > 2.5 ? "  TOO LARGE" : "");
     std::fflush(stdout);
     if (ratio > 2.5) ++failures;

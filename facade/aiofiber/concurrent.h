@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -38,7 +39,21 @@ enum class Claim : unsigned char {
   kMove,  // nobody else has it
 };
 template <class T>
-Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim);
+Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std::uintptr_t called = 0);
+
+// The future of a call on another thread, which says so to debuggers. `called`: the address of its function,
+// 0 if that is not known.
+template <class T>
+class ThreadFuture final : public FutureState<T> {
+ public:
+  ThreadFuture(LoopCore& loop, std::uintptr_t called) : FutureState<T>(loop), called_(called) {
+    this->wait_kind = AIOFIBER_WAIT_THREAD;
+  }
+  const void* wait_object() const noexcept override { return reinterpret_cast<const void*>(called_); }
+
+ private:
+  std::uintptr_t called_;
+};
 }  // namespace detail
 
 namespace concurrent {
@@ -186,7 +201,7 @@ class [[nodiscard]] Future {
  private:
   template <class T>
   friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop,
-                                                      aiofiber::detail::Claim claim);
+                                                      aiofiber::detail::Claim claim, std::uintptr_t called);
   explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
   // For what runs callbacks: one of them may destroy this handle, and the next still needs the state.
   std::shared_ptr<detail::State<R>> kept() const noexcept { return state_; }
@@ -303,7 +318,7 @@ namespace detail {
 
 // See wrap_future().
 template <class T>
-Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim) {
+Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std::uintptr_t called) {
   struct OutcomeLink final : ThreadGate::Link {
     OutcomeLink(concurrent::Future<T> from, Future<T> to, Claim its_claim)
         : source(std::move(from)), destination(std::move(to)), claim(its_claim) {}
@@ -343,8 +358,7 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim) {
     Claim claim;
   };
   ThreadGate& gate = ThreadGate::of(loop.core());
-  Future<T> destination = loop.create_future<T>();
-  destination.state().wait_kind = AIOFIBER_WAIT_THREAD;
+  Future<T> destination(runtime::Ref<FutureState<T>>(new ThreadFuture<T>(loop.core(), called)));
   const std::uint64_t id = gate.add(std::make_unique<OutcomeLink>(source, destination, claim));
   try {
     destination.add_done_callback([source, held = gate.shared_from_this(), id](const Future<T>& future) {

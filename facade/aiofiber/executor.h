@@ -105,15 +105,23 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
 namespace detail {
 // The loop's default executor, made if need be. RuntimeError "Executor shutdown has been called".
 Executor& default_executor(LoopCore& core);
+
+// run_in_executor() of what ends in a call of `called`, which debuggers show. `executor` null: the default
+// one.
+template <class F, class... Args>
+auto call_in_executor(EventLoop& loop, Executor* executor, EntryInfo called, F&& fn, Args&&... args) {
+  loop.core().check_open();
+  loop.core().check_thread();
+  Executor& chosen = executor != nullptr ? *executor : default_executor(loop.core());
+  return follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), loop, Claim::kMove,
+                called.address);
+}
 }  // namespace detail
 
 template <class F, class... Args>
 auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
-  core_->check_open();
-  core_->check_thread();
-  Executor& chosen = executor != nullptr ? *executor : detail::default_executor(*core_);
-  return detail::follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), *this,
-                        detail::Claim::kMove);
+  return detail::call_in_executor(*this, executor, detail::entry_of(fn), std::forward<F>(fn),
+                                  std::forward<Args>(args)...);
 }
 
 }  // namespace aiofiber

@@ -23,11 +23,13 @@ namespace aiofiber {
 template <class F, class... Args>
 Coroutine<detail::CallResult<F, Args...>> to_thread(F&& fn, Args&&... args) {
   using R = detail::CallResult<F, Args...>;
-  return Coroutine<R>([call = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...)]() mutable -> R {
-    return await(get_running_loop().run_in_executor(
-        nullptr, [context = copy_context(), moved = std::move(call)]() mutable -> R {
-          return context.run([&]() -> R { return moved(); });
-        }));
+  const detail::EntryInfo called = detail::entry_of(fn);
+  auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
+  return Coroutine<R>([called, call = std::move(bound)]() mutable -> R {
+    auto in_context = [context = copy_context(), moved = std::move(call)]() mutable -> R {
+      return context.run([&]() -> R { return moved(); });
+    };
+    return await(detail::call_in_executor(get_running_loop(), nullptr, called, std::move(in_context)));
   });
 }
 

@@ -21,6 +21,7 @@ X86_64 = 62  # EM_X86_64
 HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chunks
 RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, its oldest part
 OWNER_AT = RECORD.size + 8             # of wait_owner, behind watched_by; older programs do not have it
+LIMIT_AT = OWNER_AT + 8                # of wait_limit, as well
 FREE, NEW, READY, RUNNING, WAITING = range(5)
 STATES = ["free", "new", "ready", "on CPU", "waiting"]
 EVENTS = ("", " readable", " writable", " readable or writable")
@@ -29,15 +30,21 @@ WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "some
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
          "room in the queue", "a call on another thread", "the last item of the queue to be done", "barrier", "a lock on fd",
           "process", "the end of thread"]
-SLEEP, FD, TASK, OTHER, LOCK, FILE_LOCK, PROCESS, THREAD_END = 1, 2, 3, 6, 12, 21, 22, 23
+SLEEP, FD, TASK, OTHER, LOCK, THREAD, FILE_LOCK, PROCESS, THREAD_END = 1, 2, 3, 6, 12, 18, 21, 22, 23
 GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that overflowed it stands there
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 # Frames of these are not what the program is doing.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
+THUNK = re.compile(r"(non-)?virtual thunk to ")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
 PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
+PLUMBING_MODULE = re.compile(r"/lib(c|m|pthread|stdc\+\+|c\+\+|gcc_s)\.so[^/]*$")
 RED_ZONE = 128
+BRACKETS = {"(": 1, "<": 1, "{": 1, ")": -1, ">": -1, "}": -1}
+CLOSURE = re.compile(r"\{lambda\(|<lambda\(|\$_\d+$")  # the type of a lambda, as g++, clang and demanglers spell it
+LAMBDA = "{lambda}"                    # as a lambda is called here
+CALL = re.compile(r"operator\(\)|_FUN\b|__invoke\b")   # the functions of such a type
 
 
 def read(address, size):
@@ -80,6 +87,8 @@ class Registry:
                 task = Task(self, RECORD.unpack_from(memory, at))
                 if self.record_size >= OWNER_AT + 8:
                     task.wait_owner = struct.unpack_from("<Q", memory, at + OWNER_AT)[0]
+                if self.record_size >= LIMIT_AT + 8:
+                    task.wait_limit = struct.unpack_from("<Q", memory, at + LIMIT_AT)[0]
                 if task.state != FREE and task.id != 0:
                     found.append(task)
         return sorted(found, key=lambda task: task.id)
@@ -88,7 +97,7 @@ class Registry:
 class Task:
     def __init__(self, registry, fields):
         self.registry = registry
-        self.wait_owner = 0
+        self.wait_owner = self.wait_limit = 0
         (self.seq, self.id, self.fcontext, self.stack_low, self.stack_high, self.entry, self.state, self.wait_kind,
          self.wait_arg, self.wait_since_ns, _, self.switches, _, number, self.tid, _, name) = fields
         self.name = name.split(b"\0")[0].decode(errors="replace") or "Task-%d" % (number or self.id)
@@ -149,9 +158,19 @@ class Task:
             return ", held by thread %d" % tid
         return ", held by task %d (ended)" % owner if owner else ""
 
+    def limit_text(self):
+        """When a limit ends the wait, as ", limit in 1.50 s"; of a sleep, if that is before its own end."""
+        if self.wait_limit == 0 or (self.wait_kind == SLEEP and self.wait_arg <= self.wait_limit):
+            return ""
+        return ", limit in %.2f s" % (max(self.wait_limit - self.registry.last_tick_ns, 0) / 1e9)
+
     def waits_for(self, tasks):
         if self.state != WAITING or self.seq % 2:
             return ""
+        what = self.what_is_waited_for(tasks)
+        return what + self.limit_text() if what else ""
+
+    def what_is_waited_for(self, tasks):
         if self.wait_kind == SLEEP:
             left = (self.wait_arg - self.registry.last_tick_ns) / 1e9
             return "sleep" if self.wait_arg >= 2**63 - 1 else "sleep, %.2f s left" % max(left, 0)
@@ -165,6 +184,8 @@ class Task:
         if self.wait_kind == TASK:
             awaited = tasks.get(self.wait_arg)
             return "task %d" % self.wait_arg + (' "%s"' % awaited.name if awaited is not None else "")
+        if self.wait_kind == THREAD and self.wait_arg != 0:
+            return WAITS[THREAD] + ": " + called_function(self.wait_arg)
         if self.wait_kind == LOCK:
             return "lock at %#x" % self.wait_arg + self.held_by(tasks)
         return WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
@@ -177,7 +198,7 @@ class Task:
         return state + (" for " + waits if waits else "")
 
     def entry_text(self):
-        return gdb.execute("info symbol %#x" % self.entry, to_string=True).split(" in section ")[0].strip()
+        return symbol_at(self.entry)
 
 
 class KeptSelection:
@@ -203,9 +224,11 @@ class KeptSelection:
 
 
 def is_plumbing(frame):
-    """Whether a frame is of aiofiber or of what the standard library calls callables with; also one without a name."""
+    """Whether a frame is of aiofiber or of the libraries of C and C++; also one without a name."""
     name = frame.name()
-    if not name or name.startswith(PLUMBING):
+    if not name or THUNK.sub("", name).startswith(PLUMBING):
+        return True
+    if PLUMBING_MODULE.search(gdb.solib_name(frame.pc()) or ""):
         return True
     function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
     if function is None:
@@ -222,10 +245,66 @@ def program_frame(frame):
     return frame
 
 
+def components(name):
+    """The parts of a qualified name: "f(int)", "{lambda()#1}", "operator()() const"."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(name):
+        depth += BRACKETS.get(c, 0)
+        if depth == 0 and name.startswith("::", i):
+            parts.append(name[start:i])
+            start = i + 2
+    return parts + [name[start:]]
+
+
+def lambda_name(name):
+    """For the call of a lambda the function that it is in: "main::{lambda}", lambdas in lambdas included; else None."""
+    parts = components(name)
+    if len(parts) == 1 and CALL.match(name):
+        return LAMBDA  # as gdb reads g++'s, without a scope
+    first = next((i for i, part in enumerate(parts) if CLOSURE.match(part)), 0)
+    if first == 0 or not CALL.match(parts[-1]) or not all(CLOSURE.match(part) or CALL.match(part) for part in parts[first:]):
+        return None
+    scope = [part if part.startswith("(") else part.split("(")[0] for part in parts[:first]]
+    if "<" not in scope[0] and not scope[0].startswith("("):
+        scope[0] = scope[0].split(" ")[-1]  # before it stood the type that a template returns
+    return "::".join(scope + [LAMBDA])
+
+
+def symbol_at(address):
+    return gdb.execute("info symbol %#x" % address, to_string=True).split(" in section ")[0].strip()
+
+
+def line_at(address):
+    """Where the function at `address` begins, as " (file:line)"; empty without debug information."""
+    line = gdb.find_pc_line(address)
+    return " (%s:%d)" % (line.symtab.filename.split("/")[-1], line.line) if line.symtab else ""
+
+
+def called_function(address):
+    """What is called, in a line of text: "load()", "main::{lambda} (main.cc:12)"."""
+    name = without_parameters(symbol_at(address))
+    return name + line_at(address) if name.endswith(LAMBDA) else name + "()"
+
+
 def short_name(frame):
     """The function's name without the types of its parameters, which gdb gives for some and not for others; or None."""
     name = frame.name()
-    if name is None or not name.endswith(")") or name.endswith("operator()"):
+    if name is None:
+        return None
+    short = without_parameters(name)
+    if short == LAMBDA and frame.type() == gdb.NORMAL_FRAME:  # the symbol tables know of whom
+        of_symbol = without_parameters(symbol_at(frame.function().value().address))
+        short = of_symbol if of_symbol.endswith(LAMBDA) else short
+    return short
+
+
+def without_parameters(name):
+    called = lambda_name(name)
+    if called is not None:
+        return called
+    if name.endswith(") const"):
+        name = name[:-len(" const")]
+    if not name.endswith(")") or name.endswith("operator()"):
         return name
     depth = 0
     for i in range(len(name) - 1, 0, -1):
@@ -359,8 +438,9 @@ def where(task):
         frame = program_frame(gdb.selected_frame())
     except (gdb.error, gdb.GdbError):
         return ""
-    if frame is None:
-        return ""
+    if frame is None:  # a function that ends in a call is not on the stack while that waits
+        known = task.entry and task.is_suspended()
+        return without_parameters(task.entry_text()) + line_at(task.entry) if known else ""
     line = frame.find_sal()
     return short_name(frame) + (" (%s:%d)" % (line.symtab.filename.split("/")[-1], line.line) if line.symtab else "")
 

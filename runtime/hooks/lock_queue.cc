@@ -213,7 +213,6 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
   runtime::Fiber& fiber = *runtime::current_fiber();
   bool cancelled = false;
   runtime::Wake reason = runtime::Wake::kUnparked;
-  const std::uint64_t limit = fiber.wait_owner;
   const runtime::WholeWait whole = shown_.whole.since != 0 ? shown_.whole : runtime::WholeWait{scheduler_.last_poll(), deadline};
   while (!arrived_) {
     if (!can_cancel) cancelled |= std::exchange(fiber.interrupted, false);
@@ -232,7 +231,6 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
     if (reason == runtime::Wake::kInterrupted && !can_cancel && !fiber.unwinding) continue;
     break;
   }
-  fiber.wait_owner = limit;
   if (cancelled) fiber.interrupted = true;
   if (reason != runtime::Wake::kInterrupted) calls_since_turn = 0;
   return arrived_ ? runtime::Wake::kUnparked : reason;

@@ -78,6 +78,60 @@ TEST(DumpTasks, GroupsManyTasksWithTheSameStack) {
   });
 }
 
+TEST(DumpTasks, TellsTheLimitAroundAWait) {
+  aiofiber::run_in_loop([] {
+    aio::current_task()->set_name("holder");
+    aio::Lock lock;
+    await(lock.acquire());
+    auto limited = aio::create_task({.name = "limited"}, [&] {
+      await(aio::timeout(1h, [&] { await(aio::wait_for([&] { await(lock.acquire()); }, 2h)); }));
+    });
+    auto again = aio::create_task({.name = "again"}, [] {
+      await(aio::timeout(1h, [] { await(aio::sleep(1s)); }));
+      rest();
+    });
+    await(aio::sleep(2s));
+    const std::string text = dump();
+    EXPECT_TRUE(has(text, ", held by task 'holder' (limit: 3598.0 s left), for 2.0 s\n"));
+    EXPECT_TRUE(has(text, "waiting for sleep, 3599.0 s left, for 1.0 s\n")) << "the other limit is over";
+    end_all();
+  });
+}
+
+std::atomic<bool> may_return{false};
+void blocks_a_thread() { may_return.wait(false); }
+
+TEST(DumpTasks, NamesTheCallOnAnotherThread) {
+  aio::run([] {
+    may_return = false;
+    auto task = aio::create_task([] { await(aio::to_thread(blocks_a_thread)); });
+    auto other = aio::create_task([] { await(aio::to_thread([] { blocks_a_thread(); })); });
+    await(aio::sleep(0s));
+    await(aio::sleep(0s));
+    const std::string text = dump();
+    may_return = true;
+    may_return.notify_all();
+    EXPECT_TRUE(has(text, "waiting for a call on another thread: app::blocks_a_thread(), for "));
+    EXPECT_TRUE(has(text, "::TestBody::{lambda} (debug_dump_test.cc:"));
+    await(aio::gather(task, other));
+  });
+}
+
+// A call in the last line: compiled with optimization, the function is not on the stack while that waits.
+__attribute__((noinline)) void ends_in_a_call() { await(aio::sleep(1h)); }
+
+TEST(DumpTasks, ShowsWhatATaskBeganWithWhereNothingElseIsItsOwn) {
+  aiofiber::run_in_loop([] {
+    auto task = aio::create_task(ends_in_a_call);
+    await(aio::sleep(1s));
+    EXPECT_TRUE(has(dump(), "in app::ends_in_a_call\n"));
+    const auto frames = task.get_stack();
+    ASSERT_EQ(frames.size(), 1u);
+    EXPECT_EQ(frames[0].function, "app::ends_in_a_call");
+    end_all();
+  });
+}
+
 // A loop on its own thread, whose body runs until `leave` is set.
 class OtherLoop {
  public:
@@ -207,6 +261,14 @@ TEST(EnableTaskDump, WritesTheDumpWhenTheSignalComesWhileTheLoopHangs) {
   EXPECT_TRUE(has(text, "in app::EnableTaskDump_WritesTheDump"));
   close(file);
   unlink(path);
+}
+
+// Else what is seen of the thread that got it may be the handler, which lies on another stack.
+TEST(EnableTaskDump, KeepsTheSignalThatLooksAtTheThreadForAfterItsHandler) {
+  aio::enable_task_dump(SIGUSR2, 2);
+  struct sigaction action {};
+  ASSERT_EQ(sigaction(SIGUSR2, nullptr, &action), 0);
+  EXPECT_EQ(sigismember(&action.sa_mask, SIGURG), 1);
 }
 
 TEST(EnableTaskDump, RefusesWhatCannotWork) {

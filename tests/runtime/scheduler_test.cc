@@ -79,7 +79,7 @@ class Loop {
 
   Scheduler& scheduler() { return *scheduler_; }
   VirtualClock& clock() { return clock_; }
-  std::vector<std::string> failures;  // start_failure of fibers that got no stack
+  std::vector<std::string> failures;  // start_failure() of fibers that got no stack
 
  private:
   struct Start {
@@ -90,8 +90,8 @@ class Loop {
   static void body(Fiber& fiber) noexcept {
     const std::unique_ptr<Start> start(static_cast<Start*>(fiber.owner));
     Loop& loop = start->loop;
-    if (fiber.start_failure != nullptr) {
-      loop.failures.emplace_back(fiber.start_failure);
+    if (!fiber.started()) {
+      loop.failures.emplace_back(fiber.scheduler->start_failure());
     } else {
       try {
         start->function();

@@ -72,9 +72,37 @@ TEST_F(Gdb, InfoTasksNamesWhoHoldsTheLock) {
   EXPECT_TRUE(contains(out, ", held by task 2 \"salary\"")) << out;
   EXPECT_TRUE(contains(out, ", held by task 4 (ended)")) << out;
   // Where it is: past the inlined functions of the standard library, whose lines are in headers.
-  EXPECT_TRUE(contains(out, "transfer (lock_target.cc:") && contains(out, "operator() (lock_target.cc:")) << out;
+  EXPECT_TRUE(contains(out, "transfer (lock_target.cc:")) << out;
+  EXPECT_TRUE(contains(out, "main::{lambda} (lock_target.cc:")) << out;
   EXPECT_FALSE(contains(out, "std_mutex.h")) << out;
   EXPECT_TRUE(contains(out, ", held by thread ")) << out;
+}
+
+// Of the lines of `info tasks` the one about the task of this name.
+std::string line_of(const std::string& out, const std::string& name) {
+  return line_with(out, "\"" + name + "\"");
+}
+
+TEST_F(Gdb, InfoTasksTellsUntilWhenAndWhichCall) {
+  char locked[] = "/tmp/aiofiber_gdb_XXXXXX";
+  close(mkstemp(locked));
+  const Running process({WAITS_TARGET, locked});
+  const std::string out = gdb({"-p", process.pid()}, {"info tasks"});
+  kill(-process.id(), SIGKILL);
+  unlink(locked);
+  EXPECT_TRUE(contains(line_of(out, "timeout"), ", limit in 35")) << out;
+  EXPECT_TRUE(contains(line_of(out, "aio-lock"), "\"lock-holder\", limit in 35")) << out;
+  EXPECT_FALSE(contains(line_of(out, "after-timeout"), "limit")) << "that limit is over: " << out;
+  EXPECT_FALSE(contains(line_of(out, "lock-holder"), "limit")) << "the sleep ends by itself: " << out;
+  const std::string called = "waiting for a call on another thread: (anonymous namespace)::";
+  const std::string lambda = "start_all::{lambda} (waits_target.cc:";
+  EXPECT_TRUE(contains(line_of(out, "to-thread"), called + "blocks_a_thread()")) << out;
+  EXPECT_TRUE(contains(line_of(out, "to-thread-lambda"), called + lambda)) << out;
+  // Where: neither in libstdc++ nor in a thunk; and of who has no frame of the program's own, what it began
+  // with.
+  EXPECT_TRUE(contains(line_of(out, "join"), "{lambda} (waits_target.cc:")) << out;
+  EXPECT_TRUE(contains(line_of(out, "system"), "{lambda} (waits_target.cc:")) << out;
+  EXPECT_TRUE(contains(line_of(out, "tail-call"), "::ends_in_a_call (waits_target.cc:")) << out;
 }
 
 TEST_F(Gdb, ReadsProgramsWhoseRecordsDoNotNameOwners) {

@@ -279,6 +279,19 @@ void loops() {
   for (std::thread& thread : threads) thread.join();
 }
 
+// In a system call, or in none.
+[[gnu::noinline]] void stand_still(bool blocked) {
+  while (blocked) pause();
+  for (;;) asm volatile("");
+}
+void callback(bool blocked) {
+  asyncio::get_running_loop().call_soon([blocked] {
+    ready();
+    stand_still(blocked);
+  });
+  rest();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -315,6 +328,8 @@ int main(int argc, char** argv) {
       ready();
       rest();
     });
+  } else if (mode == "callback" || mode == "callback-spin") {
+    asyncio::run([&] { callback(mode == "callback"); });
   } else if (mode == "self") {
     asyncio::run(self);
   } else if (mode == "stretch") {
@@ -326,7 +341,7 @@ int main(int argc, char** argv) {
   } else if (mode == "step") {
     asyncio::run([] { busy(3, 3); });
   } else {
-    std::fprintf(stderr, "usage: inspect_target sleepers|family|locals|rivals|circle|names|churn|null-call|deep|device|busy|self|step|stretch|loops [COUNT]\n");
+    std::fputs("usage: inspect_target MODE [COUNT], for the modes see main()\n", stderr);
     return 2;
   }
   return 0;

@@ -23,14 +23,27 @@ using namespace std::chrono_literals;
 namespace {
 
 std::mutex of_a_thread, of_a_task;
+std::timed_mutex timed;
 std::once_flag flag;
 int pipe_ends[3][2];
+
+// A call in the last line: the function itself is not on the stack while that waits.
+void ends_in_a_call() { sleep(3600); }
+
+void blocks_a_thread() {
+  for (;;) pause();
+}
 
 void start(const char* name, auto body) { asyncio::create_task({.name = name}, std::move(body)).detach(); }
 
 void start_all(pid_t child, const char* locked_file) {
   static asyncio::Queue<int> queue, full(1);
   static asyncio::Barrier barrier(2);
+  static asyncio::Lock of_tasks;
+  start("lock-holder", [] {
+    asyncio::await(of_tasks.acquire());
+    asyncio::await(asyncio::sleep(1h));
+  });
   full.put_nowait(1);
   start("queue-join", [] { asyncio::await(full.join()); });
   start("barrier", [] { asyncio::await(barrier.wait()); });
@@ -65,6 +78,21 @@ void start_all(pid_t child, const char* locked_file) {
     pollfd entry{pipe_ends[0][0], POLLIN, 0};
     ppoll(&entry, 1, nullptr, &none);
   });
+  start("lock-in-timeout", [] {
+    asyncio::await(asyncio::timeout(1h, [] { const std::lock_guard lock(of_a_thread); }));
+  });
+  start("timedlock", [] {
+    if (timed.try_lock_for(1h)) timed.unlock();
+  });
+  start("aio-lock", [] {
+    asyncio::await(asyncio::wait_for([] { asyncio::await(of_tasks.acquire()); }, 1h));
+  });
+  start("to-thread", [] { asyncio::await(asyncio::to_thread(blocks_a_thread)); });
+  start("to-thread-lambda", [] { asyncio::await(asyncio::to_thread([] { blocks_a_thread(); })); });
+  start("in-executor", [] {
+    asyncio::await(asyncio::get_running_loop().run_in_executor(nullptr, blocks_a_thread));
+  });
+  start("tail-call", ends_in_a_call);
   start("flock", [locked_file] { flock(open(locked_file, O_RDWR), LOCK_EX); });
   start("waitpid", [child] { waitpid(child, nullptr, 0); });
   start("join", [] {
@@ -96,6 +124,7 @@ int main(int argc, char** argv) {
   }
   std::thread([] {
     pthread_setname_np(pthread_self(), "holder");
+    timed.lock();
     of_a_thread.lock();
     for (;;) pause();
   }).detach();

@@ -37,6 +37,7 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
     json.member("stands_ns", loop.stands_ns);
     json.member("task", loop.task);
     json.member("system_call", loop.system_call);
+    write_frames(json, inspection.callback_frames(loop, false));
     json.end_object();
   }
   json.end_array();
@@ -127,6 +128,7 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
       json.member("line", frame->line);
     }
     json.member("inlined", frame->inlined);
+    json.member("on_stack", !frame->entry);
     json.member("address", frame->address);
     json.member("module", frame->module);
     json.member("module_offset", frame->module_offset);

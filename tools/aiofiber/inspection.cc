@@ -23,11 +23,9 @@ bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
 }
 
-// The way from the program's own code to the call that waits: hooks, and what headers of the system wrap around them, such as
-// std::mutex. Which call it is, the wait says. And what is in no file at all, such as a null pointer that was called.
-bool is_of_a_library(const Frame& frame) {
-  return frame.module.empty() || frame.file.find("runtime/hooks/") != std::string::npos ||
-         frame.file.find("/usr/include/") != std::string::npos;
+// Neither on the way from the program's own code to the call that waits. Which call that is, the wait says.
+bool is_own(const Frame& frame) {
+  return !is_plumbing(frame) && !runtime::is_library_code(frame.file, frame.module);
 }
 
 // What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
@@ -79,12 +77,31 @@ bool Inspection::is_wanted(const TaskSnapshot& task) const {
 std::vector<std::string> Inspection::standing_loops() const {
   std::vector<std::string> sentences;
   for (const StandingLoop& loop : snapshot_.standing_loops) {
-    const TaskSnapshot* const task = snapshot_.find(loop.task);
-    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " + duration_text(loop.stands_ns) + ": ";
-    text += task != nullptr ? "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs" : std::string("a callback runs");
+    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " +
+                       duration_text(loop.stands_ns) + ": ";
+    if (const TaskSnapshot* const task = snapshot_.find(loop.task)) {
+      text += "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs";
+    } else {
+      text += "a callback runs";
+      const std::vector<Frame> frames = callback_frames(loop, false);
+      const auto own = std::find_if(frames.begin(), frames.end(), is_own);
+      if (own != frames.end()) text += " in " + short_text(*own);
+      if (loop.callback.empty() && !options_.stop) text += " (--stop shows which)";
+    }
     sentences.push_back(text + (loop.system_call.empty() ? "" : ", blocked in " + loop.system_call + "()"));
   }
   return sentences;
+}
+
+std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool all) const {
+  std::vector<Frame> frames;
+  for (const Address& address : loop.callback) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      if (!all && frame.linkage_name == runtime::kRunsTheLoop) return frames;
+      if (all || !is_plumbing(frame)) frames.push_back(frame);
+    }
+  }
+  return frames;
 }
 
 std::string Inspection::left_out() const {
@@ -157,6 +174,12 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
         const std::string call = hooked_call(task);
         return kind.what + (call.empty() ? "" : ": " + call);
       }
+      if (record.wait_kind == AIOFIBER_WAIT_THREAD) {
+        if (record.wait_arg == 0) return kind.what;
+        const Frame called = symbolizer_.frames({record.wait_arg, true}).back();
+        const std::string call = runtime::called_function(called.function, called.file, called.line);
+        return kind.what + (": " + printable(call));
+      }
       return (kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex))) + held_by(task);
     }
   }
@@ -215,7 +238,18 @@ std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const
 }
 
 std::vector<Address> Inspection::addresses(const TaskSnapshot& task) const {
-  return walker().walk(task);
+  std::vector<Address> calls = walker().walk(task);
+  const Address entry{task.record.entry, true, true};
+  if (entry.pc == 0 || calls.empty() || task.truncated || task.record.state == AIOFIBER_NEW) return calls;
+  bool calls_the_program = false;
+  for (const Address& address : calls) {
+    for (const Frame& frame : symbolizer_.frames(address)) {
+      if (is_own(frame)) return calls;
+      calls_the_program |= !is_plumbing(frame);
+    }
+  }
+  if (!calls_the_program || is_own(symbolizer_.frames(entry).back())) calls.push_back(entry);
+  return calls;
 }
 
 std::string Inspection::hooked_call(const TaskSnapshot& task) const {
@@ -235,7 +269,7 @@ StackWalker& Inspection::walker() const {
   return *walker_;
 }
 
-std::vector<Frame> Inspection::frames(const std::vector<Address>& addresses, bool all) {
+std::vector<Frame> Inspection::frames(const std::vector<Address>& addresses, bool all) const {
   std::vector<Frame> frames;
   for (const Address& address : addresses) {
     for (const Frame& frame : symbolizer_.frames(address)) {
@@ -249,13 +283,10 @@ std::optional<Frame> Inspection::where(const TaskSnapshot& task) {
   std::optional<Frame> innermost;
   for (const Address& address : addresses(task)) {
     for (const Frame& frame : symbolizer_.frames(address)) {
-      if (is_plumbing(frame)) continue;
-      if (!innermost) innermost = frame;
-      if (!is_of_a_library(frame)) return frame;
+      if (is_own(frame)) return frame;
+      if (!innermost && (!is_plumbing(frame) || frame.entry)) innermost = frame;
     }
   }
-  // A function that ends in a call is gone when that waits: what is left is what the task began with.
-  if (!innermost && task.has_stack && task.record.entry != 0) return symbolizer_.frames({task.record.entry, true}).back();
   return innermost;
 }
 

@@ -50,6 +50,9 @@ class Inspection {
   std::string left_out() const;
   // A sentence for each loop that stands.
   std::vector<std::string> standing_loops() const;
+  // Of the callback in which a loop stands, as frames() of a task; empty: a task runs, or it is not to be
+  // seen.
+  std::vector<Frame> callback_frames(const StandingLoop& loop, bool all) const;
   // Lines of source may be read for it.
   bool shows_source() const { return shows_source_; }
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.
@@ -58,10 +61,11 @@ class Inspection {
   // nullopt when it has no stack, or that is not known (a core).
   std::optional<std::uint64_t> stack_deepest(const TaskSnapshot& task) const;
 
-  // Innermost first.
+  // Innermost first. A function that ends in a call is not on the stack while that waits, so where there is
+  // nothing else of the program's own, what the task begins with comes last all the same.
   std::vector<Address> addresses(const TaskSnapshot& task) const;
   // Innermost first, without the frames of aiofiber and of std::invoke and its kin unless `all`.
-  std::vector<Frame> frames(const std::vector<Address>& addresses, bool all);
+  std::vector<Frame> frames(const std::vector<Address>& addresses, bool all) const;
   // The innermost frame of the program itself: not of a hook and not of a header of the system, unless there is nothing else.
   std::optional<Frame> where(const TaskSnapshot& task);
 

@@ -30,6 +30,7 @@ constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
 constexpr int kTriesInAll = 40;
+constexpr std::uint64_t kMostOfAThread = 256 << 10;      // of the stack of a thread that is in no task
 constexpr std::uint64_t kGuardBytes = 64 << 10;  // below a stack, at least
 constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
 
@@ -217,7 +218,7 @@ class Reader {
   }
 
   // Live programs with a real clock only: a core, and a virtual clock, stand still anyway.
-  void find_standing_loops(std::int64_t now_ns) {
+  void find_standing_loops(std::int64_t now_ns, const std::vector<ThreadRegisters>& threads) {
     constexpr std::size_t kLoopsAt = offsetof(aiofiber_registry, loops);
     std::vector<aiofiber_loop> loops(AIOFIBER_REGISTRY_LOOPS);
     const std::size_t bytes = loops.size() * sizeof(aiofiber_loop);
@@ -233,7 +234,7 @@ class Reader {
           now_ns - last_poll < StandingLoop::kLeastNs) {
         continue;
       }
-      StandingLoop standing{target_.thread_id(loop.tid), now_ns - last_poll, 0, {}};
+      StandingLoop standing{target_.thread_id(loop.tid), now_ns - last_poll, 0, {}, {}};
       const BlockedThread blocked = target_.blocked_thread(standing.tid);
       standing.system_call = blocked.call;
       for (TaskSnapshot& task : snapshot_.tasks) {
@@ -241,6 +242,7 @@ class Reader {
         standing.task = task.record.id;
         take_blocked_stack(task, blocked);
       }
+      if (standing.task == 0) standing.callback = calls_of_thread(standing.tid, blocked, threads);
       snapshot_.standing_loops.push_back(std::move(standing));
     }
   }
@@ -381,6 +383,48 @@ class Reader {
     take_stack(task);
   }
 
+  // Of a thread that stands still: stopped, with all its registers, or blocked, with few of them (see above).
+  std::vector<Address> calls_of_thread(std::uint32_t tid, const BlockedThread& blocked,
+                                       const std::vector<ThreadRegisters>& threads) {
+    TaskSnapshot thread;
+    thread.record.state = AIOFIBER_RUNNING;
+    thread.registers.values[Registers::kRsp] = blocked.rsp;
+    thread.registers.values[Registers::kRip] = blocked.rip;
+    thread.exact_pc = true;
+    const auto it = std::find_if(threads.begin(), threads.end(), [tid](const ThreadRegisters& each) {
+      return static_cast<std::uint32_t>(each.tid) == tid;
+    });
+    if (it != threads.end()) thread.registers = it->registers;
+    const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
+    if (!wishes_.walk || rsp == 0 || is_on_stack_of_a_task(rsp)) return {};
+    thread.stack_address = rsp;
+    thread.stack = read_upwards(rsp, kMostOfAThread);
+    if (it == threads.end() && target_.blocked_thread(tid) != blocked) return {};
+    return wishes_.walk(thread);
+  }
+
+  bool is_on_stack_of_a_task(std::uint64_t rsp) const {
+    return std::any_of(snapshot_.tasks.begin(), snapshot_.tasks.end(), [rsp](const TaskSnapshot& task) {
+      return rsp >= task.record.stack_low && rsp < task.record.stack_high;
+    });
+  }
+
+  // As far as there is memory: where a thread's stack begins is not known.
+  std::vector<unsigned char> read_upwards(std::uint64_t address, std::uint64_t most) {
+    constexpr std::uint64_t kPage = 4096;
+    std::vector<unsigned char> bytes(most);
+    std::vector<Range> ranges;
+    for (std::uint64_t at = 0; at < most; at += ranges.back().bytes) {
+      const std::uint64_t to_the_next_page = kPage - (address + at) % kPage;
+      ranges.push_back({address + at, &bytes[at], std::min(to_the_next_page, most - at), false});
+    }
+    target_.read_in_order(ranges, 1);
+    std::size_t there = 0;
+    for (auto it = ranges.begin(); it != ranges.end() && it->complete; ++it) there += it->bytes;
+    bytes.resize(there);
+    return bytes;
+  }
+
   // Its copy is whole: it is kept, or read right away.
   void take_stack(TaskSnapshot& task) {
     task.has_stack = true;
@@ -435,11 +479,11 @@ const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
 
 std::optional<std::int64_t> Snapshot::limit_ns(const TaskSnapshot& task) const {
   const aiofiber_record& record = task.record;
-  const bool told = (registry.features & AIOFIBER_FEATURE_WAIT_LIMIT) != 0 && record.wait_kind != AIOFIBER_WAIT_LOCK;
-  if (!told || !task.waits() || record.wait_owner == 0 || record.wait_owner > INT64_MAX) return std::nullopt;
-  const auto limit = static_cast<std::int64_t>(record.wait_owner);
+  // Older programs do not have it: their records are shorter, and what is missing was not written.
+  if (!task.waits() || record.wait_limit == 0 || record.wait_limit > INT64_MAX) return std::nullopt;
+  const auto limit = static_cast<std::int64_t>(record.wait_limit);
   // Of a sleep the sooner end counts.
-  const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_owner < record.wait_arg;
+  const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_limit < record.wait_arg;
   return sooner ? std::optional(limit) : std::nullopt;
 }
 
@@ -461,7 +505,7 @@ Snapshot take_snapshot(Target& target, std::uint64_t registry_address, const Sna
   reader.find_steady();
   reader.finish(!threads.empty());
   snapshot.now_ns = target.now_ns(static_cast<std::int64_t>(snapshot.registry.last_tick_ns));
-  reader.find_standing_loops(snapshot.now_ns);
+  reader.find_standing_loops(snapshot.now_ns, threads);
   return snapshot;
 }
 

@@ -27,6 +27,7 @@ namespace aiofiber::tool {
 struct Address {
   std::uint64_t pc = 0;
   bool exact = false;  // the instruction itself, not the one behind a call
+  bool entry = false;  // of the function that the task begins with, which is not on its stack
   auto operator<=>(const Address&) const = default;
 };
 
@@ -74,6 +75,8 @@ struct StandingLoop {
   std::int64_t stands_ns = 0;
   std::uint64_t task = 0;  // id of the one that runs; 0: a callback, or that is not known
   std::string system_call;  // that its thread is blocked in, as "read"; empty: none
+  // The calls of its thread if no task runs, innermost first; empty: not to be seen.
+  std::vector<Address> callback;
 };
 
 struct Snapshot {

@@ -26,12 +26,35 @@ void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostrea
     std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
     out << "  Address " << offset << ", in no module" << (frame.address == 0 ? " (a call through a null pointer)" : "");
   }
-  out << (frame.inlined ? " [inlined]" : "");
+  out << (frame.inlined ? " [inlined]" : "") << (frame.entry ? " [what the task begins with]" : "");
   if (verbose && frame.line > 0) out << " [" << printable(base_name(frame.module)) << offset << "]";
   if (frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
   out << '\n';
   const std::string text = with_source ? runtime::source_line(frame.file, frame.line) : std::string();
   if (!text.empty()) out << "    " << text << '\n';
+}
+
+// Oldest first.
+void print_frames(const Inspection& inspection, const std::vector<Frame>& frames, bool verbose,
+                  std::ostream& out) {
+  const auto frame = [&](std::size_t i) -> const Frame& { return frames[frames.size() - 1 - i]; };
+  const auto same = [&](std::size_t i, std::size_t k) { return same_place(frame(i), frame(k)); };
+  const auto print = [&](std::size_t i) { print_frame(frame(i), verbose, inspection.shows_source(), out); };
+  runtime::fold_repeats(frames.size(), same, print, [&](std::size_t lines, std::size_t times) {
+    out << "  " << runtime::repeats_text(lines, times) << '\n';
+  });
+}
+
+// Of the loops that stand in a callback. Where those stand that are in a task, its stack says.
+void print_callbacks(const Inspection& inspection, bool verbose, std::ostream& out) {
+  for (const StandingLoop& loop : inspection.snapshot().standing_loops) {
+    const std::vector<Frame> frames = inspection.callback_frames(loop, verbose);
+    if (frames.empty()) continue;
+    out << "Stack for the callback in which the loop of thread " << loop.tid
+        << " stands (most recent call last):\n";
+    print_frames(inspection, frames, verbose, out);
+    out << '\n';
+  }
 }
 
 }  // namespace
@@ -49,10 +72,7 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
   }
   out << "Stack for " << title << " (most recent call last):\n";
   if (task.truncated) out << "  (the older part of " << bytes_text(task.stack_used()) << " is not shown)\n";
-  const auto frame = [&](std::size_t i) -> const Frame& { return frames[frames.size() - 1 - i]; };  // oldest first
-  runtime::fold_repeats(frames.size(), [&](std::size_t i, std::size_t k) { return same_place(frame(i), frame(k)); },
-                        [&](std::size_t i) { print_frame(frame(i), verbose, inspection.shows_source(), out); },
-                        [&](std::size_t lines, std::size_t times) { out << "  " << runtime::repeats_text(lines, times) << '\n'; });
+  print_frames(inspection, frames, verbose, out);
 }
 
 void stack(Inspection& inspection, const Options& options, std::ostream& out) {
@@ -66,6 +86,7 @@ void stack(Inspection& inspection, const Options& options, std::ostream& out) {
     json.end_object();
     return;
   }
+  if (options.tasks.empty()) print_callbacks(inspection, options.verbose, out);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     if (i > 0) out << '\n';
     print_stack(inspection, *tasks[i], options.verbose, out);

@@ -88,7 +88,7 @@ void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
 std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   if (task.record.state == AIOFIBER_NEW) {
     if (task.record.entry == 0) return {};
-    return {{task.record.entry, true}};
+    return {{task.record.entry, true, true}};
   }
   if (task.walked) return task.addresses;
   std::pair<StackWalker*, std::vector<Address>> walk{this, {}};

@@ -17,6 +17,7 @@ std::vector<Frame> Symbolizer::look_up(const Address& address) {
   const std::uint64_t instruction = address.exact ? address.pc : address.pc - 1;
   Frame frame;
   frame.address = address.pc;
+  frame.entry = address.entry;
   frame.function = "??";
   Dwfl_Module* module = dwfl_addrmodule(target_.modules(), instruction);
   Dwarf_Addr start = 0, end = 0;

@@ -24,6 +24,7 @@ struct Frame {
   std::string file;          // empty when unknown
   int line = 0;              // 0 when unknown
   bool inlined = false;
+  bool entry = false;  // see Address
   std::string module;  // path; empty when the address is in none
   std::uint64_t module_offset = 0;
   std::string build_id;  // of the module, in hexadecimal digits

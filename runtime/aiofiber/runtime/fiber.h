@@ -73,11 +73,11 @@ class Fiber : public aiofiber_record, public Runnable {
     wait_since_ns = since;
   }
 
-  // The time limit around what the fiber does, for readers from outside: what it waits for ends then at the latest. Between
-  // waits it stands where a wait for a lock says who has it.
+  // The time limit around what the fiber does, for readers from outside: what it waits for then ends at the
+  // latest.
   void shorten_limit(Nanoseconds until) noexcept {
     const auto limit = static_cast<std::uint64_t>(until > 0 ? until : 1);
-    if (wait_owner == 0 || limit < wait_owner) wait_owner = limit;
+    if (wait_limit == 0 || limit < wait_limit) wait_limit = limit;
   }
 
   // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into main_function(fiber),
@@ -94,7 +94,6 @@ class Fiber : public aiofiber_record, public Runnable {
   Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
   ExceptionState exceptions;     // valid while suspended
   FiberLocals* locals = nullptr; // released when its body has ended
-  const char* start_failure = nullptr;  // why it has no stack: body() must fail with it at once
   std::uint16_t hooks_off = 0;   // > 0: hooked libc calls stand aside
   std::uint8_t refused_waits = 0;  // since it was interrupted; paces one that spins
   std::uint8_t size_class;

@@ -16,9 +16,21 @@ std::string demangle(const char* mangled);
 // A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
 // `a::f<int>`.
 std::string display_name(const std::string& demangled);
-// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the standard library's defaults
-// (allocators, comparisons, hashes), and clang's `$_0` as `{lambda}`.
+// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the standard
+// library's defaults (allocators, comparisons, hashes), and `main::{lambda}` for a lambda in main and for those in it,
+// however the compiler spells them: the line tells which.
 std::string abridge(std::string display);
+
+// What is called, in a line of text: `load()`, `main::{lambda} (main.cc:12)`. The line is where the function
+// begins.
+std::string called_function(const std::string& function, const std::string& file, int line);
+
+// Whether code stands between the program's own and the call that waits: hooks, headers of the system, such
+// as those of std::mutex, and all that is in the libraries of C and C++, or in no module at all.
+bool is_library_code(std::string_view file, std::string_view module) noexcept;
+
+// The linkage name of what runs a loop: whoever called it has no part in what the loop's callbacks do.
+inline constexpr std::string_view kRunsTheLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
 // Whether a frame stands between the program's own: the runtime, the facade, and what the standard library
 // calls callables with. `function` is for display, `linkage_name` mangled or empty.

@@ -54,7 +54,7 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_SEMAPHORE = 15,
   AIOFIBER_WAIT_QUEUE_GET = 16,
   AIOFIBER_WAIT_QUEUE_PUT = 17,
-  AIOFIBER_WAIT_THREAD = 18, /* address of the future that a call on another thread completes */
+  AIOFIBER_WAIT_THREAD = 18, /* address of the function that is called on another thread; 0: not known */
   AIOFIBER_WAIT_QUEUE_JOIN = 19,
   AIOFIBER_WAIT_BARRIER = 20,
   AIOFIBER_WAIT_FILE_LOCK = 21,  /* fd << 32 */
@@ -91,11 +91,10 @@ struct aiofiber_record {
   uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
   uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
-  uint64_t wait_owner;  /* while wait_kind is LOCK: where its owner is written, see enum aiofiber_owner_form. Of any other kind,
-                           if the registry has AIOFIBER_FEATURE_WAIT_LIMIT: the time at which a limit ends the wait, 0: there is none */
+  uint64_t wait_owner;  /* of a LOCK: where its owner is written, see enum aiofiber_owner_form */
+  uint64_t wait_limit;  /* when a limit ends the wait, in ns of the loop's clock; 0: there is none */
 };
 
-#define AIOFIBER_FEATURE_WAIT_LIMIT UINT64_C(1)
 #define AIOFIBER_REGISTRY_LOOPS 64
 
 /* A loop that runs. The addresses are of its own memory: they may be gone when they are read. */
@@ -118,7 +117,7 @@ struct aiofiber_registry {
   uint32_t chunk_count;    /* valid entries of chunks; only grows */
   uint64_t last_tick_ns;   /* the youngest clock reading of any loop: a core's idea of "now" */
   uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
-  uint64_t features;       /* AIOFIBER_FEATURE_...; only if `size` reaches so far, as what follows */
+  uint64_t features;       /* 0, nothing is told by it yet; only if `size` reaches so far, as what follows */
   struct aiofiber_loop loops[AIOFIBER_REGISTRY_LOOPS]; /* those that run, but for more than fit */
 };
 

@@ -112,12 +112,14 @@ class Scheduler {
 
   // ---- fibers
   // A fiber that will call body(fiber) on its own stack once it is made ready. stack_bytes 0: the default.
-  // Its stack is bound when it first runs; if there is none then, body() is called with start_failure set,
-  // on the loop's stack. Throws std::length_error for an impossible stack size; StackError while stacks
-  // are exhausted; std::bad_alloc.
+  // Its stack is bound when it first runs; if there is none then, body() is called on the loop's stack, for a
+  // fiber that is not started(), and must fail with start_failure() at once. Throws std::length_error for an
+  // impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
   // Frees a fiber that never started.
   void destroy_unstarted(Fiber& fiber) noexcept;
+  // Why the last fiber that could not be started has no stack.
+  const char* start_failure() const noexcept { return start_failure_; }
   // Suspends the current fiber until somebody makes it ready. The caller says why, by Fiber::set_wait.
   // Not noexcept, nor what it calls: a closing loop throws through the frames that wait here.
   void suspend();
@@ -223,6 +225,7 @@ class Scheduler {
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;
   std::uint32_t unwind_requests_ = 0;  // of the fiber that unwind() unwinds
+  const char* start_failure_ = nullptr;
   Fiber* finished_ = nullptr;  // off the CPU since the last switch; to be recycled by whoever runs now
   std::exception_ptr exit_exception_;
   TimerHeap timers_;

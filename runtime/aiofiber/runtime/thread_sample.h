@@ -8,6 +8,7 @@
 // may end early.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <array>
@@ -18,6 +19,10 @@
 #include "aiofiber/runtime/config.h"
 
 namespace aiofiber::runtime {
+
+// What a thread that computes is sent; ignored by default, and rarely used for what it is named after.
+// Handlers of the runtime's own block it: what is interrupted is to be seen, and not they.
+inline constexpr int kSampleSignal = SIGURG;
 
 struct ThreadSample {
   static constexpr std::size_t kMaxFrames = 128;

@@ -21,6 +21,11 @@ namespace aiofiber::runtime {
 // those since its loop began to run. Reads debug information: keep hooks off meanwhile (HooksOff). Cached, see symbolize().
 std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
 
+// The same of the stack of a fiber that began with the function at `entry`, 0 if that is not known. A
+// function that ends in a call is not on the stack while that waits, so where there is nothing else of the
+// program's own, it comes first all the same.
+std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addresses, std::uintptr_t entry);
+
 // Lines `  File "F", line N, in FUNCTION` and the source's text below, each ended by a newline. A frame without debug
 // information shows its module, the offset in it and the module's build id, by which it can be looked up elsewhere. What repeats more than three times in a row is counted instead.
 std::string format_frames(std::span<const SymbolizedFrame> frames);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The instructions about callbacks of the loop and of tasks, and about timers.
 #include "callbacks.h"
 
 namespace conf {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The instructions that catch, throw, limit and group: those with a block of others inside.
 #include "flow.h"
 
 namespace conf {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The instructions about locks, semaphores, events, conditions and barriers.
 #include "locks.h"
 
 namespace conf {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Running the lines of a body, each by the function that is registered for its first word.
 #include "machine.h"
 
 namespace conf {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Reading a program.
 #include "program.h"
 
 #include <algorithm>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The instructions about the queue that all tasks share.
 #include "shared_queue.h"
 
 namespace conf {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The instructions about tasks: making, awaiting, cancelling and combining them.
 #include "tasks.h"
 
 #include <algorithm>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Who waits for whom.
 #include "wait_graph.h"
 
 #include <set>
