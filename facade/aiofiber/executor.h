@@ -63,18 +63,28 @@ class Executor {
   // Calls fn(args...) on a thread of the executor. Arguments are decay-copied, as by std::thread. Any thread.
   template <class F, class... Args>
   concurrent::Future<aiofiber::detail::CallResult<F, Args...>> submit(F&& fn, Args&&... args) {
-    using R = aiofiber::detail::CallResult<F, Args...>;
-    using Call = decltype(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
-    struct Job final : Work {
-      explicit Job(Call&& bound) : call(std::move(bound)) {}
-      void run() noexcept override { aiofiber::detail::run_into(future, call); }
-      concurrent::Future<R> future;
-      std::optional<Call> call;
-    };
-    auto job = std::make_unique<Job>(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
-    concurrent::Future<R> future = job->future;
+    auto job = make_job(std::forward<F>(fn), std::forward<Args>(args)...);
+    auto future = job->future;
     execute(std::move(job));
     return future;
+  }
+
+ private:
+  friend class EventLoop;
+
+  // A call, and where its result goes.
+  template <class R, class Call>
+  struct Job final : Work {
+    explicit Job(Call&& bound) : call(std::move(bound)) {}
+    void run() noexcept override { aiofiber::detail::run_into(future, call); }
+    concurrent::Future<R> future;
+    std::optional<Call> call;
+  };
+  template <class F, class... Args>
+  static auto make_job(F&& fn, Args&&... args) {
+    using R = aiofiber::detail::CallResult<F, Args...>;
+    auto call = aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
+    return std::make_unique<Job<R, decltype(call)>>(std::move(call));
   }
 };
 
@@ -112,8 +122,17 @@ auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
   core_->check_open();
   core_->check_thread();
   Executor& chosen = executor != nullptr ? *executor : detail::default_executor(*core_);
-  return detail::follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), *this,
-                        detail::Claim::kMove);
+  auto job = Executor::make_job(std::forward<F>(fn), std::forward<Args>(args)...);
+  // First, for it needs memory: a call that somebody else has taken cannot be taken back.
+  auto result = detail::follow(job->future, *this, detail::Claim::kMove);
+  const auto future = job->future;
+  try {
+    chosen.execute(std::move(job));
+  } catch (...) {
+    future.cancel();  // which the loop's future hears of
+    throw;
+  }
+  return result;
 }
 
 }  // namespace aiofiber
