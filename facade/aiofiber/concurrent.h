@@ -302,7 +302,13 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
        under_way = detail::FutureUnderWay<R>(future)]() mutable {
         const concurrent::Future<R> follower = under_way.arrive();
         try {
-          detail::chain(static_cast<const Future<R>&>(detail::ensure_on(*core, std::move(coroutine))), follower);
+          const auto task = detail::ensure_on(*core, std::move(coroutine));
+          try {
+            detail::chain(static_cast<const Future<R>&>(task), follower);
+          } catch (...) {
+            task.cancel();  // the thread that asked is told of the error, and of nothing else
+            throw;
+          }
         } catch (...) {
           const std::exception_ptr exception = std::current_exception();
           if (!detail::leaves_the_loop(exception) && follower.set_running_or_notify_cancel()) follower.set_exception(exception);

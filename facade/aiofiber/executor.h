@@ -38,6 +38,8 @@ void run_into(concurrent::Future<R>& future, std::optional<Call>& call) {
     future.set_exception(std::current_exception());
   }
 }
+template <class F, class... Args>
+auto call_in_executor(EventLoop& loop, Executor* executor, EntryInfo called, F&& fn, Args&&... args);
 }  // namespace detail
 
 // To be derived from for other kinds of pools.
@@ -63,18 +65,30 @@ class Executor {
   // Calls fn(args...) on a thread of the executor. Arguments are decay-copied, as by std::thread. Any thread.
   template <class F, class... Args>
   concurrent::Future<aiofiber::detail::CallResult<F, Args...>> submit(F&& fn, Args&&... args) {
-    using R = aiofiber::detail::CallResult<F, Args...>;
-    using Call = decltype(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
-    struct Job final : Work {
-      explicit Job(Call&& bound) : call(std::move(bound)) {}
-      void run() noexcept override { aiofiber::detail::run_into(future, call); }
-      concurrent::Future<R> future;
-      std::optional<Call> call;
-    };
-    auto job = std::make_unique<Job>(aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
-    concurrent::Future<R> future = job->future;
+    auto job = make_job(std::forward<F>(fn), std::forward<Args>(args)...);
+    auto future = job->future;
     execute(std::move(job));
     return future;
+  }
+
+ private:
+  template <class F, class... Args>
+  friend auto aiofiber::detail::call_in_executor(EventLoop& loop, Executor* executor, aiofiber::detail::EntryInfo called,
+                                                 F&& fn, Args&&... args);
+
+  // A call, and where its result goes.
+  template <class R, class Call>
+  struct Job final : Work {
+    explicit Job(Call&& bound) : call(std::move(bound)) {}
+    void run() noexcept override { aiofiber::detail::run_into(future, call); }
+    concurrent::Future<R> future;
+    std::optional<Call> call;
+  };
+  template <class F, class... Args>
+  static auto make_job(F&& fn, Args&&... args) {
+    using R = aiofiber::detail::CallResult<F, Args...>;
+    auto call = aiofiber::detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
+    return std::make_unique<Job<R, decltype(call)>>(std::move(call));
   }
 };
 
@@ -113,8 +127,17 @@ auto call_in_executor(EventLoop& loop, Executor* executor, EntryInfo called, F&&
   loop.core().check_open();
   loop.core().check_thread();
   Executor& chosen = executor != nullptr ? *executor : default_executor(loop.core());
-  return follow(chosen.submit(std::forward<F>(fn), std::forward<Args>(args)...), loop, Claim::kMove,
-                called.address);
+  auto job = Executor::make_job(std::forward<F>(fn), std::forward<Args>(args)...);
+  // First, for it needs memory: a call that somebody else has taken cannot be taken back.
+  auto result = follow(job->future, loop, Claim::kMove, called.address);
+  const auto future = job->future;
+  try {
+    chosen.execute(std::move(job));
+  } catch (...) {
+    future.cancel();  // which the loop's future hears of
+    throw;
+  }
+  return result;
 }
 }  // namespace detail
 
