@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <utility>
 
 #include "aiofiber/runtime/config.h"
 #include "aiofiber/runtime/syscall.h"
@@ -54,10 +53,8 @@ int EpollRefusals::control(int epoll, int operation, int fd, epoll_event* event)
 
 int EpollRefusals::control_for_libev(int epoll, int operation, int fd, epoll_event* event) noexcept {
   ++seen_;
-  // What comes next may be another such function, of a runtime in a library.
-  EpollRefusals* const self = std::exchange(current_, nullptr);
+  const Aside aside;  // what comes next may be another such function, of a runtime in a library
   const int result = sys::injected("libev's epoll_ctl") ? -1 : call_next(epoll, operation, fd, event);
-  current_ = self;
   if (result != 0 && !is_known_to_libev(errno)) {
     refused_(who_, fd, errno);
     errno = kRefused;

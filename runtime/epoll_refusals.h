@@ -36,6 +36,18 @@ class EpollRefusals {
     EpollRefusals* outer_;
   };
 
+  // While it lives, they are not, though libev is further down on the stack.
+  class Aside {
+   public:
+    Aside() noexcept : outer_(current_) { current_ = nullptr; }
+    ~Aside() { current_ = outer_; }
+    Aside(const Aside&) = delete;
+    Aside& operator=(const Aside&) = delete;
+
+   private:
+    EpollRefusals* outer_;
+  };
+
   // How many calls came here: none though libev must have made one means that libev's go past.
   std::size_t seen() const noexcept { return seen_; }
 

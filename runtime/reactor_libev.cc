@@ -98,9 +98,9 @@ class LibevReactor final : public Reactor {
 
   int poll(Nanoseconds timeout) override {
     const MemoryReserve::Use use(reserve_);
-    const EpollRefusals::Watch watch(refusals_);
     events_ = 0;
     if (!changed_.empty()) check_changed();
+    const EpollRefusals::Watch watch(refusals_);
     if (events_ > 0) timeout = 0;
     if (timeout <= 0) {
       ev_run(loop_, EVRUN_NOWAIT);
@@ -137,6 +137,7 @@ class LibevReactor final : public Reactor {
     init_signal(
         watcher.get(),
         [](struct ev_loop* loop, ev_signal* signal, int) {
+          const EpollRefusals::Aside aside;
           ++self(loop).events_;
           auto& interested = *static_cast<SignalWaiter*>(signal->data);
           interested.raised(interested);
@@ -258,6 +259,7 @@ class LibevReactor final : public Reactor {
   // have not heard of, is asked again.
   void refused(int fd) {
     constexpr unsigned kMostRefusals = 3;
+    const EpollRefusals::Aside aside;
     Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
     const int heard = std::exchange(watcher.refusal, 0);
     const bool asks = heard == 0 || heard == ENOMEM || heard == ENOSPC;

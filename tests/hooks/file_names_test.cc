@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -228,10 +229,11 @@ TEST(FileNames, GetTheirAttributesOnThePool) {
   });
 }
 
-// Each call fails as libc's does, with the same errno, also when it is given nothing at all.
+// Each call fails as libc's does, with the same errno, also when its path is nowhere.
 TEST(FileNames, FailAsLibcsDo) {
   const OnPool files;
-  static const char* volatile nothing = nullptr;
+  void* const nowhere = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(nowhere, MAP_FAILED);
   const std::string missing = files.path("missing/file");
   const auto fail = [](const char* path, bool has_letters) {
     std::vector<int> errors;
@@ -245,7 +247,6 @@ TEST(FileNames, FailAsLibcsDo) {
     note(::fstatat(AT_FDCWD, path, &status, 0) != 0);
     note(::access(path, R_OK) != 0);
     note(::readlink(path, text, sizeof text) < 0);
-    note(::realpath(path, text) == nullptr);
     note(::chmod(path, 0600) != 0);
     note(::chown(path, 0, 0) != 0);
     note(::mkfifo(path, 0600) != 0);
@@ -253,20 +254,25 @@ TEST(FileNames, FailAsLibcsDo) {
     note(::getxattr(path, "user.none", text, sizeof text) < 0);
     note(::open(path, O_RDONLY) < 0);
     note(::rename(path, path) != 0);
-    if (has_letters) note(::opendir(path) == nullptr);  // libc looks at the first one
+    if (has_letters) {  // libc itself looks at the first one
+      note(::opendir(path) == nullptr);
+      note(::realpath(path, text) == nullptr);
+    }
     note(::fopen(path, "re") == nullptr);
     return errors;
   };
   for (const bool has_letters : {true, false}) {
-    const char* const path = has_letters ? missing.c_str() : nothing;
+    if (AIOFIBER_ASAN && !has_letters) continue;  // the sanitizer measures each name
+    const char* const path = has_letters ? missing.c_str() : static_cast<const char*>(nowhere);
     const std::vector<int> libcs = fail(path, has_letters);
     std::vector<int> ours;
     Fibers fibers;
     fibers.spawn([&] { ours = fail(path, has_letters); });
     fibers.run();
-    EXPECT_EQ(ours, libcs) << (has_letters ? "a missing file" : "nullptr");
+    EXPECT_EQ(ours, libcs) << (has_letters ? "a missing file" : "nowhere");
     EXPECT_EQ(std::count(libcs.begin(), libcs.end(), 0), 0);
   }
+  ::munmap(nowhere, 4096);
 }
 
 // With names so long they fill several blocks of what libc reads at once.

@@ -19,6 +19,10 @@
 #include <utility>
 #include <vector>
 
+#ifndef AIOFIBER_EPOLL_CTL_IS_HIDDEN
+#define AIOFIBER_EPOLL_CTL_IS_HIDDEN 0
+#endif
+
 namespace aiofiber::runtime {
 namespace {
 
@@ -108,6 +112,7 @@ class Kernel final : public FaultPlan {
 bool is_libevs(const char* call) { return std::strcmp(call, "libev's epoll_ctl") == 0; }
 
 TEST(Refusals, OfLibevAreHeardOf) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
   Pipe pipe;
   Waiter waiter(pipe.reader());
@@ -124,6 +129,7 @@ TEST(Refusals, OfLibevAreHeardOf) {
 
 // As another thread does that is quicker than the look whether it is open.
 TEST(Refusals, OfADescriptorThatIsClosedAtTheLastMomentAreItsEnd) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
   Pipe closed, other;
   Waiter first(closed.reader()), second(other.reader());
@@ -175,6 +181,7 @@ TEST(Refusals, EndAWaitOfAFiberAtOnce) {
 }
 
 TEST(Refusals, ThatLastHaveTheKernelsReason) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   for (const int error : {ENOSPC, ENOMEM, EINVAL}) {
     const auto scheduler = make_scheduler();
     Pipe pipe;
@@ -189,6 +196,7 @@ TEST(Refusals, ThatLastHaveTheKernelsReason) {
 }
 
 TEST(Refusals, ThatPassAreTriedAgain) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
   Pipe pipe;
   Waiter waiter(pipe.reader());
@@ -200,6 +208,7 @@ TEST(Refusals, ThatPassAreTriedAgain) {
 }
 
 TEST(Refusals, ThatOnlyLibevGetsAreGivenUpOn) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
   Pipe pipe;
   Waiter waiter(pipe.reader());
@@ -212,11 +221,12 @@ TEST(Refusals, ThatOnlyLibevGetsAreGivenUpOn) {
   for (int i = 0; i < 50; ++i) scheduler->reactor().poll(0);
   EXPECT_EQ(waiter.seen, kClosed);
   EXPECT_EQ(waiter.failure, ENOSPC);
-  EXPECT_LE(asked, 5);
+  EXPECT_EQ(asked, 3) << "that the kernel is asked whether it would is no try";
 }
 
 // By it other threads wake the loop.
 TEST(Refusals, OfTheLoopsOwnDescriptorAreAnExceptionWhenItIsMade) {
+  if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const Kernel kernel([](const char* call) { return is_libevs(call) ? ENOSPC : 0; });
   try {
     make_scheduler();
