@@ -47,11 +47,6 @@ constexpr int kRefused = ENOSPC;
 constinit thread_local EpollRefusals* EpollRefusals::current_ = nullptr;
 
 int EpollRefusals::control(int epoll, int operation, int fd, epoll_event* event) noexcept {
-  if (AIOFIBER_LIKELY(current_ == nullptr)) return call_next(epoll, operation, fd, event);
-  return current_->control_for_libev(epoll, operation, fd, event);
-}
-
-int EpollRefusals::control_for_libev(int epoll, int operation, int fd, epoll_event* event) noexcept {
   ++seen_;
   const Aside aside;  // what comes next may be another such function, of a runtime in a library
   const int result = sys::injected("libev's epoll_ctl") ? -1 : call_next(epoll, operation, fd, event);
@@ -64,7 +59,13 @@ int EpollRefusals::control_for_libev(int epoll, int operation, int fd, epoll_eve
 
 }  // namespace aiofiber::runtime
 
+using namespace aiofiber::runtime;
+
 extern "C" __attribute__((weak, visibility("default"))) int epoll_ctl(int epoll, int operation, int fd,
                                                                       epoll_event* event) noexcept {
-  return aiofiber::runtime::EpollRefusals::control(epoll, operation, fd, event);
+  // A program's runtime takes the place of that of preloaded hooks, but each copy of this function knows what
+  // comes behind itself.
+  EpollRefusals* const current = EpollRefusals::current();
+  if (AIOFIBER_LIKELY(current == nullptr)) return call_next(epoll, operation, fd, event);
+  return current->control(epoll, operation, fd, event);
 }

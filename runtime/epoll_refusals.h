@@ -51,12 +51,12 @@ class EpollRefusals {
   // How many calls came here: none though libev must have made one means that libev's go past.
   std::size_t seen() const noexcept { return seen_; }
 
-  // As epoll_ctl(2).
-  static int control(int epoll, int operation, int fd, epoll_event* event) noexcept;
+  // The one whose Watch lives; null: none.
+  static EpollRefusals* current() noexcept { return current_; }
+  // As epoll_ctl(2), for libev.
+  int control(int epoll, int operation, int fd, epoll_event* event) noexcept;
 
  private:
-  int control_for_libev(int epoll, int operation, int fd, epoll_event* event) noexcept;
-
   static constinit thread_local EpollRefusals* current_;
 
   const Refused refused_;
