@@ -62,7 +62,7 @@ std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addres
   std::vector<SymbolizedFrame> frames = program_frames(addresses);
   if (entry == 0 || std::any_of(frames.begin(), frames.end(), is_own)) return frames;
   SymbolizedFrame first = symbolize(entry, true).back();
-  if (frames.empty() || is_own(first)) frames.insert(frames.begin(), std::move(first));
+  if (addresses.empty() || is_own(first)) frames.insert(frames.begin(), std::move(first));
   return frames;
 }
 

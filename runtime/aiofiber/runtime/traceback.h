@@ -23,7 +23,8 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
 
 // The same of the stack of a fiber that began with the function at `entry`, 0 if that is not known. A
 // function that ends in a call is not on the stack while that waits, so where there is nothing else of the
-// program's own, it comes first all the same.
+// program's own, it comes first all the same, if it is the program's own. Of no addresses, of a fiber that
+// never ran, it comes whatever it is.
 std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addresses, std::uintptr_t entry);
 
 // Lines `  File "F", line N, in FUNCTION` and the source's text below, each ended by a newline. A frame without debug
