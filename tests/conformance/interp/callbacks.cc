@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// A callback's name in the trace is that of its maker with a number, which is drawn even if it is not added
+// in the end.
 #include "callbacks.h"
 
 namespace conf {

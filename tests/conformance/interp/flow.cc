@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// `Return` passes every `try`, as in Python, where it is no Exception; `finally` may await, so it is
+// try_finally().
 #include "flow.h"
 
 namespace conf {
