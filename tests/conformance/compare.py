@@ -159,7 +159,7 @@ def trace_of(python, number, text, **environment):
 
 
 def store(program, first, last, python):
-    """A trace that depends on hashes of texts or on addresses would be one of chance; it is not stored."""
+    """Writes fresh programs, a hundred a file. A trace that depends on hashes of texts or on addresses is refused."""
     for start in range(first, last + 1, 100):
         programs = list(fresh_programs(program, start, min(start + 99, last), python))
         for p in programs:
@@ -170,18 +170,18 @@ def store(program, first, last, python):
 
 def compare_generators(program):
     sys.path.insert(0, str(HERE / "python"))
-    import fuzz_gen     # beside the interpreter, whose name `conf` is no module of ours
+    import fuzz_gen
 
-    seeds = [stored.number for stored in stored_programs.read() if stored.number >= OLDEST_SEED]
-    stored = {s.number: s.program for s in stored_programs.read()}
+    stored = {s.number: s.program for s in stored_programs.read() if s.number >= OLDEST_SEED}
+    seeds = list(stored) + [2**31, 2**62]
     problems = []
-    for seed in seeds + [2**31, 2**62]:
+    for seed in seeds:
         made = "".join(line + "\n" for line in fuzz_gen.Generator(seed).program())
         if made != program_of(program, seed):
             problems.append(f"{seed}: fuzz_gen.py and fuzz_gen.cc make different programs")
         if made != stored.get(seed, made):
             problems.append(f"{seed}: is stored as another program than the seed makes")
-    print("\n".join(problems) if problems else f"the generators agree; {len(seeds)} stored programs are those of their seeds")
+    print("\n".join(problems) if problems else f"the generators agree; {len(stored)} stored programs are those of their seeds")
     return bool(problems)
 
 

@@ -51,26 +51,25 @@ Lines nest(Line first, const Lines& inner) {
 
 class Generator {
  public:
-  explicit Generator(std::uint64_t seed) : state_(seed * 7919 + 13) {
-    for (int i = 0; i < 5; ++i) random(2);
-  }
+  explicit Generator(std::uint64_t seed) : state_(seed) {}
 
   std::string program() {
-    Lines main{{"spawn", "a", "v0"}, {"spawn", "b", "v1"}, {"fut", "v2"}, {"fut", "v3"}};
-    append(main, block({0, 0}, 6 + random(6)));
-    std::string text = body("main", main);
+    std::string text = body("main", main());
     for (int level = 1; level <= 4; ++level)
       text += body(kNames[level - 1], block({0, level}, 4 + random(6)));
     return text;
   }
 
  private:
+  // A share and what makes the lines.
   struct Choice {
     int share;
     MaybeLines (Generator::*make)(Place);
   };
-  static std::span<const Choice> instructions();
-  static std::span<const Choice> quick_instructions();
+  using Table = std::span<const Choice>;
+  static std::span<const Table> subjects();
+  static Table instructions();  // of all subjects
+  static Table quick_instructions();
 
   static std::string body(const char* name, const Lines& lines) {
     std::string text = std::string("task ") + name + "\n";
@@ -82,17 +81,30 @@ class Generator {
     return text + "end\n";
   }
 
+  // When it ends everything is cancelled; the others have some time before that.
+  Lines main() {
+    Lines lines{{"spawn", "a", "v0"}, {"spawn", "a", "v1"}, {"spawn", "b", "v2"}, {"fut", "v3"}};
+    const Lines first = block({0, 0}, 6 + random(6));
+    lines.push_back({"finally", std::to_string(first.size()), "1"});
+    append(lines, first);
+    lines.push_back({"sleep", "300"});
+    return lines;
+  }
+
   // ---- draws
-  // The linear congruential generator of the old C library: the upper bits of a 31-bit state.
+  // The generator splitmix64.
   int random(int below) {
-    state_ = (state_ * 1103515245 + 12345) % (std::uint64_t{1} << 31);
-    return static_cast<int>(state_ / 65536 % static_cast<std::uint64_t>(below));
+    state_ += 0x9E3779B97F4A7C15;
+    std::uint64_t mixed = state_;
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9;
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB;
+    return static_cast<int>((mixed ^ mixed >> 31) % static_cast<std::uint64_t>(below));
   }
   std::string one_of(std::initializer_list<const char*> choices) {
     return choices.begin()[random(static_cast<int>(choices.size()))];
   }
   // A choice that is not possible at its place leaves it to the next; the last of a table always is.
-  Lines pick(std::span<const Choice> table, Place place) {
+  Lines pick(Table table, Place place) {
     const int sum =
         std::accumulate(table.begin(), table.end(), 0, [](int n, const Choice& c) { return n + c.share; });
     int left = random(sum);
@@ -121,7 +133,7 @@ class Generator {
     return lines;
   }
   Lines guarded(Place place) {
-    const Lines lines = pick(instructions(), place);
+    const Lines lines = pick(random(2) == 0 ? theme_ : instructions(), place);
     if (place.depth < kDeepestTry && is_risky(lines[0][0]) && random(10) < 8) return nest({"try"}, lines);
     return lines;
   }
@@ -135,7 +147,7 @@ class Generator {
     for (int count = 1 + random(2); count > 0; --count) append(lines, pick(quick_instructions(), place));
     return lines;
   }
-  Lines in_timeout(const Lines& lines) { return nest({"timeout", one_of({"5", "10", "20", "40"})}, lines); }
+  Lines in_timeout(const Lines& lines) { return nest({"timeout", one_of({"5", "10", "20", "50"})}, lines); }
   // Most of what may wait for ever gets a limit, or most programs would stand still soon.
   Lines limited(const Lines& lines) { return random(3) == 0 ? lines : in_timeout(lines); }
   // The elements of a braced list are evaluated from left to right.
@@ -143,9 +155,13 @@ class Generator {
 
   // ---- tasks and futures
   MaybeLines log(Place) { return line({"log", "L" + number()}); }
+  // One task or two; two of a body meet at the same places.
   MaybeLines spawn(Place place) {
     if (place.level >= kDeepestLevel) return std::nullopt;
-    return line({"spawn", kNames[place.level + random(2)], variable()});
+    const std::string name = kNames[place.level + random(2)];
+    Lines lines;
+    for (int count = 1 + random(2); count > 0; --count) lines.push_back({"spawn", name, variable()});
+    return lines;
   }
   MaybeLines fut(Place) { return line({"fut", variable()}); }
   MaybeLines set(Place) { return line({"set", variable(), number()}); }
@@ -188,11 +204,10 @@ class Generator {
   }
   MaybeLines group(Place place) {
     if (place.level >= kDeepestLevel) return std::nullopt;
-    Lines lines;
-    for (int count = 1 + random(3); count > 0; --count) {
-      lines.push_back({"gspawn", kNames[place.level + random(2)]});
-    }
+    const Line start{"gspawn", kNames[place.level + random(2)]};
+    Lines lines(static_cast<std::size_t>(1 + random(3)), start);
     append(lines, inner(place, 2));
+    if (random(3) == 0) lines.push_back(start);  // refused if the group is ending by then
     return nest({"group"}, lines);
   }
   MaybeLines raise(Place) { return line({"raise", number()}); }
@@ -217,13 +232,21 @@ class Generator {
   MaybeLines babort(Place) { return line({"babort", parties()}); }
 
   // ---- the queue
-  MaybeLines put(Place) { return line({"put", number()}); }
-  MaybeLines get(Place) { return line({"get"}); }
+  MaybeLines put(Place) { return limited(line({"put", number()})); }
+  MaybeLines get(Place) { return limited(line({"get"})); }
+  MaybeLines work(Place) { return limited({{"get"}, {"qdone"}}); }
   MaybeLines putnow(Place) { return line({"putnow", number()}); }
   MaybeLines getnow(Place) { return line({"getnow"}); }
   MaybeLines qdone(Place) { return line({"qdone"}); }
   MaybeLines qjoin(Place) { return limited(line({"qjoin"})); }
-  MaybeLines qshut(Place) { return line({"qshut", one_of({"0", "1"})}); }
+  // Mostly there is another queue some time later.
+  MaybeLines qshut(Place) {
+    Lines lines = line({"qshut", one_of({"0", "1"})});
+    if (random(3) == 0) return lines;
+    append(lines, line({"sleep", delay()}));
+    append(lines, line({"qnew"}));
+    return lines;
+  }
   MaybeLines qnew(Place) { return line({"qnew"}); }
 
   // ---- callbacks
@@ -240,39 +263,62 @@ class Generator {
   MaybeLines undone(Place) { return line({"undone", removable()}); }
 
   std::uint64_t state_;
+  // Half of a program is about it, so that much of it meets.
+  const Table theme_ = subjects()[static_cast<std::size_t>(random(static_cast<int>(subjects().size())))];
 };
 
-// What a body is made of, with shares.
-std::span<const Generator::Choice> Generator::instructions() {
+// What a body is made of: a subject a table.
+std::span<const Generator::Table> Generator::subjects() {
   using G = Generator;
-  static constexpr Choice table[] = {
-      {30, &G::log},           {45, &G::spawn},     {30, &G::fut},
-      {25, &G::set},           {15, &G::fail},      {25, &G::cancel},
-      {45, &G::await},         {50, &G::sleep},     {25, &G::gather},
-      {25, &G::wait},          {30, &G::ascomp},    {25, &G::waitfor},
-      {35, &G::wfco},          {20, &G::shield},    {20, &G::uncancel},
-      {10, &G::uncancel_self}, {25, &G::timeout},   {25, &G::timeout_resched},
-      {8, &G::resched},        {15, &G::try_block}, {10, &G::tryraise},
-      {20, &G::finally},       {30, &G::group},     {5, &G::raise},
-      {5, &G::leave},          {15, &G::lock},      {10, &G::sem},
-      {15, &G::cond},          {40, &G::notify},    {30, &G::cwait},
-      {20, &G::cwaitfor},      {4, &G::unlocked},   {30, &G::eset},
-      {15, &G::eclear},        {40, &G::ewait},     {60, &G::bwait},
-      {14, &G::breset},        {4, &G::babort},     {25, &G::put},
-      {25, &G::get},           {15, &G::putnow},    {15, &G::getnow},
-      {20, &G::qdone},         {20, &G::qjoin},     {8, &G::qshut},
-      {8, &G::qnew},           {45, &G::callback},  {15, &G::hcancel},
-      {35, &G::ondone},        {12, &G::undone},
+  static constexpr Choice futures[] = {
+      {30, &G::log},    {45, &G::spawn},   {30, &G::fut},      {25, &G::set},
+      {15, &G::fail},   {25, &G::cancel},  {20, &G::uncancel}, {10, &G::uncancel_self},
+      {45, &G::await},  {50, &G::sleep},   {25, &G::gather},   {25, &G::wait},
+      {30, &G::ascomp}, {25, &G::waitfor}, {35, &G::wfco},     {20, &G::shield},
   };
-  return table;
+  static constexpr Choice flow[] = {
+      {25, &G::timeout}, {25, &G::timeout_resched}, {8, &G::resched}, {15, &G::try_block}, {10, &G::tryraise},
+      {20, &G::finally}, {15, &G::group},           {5, &G::raise},   {5, &G::leave},
+  };
+  static constexpr Choice locks[] = {{15, &G::lock}, {10, &G::sem}};
+  static constexpr Choice condition[] = {
+      {15, &G::cond}, {40, &G::notify}, {30, &G::cwait}, {20, &G::cwaitfor}, {4, &G::unlocked},
+  };
+  static constexpr Choice event[] = {{30, &G::eset}, {15, &G::eclear}, {40, &G::ewait}};
+  static constexpr Choice barrier[] = {{60, &G::bwait}, {14, &G::breset}, {4, &G::babort}};
+  static constexpr Choice producers[] = {
+      {30, &G::put}, {15, &G::putnow}, {12, &G::qjoin}, {5, &G::qshut}, {3, &G::qnew},
+  };
+  static constexpr Choice consumers[] = {
+      {20, &G::get},   {30, &G::work}, {10, &G::getnow}, {8, &G::qdone},
+      {12, &G::qjoin}, {5, &G::qshut}, {3, &G::qnew},
+  };
+  static constexpr Choice callbacks[] = {
+      {45, &G::callback},
+      {15, &G::hcancel},
+      {35, &G::ondone},
+      {12, &G::undone},
+  };
+  static constexpr Table tables[] = {futures, flow,      locks,     condition, event,
+                                     barrier, producers, consumers, callbacks};
+  return tables;
+}
+
+Generator::Table Generator::instructions() {
+  static const std::vector<Choice> all = [] {
+    std::vector<Choice> choices;
+    for (const Table table : subjects()) choices.insert(choices.end(), table.begin(), table.end());
+    return choices;
+  }();
+  return all;
 }
 
 // What a callback is made of: nothing that waits.
-std::span<const Generator::Choice> Generator::quick_instructions() {
+Generator::Table Generator::quick_instructions() {
   using G = Generator;
   static constexpr Choice table[] = {
       {4, &G::log},    {4, &G::set},    {2, &G::fail},     {4, &G::cancel},  {3, &G::eset},
-      {1, &G::eclear}, {3, &G::putnow}, {2, &G::getnow},   {2, &G::hcancel}, {2, &G::uncancel},
+      {1, &G::eclear}, {4, &G::putnow}, {1, &G::getnow},   {2, &G::hcancel}, {2, &G::uncancel},
       {1, &G::raise},  {2, &G::spawn},  {4, &G::callback}, {2, &G::qdone},
   };
   return table;

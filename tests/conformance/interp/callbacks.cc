@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions about callbacks of the loop and of tasks, and about timers.
+// A callback's name in the trace is that of its maker with a number, which is drawn even if it is not added
+// in the end.
 #include "callbacks.h"
 
 namespace conf {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions that catch, throw, limit and group: those with a block of others inside.
+// `Return` passes every `try`, as in Python, where it is no Exception; `finally` may await, so it is
+// try_finally().
 #include "flow.h"
 
 namespace conf {

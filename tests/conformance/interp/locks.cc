@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions about locks, semaphores, events, conditions and barriers.
+// The blocks under a lock are acquire(), try_finally(), release(), which is what Python's `async with` does.
+// An error of release() then takes the place of the block's.
 #include "locks.h"
 
 namespace conf {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Running the lines of a body, each by the function that is registered for its first word.
+// What happens around every instruction: traces of a body's start and end, the wait graph, the count of
+// outcomes.
 #include "machine.h"
 
 namespace conf {

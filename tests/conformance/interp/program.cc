@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading a program.
+// From the text to the tree. The one table here says which instructions have blocks; what they do is not
+// known to it.
 #include "program.h"
 
 #include <algorithm>

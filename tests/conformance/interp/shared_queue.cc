@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions about the queue that all tasks share.
+// A queue that was replaced stays, because tasks may wait at it, and it is still theirs.
 #include "shared_queue.h"
 
 namespace conf {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions about tasks: making, awaiting, cancelling and combining them.
+// An argument of log() with a side effect stands in a statement of its own: C++ does not fix the order of
+// arguments, and the order of the trace is what is compared.
 #include "tasks.h"
 
 #include <algorithm>

@@ -13,20 +13,27 @@ DEEPEST_TRY = 4
 
 Place = collections.namedtuple("Place", "depth level")      # of blocks in blocks; of bodies that start bodies
 
-# What a body is made of, with shares. What is not possible at its place leaves it to the next.
-INSTRUCTIONS = (
-    (30, "log"), (45, "spawn"), (30, "fut"), (25, "set"), (15, "fail"), (25, "cancel"), (45, "await"), (50, "sleep"),
-    (25, "gather"), (25, "wait"), (30, "ascomp"), (25, "waitfor"), (35, "wfco"), (20, "shield"),
-    (20, "uncancel"), (10, "uncancel_self"),
+# What a body is made of, with shares: a subject a table. What is not possible at its place leaves it to the next.
+FUTURES = (
+    (30, "log"), (45, "spawn"), (30, "fut"), (25, "set"), (15, "fail"), (25, "cancel"), (20, "uncancel"),
+    (10, "uncancel_self"), (45, "await"), (50, "sleep"), (25, "gather"), (25, "wait"), (30, "ascomp"), (25, "waitfor"),
+    (35, "wfco"), (20, "shield"))
+FLOW = (
     (25, "timeout"), (25, "timeout_resched"), (8, "resched"), (15, "try"), (10, "tryraise"), (20, "finally"),
-    (30, "group"), (5, "raise"), (5, "return"),
-    (15, "lock"), (10, "sem"), (15, "cond"), (40, "notify"), (30, "cwait"), (20, "cwaitfor"), (4, "unlocked"),
-    (30, "eset"), (15, "eclear"), (40, "ewait"), (60, "bwait"), (14, "breset"), (4, "babort"),
-    (25, "put"), (25, "get"), (15, "putnow"), (15, "getnow"), (20, "qdone"), (20, "qjoin"), (8, "qshut"), (8, "qnew"),
-    (45, "callback"), (15, "hcancel"), (35, "ondone"), (12, "undone"))
+    (15, "group"), (5, "raise"), (5, "return"))
+LOCKS = ((15, "lock"), (10, "sem"))
+CONDITION = ((15, "cond"), (40, "notify"), (30, "cwait"), (20, "cwaitfor"), (4, "unlocked"))
+EVENT = ((30, "eset"), (15, "eclear"), (40, "ewait"))
+BARRIER = ((60, "bwait"), (14, "breset"), (4, "babort"))
+PRODUCERS = ((30, "put"), (15, "putnow"), (12, "qjoin"), (5, "qshut"), (3, "qnew"))
+CONSUMERS = ((20, "get"), (30, "work"), (10, "getnow"), (8, "qdone"), (12, "qjoin"), (5, "qshut"), (3, "qnew"))
+CALLBACKS = ((45, "callback"), (15, "hcancel"), (35, "ondone"), (12, "undone"))
+SUBJECTS = (FUTURES, FLOW, LOCKS, CONDITION, EVENT, BARRIER, PRODUCERS, CONSUMERS, CALLBACKS)
+INSTRUCTIONS = sum(SUBJECTS, ())
+
 # What a callback is made of: nothing that waits.
 QUICK = (
-    (4, "log"), (4, "set"), (2, "fail"), (4, "cancel"), (3, "eset"), (1, "eclear"), (3, "putnow"), (2, "getnow"),
+    (4, "log"), (4, "set"), (2, "fail"), (4, "cancel"), (3, "eset"), (1, "eclear"), (4, "putnow"), (1, "getnow"),
     (2, "hcancel"), (2, "uncancel"), (1, "raise"), (2, "spawn"), (4, "callback"), (2, "qdone"))
 
 # What may raise. Most of it gets a `try`, or programs would end after a few lines.
@@ -37,13 +44,16 @@ RISKY = {
 
 
 class Random:
-    """The C library's old linear congruential generator: the upper bits of a 31-bit state."""
+    """The generator splitmix64."""
     def __init__(self, seed):
         self.state = seed
 
     def __call__(self, below):
-        self.state = (self.state * 1103515245 + 12345) % 2**31
-        return self.state // 65536 % below
+        self.state = (self.state + 0x9E3779B97F4A7C15) % 2**64
+        mixed = self.state
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+        return (mixed ^ mixed >> 31) % below
 
 
 def nest(first, inner):
@@ -53,19 +63,23 @@ def nest(first, inner):
 class Generator:
     """make_NAME gives the lines of what the tables call NAME, or None if it is not possible at its place."""
     def __init__(self, seed):
-        self.random = Random(seed * 7919 + 13)
-        for _ in range(5):
-            self.random(2)
+        self.random = Random(seed)
+        self.theme = self.one_of(*SUBJECTS)     # half of a program is about it, so that much of it meets
 
     def program(self):
-        start = [["spawn", "a", "v0"], ["spawn", "b", "v1"], ["fut", "v2"], ["fut", "v3"]]
-        bodies = [("main", start + self.block(Place(0, 0), 6 + self.random(6)))]
+        bodies = [("main", self.main())]
         bodies += [(name, self.block(Place(0, level), 4 + self.random(6))) for level, name in enumerate(NAMES, 1)]
         for name, lines in bodies:
             yield f"task {name}"
             for words in lines:
                 yield "  " + " ".join(words)
             yield "end"
+
+    def main(self):
+        """When it ends everything is cancelled; the others have some time before that."""
+        start = [["spawn", "a", "v0"], ["spawn", "a", "v1"], ["spawn", "b", "v2"], ["fut", "v3"]]
+        lines = self.block(Place(0, 0), 6 + self.random(6))
+        return [*start, ["finally", str(len(lines)), "1"], *lines, ["sleep", "300"]]
 
     # ---- draws
     def one_of(self, *choices):
@@ -106,7 +120,7 @@ class Generator:
         return self.one_of("-1", "10", "30")
 
     def timeout(self, lines):
-        return nest(["timeout", self.one_of("5", "10", "20", "40")], lines)
+        return nest(["timeout", self.one_of("5", "10", "20", "50")], lines)
 
     def limited(self, lines):
         """Most of what may wait for ever gets a limit, or most programs would stand still soon."""
@@ -120,7 +134,7 @@ class Generator:
         return lines
 
     def guarded(self, place):
-        lines = self.pick(INSTRUCTIONS, place)
+        lines = self.pick(self.theme if self.random(2) == 0 else INSTRUCTIONS, place)
         if place.depth < DEEPEST_TRY and lines[0][0] in RISKY and self.random(10) < 8:
             return nest(["try"], lines)
         return lines
@@ -142,9 +156,11 @@ class Generator:
         return [["log", "L" + self.number()]]
 
     def make_spawn(self, place):
+        """One task or two; two of a body meet at the same places."""
         if place.level >= DEEPEST_LEVEL:
             return None
-        return [["spawn", NAMES[place.level + self.random(2)], self.variable()]]
+        name = NAMES[place.level + self.random(2)]
+        return [["spawn", name, self.variable()] for _ in range(1 + self.random(2))]
 
     def make_fut(self, place):
         return [["fut", self.variable()]]
@@ -216,10 +232,12 @@ class Generator:
     def make_group(self, place):
         if place.level >= DEEPEST_LEVEL:
             return None
-        lines = []
-        for _ in range(1 + self.random(3)):
-            lines.append(["gspawn", NAMES[place.level + self.random(2)]])
-        return nest(["group"], lines + self.inner(place, 2))
+        name = NAMES[place.level + self.random(2)]
+        lines = [["gspawn", name] for _ in range(1 + self.random(3))]
+        lines += self.inner(place, 2)
+        if self.random(3) == 0:
+            lines.append(["gspawn", name])      # refused if the group is ending by then
+        return nest(["group"], lines)
 
     def make_raise(self, place):
         return [["raise", self.number()]]
@@ -273,10 +291,13 @@ class Generator:
 
     # ---- the queue
     def make_put(self, place):
-        return [["put", self.number()]]
+        return self.limited([["put", self.number()]])
 
     def make_get(self, place):
-        return [["get"]]
+        return self.limited([["get"]])
+
+    def make_work(self, place):
+        return self.limited([["get"], ["qdone"]])
 
     def make_putnow(self, place):
         return [["putnow", self.number()]]
@@ -291,7 +312,9 @@ class Generator:
         return self.limited([["qjoin"]])
 
     def make_qshut(self, place):
-        return [["qshut", self.one_of("0", "1")]]
+        """Mostly there is another queue some time later."""
+        lines = [["qshut", self.one_of("0", "1")]]
+        return lines if self.random(3) == 0 else [*lines, ["sleep", self.delay()], ["qnew"]]
 
     def make_qnew(self, place):
         return [["qnew"]]
