@@ -23,10 +23,12 @@ bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
 }
 
-// The way from the program's own code to the call that waits: hooks, and what headers of the system wrap around them, such as
-// std::mutex. Which call it is, the wait says.
+// The way from the program's own code to the call that waits: hooks, what headers of the system wrap around them, such as
+// std::mutex, and what has no name (around a system call, glibc 2.41 has two functions without). Which call it is, the
+// wait says.
 bool is_of_a_library(const Frame& frame) {
-  return frame.file.find("runtime/hooks/") != std::string::npos || frame.file.find("/usr/include/") != std::string::npos;
+  return frame.function == "??" || frame.file.find("runtime/hooks/") != std::string::npos ||
+         frame.file.find("/usr/include/") != std::string::npos;
 }
 
 // What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
