@@ -17,6 +17,16 @@
 
 namespace aiofiber {
 
+namespace detail {
+// A number has no unit. This is an error with the remedy in words, where "no matching function" would not say it.
+template <class Number>
+struct LengthOfTime {
+  static_assert(!std::is_arithmetic_v<Number>,
+                "a length of time wants a unit: 1s, 2.5s, 10ms (using namespace std::chrono_literals)");
+  static constexpr bool value = true;
+};
+}  // namespace detail
+
 // A length of time. Implicit from every chrono duration, `2.5s` included; out of range values saturate.
 // Errors: ValueError for NaN.
 class Duration {
@@ -24,11 +34,10 @@ class Duration {
   constexpr Duration() noexcept = default;
   template <class Rep, class Period>
   constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
-  // A number has no unit. This is an error with the remedy in words, where "no matching function" would not say it.
   template <class Number>
     requires std::is_arithmetic_v<Number>
-  constexpr Duration(Number) {
-    static_assert(!std::is_arithmetic_v<Number>, "a length of time wants a unit: 1s, 2.5s, 10ms (using namespace std::chrono_literals)");
+  constexpr Duration(Number) {  // refused, see there
+    static_assert(detail::LengthOfTime<Number>::value);
   }
 
   constexpr std::int64_t nanoseconds() const noexcept { return ns_; }

@@ -72,10 +72,12 @@ class EventLoop {
   // takes options in front: call_soon({.context = context}, fn, args...).
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon(F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_soon(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   Handle call_soon(const CallbackOptions& options, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     core_->check_open();
     core_->check_thread();
     auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
@@ -86,10 +88,12 @@ class EventLoop {
   // Differs from asyncio: what other threads hand in is taken over at the beginning of a pass, behind what the loop has scheduled until then.
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon_threadsafe(F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_soon_threadsafe(CallbackOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   Handle call_soon_threadsafe(const CallbackOptions& options, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     core_->check_open();
     auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     handle->schedule_threadsafe();
@@ -98,18 +102,22 @@ class EventLoop {
   // A negative delay is already due, however long ago.
   template <detail::CallbackFunction F, class... Args>
   TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_later(CallbackOptions{}, delay, std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_later(const CallbackOptions& options, Duration delay, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_at(options, saturating_add(time(), delay), std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <detail::CallbackFunction F, class... Args>
   TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_at(CallbackOptions{}, when, std::forward<F>(fn), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
   TimerHandle call_at(const CallbackOptions& options, TimePoint when, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     core_->check_open();
     core_->check_thread();
     auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
@@ -148,10 +156,12 @@ class EventLoop {
   // OSError's counterpart std::system_error (EBADF): not an open descriptor.
   template <class F, class... Args>
   void add_reader(int fd, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_fd(fd, false, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
   template <class F, class... Args>
   void add_writer(int fd, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_fd(fd, true, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
   // Whether something was registered.
@@ -161,6 +171,7 @@ class EventLoop {
   // ---- signals. ValueError: no such signal; RuntimeError: it cannot be caught.
   template <class F, class... Args>
   void add_signal_handler(int signo, F&& fn, Args&&... args) {
+    static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_signal(signo, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
   bool remove_signal_handler(int signo);

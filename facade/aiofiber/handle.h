@@ -135,10 +135,22 @@ class HandleBase : public CallbackNode {
   bool calling_ = false;
 };
 
+// What can be wrong with a callback and its arguments, said by static assertions. The functions that a program calls
+// ask for it first: each step further in is another three lines of a compiler's (g++ 14) before the sentence that names
+// the remedy.
 template <class F, class... Args>
-class BoundHandle final : public HandleBase {
+struct CheckedDecayed {
+  static_assert(std::is_invocable_v<F&, Args&...>,
+                "the callback cannot be called with these arguments (they are decay-copied, as by std::thread)");
   static_assert(std::is_nothrow_destructible_v<std::tuple<F, Args...>>,
                 "a callback and its arguments must not throw when they are destroyed: wrap what they own");
+  static constexpr bool value = true;
+};
+template <class F, class... Args>
+using CheckedCallback = CheckedDecayed<std::decay_t<F>, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+class BoundHandle final : public HandleBase {
  public:
   template <class G, class... A>
   explicit BoundHandle(LoopCore& loop, G&& fn, A&&... args)
@@ -156,8 +168,7 @@ class BoundHandle final : public HandleBase {
 
 template <class F, class... Args>
 runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
-  static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>&...>,
-                "the callback cannot be called with these arguments (they are decay-copied, as by std::thread)");
+  static_assert(CheckedCallback<F, Args...>::value);
   if (is_empty_callable(fn)) throw_empty_callable("call_soon()");
   return runtime::Ref<HandleBase>(new BoundHandle<std::decay_t<F>, std::decay_t<Args>...>(
       loop, std::forward<F>(fn), std::forward<Args>(args)...));

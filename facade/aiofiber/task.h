@@ -123,6 +123,23 @@ Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, Entr
 template <class F>
 concept TaskFunction = !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
                        !std::is_base_of_v<AnyFuture, std::decay_t<F>>;
+
+template <class F, class... Args>
+using ClosureOf = std::conditional_t<sizeof...(Args) == 0, F, Call<F, Args...>>;
+// What can be wrong with a function and its arguments, said by static assertions. The functions that a program calls
+// ask for it first: each step further in is another three lines of a compiler's (g++ 14) before the sentence that names
+// the remedy.
+template <class F, class... Args>
+struct CheckedTask {
+  static_assert(TaskFunction<F>, "create_task takes a function, or a Coroutine; a Future needs no task: await it");
+  static constexpr bool value = true;
+};
+template <class F, class... Args>
+  requires TaskFunction<F>
+struct CheckedTask<F, Args...> : CallResultOf<F, Args...>,
+                                 TaskClosure<ClosureOf<std::decay_t<F>, std::decay_t<Args>...>> {
+  static constexpr bool value = true;
+};
 }  // namespace detail
 
 template <class T>
@@ -137,7 +154,7 @@ Task<T> EventLoop::create_task(Coroutine<T> coroutine) {
 }
 template <class F, class... Args>
 auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
-  static_assert(detail::TaskFunction<F>, "create_task takes a function, or a Coroutine; a Future needs no task: await it");
+  static_assert(detail::CheckedTask<F, Args...>::value);
   using R = detail::CallResult<F, Args...>;
   const std::decay_t<F>& callable = fn;
   const detail::EntryInfo entry = detail::entry_of(callable);
@@ -150,6 +167,7 @@ auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
 }
 template <class F, class... Args>
 auto EventLoop::create_task(F&& fn, Args&&... args) {
+  static_assert(detail::CheckedTask<F, Args...>::value);
   return create_task(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
@@ -170,10 +188,12 @@ Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
 template <class F, class... Args>
   requires detail::TaskFunction<F>
 auto create_task(F&& fn, Args&&... args) {
+  static_assert(detail::CheckedTask<F, Args...>::value);
   return get_running_loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...);
 }
 template <class F, class... Args>
 auto create_task(TaskOptions options, F&& fn, Args&&... args) {
+  static_assert(detail::CheckedTask<F, Args...>::value);
   return get_running_loop().create_task(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...);
 }
 

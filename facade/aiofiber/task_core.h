@@ -228,10 +228,17 @@ std::string TaskState<T>::details() const {
   return task_details(*this);
 }
 
+// What a task keeps of its function.
+template <class F>
+struct TaskClosure {
+  static_assert(std::is_nothrow_destructible_v<F>,
+                "the function of a task must not throw when it is destroyed: wrap what it owns");
+  using type = F;
+};
+
 // A task with its closure, in one allocation.
 template <class T, class F>
 class ClosureTask final : public TaskState<T> {
-  static_assert(std::is_nothrow_destructible_v<F>, "the function of a task must not throw when it is destroyed: wrap what it owns");
  public:
   template <class G>
   ClosureTask(LoopCore& loop, G&& closure) : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}
@@ -272,7 +279,7 @@ class ClosureTask final : public TaskState<T> {
       return std::invoke(*closure_);
     }
   }
-  std::optional<F> closure_;
+  std::optional<typename TaskClosure<F>::type> closure_;
 };
 
 }  // namespace detail

@@ -164,5 +164,12 @@ template <class Body>
 auto timeout(std::optional<Duration> delay, Body&& body) {
   return timeout_at(detail::deadline_after(delay), std::forward<Body>(body));
 }
+// A number has no unit, and is refused here, not some functions further in.
+template <class Number, class Body>
+  requires std::is_arithmetic_v<Number>
+auto timeout(Number, Body&& body) {
+  static_assert(detail::LengthOfTime<Number>::value);
+  return timeout(std::nullopt, std::forward<Body>(body));
+}
 
 }  // namespace aiofiber

@@ -69,5 +69,12 @@ template <Awaitable A>
 Coroutine<ResultOf<A>> wait_for(A&& awaitable, std::optional<Duration> timeout) {
   return Coroutine<ResultOf<A>>(detail::WaitForCall<std::decay_t<A>>{std::forward<A>(awaitable), timeout});
 }
+// A number has no unit, and is refused here, not some functions further in.
+template <Awaitable A, class Number>
+  requires std::is_arithmetic_v<Number>
+Coroutine<ResultOf<A>> wait_for(A&& awaitable, Number) {
+  static_assert(detail::LengthOfTime<Number>::value);
+  return wait_for(std::forward<A>(awaitable), std::nullopt);
+}
 
 }  // namespace aiofiber

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import stored_programs
 
-LEAST = 10
+LEAST = 4
 
 # How an instruction ends: "ok" or what it raises.
 OUTCOMES = """

@@ -22,6 +22,7 @@ struct Finished {
   std::string out;
   std::string err;
   long peak_kib = 0;  // of its memory
+  double cpu_seconds = 0;  // what it used: unlike how long it took, nobody else's affair
 };
 
 using Words = std::vector<std::string>;
@@ -79,6 +80,9 @@ inline Finished run(
   rusage used{};
   wait4(pid, &status, 0, &used);
   finished.peak_kib = used.ru_maxrss;
+  for (const timeval& time : {used.ru_utime, used.ru_stime}) {
+    finished.cpu_seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  }
   if (WIFEXITED(status)) finished.code = WEXITSTATUS(status);
   lseek(errors, 0, SEEK_SET);
   finished.err = read_all(errors);
