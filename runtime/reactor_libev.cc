@@ -223,8 +223,8 @@ class LibevReactor final : public Reactor {
     }
   }
 
-  // Where we do not hear of refusals: libev dies of a descriptor that was closed before it polls, or that the kernel
-  // never watches. Another thread may still close it after this look.
+  // Where we do not hear of refusals: libev dies of a descriptor that was closed before it polls, or that the
+  // kernel never watches. Another thread may still close it after this look.
   void check_changed() {
     for (const int fd : changed_) {
       Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];

@@ -29,7 +29,8 @@ LAYERS = [
     ("R0", "abi config context_names sanitizer_match saturating assert intrusive runnable clock choice syscall"),
     ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file"
            " debug_info process_modules system_call output_file regular_file utf8 symbolize"
-           " table_bytes call_frame exception_table context_layout unwind throw_trace memory_reserve epoll_refusals"),
+           " table_bytes call_frame exception_table context_layout unwind throw_trace memory_reserve"
+           " epoll_refusals"),
     ("R2", "fiber switch reactor traceback trace trace_json trace_text"),
     ("R3", "scheduler overflow thread_sample task_dump"),
     ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
