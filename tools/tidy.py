@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the house rules that a compiler does not: layers, seams, opening comments, headers that stand alone.
+"""Checks the house rules that a compiler does not: floors, seams, opening comments, headers that stand alone.
 
 The rules are the tables right below; the code after them only applies them. Each finding is one line,
 `file:line: [rule] what is wrong and what to do`. A place that has to break a rule of code says so, with the reason, in a
@@ -23,43 +23,66 @@ from pathlib import Path
 
 # ---------------------------------------------------------------------------------------------------- the rules
 
-# Layers from the bottom up. A file of runtime/ or facade/ belongs to the layer of its name without the ending, and
-# includes its own layer and those above this line only: down or sideways, never up.
-LAYERS = [
-    ("R0", "abi config context_names sanitizer_match saturating assert intrusive runnable clock choice syscall"),
-    ("R1", "stack timer_heap inbox registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file"
-           " debug_info process_modules system_call output_file regular_file utf8 symbolize"
-           " table_bytes call_frame exception_table context_layout unwind throw_trace memory_reserve"
-           " epoll_refusals"),
-    ("R2", "fiber switch reactor traceback trace trace_json trace_text"),
-    ("R3", "scheduler overflow thread_sample task_dump"),
-    ("R4", "watchdog dump_on_signal parker held_locks fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout"),
-    ("R5", "hooks/* hooks"),
-    ("F0", "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait rare_text repr context"),
-    ("F1", "handle callback_table loop_core thread_gate event_loop"),
-    ("F2", "future_base future"),
-    ("F3", "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable not_awaitable"),
-    ("F4", "range watch cancel_walk sleep gather wait wait_for as_completed shield timeout task_group wait_queue lock event condition semaphore barrier"
-           " queue coro"),
-    ("F5", "runner threads executor concurrent streams subprocess debug debug_graph stacks testing asyncio"),
+# The floors of the house from the ground up, and who lives on each: a folder, and the names of its files there without
+# ending, `*` for all of them. A file includes its own floor and those below: down or sideways, never up. A public header
+# lives where its source does: runtime/aiofiber/runtime/engine/fiber.h in runtime/engine, facade/aiofiber/task.h in the room
+# of facade/ that lists `task`.
+FLOORS = [
+    ("seams", {
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall"}),
+    ("reading", {  # of memory, tables and files, with no fiber at hand
+        "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
+                           " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
+                           " exception_table unwind throw_trace",
+        "runtime/arch/x86_64": "context_layout"}),
+    ("fibers", {
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber",
+        "runtime/arch/x86_64": "switch",
+        "runtime/inspect": "traceback",
+        "runtime/trace": "*"}),
+    ("loops", {
+        "runtime/engine": "scheduler overflow",
+        "runtime/inspect": "thread_sample task_dump"}),
+    ("waits", {
+        "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout",
+        "runtime/inspect": "watchdog dump_on_signal held_locks"}),
+    ("hooks: core", {"runtime/hooks/core": "*"}),
+    ("hooks: locks", {"runtime/hooks/locks": "*"}),
+    ("hooks: stdio", {"runtime/hooks/stdio": "*"}),
+    ("hooks", {f"runtime/hooks/{room}": "*" for room in ("files", "names", "net", "process", "time")}),
+
+    ("words", {
+        "facade/core": "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait"
+                       " rare_text repr context"}),
+    ("loop", {"facade/core": "handle callback_table loop_core thread_gate event_loop"}),
+    ("futures", {"facade/core": "future_base future"}),
+    ("tasks", {
+        "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
+                        " not_awaitable sleep"}),
+    ("sync", {"facade/sync": "wait_queue lock event condition semaphore barrier queue"}),
+    ("combinators", {
+        "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"}),
+    ("threads", {"facade/threads": "threads executor concurrent runner"}),
+    ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]
 
 # (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.
-LAYER_EXCEPTIONS = [
-    ("facade/event_loop.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
-    ("facade/handle.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
-    ("facade/loop_core.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
-    ("facade/future_base.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
-    ("facade/context.cc", "facade/aiofiber/handle.h", "the running callback's context is in its handle"),
-    ("facade/context.cc", "facade/aiofiber/loop_core.h", "the running callback is known to its loop"),
-    ("facade/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
-    ("runtime/clock.cc", "runtime/aiofiber/runtime/reactor.h", "a clock lets time pass by polling the reactor's interface"),
+FLOOR_EXCEPTIONS = [
+    ("facade/core/event_loop.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
+    ("facade/core/handle.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
+    ("facade/core/loop_core.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
+    ("facade/core/future_base.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
+    ("facade/core/context.cc", "facade/aiofiber/handle.h", "the running callback's context is in its handle"),
+    ("facade/core/context.cc", "facade/aiofiber/loop_core.h", "the running callback is known to its loop"),
+    ("facade/core/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
+    ("runtime/engine/clock.cc", "runtime/aiofiber/runtime/engine/reactor.h", "a clock lets time pass by polling the reactor's interface"),
+    ("runtime/hooks/core/real.cc", "runtime/hooks/stdio/stdio_switch.h", "what is done once when the hooks are loaded"),
 ]
 
 # (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.
 INCLUDE_RULES = [
-    (r"ev\.h|ev\+\+\.h", r"runtime/reactor_libev\.cc", "only reactor_libev.cc knows libev"),
-    (r"boost/context/.*", r"runtime/(fiber|stack)\.cc", "only fiber.cc and stack.cc know Boost.Context"),
+    (r"ev\.h|ev\+\+\.h", r"runtime/engine/reactor_libev\.cc", "only reactor_libev.cc knows libev"),
+    (r"boost/context/.*", r"runtime/engine/(fiber|stack)\.cc", "only fiber.cc and stack.cc know Boost.Context"),
     (r"boost/.*|dlfcn\.h", r".*\.cc", "third-party and loader headers stay out of headers"),
 ]
 
@@ -75,17 +98,17 @@ SYSCALLS = (
 # facade/examples, but for those of RULES_FOR_ALL; comments and strings do not count.
 SEAM_RULES = [
     ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\b__rdtsc\b",
-     r"runtime/(aiofiber/runtime/)?clock\.(h|cc)|runtime/hooks/time\.cc", "take the time from runtime/clock.h, so that it can be virtual"),
+     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/time/time\.cc", "take the time from engine/clock.h, so that it can be virtual"),
     ("random", r"#\s*include\s*<random>|(?<![\w.>])s?rand(om)?\s*\(|\brandom_device\b|\bmt19937|\bgetrandom\s*\(",
-     r"runtime/(aiofiber/runtime/)?choice\.(h|cc)", "ask runtime/choice.h, so that a seed repeats the run"),
+     r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)", "ask engine/choice.h, so that a seed repeats the run"),
     ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
-     r"runtime/(aiofiber/runtime/)?clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
+     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
     ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",
-     r"runtime/(aiofiber/runtime/)?syscall\.(h|cc)|runtime/hooks/.*",
-     "call it through runtime/syscall.h, so that tests can make it fail"),
+     r"runtime/(aiofiber/runtime/)?engine/syscall\.(h|cc)|runtime/hooks/.*",
+     "call it through engine/syscall.h, so that tests can make it fail"),
     ("deadline", r"\b(\w*deadline\w*|when_?|until)(\(\))?(\.time_since_epoch\(\)(\.count\(\))?)?\s*-(?![-=>])"
      r"|(?<![-\w>])-\s*([\w.]+(\.|->))?\w*deadline\w*\b",
-     r"runtime/aiofiber/runtime/saturating\.h", "a deadline may be any number: ask runtime/saturating.h, time_until()"),
+     r"runtime/aiofiber/runtime/engine/saturating\.h", "a deadline may be any number: ask engine/saturating.h, time_until()"),
     ("getenv", r"\bgetenv\b", r"tests/.*", "use secure_getenv(), which gives a stranger's variables to no privileged program"),
 ]
 # Rules for what is no product too: tools, benchmarks, examples, which may run privileged, or be copied.
@@ -150,18 +173,23 @@ def load(root):
 # Each takes the sources and yields (path, line, rule, message).
 
 
-def layer_ranks():
-    ranks = {}
-    for rank, (layer, names) in enumerate(LAYERS):
-        for name in names.split():
-            ranks[(layer[0], name)] = (rank, layer)
-    return ranks
+def floor_of():
+    """{(folder, name): (number of the floor, its name)}; the name is * where the whole folder is on one floor."""
+    return {(folder, name): (number, floor) for number, (floor, folders) in enumerate(FLOORS)
+            for folder, names in folders.items() for name in names.split()}
 
 
-def layer_key(path):
-    """The key of a file in the table: zone R or F, and its name without folder and ending."""
-    zone = "R" if path.startswith("runtime/") else "F"
-    return (zone, "hooks/*") if path.startswith("runtime/hooks/") else (zone, Path(path).stem)
+ROOM_OF_HEADER = {name: folder for _, folders in FLOORS for folder, names in folders.items() if folder.startswith("facade/")
+                  for name in names.split()}
+
+
+def floor_key(path, floors):
+    """The key of a file in floor_of(), or None if the table does not have it."""
+    folder, name = os.path.dirname(path), Path(path).stem
+    folder = folder.replace("runtime/aiofiber/runtime", "runtime").replace("runtime/aiofiber", "runtime/hooks/core")
+    if folder == "facade/aiofiber":
+        folder = ROOM_OF_HEADER.get(name)
+    return next((key for key in ((folder, name), (folder, "*")) if key in floors), None)
 
 
 def resolve(including, name, known):
@@ -173,27 +201,26 @@ def resolve(including, name, known):
     return None
 
 
-def check_layers(sources):
+def check_floors(sources):
     known = {source.path for source in sources}
-    ranks = layer_ranks()
-    excepted = {(path, target) for path, target, _ in LAYER_EXCEPTIONS}
+    floors = floor_of()
+    excepted = {(path, target) for path, target, _ in FLOOR_EXCEPTIONS}
     for source in sources:
         if not source.is_product:
             continue
-        own = ranks.get(layer_key(source.path))
-        if own is None:
-            yield source.path, 1, "layer", "not in the table of layers: add it to LAYERS in tools/tidy.py"
+        key = floor_key(source.path, floors)
+        if key is None:
+            yield source.path, 1, "floor", "lives nowhere: add it to its folder's line of FLOORS in tools/tidy.py"
             continue
+        own_number, own_floor = floors[key]
         for line, name in source.includes():
             target = resolve(source.path, name, known)
-            if target is None or not target.startswith(("runtime/", "facade/")):
+            if target is None or not target.startswith(("runtime/", "facade/")) or (source.path, target) in excepted:
                 continue
-            other = ranks.get(layer_key(target))
-            if (source.path, target) in excepted:
-                continue
-            if other is not None and other[0] > own[0]:
-                yield (source.path, line, "layer",
-                       f"{own[1]} includes {name} of {other[1]}: includes go down or sideways, never up")
+            target_key = floor_key(target, floors)
+            if target_key and floors[target_key][0] > own_number:
+                yield (source.path, line, "floor",
+                       f"the floor `{own_floor}` includes {name} of `{floors[target_key][1]}`: down or sideways, never up")
 
 
 def check_includes(sources):
@@ -378,7 +405,7 @@ def check_tree(root, compiler="g++", cache_file=None, write=False):
     """(number of files looked at, findings sorted by place)."""
     sources = load(root)
     found = []
-    for check in (check_layers, check_includes, check_seams, check_openings, check_text):
+    for check in (check_floors, check_includes, check_seams, check_openings, check_text):
         found += check(sources)
     found += check_differences(root, sources, write)
     found += check_headers_alone(root, sources, compiler, cache_file)
@@ -389,31 +416,31 @@ OPENING = f"// {SPDX}\n//\n// One.\n// Two.\n// Three.\n#pragma once\n"
 
 # (rule that must be reported, or None for a clean file; path; text after the opening)
 SELF_TEST = [
-    (None, "runtime/aiofiber/runtime/stack.h", "#include <aiofiber/runtime/config.h>\n"),
-    (None, "runtime/aiofiber/runtime/config.h", "// TODO(perf): measure\n// ::mmap(0) and TODO(api): in comments are no calls\n"),
-    (None, "runtime/aiofiber/runtime/clock.h", "#include <chrono>\ninline auto f() { return std::chrono::steady_clock::now(); }\n"),
-    (None, "runtime/stack.cc", "#include <boost/context/stack_context.hpp>\nconst char* s = \"::mmap(\";\n"),
-    (None, "runtime/overflow.cc", "// tidy-allow(syscall): a signal handler\nvoid f() { ::write(2, s, 1); }\n"),
-    (None, "runtime/hooks/read.cc", "#include <dlfcn.h>\nvoid f() { ::read(0, b, 1); }\n"),
+    (None, "runtime/aiofiber/runtime/engine/stack.h", "#include <aiofiber/runtime/engine/config.h>\n"),
+    (None, "runtime/aiofiber/runtime/engine/config.h", "// TODO(perf): measure\n// ::mmap(0) and TODO(api): in comments are no calls\n"),
+    (None, "runtime/aiofiber/runtime/engine/clock.h", "#include <chrono>\ninline auto f() { return std::chrono::steady_clock::now(); }\n"),
+    (None, "runtime/engine/stack.cc", "#include <boost/context/stack_context.hpp>\nconst char* s = \"::mmap(\";\n"),
+    (None, "runtime/engine/overflow.cc", "// tidy-allow(syscall): a signal handler\nvoid f() { ::write(2, s, 1); }\n"),
+    (None, "runtime/hooks/files/read.cc", "#include <dlfcn.h>\nvoid f() { ::read(0, b, 1); }\n"),
     (None, "facade/examples/hello.cc", "void f() { ::read(0, b, 1); }\n"),
-    (None, "facade/aiofiber/sleep.h", "#include <aiofiber/runtime/config.h>\n"
+    (None, "facade/aiofiber/sleep.h", "#include <aiofiber/runtime/engine/config.h>\n"
      "// Sleeps. Differs from asyncio: takes a\n// Duration.\n// *Errors*: none\ntemplate <class T>\ninline int sleep(T) { return 1; }\n"),
-    (None, "runtime/clock.cc", "#include <aiofiber/runtime/reactor.h>\n"),
-    ("layer", "runtime/aiofiber/runtime/intrusive.h", "#include <aiofiber/runtime/stack.h>\n"),
-    ("layer", "runtime/aiofiber/runtime/fiber.h", "#include <aiofiber/sleep.h>\n"),
-    ("layer", "facade/aiofiber/novelty.h", ""),
-    ("layer", "runtime/novelty.cc", ""),
-    ("include", "runtime/aiofiber/runtime/reactor.h", "#include <ev.h>\n"),
-    ("include", "runtime/inbox.cc", "#include <boost/context/fiber.hpp>\n"),
-    ("include", "runtime/symbolize.h", "#include <dlfcn.h>\n"),
+    (None, "runtime/engine/clock.cc", "#include <aiofiber/runtime/engine/reactor.h>\n"),
+    ("floor", "runtime/aiofiber/runtime/engine/intrusive.h", "#include <aiofiber/runtime/engine/stack.h>\n"),
+    ("floor", "runtime/aiofiber/runtime/engine/fiber.h", "#include <aiofiber/sleep.h>\n"),
+    ("floor", "facade/aiofiber/novelty.h", ""),
+    ("floor", "runtime/engine/novelty.cc", ""),
+    ("include", "runtime/aiofiber/runtime/engine/reactor.h", "#include <ev.h>\n"),
+    ("include", "runtime/engine/inbox.cc", "#include <boost/context/fiber.hpp>\n"),
+    ("include", "runtime/inspect/symbolize.h", "#include <dlfcn.h>\n"),
     ("include", "facade/aiofiber/queue.h", "#include <map>\n"),
-    ("clock", "facade/handle.cc", "auto t = std::chrono::steady_clock::now();\n"),
+    ("clock", "facade/core/handle.cc", "auto t = std::chrono::steady_clock::now();\n"),
     ("random", "facade/aiofiber/lock.h", "#include <cstdlib>\ninline int f() { return rand(); }\n"),
-    ("sleep", "runtime/parker.cc", "void f() { std::this_thread::sleep_for(t); }\n"),
-    ("syscall", "runtime/registry.cc", "void* f() { return ::mmap(0, 1, 2, 3, 4, 5); }\n"),
-    ("deadline", "facade/sleep.cc", "long f(long deadline_ns) { return deadline_ns - now(); }\n"),
-    ("deadline", "facade/timeout.cc", "long f() { return when_.time_since_epoch().count() - now; }\n"),
-    (None, "facade/shield.cc", "long f(long deadline) { const auto p = &deadline; return p->x, deadline_after(1 - x, deadline); }\n"),
+    ("sleep", "runtime/engine/parker.cc", "void f() { std::this_thread::sleep_for(t); }\n"),
+    ("syscall", "runtime/inspect/registry.cc", "void* f() { return ::mmap(0, 1, 2, 3, 4, 5); }\n"),
+    ("deadline", "facade/tasks/sleep.cc", "long f(long deadline_ns) { return deadline_ns - now(); }\n"),
+    ("deadline", "facade/combinators/timeout.cc", "long f() { return when_.time_since_epoch().count() - now; }\n"),
+    (None, "facade/combinators/shield.cc", "long f(long deadline) { const auto p = &deadline; return p->x, deadline_after(1 - x, deadline); }\n"),
     ("getenv", "tools/aiofiber/top.cc", "const char* kind = std::getenv(name);\n"),
     (None, "tools/aiofiber/ps.cc", "const char* kind = ::secure_getenv(name);\n"),
     (None, "tests/b_test.cc", "const char* kind = std::getenv(name);\n"),

@@ -3,7 +3,7 @@
 // The echo server on the runtime's own primitive: each task waits until its socket is readable, then reads. That is what
 // libev's callbacks do, so it saves the read that finds nothing, by which a blocking read() begins to wait.
 #include <aiofiber/asyncio.h>
-#include <aiofiber/runtime/fd_wait.h>
+#include <aiofiber/runtime/engine/fd_wait.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

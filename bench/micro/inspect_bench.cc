@@ -11,9 +11,9 @@
 #include <stdexcept>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/runtime/symbolize.h"
-#include "aiofiber/runtime/throw_trace.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace {
 

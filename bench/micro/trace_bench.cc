@@ -13,7 +13,7 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/debug.h"
-#include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
 
 using namespace std::chrono_literals;
 

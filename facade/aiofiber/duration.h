@@ -13,7 +13,7 @@
 #include <type_traits>
 
 #include "aiofiber/exceptions.h"
-#include "aiofiber/runtime/saturating.h"
+#include "aiofiber/runtime/engine/saturating.h"
 
 namespace aiofiber {
 

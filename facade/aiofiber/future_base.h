@@ -20,7 +20,7 @@
 #include "aiofiber/handle.h"
 #include "aiofiber/loop_core.h"
 #include "aiofiber/rare_text.h"
-#include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/source_trace.h"
 
 namespace aiofiber::detail {

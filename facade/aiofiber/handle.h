@@ -22,7 +22,7 @@
 #include "aiofiber/duration.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/loop_core.h"
-#include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/source_trace.h"
 
 namespace aiofiber {

@@ -20,8 +20,8 @@
 
 #include "aiofiber/callback_table.h"
 #include "aiofiber/duration.h"
-#include "aiofiber/runtime/intrusive.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/intrusive.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber {
 

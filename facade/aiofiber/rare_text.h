@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-#include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/engine/intrusive.h"
 
 namespace aiofiber::detail {
 

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 struct SymbolizedFrame;

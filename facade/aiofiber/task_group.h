@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "aiofiber/result.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/task.h"
 
 namespace aiofiber {

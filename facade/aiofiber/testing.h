@@ -14,8 +14,8 @@
 
 #include "aiofiber/duration.h"
 #include "aiofiber/event_loop.h"
-#include "aiofiber/runtime/choice.h"
-#include "aiofiber/runtime/clock.h"
+#include "aiofiber/runtime/engine/choice.h"
+#include "aiofiber/runtime/engine/clock.h"
 
 namespace aiofiber::testing {
 

@@ -20,7 +20,7 @@
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/handle.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber {
 

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "aiofiber/await.h"
-#include "aiofiber/runtime/intrusive.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/intrusive.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::detail {
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "aiofiber/event_loop.h"
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber {

@@ -20,9 +20,9 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/make_scheduler.h"
-#include "aiofiber/runtime/reactor.h"
-#include "text.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "core/text.h"
 
 namespace aiofiber {
 

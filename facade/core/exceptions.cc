@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "aiofiber/exception_group.h"
-#include "text.h"
+#include "core/text.h"
 
 namespace aiofiber {
 

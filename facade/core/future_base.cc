@@ -8,9 +8,9 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/future.h"
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/throw_trace.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
 #include "aiofiber/task.h"
-#include "text.h"
+#include "core/text.h"
 
 namespace aiofiber::detail {
 

@@ -10,9 +10,9 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/exceptions.h"
-#include "aiofiber/runtime/scheduler.h"
-#include "aiofiber/runtime/symbolize.h"
-#include "text.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "core/text.h"
 
 namespace aiofiber::detail {
 

@@ -16,9 +16,9 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/at_fork.h"
-#include "aiofiber/runtime/held_locks.h"
-#include "aiofiber/runtime/watchdog.h"
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/inspect/watchdog.h"
 #include "aiofiber/source_trace.h"
 #include "aiofiber/thread_gate.h"
 

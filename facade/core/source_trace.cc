@@ -7,9 +7,9 @@
 #include <new>
 #include <span>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/traceback.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::detail {
 

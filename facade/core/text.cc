@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See the header.
-#include "text.h"
+#include "core/text.h"
 
 #include <cxxabi.h>
 

@@ -3,7 +3,7 @@
 // A handler of std::terminate() that knows a KeyboardInterrupt and leaves everything else to the handler before it. An
 // interpreter of Python does the same: it kills itself by SIGINT when an interrupt is caught nowhere.
 // Invariant: installed once, never taken away; the handler of the program, set before or after, stays in force for the rest.
-#include "uncaught_interrupt.h"
+#include "core/uncaught_interrupt.h"
 
 #include <signal.h>
 

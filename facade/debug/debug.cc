@@ -7,9 +7,9 @@
 #include <system_error>
 
 #include "aiofiber/event_loop.h"
-#include "aiofiber/runtime/dump_on_signal.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/inspect/dump_on_signal.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber {
 

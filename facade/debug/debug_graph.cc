@@ -10,7 +10,7 @@
 
 #include "aiofiber/debug.h"
 #include "aiofiber/event_loop.h"
-#include "text.h"
+#include "core/text.h"
 
 namespace aiofiber {
 

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "aiofiber/exceptions.h"
-#include "aiofiber/runtime/stack.h"
+#include "aiofiber/runtime/engine/stack.h"
 
 namespace aiofiber {
 

@@ -3,7 +3,7 @@
 // See the header.
 #include "aiofiber/testing.h"
 
-#include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/task.h"
 
 namespace aiofiber::testing {

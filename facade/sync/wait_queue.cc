@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "aiofiber/runtime/assert.h"
+#include "aiofiber/runtime/engine/assert.h"
 
 namespace aiofiber::detail {
 

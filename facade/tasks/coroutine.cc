@@ -5,7 +5,7 @@
 
 #include "aiofiber/awaitable.h"
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/inspect/traceback.h"
 
 namespace aiofiber::detail {
 

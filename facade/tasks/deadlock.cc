@@ -15,10 +15,10 @@
 
 #include "aiofiber/log.h"
 #include "aiofiber/loop_core.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/inspect/traceback.h"
 #include "aiofiber/task.h"
-#include "text.h"
+#include "core/text.h"
 
 namespace aiofiber::detail {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "aiofiber/exceptions.h"
-#include "text.h"
+#include "core/text.h"
 
 namespace aiofiber {
 

@@ -9,8 +9,8 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/parker.h"
-#include "text.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "core/text.h"
 
 namespace aiofiber {
 

@@ -10,8 +10,8 @@
 #include <typeinfo>
 
 #include "aiofiber/exception_group.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber::detail {

@@ -10,10 +10,10 @@
 #include <span>
 #include <string>
 
-#include "aiofiber/runtime/symbolize.h"
-#include "aiofiber/runtime/throw_trace.h"
-#include "aiofiber/runtime/traceback.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/task.h"
 
 namespace aiofiber::detail {

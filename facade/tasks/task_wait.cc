@@ -7,8 +7,8 @@
 #include <bit>
 
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/held_locks.h"
-#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber::detail {

@@ -4,7 +4,7 @@
 #include "aiofiber/concurrent.h"
 
 #include "aiofiber/log.h"
-#include "thread_wait.h"
+#include "core/thread_wait.h"
 
 namespace aiofiber {
 

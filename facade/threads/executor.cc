@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/offload.h"
-#include "thread_wait.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "core/thread_wait.h"
 
 namespace aiofiber {
 

@@ -14,7 +14,7 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/executor.h"
 #include "aiofiber/log.h"
-#include "uncaught_interrupt.h"
+#include "core/uncaught_interrupt.h"
 
 namespace aiofiber {
 

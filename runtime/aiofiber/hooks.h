@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 // Null: stdio suspends tasks. Else why it does not. Weak: null itself in a program without hooks.
 extern "C" [[gnu::weak]] const char* aiofiber_enable_stdio() noexcept;

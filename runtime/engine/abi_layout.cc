@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The mark itself.
-#include "aiofiber/runtime/abi_layout.h"
+#include "aiofiber/runtime/engine/abi_layout.h"
 
 namespace aiofiber::runtime {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Prints a broken invariant with write(2) alone: the heap or stdio may be what is broken.
-#include "aiofiber/runtime/assert.h"
+#include "aiofiber/runtime/engine/assert.h"
 
 #include <unistd.h>
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One pthread_atfork(3) child handler for the whole runtime.
-#include "aiofiber/runtime/at_fork.h"
+#include "aiofiber/runtime/engine/at_fork.h"
 
 #include <pthread.h>
 
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

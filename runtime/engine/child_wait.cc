@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A descriptor of the process for as long as somebody waits.
-#include "aiofiber/runtime/child_wait.h"
+#include "aiofiber/runtime/engine/child_wait.h"
 
 #include <cerrno>
 #include <string>
 #include <system_error>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

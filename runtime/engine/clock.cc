@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The two clocks. The only file of the runtime that reads the system's time.
-#include "aiofiber/runtime/clock.h"
+#include "aiofiber/runtime/engine/clock.h"
 
 #include <time.h>
 #if defined(__x86_64__)
@@ -11,9 +11,9 @@
 #include <algorithm>
 #include <string_view>
 
-#include "aiofiber/runtime/reactor.h"
-#include "aiofiber/runtime/saturating.h"
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "aiofiber/runtime/engine/saturating.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The name itself is weak: a program may have its own.
-#include "epoll_refusals.h"
+#include "engine/epoll_refusals.h"
 
 #include <dlfcn.h>
 
 #include <atomic>
 #include <cerrno>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A parker and a waiter of the reactor, on the waiting fiber's stack.
-#include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
 
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/saturating.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/saturating.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A fiber's beginning: its record, its stack, its first context. The switch itself is in switch.h.
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 #include <cxxabi.h>
 
@@ -9,11 +9,11 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 
-#include "aiofiber/runtime/assert.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/switch.h"
-#include "aiofiber/runtime/trace.h"
-#include "utf8.h"
+#include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/arch/x86_64/switch.h"
+#include "aiofiber/runtime/trace/trace.h"
+#include "inspect/utf8.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/asan_interface.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See the header.
-#include "aiofiber/runtime/make_scheduler.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
 
-#include "aiofiber/runtime/at_fork.h"
-#include "aiofiber/runtime/reactor_libev.h"
-#include "aiofiber/runtime/sanitizer_match.h"
-#include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/reactor_libev.h"
+#include "aiofiber/runtime/engine/sanitizer_match.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
 

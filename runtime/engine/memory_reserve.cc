@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See the header.
-#include "memory_reserve.h"
+#include "engine/memory_reserve.h"
 
 #include <malloc.h>
 
@@ -11,7 +11,7 @@
 #include <new>
 #include <utility>
 
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The thread pool, and the fiber's side of handing it a call.
-#include "aiofiber/runtime/offload.h"
+#include "aiofiber/runtime/engine/offload.h"
 
 #include <pthread.h>
 
@@ -12,9 +12,9 @@
 #include <system_error>
 #include <utility>
 
-#include "aiofiber/runtime/at_fork.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

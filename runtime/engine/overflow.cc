@@ -6,7 +6,7 @@
 // It runs on the thread's alternate stack; what it prints first is made with
 // write(2) alone, so that even a broken heap leaves the essential line. Symbolizing the newest frames
 // comes last, because it allocates: if that fails the line above it is already out.
-#include "aiofiber/runtime/overflow.h"
+#include "aiofiber/runtime/engine/overflow.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,12 +21,12 @@
 #include <span>
 #include <string>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/scheduler.h"
-#include "aiofiber/runtime/stack.h"
-#include "aiofiber/runtime/symbolize.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/engine/stack.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime {
 

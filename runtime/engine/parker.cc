@@ -2,14 +2,14 @@
 //
 // One wait of one fiber. Order of queueing makes it safe to keep the deadline's node on the stack: an
 // expired timer that lost the race is in the ready queue before the fiber, so it has run when we return.
-#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/engine/parker.h"
 
 #include <algorithm>
 #include <cstdint>
 
-#include "aiofiber/runtime/assert.h"
-#include "aiofiber/runtime/held_locks.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

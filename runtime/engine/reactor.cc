@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of waiters, one entry a descriptor.
-#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/engine/reactor.h"
 
 #include <fcntl.h>
 

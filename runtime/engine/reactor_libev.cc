@@ -7,7 +7,7 @@
 // own use. So each is made sure of before it is called. So it does when the kernel refuses a descriptor that
 // it is to watch, for some reasons, and passes on none: it does not hear of them, but we do
 // (epoll_refusals.h).
-#include "aiofiber/runtime/reactor_libev.h"
+#include "aiofiber/runtime/engine/reactor_libev.h"
 
 #include <ev.h>
 
@@ -21,10 +21,10 @@
 #include <utility>
 #include <vector>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/syscall.h"
-#include "epoll_refusals.h"
-#include "memory_reserve.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "engine/epoll_refusals.h"
+#include "engine/memory_reserve.h"
 
 namespace aiofiber::runtime {
 

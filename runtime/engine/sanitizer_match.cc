@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The symbol of this build, and the look for a sanitizer that came in by translation units that know nothing of aiofiber.
-#include "aiofiber/runtime/sanitizer_match.h"
+#include "aiofiber/runtime/engine/sanitizer_match.h"
 
 #include <atomic>
 #include <cstdio>

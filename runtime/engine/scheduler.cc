@@ -5,7 +5,7 @@
 // Two stacks run this code: the hub (the thread that called run()) polls and runs callbacks; a fiber that
 // suspends picks its successor itself. Both take from the same queue by the same counters, so the order
 // is the same whichever stack is on the CPU.
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,11 +14,11 @@
 #include <thread>
 #include <utility>
 
-#include "aiofiber/runtime/abi.h"
-#include "aiofiber/runtime/choice.h"
-#include "aiofiber/runtime/overflow.h"
-#include "aiofiber/runtime/switch.h"
-#include "aiofiber/runtime/throw_trace.h"
+#include "aiofiber/runtime/engine/abi.h"
+#include "aiofiber/runtime/engine/choice.h"
+#include "aiofiber/runtime/engine/overflow.h"
+#include "aiofiber/runtime/arch/x86_64/switch.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
 
 namespace aiofiber::runtime {
 

@@ -4,7 +4,7 @@
 //
 // A slot of a list is found from its stack by arithmetic in its reservation, and its neighbours in memory
 // are its neighbours in the array: that is how runs are found without sorting.
-#include "aiofiber/runtime/stack.h"
+#include "aiofiber/runtime/engine/stack.h"
 
 #include <algorithm>
 #include <atomic>
@@ -12,8 +12,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "aiofiber/runtime/assert.h"
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/asan_interface.h>

@@ -2,10 +2,10 @@
 //
 // A 4-ary heap: the sift of an early removal, which is what a cancelled timeout costs, touches half the
 // levels of a binary one.
-#include "aiofiber/runtime/timer_heap.h"
+#include "aiofiber/runtime/engine/timer_heap.h"
 
-#include "aiofiber/runtime/assert.h"
-#include "aiofiber/runtime/choice.h"
+#include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/engine/choice.h"
 
 namespace aiofiber::runtime {
 

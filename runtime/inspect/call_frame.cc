@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The tables of a function, and the machine that interprets their instructions up to a program counter.
-#include "call_frame.h"
+#include "inspect/call_frame.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 
-#include "table_bytes.h"
+#include "inspect/table_bytes.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
 

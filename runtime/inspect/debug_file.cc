@@ -2,12 +2,12 @@
 //
 // The places in their order: the build id's, beside the file, its .debug folder, the file's twin below
 // /usr/lib/debug.
-#include "debug_file.h"
+#include "inspect/debug_file.h"
 
 #include <cstring>
 #include <vector>
 
-#include "regular_file.h"
+#include "inspect/regular_file.h"
 
 namespace aiofiber::runtime {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The two indexes, and the names of functions that have no linkage name.
-#include "debug_info.h"
+#include "inspect/debug_info.h"
 
 #include <dwarf.h>
 
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "aiofiber/runtime/function_name.h"
+#include "aiofiber/runtime/inspect/function_name.h"
 
 namespace aiofiber::runtime {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is written.
-#include "aiofiber/runtime/dump_on_signal.h"
+#include "aiofiber/runtime/inspect/dump_on_signal.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -15,12 +15,12 @@
 #include <system_error>
 #include <thread>
 
-#include "aiofiber/runtime/at_fork.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "aiofiber/runtime/thread_sample.h"
-#include "output_file.h"
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/inspect/thread_sample.h"
+#include "inspect/output_file.h"
 
 namespace aiofiber::runtime {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Call sites, actions, and the recognition of handlers that end the program.
-#include "exception_table.h"
+#include "inspect/exception_table.h"
 
 #include <algorithm>
 #include <array>
 #include <initializer_list>
 
-#include "aiofiber/runtime/unwind.h"
-#include "table_bytes.h"
+#include "aiofiber/runtime/inspect/unwind.h"
+#include "inspect/table_bytes.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <typeinfo>
 
-#include "call_frame.h"
+#include "inspect/call_frame.h"
 
 namespace aiofiber::runtime {
 

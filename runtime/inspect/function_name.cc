@@ -4,7 +4,7 @@
 // themselves (lambdas, local classes). One scan drops what is in parentheses and what stands before a blank.
 //
 // The aiofiber command is built with this file too: it depends on nothing else of the runtime.
-#include "aiofiber/runtime/function_name.h"
+#include "aiofiber/runtime/inspect/function_name.h"
 
 #include <cxxabi.h>
 
@@ -257,9 +257,15 @@ std::string called_function(const std::string& function, const std::string& file
   return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
 }
 
+bool is_hook(std::string_view file) noexcept {
+  constexpr std::string_view kFolder = "runtime/hooks/", kTests = "tests/";
+  const std::size_t at = file.rfind(kFolder);
+  return at != std::string_view::npos && !file.substr(0, at).ends_with(kTests);
+}
+
 bool is_library_code(std::string_view file, std::string_view module) noexcept {
   const auto in_file = [file](std::string_view part) { return file.find(part) != std::string_view::npos; };
-  if (in_file("runtime/hooks/") || in_file("/usr/include/")) return true;
+  if (is_hook(file) || in_file("/usr/include/")) return true;
   if (module.empty()) return true;  // called through a wild pointer, as a rule: who made the call says more
   const std::string_view name = module.substr(module.rfind('/') + 1);
   static constexpr std::string_view kLibraries[] = {"libc.so",      "libm.so",   "libpthread.so",
@@ -288,7 +294,7 @@ bool is_plumbing(std::string_view function, std::string_view linkage_name, std::
   const bool has_scope = function.substr(0, function.find('<')).find("::") != std::string_view::npos;
   if (!has_scope && (is_own_header(file) || calls_callables(file))) return true;
   // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
-  return file.find("runtime/hooks/") != std::string_view::npos;
+  return is_hook(file);
 }
 
 }  // namespace aiofiber::runtime

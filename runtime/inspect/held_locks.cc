@@ -2,7 +2,7 @@
 //
 // A table of fixed size, open addressing by the lock: a lock stands within a few places of its hash, or it is not noted. Each task
 // counts its own (locks_held of its record), so a task without one never looks.
-#include "aiofiber/runtime/held_locks.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
 
 #include <algorithm>
 #include <array>
@@ -13,10 +13,10 @@
 #include <unordered_set>
 #include <vector>
 
-#include "aiofiber/runtime/symbolize.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "aiofiber/runtime/traceback.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime::held_locks {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // It is looked at before it is emptied: open() with O_TRUNC would have done it already.
-#include "output_file.h"
+#include "inspect/output_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One pass over the mappings, which come in the order of their addresses.
-#include "process_modules.h"
+#include "inspect/process_modules.h"
 
 #include <cerrno>
 #include <cstdio>

@@ -4,7 +4,7 @@
 //
 // Chunks are carved from anonymous memory and live as long as the process. Those of a dead scheduler wait
 // in a process-wide list, guarded by a mutex that only chunk hand-over takes.
-#include "aiofiber/runtime/registry.h"
+#include "aiofiber/runtime/inspect/registry.h"
 
 #include <elf.h>
 
@@ -12,8 +12,8 @@
 #include <mutex>
 #include <new>
 
-#include "aiofiber/runtime/assert.h"
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 extern "C" {
 __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_registry = {

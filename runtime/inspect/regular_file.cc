@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // O_PATH gives a hold on the file without opening it; what is opened then, through /proc/self/fd, is what was looked at.
-#include "regular_file.h"
+#include "inspect/regular_file.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "aiofiber/runtime/syscall.h"
+#include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime {
 

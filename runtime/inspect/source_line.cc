@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Files are read whole and kept, 16 of them. The aiofiber command is built with this file too.
-#include "aiofiber/runtime/source_line.h"
+#include "aiofiber/runtime/inspect/source_line.h"
 
 #include <algorithm>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
 
-#include "aiofiber/runtime/syscall.h"
-#include "regular_file.h"
-#include "utf8.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "inspect/regular_file.h"
+#include "inspect/utf8.h"
 
 namespace aiofiber::runtime {
 

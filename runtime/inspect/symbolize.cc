@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One libdwfl session for this process, answers are kept by address.
-#include <aiofiber/runtime/symbolize.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
 
 #include <dlfcn.h>
 #include <link.h>
@@ -11,9 +11,9 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "debug_file.h"
-#include "debug_info.h"
-#include "process_modules.h"
+#include "inspect/debug_file.h"
+#include "inspect/debug_info.h"
+#include "inspect/process_modules.h"
 
 namespace aiofiber::runtime {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Snapshot, then text. A record is read twice around its stack; when both agree, nothing moved in between.
-#include "aiofiber/runtime/task_dump.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,16 +16,16 @@
 #include <span>
 #include <tuple>
 
-#include "aiofiber/runtime/clock.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/function_name.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/symbolize.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/thread_sample.h"
-#include "aiofiber/runtime/traceback.h"
-#include "aiofiber/runtime/unwind.h"
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/engine/clock.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/function_name.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/thread_sample.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "aiofiber/runtime/inspect/unwind.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 
 namespace aiofiber::runtime {
 

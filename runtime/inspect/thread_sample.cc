@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One request at a time, in static memory: a handler that comes too late finds no request and does nothing.
-#include "aiofiber/runtime/thread_sample.h"
+#include "aiofiber/runtime/inspect/thread_sample.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -20,11 +20,11 @@
 #include <mutex>
 #include <vector>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/unwind.h"
-#include "system_call.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/unwind.h"
+#include "inspect/system_call.h"
 
 namespace aiofiber::runtime {
 

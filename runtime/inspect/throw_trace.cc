@@ -10,9 +10,9 @@
 //   -112  type_info*;  -104  destructor
 // Both are part of its binary interface and have not changed since gcc 4.4; check_layout() tests them all the
 // same.
-#include <aiofiber/runtime/throw_trace.h>
+#include <aiofiber/runtime/inspect/throw_trace.h>
 
-#include <aiofiber/runtime/config.h>
+#include <aiofiber/runtime/engine/config.h>
 
 #include <dlfcn.h>
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The program's own frames, in the look of a Python traceback.
-#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/inspect/traceback.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <string_view>
 
-#include "fold_repeats.h"
+#include "inspect/fold_repeats.h"
 
 namespace aiofiber::runtime {
 

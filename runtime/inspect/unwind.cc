@@ -4,7 +4,7 @@
 //
 // Stack memory may be poisoned for the sanitizers, or be written to by its owner's thread, when a walk is
 // wrong or racing; all reads of it go through read_word(), which is not instrumented.
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <link.h>
 #include <pthread.h>
@@ -13,9 +13,9 @@
 #include <atomic>
 #include <bit>
 
-#include "call_frame.h"
-#include "context_layout.h"
-#include "exception_table.h"
+#include "inspect/call_frame.h"
+#include "arch/x86_64/context_layout.h"
+#include "inspect/exception_table.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One walk over the characters; what is harmless ASCII as a whole, as most names are, is not walked.
-#include "utf8.h"
+#include "inspect/utf8.h"
 
 #include <algorithm>
 #include <cstdint>

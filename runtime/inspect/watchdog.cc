@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The watching thread and its list. A forked child has lost the thread, and perhaps the mutex with it: it begins with a state of its own.
-#include "aiofiber/runtime/watchdog.h"
+#include "aiofiber/runtime/inspect/watchdog.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -17,12 +17,12 @@
 #include <thread>
 #include <vector>
 
-#include "aiofiber/runtime/at_fork.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "aiofiber/runtime/thread_sample.h"
-#include "aiofiber/runtime/traceback.h"
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/inspect/thread_sample.h"
+#include "aiofiber/runtime/inspect/traceback.h"
 
 namespace aiofiber::runtime::watchdog {
 

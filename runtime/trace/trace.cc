@@ -7,7 +7,7 @@
 // and stay with their threads when a trace ends, because a hook may be under way just then.
 //
 // A fork leaves the child one thread and a copy of all this: it starts with a new state, in which nothing is traced.
-#include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -30,12 +30,12 @@
 #include <utility>
 #include <vector>
 
-#include "aiofiber/runtime/clock.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/syscall.h"
-#include "aiofiber/runtime/trace_json.h"
-#include "aiofiber/runtime/traceback.h"
-#include "output_file.h"
+#include "aiofiber/runtime/engine/clock.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/trace/trace_json.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "inspect/output_file.h"
 
 namespace aiofiber::runtime {
 

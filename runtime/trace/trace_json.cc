@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A state machine for each task (unknown, running, waiting, ready), moved by the events; what it leaves becomes a slice.
-#include "aiofiber/runtime/trace_json.h"
+#include "aiofiber/runtime/trace/trace_json.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
-#include "aiofiber/runtime/registry_abi.h"
-#include "aiofiber/runtime/trace.h"
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
+#include "aiofiber/runtime/trace/trace.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 
 namespace aiofiber::runtime {
 

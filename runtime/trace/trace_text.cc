@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Lines are put together by hand: a trace writes hundreds of thousands a second.
-#include "aiofiber/runtime/trace_text.h"
+#include "aiofiber/runtime/trace/trace_text.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 
-#include "aiofiber/runtime/wait_kind.h"
-#include "utf8.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
+#include "inspect/utf8.h"
 
 namespace aiofiber::runtime {
 

@@ -3,8 +3,8 @@
 // What a call costs in a thread and in a task. The clock is the process's processor time, so that neither the waiting nor
 // what else the machine does is counted; servers are other processes. Of several rounds the cheapest counts.
 #include <aiofiber/asyncio.h>
-#include <aiofiber/runtime/fiber.h>
-#include <aiofiber/runtime/stack.h>
+#include <aiofiber/runtime/engine/fiber.h>
+#include <aiofiber/runtime/engine/stack.h>
 #include <time.h>
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 // From a C++ exception to Python's name for it: one catch clause a class, the derived before their bases.
 #include "exceptions.h"
 
-#include <aiofiber/runtime/clock.h>
+#include <aiofiber/runtime/engine/clock.h>
 
 #include <algorithm>
 #include <cstdio>

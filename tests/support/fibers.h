@@ -19,9 +19,9 @@
 #include <utility>
 #include <vector>
 
-#include "aiofiber/runtime/make_scheduler.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::hooks_test {
 

@@ -20,7 +20,7 @@
 
 #include <rapidjson/document.h>
 
-#include "processes.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

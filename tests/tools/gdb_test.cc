@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "processes.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

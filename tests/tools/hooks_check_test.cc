@@ -12,7 +12,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "processes.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

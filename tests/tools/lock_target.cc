@@ -4,7 +4,7 @@
 // with its mutex, taken in opposite order; a Lock of a task that has ended; a mutex that a thread has. It prints "ready" and
 // goes on until it is killed. With the argument "old", its registry is that of a program whose records do not say who has a lock.
 #include <aiofiber/asyncio.h>
-#include <aiofiber/runtime/registry_abi.h>
+#include <aiofiber/runtime/inspect/registry_abi.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>

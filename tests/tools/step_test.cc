@@ -14,7 +14,7 @@
 #include <memory>
 #include <set>
 
-#include "processes.h"
+#include "support/processes.h"
 #include "snapshot.h"
 #include "stack_walker.h"
 

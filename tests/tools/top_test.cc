@@ -15,7 +15,7 @@
 #include <functional>
 #include <sstream>
 
-#include "processes.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

@@ -12,7 +12,7 @@
 #include <sstream>
 #include <thread>
 
-#include "processes.h"
+#include "support/processes.h"
 #include "trace_format.h"
 
 namespace aiofiber::tool_test {

@@ -5,7 +5,7 @@
 // because preloading is the loader's work.
 #include <cstdlib>
 
-#include "processes.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

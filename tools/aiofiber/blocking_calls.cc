@@ -129,14 +129,14 @@ constexpr BlockingCall kOnRequest = {"", kSometimes, kName};
 
 const char* const kHooked[] = {
 #define HOOKED(name) #name,
-#include "hooks/hooked_names.inc"
+#include "hooks/core/hooked_names.inc"
 #undef HOOKED
 };
 
 const char* const kHookedOnRequest[] = {
 #define HOOKED(name)
 #define HOOKED_ON_REQUEST(name) #name,
-#include "hooks/hooked_names.inc"
+#include "hooks/core/hooked_names.inc"
 #undef HOOKED
 };
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "commands.h"
 #include "failure.h"
 

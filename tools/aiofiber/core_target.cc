@@ -17,7 +17,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "debug_file.h"
+#include "inspect/debug_file.h"
 #include "elf_file.h"
 #include "failure.h"
 #include "target.h"

@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "regular_file.h"
+#include "inspect/regular_file.h"
 
 namespace aiofiber::tool {
 

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <optional>
 
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "failure.h"
 #include "snapshot.h"
 

@@ -6,9 +6,9 @@
 #include <map>
 #include <tuple>
 
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "commands.h"
-#include "fold_repeats.h"
+#include "inspect/fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {

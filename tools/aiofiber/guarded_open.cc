@@ -17,7 +17,7 @@
 #include <cerrno>
 #include <cstdarg>
 
-#include "regular_file.h"
+#include "inspect/regular_file.h"
 
 namespace aiofiber::tool {
 namespace {

@@ -9,8 +9,8 @@
 #include <climits>
 #include <cstdio>
 
-#include "aiofiber/runtime/function_name.h"
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/inspect/function_name.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "freeze.h"
 
 namespace aiofiber::tool {
@@ -257,8 +257,7 @@ std::string Inspection::hooked_call(const TaskSnapshot& task) const {
   for (const Address& address : addresses(task)) {
     for (const Frame& frame : symbolizer_.frames(address)) {
       // The outermost that is C, as the names of libc are.
-      const bool of_hooks = frame.file.find("runtime/hooks/") != std::string::npos;
-      if (of_hooks && frame.function.find_first_of(":<{") == std::string::npos) call = frame.function + "()";
+      if (runtime::is_hook(frame.file) && frame.function.find_first_of(":<{") == std::string::npos) call = frame.function + "()";
     }
   }
   return call;

@@ -10,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "inspect/utf8.h"
 #include "snapshot.h"
 #include "stack_walker.h"
 #include "symbolizer.h"
 #include "target.h"
-#include "utf8.h"
 
 namespace aiofiber::tool {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "utf8.h"
+#include "inspect/utf8.h"
 
 namespace aiofiber::tool {
 

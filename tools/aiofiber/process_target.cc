@@ -23,11 +23,11 @@
 #include <optional>
 #include <sstream>
 
-#include "debug_file.h"
+#include "inspect/debug_file.h"
 #include "failure.h"
-#include "process_modules.h"
-#include "regular_file.h"
-#include "system_call.h"
+#include "inspect/process_modules.h"
+#include "inspect/regular_file.h"
+#include "inspect/system_call.h"
 #include "target.h"
 
 namespace aiofiber::tool {

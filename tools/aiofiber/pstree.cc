@@ -13,9 +13,9 @@
 #include <set>
 #include <utility>
 
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "commands.h"
-#include "fold_repeats.h"
+#include "inspect/fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {

@@ -10,7 +10,7 @@
 #include <functional>
 #include <vector>
 
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "target.h"
 
 namespace aiofiber::tool {

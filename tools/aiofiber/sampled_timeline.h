@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "aiofiber/runtime/registry_abi.h"
-#include "aiofiber/runtime/trace_text.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
+#include "aiofiber/runtime/trace/trace_text.h"
 
 namespace aiofiber::tool {
 

@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "aiofiber/runtime/lock_owner.h"
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/inspect/lock_owner.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "target.h"
 
 namespace aiofiber::tool {

@@ -3,9 +3,9 @@
 // aiofiber stack: the calls of each task, in Python's look: oldest first, each with its line of source.
 #include <cstdio>
 
-#include "aiofiber/runtime/source_line.h"
+#include "aiofiber/runtime/inspect/source_line.h"
 #include "commands.h"
-#include "fold_repeats.h"
+#include "inspect/fold_repeats.h"
 
 namespace aiofiber::tool {
 namespace {

@@ -3,7 +3,7 @@
 // Debug information first, then the symbol tables; what neither knows is a module and an offset.
 #include "symbolizer.h"
 
-#include "debug_file.h"
+#include "inspect/debug_file.h"
 
 namespace aiofiber::tool {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "debug_info.h"
+#include "inspect/debug_info.h"
 #include "stack_walker.h"
 #include "target.h"
 

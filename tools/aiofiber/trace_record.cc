@@ -17,7 +17,7 @@
 
 #include "failure.h"
 #include "inspection.h"
-#include "output_file.h"
+#include "inspect/output_file.h"
 #include "registry_sampler.h"
 #include "sampled_timeline.h"
 #include "snapshot.h"

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "aiofiber/runtime/trace_text.h"
+#include "aiofiber/runtime/trace/trace_text.h"
 #include "columns.h"
 #include "inspection.h"
 #include "json.h"

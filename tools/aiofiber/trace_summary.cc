@@ -9,8 +9,8 @@
 #include <string_view>
 #include <tuple>
 
-#include "aiofiber/runtime/trace_text.h"
-#include "aiofiber/runtime/wait_kind.h"
+#include "aiofiber/runtime/trace/trace_text.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 
 namespace aiofiber::tool {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Suspends once with known registers, and looks where they went.
-#include "context_layout.h"
+#include "arch/x86_64/context_layout.h"
 
 #include <signal.h>
 
@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstddef>
 
-#include "aiofiber/runtime/context_names.h"
+#include "aiofiber/runtime/engine/context_names.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
 

@@ -2,15 +2,15 @@
 //
 // Comparing the marks. A runtime that is older than the mark has none: then the one that is found is this library's own,
 // while the registry, which every runtime exports, is the program's.
-#include "hooks/abi_match.h"
+#include "hooks/core/abi_match.h"
 
 #include <dlfcn.h>
 
 #include <cstdio>
 #include <cstring>
 
-#include "aiofiber/runtime/abi_layout.h"
-#include "hooks/act.h"
+#include "aiofiber/runtime/engine/abi_layout.h"
+#include "hooks/core/act.h"
 
 namespace aiofiber::hooks {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Standing aside, and giving others a turn.
-#include "hooks/act.h"
+#include "hooks/core/act.h"
 
-#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/engine/parker.h"
 
 namespace aiofiber::hooks {
 

@@ -16,8 +16,8 @@
 #include <new>
 #include <system_error>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 namespace aiofiber::hooks {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Waiting on behalf of a blocking call.
-#include "hooks/blocking_call.h"
+#include "hooks/core/blocking_call.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -10,12 +10,12 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "aiofiber/runtime/fd_wait.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/scheduler.h"
-#include "hooks/act.h"
-#include "hooks/cut_off.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "hooks/core/act.h"
+#include "hooks/core/cut_off.h"
 
 namespace aiofiber::hooks {
 

@@ -15,9 +15,9 @@
 #include <cstddef>
 #include <ctime>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/saturating.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/saturating.h"
 
 namespace aiofiber::hooks {
 

@@ -4,7 +4,7 @@
 //
 // A socket that is shut down can still have bytes in it, which any read would get: they are thrown away. What
 // comes later the kernel refuses.
-#include "hooks/cut_off.h"
+#include "hooks/core/cut_off.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -20,10 +20,10 @@
 #include <string_view>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/reactor.h"
-#include "hooks/name_list.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "hooks/core/name_list.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

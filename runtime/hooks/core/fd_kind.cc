@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of hints.
-#include "hooks/fd_kind.h"
+#include "hooks/core/fd_kind.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdlib>
 
-#include "hooks/real.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -8,7 +8,7 @@
 // A library opened with RTLD_DEEPBIND looks its names up past everybody: that shows only in the process that
 // has it
 // (`aiofiber hooks --check PID`).
-#include "hooks/link_order.h"
+#include "hooks/core/link_order.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -20,8 +20,8 @@
 #include <cstring>
 #include <string>
 
-#include "aiofiber/runtime/registry_abi.h"
-#include "hooks/abi_match.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
+#include "hooks/core/abi_match.h"
 
 extern "C" aiofiber_registry aiofiber_debug_registry;
 
@@ -31,7 +31,7 @@ namespace {
 
 constexpr const char* kHookedNames[] = {
 #define HOOKED(name) #name,
-#include "hooks/hooked_names.inc"
+#include "hooks/core/hooked_names.inc"
 #undef HOOKED
 };
 

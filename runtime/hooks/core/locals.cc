@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Making and freeing a task's locals.
-#include "hooks/locals.h"
+#include "hooks/core/locals.h"
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 namespace aiofiber::hooks {
 

@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 namespace aiofiber::hooks {
 

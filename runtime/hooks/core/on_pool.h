@@ -13,10 +13,10 @@
 
 #include <cerrno>
 
-#include "aiofiber/runtime/offload.h"
-#include "aiofiber/runtime/parker.h"
-#include "hooks/act.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "hooks/core/act.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Finding libc's functions, and what is done once when the hooks are loaded.
-#include "hooks/real.h"
+#include "hooks/core/real.h"
 
 #include <dlfcn.h>
 #include <gnu/lib-names.h>
@@ -10,10 +10,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "aiofiber/runtime/reactor.h"
-#include "hooks/act.h"
-#include "hooks/link_order.h"
-#include "hooks/stdio_switch.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "hooks/core/act.h"
+#include "hooks/core/link_order.h"
+#include "hooks/stdio/stdio_switch.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
   using Finder = void* (*)(const char*, const char*);
@@ -45,7 +45,7 @@ namespace {
 [[gnu::constructor]] void load_hooks() noexcept {
 #define FUNCTION(name, ...) name.resolve();
 #define VERSIONED_FUNCTION(name, version, ...) name.resolve();
-#include "hooks/libc_functions.inc"
+#include "hooks/core/libc_functions.inc"
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
   const bool in_use = check_link_order();

@@ -76,7 +76,7 @@ class Function<R(A...)> {
 
 #define FUNCTION(name, ...) inline constinit Function<__VA_ARGS__> name{#name};
 #define VERSIONED_FUNCTION(name, version, ...) inline constinit Function<__VA_ARGS__> name{#name, version};
-#include "hooks/libc_functions.inc"
+#include "hooks/core/libc_functions.inc"
 #undef FUNCTION
 #undef VERSIONED_FUNCTION
 

@@ -5,7 +5,7 @@
 //
 // What sigaction reports back is always the program's own handler. A handler that leaves by siglongjmp leaves
 // the hooks of its task off.
-#include "hooks/signals.h"
+#include "hooks/core/signals.h"
 
 #include <signal.h>
 
@@ -13,8 +13,8 @@
 #include <cerrno>
 
 #include "aiofiber/hooks.h"
-#include "hooks/act.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -12,7 +12,7 @@
 
 #include <cerrno>
 
-#include "hooks/real.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -16,14 +16,14 @@
 #include <climits>
 #include <cstdio>
 
-#include "aiofiber/runtime/fd_wait.h"
-#include "aiofiber/runtime/offload.h"
-#include "hooks/act.h"
-#include "hooks/cut_off.h"
-#include "hooks/fd_kind.h"
-#include "hooks/files_on_pool.h"
-#include "hooks/real.h"
-#include "hooks/stdio_occupant.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "hooks/core/act.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/core/fd_kind.h"
+#include "hooks/files/files_on_pool.h"
+#include "hooks/core/real.h"
+#include "hooks/stdio/stdio_occupant.h"
 
 namespace aiofiber::hooks {
 

@@ -13,17 +13,17 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "aiofiber/runtime/offload.h"
-#include "aiofiber/runtime/reactor.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/fd_kind.h"
-#include "hooks/fortify.h"
-#include "hooks/iov_cursor.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/core/fd_kind.h"
+#include "hooks/core/fortify.h"
+#include "hooks/core/iov_cursor.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

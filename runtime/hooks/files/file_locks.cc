@@ -12,12 +12,12 @@
 #include <cerrno>
 #include <cstdarg>
 
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/fd_kind.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/core/fd_kind.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

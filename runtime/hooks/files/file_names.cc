@@ -17,9 +17,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include "hooks/act.h"
-#include "hooks/files_on_pool.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/files/files_on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "hooks/files_on_pool.h"
-#include "hooks/real.h"
+#include "hooks/files/files_on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

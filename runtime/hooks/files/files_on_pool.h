@@ -14,8 +14,8 @@
 
 #include <atomic>
 
-#include "aiofiber/runtime/config.h"
-#include "hooks/on_pool.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "hooks/core/on_pool.h"
 
 namespace aiofiber::hooks {
 

@@ -13,14 +13,14 @@
 #include <cerrno>
 #include <optional>
 
-#include "aiofiber/runtime/fd_wait.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/fd_kind.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/core/fd_kind.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

@@ -15,14 +15,14 @@
 #include <climits>
 #include <cstdint>
 
-#include "hooks/act.h"
-#include "hooks/fd_kind.h"
-#include "hooks/fortify.h"
-#include "hooks/iov_cursor.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
-#include "hooks/ring.h"
-#include "hooks/uninterrupted.h"
+#include "hooks/core/act.h"
+#include "hooks/core/fd_kind.h"
+#include "hooks/core/fortify.h"
+#include "hooks/core/iov_cursor.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
+#include "hooks/files/ring.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

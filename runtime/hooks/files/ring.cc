@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The ring of a loop: operations wait on their tasks' stacks, and a node of the ready queue hands them in.
-#include "hooks/ring.h"
+#include "hooks/files/ring.h"
 
 #ifdef AIOFIBER_HAS_IO_URING
 
@@ -17,11 +17,11 @@
 #include <new>
 #include <utility>
 
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/reactor.h"
-#include "aiofiber/runtime/scheduler.h"
-#include "hooks/act.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "hooks/core/act.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -6,10 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hooks/act.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
-#include "hooks/ring.h"
+#include "hooks/core/act.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
+#include "hooks/files/ring.h"
 
 using namespace aiofiber::hooks;
 

@@ -12,10 +12,10 @@
 #include <cstddef>
 #include <utility>
 
-#include "aiofiber/runtime/offload.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

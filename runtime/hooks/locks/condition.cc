@@ -10,11 +10,11 @@
 
 #include <cerrno>
 
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/lock_queue.h"
-#include "hooks/mutex.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/locks/lock_queue.h"
+#include "hooks/locks/mutex.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

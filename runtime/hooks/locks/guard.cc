@@ -15,9 +15,9 @@
 #include <climits>
 #include <cstdint>
 
-#include "hooks/act.h"
-#include "hooks/once.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/locks/once.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -5,7 +5,7 @@
 // A bucket's spinlock is held for a few instructions. sem_post() may be called by a signal handler that
 // interrupts just those: the handler finds the lock taken by its own thread, leaves a note, and the holder
 // wakes everybody in the bucket when it lets go; to be woken for nothing is harmless.
-#include "hooks/lock_queue.h"
+#include "hooks/locks/lock_queue.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -14,9 +14,9 @@
 #include <cstdint>
 #include <utility>
 
-#include "hooks/act.h"
-#include "hooks/real.h"
-#include "hooks/signals.h"
+#include "hooks/core/act.h"
+#include "hooks/core/real.h"
+#include "hooks/core/signals.h"
 
 namespace aiofiber::hooks {
 

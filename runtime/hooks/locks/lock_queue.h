@@ -14,10 +14,10 @@
 #include <atomic>
 #include <cerrno>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/registry_abi.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::hooks {
 

@@ -16,7 +16,7 @@
 //
 // libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look at what tasks wait
 // for.
-#include "hooks/mutex.h"
+#include "hooks/locks/mutex.h"
 
 #include <sys/single_threaded.h>
 
@@ -25,11 +25,11 @@
 #include <cstddef>
 #include <unordered_map>
 
-#include "aiofiber/runtime/held_locks.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/lock_queue.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/locks/lock_queue.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

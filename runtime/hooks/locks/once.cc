@@ -13,9 +13,9 @@
 #include <atomic>
 #include <mutex>
 
-#include "hooks/act.h"
-#include "hooks/once.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/locks/once.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "hooks/lock_queue.h"
+#include "hooks/locks/lock_queue.h"
 
 namespace aiofiber::hooks {
 

@@ -12,11 +12,11 @@
 #include <cstddef>
 #include <cstring>
 
-#include "aiofiber/runtime/held_locks.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/lock_queue.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/locks/lock_queue.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

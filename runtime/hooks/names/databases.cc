@@ -11,10 +11,10 @@
 
 #include <cerrno>
 
-#include "hooks/act.h"
-#include "hooks/locals.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/locals.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -12,9 +12,9 @@
 #include <cstring>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/offload.h"
-#include "hooks/act.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "hooks/core/act.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -7,9 +7,9 @@
 #include <netdb.h>
 #include <resolv.h>
 
-#include "hooks/act.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

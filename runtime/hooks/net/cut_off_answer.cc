@@ -2,7 +2,7 @@
 //
 // The list of libraries and what they understand. Asked only when a wait is cut short, so looking a name up
 // may take its time.
-#include "hooks/cut_off_answer.h"
+#include "hooks/net/cut_off_answer.h"
 
 #include <dlfcn.h>
 
@@ -11,7 +11,7 @@
 #include <optional>
 #include <string_view>
 
-#include "hooks/name_list.h"
+#include "hooks/core/name_list.h"
 
 namespace aiofiber::hooks {
 

@@ -13,12 +13,12 @@
 #include <cerrno>
 #include <csignal>
 
-#include "aiofiber/runtime/fd_wait.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off_answer.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/net/cut_off_answer.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

@@ -13,15 +13,15 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "aiofiber/runtime/fd_wait.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/fortify.h"
-#include "hooks/iov_cursor.h"
-#include "hooks/net.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/core/fortify.h"
+#include "hooks/core/iov_cursor.h"
+#include "hooks/net/net.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

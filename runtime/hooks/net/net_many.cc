@@ -10,11 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/net.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/net/net.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

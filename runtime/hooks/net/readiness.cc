@@ -25,16 +25,16 @@
 #include <system_error>
 #include <vector>
 
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/reactor.h"
-#include "aiofiber/runtime/scheduler.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/cut_off.h"
-#include "hooks/cut_off_answer.h"
-#include "hooks/fortify.h"
-#include "hooks/real.h"
-#include "hooks/uninterrupted.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/cut_off.h"
+#include "hooks/net/cut_off_answer.h"
+#include "hooks/core/fortify.h"
+#include "hooks/core/real.h"
+#include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
 

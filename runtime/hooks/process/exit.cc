@@ -4,8 +4,8 @@
 // thread as they would without aiofiber: a suspension would leave the program half ended and let other tasks run on in it.
 #include <cstdlib>
 
-#include "aiofiber/runtime/fiber.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "hooks/core/real.h"
 
 using namespace aiofiber::hooks;
 

@@ -21,10 +21,10 @@
 #include <string_view>
 #include <utility>
 
-#include "hooks/act.h"
-#include "hooks/locals.h"
-#include "hooks/name_list.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/locals.h"
+#include "hooks/core/name_list.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

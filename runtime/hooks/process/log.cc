@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "hooks/act.h"
-#include "hooks/fortify.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/fortify.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

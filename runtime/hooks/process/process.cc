@@ -11,11 +11,11 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "aiofiber/runtime/child_wait.h"
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/on_pool.h"
-#include "hooks/real.h"
+#include "aiofiber/runtime/engine/child_wait.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/on_pool.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

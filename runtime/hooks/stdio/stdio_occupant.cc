@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of the thread, and the pointers of a FILE that send everybody to its operations.
-#include "hooks/stdio_occupant.h"
+#include "hooks/stdio/stdio_occupant.h"
 
 #include <cerrno>
 #include <cstdint>
 
-#include "hooks/act.h"
-#include "hooks/lock_queue.h"
-#include "hooks/stdio_switch.h"
+#include "hooks/core/act.h"
+#include "hooks/locks/lock_queue.h"
+#include "hooks/stdio/stdio_switch.h"
 
 namespace aiofiber::hooks {
 

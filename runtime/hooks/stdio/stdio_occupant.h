@@ -13,8 +13,8 @@
 
 #include <cstdio>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 namespace aiofiber::hooks {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One small function for each table and operation, so that each knows what it has replaced without asking the FILE.
-#include "hooks/stdio_slots.h"
+#include "hooks/stdio/stdio_slots.h"
 
 #include <sys/types.h>
 #include <unistd.h>
@@ -10,9 +10,9 @@
 #include <cstdio>
 #include <utility>
 
-#include "hooks/act.h"
-#include "hooks/stdio_occupant.h"
-#include "hooks/stdio_switch.h"
+#include "hooks/core/act.h"
+#include "hooks/stdio/stdio_occupant.h"
+#include "hooks/stdio/stdio_switch.h"
 
 namespace aiofiber::hooks {
 

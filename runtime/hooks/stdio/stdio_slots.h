@@ -7,7 +7,7 @@
 // fopencookie) has other tables, which stay as they are.
 #pragma once
 
-#include "hooks/stdio_tables.h"
+#include "hooks/stdio/stdio_tables.h"
 
 namespace aiofiber::hooks {
 

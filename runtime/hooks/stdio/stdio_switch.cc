@@ -2,7 +2,7 @@
 //
 // The switch, and the trial that follows at once: FILEs over a socket pair must still read and write what they should,
 // narrow and wide, and must keep a second task out while one is inside. Anything else, and libc gets its functions back.
-#include "hooks/stdio_switch.h"
+#include "hooks/stdio/stdio_switch.h"
 
 #include <gnu/libc-version.h>
 #include <pthread.h>
@@ -15,11 +15,11 @@
 #include <cwchar>
 #include <mutex>
 
-#include "hooks/act.h"
-#include "hooks/real.h"
-#include "hooks/stdio_occupant.h"
-#include "hooks/stdio_slots.h"
-#include "hooks/stdio_tables.h"
+#include "hooks/core/act.h"
+#include "hooks/core/real.h"
+#include "hooks/stdio/stdio_occupant.h"
+#include "hooks/stdio/stdio_slots.h"
+#include "hooks/stdio/stdio_tables.h"
 
 int aiofiber_stdio_state = 0;
 

@@ -2,7 +2,7 @@
 //
 // Finding the tables: libc exports one by name; the others are in the same region, and are known by the two functions
 // that all of them share, _IO_file_read and _IO_file_write.
-#include "hooks/stdio_tables.h"
+#include "hooks/stdio/stdio_tables.h"
 
 #include <dlfcn.h>
 #include <gnu/lib-names.h>

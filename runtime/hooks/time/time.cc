@@ -12,9 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "hooks/act.h"
-#include "hooks/blocking_call.h"
-#include "hooks/real.h"
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -25,7 +25,7 @@ LIMIT_AT = OWNER_AT + 8                # of wait_limit, as well
 FREE, NEW, READY, RUNNING, WAITING = range(5)
 STATES = ["free", "new", "ready", "on CPU", "waiting"]
 EVENTS = ("", " readable", " writable", " readable or writable")
-# The words of kWaitKinds in aiofiber/runtime/wait_kind.h, in its order (a test compares them).
+# The words of kWaitKinds in aiofiber/runtime/inspect/wait_kind.h, in its order (a test compares them).
 WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "something", "gather", "shield", "wait",
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
          "room in the queue", "a call on another thread", "the last item of the queue to be done", "barrier", "a lock on fd",
@@ -38,7 +38,7 @@ PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__ap
             "jump_fcontext", "make_fcontext")
 THUNK = re.compile(r"(non-)?virtual thunk to ")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
-PLUMBING_FILE = re.compile(r"runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
+PLUMBING_FILE = re.compile(r"(?<!tests/)runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
 PLUMBING_MODULE = re.compile(r"/lib(c|m|pthread|stdc\+\+|c\+\+|gcc_s)\.so[^/]*$")
 RED_ZONE = 128
 BRACKETS = {"(": 1, "<": 1, "{": 1, ")": -1, ">": -1, "}": -1}

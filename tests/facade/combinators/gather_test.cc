@@ -11,7 +11,7 @@
 #include "aiofiber/asyncio.h"
 #include "aiofiber/log.h"
 #include "aiofiber/testing.h"
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

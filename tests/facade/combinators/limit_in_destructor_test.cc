@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/runtime/syscall.h"
-#include "run_in_loop.h"
+#include "aiofiber/runtime/engine/syscall.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/testing.h"
 
 // LeakSanitizer's question at the end. A task that is abandoned keeps what it has, by design, and several are here.

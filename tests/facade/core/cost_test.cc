@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

@@ -9,8 +9,8 @@
 #include <limits>
 #include <ratio>
 
-#include "aiofiber/runtime/saturating.h"
-#include "run_in_loop.h"
+#include "aiofiber/runtime/engine/saturating.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

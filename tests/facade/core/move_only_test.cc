@@ -20,7 +20,7 @@
 #include <variant>
 #include <vector>
 
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

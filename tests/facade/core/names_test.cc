@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "aiofiber/exception_context.h"
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace app {
 

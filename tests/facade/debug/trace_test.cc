@@ -24,8 +24,8 @@
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/debug.h"
-#include "aiofiber/runtime/trace.h"
-#include "aiofiber/runtime/trace_json.h"
+#include "aiofiber/runtime/trace/trace.h"
+#include "aiofiber/runtime/trace/trace_json.h"
 
 using namespace std::chrono_literals;
 

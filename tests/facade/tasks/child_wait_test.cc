@@ -4,7 +4,7 @@
 //
 // Real processes and therefore a real clock; each child lives until the test closes its pipe, so nothing depends on speed.
 #include <aiofiber/asyncio.h>
-#include <aiofiber/runtime/child_wait.h>
+#include <aiofiber/runtime/engine/child_wait.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -11,7 +11,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
-#include "run_in_loop.h"
+#include "support/run_in_loop.h"
 
 namespace aiofiber {
 namespace {

@@ -3,8 +3,8 @@
 // The virtual clock: when time jumps, and for what it waits before that.
 //
 // The reactor is one whose poll ends at once, with nothing or with an event, as a signal or another thread makes it.
-#include <aiofiber/runtime/clock.h>
-#include <aiofiber/runtime/reactor.h>
+#include <aiofiber/runtime/engine/clock.h>
+#include <aiofiber/runtime/engine/reactor.h>
 
 #include <gtest/gtest.h>
 

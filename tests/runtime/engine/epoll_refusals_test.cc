@@ -2,11 +2,11 @@
 //
 // What the kernel refuses libev is told to who waits, with the reason; nothing of it ends the process. As
 // reactor_test, but with the runtime's own epoll_ctl in its place, so that the refusals are the kernel's.
-#include "epoll_refusals.h"
+#include "engine/epoll_refusals.h"
 
-#include <aiofiber/runtime/fd_wait.h>
-#include <aiofiber/runtime/make_scheduler.h>
-#include <aiofiber/runtime/syscall.h>
+#include <aiofiber/runtime/engine/fd_wait.h>
+#include <aiofiber/runtime/engine/make_scheduler.h>
+#include <aiofiber/runtime/engine/syscall.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/epoll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Stack overflow: the process dies of SIGSEGV, and says before that which task it was and what to do.
-#include <aiofiber/runtime/make_scheduler.h>
+#include <aiofiber/runtime/engine/make_scheduler.h>
 
 #include <gtest/gtest.h>
 

@@ -6,9 +6,9 @@
 // epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a
 // FaultPlan. So the runtime's own epoll_ctl is not in use here (epoll_refusals.h), and the reactor looks
 // beforehand and asks again.
-#include <aiofiber/runtime/fd_wait.h>
-#include <aiofiber/runtime/make_scheduler.h>
-#include <aiofiber/runtime/syscall.h>
+#include <aiofiber/runtime/engine/fd_wait.h>
+#include <aiofiber/runtime/engine/make_scheduler.h>
+#include <aiofiber/runtime/engine/syscall.h>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

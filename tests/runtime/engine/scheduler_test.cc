@@ -6,13 +6,13 @@
 // Each test owns a scheduler (class Loop below) that runs until its last fiber has ended, and finds no fiber
 // and no stack left over afterwards. Time is virtual unless real threads take part.
 // Labels: threads
-#include <aiofiber/runtime/fd_wait.h>
-#include <aiofiber/runtime/make_scheduler.h>
-#include <aiofiber/runtime/offload.h>
-#include <aiofiber/runtime/parker.h>
-#include <aiofiber/runtime/reactor.h>
-#include <aiofiber/runtime/scheduler.h>
-#include <aiofiber/runtime/syscall.h>
+#include <aiofiber/runtime/engine/fd_wait.h>
+#include <aiofiber/runtime/engine/make_scheduler.h>
+#include <aiofiber/runtime/engine/offload.h>
+#include <aiofiber/runtime/engine/parker.h>
+#include <aiofiber/runtime/engine/reactor.h>
+#include <aiofiber/runtime/engine/scheduler.h>
+#include <aiofiber/runtime/engine/syscall.h>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -3,8 +3,8 @@
 // The pool of stacks: sizes, guards of both kinds, reuse, and what happens when the kernel says no.
 //
 // A guard is probed by a read(2) into it: the kernel answers EFAULT where a store would be a SIGSEGV.
-#include <aiofiber/runtime/stack.h>
-#include <aiofiber/runtime/syscall.h>
+#include <aiofiber/runtime/engine/stack.h>
+#include <aiofiber/runtime/engine/syscall.h>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -4,7 +4,7 @@
 // between two moments is shown to lie between them.
 #include <gtest/gtest.h>
 
-#include "aiofiber/runtime/clock.h"
+#include "aiofiber/runtime/engine/clock.h"
 
 namespace aiofiber::runtime {
 namespace {

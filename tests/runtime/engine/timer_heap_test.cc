@@ -2,8 +2,8 @@
 //
 // The timer heap against a sorted set that holds the same timers: whatever is started, cancelled and
 // expired in whatever order, both give the same next deadline and the same order of expiry.
-#include <aiofiber/runtime/choice.h>
-#include <aiofiber/runtime/timer_heap.h>
+#include <aiofiber/runtime/engine/choice.h>
+#include <aiofiber/runtime/engine/timer_heap.h>
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Recursion in a traceback: which lines are shown, and what is said of the others.
-#include "fold_repeats.h"
+#include "inspect/fold_repeats.h"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 //
 // Debug information that is not g++'s -g: clang lists no address ranges, and with -g1 it describes no function that nothing is inlined
 // into. The frames are those of a library that clang++ compiled, whose lines say in comments what they are.
-#include <aiofiber/runtime/symbolize.h>
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
@@ -45,7 +45,7 @@ TEST_P(OtherCompilers, EveryFrameHasItsLine) {
   const char* const marks[] = {"inner lambda", "outer lambda", "method", "template", "entry"};
   ASSERT_EQ(frames.size(), std::size(marks));
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    EXPECT_TRUE(frames[i].file.ends_with("runtime/debug_plugin.cc")) << i << ' ' << frames[i].file;
+    EXPECT_TRUE(frames[i].file.ends_with("runtime/inspect/debug_plugin.cc")) << i << ' ' << frames[i].file;
     const std::string line = source_line(frames[i].file, frames[i].line);
     EXPECT_TRUE(line.ends_with("// line of the " + std::string(marks[i]))) << i << ' ' << line;
   }
@@ -61,7 +61,7 @@ TEST_P(OtherCompilers, EveryFrameHasItsLine) {
 TEST(Plumbing, IsKnownByItsFileWhereNamesHaveNoScopes) {
   const auto folded = [](const char* function, const char* file, bool inlined = true) { return is_plumbing(function, "", file, inlined); };
   EXPECT_TRUE(folded("await<void>", "/usr/include/aiofiber/await.h"));
-  EXPECT_TRUE(folded("park", "/usr/include/aiofiber/runtime/parker.h"));
+  EXPECT_TRUE(folded("park", "/usr/include/aiofiber/runtime/engine/parker.h"));
   EXPECT_TRUE(folded("invoke<a::f &>", "/usr/include/c++/12/functional"));
   EXPECT_TRUE(folded("__invoke<a::f &>", "/usr/include/c++/12/bits/invoke.h"));
   EXPECT_FALSE(folded("push_back", "/usr/include/c++/12/bits/stl_vector.h"));

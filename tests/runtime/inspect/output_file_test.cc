@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Files that reports are written to: what may lie under their name, and what becomes of it.
-#include "output_file.h"
+#include "inspect/output_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Lists of mappings as the kernel writes them, and which modules are in them.
-#include "process_modules.h"
+#include "inspect/process_modules.h"
 
 #include <gtest/gtest.h>
 

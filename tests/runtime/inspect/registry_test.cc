@@ -2,10 +2,10 @@
 //
 // The registry block as a reader from outside sees it: every fiber of the process is in it, in the state it
 // is in, with a context that can be walked; and a slot that is used again goes on counting.
-#include <aiofiber/runtime/make_scheduler.h>
-#include <aiofiber/runtime/parker.h>
-#include <aiofiber/runtime/registry.h>
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/engine/make_scheduler.h>
+#include <aiofiber/runtime/engine/parker.h>
+#include <aiofiber/runtime/inspect/registry.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <gtest/gtest.h>
 #include <sys/syscall.h>

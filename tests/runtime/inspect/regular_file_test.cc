@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Files whose names somebody else has chosen: which are opened, and which are not even touched.
-#include "regular_file.h"
+#include "inspect/regular_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

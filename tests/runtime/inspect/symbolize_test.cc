@@ -3,8 +3,8 @@
 // Symbolization of this very program: the expected lines come from __LINE__ next to the code in question.
 // Needs debug information (-g), which the project's default build type has.
 // Labels: threads
-#include <aiofiber/runtime/symbolize.h>
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@
 #include <thread>
 #include <vector>
 
-#include "debug_info.h"
+#include "inspect/debug_info.h"
 
 namespace legacy {
 

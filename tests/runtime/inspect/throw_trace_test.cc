@@ -2,8 +2,8 @@
 //
 // Traces of exceptions that are really thrown: by this program, inside libstdc++, on other threads. Frames
 // are recognised by the name of the function, which the symbol table has: these tests need no debug information.
-#include <aiofiber/runtime/symbolize.h>
-#include <aiofiber/runtime/throw_trace.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
+#include <aiofiber/runtime/inspect/throw_trace.h>
 
 #include <gtest/gtest.h>
 #include <malloc.h>

@@ -2,8 +2,8 @@
 //
 // A library is closed and another one is mapped where it was, as plugins are: stacks and names are those of the new code, though
 // what was learnt of the old one is still in the caches.
-#include <aiofiber/runtime/symbolize.h>
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>

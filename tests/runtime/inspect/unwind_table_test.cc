@@ -7,7 +7,7 @@
 // The stack is a block whose words all differ and all point into it, so that a wrong rule shows as a wrong word. Where the
 // unwinder declines, elfutils' rule must be one that it says it declines.
 // Labels: slow
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>
 #include <dwarf.h>

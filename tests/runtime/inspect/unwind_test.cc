@@ -4,7 +4,7 @@
 // part of the runtime is involved. Each has its own stack between two guard pages; a read outside of it is a
 // crash.
 // Labels: threads
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

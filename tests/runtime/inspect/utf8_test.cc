@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Text from anywhere: what of it reaches a terminal and JSON.
-#include "utf8.h"
+#include "inspect/utf8.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 // The watchdog over real loops.
 // Labels: threads slow
 // Real time: what is tested is that a thread which is blocked in it is noticed. Upper limits are not tested.
-#include "aiofiber/runtime/watchdog.h"
+#include "aiofiber/runtime/inspect/watchdog.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -20,8 +20,8 @@
 #include <thread>
 #include <vector>
 
-#include "aiofiber/runtime/make_scheduler.h"
-#include "aiofiber/runtime/parker.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
+#include "aiofiber/runtime/engine/parker.h"
 
 namespace app {
 

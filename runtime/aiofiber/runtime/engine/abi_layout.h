@@ -9,13 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "aiofiber/runtime/abi.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/offload.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/reactor.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/abi.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "aiofiber/runtime/fd_wait.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
 
 namespace aiofiber::runtime {
 

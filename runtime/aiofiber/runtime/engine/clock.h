@@ -11,8 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/saturating.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/saturating.h"
 
 namespace aiofiber::runtime {
 

@@ -6,9 +6,9 @@
 // operation again (level-triggered, as poll(2)).
 #pragma once
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/parker.h"
-#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/reactor.h"
 
 namespace aiofiber::runtime {
 

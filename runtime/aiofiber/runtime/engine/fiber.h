@@ -15,12 +15,12 @@
 #include <cstdint>
 #include <string_view>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/registry_abi.h"
-#include "aiofiber/runtime/runnable.h"
-#include "aiofiber/runtime/sanitizer_match.h"
-#include "aiofiber/runtime/stack.h"
-#include "aiofiber/runtime/unwind.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
+#include "aiofiber/runtime/engine/runnable.h"
+#include "aiofiber/runtime/engine/sanitizer_match.h"
+#include "aiofiber/runtime/engine/stack.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime {
 

@@ -10,7 +10,7 @@
 
 #include <atomic>
 
-#include "aiofiber/runtime/runnable.h"
+#include "aiofiber/runtime/engine/runnable.h"
 
 namespace aiofiber::runtime {
 

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "aiofiber/runtime/assert.h"
+#include "aiofiber/runtime/engine/assert.h"
 
 namespace aiofiber::runtime {
 

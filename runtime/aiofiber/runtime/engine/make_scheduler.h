@@ -7,8 +7,8 @@
 
 #include <memory>
 
-#include "aiofiber/runtime/clock.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/clock.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime {
 

@@ -17,8 +17,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/runnable.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/runnable.h"
 
 namespace aiofiber::runtime {
 

@@ -12,9 +12,9 @@
 
 #include <cstdint>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/timer_heap.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/timer_heap.h"
 
 namespace aiofiber::runtime {
 

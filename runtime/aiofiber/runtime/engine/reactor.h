@@ -18,8 +18,8 @@
 #include <memory>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/intrusive.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/intrusive.h"
 
 namespace aiofiber::runtime {
 

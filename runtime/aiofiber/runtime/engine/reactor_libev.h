@@ -7,7 +7,7 @@
 
 #include <memory>
 
-#include "aiofiber/runtime/reactor.h"
+#include "aiofiber/runtime/engine/reactor.h"
 
 namespace aiofiber::runtime {
 

@@ -11,7 +11,7 @@
 // A translation unit that includes none of these headers refers to nothing: check_sanitizers() looks when a loop is made.
 #pragma once
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 #if AIOFIBER_ASAN
 #define AIOFIBER_SANITIZER_MARK aiofiber_has_to_be_built_with_AIOFIBER_SANITIZE_address_as_this_program_is

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 

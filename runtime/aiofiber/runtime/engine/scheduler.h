@@ -22,17 +22,17 @@
 #include <memory>
 #include <utility>
 
-#include "aiofiber/runtime/clock.h"
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/inbox.h"
-#include "aiofiber/runtime/intrusive.h"
-#include "aiofiber/runtime/reactor.h"
-#include "aiofiber/runtime/registry.h"
-#include "aiofiber/runtime/runnable.h"
-#include "aiofiber/runtime/stack.h"
-#include "aiofiber/runtime/timer_heap.h"
-#include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/engine/clock.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/inbox.h"
+#include "aiofiber/runtime/engine/intrusive.h"
+#include "aiofiber/runtime/engine/reactor.h"
+#include "aiofiber/runtime/inspect/registry.h"
+#include "aiofiber/runtime/engine/runnable.h"
+#include "aiofiber/runtime/engine/stack.h"
+#include "aiofiber/runtime/engine/timer_heap.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
 

@@ -20,7 +20,7 @@
 #include <new>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 

@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/runnable.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/runnable.h"
 
 namespace aiofiber::runtime {
 

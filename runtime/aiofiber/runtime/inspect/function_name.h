@@ -25,6 +25,9 @@ std::string abridge(std::string display);
 // begins.
 std::string called_function(const std::string& function, const std::string& file, int line);
 
+// Whether a source file is one of the hooks'. Their tests, in a folder of the same name, are a program's own code.
+bool is_hook(std::string_view file) noexcept;
+
 // Whether code stands between the program's own and the call that waits: hooks, headers of the system, such
 // as those of std::mutex, and all that is in the libraries of C and C++, or in no module at all.
 bool is_library_code(std::string_view file, std::string_view module) noexcept;

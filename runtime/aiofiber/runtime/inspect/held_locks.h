@@ -17,8 +17,8 @@
 #include <cstdint>
 #include <string>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/fiber.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fiber.h"
 
 namespace aiofiber::runtime::held_locks {
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 
 namespace aiofiber::runtime {
 

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 
 namespace aiofiber::runtime {
 

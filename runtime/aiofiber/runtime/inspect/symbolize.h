@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "aiofiber/runtime/function_name.h"
-#include "aiofiber/runtime/source_line.h"
+#include "aiofiber/runtime/inspect/function_name.h"
+#include "aiofiber/runtime/inspect/source_line.h"
 
 namespace aiofiber::runtime {
 

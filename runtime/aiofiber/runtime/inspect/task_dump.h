@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "aiofiber/runtime/lock_owner.h"
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/inspect/lock_owner.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 
 namespace aiofiber::runtime {
 

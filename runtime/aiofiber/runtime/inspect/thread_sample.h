@@ -16,7 +16,7 @@
 #include <optional>
 #include <string>
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 

@@ -17,7 +17,7 @@
 // -Wl,--wrap=__cxa_throw as well.
 #pragma once
 
-#include <aiofiber/runtime/unwind.h>
+#include <aiofiber/runtime/inspect/unwind.h>
 
 #include <cstddef>
 #include <cstdint>

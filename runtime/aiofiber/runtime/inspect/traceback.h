@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/symbolize.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
 
 namespace aiofiber::runtime {
 

@@ -9,8 +9,8 @@
 
 #include <string>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/scheduler.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 
 namespace aiofiber::runtime::watchdog {
 

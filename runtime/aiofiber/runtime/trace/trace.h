@@ -15,8 +15,8 @@
 #include <cstdint>
 #include <string>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/registry_abi.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 
 namespace aiofiber::runtime {
 

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "aiofiber/runtime/config.h"
-#include "aiofiber/runtime/trace_text.h"
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/trace/trace_text.h"
 
 namespace aiofiber::runtime {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "aiofiber/runtime/config.h"
+#include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 

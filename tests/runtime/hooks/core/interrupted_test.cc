@@ -18,7 +18,7 @@
 #include <csignal>
 
 #include "aiofiber/hooks.h"
-#include "fibers.h"
+#include "support/fibers.h"
 #include "interrupting_libc.h"
 
 namespace aiofiber::hooks_test {

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/offload.h"
-#include "fibers.h"
+#include "aiofiber/runtime/engine/offload.h"
+#include "support/fibers.h"
 
 extern "C" ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size);
 extern "C" ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags);

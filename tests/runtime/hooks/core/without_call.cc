@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "forbid.h"
+#include "support/forbid.h"
 
 int main(int argc, char** argv) {
   if (argc < 3) {

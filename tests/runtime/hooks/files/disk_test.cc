@@ -10,8 +10,8 @@
 
 #include <cstring>
 
-#include "fibers.h"
-#include "forbid.h"
+#include "support/fibers.h"
+#include "support/forbid.h"
 
 namespace aiofiber::hooks_test {
 namespace {

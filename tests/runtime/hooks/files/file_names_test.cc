@@ -27,7 +27,7 @@
 #include <vector>
 
 #include "aiofiber/hooks.h"
-#include "fibers.h"
+#include "support/fibers.h"
 
 #if defined(__x86_64__) || defined(__aarch64__)
 // What programs call that were linked with a glibc before 2.33.

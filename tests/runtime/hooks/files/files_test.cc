@@ -12,7 +12,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

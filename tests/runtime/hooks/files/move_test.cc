@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 extern "C" ssize_t __pread_chk(int fd, void* buffer, size_t length, off_t position, size_t buffer_size);
 

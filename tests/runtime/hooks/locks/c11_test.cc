@@ -9,7 +9,7 @@
 
 #include <atomic>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/task_dump.h"
-#include "fibers.h"
+#include "aiofiber/runtime/inspect/task_dump.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

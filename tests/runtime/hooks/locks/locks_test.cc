@@ -19,7 +19,7 @@
 #include <utility>
 
 #include "aiofiber/hooks.h"
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -35,7 +35,7 @@
 #include <tuple>
 #include <vector>
 
-#include "hooks/cut_off.h"
+#include "hooks/core/cut_off.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -16,7 +16,7 @@
 #include <cstring>
 #include <vector>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

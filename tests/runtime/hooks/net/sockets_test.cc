@@ -15,7 +15,7 @@
 #include <iterator>
 #include <vector>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

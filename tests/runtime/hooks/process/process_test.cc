@@ -20,7 +20,7 @@
 #include <set>
 #include <thread>
 
-#include "fibers.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -15,7 +15,7 @@
 #include <memory>
 #include <thread>
 
-#include "fibers.h"
+#include "support/fibers.h"
 #if AIOFIBER_ASAN
 #include <sanitizer/lsan_interface.h>
 #endif

@@ -10,8 +10,8 @@
 #include <cstring>
 #include <thread>
 
-#include "aiofiber/runtime/clock.h"
-#include "fibers.h"
+#include "aiofiber/runtime/engine/clock.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -13,9 +13,9 @@
 
 #include <cstdint>
 
-#include "aiofiber/runtime/context_names.h"
-#include "aiofiber/runtime/fiber.h"
-#include "aiofiber/runtime/trace.h"
+#include "aiofiber/runtime/engine/context_names.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/common_interface_defs.h>
