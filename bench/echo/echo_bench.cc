@@ -2,12 +2,14 @@
 //
 // CPU that an echo of one message costs each server, as a ratio to the same server on raw libev.
 //
-// Closed loop: every connection sends a message and waits for its echo, one thread, real sockets on loopback. CPU is what
-// the kernel accounts to the server (/proc/PID/schedstat, ns), so it counts system calls too, and another process that
-// takes a core away does not add to it. The servers take turns, each round starts them afresh, and medians are shown.
+// Closed loop: every connection sends a message and waits for its echo, one thread, real sockets on loopback.
+// CPU is what the kernel accounts to the server (/proc/PID/schedstat, ns), so it counts system calls too, and
+// another process that takes a core away does not add to it. The servers take turns, each round starts them
+// afresh, and medians are shown.
 //
-// --traced compares the servers of tasks with themselves while AIOFIBER_TRACE writes their timeline (to /dev/null: the disk
-// is not what is measured), and shows what the thread that writes it takes on another CPU.
+// --traced compares the servers of tasks with themselves while AIOFIBER_TRACE writes their timeline (to
+// /dev/null: the disk is not what is measured), and shows what the thread that writes it takes on another
+// CPU.
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -45,7 +47,9 @@ struct Load {
   int rounds = 7;
 };
 
-[[noreturn]] void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 int checked(int result, const char* what) {
   if (result < 0) fail(what);
@@ -89,7 +93,8 @@ class Server {
   // ... and of its other threads.
   std::uint64_t other_cpu_ns() const {
     std::uint64_t ns = 0;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
+    for (const auto& thread :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
       const std::string id = thread.path().filename();
       if (id != std::to_string(pid_)) ns += cpu_ns_of(std::to_string(pid_) + "/task/" + id);
     }
@@ -138,7 +143,8 @@ class Clients {
     std::uint64_t echoes = 0;
     std::array<epoll_event, 256> events;
     while (Clock::now() < end) {
-      const int count = checked(epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1000), "epoll_wait");
+      const int count =
+          checked(epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1000), "epoll_wait");
       if (count == 0) throw std::runtime_error("the server has not answered for a second");
       for (int i = 0; i < count; ++i) echoes += listen_to(events[static_cast<std::size_t>(i)].data.fd);
     }
@@ -195,12 +201,12 @@ void compare_servers(const std::string& folder, const Load& load) {
       costs[i].push_back(cost_of_echo(folder + "echo_" + servers[i] + "_server", false, load).serving);
       ratios[i].push_back(costs[i].back() / costs[0].back());
     }
-    std::printf("round %d of %d: libev %.0f ns, ratios wait %.3f, task %.3f\n", round + 1, load.rounds, costs[0].back(),
-                ratios[1].back(), ratios[2].back());
+    std::printf("round %d of %d: libev %.0f ns, ratios wait %.3f, task %.3f\n", round + 1, load.rounds,
+                costs[0].back(), ratios[1].back(), ratios[2].back());
     std::fflush(stdout);
   }
-  std::printf("\n%d connections, messages of %zu bytes, medians of %d rounds\n%-8s %12s %8s\n", load.connections,
-              load.message_bytes, load.rounds, "server", "CPU an echo", "ratio");
+  std::printf("\n%d connections, messages of %zu bytes, medians of %d rounds\n%-8s %12s %8s\n",
+              load.connections, load.message_bytes, load.rounds, "server", "CPU an echo", "ratio");
   for (std::size_t i = 0; i < servers.size(); ++i) {
     std::printf("%-8s %9.0f ns %8.3f\n", servers[i], median(costs[i]), median(ratios[i]));
   }
@@ -218,14 +224,17 @@ void compare_traced(const std::string& folder, const Load& load) {
       writing[i].push_back(cost.writing);
       ratios[i].push_back(traced[i].back() / plain[i].back());
     }
-    std::printf("round %d of %d: traced / not: wait %.3f, task %.3f\n", round + 1, load.rounds, ratios[0].back(), ratios[1].back());
+    std::printf("round %d of %d: traced / not: wait %.3f, task %.3f\n", round + 1, load.rounds,
+                ratios[0].back(), ratios[1].back());
     std::fflush(stdout);
   }
-  std::printf("\n%d connections, messages of %zu bytes, medians of %d rounds, CPU an echo\n%-8s %10s %10s %8s %14s\n", load.connections,
-              load.message_bytes, load.rounds, "server", "not traced", "traced", "ratio", "writer's thread");
+  std::printf(
+      "\n%d connections, messages of %zu bytes, medians of %d rounds, CPU an echo\n%-8s %10s %10s %8s %14s\n",
+      load.connections, load.message_bytes, load.rounds, "server", "not traced", "traced", "ratio",
+      "writer's thread");
   for (std::size_t i = 0; i < servers.size(); ++i) {
-    std::printf("%-8s %7.0f ns %7.0f ns %8.3f %11.0f ns\n", servers[i], median(plain[i]), median(traced[i]), median(ratios[i]),
-                median(writing[i]));
+    std::printf("%-8s %7.0f ns %7.0f ns %8.3f %11.0f ns\n", servers[i], median(plain[i]), median(traced[i]),
+                median(ratios[i]), median(writing[i]));
   }
 }
 

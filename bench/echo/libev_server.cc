@@ -14,7 +14,7 @@
 
 namespace {
 
-#pragma GCC diagnostic ignored "-Wold-style-cast"    // libev's macros
+#pragma GCC diagnostic ignored "-Wold-style-cast"  // libev's macros
 #pragma GCC diagnostic ignored "-Wstrict-aliasing"
 
 void on_readable(struct ev_loop* loop, ev_io* watcher, int) {

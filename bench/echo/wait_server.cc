@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server on the runtime's own primitive: each task waits until its socket is readable, then reads. That is what
-// libev's callbacks do, so it saves the read that finds nothing, by which a blocking read() begins to wait.
+// The echo server on the runtime's own primitive: each task waits until its socket is readable, then reads.
+// That is what libev's callbacks do, so it saves the read that finds nothing, by which a blocking read()
+// begins to wait.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/fd_wait.h>
 #include <sys/socket.h>

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/runtime/arch/x86_64/switch.h"
+#include "aiofiber/runtime/engine/make_scheduler.h"
 
 using namespace std::chrono_literals;
 
@@ -31,8 +31,8 @@ void BM_BoostFiberResume(benchmark::State& state) {
 }
 BENCHMARK(BM_BoostFiberResume);
 
-// Two fibers switch straight to each other: the switch with its bookkeeping (current fiber, exception state, the
-// record's sequence lock and counters), without queue and polls.
+// Two fibers switch straight to each other: the switch with its bookkeeping (current fiber, exception state,
+// the record's sequence lock and counters), without queue and polls.
 void BM_RawSwitch(benchmark::State& state) {
   namespace rt = aiofiber::runtime;
   auto scheduler = rt::make_scheduler();
@@ -100,7 +100,8 @@ void BM_SchedulerYield(benchmark::State& state) {
 }
 BENCHMARK(BM_SchedulerYield);
 
-// await(sleep(0s)) of two tasks in turn, which await in different places: each switch ends in a mispredicted return.
+// await(sleep(0s)) of two tasks in turn, which await in different places: each switch ends in a mispredicted
+// return.
 void BM_YieldTwoTasks(benchmark::State& state) {
   asyncio::run([&] {
     bool stop = false;

@@ -101,7 +101,9 @@ BENCHMARK(round_trip);
 // The last ones: from here on the process has a second thread, so libc's locks need locked instructions.
 void with_a_second_thread(benchmark::State& state, Body body) {
   static const bool started = [] {
-    std::thread([] { for (;;) pause(); }).detach();
+    std::thread([] {
+      for (;;) pause();
+    }).detach();
     return true;
   }();
   benchmark::DoNotOptimize(started);
@@ -109,7 +111,8 @@ void with_a_second_thread(benchmark::State& state, Body body) {
 }
 BENCHMARK_CAPTURE(with_a_second_thread, mutex_of_libc, &mutex_of_libc);
 BENCHMARK_CAPTURE(with_a_second_thread, mutex, &mutex);
-BENCHMARK_CAPTURE(with_a_second_thread, mutex_in_task, [](benchmark::State& state) { in_task(state, &mutex); });
+BENCHMARK_CAPTURE(with_a_second_thread, mutex_in_task,
+                  [](benchmark::State& state) { in_task(state, &mutex); });
 
 }  // namespace
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What it costs to look: capturing a stack, symbolizing it, recording a throw and an await that hands it on, the watchdog.
+// What it costs to look: capturing a stack, symbolizing it, recording a throw and an await that hands it on,
+// the watchdog.
 //
-// Goals: capture at most 30 ns a frame, a repeated symbolization at most 100 us, the first at most 50 ms; recording at most 5 %
-// of a throw through 10 frames; the watchdog nothing that can be measured.
+// Goals: capture at most 30 ns a frame, a repeated symbolization at most 100 us, the first at most 50 ms;
+// recording at most 5 % of a throw through 10 frames; the watchdog nothing that can be measured.
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 
@@ -38,12 +39,13 @@ void BM_CaptureFrame(benchmark::State& state) {
   };
   at_depth(30, body);
   state.SetItemsProcessed(static_cast<std::int64_t>(frames));
-  state.counters["ns_per_frame"] = benchmark::Counter(static_cast<double>(frames) / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["ns_per_frame"] = benchmark::Counter(
+      static_cast<double>(frames) / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(BM_CaptureFrame);
 
-// Each iteration asks as the first one after a start does: a library that came and went makes the symbolizer forget the modules
-// and their debug information.
+// Each iteration asks as the first one after a start does: a library that came and went makes the symbolizer
+// forget the modules and their debug information.
 void BM_SymbolizeFirst(benchmark::State& state) {
   for (auto _ : state) {
     state.PauseTiming();
@@ -60,7 +62,8 @@ void BM_SymbolizeFirst(benchmark::State& state) {
 BENCHMARK(BM_SymbolizeFirst)->Iterations(5)->Unit(benchmark::kMillisecond);
 
 void BM_SymbolizeAgain(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(rt::symbolize(reinterpret_cast<std::uintptr_t>(&BM_SymbolizeAgain) + 8));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(rt::symbolize(reinterpret_cast<std::uintptr_t>(&BM_SymbolizeAgain) + 8));
 }
 BENCHMARK(BM_SymbolizeAgain);
 
@@ -81,7 +84,8 @@ void BM_Throw(benchmark::State& state) {
 }
 BENCHMARK(BM_Throw)->ArgsProduct({{1, 10, 30}, {0, 1}});
 
-// A task 10 frames deep awaits a future that has failed: the exception is thrown on through them. The argument: recorded or not.
+// A task 10 frames deep awaits a future that has failed: the exception is thrown on through them. The
+// argument: recorded or not.
 void BM_AwaitOfFailure(benchmark::State& state) {
   aiofiber::run([&] {
     auto future = aiofiber::get_running_loop().create_future();

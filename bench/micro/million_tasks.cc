@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many bytes a suspended task costs, page tables included, and how fast short tasks and waves of suspended ones come and go.
+// How many bytes a suspended task costs, page tables included, and how fast short tasks and waves of
+// suspended ones come and go.
 //
-// Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of address
-// space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after.
+// Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of
+// address space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -22,7 +23,8 @@ namespace {
 long status_kib(const char* field) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(field)) return std::strtol(line.c_str() + std::string(field).size() + 1, nullptr, 10);
+    if (line.starts_with(field))
+      return std::strtol(line.c_str() + std::string(field).size() + 1, nullptr, 10);
   }
   return 0;
 }
@@ -49,16 +51,18 @@ int main(int argc, char** argv) {
     while (ended < kShort) asyncio::await(asyncio::sleep(0s));
     std::printf("%ld short tasks: %.3f s\n", kShort, seconds_since(start));
 
-    // Waves, each of tasks that all suspend before the first one ends: their stacks should be in memory from the second one on.
+    // Waves, each of tasks that all suspend before the first one ends: their stacks should be in memory from
+    // the second one on.
     constexpr int kWave = 10'000;
     for (int wave = 1; wave <= 3; ++wave) {
       const long faults = page_faults();
       start = std::chrono::steady_clock::now();
       std::vector<asyncio::Task<void>> tasks;
-      for (int i = 0; i < kWave; ++i) tasks.push_back(asyncio::create_task([] { asyncio::await(asyncio::sleep(0s)); }));
+      for (int i = 0; i < kWave; ++i)
+        tasks.push_back(asyncio::create_task([] { asyncio::await(asyncio::sleep(0s)); }));
       asyncio::await(asyncio::gather(tasks));
-      std::printf("wave %d of %d tasks: %.2f us and %.2f page faults each\n", wave, kWave, seconds_since(start) * 1e6 / kWave,
-                  static_cast<double>(page_faults() - faults) / kWave);
+      std::printf("wave %d of %d tasks: %.2f us and %.2f page faults each\n", wave, kWave,
+                  seconds_since(start) * 1e6 / kWave, static_cast<double>(page_faults() - faults) / kWave);
     }
 
     const long before = memory_kib();
@@ -74,8 +78,8 @@ int main(int argc, char** argv) {
     asyncio::await(asyncio::sleep(0s));
     const double created = seconds_since(start);
     const long after = memory_kib();
-    std::printf("%ld suspended tasks, %ld KiB stacks: %.2f s, %.3f KiB each (RSS + page tables)\n", count, stack_kib, created,
-                static_cast<double>(after - before) / static_cast<double>(count));
+    std::printf("%ld suspended tasks, %ld KiB stacks: %.2f s, %.3f KiB each (RSS + page tables)\n", count,
+                stack_kib, created, static_cast<double>(after - before) / static_cast<double>(count));
     std::fflush(stdout);
     std::_Exit(awake == 0 ? 0 : 1);  // a million unwound stacks are another benchmark
   });

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a trace costs while it is written: tasks that answer each other over socket pairs, and tasks that do nothing but switch.
+// What a trace costs while it is written: tasks that answer each other over socket pairs, and tasks that do
+// nothing but switch.
 //
-// Compare BM_...Traced with its namesake in the same run. The file goes to /dev/null: the disk is not what is measured, the
-// writer's thread is. `lost` is the share of events that came faster than that thread could write.
+// Compare BM_...Traced with its namesake in the same run. The file goes to /dev/null: the disk is not what is
+// measured, the writer's thread is. `lost` is the share of events that came faster than that thread could
+// write.
 #include <benchmark/benchmark.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,7 +28,8 @@ class Traced {
   }
   ~Traced() {
     if (!on_) return;
-    state_.counters["lost"] = static_cast<double>(aiofiber::stop_trace()) / static_cast<double>(state_.iterations());
+    state_.counters["lost"] =
+        static_cast<double>(aiofiber::stop_trace()) / static_cast<double>(state_.iterations());
   }
   Traced(const Traced&) = delete;
   Traced& operator=(const Traced&) = delete;
@@ -50,7 +53,8 @@ void ping_pong(benchmark::State& state, bool traced) {
   const auto pairs = static_cast<std::size_t>(state.range(0));
   std::vector<std::array<int, 2>> sockets(pairs);
   for (auto& pair : sockets) {
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return state.SkipWithError("no socket pair");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
+      return state.SkipWithError("no socket pair");
   }
   asyncio::run([&] {
     std::vector<asyncio::Task<void>> servers;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// as_completed(): results in the order in which they come. Source: asyncio.as_completed (3.13, plain iteration).
+// as_completed(): results in the order in which they come. Source: asyncio.as_completed (3.13, plain
+// iteration).
 //
-// All inputs are started at the call. The range gives as many Coroutines as there are distinct inputs; each, when
-// awaited, is the next one to finish: they are interchangeable. Finished inputs wait in a queue whose place was
-// reserved at the call.
+// All inputs are started at the call. The range gives as many Coroutines as there are distinct inputs; each,
+// when awaited, is the next one to finish: they are interchangeable. Finished inputs wait in a queue whose
+// place was reserved at the call.
 #pragma once
 
 #include <cstddef>
@@ -105,15 +106,14 @@ class AsCompleted {
   std::size_t left_;
 };
 
-// Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each distinct
-// input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or throws the error of
-// the next input to finish. After `timeout`, counted from this call, those that are still missing throw TimeoutError;
-// what finished before is still delivered first, and nothing is cancelled. Leaving the loop early stops no
-// input.
-// Differs from asyncio: when the range and its Coroutines are gone, so are its callbacks and its timer, at
-// once; asyncio's stay until every input is done.
-// Cancellation: awaiting an item is a cancellation point; the inputs are left alone.
-// Errors: ValueError: a future of another loop. RuntimeError: no current loop. Source: asyncio.as_completed.
+// Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each
+// distinct input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or
+// throws the error of the next input to finish. After `timeout`, counted from this call, those that are still
+// missing throw TimeoutError; what finished before is still delivered first, and nothing is cancelled.
+// Leaving the loop early stops no input. Differs from asyncio: when the range and its Coroutines are gone, so
+// are its callbacks and its timer, at once; asyncio's stay until every input is done. Cancellation: awaiting
+// an item is a cancellation point; the inputs are left alone. Errors: ValueError: a future of another loop.
+// RuntimeError: no current loop. Source: asyncio.as_completed.
 template <AwaitableRange Range>
 AsCompleted<ResultOf<detail::ElementOf<Range>>> as_completed(Range&& awaitables,
                                                              std::optional<Duration> timeout = std::nullopt) {

@@ -5,9 +5,9 @@
 // May be called from any function that runs in a task, at any depth, in catch blocks and in callbacks of C
 // libraries. A named future is looked at, a moved or temporary one is taken from. What is done already,
 // and a coroutine that never suspends, does not give up control.
-// Cancellation: a cancellation point whenever it suspends. In a frame that an exception cannot leave (noexcept, a
-// destructor) the cancellation is kept back until the next await that can raise it.
-// Errors: RuntimeError outside a task; CancelledError; whatever the awaited thing throws.
+// Cancellation: a cancellation point whenever it suspends. In a frame that an exception cannot leave
+// (noexcept, a destructor) the cancellation is kept back until the next await that can raise it. Errors:
+// RuntimeError outside a task; CancelledError; whatever the awaited thing throws.
 #pragma once
 
 #include <type_traits>
@@ -21,7 +21,8 @@
 
 namespace aiofiber {
 
-// These are inlined into the caller: a tail call to them would take its frame out of the stack of the suspended task.
+// These are inlined into the caller: a tail call to them would take its frame out of the stack of the
+// suspended task.
 namespace detail {
 AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future, WaitHandle handle) {
   TaskCore& task = require_current_task();
@@ -56,15 +57,15 @@ T await(Coroutine<T>& coroutine) {
   return coroutine.run();
 }
 template <class A>
-  requires detail::CallableLike<A>
-ResultOf<A> await(A&& callable) {
+requires detail::CallableLike<A> ResultOf<A> await(A&& callable) {
   detail::require_current_task();
   return std::invoke(callable);
 }
 
 template <class A>
 auto EventLoop::run_until_complete(A&& awaitable) {
-  static_assert(Awaitable<A>, "run_until_complete takes a future, a task, a Coroutine or a callable without arguments");
+  static_assert(Awaitable<A>,
+                "run_until_complete takes a future, a task, a Coroutine or a callable without arguments");
   core_->check_open();
   check_can_run();
   constexpr bool made_here = !detail::FutureLike<A>;

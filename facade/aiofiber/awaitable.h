@@ -18,7 +18,9 @@ namespace aiofiber {
 
 namespace detail {
 template <class X>
-concept FutureLike = std::derived_from<std::remove_cvref_t<X>, AnyFuture> && requires { typename std::remove_cvref_t<X>::value_type; };
+concept FutureLike = std::derived_from<std::remove_cvref_t<X>, AnyFuture> && requires {
+  typename std::remove_cvref_t<X>::value_type;
+};
 template <class X>
 concept CoroutineLike = IsCoroutine<std::remove_cvref_t<X>>::value;
 template <class X>
@@ -69,8 +71,9 @@ auto ensure_on(LoopCore& loop, A&& awaitable) {
 }
 }  // namespace detail
 
-// A future or task comes back unchanged; anything else becomes a task of `loop` (nullptr: the running one, else the
-// current one). ValueError: the future belongs to a different loop. RuntimeError: no loop, or a closed one.
+// A future or task comes back unchanged; anything else becomes a task of `loop` (nullptr: the running one,
+// else the current one). ValueError: the future belongs to a different loop. RuntimeError: no loop, or a
+// closed one.
 template <Awaitable A>
 auto ensure_future(A&& awaitable, EventLoop* loop = nullptr) {
   if constexpr (detail::FutureLike<A>) {
@@ -83,7 +86,8 @@ auto ensure_future(A&& awaitable, EventLoop* loop = nullptr) {
 
 // The alias of Python 3.4.
 template <Awaitable A>
-[[deprecated("async() is asyncio's old name of ensure_future()")]] auto async(A&& awaitable, EventLoop* loop = nullptr) {
+[[deprecated("async() is asyncio's old name of ensure_future()")]] auto async(A&& awaitable,
+                                                                              EventLoop* loop = nullptr) {
   return ensure_future(std::forward<A>(awaitable), loop);
 }
 

@@ -31,7 +31,7 @@ struct BarrierState final : Counted<BarrierState> {
     std::size_t index = 0;  // once it is released
   };
   std::size_t parties = 0;
-  std::size_t count = 0;  // tasks in the barrier
+  std::size_t count = 0;         // tasks in the barrier
   runtime::List<Party> arrived;  // those that wait to be released, in order of arrival
   Phase phase = Phase::kFilling;
   runtime::Ref<ConditionState> condition;
@@ -51,8 +51,8 @@ class Barrier {
   Barrier(const Barrier&) = delete;
   Barrier& operator=(const Barrier&) = delete;
 
-  // Waits until `parties` tasks wait; gives the order of arrival, 0 to parties - 1. The last one does not suspend.
-  // Cancellation: a cancellation point; a cancelled party leaves, and the barrier is not broken.
+  // Waits until `parties` tasks wait; gives the order of arrival, 0 to parties - 1. The last one does not
+  // suspend. Cancellation: a cancellation point; a cancelled party leaves, and the barrier is not broken.
   // Differs from asyncio: after a cancelled party those behind it move up, so that each index is given once.
   // Errors: BrokenBarrierError "Abort or reset of barrier", "Barrier aborted"; CancelledError.
   Coroutine<std::size_t> wait();

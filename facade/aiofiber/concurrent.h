@@ -58,7 +58,8 @@ class ThreadFuture final : public FutureState<T> {
 
 namespace concurrent {
 
-// The future was cancelled (concurrent.futures.CancelledError): an ordinary error, unlike aiofiber::CancelledError.
+// The future was cancelled (concurrent.futures.CancelledError): an ordinary error, unlike
+// aiofiber::CancelledError.
 class CancelledError : public std::runtime_error {
  public:
   CancelledError() : std::runtime_error("") {}
@@ -102,7 +103,7 @@ class StateBase {
   static void run(Callback& callback) noexcept;
 
   std::condition_variable done_;
-  Phase phase_ = Phase::kPending;        // guarded by mutex_, as all below
+  Phase phase_ = Phase::kPending;  // guarded by mutex_, as all below
   std::exception_ptr exception_;
   std::vector<std::unique_ptr<Callback>> callbacks_;
 };
@@ -148,28 +149,34 @@ class [[nodiscard]] Future {
 
   Future() : state_(std::make_shared<detail::State<R>>()) {}
 
-  // Blocks the thread until it is done, at most `timeout`, and gives a copy of the value (a move-only one is moved out).
-  // Errors: what the work threw; TimeoutError: the work goes on; concurrent::CancelledError.
+  // Blocks the thread until it is done, at most `timeout`, and gives a copy of the value (a move-only one is
+  // moved out). Errors: what the work threw; TimeoutError: the work goes on; concurrent::CancelledError.
   R result(std::optional<Duration> timeout = std::nullopt) const {
     state_->check_result(timeout);
     return state_->get();
   }
   // The same for the exception; null if there is none. TimeoutError; concurrent::CancelledError.
-  std::exception_ptr exception(std::optional<Duration> timeout = std::nullopt) const { return state_->exception(timeout); }
+  std::exception_ptr exception(std::optional<Duration> timeout = std::nullopt) const {
+    return state_->exception(timeout);
+  }
   // False if it runs or is done. A cancelled one is done at once; the work is told, if it can be.
   bool cancel() const { return kept()->cancel(); }
   bool cancelled() const { return state_->cancelled(); }
   bool running() const { return state_->running(); }
   bool done() const { return state_->done(); }
-  // fn(concurrent::Future<R>), on the thread that completes it; here and now if it is done. What fn throws is logged.
+  // fn(concurrent::Future<R>), on the thread that completes it; here and now if it is done. What fn throws is
+  // logged.
   template <class F>
   void add_done_callback(F&& fn) const {
-    static_assert(std::is_invocable_v<std::decay_t<F>&, Future>, "a done-callback is called with the future: fn(concurrent::Future<R>)");
+    static_assert(std::is_invocable_v<std::decay_t<F>&, Future>,
+                  "a done-callback is called with the future: fn(concurrent::Future<R>)");
     struct Bound final : detail::StateBase::Callback {
-      Bound(F&& function, const std::shared_ptr<detail::State<R>>& future) : fn(std::forward<F>(function)), state(future) {}
+      Bound(F&& function, const std::shared_ptr<detail::State<R>>& future)
+          : fn(std::forward<F>(function)), state(future) {}
       void call() override { fn(Future(state.lock())); }
       std::decay_t<F> fn;
-      std::weak_ptr<detail::State<R>> state;  // the state owns the callback; whoever completes it keeps the state
+      std::weak_ptr<detail::State<R>>
+          state;  // the state owns the callback; whoever completes it keeps the state
     };
     state_->add_callback(std::make_unique<Bound>(std::forward<F>(fn), state_));
   }
@@ -179,21 +186,17 @@ class [[nodiscard]] Future {
   bool set_running_or_notify_cancel() const { return state_->set_running_or_notify_cancel(); }
   // InvalidStateError if it is done.
   template <class U = R>
-    requires(!std::is_void_v<R>)
-  void set_result(U&& value) const {
+  requires(!std::is_void_v<R>) void set_result(U&& value) const {
     if constexpr (std::is_reference_v<R>) {
       kept()->set_value(std::ref(value));
     } else {
       kept()->set_value(std::forward<U>(value));
     }
   }
-  void set_result() const
-    requires std::is_void_v<R>
-  {
-    kept()->set_value();
-  }
+  void set_result() const requires std::is_void_v<R> { kept()->set_value(); }
   void set_exception(std::exception_ptr exception) const { kept()->set_exception(std::move(exception)); }
-  // The loop that was to complete it is closed: ends it with RuntimeError "Event loop is closed", unless it is done.
+  // The loop that was to complete it is closed: ends it with RuntimeError "Event loop is closed", unless it
+  // is done.
   void loop_closed() const noexcept { kept()->loop_closed(); }
 
   friend bool operator==(const Future& a, const Future& b) noexcept = default;
@@ -286,35 +289,36 @@ class FutureUnderWay {
 }  // namespace detail
 
 // Schedules a coroutine object or a callable without arguments on a loop that runs in another thread.
-// The future that comes back may be waited for here (RT1-RT10): the task's exception and its cancellation arrive in it;
-// cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on. A loop that closes first ends it with
-// RuntimeError "Event loop is closed", once the task is unwound.
-// Threads: any. The loop must not be destroyed during the call. Errors: RuntimeError "Event loop is closed".
-// Source: asyncio.run_coroutine_threadsafe.
+// The future that comes back may be waited for here (RT1-RT10): the task's exception and its cancellation
+// arrive in it; cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on. A loop
+// that closes first ends it with RuntimeError "Event loop is closed", once the task is unwound. Threads: any.
+// The loop must not be destroyed during the call. Errors: RuntimeError "Event loop is closed". Source:
+// asyncio.run_coroutine_threadsafe.
 template <class A>
 concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoop& loop) {
   static_assert(detail::CoroutineLike<A> || detail::CallableLike<A>,
-                "run_coroutine_threadsafe() takes a Coroutine or a callable without arguments; a future belongs to its loop's thread");
+                "run_coroutine_threadsafe() takes a Coroutine or a callable without arguments; a future "
+                "belongs to its loop's thread");
   using R = ResultOf<A>;
   concurrent::Future<R> future;
-  loop.call_soon_threadsafe(
-      [core = &loop.core(), coroutine = std::decay_t<A>(std::forward<A>(awaitable)),
-       under_way = detail::FutureUnderWay<R>(future)]() mutable {
-        const concurrent::Future<R> follower = under_way.arrive();
-        try {
-          const auto task = detail::ensure_on(*core, std::move(coroutine));
-          try {
-            detail::chain(static_cast<const Future<R>&>(task), follower);
-          } catch (...) {
-            task.cancel();  // the thread that asked is told of the error, and of nothing else
-            throw;
-          }
-        } catch (...) {
-          const std::exception_ptr exception = std::current_exception();
-          if (!detail::leaves_the_loop(exception) && follower.set_running_or_notify_cancel()) follower.set_exception(exception);
-          throw;
-        }
-      });
+  loop.call_soon_threadsafe([core = &loop.core(), coroutine = std::decay_t<A>(std::forward<A>(awaitable)),
+                             under_way = detail::FutureUnderWay<R>(future)]() mutable {
+    const concurrent::Future<R> follower = under_way.arrive();
+    try {
+      const auto task = detail::ensure_on(*core, std::move(coroutine));
+      try {
+        detail::chain(static_cast<const Future<R>&>(task), follower);
+      } catch (...) {
+        task.cancel();  // the thread that asked is told of the error, and of nothing else
+        throw;
+      }
+    } catch (...) {
+      const std::exception_ptr exception = std::current_exception();
+      if (!detail::leaves_the_loop(exception) && follower.set_running_or_notify_cancel())
+        follower.set_exception(exception);
+      throw;
+    }
+  });
   // A loop that was closed in between may not have seen the call any more.
   if (loop.core().closed_after_post()) future.loop_closed();
   return future;
@@ -372,7 +376,8 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std
       source.cancel();
       held->remove(id);
     });
-    source.add_done_callback([held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
+    source.add_done_callback(
+        [held = gate.shared_from_this(), id](const concurrent::Future<T>&) { held->post(id); });
   } catch (...) {
     gate.remove(id);
     throw;

@@ -56,7 +56,8 @@ class Condition {
   template <class Predicate>
   auto wait_for(Predicate predicate) {
     using R = std::decay_t<std::invoke_result_t<Predicate&>>;
-    static_assert(std::is_constructible_v<bool, R>, "the predicate of Condition::wait_for() must give something like a bool");
+    static_assert(std::is_constructible_v<bool, R>,
+                  "the predicate of Condition::wait_for() must give something like a bool");
     return Coroutine<R>([state = state_, predicate = std::move(predicate)]() mutable {
       R result = predicate();
       while (!static_cast<bool>(result)) {
@@ -66,7 +67,8 @@ class Condition {
       return result;
     });
   }
-  // Wakes at most n waiters, in FIFO order; they go on once they get the lock. RuntimeError "cannot notify on un-acquired lock".
+  // Wakes at most n waiters, in FIFO order; they go on once they get the lock. RuntimeError "cannot notify on
+  // un-acquired lock".
   void notify(std::size_t n = 1);
   void notify_all() { notify(std::numeric_limits<std::size_t>::max()); }
 

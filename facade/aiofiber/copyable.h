@@ -55,8 +55,11 @@ struct PartsCopyable<Result<T>> : std::bool_constant<is_copyable<T>> {};
 // Owns its elements: a container has an allocator, an adaptor such as std::queue a container. Views and
 // iterators have neither.
 template <class T>
-concept OwnsElements = requires { typename T::value_type; } &&
-                       (requires { typename T::allocator_type; } || requires { typename T::container_type; });
+concept OwnsElements = requires {
+  typename T::value_type;
+}
+&&(
+    requires { typename T::allocator_type; } || requires { typename T::container_type; });
 
 template <class T>
 constexpr bool looks_copyable() {

@@ -4,7 +4,8 @@
 //
 // Nothing runs until it is awaited (then here, in the current task, at once) or scheduled as a task. The
 // callable is kept inline while it is small, so the awaitables of this library cost no allocation.
-// Differs from asyncio: any callable without arguments is accepted where asyncio wants a coroutine object, and is called when scheduled.
+// Differs from asyncio: any callable without arguments is accepted where asyncio wants a coroutine object,
+// and is called when scheduled.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +37,8 @@ class [[nodiscard]] Coroutine {
   using value_type = T;
 
   template <class F>
-    requires(!std::same_as<std::decay_t<F>, Coroutine> && std::is_invocable_r_v<T, std::decay_t<F>&>)
-  explicit Coroutine(F&& fn) {
+  requires(!std::same_as<std::decay_t<F>, Coroutine> &&
+           std::is_invocable_r_v<T, std::decay_t<F>&>) explicit Coroutine(F&& fn) {
     using Function = std::decay_t<F>;
     static_assert(std::is_nothrow_destructible_v<Function>,
                   "the function of a Coroutine must not throw when it is destroyed: wrap what it owns");
@@ -49,7 +50,8 @@ class [[nodiscard]] Coroutine {
       operations_ = &kHeap<Function>;
     }
   }
-  Coroutine(Coroutine&& other) noexcept : origin_(std::move(other.origin_)), operations_(other.operations_), state_(other.state_) {
+  Coroutine(Coroutine&& other) noexcept
+      : origin_(std::move(other.origin_)), operations_(other.operations_), state_(other.state_) {
     if (operations_ != nullptr) operations_->move(storage_, other.storage_);
     other.operations_ = nullptr;
     other.state_ = State::kDone;
@@ -101,7 +103,8 @@ class [[nodiscard]] Coroutine {
   };
   template <class F>
   static constexpr bool fits =
-      sizeof(F) <= kInlineBytes && alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
+      sizeof(F) <= kInlineBytes &&
+      alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
 
   template <class F>
   static detail::EntryInfo entry_info(const F& fn) noexcept {
@@ -133,7 +136,8 @@ class [[nodiscard]] Coroutine {
         new (to) F(std::move(*static_cast<F*>(from)));
         static_cast<F*>(from)->~F();
       },
-      std::is_trivially_destructible_v<F> ? nullptr : +[](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
+      std::is_trivially_destructible_v<F> ? nullptr
+                                          : +[](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
       [](const void* storage) noexcept { return entry_info(*static_cast<const F*>(storage)); }};
   template <class F>
   static constexpr Operations kHeap{
@@ -142,8 +146,9 @@ class [[nodiscard]] Coroutine {
       [](void* storage) noexcept { delete *static_cast<F**>(storage); },
       [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); }};
 
-  // First, because its constructor may call a function that is shown the object: what is stored after that is known to the
-  // compiler, which then calls the callable itself instead of going through operations_ (await(sleep(0s)): 2 ns).
+  // First, because its constructor may call a function that is shown the object: what is stored after that is
+  // known to the compiler, which then calls the callable itself instead of going through operations_
+  // (await(sleep(0s)): 2 ns).
   detail::OriginTrace origin_;
   alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
   const Operations* operations_;
@@ -157,7 +162,8 @@ struct Call {
   F fn;
   std::tuple<Args...> args;
   decltype(auto) operator()() {
-    return std::apply([this](auto&... a) -> decltype(auto) { return std::invoke(fn, std::move(a)...); }, args);
+    return std::apply([this](auto&... a) -> decltype(auto) { return std::invoke(fn, std::move(a)...); },
+                      args);
   }
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
@@ -170,19 +176,22 @@ inline constexpr bool can_call = std::is_invocable_v<std::decay_t<F>&, std::deca
 template <class F, class... Args>
 struct CallResultOf {
   using type = void;
-  static_assert(can_call<F, Args...>,
-                "the function cannot be called with these arguments (they are decay-copied, as by std::thread; "
-                "use std::ref for a reference)");
+  static_assert(
+      can_call<F, Args...>,
+      "the function cannot be called with these arguments (they are decay-copied, as by std::thread; "
+      "use std::ref for a reference)");
 };
 template <class F, class... Args>
-  requires can_call<F, Args...>
-struct CallResultOf<F, Args...> : std::invoke_result<std::decay_t<F>&, std::decay_t<Args>...> {};
+requires can_call<F, Args...>
+struct CallResultOf<F, Args...> : std::invoke_result<std::decay_t<F>&, std::decay_t<Args>...> {
+};
 // Where other overloads take these first, this one does not fit, and nothing is wrong.
 template <class F>
-inline constexpr bool is_for_other_overload = std::is_same_v<std::decay_t<F>, TaskOptions> || IsCoroutine<std::decay_t<F>>::value;
+inline constexpr bool is_for_other_overload =
+    std::is_same_v<std::decay_t<F>, TaskOptions> || IsCoroutine<std::decay_t<F>>::value;
 template <class F, class... Args>
-  requires(is_for_other_overload<F> && !can_call<F, Args...>)
-struct CallResultOf<F, Args...> {};
+requires(is_for_other_overload<F> && !can_call<F, Args...>) struct CallResultOf<F, Args...> {
+};
 template <class F, class... Args>
 using CallResult = typename CallResultOf<F, Args...>::type;
 

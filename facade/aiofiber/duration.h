@@ -18,7 +18,8 @@
 namespace aiofiber {
 
 namespace detail {
-// A number has no unit. This is an error with the remedy in words, where "no matching function" would not say it.
+// A number has no unit. This is an error with the remedy in words, where "no matching function" would not say
+// it.
 template <class Number>
 struct LengthOfTime {
   static_assert(!std::is_arithmetic_v<Number>,
@@ -35,7 +36,7 @@ class Duration {
   template <class Rep, class Period>
   constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
   template <class Number>
-    requires std::is_arithmetic_v<Number>
+  requires std::is_arithmetic_v<Number>
   constexpr Duration(Number) {  // refused, see there
     static_assert(detail::LengthOfTime<Number>::value);
   }

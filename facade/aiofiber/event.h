@@ -35,7 +35,8 @@ class Event {
   void set() { state_->set(); }
   void clear() noexcept { state_->value = false; }
   // Waits until the flag is set; gives true. Does not suspend if it is set.
-  // Cancellation: a cancellation point when it suspends. Errors: CancelledError; RuntimeError: another loop's event.
+  // Cancellation: a cancellation point when it suspends. Errors: CancelledError; RuntimeError: another loop's
+  // event.
   Coroutine<bool> wait();
 
   friend std::string repr(const Event& event);

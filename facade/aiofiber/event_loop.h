@@ -58,12 +58,13 @@ class EventLoop {
   void run_forever();
   // The current pass is finished; called before run_forever(), that runs one pass.
   void stop() noexcept { core_->scheduler().stop(); }
-  // Drops what is scheduled, reports and unwinds pending tasks, so that their destructors run. A task that no exception can leave (it
-  // waits in a noexcept function, or in a destructor), and one that catches each and goes on, is reported as abandoned instead: its
-  // frames stay in memory. Threads that wait for a run_coroutine_threadsafe() get RuntimeError "Event loop is closed".
-  // RuntimeError while running; again, or from a destructor that it runs: no-op. What the exception handler throws to leave the loop
-  // is thrown when the loop is closed. Never fails half-way.
-  // Differs from asyncio: threads that wait for a coroutine of the loop are told when it closes, where asyncio lets them wait for ever.
+  // Drops what is scheduled, reports and unwinds pending tasks, so that their destructors run. A task that no
+  // exception can leave (it waits in a noexcept function, or in a destructor), and one that catches each and
+  // goes on, is reported as abandoned instead: its frames stay in memory. Threads that wait for a
+  // run_coroutine_threadsafe() get RuntimeError "Event loop is closed". RuntimeError while running; again, or
+  // from a destructor that it runs: no-op. What the exception handler throws to leave the loop is thrown when
+  // the loop is closed. Never fails half-way. Differs from asyncio: threads that wait for a coroutine of the
+  // loop are told when it closes, where asyncio lets them wait for ever.
   void close();
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
@@ -85,7 +86,8 @@ class EventLoop {
     return Handle(std::move(handle));
   }
   // Any thread. Wakes the loop. The order of each thread's calls is kept.
-  // Differs from asyncio: what other threads hand in is taken over at the beginning of a pass, behind what the loop has scheduled until then.
+  // Differs from asyncio: what other threads hand in is taken over at the beginning of a pass, behind what
+  // the loop has scheduled until then.
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon_threadsafe(F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -186,9 +188,10 @@ class EventLoop {
   // Logs the context at level ERROR in asyncio's form. What an override throws is logged in one line.
   virtual void default_exception_handler(const ExceptionContext& context);
 
-  // In debug mode places of creation are recorded, misuse is checked, the watchdog (debug.h) reports who blocks the loop, and a task
-  // that suspends with a mutex or a read-write lock of the C library is reported (aiofiber::hooks). Handles that a waiting task has itself
-  // do not count as somebody who could still set its future (README.md, "A future that nobody can set").
+  // In debug mode places of creation are recorded, misuse is checked, the watchdog (debug.h) reports who
+  // blocks the loop, and a task that suspends with a mutex or a read-write lock of the C library is reported
+  // (aiofiber::hooks). Handles that a waiting task has itself do not count as somebody who could still set
+  // its future (README.md, "A future that nobody can set").
   void set_debug(bool enabled) { core_->set_debug(enabled); }
   bool get_debug() const noexcept { return core_->debug_; }
   // In debug mode a callback or a step of a task that takes at least this long is logged.

@@ -26,7 +26,9 @@ class CancelledError {
       : message_(std::make_shared<const std::string>(std::move(message))) {}
 
   // The text given to cancel(), or empty.
-  std::string_view message() const noexcept { return message_ ? std::string_view(*message_) : std::string_view(); }
+  std::string_view message() const noexcept {
+    return message_ ? std::string_view(*message_) : std::string_view();
+  }
   bool has_message() const noexcept { return message_ != nullptr; }
 
  private:

@@ -73,8 +73,8 @@ class Executor {
 
  private:
   template <class F, class... Args>
-  friend auto aiofiber::detail::call_in_executor(EventLoop& loop, Executor* executor, aiofiber::detail::EntryInfo called,
-                                                 F&& fn, Args&&... args);
+  friend auto aiofiber::detail::call_in_executor(EventLoop& loop, Executor* executor,
+                                                 aiofiber::detail::EntryInfo called, F&& fn, Args&&... args);
 
   // A call, and where its result goes.
   template <class R, class Call>
@@ -111,9 +111,9 @@ class ThreadPoolExecutor : public Executor {
   std::unique_ptr<detail::ThreadPool> pool_;
 };
 
-// Waits for the threads of the loop's default executor, at most `timeout` of real time (nullopt: no limit); afterwards
-// run_in_executor(nullptr, ...) is a RuntimeError "Executor shutdown has been called". After the limit a warning is logged.
-// Cancellation: a cancellation point. Source: loop.shutdown_default_executor().
+// Waits for the threads of the loop's default executor, at most `timeout` of real time (nullopt: no limit);
+// afterwards run_in_executor(nullptr, ...) is a RuntimeError "Executor shutdown has been called". After the
+// limit a warning is logged. Cancellation: a cancellation point. Source: loop.shutdown_default_executor().
 Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duration> timeout = std::nullopt);
 
 namespace detail {

@@ -4,7 +4,8 @@
 //
 // A cheap handle: copies refer to the same future, as names do in Python. Source: asyncio.Future.
 // Threads: the loop's only; another thread completes it through call_soon_threadsafe().
-// Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++ callables cannot be compared.
+// Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++
+// callables cannot be compared.
 #pragma once
 
 #include <concepts>
@@ -94,10 +95,13 @@ class ObjectFuture final : public FutureState<void> {
 
 template <class F, class Handle_>
 class FutureCallback final : public HandleBase, public CallbackWaiter {
-  static_assert(std::is_nothrow_destructible_v<F>, "a done-callback must not throw when it is destroyed: wrap what it owns");
+  static_assert(std::is_nothrow_destructible_v<F>,
+                "a done-callback must not throw when it is destroyed: wrap what it owns");
+
  public:
   template <class G>
-  FutureCallback(LoopCore& loop, G&& fn) : HandleBase(loop, entry_of(fn)), fn_(std::in_place, std::forward<G>(fn)) {
+  FutureCallback(LoopCore& loop, G&& fn)
+      : HandleBase(loop, entry_of(fn)), fn_(std::in_place, std::forward<G>(fn)) {
     target = this;
     on_scheduled = [](Waiter& waiter, FutureBase& future) noexcept {
       static_cast<FutureCallback&>(waiter).future_ = runtime::Ref<FutureBase>(&future);
@@ -128,19 +132,21 @@ class AnyFuture {
   bool valid() const noexcept { return static_cast<bool>(state_); }
   bool done() const { return state().done(); }
   bool cancelled() const { return state().cancelled(); }
-  // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await. False if it is
-  // done already. Never runs anybody's code.
+  // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await.
+  // False if it is done already. Never runs anybody's code.
   bool cancel(std::string message = {}) const { return state().cancel(detail::RareText(std::move(message))); }
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
   // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.
   void set_exception(std::exception_ptr exception) const { state().set_exception(std::move(exception)); }
   template <class E>
-    requires(!std::same_as<std::decay_t<E>, std::exception_ptr>)
-  void set_exception(E&& exception_object) const {
+  requires(!std::same_as<std::decay_t<E>, std::exception_ptr>) void set_exception(
+      E&& exception_object) const {
     set_exception(std::make_exception_ptr(std::forward<E>(exception_object)));
   }
-  std::size_t remove_done_callback(CallbackId id) const { return state().remove_callback(static_cast<std::uint64_t>(id)); }
+  std::size_t remove_done_callback(CallbackId id) const {
+    return state().remove_callback(static_cast<std::uint64_t>(id));
+  }
   EventLoop& get_loop() const { return state().loop().facade(); }
   // fn(AnyFuture), through the loop, in order of registration; in a copy of the current context unless one is
   // given: add_done_callback(fn, {.context = context}).
@@ -155,12 +161,15 @@ class AnyFuture {
   }
   const runtime::Ref<detail::FutureBase>& ref() const noexcept { return state_; }
   friend bool operator==(const AnyFuture& a, const AnyFuture& b) noexcept { return a.state_ == b.state_; }
-  friend std::string repr(const AnyFuture& future) { return future.valid() ? future.state().text() : "<Future empty>"; }
+  friend std::string repr(const AnyFuture& future) {
+    return future.valid() ? future.state().text() : "<Future empty>";
+  }
 
  protected:
   template <class Passed, class F>
   CallbackId add_callback(F&& fn, const CallbackOptions& options) const {
-    static_assert(std::is_invocable_v<std::decay_t<F>&, Passed>, "a done-callback is called with the future: fn(Future<T>)");
+    static_assert(std::is_invocable_v<std::decay_t<F>&, Passed>,
+                  "a done-callback is called with the future: fn(Future<T>)");
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("add_done_callback()");
     auto* callback = new detail::FutureCallback<std::decay_t<F>, Passed>(state().loop(), std::forward<F>(fn));
     return CallbackId(state().add_callback(runtime::Ref<detail::HandleBase>(callback), *callback,
@@ -192,8 +201,7 @@ class [[nodiscard]] Future : public AnyFuture {
   }
   // Ends it with a value. InvalidStateError if done; RuntimeError for a task.
   template <class U = T>
-    requires(!std::is_void_v<T>)
-  void set_result(U&& value) const {
+  requires(!std::is_void_v<T>) void set_result(U&& value) const {
     check_settable();
     if constexpr (std::is_reference_v<T>) {
       typed().set_value(std::ref(value));
@@ -201,9 +209,7 @@ class [[nodiscard]] Future : public AnyFuture {
       typed().set_value(std::forward<U>(value));
     }
   }
-  void set_result() const
-    requires std::is_void_v<T>
-  {
+  void set_result() const requires std::is_void_v<T> {
     check_settable();
     typed().set_value();
   }
@@ -229,7 +235,9 @@ Future<T> EventLoop::create_future() {
 
 template <>
 struct std::hash<aiofiber::AnyFuture> {
-  std::size_t operator()(const aiofiber::AnyFuture& f) const noexcept { return std::hash<const void*>()(f.ref().get()); }
+  std::size_t operator()(const aiofiber::AnyFuture& f) const noexcept {
+    return std::hash<const void*>()(f.ref().get());
+  }
 };
 template <class T>
 struct std::hash<aiofiber::Future<T>> : std::hash<aiofiber::AnyFuture> {};

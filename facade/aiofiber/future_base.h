@@ -64,7 +64,8 @@ class FutureBase {
   bool cancelled() const noexcept { return state_ == State::kCancelled; }
   LoopCore& loop() const noexcept { return *loop_; }
 
-  // Future::cancel; tasks and gathers have their own way. Throws only RuntimeError: the loop is closed and somebody waits.
+  // Future::cancel; tasks and gathers have their own way. Throws only RuntimeError: the loop is closed and
+  // somebody waits.
   virtual bool cancel(const RareText& message);
   virtual TaskCore* task() noexcept { return nullptr; }
   // What asks its inputs to end when it is asked itself.
@@ -102,8 +103,8 @@ class FutureBase {
   std::size_t remove_callback(std::uint64_t id) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
 
-  // Of the references to a pending future, how many are those of tasks that wait for it. When no others are left, nobody can set its
-  // result any more, and that is reported.
+  // Of the references to a pending future, how many are those of tasks that wait for it. When no others are
+  // left, nobody can set its result any more, and that is reported.
   void add_waiting_references(std::uint32_t count) noexcept {
     if (!done()) waiting_references_ += count;
   }
@@ -124,8 +125,8 @@ class FutureBase {
   virtual const void* wait_object() const noexcept { return this; }
   // Of a lock: where the id of the fiber is that has it (0 while nobody has).
   virtual const std::uint64_t* wait_owner() const noexcept { return nullptr; }
-  // Appends the futures and tasks that wait for this one, in order of registration; those that wait through a gather, a shield, a
-  // TaskGroup and the like too. Throws std::bad_alloc.
+  // Appends the futures and tasks that wait for this one, in order of registration; those that wait through a
+  // gather, a shield, a TaskGroup and the like too. Throws std::bad_alloc.
   void add_awaiting(std::vector<FutureBase*>& out) const;
 
  protected:
@@ -153,7 +154,7 @@ class FutureBase {
 
   std::uint32_t references_ = 0;
   State state_ = State::kPending;
-  bool log_failure_ = false;  // failed, and nobody has looked yet
+  bool log_failure_ = false;              // failed, and nobody has looked yet
   std::uint32_t waiting_references_ = 0;  // at most references_; 0 once done
   runtime::Ref<LoopCore> loop_;
   runtime::List<Waiter> waiters_;

@@ -50,7 +50,8 @@ class GatherCore : public WatchOwner {
 
   // Asks every input that is not done to end (cancel_walk.cc). False: none is.
   bool cancel(const RareText& message);
-  // The same, step by step: the input to be asked first; the one after that which has answered, or null; and the end.
+  // The same, step by step: the input to be asked first; the one after that which has answered, or null; and
+  // the end.
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   FutureBase* next_of_walk(CancelWalk& walk) noexcept;
   FutureBase* leave_walk(CancelWalk& walk) noexcept;
@@ -83,7 +84,7 @@ class GatherCore : public WatchOwner {
   // While a CancelWalk is here or below.
   bool cancel_walk_ = false;
   bool cancel_accepted_ = false;
-  bool cancel_ring_ = false;  // an input led back to a task above
+  bool cancel_ring_ = false;            // an input led back to a task above
   std::size_t cancel_next_ = 0;         // the input to be asked next
   FutureBase* cancel_above_ = nullptr;  // who asked
 };
@@ -112,7 +113,8 @@ template <class T, bool kCollectErrors>
 auto gather_item(FutureBase& future) {
   auto& typed = static_cast<FutureState<T>&>(future);
   if constexpr (kCollectErrors) {
-    if (future.cancelled()) return Result<T>(std::make_exception_ptr(CancelledError(std::string(future.cancel_message().view()))));
+    if (future.cancelled())
+      return Result<T>(std::make_exception_ptr(CancelledError(std::string(future.cancel_message().view()))));
     if (future.failed()) {
       future.mark_retrieved();
       return Result<T>(future.peek_exception());
@@ -144,7 +146,8 @@ class TupleGather final : public GatherState<GatherTuple<kCollectErrors, T...>> 
  private:
   template <std::size_t... I>
   void deliver_items(std::index_sequence<I...>) {
-    this->set_value(GatherTuple<kCollectErrors, T...>(gather_item<T, kCollectErrors>(*this->watches_[I].input)...));
+    this->set_value(
+        GatherTuple<kCollectErrors, T...>(gather_item<T, kCollectErrors>(*this->watches_[I].input)...));
   }
 };
 
@@ -172,7 +175,8 @@ class VectorGather final : public GatherState<GatherVector<kCollectErrors, T>> {
   }
 
  private:
-  std::conditional_t<std::is_void_v<GatherVector<kCollectErrors, T>>, std::monostate, GatherVector<kCollectErrors, T>>
+  std::conditional_t<std::is_void_v<GatherVector<kCollectErrors, T>>, std::monostate,
+                     GatherVector<kCollectErrors, T>>
       items_;
 };
 
@@ -236,14 +240,14 @@ auto gather_range(Range&& range) {
 
 }  // namespace detail
 
-// Runs the awaitables at the same time; a future of the tuple of their results, in argument order (void becomes
-// std::monostate). Callables and Coroutines become tasks now. No arguments, or all done already: done at once.
-// The first input that ends with an error or a cancellation ends the gather with that exception; the others go on,
-// and their later errors count as looked at.
-// Cancellation: cancel() asks every input that is not done; the gather then ends with CancelledError when the first
-// of them has ended so (or all have ended). Its own cancelled() stays false.
-// Errors: ValueError: inputs of different loops (those before it were started). RuntimeError: no current loop.
-// Source: asyncio.gather. The result of an input that nobody else refers to, or that cannot be copied, is moved.
+// Runs the awaitables at the same time; a future of the tuple of their results, in argument order (void
+// becomes std::monostate). Callables and Coroutines become tasks now. No arguments, or all done already: done
+// at once. The first input that ends with an error or a cancellation ends the gather with that exception; the
+// others go on, and their later errors count as looked at. Cancellation: cancel() asks every input that is
+// not done; the gather then ends with CancelledError when the first of them has ended so (or all have ended).
+// Its own cancelled() stays false. Errors: ValueError: inputs of different loops (those before it were
+// started). RuntimeError: no current loop. Source: asyncio.gather. The result of an input that nobody else
+// refers to, or that cannot be copied, is moved.
 template <Awaitable... A>
 Future<std::tuple<Unvoid<ResultOf<A>>...>> gather(A&&... awaitables) {
   return detail::gather_tuple<false>(std::forward<A>(awaitables)...);
@@ -256,27 +260,27 @@ Future<std::tuple<Result<ResultOf<A>>...>> gather(return_exceptions_t, A&&... aw
   return detail::gather_tuple<true>(std::forward<A>(awaitables)...);
 }
 
-// The same over a range whose size is known at run time: a future of a vector; Future<void> for a range of void.
+// The same over a range whose size is known at run time: a future of a vector; Future<void> for a range of
+// void.
 template <AwaitableRange Range>
-  requires(!Awaitable<Range>)
-Future<detail::GatherVector<false, ResultOf<detail::ElementOf<Range>>>> gather(Range&& awaitables) {
+requires(!Awaitable<Range>) Future<detail::GatherVector<false, ResultOf<detail::ElementOf<Range>>>> gather(
+    Range&& awaitables) {
   return detail::gather_range<false>(std::forward<Range>(awaitables));
 }
 template <AwaitableRange Range>
-  requires(!Awaitable<Range>)
-Future<std::vector<Result<ResultOf<detail::ElementOf<Range>>>>> gather(return_exceptions_t, Range&& awaitables) {
+requires(!Awaitable<Range>) Future<std::vector<Result<ResultOf<detail::ElementOf<Range>>>>> gather(
+    return_exceptions_t, Range&& awaitables) {
   return detail::gather_range<true>(std::forward<Range>(awaitables));
 }
 
 // What none of these takes (not_awaitable.h).
 template <class First, class... More>
-  requires(!std::is_same_v<std::remove_cvref_t<First>, return_exceptions_t> && !detail::GatherInputs<First, More...>)
-Coroutine<void> gather(First&&, More&&...) {
+requires(!std::is_same_v<std::remove_cvref_t<First>, return_exceptions_t> &&
+         !detail::GatherInputs<First, More...>) Coroutine<void> gather(First&&, More&&...) {
   return detail::refuse_not_awaitable<First, More...>();
 }
 template <class... X>
-  requires(!detail::GatherInputs<X...>)
-Coroutine<void> gather(return_exceptions_t, X&&...) {
+requires(!detail::GatherInputs<X...>) Coroutine<void> gather(return_exceptions_t, X&&...) {
   return detail::refuse_not_awaitable<X...>();
 }
 

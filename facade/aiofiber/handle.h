@@ -36,7 +36,9 @@ struct EntryInfo {
 };
 
 template <class F>
-concept HasOneCallOperator = requires { &F::operator(); };
+concept HasOneCallOperator = requires {
+  &F::operator();
+};
 
 // The code that calling `fn` will run, if that is one function.
 template <class F>
@@ -60,15 +62,18 @@ EntryInfo entry_of(const F& fn) noexcept {
 // The function's name, else the type's; for reports and repr, which append "()".
 std::string entry_name(EntryInfo entry);
 
-// True for callables that can be empty and are: function pointers, std::function and its kin. (A lambda without captures
-// turns into a function pointer, which compilers know, and say, to be never null.)
+// True for callables that can be empty and are: function pointers, std::function and its kin. (A lambda
+// without captures turns into a function pointer, which compilers know, and say, to be never null.)
 template <class F>
 bool is_empty_callable([[maybe_unused]] const F& fn) noexcept {
   if constexpr (std::is_function_v<F> || std::is_empty_v<F>) {
     return false;
   } else if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
     return fn == nullptr;
-  } else if constexpr (requires { static_cast<bool>(fn); fn == nullptr; }) {
+  } else if constexpr (requires {
+                         static_cast<bool>(fn);
+                         fn == nullptr;
+                       }) {
     return !static_cast<bool>(fn);
   } else {
     return false;
@@ -135,13 +140,14 @@ class HandleBase : public CallbackNode {
   bool calling_ = false;
 };
 
-// What can be wrong with a callback and its arguments, said by static assertions. The functions that a program calls
-// ask for it first: each step further in is another three lines of a compiler's (g++ 14) before the sentence that names
-// the remedy.
+// What can be wrong with a callback and its arguments, said by static assertions. The functions that a
+// program calls ask for it first: each step further in is another three lines of a compiler's (g++ 14) before
+// the sentence that names the remedy.
 template <class F, class... Args>
 struct CheckedDecayed {
-  static_assert(std::is_invocable_v<F&, Args&...>,
-                "the callback cannot be called with these arguments (they are decay-copied, as by std::thread)");
+  static_assert(
+      std::is_invocable_v<F&, Args&...>,
+      "the callback cannot be called with these arguments (they are decay-copied, as by std::thread)");
   static_assert(std::is_nothrow_destructible_v<std::tuple<F, Args...>>,
                 "a callback and its arguments must not throw when they are destroyed: wrap what they own");
   static constexpr bool value = true;
@@ -154,7 +160,8 @@ class BoundHandle final : public HandleBase {
  public:
   template <class G, class... A>
   explicit BoundHandle(LoopCore& loop, G&& fn, A&&... args)
-      : HandleBase(loop, entry_of(fn)), bound_(std::in_place, std::forward<G>(fn), std::forward<A>(args)...) {}
+      : HandleBase(loop, entry_of(fn)),
+        bound_(std::in_place, std::forward<G>(fn), std::forward<A>(args)...) {}
 
  protected:
   void call() override {

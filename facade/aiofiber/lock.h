@@ -41,9 +41,9 @@ class Lock {
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
-  // Waits until the lock is free and takes it; gives true. Does not suspend while it is free and nobody waits.
-  // Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the next waiter.
-  // Errors: CancelledError; RuntimeError when the lock belongs to another loop.
+  // Waits until the lock is free and takes it; gives true. Does not suspend while it is free and nobody
+  // waits. Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the
+  // next waiter. Errors: CancelledError; RuntimeError when the lock belongs to another loop.
   Coroutine<bool> acquire();
   // Wakes the first waiter. RuntimeError "Lock is not acquired."
   void release() { state_->unlock(); }
@@ -51,7 +51,8 @@ class Lock {
 
   // Lockable, for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).
   void lock() { state_->acquire(); }
-  // As release(), but while an exception unwinds the stack a lock that is not held is left alone: a guard must not throw then.
+  // As release(), but while an exception unwinds the stack a lock that is not held is left alone: a guard
+  // must not throw then.
   void unlock();
   // Takes the lock if nobody has it, also before those who wait: they stay in line. std::lock() and
   // std::scoped_lock of several locks need that to come to an end, and it is their way past acquire()'s

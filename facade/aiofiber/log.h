@@ -2,8 +2,8 @@
 //
 // Where aiofiber's own reports go: one sink for the process, as asyncio's logger "asyncio".
 //
-// Levels have the numbers of Python's logging, so that a sink can hand them on. A report never throws and never suspends:
-// it is made from destructors and from the loop itself.
+// Levels have the numbers of Python's logging, so that a sink can hand them on. A report never throws and
+// never suspends: it is made from destructors and from the loop itself.
 #pragma once
 
 #include <functional>

@@ -62,8 +62,9 @@ class LoopCore {
   EventLoop& facade() const;
   // Any thread.
   bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
-  // The same for a thread that has posted something: false means that the closing loop sees it. Both sides write closed_ (this
-  // one what is there), and one of the two writes is the first: what was done before it is visible after the other.
+  // The same for a thread that has posted something: false means that the closing loop sees it. Both sides
+  // write closed_ (this one what is there), and one of the two writes is the first: what was done before it
+  // is visible after the other.
   bool closed_after_post() noexcept {
     bool open = false;
     return !closed_.compare_exchange_strong(open, false, std::memory_order_acq_rel);
@@ -92,7 +93,8 @@ class LoopCore {
   void report_slow(const std::string& what, std::int64_t duration_ns);
 
   // ---- owned state, each with the file that writes it
-  std::shared_ptr<const void> keep_alive;  // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
+  std::shared_ptr<const void>
+      keep_alive;            // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
@@ -101,24 +103,26 @@ class LoopCore {
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
-  std::size_t signal_handlers = 0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
+  std::size_t signal_handlers =
+      0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
   std::uint64_t reported_deadlock = 0;  // the situation that was reported last (deadlock.cc)
   std::int64_t debug_since_ns_ = 0;
   bool debug_ = false;
-  // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug mode, with
-  // slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
+  // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug
+  // mode, with slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
   std::optional<Duration> watchdog_limit;
   CallbackTable callbacks;  // done-callbacks of pending futures (future_base.cc)
 
   void set_debug(bool enabled);
-  // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched. std::system_error: no thread.
+  // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched.
+  // std::system_error: no thread.
   void update_watchdog();
 
   // Claims the closing for the caller; false: it was done, or is being done.
   bool begin_close() noexcept { return !closed() && !std::exchange(closing_, true); }
   bool closing() const noexcept { return closing_ && !closed(); }
-  // Unwinds the pending tasks and drops what is scheduled. Throws at its end what the program's exception handler wants to leave
-  // the loop. Precondition: not running, and begin_close().
+  // Unwinds the pending tasks and drops what is scheduled. Throws at its end what the program's exception
+  // handler wants to leave the loop. Precondition: not running, and begin_close().
   void close();
   // Forgets what is ready, due or posted, without running it.
   void drop_scheduled() noexcept;
@@ -144,12 +148,12 @@ class LoopCore {
 // Whether exit() has begun: objects are destroyed while loops run, and nothing ever returns to those.
 bool process_ends() noexcept;
 
-// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left. What the report
-// throws goes to `failure`, if that is empty (task.cc).
+// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left.
+// What the report throws goes to `failure`, if that is empty (task.cc).
 bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept;
 
-// The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks that
-// wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).
+// The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks
+// that wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).
 void report_deadlock(LoopCore& loop) noexcept;
 
 }  // namespace detail

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a compiler says of await(5): one sentence with the remedy, in place of the list of all overloads that do not fit.
+// What a compiler says of await(5): one sentence with the remedy, in place of the list of all overloads that
+// do not fit.
 //
-// Each function that takes an awaitable has a twin here that takes everything else and does not compile. A twin is chosen
-// only where no real overload fits, so it changes no program that is right.
+// Each function that takes an awaitable has a twin here that takes everything else and does not compile. A
+// twin is chosen only where no real overload fits, so it changes no program that is right.
 #pragma once
 
 #include <optional>
@@ -33,38 +34,24 @@ Coroutine<void> refuse_not_awaitable() {
 }  // namespace detail
 
 template <class X>
-  requires(!Awaitable<X>)
-void await(X&&) {
-  static_cast<void>(detail::refuse_not_awaitable<X>());
-}
+requires(!Awaitable<X>) void await(X&&) { static_cast<void>(detail::refuse_not_awaitable<X>()); }
 
 template <class X>
-  requires(!Awaitable<X>)
-Coroutine<void> ensure_future(X&&, EventLoop* = nullptr) {
+requires(!Awaitable<X>) Coroutine<void> ensure_future(X&&, EventLoop* = nullptr) {
   return detail::refuse_not_awaitable<X>();
 }
 
 template <class X>
-  requires(!Awaitable<X>)
-Coroutine<void> shield(X&&) {
-  return detail::refuse_not_awaitable<X>();
-}
+requires(!Awaitable<X>) Coroutine<void> shield(X&&) { return detail::refuse_not_awaitable<X>(); }
 
 template <class X>
-  requires(!Awaitable<X>)
-Coroutine<void> wait_for(X&&, std::optional<Duration>) {
+requires(!Awaitable<X>) Coroutine<void> wait_for(X&&, std::optional<Duration>) {
   return detail::refuse_not_awaitable<X>();
 }
 
 template <class X, class Options>
-  requires(!Awaitable<X>)
-void run(X&&, Options) {
-  static_cast<void>(detail::refuse_not_awaitable<X>());
-}
+requires(!Awaitable<X>) void run(X&&, Options) { static_cast<void>(detail::refuse_not_awaitable<X>()); }
 template <class X>
-  requires(!Awaitable<X>)
-void run(X&&) {
-  static_cast<void>(detail::refuse_not_awaitable<X>());
-}
+requires(!Awaitable<X>) void run(X&&) { static_cast<void>(detail::refuse_not_awaitable<X>()); }
 
 }  // namespace aiofiber

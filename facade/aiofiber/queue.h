@@ -143,8 +143,8 @@ class BasicQueue {
   BasicQueue& operator=(const BasicQueue&) = delete;
 
   // Adds the item, waiting for room. Does not suspend while there is room.
-  // Cancellation: a cancellation point when it suspends; the item is dropped then. Errors: QueueShutDown, CancelledError,
-  // RuntimeError: another loop's queue.
+  // Cancellation: a cancellation point when it suspends; the item is dropped then. Errors: QueueShutDown,
+  // CancelledError, RuntimeError: another loop's queue.
   Coroutine<void> put(T item) {
     return Coroutine<void>([state = state_, item = std::move(item)]() mutable {
       state->wait_for_room(Order::kName);
@@ -170,8 +170,8 @@ class BasicQueue {
   Coroutine<void> join() {
     return Coroutine<void>([state = state_] { state->join(); });
   }
-  // No more puts; gets go on until the queue is empty, or with `immediate` fail at once: what is left is dropped and counted
-  // as dealt with. All who wait here look again, and most get QueueShutDown.
+  // No more puts; gets go on until the queue is empty, or with `immediate` fail at once: what is left is
+  // dropped and counted as dealt with. All who wait here look again, and most get QueueShutDown.
   void shutdown(bool immediate = false) { state_->shutdown(immediate); }
 
   std::size_t qsize() const noexcept { return state_->size(); }

@@ -28,14 +28,16 @@ template <class X>
 concept AwaitableRange = requires(X& range) {
   std::begin(range);
   std::end(range);
-} && Awaitable<detail::ElementOf<X>>;
+}
+&&Awaitable<detail::ElementOf<X>>;
 
 // The same, or a range of AnyFuture or AnyTask.
 template <class X>
 concept WaitableRange = requires(X& range) {
   std::begin(range);
   std::end(range);
-} && (Awaitable<detail::ElementOf<X>> || detail::HandleLike<detail::ElementOf<X>>);
+}
+&&(Awaitable<detail::ElementOf<X>> || detail::HandleLike<detail::ElementOf<X>>);
 
 namespace detail {
 

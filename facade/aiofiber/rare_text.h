@@ -2,10 +2,10 @@
 //
 // RareText: a text that is nearly always empty, at the size of a pointer, and that copies share.
 //
-// Every future and every task can be cancelled with a message, and hardly any is. Three std::strings in each would be a
-// quarter of a task. A message is allocated once, by whoever has it first: handing it down a chain of tasks allocates
-// nothing, so that a request to end cannot fail half-way.
-// Threads: the loop's only; counts are plain integers.
+// Every future and every task can be cancelled with a message, and hardly any is. Three std::strings in each
+// would be a quarter of a task. A message is allocated once, by whoever has it first: handing it down a chain
+// of tasks allocates nothing, so that a request to end cannot fail half-way. Threads: the loop's only; counts
+// are plain integers.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,9 @@ class RareText {
   RareText() noexcept = default;
   // Allocates, unless the text is empty.
   explicit RareText(std::string text) : text_(text.empty() ? nullptr : new Shared(std::move(text))) {}
-  std::string_view view() const noexcept { return text_ ? std::string_view(text_->text) : std::string_view(); }
+  std::string_view view() const noexcept {
+    return text_ ? std::string_view(text_->text) : std::string_view();
+  }
 
  private:
   struct Shared {

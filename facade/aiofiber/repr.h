@@ -2,8 +2,8 @@
 //
 // repr_of(value): how Python would write a value inside `<Future finished result=...>`.
 //
-// Booleans, numbers and texts as Python spells them, anything with a repr() of its own by that, and `...` for the rest:
-// a type needs no way to be printed to be the result of a future.
+// Booleans, numbers and texts as Python spells them, anything with a repr() of its own by that, and `...` for
+// the rest: a type needs no way to be printed to be the result of a future.
 #pragma once
 
 #include <concepts>
@@ -26,7 +26,9 @@ std::string repr_of(const T& value) {
     return number(static_cast<double>(value));
   } else if constexpr (std::convertible_to<const T&, std::string_view>) {
     return quote(value);
-  } else if constexpr (requires { { repr(value) } -> std::convertible_to<std::string>; }) {
+  } else if constexpr (requires {
+                         { repr(value) } -> std::convertible_to<std::string>;
+                       }) {
     return repr(value);
   } else {
     return "...";

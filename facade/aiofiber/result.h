@@ -20,7 +20,8 @@ namespace aiofiber {
 template <class T>
 using Stored = std::conditional_t<
     std::is_void_v<T>, std::monostate,
-    std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, std::remove_cv_t<T>>>;
+    std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>,
+                       std::remove_cv_t<T>>>;
 
 // void becomes std::monostate, everything else stays: a type that a tuple or vector can hold.
 template <class T>
@@ -40,7 +41,8 @@ class [[nodiscard]] Result {
   // The value; throws the exception if there is one instead.
   decltype(auto) value() const& {
     check();
-    if constexpr (!std::is_void_v<T>) return static_cast<const std::remove_reference_t<T>&>(std::get<0>(content_));
+    if constexpr (!std::is_void_v<T>)
+      return static_cast<const std::remove_reference_t<T>&>(std::get<0>(content_));
   }
   T value() && {
     check();

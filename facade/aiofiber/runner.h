@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// run() and Runner: a loop for the length of a program, cleaned up at the end. Source: asyncio.run, asyncio.Runner.
+// run() and Runner: a loop for the length of a program, cleaned up at the end. Source: asyncio.run,
+// asyncio.Runner.
 //
 // At the end everything that is left is cancelled and waited for, the default executor's threads too, and
 // the loop is closed. SIGINT (Ctrl-C) cancels the main task; if that ends cancelled, run() throws
 // KeyboardInterrupt. One that comes during the clean-up cuts it short, and run() throws KeyboardInterrupt
 // too.
-// Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running code.
+// Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running
+// code.
 #pragma once
 
 #include <functional>
@@ -27,12 +29,12 @@ class Interruption;
 }
 
 struct RunOptions {
-  std::optional<bool> debug = std::nullopt;                              // absent: the loop's default
-  std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;    // empty: new_event_loop()
+  std::optional<bool> debug = std::nullopt;                            // absent: the loop's default
+  std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;  // empty: new_event_loop()
 };
 
-// Runs main() in a new loop and closes it; the entry point of a program. Gives main's result or throws its exception.
-// Errors: RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
+// Runs main() in a new loop and closes it; the entry point of a program. Gives main's result or throws its
+// exception. Errors: RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
 template <class Main>
 ResultOf<Main> run(Main&& main, RunOptions options = {});
 
@@ -46,9 +48,10 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  // Runs a coroutine object or a callable without arguments as a task, and gives its result or throws its exception. All runs
-  // share a context (unless one is given) and tasks that were left over go on in the next run.
-  // Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
+  // Runs a coroutine object or a callable without arguments as a task, and gives its result or throws its
+  // exception. All runs share a context (unless one is given) and tasks that were left over go on in the next
+  // run. Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop; KeyboardInterrupt
+  // after a SIGINT.
   template <class Main>
   ResultOf<Main> run(Main&& main) {
     check_outside_loop("Runner.run()");
@@ -61,9 +64,9 @@ class Runner {
   }
   // The loop, made if need be. RuntimeError "Runner is closed".
   EventLoop& get_loop();
-  // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop. Again: no-op.
-  // Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too. RuntimeError from inside
-  // its loop.
+  // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop.
+  // Again: no-op. Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too.
+  // RuntimeError from inside its loop.
   void close();
 
  private:
@@ -88,7 +91,8 @@ class Runner {
     run_main(task);
     return std::move(task).result();
   }
-  // Runs until the task is done; throws KeyboardInterrupt in place of its CancelledError if a SIGINT was the cause.
+  // Runs until the task is done; throws KeyboardInterrupt in place of its CancelledError if a SIGINT was the
+  // cause.
   void run_main(const AnyTask& task);
   void cancel_all_tasks();
   // SIGINT is taken from here on, if that is not so yet.

@@ -41,8 +41,8 @@ class Semaphore {
   // True when the value is 0 or somebody waits: acquire() would suspend.
   bool locked() const { return state_->locked(); }
   // Takes one unit, waiting for it if need be; gives true.
-  // Cancellation: a cancellation point when it suspends; a unit that was just handed over goes to the next one.
-  // Errors: CancelledError; RuntimeError: another loop's semaphore.
+  // Cancellation: a cancellation point when it suspends; a unit that was just handed over goes to the next
+  // one. Errors: CancelledError; RuntimeError: another loop's semaphore.
   Coroutine<bool> acquire();
   // Gives one unit back. ValueError "BoundedSemaphore released too many times".
   void release() { state_->give_back(); }

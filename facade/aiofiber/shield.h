@@ -64,12 +64,15 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
   }
 
  private:
-  // The shield's own done-callback, the first one: from then on whoever reads the inner future is responsible for its error.
-  // Until it has run, an inner that ends counts as read, and costs the pass that asyncio's callback costs.
+  // The shield's own done-callback, the first one: from then on whoever reads the inner future is responsible
+  // for its error. Until it has run, an inner that ends counts as read, and costs the pass that asyncio's
+  // callback costs.
   struct OuterDone final : CallbackNode, Waiter {
     explicit OuterDone(ShieldState& owner) noexcept : CallbackNode(&run_node), shield(owner) {
       target = this;
-      on_scheduled = [](Waiter& waiter, FutureBase&) noexcept { static_cast<OuterDone&>(waiter).shield.retain(); };
+      on_scheduled = [](Waiter& waiter, FutureBase&) noexcept {
+        static_cast<OuterDone&>(waiter).shield.retain();
+      };
     }
     ~OuterDone() {
       if (linked()) unlink();
@@ -88,11 +91,12 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
 
 }  // namespace detail
 
-// A future that ends as the awaitable does, but whose cancellation does not reach it: cancelling the task that awaits
-// the shield raises CancelledError there, and the inner task goes on. The inner one cancelled by other means cancels
-// the shield, without the message. Done already: the inner future itself. A callable or Coroutine becomes a task;
-// keep the inner task's handle to wait for it after a cancellation. Its errors are then reported if nobody reads them.
-// Errors: RuntimeError: no current loop (for what is not a future). Source: asyncio.shield.
+// A future that ends as the awaitable does, but whose cancellation does not reach it: cancelling the task
+// that awaits the shield raises CancelledError there, and the inner task goes on. The inner one cancelled by
+// other means cancels the shield, without the message. Done already: the inner future itself. A callable or
+// Coroutine becomes a task; keep the inner task's handle to wait for it after a cancellation. Its errors are
+// then reported if nobody reads them. Errors: RuntimeError: no current loop (for what is not a future).
+// Source: asyncio.shield.
 template <Awaitable A>
 Future<ResultOf<A>> shield(A&& awaitable) {
   using T = ResultOf<A>;

@@ -26,7 +26,8 @@ EntryInfo sleep_entry() noexcept;
 // The deadline counts from here, the await, not from the call that made the Coroutine.
 void sleep_timed(Duration delay);
 
-// Inline, so that the compiler sees through the Coroutine that sleep() makes, and await(sleep(0s)) is one call.
+// Inline, so that the compiler sees through the Coroutine that sleep() makes, and await(sleep(0s)) is one
+// call.
 inline void sleep_here(Duration delay) {
   if (delay <= Duration()) {
     require_current_task().wait_one_pass();

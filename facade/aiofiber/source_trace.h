@@ -2,10 +2,10 @@
 //
 // Where an object was made: the stack at its construction, kept in debug mode only.
 //
-// A future, task or handle has a SourceTrace, which outside debug mode is a null pointer. Addresses are captured at once, at about
-// 5 ns a frame, and become names when somebody reads them. Coroutines have no loop to ask, so for them a flag counts the loops
-// of the process that are in debug mode. Source: asyncio's _source_traceback, sys.set_coroutine_origin_tracking_depth().
-// Not for users.
+// A future, task or handle has a SourceTrace, which outside debug mode is a null pointer. Addresses are
+// captured at once, at about 5 ns a frame, and become names when somebody reads them. Coroutines have no loop
+// to ask, so for them a flag counts the loops of the process that are in debug mode. Source: asyncio's
+// _source_traceback, sys.set_coroutine_origin_tracking_depth(). Not for users.
 #pragma once
 
 #include <atomic>

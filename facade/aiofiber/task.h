@@ -42,8 +42,8 @@ void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, st
 std::vector<Frame> source_frames(const SourceTrace& trace);
 // As runtime::format_frames().
 std::string format_frames(const std::vector<Frame>& frames);
-// The frames of a thrown exception as Python writes them, each line ended; empty when it has none. `owner`: whose failure it
-// is, if known. Reads debug information: milliseconds the first time.
+// The frames of a thrown exception as Python writes them, each line ended; empty when it has none. `owner`:
+// whose failure it is, if known. Reads debug information: milliseconds the first time.
 std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner);
 // The members that Task<T> and AnyTask share; Derived gives core().
 template <class Derived>
@@ -55,9 +55,12 @@ class TaskMembers {
   // Cancel requests minus uncancel() calls.
   int cancelling() const { return core().cancelling(); }
   int uncancel() const { return core().uncancel(); }
-  // Suspended: its frames, oldest first, `limit` keeps the newest. Failed: from its entry to the throw, oldest first, `limit`
-  // keeps the oldest. Not started: its function. Finished or cancelled: none. Running: its own frames.
-  std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const { return task_stack(core(), limit); }
+  // Suspended: its frames, oldest first, `limit` keeps the newest. Failed: from its entry to the throw,
+  // oldest first, `limit` keeps the oldest. Not started: its function. Finished or cancelled: none. Running:
+  // its own frames.
+  std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const {
+    return task_stack(core(), limit);
+  }
   // The same as text, in the look of a Python traceback; nullptr: std::cerr.
   void print_stack(std::optional<std::size_t> limit = std::nullopt, std::ostream* file = nullptr) const {
     print_task_stack(core(), limit, file);
@@ -121,21 +124,23 @@ Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, Entr
   return Task<T>(std::move(state));
 }
 template <class F>
-concept TaskFunction = !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
-                       !std::is_base_of_v<AnyFuture, std::decay_t<F>>;
+concept TaskFunction =
+    !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
+    !std::is_base_of_v<AnyFuture, std::decay_t<F>>;
 
 template <class F, class... Args>
 using ClosureOf = std::conditional_t<sizeof...(Args) == 0, F, Call<F, Args...>>;
-// What can be wrong with a function and its arguments, said by static assertions. The functions that a program calls
-// ask for it first: each step further in is another three lines of a compiler's (g++ 14) before the sentence that names
-// the remedy.
+// What can be wrong with a function and its arguments, said by static assertions. The functions that a
+// program calls ask for it first: each step further in is another three lines of a compiler's (g++ 14) before
+// the sentence that names the remedy.
 template <class F, class... Args>
 struct CheckedTask {
-  static_assert(TaskFunction<F>, "create_task takes a function, or a Coroutine; a Future needs no task: await it");
+  static_assert(TaskFunction<F>,
+                "create_task takes a function, or a Coroutine; a Future needs no task: await it");
   static constexpr bool value = true;
 };
 template <class F, class... Args>
-  requires TaskFunction<F>
+requires TaskFunction<F>
 struct CheckedTask<F, Args...> : CallResultOf<F, Args...>,
                                  TaskClosure<ClosureOf<std::decay_t<F>, std::decay_t<Args>...>> {
   static constexpr bool value = true;
@@ -162,7 +167,8 @@ auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("create_task()");
     return detail::start_task<R>(*core_, std::forward<F>(fn), options, entry);
   } else {
-    return detail::start_task<R>(*core_, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...), options, entry);
+    return detail::start_task<R>(*core_, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...),
+                                 options, entry);
   }
 }
 template <class F, class... Args>
@@ -186,7 +192,7 @@ Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
   return get_running_loop().create_task(std::move(coroutine), std::move(options));
 }
 template <class F, class... Args>
-  requires detail::TaskFunction<F>
+requires detail::TaskFunction<F>
 auto create_task(F&& fn, Args&&... args) {
   static_assert(detail::CheckedTask<F, Args...>::value);
   return get_running_loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...);

@@ -3,8 +3,8 @@
 // TaskCore: what makes a future a task: a fiber, a name, and the delivery of cancellations.
 //
 // A cancellation is a request. A task that waits passes it on to what it waits for; a running or ready
-// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into (cancel_walk).
-// The loop's list holds a reference while the task is pending; the fiber's owner points here.
+// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into
+// (cancel_walk). The loop's list holds a reference while the task is pending; the fiber's owner points here.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,9 @@
 namespace aiofiber {
 
 struct TaskOptions {
-  std::string name = {};           // empty: "Task-N"
-  std::size_t stack_size = 0;      // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
+  std::string name = {};  // empty: "Task-N"
+  std::size_t stack_size =
+      0;  // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
   // In a running loop, create_task() runs the task's first step before it returns, until the task suspends
   // for the first time or ends; a task that never suspends costs no pass, and is done when it is handed out.
@@ -42,8 +43,8 @@ struct WaitHandle {
   bool taken = false;             // it is gone with the wait, and nobody else can see it
 };
 
-// Who asks a task to end: one of its own open scopes (a Timeout, a TaskGroup), of which something else than CancelledError
-// comes out then; or, without a scope, anybody.
+// Who asks a task to end: one of its own open scopes (a Timeout, a TaskGroup), of which something else than
+// CancelledError comes out then; or, without a scope, anybody.
 struct CancelSource {
   enum class Error : std::uint32_t { kTimeout, kGroup, kBaseGroup };
   std::uint32_t scope = 0;  // its number, as open_scope() gave it
@@ -78,13 +79,14 @@ class TaskCore : public runtime::ListNode {
   int cancelling() const noexcept { return cancel_requests_; }
   int uncancel() noexcept;
   bool cancel(const RareText& message, CancelSource source = {});
-  // ---- for a CancelWalk: asks the task to end; what it waits for, if that is to be asked instead. `above`: who asked.
+  // ---- for a CancelWalk: asks the task to end; what it waits for, if that is to be asked instead. `above`:
+  // who asked.
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   // What it waits for has answered. Gives `above`.
   FutureBase* leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept;
-  // A piece of code whose handler puts something else in the place of the CancelledError that it asked for itself
-  // (runtime::PassesOnOther) begins; its number, counted from 1 outwards in. They are nested, and end in reverse order.
-  // Beyond kMostScopes 0, and requests of scopes count as anybody's from there on.
+  // A piece of code whose handler puts something else in the place of the CancelledError that it asked for
+  // itself (runtime::PassesOnOther) begins; its number, counted from 1 outwards in. They are nested, and end
+  // in reverse order. Beyond kMostScopes 0, and requests of scopes count as anybody's from there on.
   std::uint32_t open_scope() noexcept { return open_scopes_ < kMostScopes ? ++open_scopes_ : 0; }
   void close_scope(std::uint32_t number) noexcept {
     if (number == 0) return;
@@ -99,7 +101,8 @@ class TaskCore : public runtime::ListNode {
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
 
   // ---- for awaits of the current task
-  // Suspends until the future is done. Throws CancelledError, RuntimeError (other loop, itself), ForcedUnwind.
+  // Suspends until the future is done. Throws CancelledError, RuntimeError (other loop, itself),
+  // ForcedUnwind.
   void wait_for_future(FutureBase& future, WaitHandle handle = {});
   // Suspends for one pass.
   void wait_one_pass();
@@ -110,16 +113,17 @@ class TaskCore : public runtime::ListNode {
     if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
   }
 
-  // For a scope that is left by the CancelledError of somebody else's request: whether it may pass the caller's frame. If it would
-  // end the program there, the request is remembered, and the scope must end in another way.
-  // Not noexcept, so that the tables of the caller have an entry for the call, where a walk for what it throws can start.
+  // For a scope that is left by the CancelledError of somebody else's request: whether it may pass the
+  // caller's frame. If it would end the program there, the request is remembered, and the scope must end in
+  // another way. Not noexcept, so that the tables of the caller have an entry for the call, where a walk for
+  // what it throws can start.
   bool cancellation_passes_or_is_kept();
 
   // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
   void note_watcher(const void* watcher) noexcept;
 
-  // For a loop that closes: tells its exception handler, which may throw what leaves a loop, or bad_alloc; and unwinds the
-  // suspended fiber, which must not be queued, or drops an unstarted one.
+  // For a loop that closes: tells its exception handler, which may throw what leaves a loop, or bad_alloc;
+  // and unwinds the suspended fiber, which must not be queued, or drops an unstarted one.
   void report_pending();
   void destroy_pending() noexcept;
 
@@ -177,8 +181,8 @@ class TaskCore : public runtime::ListNode {
   RareText interrupt_message_;         // of the request that cut a runtime wait short
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = -1;  // debug mode; -1: it was off when the step began
-  // In two words, as there may be a million tasks. Those of each scope are halves of one, not bits: a store of a part that
-  // is read as a whole right after stalls the processor (store forwarding).
+  // In two words, as there may be a million tasks. Those of each scope are halves of one, not bits: a store
+  // of a part that is read as a whole right after stalls the processor (store forwarding).
   static constexpr std::uint16_t kMostScopes = 0xffff;
   std::uint16_t open_scopes_ = 0;
   std::uint16_t source_scope_ = 0;  // of the request that is remembered (must_cancel_): its CancelSource
@@ -187,7 +191,8 @@ class TaskCore : public runtime::ListNode {
   bool cancel_walk_ : 1 = false;  // a cancel() is passing through: a ring of tasks comes back here
   bool launched_ : 1 = false;
   bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
-  bool watches_stack_ : 1 = false;  // debug mode: it is reported when the task comes near the end of its stack
+  bool watches_stack_ : 1 =
+      false;  // debug mode: it is reported when the task comes near the end of its stack
   static constexpr int kMostRequests = (1 << 24) - 1;  // more are not told from so many
   int cancel_requests_ : 25 = 0;
 };
@@ -241,7 +246,8 @@ template <class T, class F>
 class ClosureTask final : public TaskState<T> {
  public:
   template <class G>
-  ClosureTask(LoopCore& loop, G&& closure) : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}
+  ClosureTask(LoopCore& loop, G&& closure)
+      : TaskState<T>(loop), closure_(std::in_place, std::forward<G>(closure)) {}
 
  protected:
   void invoke() override {
@@ -268,8 +274,8 @@ class ClosureTask final : public TaskState<T> {
   }
 
  private:
-  // Not inlined: g++ describes nothing of what it inlines into the thunk through which invoke() is called, so the user's
-  // function would be missing in stacks.
+  // Not inlined: g++ describes nothing of what it inlines into the thunk through which invoke() is called, so
+  // the user's function would be missing in stacks.
   AIOFIBER_NOINLINE T run_closure() {
     if constexpr (IsCoroutine<F>::value) {
       return closure_->run();

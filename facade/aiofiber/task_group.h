@@ -2,10 +2,10 @@
 //
 // task_group(): tasks that do not outlive a scope. Source: asyncio.TaskGroup (3.13).
 //
-// The body creates children; the scope ends when all of them have. The first child that fails, or an error of the
-// body, cancels the others, in order of creation; all errors are then thrown together as an ExceptionGroup, in order
-// of completion, the body's last. A cancelled child is no error.
-// Differs from asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
+// The body creates children; the scope ends when all of them have. The first child that fails, or an error of
+// the body, cancels the others, in order of creation; all errors are then thrown together as an
+// ExceptionGroup, in order of completion, the body's last. A cancelled child is no error. Differs from
+// asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
 #pragma once
 
 #include <cstddef>
@@ -40,22 +40,23 @@ class TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // A task of the group, made as by aiofiber::create_task(). Allowed while the body runs and, for children, while
-  // any child lives. RuntimeError: the group is finished, or shutting down after an error.
+  // A task of the group, made as by aiofiber::create_task(). Allowed while the body runs and, for children,
+  // while any child lives. RuntimeError: the group is finished, or shutting down after an error.
   template <class T>
   GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
     std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
     return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
   }
   template <class F, class... Args>
-    requires detail::TaskFunction<F>
-  GroupTask<detail::CallResult<F, Args...>> create_task(F&& fn, Args&&... args) {
+  requires detail::TaskFunction<F> GroupTask<detail::CallResult<F, Args...>> create_task(F&& fn,
+                                                                                         Args&&... args) {
     std::unique_ptr<Child, ChildDeleter> child = prepare();
     return adopt(std::move(child), loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...));
   }
   template <class F, class... Args>
-    requires detail::TaskFunction<F>
-  GroupTask<detail::CallResult<F, Args...>> create_task(TaskOptions options, F&& fn, Args&&... args) {
+  requires detail::TaskFunction<F> GroupTask<detail::CallResult<F, Args...>> create_task(TaskOptions options,
+                                                                                         F&& fn,
+                                                                                         Args&&... args) {
     std::unique_ptr<Child, ChildDeleter> child = prepare();
     return adopt(std::move(child),
                  loop().create_task(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...));
@@ -100,12 +101,13 @@ class TaskGroup {
   std::vector<std::exception_ptr> collect_errors(std::exception_ptr body_error);
 
   detail::TaskCore* parent_ = nullptr;
-  std::uint32_t scope_ = 0;     // its number among the parent's open scopes
-  runtime::List<Link> live_;    // in order of creation
-  runtime::List<Link> failed_;  // in order of completion; keeps the errors, so that recording one never allocates
+  std::uint32_t scope_ = 0;   // its number among the parent's open scopes
+  runtime::List<Link> live_;  // in order of creation
+  runtime::List<Link>
+      failed_;  // in order of completion; keeps the errors, so that recording one never allocates
   std::size_t live_count_ = 0;
   std::size_t failed_count_ = 0;
-  std::exception_ptr base_error_;  // KeyboardInterrupt, SystemExit: passes alone
+  std::exception_ptr base_error_;                // KeyboardInterrupt, SystemExit: passes alone
   runtime::Ref<detail::ObjectFuture> all_done_;  // what the exit waits for
   bool exiting_ = false;
   bool aborting_ = false;
@@ -154,11 +156,11 @@ class TaskGroupCall {
   Body body_;
 };
 
-// Calls body(TaskGroup&) in the current task and waits for all tasks that were created in the group; the body's value
-// is the value of the await. A body without living children does not give up control at its end.
-// Cancellation: a cancellation of the current task cancels the children, waits for them, and passes on; if a child
-// fails meanwhile, the ExceptionGroup takes its place and the task stays asked to cancel.
-// Errors: ExceptionGroup "unhandled errors in a TaskGroup" (BaseExceptionGroup if a member is no std::exception);
+// Calls body(TaskGroup&) in the current task and waits for all tasks that were created in the group; the
+// body's value is the value of the await. A body without living children does not give up control at its end.
+// Cancellation: a cancellation of the current task cancels the children, waits for them, and passes on; if a
+// child fails meanwhile, the ExceptionGroup takes its place and the task stays asked to cancel. Errors:
+// ExceptionGroup "unhandled errors in a TaskGroup" (BaseExceptionGroup if a member is no std::exception);
 // KeyboardInterrupt and SystemExit pass alone, after the children have ended.
 // Source: asyncio.TaskGroup.
 template <class Body>

@@ -29,13 +29,14 @@ class TestLoop : public EventLoop {
   void burn(Duration duration) noexcept { clock_->burn(duration.nanoseconds()); }
   // Passes of the loop begun so far.
   std::uint64_t iteration() const noexcept { return core().scheduler().passes(); }
-  // Real threads or signals may wake the loop: before time jumps it passes as in reality for 2 ms, and while a call on another
-  // thread (to_thread(), run_in_executor(), a hooked fsync()) is under way for a second.
+  // Real threads or signals may wake the loop: before time jumps it passes as in reality for 2 ms, and while
+  // a call on another thread (to_thread(), run_in_executor(), a hooked fsync()) is under way for a second.
   void set_may_block(bool may_block) noexcept { clock_->set_may_block(may_block); }
   // While the loop does not run: runs it until its time is `duration` later; what is due by then has run.
   // RuntimeError while it runs (there, await a sleep instead) or when it is closed.
   void advance(Duration duration);
-  // Timers that are armed: call_later(), call_at(), sleep() and time limits that have neither run nor been cancelled.
+  // Timers that are armed: call_later(), call_at(), sleep() and time limits that have neither run nor been
+  // cancelled.
   std::size_t live_timers() const noexcept { return core().scheduler().timers().size(); }
 
  private:

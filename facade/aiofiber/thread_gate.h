@@ -51,11 +51,13 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
   std::uint64_t add(std::unique_ptr<Link> link);
   // Loop's thread: destroys the link, unless it is posted: then it arrives first.
   void remove(std::uint64_t id) noexcept;
-  // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link gone or posted.
+  // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link gone or
+  // posted.
   bool post(std::uint64_t id) noexcept;
   // Loop's thread: nothing is posted from now on.
   void shut() noexcept;
-  // The same, and all links are told and destroyed; but for those that are still on their way, which are when they are dropped.
+  // The same, and all links are told and destroyed; but for those that are still on their way, which are when
+  // they are dropped.
   void close() noexcept;
 
  private:

@@ -16,10 +16,10 @@
 
 namespace aiofiber {
 
-// Calls fn(args...) on a thread of the loop's default executor, with a copy of the current context, and gives its result.
-// Arguments are decay-copied. Nothing starts before it is awaited or made a task.
-// Cancellation: a cancellation point; a call that has begun goes on without being waited for, so it must not refer
-// to what the cancelled task owns. Errors: what fn throws; RuntimeError when the executor was shut down.
+// Calls fn(args...) on a thread of the loop's default executor, with a copy of the current context, and gives
+// its result. Arguments are decay-copied. Nothing starts before it is awaited or made a task. Cancellation: a
+// cancellation point; a call that has begun goes on without being waited for, so it must not refer to what
+// the cancelled task owns. Errors: what fn throws; RuntimeError when the executor was shut down.
 template <class F, class... Args>
 Coroutine<detail::CallResult<F, Args...>> to_thread(F&& fn, Args&&... args) {
   using R = detail::CallResult<F, Args...>;

@@ -2,12 +2,13 @@
 //
 // timeout(): a time limit on a piece of code. Source: asyncio.timeout, timeout_at, Timeout (3.13).
 //
-// At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no other,
-// becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(), uncancel()).
-// In a destructor a limit has its effect where the TimeoutError is caught inside, also while an exception unwinds; where it would
-// leave the destructor, and so end the program, the body is not cut short. A foreign cancellation that comes in the same pass as the
-// expiry, and could not leave the destructor, is raised at a later await instead.
-// Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as the body.
+// At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no
+// other, becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(),
+// uncancel()). In a destructor a limit has its effect where the TimeoutError is caught inside, also while an
+// exception unwinds; where it would leave the destructor, and so end the program, the body is not cut short.
+// A foreign cancellation that comes in the same pass as the expiry, and could not leave the destructor, is
+// raised at a later await instead. Differs from asyncio: `async with timeout(t):` is a call with a body; the
+// Timeout object lives as long as the body.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,7 @@ class Timeout {
     kEntered,   // the body runs
     kExpiring,  // the deadline fired, the body has not ended
     kExpired,
-    kExited,    // the body ended before the deadline
+    kExited,  // the body ended before the deadline
   };
   explicit Timeout(std::optional<TimePoint> when) noexcept : when_(when) {}
   ~Timeout() { disarm(); }
@@ -103,7 +104,8 @@ using TimeoutResult = decltype(call_timeout_body(std::declval<Body&>(), std::dec
 // Runs a body inside a Timeout.
 class TimeoutScope {
  public:
-  explicit TimeoutScope(std::optional<TimePoint> when, bool ahead = false) noexcept : scope_(when), ahead_(ahead) {}
+  explicit TimeoutScope(std::optional<TimePoint> when, bool ahead = false) noexcept
+      : scope_(when), ahead_(ahead) {}
 
   // Not inlined: see runtime::PassesOnOther.
   template <class Body>
@@ -150,23 +152,24 @@ std::optional<TimePoint> deadline_after(std::optional<Duration> delay);
 template <class Body>
 auto timeout_at(std::optional<TimePoint> when, Body&& body) {
   using Function = std::decay_t<Body>;
-  static_assert(detail::is_timeout_body<Function>, "the body of timeout() is called as body() or body(Timeout&)");
-  return Coroutine<detail::TimeoutResult<Function>>(detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
+  static_assert(detail::is_timeout_body<Function>,
+                "the body of timeout() is called as body() or body(Timeout&)");
+  return Coroutine<detail::TimeoutResult<Function>>(
+      detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
 }
 
-// Calls the body in the current task, with a time limit that counts from this call; its value is the value of the
-// await. nullopt: no limit. Zero or negative: expires at the body's first suspension. A body that overruns without
-// suspending afterwards, or that swallows the cancellation, ends normally.
-// Cancellation: a foreign cancellation passes, and wins over an expiry that happens before the body has ended.
-// Errors: TimeoutError; what the body throws. RuntimeError: no running loop.
-// Source: asyncio.timeout.
+// Calls the body in the current task, with a time limit that counts from this call; its value is the value of
+// the await. nullopt: no limit. Zero or negative: expires at the body's first suspension. A body that
+// overruns without suspending afterwards, or that swallows the cancellation, ends normally. Cancellation: a
+// foreign cancellation passes, and wins over an expiry that happens before the body has ended. Errors:
+// TimeoutError; what the body throws. RuntimeError: no running loop. Source: asyncio.timeout.
 template <class Body>
 auto timeout(std::optional<Duration> delay, Body&& body) {
   return timeout_at(detail::deadline_after(delay), std::forward<Body>(body));
 }
 // A number has no unit, and is refused here, not some functions further in.
 template <class Number, class Body>
-  requires std::is_arithmetic_v<Number>
+requires std::is_arithmetic_v<Number>
 auto timeout(Number, Body&& body) {
   static_assert(detail::LengthOfTime<Number>::value);
   return timeout(std::nullopt, std::forward<Body>(body));

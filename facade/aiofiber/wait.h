@@ -18,7 +18,8 @@
 
 namespace aiofiber {
 
-// When wait() returns: all are done; one is done; one failed (a cancelled one does not count) or all are done.
+// When wait() returns: all are done; one is done; one failed (a cancelled one does not count) or all are
+// done.
 enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
 
 struct WaitOptions {
@@ -63,19 +64,21 @@ struct WaitCall {
 };
 }  // namespace detail
 
-// Suspends until return_when holds or the timeout has passed, and says which futures are done. It neither throws
-// their errors nor cancels anything; a timeout is no error. Gives up control even if all are done already. A timeout
-// of zero or less gives the loop a turn. The same future given twice counts once.
+// Suspends until return_when holds or the timeout has passed, and says which futures are done. It neither
+// throws their errors nor cancels anything; a timeout is no error. Gives up control even if all are done
+// already. A timeout of zero or less gives the loop a turn. The same future given twice counts once.
 // Cancellation: a cancellation point; the inputs are left alone.
 // Errors, when it is awaited: ValueError: no futures, a future of another loop, an invalid return_when.
 template <WaitableRange Range>
-Coroutine<WaitResult<detail::FutureOf<detail::ElementOf<Range>>>> wait(Range&& futures, WaitOptions options = {}) {
+Coroutine<WaitResult<detail::FutureOf<detail::ElementOf<Range>>>> wait(Range&& futures,
+                                                                       WaitOptions options = {}) {
   using Call = detail::WaitCall<detail::ElementOf<Range>>;
-  return Coroutine<WaitResult<typename Call::F>>(Call{detail::elements_of(std::forward<Range>(futures)), options});
+  return Coroutine<WaitResult<typename Call::F>>(
+      Call{detail::elements_of(std::forward<Range>(futures)), options});
 }
 template <class F>
-  requires(Awaitable<F> || detail::HandleLike<F>)
-Coroutine<WaitResult<detail::FutureOf<F>>> wait(std::initializer_list<F> futures, WaitOptions options = {}) {
+requires(Awaitable<F> || detail::HandleLike<F>) Coroutine<WaitResult<detail::FutureOf<F>>> wait(
+    std::initializer_list<F> futures, WaitOptions options = {}) {
   return aiofiber::wait(std::vector<F>(futures), options);
 }
 

@@ -48,7 +48,8 @@ struct WaitForCall {
       future.cancel();
       wait_here({&future.state()}, {});
       if (future.cancelled()) {
-        static_cast<void>(future.state().cancelled_error());  // asyncio reads it here, as the TimeoutError's cause
+        static_cast<void>(
+            future.state().cancelled_error());  // asyncio reads it here, as the TimeoutError's cause
         throw TimeoutError();
       }
     }
@@ -58,21 +59,19 @@ struct WaitForCall {
 
 }  // namespace detail
 
-// Awaits the awaitable for at most `timeout` (nullopt: without limit), which counts from the await. A callable or
-// Coroutine runs in the current task; no task is made. At the limit what runs is cancelled and waited for, however
-// long it takes; if it ends by that, TimeoutError, else its value or error. Zero or less: what is done gives its
-// result, a function never starts, a future or task is cancelled and waited for.
-// Use shield() to let a task go on after the limit.
-// Cancellation: a cancellation point; a cancellation reaches what is awaited.
-// Errors: TimeoutError; what the awaitable throws. ValueError: a future of another loop.
+// Awaits the awaitable for at most `timeout` (nullopt: without limit), which counts from the await. A
+// callable or Coroutine runs in the current task; no task is made. At the limit what runs is cancelled and
+// waited for, however long it takes; if it ends by that, TimeoutError, else its value or error. Zero or less:
+// what is done gives its result, a function never starts, a future or task is cancelled and waited for. Use
+// shield() to let a task go on after the limit. Cancellation: a cancellation point; a cancellation reaches
+// what is awaited. Errors: TimeoutError; what the awaitable throws. ValueError: a future of another loop.
 template <Awaitable A>
 Coroutine<ResultOf<A>> wait_for(A&& awaitable, std::optional<Duration> timeout) {
   return Coroutine<ResultOf<A>>(detail::WaitForCall<std::decay_t<A>>{std::forward<A>(awaitable), timeout});
 }
 // A number has no unit, and is refused here, not some functions further in.
 template <Awaitable A, class Number>
-  requires std::is_arithmetic_v<Number>
-Coroutine<ResultOf<A>> wait_for(A&& awaitable, Number) {
+requires std::is_arithmetic_v<Number> Coroutine<ResultOf<A>> wait_for(A&& awaitable, Number) {
   static_assert(detail::LengthOfTime<Number>::value);
   return wait_for(std::forward<A>(awaitable), std::nullopt);
 }

@@ -20,7 +20,8 @@
 
 namespace aiofiber::detail {
 
-// A base with a reference count for runtime::Ref; T is the most derived class and has no members of these names.
+// A base with a reference count for runtime::Ref; T is the most derived class and has no members of these
+// names.
 template <class T>
 class Counted {
  public:
@@ -67,9 +68,9 @@ class WaitQueue {
     ~Waiter() { leave(); }
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    // Suspends until it is woken. Cancelled, it leaves the queue and calls `pass_on`, which gives what it was woken for, and
-    // will not use, to the next one; then CancelledError goes on. Inlined into a function without handlers of its own
-    // (runtime::PassesOn).
+    // Suspends until it is woken. Cancelled, it leaves the queue and calls `pass_on`, which gives what it was
+    // woken for, and will not use, to the next one; then CancelledError goes on. Inlined into a function
+    // without handlers of its own (runtime::PassesOn).
     template <class PassOn>
     AIOFIBER_ALWAYS_INLINE void wait(PassOn pass_on) {
       try {
@@ -106,8 +107,8 @@ class WaitQueue {
     bool in_vain_ = false;
   };
 
-  // What is waited for here, as debuggers are told: a kind, the lock or queue that this belongs to, and, of a lock, where the id
-  // of the fiber is that has it.
+  // What is waited for here, as debuggers are told: a kind, the lock or queue that this belongs to, and, of a
+  // lock, where the id of the fiber is that has it.
   WaitQueue(aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
       : kind_(kind), object_(object), owner_(owner) {}
 

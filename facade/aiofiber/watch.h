@@ -5,8 +5,8 @@
 // gather, shield, wait and as_completed keep one Watch per input; completing an input moves the node to the
 // ready queue and never allocates. A queued node holds its owner and its input. While the input is pending
 // the owner holds the input, and the input does not hold the owner: an owner that nobody refers to any more
-// either dies, which takes its nodes out, or moves into its inputs (hand_to_inputs), as asyncio's callbacks do.
-// Not for users.
+// either dies, which takes its nodes out, or moves into its inputs (hand_to_inputs), as asyncio's callbacks
+// do. Not for users.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,8 @@ class WatchOwner {
   virtual void retain_owner() noexcept = 0;
   virtual void release_owner() noexcept = 0;
   virtual std::uint32_t owner_references() const noexcept = 0;
-  // For debuggers: appends the futures and tasks that wait for the inputs; what those are waiting for, as wait_object().
+  // For debuggers: appends the futures and tasks that wait for the inputs; what those are waiting for, as
+  // wait_object().
   virtual void add_awaiting(std::vector<FutureBase*>& out) const = 0;
   virtual const void* watcher() const noexcept = 0;
   WatchOwner* next_to_go = nullptr;  // for release_in_turn()
@@ -37,8 +38,8 @@ class WatchOwner {
   ~WatchOwner() = default;
 };
 
-// Drops a reference. The last one of a gather or a shield drops others, and so on down a chain of them that may be as long as
-// memory allows: so whatever is dropped meanwhile ends after it, and not inside of its end.
+// Drops a reference. The last one of a gather or a shield drops others, and so on down a chain of them that
+// may be as long as memory allows: so whatever is dropped meanwhile ends after it, and not inside of its end.
 void release_in_turn(WatchOwner& owner) noexcept;
 void release_in_turn(runtime::Ref<FutureBase> future) noexcept;
 

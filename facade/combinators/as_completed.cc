@@ -17,7 +17,8 @@ AsCompletedState::~AsCompletedState() {
   if (timer_) timer_->cancel();
 }
 
-void AsCompletedState::start(const std::vector<runtime::Ref<FutureBase>>& inputs, std::optional<Duration> timeout) {
+void AsCompletedState::start(const std::vector<runtime::Ref<FutureBase>>& inputs,
+                             std::optional<Duration> timeout) {
   // The timer does not keep the state alive: the last reference cancels it.
   if (timeout && !inputs.empty()) timer_ = loop_->facade().call_later(*timeout, [this] { on_timeout(); });
   for (std::size_t i = 0; i < inputs.size(); ++i) watches_[i].start(*this, inputs[i]);

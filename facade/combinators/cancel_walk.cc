@@ -2,12 +2,13 @@
 //
 // cancel() of tasks and gathers: the request goes down to what is waited for, by a walk.
 //
-// Tasks that await tasks and gathers of gathers may be nested as deep as memory allows, so nothing recurses, and nothing is
-// allocated: the way back up is written into the objects that are passed. A task's waits_for_ points upwards while the walk is
-// below it (nobody's code runs meanwhile), a gather has a field for it.
+// Tasks that await tasks and gathers of gathers may be nested as deep as memory allows, so nothing recurses,
+// and nothing is allocated: the way back up is written into the objects that are passed. A task's waits_for_
+// points upwards while the walk is below it (nobody's code runs meanwhile), a gather has a field for it.
 //
-// A ring (a task waits, through whatever gathers, for a task that the walk has passed) would wait for ever: the last task of it
-// is taken out of its wait and raises CancelledError at its next step; the others end by its end.
+// A ring (a task waits, through whatever gathers, for a task that the walk has passed) would wait for ever:
+// the last task of it is taken out of its wait and raises CancelledError at its next step; the others end by
+// its end.
 #include "aiofiber/cancel_walk.h"
 
 #include "aiofiber/gather.h"
@@ -57,7 +58,9 @@ bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource sour
 
 // ---- a task -----------------------------------------------------------------------------------------------
 
-bool TaskCore::cancel(const RareText& message, CancelSource source) { return cancel_by_walk(future_, message, source); }
+bool TaskCore::cancel(const RareText& message, CancelSource source) {
+  return cancel_by_walk(future_, message, source);
+}
 
 FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   walk.accepted = false;
@@ -77,7 +80,8 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   if (cancel_requests_ < kMostRequests) ++cancel_requests_;
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
-      // Asked already, not yet resumed: one CancelledError serves both. Where only the first one's could pass, its scope keeps this one.
+      // Asked already, not yet resumed: one CancelledError serves both. Where only the first one's could
+      // pass, its scope keeps this one.
       cancel_message_ = walk.message;
       const bool passes = fiber_ == runtime::current_fiber() || can_be_thrown_at(source);
       if (source_scope_ != source.scope && passes) source_scope_ = 0;
@@ -134,7 +138,8 @@ FutureBase* GatherCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept
 
 FutureBase* GatherCore::next_of_walk(CancelWalk& walk) noexcept {
   cancel_accepted_ = cancel_accepted_ || walk.accepted;
-  cancel_ring_ = std::exchange(walk.ring, false) || cancel_ring_;  // a task above closes it, not the next input
+  cancel_ring_ =
+      std::exchange(walk.ring, false) || cancel_ring_;  // a task above closes it, not the next input
   while (cancel_next_ < watches_.size()) {
     if (FutureBase* input = watches_[cancel_next_++].input.get()) return input;
   }

@@ -23,7 +23,8 @@ void GatherCore::inputs_complete() noexcept {
     return;
   }
   for (Watch& watch : watches_) {
-    // What was done when it was added. What the first step of an eager task has ended since is queued, and comes by itself.
+    // What was done when it was added. What the first step of an eager task has ended since is queued, and
+    // comes by itself.
     if (watch.input->done() && !watch.queued) input_done(watch);
   }
 }
@@ -58,8 +59,10 @@ void GatherCore::input_done(Watch& watch) noexcept {
       // The error of the last input of the list; if that did not end cancelled, its last request stands in.
       FutureBase& last = *watches_[watches_.size() - 1].input;
       const TaskCore* task = last.task();
-      fail(last.cancelled() ? last.cancelled_error()
-                                   : make_cancelled((task != nullptr ? task->last_cancel_message() : last.cancel_message()).view()));
+      fail(last.cancelled()
+               ? last.cancelled_error()
+               : make_cancelled(
+                     (task != nullptr ? task->last_cancel_message() : last.cancel_message()).view()));
     } else {
       deliver();
     }

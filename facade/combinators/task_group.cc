@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bookkeeping of a TaskGroup. Each child has a node that was allocated when it was created, and that moves from
-// the list of the living to that of the failed, or is freed.
+// The bookkeeping of a TaskGroup. Each child has a node that was allocated when it was created, and that
+// moves from the list of the living to that of the failed, or is freed.
 #include "aiofiber/task_group.h"
 
 #include "aiofiber/exception_group.h"
@@ -54,7 +54,8 @@ TaskGroup::~TaskGroup() {
 void TaskGroup::enter() {
   detail::TaskCore& parent = detail::require_current_task();
   // Made now, where there are no children yet that would be left alone if it cannot be made.
-  all_done_ = runtime::Ref<detail::ObjectFuture>(new detail::ObjectFuture(parent.loop(), AIOFIBER_WAIT_TASK_GROUP, this));
+  all_done_ = runtime::Ref<detail::ObjectFuture>(
+      new detail::ObjectFuture(parent.loop(), AIOFIBER_WAIT_TASK_GROUP, this));
   parent_ = &parent;
   scope_ = parent.open_scope();
 }

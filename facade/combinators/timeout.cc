@@ -95,7 +95,8 @@ void Timeout::leave() noexcept {
   }
 }
 
-// Somebody else asked too: then his cancellation goes on, unless it would end the program here, in a destructor.
+// Somebody else asked too: then his cancellation goes on, unless it would end the program here, in a
+// destructor.
 bool Timeout::ends_by_timeout() {
   return task_->cancelling() <= cancelling_at_entry_ || !task_->cancellation_passes_or_is_kept();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait(), without the types of its inputs. The state is counted, because nodes of inputs that finished while the
-// waiting task was cancelled are still queued when wait() has left.
+// wait(), without the types of its inputs. The state is counted, because nodes of inputs that finished while
+// the waiting task was cancelled are still queued when wait() has left.
 #include "aiofiber/wait.h"
 
 #include "aiofiber/event_loop.h"
@@ -15,7 +15,10 @@ namespace {
 class WaitState final : public WatchOwner {
  public:
   WaitState(LoopCore& loop, std::size_t count, ReturnWhen return_when)
-      : waiter_(new ObjectFuture(loop, AIOFIBER_WAIT_SEVERAL, this)), watches_(count), remaining_(count), return_when_(return_when) {}
+      : waiter_(new ObjectFuture(loop, AIOFIBER_WAIT_SEVERAL, this)),
+        watches_(count),
+        remaining_(count),
+        return_when_(return_when) {}
 
   void retain() noexcept { ++references_; }
   void release() noexcept {
@@ -28,7 +31,8 @@ class WaitState final : public WatchOwner {
   const void* watcher() const noexcept override { return this; }
 
   void start(const std::vector<FutureBase*>& inputs) {
-    for (std::size_t i = 0; i < inputs.size(); ++i) watches_[i].start(*this, runtime::Ref<FutureBase>(inputs[i]));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      watches_[i].start(*this, runtime::Ref<FutureBase>(inputs[i]));
   }
   void stop() noexcept { watches_.stop_all(); }
   void input_done(Watch& watch) noexcept override {
@@ -76,7 +80,8 @@ void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& option
       state.stop();
     }
   } leave{*state, {}};
-  if (options.timeout) leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
+  if (options.timeout)
+    leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
   state->start(inputs);
   task.wait_for_future(state->waiter());
   state->waiter().check_result();  // raises the cancellation

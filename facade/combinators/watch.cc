@@ -11,8 +11,8 @@ using runtime::Ref;
 
 namespace {
 
-// Those whose last reference is dropped when the one that ends now has ended. Of a fiber: a destructor of the program that runs
-// in between may suspend it.
+// Those whose last reference is dropped when the one that ends now has ended. Of a fiber: a destructor of the
+// program that runs in between may suspend it.
 struct Turn {
   WatchOwner* first = nullptr;
   WatchOwner* last = nullptr;

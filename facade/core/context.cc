@@ -36,9 +36,10 @@ std::shared_ptr<const void> context_lookup(const void* variable) {
 void context_assign(const void* variable, std::shared_ptr<const void> value) {
   std::shared_ptr<ContextData>& current = current_context_data();
   if (current == nullptr) current = std::make_shared<ContextData>();
-  auto changed = current->map != nullptr ? std::make_shared<ContextMap>(*current->map) : std::make_shared<ContextMap>();
-  const auto place =
-      std::find_if(changed->begin(), changed->end(), [&](const auto& entry) { return entry.first == variable; });
+  auto changed =
+      current->map != nullptr ? std::make_shared<ContextMap>(*current->map) : std::make_shared<ContextMap>();
+  const auto place = std::find_if(changed->begin(), changed->end(),
+                                  [&](const auto& entry) { return entry.first == variable; });
   if (place == changed->end()) {
     if (value != nullptr) changed->emplace_back(variable, std::move(value));
   } else if (value != nullptr) {

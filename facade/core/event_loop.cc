@@ -52,7 +52,8 @@ const char* python_bool(bool value) noexcept { return value ? "True" : "False"; 
 // ---- life -------------------------------------------------------------------------------------------------
 
 struct EventLoop::FdHandler : runtime::FdWaiter {
-  FdHandler(EventLoop& event_loop, int descriptor, unsigned events, runtime::Ref<detail::HandleBase> callback) noexcept
+  FdHandler(EventLoop& event_loop, int descriptor, unsigned events,
+            runtime::Ref<detail::HandleBase> callback) noexcept
       : FdWaiter(descriptor, events, on_ready), loop(event_loop), handle(std::move(callback)) {}
   ~FdHandler() {
     loop.core_->scheduler().reactor().remove(*this);
@@ -105,7 +106,9 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
     return claimed;
   }
 
-  static void on_raised(SignalWaiter& waiter) noexcept { static_cast<SignalHandler&>(waiter).handle->schedule_again(); }
+  static void on_raised(SignalWaiter& waiter) noexcept {
+    static_cast<SignalHandler&>(waiter).handle->schedule_again();
+  }
 
   EventLoop& loop;
   runtime::Ref<detail::HandleBase> handle;
@@ -115,14 +118,16 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
 EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
 
 EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
-    : core_(new detail::LoopCore(std::move(scheduler), *this)), slow_callback_duration(core_->slow_callback_duration) {
+    : core_(new detail::LoopCore(std::move(scheduler), *this)),
+      slow_callback_duration(core_->slow_callback_duration) {
   if (debug_by_environment()) core_->set_debug(true);
 }
 
 EventLoop::~EventLoop() {
   if (core_->closing() || (is_running() && !detail::process_ends())) {
-    detail::log(LogLevel::CRITICAL, is_running() ? "an event loop was destroyed while it runs"
-                                                 : "an event loop was destroyed by what its close() destroys");
+    detail::log(LogLevel::CRITICAL, is_running()
+                                        ? "an event loop was destroyed while it runs"
+                                        : "an event loop was destroyed by what its close() destroys");
     std::terminate();
   }
   if (is_running()) {
@@ -187,7 +192,8 @@ void EventLoop::close() {
   core_->close();
 }
 
-// One by one: a callback's object may take away its others in its destructor, for which the tables must be whole.
+// One by one: a callback's object may take away its others in its destructor, for which the tables must be
+// whole.
 void EventLoop::forget_handlers() noexcept {
   while (!fd_handlers_.empty()) fd_handlers_.extract(fd_handlers_.begin());
   while (!signal_handlers_.empty()) signal_handlers_.extract(signal_handlers_.begin());
@@ -213,8 +219,8 @@ void EventLoop::watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> h
   // a fresh wait finds out. Its callback is destroyed last, as that may run destructors of the program.
   const auto replaced = fd_handlers_.extract(key);
   if (!replaced.empty()) core_->scheduler().reactor().remove(*replaced.mapped());
-  auto handler =
-      std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable, std::move(handle));
+  auto handler = std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable,
+                                             std::move(handle));
   core_->scheduler().reactor().add(*handler);
   fd_handlers_.emplace(key, std::move(handler));
 }
@@ -238,7 +244,8 @@ void EventLoop::watch_signal(int signo, runtime::Ref<detail::HandleBase> handle)
     return;
   }
   auto handler = std::make_unique<SignalHandler>(*this, signo, std::move(handle));
-  if (!handler->claim()) throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
+  if (!handler->claim())
+    throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
   const auto entry = signal_handlers_.emplace(signo, std::move(handler)).first;
   try {
     core_->scheduler().reactor().watch_signal(*entry->second);

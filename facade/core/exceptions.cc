@@ -35,7 +35,9 @@ std::string current_type_name() {
 // aiofiber's own types go by asyncio's names.
 std::string short_name(std::string name) {
   const std::string prefix = "aiofiber::";
-  return name.starts_with(prefix) && name.find("::", prefix.size()) == std::string::npos ? name.substr(prefix.size()) : name;
+  return name.starts_with(prefix) && name.find("::", prefix.size()) == std::string::npos
+             ? name.substr(prefix.size())
+             : name;
 }
 
 Description group(const char* type, const detail::GroupMembers& members) {
@@ -95,7 +97,8 @@ std::string format_exception(const std::exception_ptr& exception) {
   const Description description = describe(exception);
   std::string text = description.type + (description.text.empty() ? "" : ": " + description.text);
   if (const auto* members = members_of(exception)) {
-    text += " (" + std::to_string(members->size()) + " sub-exception" + (members->size() == 1 ? "" : "s") + ")";
+    text +=
+        " (" + std::to_string(members->size()) + " sub-exception" + (members->size() == 1 ? "" : "s") + ")";
     for (const std::exception_ptr& member : *members) text += "\n  | " + format_exception(member);
   }
   return text;
@@ -126,8 +129,8 @@ detail::GroupMembers::GroupMembers(std::string message, std::vector<std::excepti
 ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
     : GroupMembers(std::move(message), std::move(exceptions)) {
   const std::size_t count = this->exceptions().size();
-  what_ = std::make_shared<const std::string>(this->message() + " (" + std::to_string(count) + " sub-exception" +
-                                              (count == 1 ? ")" : "s)"));
+  what_ = std::make_shared<const std::string>(this->message() + " (" + std::to_string(count) +
+                                              " sub-exception" + (count == 1 ? ")" : "s)"));
 }
 
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) {

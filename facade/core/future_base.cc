@@ -82,13 +82,17 @@ std::exception_ptr FutureBase::cancelled_error() {
 
 void FutureBase::check_result() {
   switch (state_) {
-    case State::kPending: throw InvalidStateError("Result is not set.");
-    case State::kCancelled: std::rethrow_exception(cancelled_error());
-    case State::kFinished: break;
+    case State::kPending:
+      throw InvalidStateError("Result is not set.");
+    case State::kCancelled:
+      std::rethrow_exception(cancelled_error());
+    case State::kFinished:
+      break;
   }
   log_failure_ = false;
   if (exception_ == nullptr) return;
-  // The reader's stack goes with the exception, so that its traceback leads through every task that passed it on.
+  // The reader's stack goes with the exception, so that its traceback leads through every task that passed it
+  // on.
   if (const TaskCore* reader = current_task_core(); reader != nullptr && !is_cancelled_error(exception_)) {
     const bool hands_on = wait_kind == AIOFIBER_WAIT_GATHER || wait_kind == AIOFIBER_WAIT_SHIELD;
     runtime::add_rethrow_segment(exception_, &reader->future(), hands_on ? nullptr : this);
@@ -98,9 +102,12 @@ void FutureBase::check_result() {
 
 std::exception_ptr FutureBase::exception() {
   switch (state_) {
-    case State::kPending: throw InvalidStateError("Exception is not set.");
-    case State::kCancelled: std::rethrow_exception(cancelled_error());
-    case State::kFinished: break;
+    case State::kPending:
+      throw InvalidStateError("Exception is not set.");
+    case State::kCancelled:
+      std::rethrow_exception(cancelled_error());
+    case State::kFinished:
+      break;
   }
   log_failure_ = false;
   return exception_;
@@ -166,7 +173,8 @@ FutureBase::~FutureBase() {
 void FutureBase::few_references_left() noexcept {
   if (references_ == 0) {
     last_reference_gone();
-  } else if (wait_kind == AIOFIBER_WAIT_FUTURE && loop_->is_running()) {  // one that closes destroys tasks by and by
+  } else if (wait_kind == AIOFIBER_WAIT_FUTURE &&
+             loop_->is_running()) {  // one that closes destroys tasks by and by
     report_abandoned();
   }
 }
@@ -180,9 +188,10 @@ void FutureBase::report_abandoned() noexcept {
       const TaskCore* waiter = waiting->task();
       if (waiter == nullptr) continue;
       const std::string place = source_trace_.location();
-      log(LogLevel::WARNING, "Task " + quote(waiter->name()) + " waits for a future of which nobody else has a handle any more" +
-                                 (place.empty() ? "" : " (created at " + place + ")") + ": it can only be cancelled\n" +
-                                 format_frames(task_stack(*waiter, std::nullopt)));
+      log(LogLevel::WARNING,
+          "Task " + quote(waiter->name()) + " waits for a future of which nobody else has a handle any more" +
+              (place.empty() ? "" : " (created at " + place + ")") + ": it can only be cancelled\n" +
+              format_frames(task_stack(*waiter, std::nullopt)));
     }
   } catch (...) {
     // A report that cannot be made must not become an error of the program.
@@ -213,7 +222,9 @@ void FutureBase::last_reference_gone() noexcept {
 std::string FutureBase::details() const { return {}; }
 
 std::string FutureBase::text() const {
-  const char* state = state_ == State::kPending ? "pending" : state_ == State::kCancelled ? "cancelled" : "finished";
+  const char* state = state_ == State::kPending     ? "pending"
+                      : state_ == State::kCancelled ? "cancelled"
+                                                    : "finished";
   std::string text = std::string("<") + kind() + " " + state_word(state) + details();
   if (state_ == State::kFinished) {
     text += exception_ != nullptr ? " exception=" + repr(exception_) : " result=" + shorten(value_text());
@@ -226,7 +237,8 @@ std::string FutureBase::text() const {
   }
   if (callbacks == 1) text += " cb=[" + first + "]";
   if (callbacks == 2) text += " cb=[" + first + ", " + last + "]";
-  if (callbacks > 2) text += " cb=[" + first + ", <" + std::to_string(callbacks - 2) + " more>, " + last + "]";
+  if (callbacks > 2)
+    text += " cb=[" + first + ", <" + std::to_string(callbacks - 2) + " more>, " + last + "]";
   if (const std::string place = source_trace_.location(); !place.empty()) text += " created at " + place;
   return text + ">";
 }

@@ -3,7 +3,8 @@
 // The life of a handle: queued or armed, called, forgotten.
 //
 // The callable and its arguments are destroyed as soon as they cannot be called any more, not when the last
-// Handle object goes: a program may keep handles for long, and a captured reference should not live with them.
+// Handle object goes: a program may keep handles for long, and a captured reference should not live with
+// them.
 #include "aiofiber/handle.h"
 
 #include <string_view>

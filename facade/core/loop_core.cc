@@ -3,9 +3,10 @@
 // Running, reporting and closing a loop.
 //
 // Closing empties the queues before the tasks are unwound (a fiber that is queued cannot be unwound) and
-// again after it, because destructors of the program may schedule something. Nothing ends it half-way: a report that cannot be
-// made for lack of memory is left out, and what the exception handler throws leaves close() at its end. In a forked child nothing of
-// the parent's loop is touched: it is marked closed and kept in memory.
+// again after it, because destructors of the program may schedule something. Nothing ends it half-way: a
+// report that cannot be made for lack of memory is left out, and what the exception handler throws leaves
+// close() at its end. In a forked child nothing of the parent's loop is touched: it is marked closed and kept
+// in memory.
 #include "aiofiber/loop_core.h"
 
 #include <cstdio>
@@ -53,7 +54,8 @@ LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& fac
     : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {
   // Virtual time ends with runtime::Deadlock instead.
   if (scheduler_->clock().polls_every_pass()) return;
-  scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); }, this);
+  scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); },
+                                       this);
 }
 
 LoopCore::~LoopCore() {
@@ -125,7 +127,8 @@ void LoopCore::run() {
 
 void LoopCore::set_debug(bool enabled) {
   if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
-  if (enabled && !debug_) runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
+  if (enabled && !debug_)
+    runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
   if (!enabled && debug_) runtime::held_locks::stop();
   if (enabled && !debug_) debug_since_ns_ = scheduler_->now();
   debug_ = enabled;
@@ -230,7 +233,8 @@ void LoopCore::close() {
   closed_.exchange(true, std::memory_order_acq_rel);
   if (ours) {
     drop_scheduled();  // what a thread posted before it could know: see closed_after_post()
-    // Only now that no task has anything to do with them: whoever waits there may destroy what the tasks referred to.
+    // Only now that no task has anything to do with them: whoever waits there may destroy what the tasks
+    // referred to.
     if (thread_gate != nullptr) thread_gate->close();
   }
   if (failure != nullptr) std::rethrow_exception(failure);

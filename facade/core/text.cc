@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <memory>
 
-
 namespace aiofiber::detail {
 
 std::string quote(std::string_view text) {
@@ -41,7 +40,8 @@ std::string quote(std::string_view text) {
 
 std::string type_name(const std::type_info& type) {
   int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  const std::unique_ptr<char, void (*)(void*)> name(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
   return status == 0 ? name.get() : type.name();
 }
 

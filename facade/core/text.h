@@ -2,8 +2,8 @@
 //
 // Small text helpers of the facade's sources: how Python would write things.
 //
-// The texts of repr() and of the reports are compared with CPython's letter by letter, so quoting, type names and numbers
-// are written in this one place. Private: no public header includes it.
+// The texts of repr() and of the reports are compared with CPython's letter by letter, so quoting, type names
+// and numbers are written in this one place. Private: no public header includes it.
 #pragma once
 
 #include <string>

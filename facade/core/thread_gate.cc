@@ -67,7 +67,8 @@ bool ThreadGate::post(std::uint64_t id) noexcept {
 
 void ThreadGate::shut() noexcept {
   const std::lock_guard lock(mutex_);
-  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-static_cast<std::ptrdiff_t>(links_.size()));
+  if (core_ != nullptr)
+    core_->scheduler().clock().expect_answers(-static_cast<std::ptrdiff_t>(links_.size()));
   core_ = nullptr;
 }
 

@@ -43,7 +43,9 @@ void enable(int signo, const Place&... place) {
 }  // namespace
 
 void enable_task_dump(int signo, int fd) { enable(signo, fd); }
-void enable_task_dump(int signo, const std::string& path, unsigned permissions) { enable(signo, path, permissions); }
+void enable_task_dump(int signo, const std::string& path, unsigned permissions) {
+  enable(signo, path, permissions);
+}
 
 void start_trace(const std::string& path, unsigned permissions) {
   try {

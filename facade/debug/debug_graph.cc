@@ -2,8 +2,8 @@
 //
 // Call graphs: a walk from waiter to waiter, upwards from one future.
 //
-// Graphs of gathers of gathers can have more paths than nodes, so the walk stops at a number of entries; a ring is
-// recognised by the futures on the path from the start.
+// Graphs of gathers of gathers can have more paths than nodes, so the walk stops at a number of entries; a
+// ring is recognised by the futures on the path from the start.
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
@@ -21,7 +21,8 @@ using detail::TaskCore;
 
 constexpr std::size_t kMaxEntries = 4096;
 constexpr std::string_view kCall = "::operator()";  // a lambda or a functor is called by its own name
-constexpr std::size_t kMaxDepth = 256;  // of tasks that wait for each other: the graph is built and printed by recursion
+constexpr std::size_t kMaxDepth =
+    256;  // of tasks that wait for each other: the graph is built and printed by recursion
 
 class Builder {
  public:
@@ -55,7 +56,8 @@ class Builder {
     std::vector<Frame> frames = detail::task_stack(*task, std::nullopt);  // oldest first
     frames.resize(frames.size() - std::min(skip, frames.size()));
     std::reverse(frames.begin(), frames.end());
-    const std::size_t kept = limit_ ? std::min(frames.size(), static_cast<std::size_t>(std::abs(*limit_))) : frames.size();
+    const std::size_t kept =
+        limit_ ? std::min(frames.size(), static_cast<std::size_t>(std::abs(*limit_))) : frames.size();
     const std::size_t first = limit_ && *limit_ < 0 ? frames.size() - kept : 0;
     for (std::size_t i = first; i < first + kept; ++i) stack.push_back({std::move(frames[i])});
     return stack;
@@ -67,7 +69,8 @@ class Builder {
 };
 
 std::string place_of(const Frame& frame) {
-  if (!frame.file.empty()) return "File " + detail::quote(frame.file) + ", line " + std::to_string(frame.line);
+  if (!frame.file.empty())
+    return "File " + detail::quote(frame.file) + ", line " + std::to_string(frame.line);
   char number[32];
   std::snprintf(number, sizeof number, "%#zx", frame.module.empty() ? frame.address : frame.module_offset);
   if (frame.module.empty()) return std::string("Address ") + number;
@@ -83,7 +86,8 @@ void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
   char id[32];
   std::snprintf(id, sizeof id, "id=%#zx)", reinterpret_cast<std::size_t>(&future));
   const TaskCore* task = future.task();
-  const std::string head = task != nullptr ? "* Task(name=" + detail::quote(task->name()) + ", " : "* Future(";
+  const std::string head =
+      task != nullptr ? "* Task(name=" + detail::quote(task->name()) + ", " : "* Future(";
   add_line(head + id + (graph.cycle ? " (waits for itself)" : ""));
   if (!graph.call_stack.empty()) {
     add_line("  + Call stack:");
@@ -102,12 +106,14 @@ void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
 
 }  // namespace
 
-std::optional<FutureCallGraph> capture_call_graph(const AnyFuture& future, std::size_t depth, std::optional<int> limit) {
+std::optional<FutureCallGraph> capture_call_graph(const AnyFuture& future, std::size_t depth,
+                                                  std::optional<int> limit) {
   TaskCore* const current = detail::current_task_core();
   FutureBase* start = future.ref().get();
   if (start == nullptr) {
     if (detail::LoopCore::running() == nullptr) {
-      throw RuntimeError("capture_call_graph() is called outside of a running event loop and without a future to look at");
+      throw RuntimeError(
+          "capture_call_graph() is called outside of a running event loop and without a future to look at");
     }
     if (current == nullptr) return std::nullopt;
     start = &current->future();
@@ -122,7 +128,8 @@ std::string format_call_graph(const AnyFuture& future, std::size_t depth, std::o
   return out;
 }
 
-void print_call_graph(const AnyFuture& future, std::ostream* file, std::size_t depth, std::optional<int> limit) {
+void print_call_graph(const AnyFuture& future, std::ostream* file, std::size_t depth,
+                      std::optional<int> limit) {
   std::ostream& out = file != nullptr ? *file : std::cout;
   out << format_call_graph(future, depth, limit) << '\n';
   out.flush();

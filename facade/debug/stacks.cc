@@ -20,8 +20,12 @@ void set_stack_guard_size(std::size_t bytes) {
 
 std::size_t stack_guard_size() noexcept { return runtime::StackPool::default_guard_bytes(); }
 
-void set_stack_idle_time(Duration time) noexcept { runtime::StackPool::set_default_idle_time(time.nanoseconds()); }
+void set_stack_idle_time(Duration time) noexcept {
+  runtime::StackPool::set_default_idle_time(time.nanoseconds());
+}
 
-Duration stack_idle_time() noexcept { return Duration(std::chrono::nanoseconds(runtime::StackPool::default_idle_time())); }
+Duration stack_idle_time() noexcept {
+  return Duration(std::chrono::nanoseconds(runtime::StackPool::default_idle_time()));
+}
 
 }  // namespace aiofiber

@@ -22,7 +22,8 @@ inline std::unique_ptr<asyncio::EventLoop> make_example_loop() {
 // "2026-01-01 00:00:03": the wall clock's, or on virtual time a fixed day's start plus the loop's time.
 inline std::string date_and_time(asyncio::EventLoop& loop) {
   std::time_t now = std::time(nullptr);
-  if (virtual_time()) now = 1767225600 + static_cast<std::time_t>(loop.time().time_since_epoch().count() / 1'000'000'000);
+  if (virtual_time())
+    now = 1767225600 + static_cast<std::time_t>(loop.time().time_since_epoch().count() / 1'000'000'000);
   std::tm parts;
   gmtime_r(&now, &parts);
   char text[32];

@@ -23,7 +23,8 @@ static void factorial(std::string name, int number) {
 int main() {
   auto loop = make_example_loop();
   loop->run_until_complete([] {
-    asyncio::await(asyncio::gather([] { factorial("A", 2); }, [] { factorial("B", 3); }, [] { factorial("C", 4); }));
+    asyncio::await(
+        asyncio::gather([] { factorial("A", 2); }, [] { factorial("B", 3); }, [] { factorial("C", 4); }));
   });
   loop->close();
 }

@@ -68,7 +68,8 @@ std::size_t BarrierState::wait() {
     return party.index;
   }
   wait_until([this] { return phase != Phase::kFilling; });
-  if (phase == Phase::kBroken || phase == Phase::kResetting) throw BrokenBarrierError("Abort or reset of barrier");
+  if (phase == Phase::kBroken || phase == Phase::kResetting)
+    throw BrokenBarrierError("Abort or reset of barrier");
   return party.index;
 }
 

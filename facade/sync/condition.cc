@@ -64,7 +64,8 @@ void Condition::notify(std::size_t n) {
 
 std::string repr(const Condition& condition) {
   const detail::ConditionState& state = *condition.state_;
-  return detail::lock_repr("Condition", &state, state.lock->locked ? "locked" : "unlocked", state.waiters.size());
+  return detail::lock_repr("Condition", &state, state.lock->locked ? "locked" : "unlocked",
+                           state.waiters.size());
 }
 
 }  // namespace aiofiber

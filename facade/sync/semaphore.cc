@@ -71,7 +71,8 @@ bool Semaphore::try_lock() {
 
 std::string repr(const Semaphore& semaphore) {
   const detail::SemaphoreState& state = *semaphore.state_;
-  return detail::lock_repr(state.type, &state, state.locked() ? "locked" : "unlocked, value:" + std::to_string(state.value),
+  return detail::lock_repr(state.type, &state,
+                           state.locked() ? "locked" : "unlocked, value:" + std::to_string(state.value),
                            state.waiters.size());
 }
 

@@ -2,8 +2,8 @@
 //
 // The report of a loop that nothing can wake: no timer, no descriptor, no signal handler, no other thread.
 //
-// Another thread could always call call_soon_threadsafe(), so a process with threads is only told of rings, and only in debug mode,
-// as looking at the threads costs a system call each time the loop falls asleep.
+// Another thread could always call call_soon_threadsafe(), so a process with threads is only told of rings,
+// and only in debug mode, as looking at the threads costs a system call each time the loop falls asleep.
 #include <sys/single_threaded.h>
 
 #include <algorithm>
@@ -50,12 +50,13 @@ void add_awaiting_tasks(const FutureBase& future, std::vector<TaskCore*>& out, i
   }
 }
 
-// Rings of tasks that wait for each other, or for a lock that the other has: each once, as a list in which every task is waited for by
-// the next.
+// Rings of tasks that wait for each other, or for a lock that the other has: each once, as a list in which
+// every task is waited for by the next.
 class RingFinder {
  public:
   explicit RingFinder(LoopCore& loop) {
-    for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task)) nodes_.push_back({task, {}, 0, Color::kNew});
+    for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task))
+      nodes_.push_back({task, {}, 0, Color::kNew});
     std::sort(nodes_.begin(), nodes_.end(), [](const Node& a, const Node& b) { return a.task < b.task; });
     for (Node& node : nodes_) add_awaiting_tasks(node.task->future(), node.awaited_by);
     std::unordered_map<std::uint64_t, Node*> by_fiber;
@@ -83,7 +84,8 @@ class RingFinder {
   };
 
   Node* find_node(TaskCore* task) {
-    const auto at = std::lower_bound(nodes_.begin(), nodes_.end(), task, [](const Node& node, TaskCore* t) { return node.task < t; });
+    const auto at = std::lower_bound(nodes_.begin(), nodes_.end(), task,
+                                     [](const Node& node, TaskCore* t) { return node.task < t; });
     return at != nodes_.end() && at->task == task ? &*at : nullptr;
   }
 
@@ -101,7 +103,8 @@ class RingFinder {
       if (above == nullptr || above->color == Color::kDone) continue;
       if (above->color == Color::kOnPath) {
         std::vector<TaskCore*> ring;
-        for (auto at = std::find(path.begin(), path.end(), above); at != path.end(); ++at) ring.push_back((*at)->task);
+        for (auto at = std::find(path.begin(), path.end(), above); at != path.end(); ++at)
+          ring.push_back((*at)->task);
         rings_.push_back(std::move(ring));
         continue;
       }
@@ -139,13 +142,15 @@ std::string report_text(LoopCore& loop, bool certain, const std::vector<std::vec
   std::size_t count = 0;
   for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task)) {
     if (count++ >= kTasksShown) continue;
-    tasks += "\nTask " + quote(task->name()) + " waits for " + runtime::describe_wait(*task->fiber(), all) + "\n" +
-             format_frames(task_stack(*task, std::nullopt));
+    tasks += "\nTask " + quote(task->name()) + " waits for " + runtime::describe_wait(*task->fiber(), all) +
+             "\n" + format_frames(task_stack(*task, std::nullopt));
     tasks.pop_back();
   }
   if (count > kTasksShown) tasks += "\n... and " + std::to_string(count - kTasksShown) + " more tasks";
-  std::string out = certain ? "Deadlock: nothing can wake the event loop: it waits for no timer, descriptor, signal or thread."
-                            : "Deadlock: tasks wait for each other.";
+  std::string out =
+      certain
+          ? "Deadlock: nothing can wake the event loop: it waits for no timer, descriptor, signal or thread."
+          : "Deadlock: tasks wait for each other.";
   for (const auto& ring : rings) out += ring_text(ring);
   return out + tasks;
 }
@@ -157,8 +162,8 @@ void report_deadlock(LoopCore& loop) noexcept {
     if (loop.tasks.empty() || (!loop.debug() && !__libc_single_threaded)) return;
     runtime::Scheduler& scheduler = loop.scheduler();
     // The inbox last: a thread that is gone by now may have posted something before.
-    const bool certain = loop.signal_handlers == 0 && !scheduler.reactor().has_fd_waiters() && !other_threads_exist() &&
-                         !scheduler.has_posted();
+    const bool certain = loop.signal_handlers == 0 && !scheduler.reactor().has_fd_waiters() &&
+                         !other_threads_exist() && !scheduler.has_posted();
     if (!certain && !loop.debug()) return;
     const std::uint64_t now = situation(loop);
     if (now == loop.reported_deadlock) return;

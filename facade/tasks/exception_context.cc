@@ -19,7 +19,8 @@ std::string frame_summaries(const std::vector<Frame>& frames) {
   std::string out = "[";
   for (const Frame& frame : frames) {
     if (out.size() > 1) out += ", ";
-    out += "<FrameSummary file " + frame.file + ", line " + std::to_string(frame.line) + " in " + frame.function + ">";
+    out += "<FrameSummary file " + frame.file + ", line " + std::to_string(frame.line) + " in " +
+           frame.function + ">";
   }
   return out + "]";
 }
@@ -32,7 +33,8 @@ Items items(const ExceptionContext& context) {
   if (context.future) out.emplace_back("future", repr(*context.future));
   if (context.task) out.emplace_back("task", repr(*context.task));
   if (context.handle) out.emplace_back("handle", repr(*context.handle));
-  if (!context.source_traceback.empty()) out.emplace_back("source_traceback", frame_summaries(context.source_traceback));
+  if (!context.source_traceback.empty())
+    out.emplace_back("source_traceback", frame_summaries(context.source_traceback));
   out.insert(out.end(), context.extra.begin(), context.extra.end());
   return out;
 }
@@ -61,7 +63,8 @@ std::string detail::describe(const ExceptionContext& context) {
   std::sort(lines.begin(), lines.end());
   for (const auto& [key, value] : lines) {
     if (key == "source_traceback") {
-      out += "\nsource_traceback: Object created at (most recent call last):\n" + detail::format_frames(context.source_traceback);
+      out += "\nsource_traceback: Object created at (most recent call last):\n" +
+             detail::format_frames(context.source_traceback);
       out.pop_back();
     } else if (key != "message" && key != "exception") {
       out += "\n" + key + ": " + value;

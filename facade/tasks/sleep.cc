@@ -13,7 +13,9 @@ void sleep_timed(Duration delay) {
   task.wait_until(saturating_add(now, delay).time_since_epoch().count());
 }
 
-EntryInfo sleep_entry() noexcept { return entry_of(static_cast<Coroutine<void> (*)(Duration)>(&aiofiber::sleep)); }
+EntryInfo sleep_entry() noexcept {
+  return entry_of(static_cast<Coroutine<void> (*)(Duration)>(&aiofiber::sleep));
+}
 
 }  // namespace detail
 

@@ -38,11 +38,13 @@ std::uint64_t next_task_number() noexcept {
 
 void throw_outside_task() {
   if (runtime::Scheduler::current() == nullptr) {
-    throw RuntimeError("await() outside a task: no event loop runs in this thread; call it from a function run by "
-                       "asyncio::run() or create_task()");
+    throw RuntimeError(
+        "await() outside a task: no event loop runs in this thread; call it from a function run by "
+        "asyncio::run() or create_task()");
   }
-  throw RuntimeError("await() outside a task: a callback of the loop cannot suspend; start a task from it with "
-                     "create_task()");
+  throw RuntimeError(
+      "await() outside a task: a callback of the loop cannot suspend; start a task from it with "
+      "create_task()");
 }
 
 std::shared_ptr<ContextData>* current_task_context() {
@@ -213,12 +215,15 @@ void TaskCore::destroy_pending() noexcept {
     scheduler.destroy_unstarted(*fiber_);
     destroy_closure();
     leave_loop();
-  } else if (!scheduler.unwind(*fiber_, fiber_->parker != nullptr && fiber_->parker->throws_when_interrupted)) {
+  } else if (!scheduler.unwind(*fiber_,
+                               fiber_->parker != nullptr && fiber_->parker->throws_when_interrupted)) {
     leave_loop();
     future_.retain();  // its closure and stack stay, because they may refer to each other
     try {
-      log(LogLevel::ERROR, "task '" + name() + "' was abandoned: it waits in a frame that no exception can leave, or catches each one "
-                           "and goes on, so its destructors do not run");
+      log(LogLevel::ERROR,
+          "task '" + name() +
+              "' was abandoned: it waits in a frame that no exception can leave, or catches each one "
+              "and goes on, so its destructors do not run");
     } catch (const std::bad_alloc&) {
       log(LogLevel::ERROR, "a task was abandoned");
     }
@@ -240,7 +245,9 @@ bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept {
   return true;
 }
 
-std::string TaskCore::name() const { return name_ != nullptr ? *name_ : "Task-" + std::to_string(name_number_); }
+std::string TaskCore::name() const {
+  return name_ != nullptr ? *name_ : "Task-" + std::to_string(name_number_);
+}
 
 void TaskCore::set_name(std::string name) {
   if (fiber_ != nullptr) fiber_->set_name(name);
@@ -252,7 +259,8 @@ std::string task_details(const TaskCore& task) {
                      (task.fiber() != nullptr ? " running>" : " done>");
   if (task.waits_for() != nullptr) {
     const TaskCore* awaited = task.waits_for()->task();
-    text += " wait_for=" + (awaited != nullptr ? "<Task " + quote(awaited->name()) + ">" : task.waits_for()->text());
+    text += " wait_for=" +
+            (awaited != nullptr ? "<Task " + quote(awaited->name()) + ">" : task.waits_for()->text());
   }
   return text;
 }

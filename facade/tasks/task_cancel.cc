@@ -2,9 +2,9 @@
 //
 // A cancellation of a task: kept, raised, or kept back.
 //
-// A request that reached the task (cancel_walk.cc) is raised where it waits. Before that the exception tables are asked
-// whether what is thrown there would find its way; if not, it is remembered for a later wait. Nothing is thrown into
-// frames that it would end the program in: that is the invariant.
+// A request that reached the task (cancel_walk.cc) is raised where it waits. Before that the exception tables
+// are asked whether what is thrown there would find its way; if not, it is remembered for a later wait.
+// Nothing is thrown into frames that it would end the program in: that is the invariant.
 #include <exception>
 #include <span>
 #include <typeinfo>
@@ -31,8 +31,9 @@ const std::type_info& error_type(CancelSource::Error error) noexcept {
   return typeid(BaseExceptionGroup);
 }
 
-// The frame that `frames` functions were called from, this one included. None of them is inlined, and the last can throw: so
-// the tables of the frame have an entry for its call, and a walk for what it throws can start there.
+// The frame that `frames` functions were called from, this one included. None of them is inlined, and the
+// last can throw: so the tables of the frame have an entry for its call, and a walk for what it throws can
+// start there.
 AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::StackBounds bounds) noexcept {
   runtime::Registers frame = runtime::current_registers();
   std::uintptr_t own_frames[3];
@@ -43,7 +44,8 @@ AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::
 }  // namespace
 
 int TaskCore::uncancel() noexcept {
-  if (cancel_requests_ > 0 && --cancel_requests_ == 0 && fiber_ != nullptr && !fiber_->interrupted) must_cancel_ = false;
+  if (cancel_requests_ > 0 && --cancel_requests_ == 0 && fiber_ != nullptr && !fiber_->interrupted)
+    must_cancel_ = false;
   return cancel_requests_;
 }
 
@@ -58,7 +60,8 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
   const runtime::Throw what{&typeid(CancelledError),
                             [](const std::type_info* thrown, void* argument) noexcept {
                               auto& left = *static_cast<Ahead*>(argument);
-                              return left.scopes != 0 && --left.scopes == 0 ? &error_type(left.error) : thrown;
+                              return left.scopes != 0 && --left.scopes == 0 ? &error_type(left.error)
+                                                                            : thrown;
                             },
                             &ahead};
   return runtime::throw_would_terminate(registers, fiber_->bounds(), what);
@@ -66,8 +69,10 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
 
 // Whether an exception thrown where the task waits would find its way; if not, the request is kept back.
 bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
-  const runtime::Registers registers = runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
-  if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0) return false;  // nothing is known of the frames
+  const runtime::Registers registers =
+      runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
+  if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0)
+    return false;  // nothing is known of the frames
   return !would_terminate(registers, source);
 }
 
@@ -97,7 +102,6 @@ void TaskCore::throw_cancelled() {
   throw cancelled_error(message.view());
 }
 
-
 // Raises the remembered cancellation, unless the frames that wait here could not let it pass (a destructor, a
 // noexcept function): then it stays remembered for a later await.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
@@ -121,13 +125,15 @@ AIOFIBER_NOINLINE bool TaskCore::cancellation_passes_or_is_kept() {
   return false;
 }
 
-// The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for good.
+// The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for
+// good.
 AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
   runtime::Scheduler& scheduler = loop().scheduler();
   scheduler.count_unwind_request();
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
   const bool unknown = frame.rip == 0 && std::uncaught_exceptions() > 0;
-  if (unknown || runtime::throw_would_terminate(frame, fiber_->bounds(), {.type = &typeid(runtime::ForcedUnwind)})) {
+  if (unknown ||
+      runtime::throw_would_terminate(frame, fiber_->bounds(), {.type = &typeid(runtime::ForcedUnwind)})) {
     scheduler.abandon_current();
   }
   throw runtime::ForcedUnwind();

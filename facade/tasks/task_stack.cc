@@ -42,7 +42,8 @@ const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segme
   return other;
 }
 
-// From the outermost awaiting task to the throw. `owner`: the failed task whose traceback it is; null: the last reader's.
+// From the outermost awaiting task to the throw. `owner`: the failed task whose traceback it is; null: the
+// last reader's.
 Frames traceback_of(const std::exception_ptr& exception, const FutureBase* owner) {
   Frames frames;
   const auto append = [&frames](std::span<const std::uintptr_t> addresses) {
@@ -65,9 +66,10 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started()) return {Source::kStack, entry_frame(task)};
   std::array<std::uintptr_t, kMaxFrames> addresses;
-  const runtime::Registers registers = runtime::current_fiber() == &fiber
-                                           ? runtime::current_registers()
-                                           : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
+  const runtime::Registers registers =
+      runtime::current_fiber() == &fiber
+          ? runtime::current_registers()
+          : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
   runtime::notice_unloaded_code();
   const std::size_t count = runtime::unwind(registers, fiber.bounds(), addresses);
   return {Source::kStack, runtime::fiber_frames(std::span(addresses).first(count), fiber.entry)};
@@ -86,8 +88,9 @@ void apply_limit(Source source, Frames& frames, std::optional<std::size_t> limit
 std::vector<Frame> public_frames(Frames frames) {
   std::vector<Frame> result;
   for (runtime::SymbolizedFrame& frame : frames) {
-    result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line, frame.inlined,
-                      std::move(frame.module), frame.module_offset, std::move(frame.build_id)});
+    result.push_back({frame.address, std::move(frame.function), std::move(frame.file), frame.line,
+                      frame.inlined, std::move(frame.module), frame.module_offset,
+                      std::move(frame.build_id)});
   }
   return result;
 }
@@ -128,7 +131,8 @@ void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, st
   if (frames.empty()) {
     out << "No stack for " << text << '\n';
   } else {
-    out << (source == Source::kTraceback ? "Traceback for " : "Stack for ") << text << " (most recent call last):\n";
+    out << (source == Source::kTraceback ? "Traceback for " : "Stack for ") << text
+        << " (most recent call last):\n";
   }
   out << runtime::format_frames(frames);
   if (task.future().failed()) out << format_exception(task.future().peek_exception()) << '\n';
@@ -137,8 +141,10 @@ void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, st
 
 std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner) {
   const runtime::HooksOff hooks_off;
-  const Frames frames = traceback_of(exception, owner != nullptr && owner->task() != nullptr ? owner : nullptr);
-  return frames.empty() ? std::string() : "Traceback (most recent call last):\n" + runtime::format_frames(frames);
+  const Frames frames =
+      traceback_of(exception, owner != nullptr && owner->task() != nullptr ? owner : nullptr);
+  return frames.empty() ? std::string()
+                        : "Traceback (most recent call last):\n" + runtime::format_frames(frames);
 }
 
 }  // namespace aiofiber::detail

@@ -2,13 +2,14 @@
 //
 // How a task waits: for a future, for a time, for one pass.
 //
-// Each wait says first what it is for, to those who look from outside; then it suspends; then it looks at what happened
-// meanwhile: the loop closes, or a cancellation is due. Every suspension of the facade goes through here.
+// Each wait says first what it is for, to those who look from outside; then it suspends; then it looks at
+// what happened meanwhile: the loop closes, or a cancellation is due. Every suspension of the facade goes
+// through here.
 #include <bit>
 
 #include "aiofiber/log.h"
-#include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber::detail {
@@ -28,8 +29,8 @@ void TaskCore::before_suspend() noexcept {
   }
 }
 
-// Debug mode: reports once that the task came near the end of its stack. Asked at its end, and not at each of its waits, as the
-// question costs a system call; what was used stays visible.
+// Debug mode: reports once that the task came near the end of its stack. Asked at its end, and not at each of
+// its waits, as the question costs a system call; what was used stays visible.
 void TaskCore::check_stack_depth(bool at_end) noexcept {
   constexpr std::uint64_t kWaitsBetween = 16;
   if (!watches_stack_) return;
@@ -38,8 +39,10 @@ void TaskCore::check_stack_depth(bool at_end) noexcept {
   watches_stack_ = false;
   try {
     const std::size_t kib = fiber_->stack().bytes() / 1024;
-    log(LogLevel::WARNING, future_.text() + " came within 25 % of the end of its stack of " + std::to_string(kib) +
-                               " KiB: give it a larger one, create_task({.stack_size = " + std::to_string(2 * kib) + " * 1024}, ...)");
+    log(LogLevel::WARNING,
+        future_.text() + " came within 25 % of the end of its stack of " + std::to_string(kib) +
+            " KiB: give it a larger one, create_task({.stack_size = " + std::to_string(2 * kib) +
+            " * 1024}, ...)");
   } catch (...) {
     // A report must not change what the program does.
   }
@@ -54,7 +57,8 @@ void TaskCore::note_wait(Fiber& fiber, FutureBase& future) noexcept {
     arg = awaited->fiber_ != nullptr ? awaited->fiber_->id : 0;
   } else if (kind != AIOFIBER_WAIT_FUTURE) {
     arg = reinterpret_cast<std::uint64_t>(future.wait_object());
-    if (kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = reinterpret_cast<std::uint64_t>(future.wait_owner()) | AIOFIBER_OWNER_ID;
+    if (kind == AIOFIBER_WAIT_LOCK)
+      fiber.wait_owner = reinterpret_cast<std::uint64_t>(future.wait_owner()) | AIOFIBER_OWNER_ID;
   }
   fiber.set_wait(kind, arg, loop().scheduler().last_poll());
 }
@@ -69,7 +73,8 @@ inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
 }
 
-// Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess: others may refer to it.
+// Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess:
+// others may refer to it.
 bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
   if (AIOFIBER_LIKELY(handle.taken || handle.address == nullptr || !loop().debug())) return handle.taken;
   return runtime::on_current_stack(handle.address) || closure_contains(handle.address);
@@ -85,7 +90,8 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
   }
   if (AIOFIBER_UNLIKELY(&future.loop() != &loop())) {
     wait_one_pass();
-    throw RuntimeError("Task " + future_.text() + " got Future " + future.text() + " attached to a different loop");
+    throw RuntimeError("Task " + future_.text() + " got Future " + future.text() +
+                       " attached to a different loop");
   }
   const Ref<FutureBase> keep(&future);
   struct Registered : Waiter {
@@ -143,7 +149,8 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
   raise_if_interrupted();
   if (AIOFIBER_UNLIKELY(must_cancel_) && can_be_raised_by_caller(remembered_source())) {
-    // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at once.
+    // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at
+    // once.
     interrupt_message_ = cancel_message_;
     fiber_->interrupted = true;
     if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();

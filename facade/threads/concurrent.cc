@@ -107,8 +107,8 @@ void StateBase::run(Callback& callback) noexcept {
   try {
     callback.call();
   } catch (...) {
-    aiofiber::detail::log(LogLevel::ERROR,
-                          "exception calling callback of a concurrent future\n" + format_exception(std::current_exception()));
+    aiofiber::detail::log(LogLevel::ERROR, "exception calling callback of a concurrent future\n" +
+                                               format_exception(std::current_exception()));
   }
 }
 

@@ -53,7 +53,8 @@ class ThreadPool {
 
  private:
   struct Job final : runtime::OffloadPool::Work {
-    Job(ThreadPool& its_pool, std::unique_ptr<Executor::Work> its_work) : pool(its_pool), work(std::move(its_work)) {}
+    Job(ThreadPool& its_pool, std::unique_ptr<Executor::Work> its_work)
+        : pool(its_pool), work(std::move(its_work)) {}
     void run() noexcept override {
       work->run();
       ThreadPool& owner = pool;
@@ -77,8 +78,8 @@ class ThreadPool {
   runtime::OffloadPool threads_;  // last: its threads end before the rest goes
 };
 
-// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at exit. A list
-// through the pools themselves, as a destructor must not need memory.
+// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at
+// exit. A list through the pools themselves, as a destructor must not need memory.
 class Orphans {
  public:
   Orphans() = default;
@@ -149,7 +150,8 @@ Executor& default_executor(LoopCore& core) {
 
 ThreadPoolExecutor::ThreadPoolExecutor(std::size_t max_workers)
     : pool_(std::make_unique<detail::ThreadPool>(
-          max_workers > 0 ? max_workers : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4))) {
+          max_workers > 0 ? max_workers
+                          : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4))) {
   detail::orphans();  // made first, so that it ends last
 }
 
@@ -189,8 +191,9 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
       executor->shutdown(true);
       return;
     }
-    detail::log(LogLevel::WARNING, "RuntimeWarning: The executor did not finishing joining its threads within " +
-                                       std::to_string(static_cast<std::int64_t>(timeout->seconds())) + " seconds.");
+    detail::log(LogLevel::WARNING,
+                "RuntimeWarning: The executor did not finishing joining its threads within " +
+                    std::to_string(static_cast<std::int64_t>(timeout->seconds())) + " seconds.");
     executor->shutdown(false);
   });
 }

@@ -90,7 +90,8 @@ Runner::~Runner() {
     close();
   } catch (...) {
     try {
-      detail::log(LogLevel::ERROR, "exception while closing a Runner\n" + format_exception(std::current_exception()));
+      detail::log(LogLevel::ERROR,
+                  "exception while closing a Runner\n" + format_exception(std::current_exception()));
     } catch (const std::bad_alloc&) {
       detail::log(LogLevel::ERROR, "exception while closing a Runner");
     }

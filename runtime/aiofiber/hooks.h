@@ -3,8 +3,8 @@
 // What a program says to the hooks.
 //
 // Four things: where they are not to act (Disable), what becomes of a connection on which a call was cut
-// short (CutOff), and whether they take stdio (enable_stdio) and files by their names (set_files_on_pool) too.
-// All may be said in a program without hooks.
+// short (CutOff), and whether they take stdio (enable_stdio) and files by their names (set_files_on_pool)
+// too. All may be said in a program without hooks.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,11 @@ extern "C" [[gnu::weak]] void aiofiber_set_files_on_pool(bool wanted) noexcept;
 
 namespace aiofiber::hooks {
 
-// For as long as it lives, the hooked libc calls of the current task are libc's own: for code that must not be
-// suspended in the middle, because it holds a lock that another task of this thread may want, or is part of an allocator
-// or a logger. Such a call then blocks the whole thread, as it would in any program. Scopes nest. Outside a task it does nothing.
-// Lifetime: a local of the task; must be destroyed on the fiber that made it.
+// For as long as it lives, the hooked libc calls of the current task are libc's own: for code that must not
+// be suspended in the middle, because it holds a lock that another task of this thread may want, or is part
+// of an allocator or a logger. Such a call then blocks the whole thread, as it would in any program. Scopes
+// nest. Outside a task it does nothing. Lifetime: a local of the task; must be destroyed on the fiber that
+// made it.
 using Disable = runtime::HooksOff;
 
 // What becomes of a connection (a stream or seqpacket socket) when a wait on it ends because its task was
@@ -30,7 +31,8 @@ using Disable = runtime::HooksOff;
 enum class AfterCutOff : std::uint8_t {
   // The default. A connection that this side has opened is given up, so that nobody takes the answer to the
   // question that was cut off for the answer to the next one: it is shut down if something was sent since the
-  // last byte was received, and else at the next thing that is sent. Later calls fail with EPIPE (no signal) or
+  // last byte was received, and else at the next thing that is sent. Later calls fail with EPIPE (no signal)
+  // or
   // ECONNRESET. One that accept() has returned is left as it is while it waits for bytes: a server waits for
   // the next request. Either is shut down when the wait was for room to send, as a message is out in part.
   kByRole,
@@ -40,9 +42,9 @@ enum class AfterCutOff : std::uint8_t {
   kShutDown,
 };
 
-// For as long as it lives, says so for the waits of the current task, and of the tasks that are created in it,
-// for as long as those live (wait_for(fn, ...) makes one). Scopes nest, the innermost counts. Outside a task it
-// does nothing.
+// For as long as it lives, says so for the waits of the current task, and of the tasks that are created in
+// it, for as long as those live (wait_for(fn, ...) makes one). Scopes nest, the innermost counts. Outside a
+// task it does nothing.
 //
 // Whole protocols: AIOFIBER_CUT_OFF_GOES_ON in the environment, a list of peers' ports and paths of unix
 // sockets with colons between them (5672:389:/run/broker.sock), is kGoesOn for connections to those where no
@@ -68,16 +70,19 @@ class CutOff {
   std::uint8_t before_ = 0;
 };
 
-// From now on stdio suspends tasks: fgets, fread, fscanf, fprintf, fflush and the like on a FILE over a socket, a pipe or
-// a terminal, but for stdin, stdout and stderr, which never do. The same as AIOFIBER_STDIO=1 in the environment.
-// It replaces operations inside libc, so it looks first whether libc is as it must be, and tries afterwards. True: it is
-// on, maybe since earlier. False: something is not as expected, stdio is libc's own as before, and a line on
-// stderr says why. Threads: any, at any time. Does not suspend. See runtime/hooks/README.md.
+// From now on stdio suspends tasks: fgets, fread, fscanf, fprintf, fflush and the like on a FILE over a
+// socket, a pipe or a terminal, but for stdin, stdout and stderr, which never do. The same as
+// AIOFIBER_STDIO=1 in the environment. It replaces operations inside libc, so it looks first whether libc is
+// as it must be, and tries afterwards. True: it is on, maybe since earlier. False: something is not as
+// expected, stdio is libc's own as before, and a line on stderr says why. Threads: any, at any time. Does not
+// suspend. See runtime/hooks/README.md.
 inline bool enable_stdio() noexcept {
-  const char* refusal = aiofiber_enable_stdio != nullptr
-                            ? aiofiber_enable_stdio()
-                            : "the program has no hooks: link the target aiofiber::hooks, or preload libaiofiber_hooks.so";
-  if (refusal != nullptr) std::fprintf(stderr, "aiofiber hooks: stdio goes on blocking the thread: %s\n", refusal);
+  const char* refusal =
+      aiofiber_enable_stdio != nullptr
+          ? aiofiber_enable_stdio()
+          : "the program has no hooks: link the target aiofiber::hooks, or preload libaiofiber_hooks.so";
+  if (refusal != nullptr)
+    std::fprintf(stderr, "aiofiber hooks: stdio goes on blocking the thread: %s\n", refusal);
   return refusal == nullptr;
 }
 

@@ -17,7 +17,9 @@ namespace {
 class PidDescriptor {
  public:
   explicit PidDescriptor(pid_t pid) : fd_(sys::pidfd_open(pid)) {
-    if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "cannot wait for process " + std::to_string(pid));
+    if (fd_ < 0)
+      throw std::system_error(errno, std::generic_category(),
+                              "cannot wait for process " + std::to_string(pid));
   }
   ~PidDescriptor() {
     const HooksOff hooks_off;  // it may be an exception that leaves here: no place to suspend

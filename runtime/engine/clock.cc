@@ -76,7 +76,8 @@ Stamps::Reading Stamps::read() noexcept {
 
 Nanoseconds Stamps::time(std::uint64_t stamp, const Reading& first, const Reading& second) noexcept {
   if (second.stamp <= first.stamp || second.time <= first.time) return second.time;
-  const double rate = static_cast<double>(second.time - first.time) / static_cast<double>(second.stamp - first.stamp);
+  const double rate =
+      static_cast<double>(second.time - first.time) / static_cast<double>(second.stamp - first.stamp);
   // From the nearer end, and signed: stamps may lie outside.
   const auto behind = static_cast<double>(static_cast<std::int64_t>(stamp - second.stamp));
   return second.time + static_cast<Nanoseconds>(behind * rate);
@@ -87,7 +88,8 @@ void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
 }
 
 SteadyClock& SteadyClock::instance() noexcept {
-  static auto& clock = *new SteadyClock;  // never destroyed: the watchdog's thread asks it to the end of the process
+  static auto& clock =
+      *new SteadyClock;  // never destroyed: the watchdog's thread asks it to the end of the process
   return clock;
 }
 

@@ -31,9 +31,12 @@ struct FiberFdWaiter : FdWaiter {
 
 }  // namespace
 
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) { return fd_wait(fd, events, timeout, 0, 0, {}); }
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
+  return fd_wait(fd, events, timeout, 0, 0, {});
+}
 
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg, const WholeWait& whole) {
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
+                     const WholeWait& whole) {
   Scheduler& scheduler = *current_fiber()->scheduler;
   FiberFdWaiter waiter(fd, events);
   scheduler.reactor().add(waiter);
@@ -44,10 +47,15 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t
   }
   FdWaitResult result;
   switch (waiter.parker.park(kind, arg, deadline, {whole.since, whole.since != 0 ? whole.until : deadline})) {
-    case Wake::kTimedOut: result.timed_out = true; break;
-    case Wake::kInterrupted: result.interrupted = true; break;
+    case Wake::kTimedOut:
+      result.timed_out = true;
+      break;
+    case Wake::kInterrupted:
+      result.interrupted = true;
+      break;
     case Wake::kUnparked:
-    case Wake::kNone: break;
+    case Wake::kNone:
+      break;
   }
   result.events = waiter.seen;
   result.error = waiter.failure;

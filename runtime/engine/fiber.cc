@@ -9,9 +9,9 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 
+#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/inspect/registry.h"
-#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/trace/trace.h"
 #include "inspect/utf8.h"
 
@@ -42,7 +42,8 @@ StackBounds current_stack_bounds() noexcept {
 bool on_current_stack(const void* object) noexcept {
 #if AIOFIBER_ASAN
   void* fakes = __asan_get_current_fake_stack();
-  if (fakes != nullptr && __asan_addr_is_in_fake_stack(fakes, const_cast<void*>(object), nullptr, nullptr) != nullptr) {
+  if (fakes != nullptr &&
+      __asan_addr_is_in_fake_stack(fakes, const_cast<void*>(object), nullptr, nullptr) != nullptr) {
     return true;
   }
 #endif
@@ -108,8 +109,9 @@ void Fiber::bind(const Stack& stack, std::size_t slot_bytes, Main main_function)
   stack_high = reinterpret_cast<std::uint64_t>(stack.high);
   // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
-  // Slots are multiples of large powers of two, so without this the hot frames of all fibers would compete for the same few sets of the cache
-  // (and two that alternate would be mistaken for each other by the CPU's check of loads against stores).
+  // Slots are multiples of large powers of two, so without this the hot frames of all fibers would compete
+  // for the same few sets of the cache (and two that alternate would be mistaken for each other by the CPU's
+  // check of loads against stores).
   const std::size_t stagger = (stack_high / slot_bytes % 16) * kCacheLineBytes;
   fcontext = reinterpret_cast<std::uint64_t>(
       ctx::make_fcontext(stack.high - stagger, stack.bytes() - stagger, fiber_entry));

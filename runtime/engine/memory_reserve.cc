@@ -53,7 +53,8 @@ void* MemoryReserve::reallocate(void* block, long bytes) noexcept {
     return nullptr;
   }
   const std::size_t has = block != nullptr ? ::malloc_usable_size(block) : 0;
-  // A block of the reserve is larger than what was asked for. It is not made smaller, as it must not fail to grow again.
+  // A block of the reserve is larger than what was asked for. It is not made smaller, as it must not fail to
+  // grow again.
   if (has >= wanted) return block;
   if (void* const result = sys::reallocate(block, wanted)) return result;
   void* const result = current_ != nullptr ? current_->take(wanted) : nullptr;

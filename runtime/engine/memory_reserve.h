@@ -2,10 +2,10 @@
 //
 // Memory put by for a library that ends the process when it gets none: libev calls abort().
 //
-// Exceptions must not pass through such a library. So whoever is about to call it fills a reserve first, where
-// bad_alloc can still be thrown, and declares it by a Use; when realloc(3) then fails, the library gets a block
-// of the reserve. The blocks are ordinary ones, to be freed and enlarged like any other.
-// Threads: a reserve belongs to one; reallocate() is for any.
+// Exceptions must not pass through such a library. So whoever is about to call it fills a reserve first,
+// where bad_alloc can still be thrown, and declares it by a Use; when realloc(3) then fails, the library gets
+// a block of the reserve. The blocks are ordinary ones, to be freed and enlarged like any other. Threads: a
+// reserve belongs to one; reallocate() is for any.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ class MemoryReserve {
   MemoryReserve(const MemoryReserve&) = delete;
   MemoryReserve& operator=(const MemoryReserve&) = delete;
 
-  // From now on there are `count` blocks of at least `bytes`, those included that were used up. Costs nothing when there are.
-  // Throws std::bad_alloc, and has what it had before or more.
+  // From now on there are `count` blocks of at least `bytes`, those included that were used up. Costs nothing
+  // when there are. Throws std::bad_alloc, and has what it had before or more.
   void provide(std::size_t count, std::size_t bytes);
 
   // While it lives, reallocate() on this thread may take from the reserve. They nest.
@@ -36,8 +36,8 @@ class MemoryReserve {
     MemoryReserve* outer_;
   };
 
-  // As realloc(3), but 0 bytes always free the block and give null. Otherwise null only when there is no memory and the
-  // reserve in use has no block large enough left.
+  // As realloc(3), but 0 bytes always free the block and give null. Otherwise null only when there is no
+  // memory and the reserve in use has no block large enough left.
   static void* reallocate(void* block, long bytes) noexcept;
 
  private:

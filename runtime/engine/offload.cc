@@ -25,8 +25,8 @@ OffloadPool::~OffloadPool() { shutdown(true); }
 
 namespace {
 
-// A pool of the process, made when it is first wanted. Never destroyed: its threads outlive main(). A forked child has none of
-// them, and whatever they had locked stays so: it makes a pool of its own.
+// A pool of the process, made when it is first wanted. Never destroyed: its threads outlive main(). A forked
+// child has none of them, and whatever they had locked stays so: it makes a pool of its own.
 class ProcessPool {
  public:
   constexpr ProcessPool(std::size_t max_threads, const char* thread_name) noexcept
@@ -162,7 +162,9 @@ struct Trip final : OffloadPool::Work, Runnable {
 
 // An answer that the loop's clock knows to be due while this lives.
 struct Answer {
-  explicit Answer(Scheduler& its_scheduler) noexcept : scheduler(its_scheduler) { scheduler.clock().expect_answers(1); }
+  explicit Answer(Scheduler& its_scheduler) noexcept : scheduler(its_scheduler) {
+    scheduler.clock().expect_answers(1);
+  }
   ~Answer() { scheduler.clock().expect_answers(-1); }
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;

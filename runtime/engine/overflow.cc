@@ -24,8 +24,8 @@
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/engine/stack.h"
-#include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime {
@@ -69,7 +69,8 @@ Fault describe(const siginfo_t& info, const void* context) noexcept {
 
 void print_frames(const Fiber& fiber, const Fault& fault) {
   std::uintptr_t addresses[kFramesShown];
-  const std::size_t count = unwind_overflowed(fault.registers, fault.r11, fiber.bounds(), std::span(addresses));
+  const std::size_t count =
+      unwind_overflowed(fault.registers, fault.r11, fiber.bounds(), std::span(addresses));
   for (std::size_t i = 0; i < count; ++i) {
     for (const SymbolizedFrame& frame : symbolize(addresses[i], i == 0)) {
       std::string line = "  in " + frame.function;
@@ -96,8 +97,8 @@ enum class Verdict {
 };
 
 Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
-  // Code reads and writes its frames at the stack pointer and above it, but for the ABI's red zone; -fstack-check touches
-  // the stack some pages ahead.
+  // Code reads and writes its frames at the stack pointer and above it, but for the ABI's red zone;
+  // -fstack-check touches the stack some pages ahead.
   constexpr std::uintptr_t kRedZone = 128;
   constexpr std::uintptr_t kProbedAhead = 32 * 1024;
   const StackPool& pool = fiber.scheduler->stacks();
@@ -131,7 +132,8 @@ void print_format(const char* format, Values... values) noexcept {
 }
 
 void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noexcept {
-  print(verdict == Verdict::kStray ? "aiofiber: stray access in task '" : "aiofiber: stack overflow in task '");
+  print(verdict == Verdict::kStray ? "aiofiber: stray access in task '"
+                                   : "aiofiber: stack overflow in task '");
   if (fiber.name[0] != '\0') {
     print(fiber.name);
   } else {
@@ -149,22 +151,27 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
       print_format("is used up, access at %#lx.", address);
       break;
     case Verdict::kSkipped:
-      print_format("is used up, the stack pointer is %lu KiB away from it, access at %#lx. A frame larger than the guard skipped it "
-                   "(or the code runs on a stack that is not aiofiber's).",
-                   (rsp < low ? low - rsp : rsp - high) / 1024, address);
+      print_format(
+          "is used up, the stack pointer is %lu KiB away from it, access at %#lx. A frame larger than the "
+          "guard skipped it "
+          "(or the code runs on a stack that is not aiofiber's).",
+          (rsp < low ? low - rsp : rsp - high) / 1024, address);
       break;
     case Verdict::kNoFrame:
       print("has no room left for the frame of a signal handler.");
       break;
     case Verdict::kStray:
-      print_format("has %lu KiB left, access at %#lx in the guard below: an index below an array, or a pointer to a frame that is gone.",
-                   (rsp - low) / 1024, address);
+      print_format(
+          "has %lu KiB left, access at %#lx in the guard below: an index below an array, or a pointer to a "
+          "frame that is gone.",
+          (rsp - low) / 1024, address);
       break;
   }
   if (verdict != Verdict::kStray) {
     // Four times as large, and large enough for the frame that did not fit.
     const std::size_t wanted = rsp < low ? (high - rsp) / 1024 : 0;
-    print_format(" Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)", std::max(kib * 4, std::bit_ceil(wanted)));
+    print_format(" Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)",
+                 std::max(kib * 4, std::bit_ceil(wanted)));
   }
   print("\nNewest frames first:\n");
 }
@@ -193,7 +200,8 @@ class AlternateStack {
     if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;
     memory_ = sys::map_anonymous(kMappedBytes);
     if (memory_ == MAP_FAILED) return;
-    // Handlers may overflow too. Without the guard they would do so unnoticed, but no worse than without this stack.
+    // Handlers may overflow too. Without the guard they would do so unnoticed, but no worse than without this
+    // stack.
     sys::protect(memory_, kMinGuardBytes, PROT_NONE);
     stack_t stack{};
     stack.ss_sp = static_cast<char*>(memory_) + kMinGuardBytes;

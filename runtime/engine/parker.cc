@@ -8,8 +8,8 @@
 #include <cstdint>
 
 #include "aiofiber/runtime/engine/assert.h"
-#include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
 
 namespace aiofiber::runtime {
 

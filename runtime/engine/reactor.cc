@@ -68,8 +68,9 @@ void Reactor::remove(FdWaiter& waiter) noexcept {
 }
 
 bool Reactor::has_fd_waiters() const noexcept {
-  return std::any_of(descriptors_.begin(), descriptors_.end(),
-                     [](const auto& descriptor) { return descriptor != nullptr && !descriptor->waiters.empty(); });
+  return std::any_of(descriptors_.begin(), descriptors_.end(), [](const auto& descriptor) {
+    return descriptor != nullptr && !descriptor->waiters.empty();
+  });
 }
 
 std::size_t Reactor::fd_closing(int fd) noexcept { return fd_failed(fd, EBADF); }

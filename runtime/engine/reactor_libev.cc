@@ -51,15 +51,15 @@ void init_signal(ev_signal* watcher, void (*callback)(struct ev_loop*, ev_signal
 bool is_active(const ev_io& watcher) { return ev_is_active(&watcher); }
 #pragma GCC diagnostic pop
 
-// libev's arrays double. So large can the next size of one be that holds a number for each of so many watchers, 16 bytes an
-// entry, rounded up to pages.
+// libev's arrays double. So large can the next size of one be that holds a number for each of so many
+// watchers, 16 bytes an entry, rounded up to pages.
 std::size_t largest_array(std::size_t watchers) {
   constexpr std::size_t kEntry = 16, kRounding = 4096 + 64;
   const std::size_t doubled = 2 * (watchers + 1) * kEntry;
   return doubled < kRounding / 2 ? doubled : doubled + kRounding;
 }
-// So many arrays has it that grow with the watchers, and each takes one block of the reserve at most until the blocks become
-// larger; and so many blocks does it ask for when a loop is made, and of this size at most.
+// So many arrays has it that grow with the watchers, and each takes one block of the reserve at most until
+// the blocks become larger; and so many blocks does it ask for when a loop is made, and of this size at most.
 constexpr std::size_t kArrays = 9;
 constexpr std::size_t kBlocksOfALoop = 16;
 constexpr std::size_t kBytesOfALoop = 4096;
@@ -250,7 +250,8 @@ class LibevReactor final : public Reactor {
     reactor.fd_ready(watcher->fd, events);
   }
 
-  // libev sleeps (for up to a minute) although it has something to tell: that the kernel refused a descriptor just now.
+  // libev sleeps (for up to a minute) although it has something to tell: that the kernel refused a descriptor
+  // just now.
   static void before_sleep(struct ev_loop* loop) noexcept {
     if (ev_pending_count(loop) > 0) ev_async_send(loop, &self(loop).async_);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The symbol of this build, and the look for a sanitizer that came in by translation units that know nothing of aiofiber.
+// The symbol of this build, and the look for a sanitizer that came in by translation units that know nothing
+// of aiofiber.
 #include "aiofiber/runtime/engine/sanitizer_match.h"
 
 #include <atomic>
@@ -18,7 +19,8 @@ namespace {
 
 void report(const char* sanitizer, const char* option) noexcept {
   std::fprintf(stderr,
-               "aiofiber: this program runs under %s, which its aiofiber was not built for: it takes a task's stack for a "
+               "aiofiber: this program runs under %s, which its aiofiber was not built for: it takes a "
+               "task's stack for a "
                "corrupted one. Expect false reports, and an abort at the first throw. Build aiofiber with "
                "-DAIOFIBER_SANITIZE=%s, and link with that.\n",
                sanitizer, option);

@@ -14,10 +14,10 @@
 #include <thread>
 #include <utility>
 
+#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/engine/abi.h"
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/runtime/engine/overflow.h"
-#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 
 namespace aiofiber::runtime {
@@ -47,7 +47,8 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
 
 Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
-  const HooksOff hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
+  const HooksOff
+      hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   while (attachments_ != nullptr) {
     Attachment& attachment = *std::exchange(attachments_, attachments_->next);
@@ -66,7 +67,8 @@ class Scheduler::RunScope {
     scheduler.running_ = true;
     scheduler.fibers_begin_passes_ = !scheduler.stop_requested_ && !scheduler.polls_every_pass_;
     scheduler.thread_id_ = static_cast<std::uint32_t>(::syscall(SYS_gettid));
-    loop_ = enter_loop(scheduler.thread_id_, &scheduler.clock_ != &SteadyClock::instance(), scheduler.last_poll_, scheduler.polling_);
+    loop_ = enter_loop(scheduler.thread_id_, &scheduler.clock_ != &SteadyClock::instance(),
+                       scheduler.last_poll_, scheduler.polling_);
     scheduler.exception_state_ = thread_exception_state();
     install_overflow_handler();
   }
@@ -100,8 +102,8 @@ void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
   if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
-    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_ &&
-                          !only_cooled_)) {
+    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr &&
+                          ready_count_ == 0 && !stop_requested_ && !only_cooled_)) {
       before_endless_sleep_(endless_sleep_argument_);
     }
     if (tracing()) trace_loop(LoopMark::kPollBegin);
@@ -125,11 +127,14 @@ void Scheduler::begin_pass() {
   remaining_ = ready_count_;
 }
 
-// When a sleeping loop has to wake for its idle stacks. Not on a virtual clock, which would jump there, and would never find a
-// program that hangs: it gives back in the passes that it makes anyway.
-Nanoseconds Scheduler::cooling_deadline() const noexcept { return polls_every_pass_ ? kForever : stacks_.next_cooling(); }
+// When a sleeping loop has to wake for its idle stacks. Not on a virtual clock, which would jump there, and
+// would never find a program that hangs: it gives back in the passes that it makes anyway.
+Nanoseconds Scheduler::cooling_deadline() const noexcept {
+  return polls_every_pass_ ? kForever : stacks_.next_cooling();
+}
 
-// A piece; the next one in the next pass. With work waiting the pieces keep a distance. True if the pass has nothing else to do.
+// A piece; the next one in the next pass. With work waiting the pieces keep a distance. True if the pass has
+// nothing else to do.
 bool Scheduler::cool_stacks() noexcept {
   const bool busy = ready_count_ > 0;
   if (busy && last_poll_ - last_cooling_ < kTimeBetweenCoolings) return false;
@@ -145,12 +150,15 @@ __attribute__((no_sanitize("thread"))) Scheduler::Pulse Scheduler::pulse() const
   return {(read(passes_) << 20) + read(handles_since_poll_), read(polling_) || !read(running_)};
 }
 
-inline bool Scheduler::poll_is_due() noexcept { return handles_since_poll_ >= next_clock_read_ && clock_says_poll(); }
+inline bool Scheduler::poll_is_due() noexcept {
+  return handles_since_poll_ >= next_clock_read_ && clock_says_poll();
+}
 
 bool Scheduler::clock_says_poll() noexcept {
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
   const Nanoseconds elapsed = clock_.now() - last_poll_;
-  if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls)) return true;
+  if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls))
+    return true;
   // While handles are that short, a look at the clock costs more than two of them.
   next_clock_read_ = elapsed < kShortestTimeBetweenPolls
                          ? (handles_since_poll_ / kHandlesBetweenPolls + 1) * kHandlesBetweenPolls
@@ -213,7 +221,8 @@ Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack
                                std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
   // The last fiber found no stack: fail here, where the caller can be told, unless there is one again.
-  if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr)) stacks_.release(stacks_.acquire(size_class), last_poll_);
+  if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr))
+    stacks_.release(stacks_.acquire(size_class), last_poll_);
   void* const slot = records_.allocate();
   const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
   Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
@@ -293,8 +302,9 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   }
 }
 
-// Asks the cache for what the switch after this one will touch, and for what the next prefetch will look at. With more fibers
-// than the cache holds, each switch would wait for memory several times (10,000 that take turns: about 4 times faster).
+// Asks the cache for what the switch after this one will touch, and for what the next prefetch will look at.
+// With more fibers than the cache holds, each switch would wait for memory several times (10,000 that take
+// turns: about 4 times faster).
 AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   const Runnable* const node = ready_.front();
   if (node == nullptr || node->kind != Runnable::Kind::kFiber) return;
@@ -311,12 +321,12 @@ AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   __builtin_prefetch(after - (reinterpret_cast<const char*>(node) - reinterpret_cast<const char*>(&fiber)));
 }
 
-// What fibers are suspended in must be left by an exception without an exception table (see jump_to()): not inlined into what has
-// one, and without the clean-up that ThreadSanitizer adds to functions.
+// What fibers are suspended in must be left by an exception without an exception table (see jump_to()): not
+// inlined into what has one, and without the clean-up that ThreadSanitizer adds to functions.
 #define AIOFIBER_SUSPENDS AIOFIBER_NOINLINE __attribute__((no_sanitize("thread")))
 
-// suspend() and yield(), each with its own copy. The common case is worth being inline: the next node is a fiber that has
-// run before.
+// suspend() and yield(), each with its own copy. The common case is worth being inline: the next node is a
+// fiber that has run before.
 AIOFIBER_ALWAYS_INLINE void Scheduler::suspend_here(Fiber& self) {
   Fiber* next = nullptr;
   if (AIOFIBER_LIKELY(remaining_ != 0 || begin_pass_without_polling())) {
@@ -425,7 +435,8 @@ void Scheduler::abandon_current() {
 }
 
 void Scheduler::forget_after_fork() noexcept {
-  for (aiofiber_loop& loop : aiofiber_debug_registry.loops) leave_loop(&loop);  // of threads that are not here
+  for (aiofiber_loop& loop : aiofiber_debug_registry.loops)
+    leave_loop(&loop);  // of threads that are not here
   current_ = nullptr;
   current_fiber_slot = nullptr;
 }

@@ -88,13 +88,17 @@ void StackPool::set_default_guard_bytes(std::size_t bytes) {
   process_guard_bytes.store((bytes + kPageBytes - 1) / kPageBytes * kPageBytes, std::memory_order_relaxed);
 }
 
-std::size_t StackPool::default_guard_bytes() noexcept { return process_guard_bytes.load(std::memory_order_relaxed); }
+std::size_t StackPool::default_guard_bytes() noexcept {
+  return process_guard_bytes.load(std::memory_order_relaxed);
+}
 
 void StackPool::set_default_idle_time(Nanoseconds time) noexcept {
   process_idle_time.store(std::max<Nanoseconds>(time, 0), std::memory_order_relaxed);
 }
 
-Nanoseconds StackPool::default_idle_time() noexcept { return process_idle_time.load(std::memory_order_relaxed); }
+Nanoseconds StackPool::default_idle_time() noexcept {
+  return process_idle_time.load(std::memory_order_relaxed);
+}
 
 StackPool::~StackPool() {
   for (const Reservation& reservation : reservations_) {
@@ -129,8 +133,9 @@ void StackPool::reserve(SizeClass& size, std::uint8_t size_class) {
   }
   sys::advise(base, count * slot, MADV_NOHUGEPAGE);  // a huge page would commit 2 MiB for one small stack
   char* const low = static_cast<char*>(base);
-  const auto at = std::upper_bound(reservations_.begin(), reservations_.end(), low,
-                                   [](const char* address, const Reservation& r) { return address < r.base; });
+  const auto at =
+      std::upper_bound(reservations_.begin(), reservations_.end(), low,
+                       [](const char* address, const Reservation& r) { return address < r.base; });
   last_found_ = static_cast<std::size_t>(at - reservations_.begin());
   reservations_.insert(at, {low, count * slot, slot, static_cast<Slot*>(slots), slots_bytes});
   reserved_bytes_ += count * slot;
@@ -161,8 +166,9 @@ bool StackPool::owns(std::uintptr_t address) const noexcept {
 StackPool::Slot& StackPool::slot_of(const char* low) noexcept {
   const auto holds = [low](const Reservation& r) { return low >= r.base && low < r.base + r.bytes; };
   if (AIOFIBER_UNLIKELY(!holds(reservations_[last_found_]))) {
-    const auto behind = std::upper_bound(reservations_.begin(), reservations_.end(), low,
-                                         [](const char* address, const Reservation& r) { return address < r.base; });
+    const auto behind =
+        std::upper_bound(reservations_.begin(), reservations_.end(), low,
+                         [](const char* address, const Reservation& r) { return address < r.base; });
     last_found_ = static_cast<std::size_t>(behind - reservations_.begin()) - 1;
   }
   const Reservation& reservation = reservations_[last_found_];
@@ -232,7 +238,8 @@ bool StackPool::last_quarter_used(const Stack& stack) noexcept {
   constexpr std::size_t kMostPages = 256;
   unsigned char pages[kMostPages];
   const std::size_t count = std::min(last_quarter(stack) / kPageBytes, kMostPages);
-  if (!sys::resident(stack.low + last_quarter(stack) - count * kPageBytes, count * kPageBytes, pages)) return false;
+  if (!sys::resident(stack.low + last_quarter(stack) - count * kPageBytes, count * kPageBytes, pages))
+    return false;
   return std::any_of(pages, pages + count, [](unsigned char page) { return (page & 1) != 0; });
 }
 
@@ -265,8 +272,10 @@ void StackPool::cool(Nanoseconds now) noexcept {
   next_cooling_ = next;
 }
 
-// The oldest warm stack and those beside it that are idle for long enough, by one call. False: the piece is used up.
-bool StackPool::give_back_run(SizeClass& size, std::uint8_t size_class, Nanoseconds now, Piece& piece) noexcept {
+// The oldest warm stack and those beside it that are idle for long enough, by one call. False: the piece is
+// used up.
+bool StackPool::give_back_run(SizeClass& size, std::uint8_t size_class, Nanoseconds now,
+                              Piece& piece) noexcept {
   if (piece.used_up()) return false;
   const std::size_t slot = slot_bytes(size_class);
   std::size_t more = std::min(piece.stacks, std::max<std::size_t>(piece.bytes / slot, 1)) - 1;

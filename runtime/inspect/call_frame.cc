@@ -215,9 +215,10 @@ class RowMachine {
     define_cfa_by_rbp(begin, end);
   }
 
-  // What linkers write for the procedure linkage table, whose entries push one word on their way: rsp + 8, and 8 more from
-  // some byte of each 16 on. A thread that is interrupted can be in there.
-  void define_cfa_of_linkage_table(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t target) {
+  // What linkers write for the procedure linkage table, whose entries push one word on their way: rsp + 8,
+  // and 8 more from some byte of each 16 on. A thread that is interrupted can be in there.
+  void define_cfa_of_linkage_table(const std::uint8_t* begin, const std::uint8_t* end,
+                                   std::uintptr_t target) {
     // breg7 (rsp) 8, breg16 (rip) 0, lit15, and, lit<n>, ge, lit3, shl, plus
     constexpr std::array<std::uint8_t, 11> kForm{0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x30, 0x2a, 0x33, 0x24, 0x22};
     constexpr std::size_t kThreshold = 6;

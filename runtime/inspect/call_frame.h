@@ -2,8 +2,9 @@
 //
 // Call-frame information: how to get from a frame to its caller, for one program counter.
 //
-// The entry of a function in .eh_frame is found by libgcc and interpreted into a Row, which fits in eight bytes so that it can
-// be cached. Only rules that compilers and linkers use are understood; the others stop a walk. x86-64 only.
+// The entry of a function in .eh_frame is found by libgcc and interpreted into a Row, which fits in eight
+// bytes so that it can be cached. Only rules that compilers and linkers use are understood; the others stop a
+// walk. x86-64 only.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +56,8 @@ struct FrameTable {
   std::uintptr_t exception_table = 0;  // LSDA; 0 when exceptions pass through without any work
 };
 
-// The table of the function that contains `instruction`, which lies inside the calling instruction, not behind it.
+// The table of the function that contains `instruction`, which lies inside the calling instruction, not
+// behind it.
 std::optional<FrameTable> find_frame_table(std::uintptr_t instruction);
 
 // The rule that holds where `return_address` will be returned to.

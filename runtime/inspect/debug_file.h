@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which build a module is, and where its separate debug information is: by build id and debug link, in the usual places.
+// Which build a module is, and where its separate debug information is: by build id and debug link, in the
+// usual places.
 //
 // elfutils' own search is not used, since it asks the network when $DEBUGINFOD_URLS is set.
 // The aiofiber command is built with this file too.
@@ -16,7 +17,8 @@ namespace aiofiber::runtime {
 int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, const char* file,
                     const char* debug_link, GElf_Word, char** found);
 
-// The module's build id in hexadecimal digits, the name by which separate debug information is kept; empty: it has none.
+// The module's build id in hexadecimal digits, the name by which separate debug information is kept; empty:
+// it has none.
 std::string build_id(Dwfl_Module* module);
 
 // Looks first below this folder: the root of another mount namespace. Not for use by several threads.

@@ -138,7 +138,8 @@ bool descend(Dwarf_Die* die, Dwarf_Addr address) {
   return false;
 }
 
-// What compilers call their copies and parts of a C function. (Of C++'s, demangling says it in brackets, which display_name() drops.)
+// What compilers call their copies and parts of a C function. (Of C++'s, demangling says it in brackets,
+// which display_name() drops.)
 std::string without_copy(std::string name) {
   for (const char* made : {".cold", ".part.", ".constprop.", ".isra.", ".lto_priv.", ".llvm."}) {
     if (const std::size_t at = name.find(made); at != 0 && at != std::string::npos) name.resize(at);
@@ -161,9 +162,11 @@ std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t in
   if (!name.linkage.empty()) return frames;
   GElf_Off offset = 0;
   GElf_Sym symbol;
-  FunctionName by_symbol = name_of_symbol(dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr));
+  FunctionName by_symbol =
+      name_of_symbol(dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr));
   // clang -g1 says the name without its scopes.
-  if (name.display.empty() || by_symbol.display.ends_with("::" + name.display)) name.display = std::move(by_symbol.display);
+  if (name.display.empty() || by_symbol.display.ends_with("::" + name.display))
+    name.display = std::move(by_symbol.display);
   name.linkage = std::move(by_symbol.linkage);
   return frames;
 }
@@ -184,7 +187,8 @@ std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_
   Dwarf_Files* files = nullptr;
   dwarf_getsrcfiles(&unit, &files, nullptr);
   std::vector<DebugFrame> frames;
-  // Compilers leave entries out: clang -g1 those of functions without inlined calls, g++ those of functions that were found equal.
+  // Compilers leave entries out: clang -g1 those of functions without inlined calls, g++ those of functions
+  // that were found equal.
   if (calls.empty() && !frame.file.empty()) frames.push_back(frame);
   for (std::size_t i = calls.size(); i-- > 0;) {
     Dwarf_Die die = calls[i];
@@ -201,7 +205,8 @@ std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_
 }
 
 bool DebugInfo::find_unit(Dwfl_Module* module, std::uint64_t instruction, Dwarf_Die* unit, Dwarf_Addr* bias) {
-  // libdwfl takes what lies between two ranges of a unit for the unit's, but it may be of one that .debug_aranges does not list.
+  // libdwfl takes what lies between two ranges of a unit for the unit's, but it may be of one that
+  // .debug_aranges does not list.
   Dwarf_Die* const found = dwfl_module_addrdie(module, instruction, bias);
   if (found != nullptr && dwarf_haspc(found, instruction - *bias) > 0) {
     *unit = *found;

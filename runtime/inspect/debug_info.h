@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a module's debug information says of an address: function, file and line, inlined calls included. What it leaves out, the
-// symbol table may know.
+// What a module's debug information says of an address: function, file and line, inlined calls included. What
+// it leaves out, the symbol table may know.
 //
 // libdw finds compilation units and lines. Two indexes are our own:
 //   - the functions of each unit that was looked at: dwarf_getscopes() walks the whole tree of a unit at each

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is written.
+// A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is
+// written.
 #include "aiofiber/runtime/inspect/dump_on_signal.h"
 
 #include <pthread.h>
@@ -74,7 +75,8 @@ void start_thread() {
 }  // namespace
 
 void enable_task_dump(int signo, int fd) {
-  if (signo < 1 || signo > static_cast<int>(kSignals)) throw std::system_error(EINVAL, std::generic_category(), "signal " + std::to_string(signo));
+  if (signo < 1 || signo > static_cast<int>(kSignals))
+    throw std::system_error(EINVAL, std::generic_category(), "signal " + std::to_string(signo));
   const std::lock_guard lock(mutex);
   start_thread();
   places[static_cast<std::size_t>(signo)].store(fd);
@@ -83,14 +85,17 @@ void enable_task_dump(int signo, int fd) {
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   ::sigaddset(&action.sa_mask, kSampleSignal);
   if (::sigaction(signo, &action, nullptr) != 0) {
-    throw std::system_error(errno, std::generic_category(), "signal " + std::to_string(signo) + " cannot be caught");
+    throw std::system_error(errno, std::generic_category(),
+                            "signal " + std::to_string(signo) + " cannot be caught");
   }
 }
 
 void enable_task_dump(int signo, const std::string& path, unsigned permissions) {
   const HooksOff hooks_off;
   const int fd = open_output_file(path, OldContent::kKeep, permissions);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + path + "' for task dumps (" + output_file_error(errno) + ")");
+  if (fd < 0)
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot open '" + path + "' for task dumps (" + output_file_error(errno) + ")");
   try {
     enable_task_dump(signo, fd);
   } catch (...) {

@@ -39,10 +39,11 @@ class Code : private Bytes {
 };
 
 // clang has no "may not throw" in its tables: it catches everything and calls a helper that calls
-// __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls __cxa_begin_catch
-// itself. Between the landing pad and either call there may be clean-ups (and, under AddressSanitizer, a call of
-// its own), so the pad's code is searched for the call of a helper that no call of __cxa_begin_catch precedes.
-// A heuristic: bytes are searched, not instructions, and a far helper is not seen.
+// __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls
+// __cxa_begin_catch itself. Between the landing pad and either call there may be clean-ups (and, under
+// AddressSanitizer, a call of its own), so the pad's code is searched for the call of a helper that no call
+// of __cxa_begin_catch precedes. A heuristic: bytes are searched, not instructions, and a far helper is not
+// seen.
 constexpr std::size_t kLandingPadBytes = 192;
 
 // What the helper at `target` calls first, if it is one; else 0.
@@ -58,8 +59,8 @@ std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
   return first != 0 && helper.take_call() != 0 ? first : 0;
 }
 
-// `after_others`: handlers for certain types stand before it and call __cxa_begin_catch, so that order says nothing: a pad that
-// calls a helper at all is taken for one that ends the program.
+// `after_others`: handlers for certain types stand before it and call __cxa_begin_catch, so that order says
+// nothing: a pad that calls a helper at all is taken for one that ends the program.
 bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others) {
   std::uintptr_t end = landing_pad + kLandingPadBytes;
   constexpr std::uintptr_t kPageMask = 4095;
@@ -70,7 +71,8 @@ bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others) {
     const std::uintptr_t target = Code(at).take_call();
     if (target == 0) continue;
     if (const std::uintptr_t begin_catch = first_call_of_terminate_helper(target)) {
-      return after_others || std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
+      return after_others ||
+             std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
     }
     seen[seen_count++] = target;
   }
@@ -104,7 +106,8 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
                                  : format == 0x02 || format == 0x0a ? 2
                                                                     : 8;
       const std::uintptr_t type = Bytes(type_table - filter * width).pointer(type_encoding, 0, 0);
-      if (type == 0) return is_terminating_landing_pad(landing_pad, after_others) ? Fate::kTerminates : Fate::kCatches;
+      if (type == 0)
+        return is_terminating_landing_pad(landing_pad, after_others) ? Fate::kTerminates : Fate::kCatches;
       const Fate here = fate_of_handler(*reinterpret_cast<const std::type_info*>(type), thrown);
       after_others = true;
       if (here == Fate::kMayCatch) fate = here;
@@ -142,7 +145,8 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const st
     if (instruction < table.function + start) break;  // the table is sorted
     if (instruction >= table.function + start + length) continue;
     if (landing_pad == 0 || action == 0) return Fate::kPasses;
-    return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad, thrown);
+    return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad,
+                           thrown);
   }
   return Fate::kTerminates;  // g++ leaves a call that may not throw out of the table
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens to an exception in a frame, read from the function's exception table (LSDA) before anything is thrown.
+// What happens to an exception in a frame, read from the function's exception table (LSDA) before anything is
+// thrown.
 //
-// g++'s tables say where nothing may pass; clang's do not, so the code of its handlers is looked at. Whoever wants to raise
-// a cancellation in a frame asks here whether that would end the program. x86-64 only.
+// g++'s tables say where nothing may pass; clang's do not, so the code of its handlers is looked at. Whoever
+// wants to raise a cancellation in a frame asks here whether that would end the program. x86-64 only.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,16 @@
 namespace aiofiber::runtime {
 
 enum class Fate {
-  kPasses,      // at most clean-ups run here
-  kMayCatch,    // a handler for certain types, when the exception's is not known
-  kCatches,     // a handler for everything, or for the exception's type
-  kTerminates,  // std::terminate()
+  kPasses,         // at most clean-ups run here
+  kMayCatch,       // a handler for certain types, when the exception's is not known
+  kCatches,        // a handler for everything, or for the exception's type
+  kTerminates,     // std::terminate()
   kPassesOn,       // the handler is marked: it throws on what it caught (PassesOn)
   kPassesOnOther,  // marked as one that may throw something else instead (PassesOnOther)
 };
 
-// What happens to an exception of type `thrown` (null: unknown) that arrives at `instruction` of the function that
-// `table` describes.
+// What happens to an exception of type `thrown` (null: unknown) that arrives at `instruction` of the function
+// that `table` describes.
 Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown);
 
 }  // namespace aiofiber::runtime

@@ -54,9 +54,10 @@ std::size_t operator_length(std::string_view text) {
 
 constexpr std::string_view kLambda = "{lambda}";
 
-// The length of what `text` begins with if that names a closure type, else 0: `{lambda(int)#1}` in mangled names,
-// `<lambda(int)>` in g++'s debug information, `$_0` of clang, `'lambda'(int)` of LLVM's demangler. `before` is what
-// stands before it, '\0' for nothing.
+// The length of what `text` begins with if that names a closure type, else 0: `{lambda(int)#1}` in mangled
+// names,
+// `<lambda(int)>` in g++'s debug information, `$_0` of clang, `'lambda'(int)` of LLVM's demangler. `before`
+// is what stands before it, '\0' for nothing.
 std::size_t lambda_length(std::string_view text, char before) {
   if (text.starts_with("{lambda") || text.starts_with("<lambda(")) return skip_brackets(text, 0);
   if (text.starts_with("'lambda")) {
@@ -84,8 +85,9 @@ std::size_t qualifiers_length(std::string_view text) {
   return length;
 }
 
-// The length of the call of a closure that `text` begins with, template arguments and parameters included; else 0.
-// A closure without captures is also called through a function pointer: `_FUN` of g++, `__invoke` of clang.
+// The length of the call of a closure that `text` begins with, template arguments and parameters included;
+// else 0. A closure without captures is also called through a function pointer: `_FUN` of g++, `__invoke` of
+// clang.
 std::size_t closure_call_length(std::string_view text) {
   for (const std::string_view call : {"::operator()", "::_FUN", "::__invoke"}) {
     if (!text.starts_with(call)) continue;
@@ -112,8 +114,8 @@ std::size_t scope_parameters_length(std::string_view text, std::string_view befo
   return text.substr(end).starts_with("::") ? end : 0;
 }
 
-// With `main::{lambda}` for `main()::{lambda()#2}::operator()() const::{lambda(int)#1}::operator()`: which one it is,
-// the line behind it tells.
+// With `main::{lambda}` for `main()::{lambda()#2}::operator()() const::{lambda(int)#1}::operator()`: which
+// one it is, the line behind it tells.
 std::string without_calls_of_lambdas(std::string_view text) {
   std::string name;
   for (std::size_t i = 0; i < text.size();) {
@@ -125,7 +127,8 @@ std::string without_calls_of_lambdas(std::string_view text) {
       if (text.substr(i).starts_with(" >")) ++i;  // "> >" was written for a bracket that has gone
       constexpr std::string_view kTwice = "{lambda}::{lambda}";
       if (name.ends_with(kTwice)) name.resize(name.size() - (kTwice.size() - kLambda.size()));
-    } else if (const std::size_t parameters = text[i] == '(' ? scope_parameters_length(rest, name) : 0; parameters > 0) {
+    } else if (const std::size_t parameters = text[i] == '(' ? scope_parameters_length(rest, name) : 0;
+               parameters > 0) {
       i += parameters;
     } else {
       name += text[i++];
@@ -134,11 +137,11 @@ std::string without_calls_of_lambdas(std::string_view text) {
   return name;
 }
 
-// Drops one template argument that is what the standard library takes without it, and is the last of its list:
-// the argument before it may be one as well. Whether there was one.
+// Drops one template argument that is what the standard library takes without it, and is the last of its
+// list: the argument before it may be one as well. Whether there was one.
 bool drop_default_argument(std::string& display) {
-  for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::equal_to<", ", std::hash<",
-                                          ", std::default_delete<", ", std::char_traits<"}) {
+  for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::equal_to<",
+                                          ", std::hash<", ", std::default_delete<", ", std::char_traits<"}) {
     for (std::size_t at = 0; (at = display.find(argument, at)) != std::string::npos; ++at) {
       const std::size_t end = skip_brackets(display, at + argument.size() - 1);
       const bool blank = display.compare(end, 2, " >") == 0;
@@ -228,19 +231,18 @@ std::string abridge(std::string display) {
   display = without_calls_of_lambdas(display);
   // Inline namespaces.
   for (const std::string_view name : {"std::__cxx11::", "std::__1::"}) {
-    for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;) display.replace(at, name.size(), "std::");
+    for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;)
+      display.replace(at, name.size(), "std::");
   }
   while (drop_default_argument(display)) {
   }
   constexpr std::string_view kAbi = "[abi:cxx11]";
-  for (std::size_t at = 0; (at = display.find(kAbi, at)) != std::string::npos;) display.erase(at, kAbi.size());
+  for (std::size_t at = 0; (at = display.find(kAbi, at)) != std::string::npos;)
+    display.erase(at, kAbi.size());
   constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-      {"std::basic_string<char>", "std::string"},
-      {"std::basic_string<wchar_t>", "std::wstring"},
-      {"std::basic_string_view<char>", "std::string_view"},
-      {"std::basic_istream<char>", "std::istream"},
-      {"std::basic_ostream<char>", "std::ostream"},
-      {"std::basic_iostream<char>", "std::iostream"}};
+      {"std::basic_string<char>", "std::string"},           {"std::basic_string<wchar_t>", "std::wstring"},
+      {"std::basic_string_view<char>", "std::string_view"}, {"std::basic_istream<char>", "std::istream"},
+      {"std::basic_ostream<char>", "std::ostream"},         {"std::basic_iostream<char>", "std::iostream"}};
   for (const auto& [name, alias] : kAliases) {
     for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;) {
       display.replace(at, name.size(), alias);
@@ -277,10 +279,10 @@ bool is_library_code(std::string_view file, std::string_view module) noexcept {
 bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,
                  bool inlined) noexcept {
   static constexpr std::string_view kLinkage[] = {
-      "_ZN8aiofiber",    "_ZNK8aiofiber",    "_ZZN8aiofiber",   "_ZZNK8aiofiber", "_ZSt8__invoke",
-      "_ZSt13__invoke",  "_ZSt6invoke",      "_ZSt12__apply",   "_ZSt14__apply",  "_ZSt5apply",
-      "_ZSt10__apply",   "_ZNSt13__invoke",  "_ZNKSt8function", "_ZN9__gnu_cxx",  "_ZNSt17_Function_handler",
-      "aiofiber_",       "jump_fcontext",    "make_fcontext"};
+      "_ZN8aiofiber",   "_ZNK8aiofiber",   "_ZZN8aiofiber",   "_ZZNK8aiofiber", "_ZSt8__invoke",
+      "_ZSt13__invoke", "_ZSt6invoke",     "_ZSt12__apply",   "_ZSt14__apply",  "_ZSt5apply",
+      "_ZSt10__apply",  "_ZNSt13__invoke", "_ZNKSt8function", "_ZN9__gnu_cxx",  "_ZNSt17_Function_handler",
+      "aiofiber_",      "jump_fcontext",   "make_fcontext"};
   static constexpr std::string_view kDisplay[] = {"aiofiber::", "std::__invoke", "std::invoke",
                                                   "std::__apply_impl", "std::apply"};
   for (const std::string_view prefix : kLinkage) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A table of fixed size, open addressing by the lock: a lock stands within a few places of its hash, or it is not noted. Each task
-// counts its own (locks_held of its record), so a task without one never looks.
+// A table of fixed size, open addressing by the lock: a lock stands within a few places of its hash, or it is
+// not noted. Each task counts its own (locks_held of its record), so a task without one never looks.
 #include "aiofiber/runtime/inspect/held_locks.h"
 
 #include <algorithm>
@@ -60,7 +60,9 @@ Held* find_near(const void* lock, Visit is_it) noexcept {
 // The task's own note; of a lock that another task has taken for it, as plain mutexes allow, that one's.
 Held* find_note(const void* lock, std::uint64_t task) noexcept {
   const auto is_lock = [&](const Held& held) { return held.lock.load(std::memory_order_relaxed) == lock; };
-  Held* own = find_near(lock, [&](const Held& held) { return is_lock(held) && held.task.load(std::memory_order_relaxed) == task; });
+  Held* own = find_near(lock, [&](const Held& held) {
+    return is_lock(held) && held.task.load(std::memory_order_relaxed) == task;
+  });
   return own != nullptr ? own : find_near(lock, is_lock);
 }
 
@@ -72,14 +74,17 @@ std::string lock_text(const Held& held) {
   return held.what + (name.empty() ? std::string() : " '" + name + "'") + text;
 }
 
-std::string report_text(const Fiber& fiber, const std::vector<const Held*>& locks, std::span<const std::uintptr_t> suspended) {
+std::string report_text(const Fiber& fiber, const std::vector<const Held*>& locks,
+                        std::span<const std::uintptr_t> suspended) {
   const std::string waits = describe_wait(fiber, snapshot_tasks());
   std::string text = "Task '" + task_name(fiber) + "' is suspended " +
                      (waits.empty() ? "to let others run" : "in a wait for " + waits) + ", and holds " +
                      (locks.size() == 1 ? "a lock" : std::to_string(locks.size()) + " locks") +
-                     " meanwhile. Who wants it waits as long: a task parks, but a thread, or a callback of the loop, blocks.";
+                     " meanwhile. Who wants it waits as long: a task parks, but a thread, or a callback of "
+                     "the loop, blocks.";
   for (const Held* held : locks) {
-    text += "\nIt took " + lock_text(*held) + " here:\n" + format_frames(program_frames({held->frames, held->frame_count}));
+    text += "\nIt took " + lock_text(*held) + " here:\n" +
+            format_frames(program_frames({held->frames, held->frame_count}));
     text.pop_back();
   }
   text += "\nIt is suspended here:\n" + format_frames(program_frames(suspended));
@@ -109,8 +114,8 @@ Seen& stacks() {
   return seen;
 }
 
-// Whether a suspension at this place of the program is the first one. A place is what the newest calls say, in file and line: whole
-// stacks differ with every way to it, and with every copy of a loop's body.
+// Whether a suspension at this place of the program is the first one. A place is what the newest calls say,
+// in file and line: whole stacks differ with every way to it, and with every copy of a loop's body.
 bool is_news(std::span<const std::uintptr_t> suspended) {
   static auto& places = *new Seen;
   const auto frames = program_frames(suspended);
@@ -127,7 +132,8 @@ void start(Report report) noexcept {
   current_report.store(report, std::memory_order_relaxed);
   if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
   if (!used.exchange(false, std::memory_order_relaxed)) return;
-  for (Held& held : table) held.lock.store(nullptr, std::memory_order_relaxed);  // left from before: who knows
+  for (Held& held : table)
+    held.lock.store(nullptr, std::memory_order_relaxed);  // left from before: who knows
 }
 
 void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
@@ -158,10 +164,12 @@ void note_released(const void* lock) noexcept {
   Held* held = find_note(lock, fiber != nullptr ? fiber->id : 0);
   if (held == nullptr) return;
   Fiber& holder = *held->fiber;
-  const bool is_here = fiber != nullptr && holder.id == held->task.load(std::memory_order_relaxed) && holder.tid == fiber->tid;
+  const bool is_here =
+      fiber != nullptr && holder.id == held->task.load(std::memory_order_relaxed) && holder.tid == fiber->tid;
   held->task.store(0, std::memory_order_relaxed);
   held->lock.store(nullptr, std::memory_order_release);
-  if (is_here && holder.locks_held > 0) --holder.locks_held;  // another thread's task finds out when it suspends
+  if (is_here && holder.locks_held > 0)
+    --holder.locks_held;  // another thread's task finds out when it suspends
 }
 
 void report_suspension(Fiber& fiber) noexcept {
@@ -176,13 +184,15 @@ void report_suspension(Fiber& fiber) noexcept {
     if (stacks().contains(hash)) return;  // quick: what follows is not
     std::vector<const Held*> locks;
     for (const Held& held : table) {
-      if (held.lock.load(std::memory_order_relaxed) != nullptr && held.task.load(std::memory_order_acquire) == fiber.id) {
+      if (held.lock.load(std::memory_order_relaxed) != nullptr &&
+          held.task.load(std::memory_order_acquire) == fiber.id) {
         locks.push_back(&held);
       }
     }
     fiber.locks_held = static_cast<std::uint32_t>(locks.size());
     if (locks.empty() || !stacks().insert(hash) || !is_news(suspended)) return;
-    if (const Report report = current_report.load(std::memory_order_relaxed)) report(report_text(fiber, locks, suspended));
+    if (const Report report = current_report.load(std::memory_order_relaxed))
+      report(report_text(fiber, locks, suspended));
   } catch (...) {
     // A report must not change what the program does.
   }

@@ -28,7 +28,8 @@ bool prepare(int fd, OldContent old_content) noexcept {
 
 int open_output_file(const std::string& path, OldContent old_content, unsigned permissions) noexcept {
   const int where = old_content == OldContent::kKeep ? O_APPEND : 0;
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | where, permissions);
+  const int fd = ::open(
+      path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | where, permissions);
   if (fd < 0 || prepare(fd, old_content)) return fd;
   const int error = errno;
   sys::close(fd);

@@ -22,8 +22,11 @@ bool parse(const std::string& line, Mapping& mapping) {
   unsigned long long low = 0, high = 0, offset = 0, inode = 0;
   char rights[8] = "", device[32] = "";
   int name_at = 0;
-  if (std::sscanf(line.c_str(), "%llx-%llx %7s %llx %31s %llu %n", &low, &high, rights, &offset, device, &inode, &name_at) != 6) return false;
-  mapping = {low, high, offset, inode, rights[2] == 'x', device, line.substr(static_cast<std::size_t>(name_at))};
+  if (std::sscanf(line.c_str(), "%llx-%llx %7s %llx %31s %llu %n", &low, &high, rights, &offset, device,
+                  &inode, &name_at) != 6)
+    return false;
+  mapping = {
+      low, high, offset, inode, rights[2] == 'x', device, line.substr(static_cast<std::size_t>(name_at))};
   return true;
 }
 
@@ -37,8 +40,9 @@ class Reader {
     }
     // What lies between the parts of a module, and its variables that begin as zero, have no name.
     if (mapping.inode == 0 || mapping.name.empty() || mapping.name[0] != '/') return;
-    const bool goes_on = !current_.name.empty() && mapping.name == current_.name && mapping.device == last_.device &&
-                         mapping.inode == last_.inode && mapping.offset != 0 && mapping.offset >= last_.offset;
+    const bool goes_on = !current_.name.empty() && mapping.name == current_.name &&
+                         mapping.device == last_.device && mapping.inode == last_.inode &&
+                         mapping.offset != 0 && mapping.offset >= last_.offset;
     if (!goes_on) {
       end();
       current_ = {mapping.name, mapping.low, mapping.high};

@@ -2,11 +2,11 @@
 //
 // The modules of a running process (executable, libraries), told to libdwfl, from its list of mappings.
 //
-// libdwfl's own reader takes neighbouring mappings of a file for one module. But a program that has looked at itself has whole
-// files mapped for their symbols (libelf does so), and where such a mapping lies right before the library, that would seem to
-// begin too low, and every address in it to be another. So a module is here what the loader makes of a file: mappings with rising offsets,
-// from the file's beginning, of which at least one is executable.
-// Used by the runtime for its own process, and by the aiofiber command for others.
+// libdwfl's own reader takes neighbouring mappings of a file for one module. But a program that has looked at
+// itself has whole files mapped for their symbols (libelf does so), and where such a mapping lies right
+// before the library, that would seem to begin too low, and every address in it to be another. So a module is
+// here what the loader makes of a file: mappings with rising offsets, from the file's beginning, of which at
+// least one is executable. Used by the runtime for its own process, and by the aiofiber command for others.
 #pragma once
 
 #include <elfutils/libdwfl.h>

@@ -54,8 +54,9 @@ asm(R"(
 )");
 #endif
 
-// The text of gdb/aiofiber_gdb.py, where gdb looks for it: an entry of type 4 is its name, a new line, the script and
-// a zero. Not loaded, as debug information is not; here because whoever links a task links this file.
+// The text of gdb/aiofiber_gdb.py, where gdb looks for it: an entry of type 4 is its name, a new line, the
+// script and a zero. Not loaded, as debug information is not; here because whoever links a task links this
+// file.
 asm(R"(
 .pushsection .debug_gdb_scripts,"MS",@progbits,1
 .byte 4
@@ -87,10 +88,12 @@ ChunkStore& chunk_store() noexcept {
 
 }  // namespace
 
-aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll, const bool& polling) noexcept {
+aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll,
+                          const bool& polling) noexcept {
   for (aiofiber_loop& loop : aiofiber_debug_registry.loops) {
     std::uint32_t nobody = 0;
-    if (!__atomic_compare_exchange_n(&loop.tid, &nobody, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+    if (!__atomic_compare_exchange_n(&loop.tid, &nobody, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+      continue;
     __atomic_store_n(&loop.is_virtual, is_virtual ? 1u : 0u, __ATOMIC_RELAXED);
     __atomic_store_n(&loop.last_poll_at, reinterpret_cast<std::uint64_t>(&last_poll), __ATOMIC_RELAXED);
     __atomic_store_n(&loop.polling_at, reinterpret_cast<std::uint64_t>(&polling), __ATOMIC_RELEASE);

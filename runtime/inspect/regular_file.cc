@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// O_PATH gives a hold on the file without opening it; what is opened then, through /proc/self/fd, is what was looked at.
+// O_PATH gives a hold on the file without opening it; what is opened then, through /proc/self/fd, is what was
+// looked at.
 #include "inspect/regular_file.h"
 
 #include <elf.h>
@@ -30,8 +31,9 @@ int refusal(int fd, std::uint64_t most) noexcept {
   if (static_cast<std::uint64_t>(status.st_size) > most) return EFBIG;
   struct statfs system {};
   if (::fstatfs(fd, &system) != 0) return errno;
-  constexpr std::array<std::uint64_t, 7> kNoPlaceForFiles{PROC_SUPER_MAGIC,   SYSFS_MAGIC,  DEBUGFS_MAGIC,   TRACEFS_MAGIC,
-                                                          SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC};
+  constexpr std::array<std::uint64_t, 7> kNoPlaceForFiles{
+      PROC_SUPER_MAGIC, SYSFS_MAGIC,         DEBUGFS_MAGIC, TRACEFS_MAGIC,
+      SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC};
   const auto kind = static_cast<std::uint32_t>(system.f_type);
   const auto end = kNoPlaceForFiles.end();
   if (std::find(kNoPlaceForFiles.begin(), end, kind) != end) return EINVAL;

@@ -2,9 +2,10 @@
 //
 // Opens a file to read whose name somebody else has chosen: debug information, a program that is looked at.
 //
-// Such a name may lead to a FIFO without a writer, which would hold the reader for ever, to /dev/zero, which never ends, or to
-// /proc/kmsg, which calls itself a regular file and gives each line to one reader only. So it is looked at before it is opened for reading.
-// Threads: any. The aiofiber command is built with this file too.
+// Such a name may lead to a FIFO without a writer, which would hold the reader for ever, to /dev/zero, which
+// never ends, or to /proc/kmsg, which calls itself a regular file and gives each line to one reader only. So
+// it is looked at before it is opened for reading. Threads: any. The aiofiber command is built with this file
+// too.
 #pragma once
 
 #include <cstdint>

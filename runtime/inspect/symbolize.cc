@@ -136,7 +136,8 @@ class Symbolizer {
       frame.inlined = found.inlined;
       frames.push_back(frame);
     }
-    if (frames.size() == 1 && frames[0].file.empty() && frames[0].linkage_name.empty()) describe_by_loader(instruction, frames[0]);
+    if (frames.size() == 1 && frames[0].file.empty() && frames[0].linkage_name.empty())
+      describe_by_loader(instruction, frames[0]);
     return frames;
   }
 

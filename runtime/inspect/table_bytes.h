@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cursor over the unwinder's tables: .eh_frame and the exception tables (LSDA), which share their number formats.
+// A cursor over the unwinder's tables: .eh_frame and the exception tables (LSDA), which share their number
+// formats.
 //
-// The formats are those of the LSB's description of .eh_frame: LEB128 numbers and encoded pointers (DW_EH_PE_...). The tables
-// are part of the loaded program and trusted as such.
+// The formats are those of the LSB's description of .eh_frame: LEB128 numbers and encoded pointers
+// (DW_EH_PE_...). The tables are part of the loaded program and trusted as such.
 #pragma once
 
 #include <cstdint>

@@ -18,10 +18,10 @@
 
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/function_name.h"
 #include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
-#include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/thread_sample.h"
 #include "aiofiber/runtime/inspect/traceback.h"
 #include "aiofiber/runtime/inspect/unwind.h"
@@ -39,11 +39,13 @@ constexpr std::size_t kUngrouped = 16;  // so many tasks are shown one by one
 
 pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
-// ---- snapshot --------------------------------------------------------------------------------------------------
+// ---- snapshot
+// --------------------------------------------------------------------------------------------------
 
 std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
   aiofiber_record copy;
-  if (sys::copy_own_memory(&copy, &original, sizeof copy) != static_cast<ssize_t>(sizeof copy)) return std::nullopt;
+  if (sys::copy_own_memory(&copy, &original, sizeof copy) != static_cast<ssize_t>(sizeof copy))
+    return std::nullopt;
   return copy;
 }
 
@@ -75,7 +77,8 @@ void walk_own(const Registers& registers, const aiofiber_record& record, TaskSna
 void sample_running(TaskSnapshot& task) {
   const auto sample = sample_thread(static_cast<pid_t>(task.record.tid));
   if (!sample || sample->fiber_id != task.record.id) return;
-  task.stack.assign(sample->addresses.begin(), sample->addresses.begin() + static_cast<std::ptrdiff_t>(sample->count));
+  task.stack.assign(sample->addresses.begin(),
+                    sample->addresses.begin() + static_cast<std::ptrdiff_t>(sample->count));
   task.system_call = sample->system_call;
 }
 
@@ -96,7 +99,7 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
       }
       return task;
     }
-    if ((record->seq & 1) != 0) continue;  // being changed
+    if ((record->seq & 1) != 0) continue;                               // being changed
     if (record->fcontext == 0 || record->stack_high == 0) return task;  // never ran
     if (own) {
       walk_own(saved_registers(reinterpret_cast<const void*>(record->fcontext)), *record, task);
@@ -107,7 +110,8 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
   return task;
 }
 
-// ---- text ------------------------------------------------------------------------------------------------------
+// ---- text
+// ------------------------------------------------------------------------------------------------------
 
 std::string seconds(std::int64_t nanoseconds) {
   char text[48];
@@ -127,7 +131,8 @@ std::string quoted_name(const aiofiber_record& record) { return "'" + task_name(
 template <class Tasks>
 std::string name_list(const Tasks& tasks) {
   std::string out;
-  for (std::size_t i = 0; i < std::min(tasks.size(), kNamesShown); ++i) out += (i > 0 ? ", " : "") + quoted_name(tasks[i]->record);
+  for (std::size_t i = 0; i < std::min(tasks.size(), kNamesShown); ++i)
+    out += (i > 0 ? ", " : "") + quoted_name(tasks[i]->record);
   if (tasks.size() > kNamesShown) out += " and " + std::to_string(tasks.size() - kNamesShown) + " more";
   return out;
 }
@@ -137,21 +142,26 @@ std::string watched_tasks(const char* what, std::uint64_t watcher, const TaskInd
   return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
 }
 
-// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty when nobody has it alone, or it is not known.
+// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty when nobody has it
+// alone, or it is not known.
 std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   const LockOwner owner = lock_owner(record);
   if (owner.task != 0 && owner.task == record.id) return ", held by itself";
   const TaskSnapshot* const task = owner.task != 0 ? all.find(owner.task) : nullptr;
-  if (task != nullptr && (owner.tid == 0 || task->record.tid == owner.tid)) return ", held by task " + quoted_name(task->record);
+  if (task != nullptr && (owner.tid == 0 || task->record.tid == owner.tid))
+    return ", held by task " + quoted_name(task->record);
   if (owner.tid != 0) return ", held by thread " + std::to_string(owner.tid);
   return owner.task != 0 ? ", held by a task that has ended (id " + std::to_string(owner.task) + ")" : "";
 }
 
-// What the loops' clocks show: a real one goes on while its loop hangs, a virtual one stands where it was last looked at.
+// What the loops' clocks show: a real one goes on while its loop hangs, a virtual one stands where it was
+// last looked at.
 std::int64_t clock_now() noexcept {
   for (const aiofiber_loop& loop : aiofiber_debug_registry.loops) {
-    if (__atomic_load_n(&loop.tid, __ATOMIC_RELAXED) != 0 && __atomic_load_n(&loop.is_virtual, __ATOMIC_RELAXED) != 0) {
-      return static_cast<std::int64_t>(__atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
+    if (__atomic_load_n(&loop.tid, __ATOMIC_RELAXED) != 0 &&
+        __atomic_load_n(&loop.is_virtual, __ATOMIC_RELAXED) != 0) {
+      return static_cast<std::int64_t>(
+          __atomic_load_n(&aiofiber_debug_registry.last_tick_ns, __ATOMIC_RELAXED));
     }
   }
   return SteadyClock::instance().now();
@@ -163,11 +173,14 @@ std::int64_t stands_for(std::uint32_t tid) {
     if (__atomic_load_n(&loop.tid, __ATOMIC_ACQUIRE) != tid || loop.is_virtual != 0) continue;
     std::int64_t last_poll = 0;
     bool polling = true;
-    if (sys::copy_own_memory(&last_poll, reinterpret_cast<const void*>(loop.last_poll_at), sizeof last_poll) != sizeof last_poll ||
-        sys::copy_own_memory(&polling, reinterpret_cast<const void*>(loop.polling_at), sizeof polling) != sizeof polling) {
+    if (sys::copy_own_memory(&last_poll, reinterpret_cast<const void*>(loop.last_poll_at),
+                             sizeof last_poll) != sizeof last_poll ||
+        sys::copy_own_memory(&polling, reinterpret_cast<const void*>(loop.polling_at), sizeof polling) !=
+            sizeof polling) {
       return 0;
     }
-    return polling || last_poll == 0 ? 0 : std::max<std::int64_t>(SteadyClock::instance().now() - last_poll, 0);
+    return polling || last_poll == 0 ? 0
+                                     : std::max<std::int64_t>(SteadyClock::instance().now() - last_poll, 0);
   }
   return 0;
 }
@@ -179,20 +192,26 @@ constexpr std::int64_t kStands = 100'000'000;
 std::string limit_text(const aiofiber_record& record) {
   const std::uint64_t limit = record.wait_limit;
   if (limit == 0 || (record.wait_kind == AIOFIBER_WAIT_SLEEP && record.wait_arg <= limit)) return {};
-  return " (limit: " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0)) + " left)";
+  return " (limit: " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0)) +
+         " left)";
 }
 
 // The line that stands for tasks with the same stack.
 std::string heading(const std::vector<const TaskSnapshot*>& tasks, const TaskIndex& all) {
   const aiofiber_record& record = tasks.front()->record;
-  std::string out = tasks.size() > 1 ? std::to_string(tasks.size()) + " tasks, " + name_list(tasks)
-                                     : "Task " + quoted_name(record) + " (id " + std::to_string(record.id) + ")";
+  std::string out = tasks.size() > 1
+                        ? std::to_string(tasks.size()) + " tasks, " + name_list(tasks)
+                        : "Task " + quoted_name(record) + " (id " + std::to_string(record.id) + ")";
   switch (record.state) {
-    case AIOFIBER_NEW: return out + ", not started";
-    case AIOFIBER_READY: return out + ", ready to run";
+    case AIOFIBER_NEW:
+      return out + ", not started";
+    case AIOFIBER_READY:
+      return out + ", ready to run";
     case AIOFIBER_RUNNING:
-      return out + ", running" + (tasks.front()->system_call.empty() ? "" : " in " + tasks.front()->system_call);
-    default: break;
+      return out + ", running" +
+             (tasks.front()->system_call.empty() ? "" : " in " + tasks.front()->system_call);
+    default:
+      break;
   }
   std::int64_t since = record.wait_since_ns;
   for (const TaskSnapshot* task : tasks) since = std::min(since, task->record.wait_since_ns);
@@ -221,7 +240,8 @@ struct LessKey {
   template <class Key>
   bool operator()(const Key& a, const Key& b) const {
     const auto head = [](const Key& key) {
-      return std::tie(std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key), std::get<4>(key));
+      return std::tie(std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key),
+                      std::get<4>(key));
     };
     return head(a) != head(b) ? head(a) < head(b) : std::get<5>(a).get() < std::get<5>(b).get();
   }
@@ -261,11 +281,15 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
   const std::uint64_t arg = record.wait_arg;
   const WaitKind& kind = wait_kind(record.wait_kind);
   switch (record.wait_kind) {
-    case AIOFIBER_WAIT_NONE: return {};
+    case AIOFIBER_WAIT_NONE:
+      return {};
     case AIOFIBER_WAIT_SLEEP:
-      return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) + " left";
-    case AIOFIBER_WAIT_FD: return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg) + wait_others(arg);
-    case AIOFIBER_WAIT_FILE_LOCK: return "a lock on " + describe_fd(static_cast<int>(arg >> 32));
+      return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) +
+             " left";
+    case AIOFIBER_WAIT_FD:
+      return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg) + wait_others(arg);
+    case AIOFIBER_WAIT_FILE_LOCK:
+      return "a lock on " + describe_fd(static_cast<int>(arg >> 32));
     case AIOFIBER_WAIT_PROCESS:
     case AIOFIBER_WAIT_THREAD_END: {
       std::string number;
@@ -275,13 +299,17 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
     case AIOFIBER_WAIT_TASK:
       if (const TaskSnapshot* const task = all.find(arg)) return "task " + quoted_name(task->record);
       return "task with id " + std::to_string(arg);
-    case AIOFIBER_WAIT_OFFLOAD: return kind.what;
-    case AIOFIBER_WAIT_THREAD: return kind.what + (arg != 0 ? ": " + called_at(arg) : "");
+    case AIOFIBER_WAIT_OFFLOAD:
+      return kind.what;
+    case AIOFIBER_WAIT_THREAD:
+      return kind.what + (arg != 0 ? ": " + called_at(arg) : "");
     case AIOFIBER_WAIT_LOCK: {
       const std::string variable = data_symbol(arg);
-      return (variable.empty() ? kind.what : kind.what + (" '" + variable + "'")) + address_text("", arg) + held_by(record, all);
+      return (variable.empty() ? kind.what : kind.what + (" '" + variable + "'")) + address_text("", arg) +
+             held_by(record, all);
     }
-    default: return kind.through_watch ? watched_tasks(kind.what, arg, all) : address_text(kind.what, arg);
+    default:
+      return kind.through_watch ? watched_tasks(kind.what, arg, all) : address_text(kind.what, arg);
   }
 }
 
@@ -333,18 +361,21 @@ std::string format_task_dump() {
   std::vector<std::vector<const TaskSnapshot*>> groups;  // in the order of their first tasks
   std::map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
   for (const TaskSnapshot& task : all) {
-    const auto [place, fresh] = places.try_emplace(group_key(task, all.size() > kUngrouped ? 0 : task.record.id), groups.size());
+    const auto [place, fresh] =
+        places.try_emplace(group_key(task, all.size() > kUngrouped ? 0 : task.record.id), groups.size());
     if (fresh) groups.emplace_back();
     groups[place->second].push_back(&task);
   }
-  std::string out = std::to_string(all.size()) + (all.size() == 1 ? " task" : " tasks") + " in process " + std::to_string(::getpid()) + "\n";
+  std::string out = std::to_string(all.size()) + (all.size() == 1 ? " task" : " tasks") + " in process " +
+                    std::to_string(::getpid()) + "\n";
   std::uint32_t tid = 0;
   for (const auto& group : groups) {
     const TaskSnapshot& first = *group.front();
     if (first.record.tid != tid) {
       tid = first.record.tid;
       const std::int64_t stands = tid == static_cast<std::uint32_t>(own_thread()) ? 0 : stands_for(tid);
-      out += "\nLoop of thread " + std::to_string(tid) + (stands > kStands ? ", which has not gone on for " + seconds(stands) : "") + "\n";
+      out += "\nLoop of thread " + std::to_string(tid) +
+             (stands > kStands ? ", which has not gone on for " + seconds(stands) : "") + "\n";
       if (stands > kStands) out += callback_text(tid, all);
     }
     out += heading(group, index) + "\n" + stack_text(first);

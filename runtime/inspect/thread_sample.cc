@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/fiber.h"
-#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "inspect/system_call.h"
 
@@ -44,7 +44,7 @@ struct Request {
   sem_t filled;
 };
 
-Request request;               // of the one who holds request_mutex
+Request request;  // of the one who holds request_mutex
 std::mutex request_mutex;
 struct sigaction previous_action;
 
@@ -62,7 +62,8 @@ void on_signal(int signo, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   Phase wanted = Phase::kWanted;
   const auto own_tid = static_cast<pid_t>(::syscall(SYS_gettid));
-  if (info->si_code == SI_TKILL && request.phase.load(std::memory_order_acquire) == wanted && request.tid == own_tid &&
+  if (info->si_code == SI_TKILL && request.phase.load(std::memory_order_acquire) == wanted &&
+      request.tid == own_tid &&
       request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
     const Registers registers = interrupted_registers(context);
     const Fiber* fiber = current_fiber();
@@ -83,7 +84,8 @@ bool handler_is_ours() noexcept {
   return ::sigaction(kSampleSignal, nullptr, &now) == 0 && now.sa_sigaction == on_signal;
 }
 
-// ---- system calls ----------------------------------------------------------------------------------------------
+// ---- system calls
+// ----------------------------------------------------------------------------------------------
 
 // A blocked thread, as /proc tells it.
 struct Blocked {
@@ -96,7 +98,8 @@ struct Blocked {
 std::optional<Blocked> blocked_in(pid_t tid) {
   std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/syscall");
   Blocked call;
-  if (!(in >> call.number) || call.number < 0) return std::nullopt;  // "running", or blocked outside of a call
+  if (!(in >> call.number) || call.number < 0)
+    return std::nullopt;  // "running", or blocked outside of a call
   in >> std::hex;
   // The numbers are written with 0x, which the stream takes when it reads hexadecimal.
   for (std::uint64_t& argument : call.arguments) in >> argument;
@@ -107,7 +110,8 @@ std::optional<Blocked> blocked_in(pid_t tid) {
 std::string describe_call(const Blocked& blocked) {
   const CallName* call = find_call(blocked.number);
   if (call == nullptr) return "system call " + std::to_string(blocked.number);
-  return std::string(call->name) + "(" + (call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "") + ")";
+  return std::string(call->name) + "(" +
+         (call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "") + ")";
 }
 
 // A socket with a time limit of its own gives EINTR although SA_RESTART is set.
@@ -115,7 +119,8 @@ bool has_time_limit(int fd) noexcept {
   for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
     timeval limit{};
     socklen_t size = sizeof limit;
-    if (::getsockopt(fd, SOL_SOCKET, option, &limit, &size) == 0 && (limit.tv_sec != 0 || limit.tv_usec != 0)) return true;
+    if (::getsockopt(fd, SOL_SOCKET, option, &limit, &size) == 0 && (limit.tv_sec != 0 || limit.tv_usec != 0))
+      return true;
   }
   return false;
 }
@@ -126,16 +131,19 @@ bool may_be_interrupted(const Blocked& blocked) noexcept {
   return !call->takes_fd || !has_time_limit(static_cast<int>(blocked.arguments[0]));
 }
 
-// ---- the two ways ----------------------------------------------------------------------------------------------
+// ---- the two ways
+// ----------------------------------------------------------------------------------------------
 
 std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
   std::uint64_t id = 0;
-  // Reads while the owner writes, like a reader from outside: each field whole, all of them of the fiber that is blocked.
+  // Reads while the owner writes, like a reader from outside: each field whole, all of them of the fiber that
+  // is blocked.
   RecordSlab::for_each([&](const aiofiber_record& record) __attribute__((no_sanitize("thread"))) {
     if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) != AIOFIBER_RUNNING) return;
     if (__atomic_load_n(&record.tid, __ATOMIC_RELAXED) != static_cast<std::uint32_t>(tid)) return;
     id = __atomic_load_n(&record.id, __ATOMIC_RELAXED);
-    bounds = {__atomic_load_n(&record.stack_low, __ATOMIC_RELAXED), __atomic_load_n(&record.stack_high, __ATOMIC_RELAXED)};
+    bounds = {__atomic_load_n(&record.stack_low, __ATOMIC_RELAXED),
+              __atomic_load_n(&record.stack_high, __ATOMIC_RELAXED)};
   });
   return id;
 }
@@ -145,11 +153,12 @@ void sample_from_outside(pid_t tid, const Blocked& blocked, ThreadSample& sample
   sample.fiber_id = running_fiber_of(tid, bounds);
   const bool on_fiber = blocked.rsp >= bounds.low && blocked.rsp < bounds.high;
   std::vector<char> copy(on_fiber ? std::min(bounds.high - blocked.rsp, kMaxStackCopied) : kMaxStackCopied);
-  const ssize_t copied = sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(blocked.rsp), copy.size());
+  const ssize_t copied =
+      sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(blocked.rsp), copy.size());
   if (copied <= 0) return;
   const Registers registers{blocked.rip + 1, blocked.rsp, 0, 0};
-  sample.count = unwind_copy(registers, {blocked.rsp, blocked.rsp + static_cast<std::uintptr_t>(copied)}, copy.data(),
-                             sample.addresses);
+  sample.count = unwind_copy(registers, {blocked.rsp, blocked.rsp + static_cast<std::uintptr_t>(copied)},
+                             copy.data(), sample.addresses);
 }
 
 bool sample_by_signal(pid_t tid, ThreadSample& sample) {

@@ -30,9 +30,10 @@ namespace aiofiber::runtime {
 
 using Destructor = void (*)(void*);
 
-// A process can have two copies of this file, the program's and that of preloaded hooks, and any of them may be the one that
-// sees a throw. What both must agree on are objects that the loader unites by their names: the settings, and the destructor
-// by which a recorded exception is known. (Not a function: a library may be linked to keep to its own functions.)
+// A process can have two copies of this file, the program's and that of preloaded hooks, and any of them may
+// be the one that sees a throw. What both must agree on are objects that the loader unites by their names:
+// the settings, and the destructor by which a recorded exception is known. (Not a function: a library may be
+// linked to keep to its own functions.)
 namespace throw_trace_detail {
 constinit std::atomic<bool> enabled{true};
 constinit std::atomic<StackBounds (*)() noexcept> bounds_source{&thread_stack_bounds};
@@ -47,7 +48,7 @@ using throw_trace_detail::enabled;
 using throw_trace_detail::recorded_destructor;
 
 struct Record {
-  Destructor destructor;  // of the exception's type; null when it has none
+  Destructor destructor;                           // of the exception's type; null when it has none
   std::atomic<RethrowSegment*> segments{nullptr};  // the last one; they only grow
   std::size_t count;
   std::size_t omitted;
@@ -237,20 +238,23 @@ std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
 
 namespace {
 
-// An exception that was made and never thrown has no record yet: it gets an empty one. Its owner, the caller, keeps the
-// C++ runtime from reading the header meanwhile; two threads that do this at once are told apart by the slot.
+// An exception that was made and never thrown has no record yet: it gets an empty one. Its owner, the caller,
+// keeps the C++ runtime from reading the header meanwhile; two threads that do this at once are told apart by
+// the slot.
 Record* record_for_segments(void* object) noexcept {
-  if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor) return header_field<Record*>(object, kSlotOffset);
+  if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor)
+    return header_field<Record*>(object, kSlotOffset);
   if (!layout_is_known()) return nullptr;
   Record* record = make_record(header_field<Destructor>(object, kDestructorOffset), Trace{});
   if (record == nullptr) return nullptr;
   Record* none = nullptr;
-  if (!__atomic_compare_exchange_n(&header_field<Record*>(object, kSlotOffset), &none, record, false, __ATOMIC_ACQ_REL,
-                                   __ATOMIC_ACQUIRE)) {
+  if (!__atomic_compare_exchange_n(&header_field<Record*>(object, kSlotOffset), &none, record, false,
+                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     std::free(record);
     return nullptr;
   }
-  __atomic_store_n(&header_field<Destructor>(object, kDestructorOffset), recorded_destructor, __ATOMIC_RELEASE);
+  __atomic_store_n(&header_field<Destructor>(object, kDestructorOffset), recorded_destructor,
+                   __ATOMIC_RELEASE);
   return record;
 }
 
@@ -258,7 +262,8 @@ constexpr std::uint32_t kMaxSegments = 64;
 
 }  // namespace
 
-[[gnu::noinline]] void add_rethrow_segment(const std::exception_ptr& exception, const void* by, const void* from) noexcept {
+[[gnu::noinline]] void add_rethrow_segment(const std::exception_ptr& exception, const void* by,
+                                           const void* from) noexcept {
   void* object = object_of(exception);
   if (object == nullptr || !enabled.load(std::memory_order_relaxed)) return;
   Record* record = record_for_segments(object);
@@ -281,7 +286,8 @@ constexpr std::uint32_t kMaxSegments = 64;
   do {
     segment->before = last;
     segment->depth = last != nullptr ? last->depth + 1 : 1;
-  } while (!record->segments.compare_exchange_weak(last, segment, std::memory_order_release, std::memory_order_acquire));
+  } while (!record->segments.compare_exchange_weak(last, segment, std::memory_order_release,
+                                                   std::memory_order_acquire));
 }
 
 const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) noexcept {
@@ -291,7 +297,7 @@ const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) 
 
 void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept {
   bounds_source.store(bounds_of_current_stack ? bounds_of_current_stack : &thread_stack_bounds,
-                        std::memory_order_relaxed);
+                      std::memory_order_relaxed);
 }
 
 void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory_order_relaxed); }
@@ -299,8 +305,9 @@ void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory
 }  // namespace aiofiber::runtime
 
 #if defined(__x86_64__) && defined(__LP64__)
-// Weak, so that a libstdc++ that is linked statically keeps its own: its definition comes with other functions that
-// programs need. (Not under sanitizers, where clang's static ones have a weak one too, and the first would win.)
+// Weak, so that a libstdc++ that is linked statically keeps its own: its definition comes with other
+// functions that programs need. (Not under sanitizers, where clang's static ones have a weak one too, and the
+// first would win.)
 #if AIOFIBER_ASAN || AIOFIBER_TSAN
 #define AIOFIBER_THROW_BINDING ".globl"
 #else

@@ -48,7 +48,8 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
     for (SymbolizedFrame& frame : symbolize(address)) {
       // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
       if (frame.linkage_name == kRunsTheLoop) return {newest_first.rbegin(), newest_first.rend()};
-      if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined)) newest_first.push_back(std::move(frame));
+      if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined))
+        newest_first.push_back(std::move(frame));
     }
   }
   return {newest_first.rbegin(), newest_first.rend()};
@@ -68,9 +69,10 @@ std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addres
 
 std::string format_frames(std::span<const SymbolizedFrame> frames) {
   std::string out;
-  fold_repeats(frames.size(), [&](std::size_t i, std::size_t k) { return is_same(frames[i], frames[k]); },
-               [&](std::size_t i) { append_frame(frames[i], out); },
-               [&](std::size_t lines, std::size_t times) { out += "  " + repeats_text(lines, times) + '\n'; });
+  fold_repeats(
+      frames.size(), [&](std::size_t i, std::size_t k) { return is_same(frames[i], frames[k]); },
+      [&](std::size_t i) { append_frame(frames[i], out); },
+      [&](std::size_t lines, std::size_t times) { out += "  " + repeats_text(lines, times) + '\n'; });
   return out;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cache of Rows (call_frame.h), the walk over a stack by them, and the question whether a throw would get through it.
+// The cache of Rows (call_frame.h), the walk over a stack by them, and the question whether a throw would get
+// through it.
 //
 // Stack memory may be poisoned for the sanitizers, or be written to by its owner's thread, when a walk is
 // wrong or racing; all reads of it go through read_word(), which is not instrumented.
@@ -13,8 +14,8 @@
 #include <atomic>
 #include <bit>
 
-#include "inspect/call_frame.h"
 #include "arch/x86_64/context_layout.h"
+#include "inspect/call_frame.h"
 #include "inspect/exception_table.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
@@ -35,7 +36,7 @@ struct CacheSlot {
 constexpr unsigned kCacheBits = 12;
 constinit std::array<CacheSlot, std::size_t{1} << kCacheBits> g_cache{};
 constinit std::atomic<std::uint64_t> g_generation{0};  // bits 48..63 of the keys; changed to flush the cache
-constinit std::atomic<std::uint64_t> g_unloaded{0};    // how many libraries had been unloaded at the last look
+constinit std::atomic<std::uint64_t> g_unloaded{0};  // how many libraries had been unloaded at the last look
 
 std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
 
@@ -288,8 +289,13 @@ std::size_t unwind_onwards(Registers& registers, StackBounds, std::span<std::uin
   return 0;
 }
 std::size_t unwind(const Registers&, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
-std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept { return 0; }
-std::size_t unwind_overflowed(const Registers&, std::uintptr_t, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
+std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept {
+  return 0;
+}
+std::size_t unwind_overflowed(const Registers&, std::uintptr_t, StackBounds,
+                              std::span<std::uintptr_t>) noexcept {
+  return 0;
+}
 Registers saved_registers(const void*) noexcept { return Registers{}; }
 Registers current_registers() noexcept { return Registers{}; }
 bool throw_would_terminate(const Registers&, StackBounds, Throw) noexcept { return false; }

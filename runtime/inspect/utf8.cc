@@ -17,11 +17,13 @@ std::uint32_t code_of(std::string_view character) noexcept {
   return code;
 }
 
-// Controls; marks of direction; separators of lines; and what is not seen at all, so that two names would look the same.
+// Controls; marks of direction; separators of lines; and what is not seen at all, so that two names would
+// look the same.
 bool acts(std::uint32_t code) noexcept {
-  return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || (code >= 0x200b && code <= 0x200f && code != 0x200d) ||
-         (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff ||
-         (code >= 0xfff9 && code <= 0xfffb) || (code >= 0xe0000 && code <= 0xe007f);
+  return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
+         (code >= 0x200b && code <= 0x200f && code != 0x200d) || (code >= 0x2028 && code <= 0x202e) ||
+         (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb) ||
+         (code >= 0xe0000 && code <= 0xe007f);
 }
 
 bool is_plain(char c) noexcept { return c >= 0x20 && c < 0x7f; }
@@ -56,7 +58,11 @@ std::size_t utf8_length(std::string_view text) noexcept {
   if (text.empty()) return 0;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
-  const std::size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  const std::size_t length = first < 0x80                    ? 1
+                             : first >= 0xc2 && first < 0xe0 ? 2
+                             : first >= 0xe0 && first < 0xf0 ? 3
+                             : first >= 0xf0 && first < 0xf5 ? 4
+                                                             : 0;
   if (length == 0 || text.size() < length) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -83,7 +89,8 @@ std::string printable(std::string_view text) {
   if (std::all_of(text.begin(), text.end(), is_plain)) return std::string(text);
   std::string shown;
   for_each_character(
-      text, [&](std::string_view character, std::uint32_t code) { acts(code) ? shown += '?' : shown += character; },
+      text,
+      [&](std::string_view character, std::uint32_t code) { acts(code) ? shown += '?' : shown += character; },
       [&] { shown += '?'; });
   return shown;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The watching thread and its list. A forked child has lost the thread, and perhaps the mutex with it: it begins with a state of its own.
+// The watching thread and its list. A forked child has lost the thread, and perhaps the mutex with it: it
+// begins with a state of its own.
 #include "aiofiber/runtime/inspect/watchdog.h"
 
 #include <pthread.h>
@@ -18,8 +19,8 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/at_fork.h"
-#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/inspect/task_dump.h"
 #include "aiofiber/runtime/inspect/thread_sample.h"
 #include "aiofiber/runtime/inspect/traceback.h"
@@ -39,8 +40,8 @@ struct Watched {
   std::uint64_t ticks = 0;
   Nanoseconds still_since = 0;
   Nanoseconds queued_before = 0;  // CoreUse::waited, then
-  // Of the last look at it while it stood, and how long it has waited for a core since it last had one: the kernel counts that
-  // only when the wait is over.
+  // Of the last look at it while it stood, and how long it has waited for a core since it last had one: the
+  // kernel counts that only when the wait is over.
   Nanoseconds looked_at = 0, ran = 0, waited = 0, waiting = 0;
   Nanoseconds reported_at = 0;  // how long the block was, then; 0: this one was not reported yet
 };
@@ -68,13 +69,14 @@ std::string name_of_fiber(std::uint64_t id) {
   RecordSlab::for_each([&](const aiofiber_record& record) {
     if (__atomic_load_n(&record.id, __ATOMIC_RELAXED) != id) return;
     aiofiber_record copy;
-    if (sys::copy_own_memory(&copy, &record, sizeof copy) == static_cast<ssize_t>(sizeof copy)) name = task_name(copy);
+    if (sys::copy_own_memory(&copy, &record, sizeof copy) == static_cast<ssize_t>(sizeof copy))
+      name = task_name(copy);
   });
   return name;
 }
 
-// How long the thread has run in all its life, and how long it could have but waited for a core: the first numbers of schedstat (the
-// kernel's Documentation/scheduler/sched-stats.rst). Both 0 where that is not told.
+// How long the thread has run in all its life, and how long it could have but waited for a core: the first
+// numbers of schedstat (the kernel's Documentation/scheduler/sched-stats.rst). Both 0 where that is not told.
 struct CoreUse {
   Nanoseconds ran = 0, waited = 0;
 };
@@ -104,10 +106,12 @@ void follow_wait(Watched& watched, const CoreUse& use, Nanoseconds now) {
 
 std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSample* sample) {
   std::string text = "The event loop has been blocked for " + std::to_string(blocked / 1'000'000) + " ms";
-  if (sample == nullptr) return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
+  if (sample == nullptr)
+    return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
   text += sample->fiber_id != 0 ? " by task '" + name_of_fiber(sample->fiber_id) + "'" : " by a callback";
   if (!sample->system_call.empty()) text += " in " + sample->system_call;
-  if (queued >= 1'000'000) text += " (its thread has waited for a core for another " + std::to_string(queued / 1'000'000) + " ms)";
+  if (queued >= 1'000'000)
+    text += " (its thread has waited for a core for another " + std::to_string(queued / 1'000'000) + " ms)";
   text += "\n" + format_frames(program_frames({sample->addresses.data(), sample->count}));
   text.pop_back();
   return text;
@@ -127,13 +131,15 @@ void look_at(Watched& watched, Nanoseconds now) {
   }
   // Who waits for a core is not blocked by what it runs: a busy machine is no fault of the program.
   const Nanoseconds stands = now - watched.still_since;
-  const Nanoseconds queued = std::clamp<Nanoseconds>(use.waited - watched.queued_before + watched.waiting, 0, stands);
+  const Nanoseconds queued =
+      std::clamp<Nanoseconds>(use.waited - watched.queued_before + watched.waiting, 0, stands);
   const Nanoseconds blocked = stands - queued;
   if (blocked < std::max(watched.allowed, watched.reported_at * 2)) return;
   watched.reported_at = blocked;
   const auto sample = sample_thread(watched.tid);
   const Scheduler::Pulse after = watched.scheduler->pulse();
-  if (after.idle || after.ticks != pulse.ticks) return;  // it went on meanwhile: what was seen is not what blocked
+  if (after.idle || after.ticks != pulse.ticks)
+    return;  // it went on meanwhile: what was seen is not what blocked
   watched.report(report_text(blocked, queued, sample ? &*sample : nullptr));
 }
 
@@ -177,8 +183,9 @@ void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
   install_sample_handler();
   State& own = state();
   const std::lock_guard lock(own.mutex);
-  own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report, scheduler.pulse().ticks,
-                         SteadyClock::instance().now(), core_use(static_cast<pid_t>(::syscall(SYS_gettid))).waited});
+  own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report,
+                         scheduler.pulse().ticks, SteadyClock::instance().now(),
+                         core_use(static_cast<pid_t>(::syscall(SYS_gettid))).waited});
   start_thread(own);
   own.changed.notify_one();
 }

@@ -2,11 +2,13 @@
 //
 // One ring a thread, one writer for all of them.
 //
-// A ring has one producer, the thread that owns it, and one consumer, whoever holds the mutex; head and tail are published
-// with release and read with acquire, so the consumer sees whole events. Rings outlive their threads until they are empty,
-// and stay with their threads when a trace ends, because a hook may be under way just then.
+// A ring has one producer, the thread that owns it, and one consumer, whoever holds the mutex; head and tail
+// are published with release and read with acquire, so the consumer sees whole events. Rings outlive their
+// threads until they are empty, and stay with their threads when a trace ends, because a hook may be under
+// way just then.
 //
-// A fork leaves the child one thread and a copy of all this: it starts with a new state, in which nothing is traced.
+// A fork leaves the child one thread and a copy of all this: it starts with a new state, in which nothing is
+// traced.
 #include "aiofiber/runtime/trace/trace.h"
 
 #include <fcntl.h>
@@ -31,10 +33,10 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/clock.h"
-#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/engine/syscall.h"
-#include "aiofiber/runtime/trace/trace_json.h"
+#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/inspect/traceback.h"
+#include "aiofiber/runtime/trace/trace_json.h"
 #include "inspect/output_file.h"
 
 namespace aiofiber::runtime {
@@ -51,12 +53,14 @@ constexpr std::size_t kMinEvents = 16;
 Nanoseconds stamp() noexcept { return static_cast<Nanoseconds>(Stamps::now()); }
 Nanoseconds now() noexcept { return Stamps::read().time; }
 
-// The ring's memory was last read by the writer, on another CPU. Stores to it wait in the store buffer, and the next locked
-// instruction (the kernel has several in each system call) waits for them: so the lines are asked for some events ahead.
+// The ring's memory was last read by the writer, on another CPU. Stores to it wait in the store buffer, and
+// the next locked instruction (the kernel has several in each system call) waits for them: so the lines are
+// asked for some events ahead.
 constexpr std::size_t kFetchAhead = 8;
 inline void fetch_for_writing(const void* address) noexcept {
 #if defined(__x86_64__)
-  // A hint that older processors take for nothing. __builtin_prefetch() fetches for reading unless built for newer ones.
+  // A hint that older processors take for nothing. __builtin_prefetch() fetches for reading unless built for
+  // newer ones.
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
 #else
   __builtin_prefetch(address, 1);
@@ -65,7 +69,8 @@ inline void fetch_for_writing(const void* address) noexcept {
 
 class Ring {
  public:
-  explicit Ring(std::size_t capacity) : events_(new TraceEvent[capacity]), capacity_(capacity), mask_(capacity - 1) {
+  explicit Ring(std::size_t capacity)
+      : events_(new TraceEvent[capacity]), capacity_(capacity), mask_(capacity - 1) {
     // `capacity` is a power of two.
     loop.thread_id = static_cast<std::uint32_t>(::syscall(SYS_gettid));
   }
@@ -123,18 +128,18 @@ class Ring {
 // Guarded by the mutex.
 struct State {
   std::mutex mutex;
-  sem_t wanted;                              // a ring is half full, or the trace has ended
+  sem_t wanted;  // a ring is half full, or the trace has ended
   std::vector<std::unique_ptr<Ring>> rings;
   std::size_t events_per_thread = kTraceEventsPerThread;
-  std::optional<TraceJson> json;             // engaged while a trace is written
-  std::uint64_t trace_number = 0;            // the writer of an older one ends
+  std::optional<TraceJson> json;   // engaged while a trace is written
+  std::uint64_t trace_number = 0;  // the writer of an older one ends
   int fd = -1;
-  int fd_left = -1;                          // which the writer could not close for the others
+  int fd_left = -1;  // which the writer could not close for the others
   std::string path;
   std::uint64_t lost = 0;
-  Stamps::Reading first{}, last{};           // of which the times of events are made
+  Stamps::Reading first{}, last{};  // of which the times of events are made
 
-  const State* const of_parent;              // kept, because its rings may be in any state, and for leak checkers
+  const State* const of_parent;  // kept, because its rings may be in any state, and for leak checkers
 
   explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
@@ -153,7 +158,8 @@ State& state() {
   return *state_of_process;
 }
 
-// ---- the thread's ring -------------------------------------------------------------------------------------------
+// ---- the thread's ring
+// -------------------------------------------------------------------------------------------
 
 constinit thread_local Ring* own_ring = nullptr;
 constinit thread_local bool no_ring = false;  // the thread ends, or there was no memory
@@ -208,13 +214,14 @@ void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
 
 }  // namespace
 
-// ---- hooks -------------------------------------------------------------------------------------------------------
+// ---- hooks
+// -------------------------------------------------------------------------------------------------------
 
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
   const Nanoseconds time = stamp();
   if (to.stack_high != 0 && to.switches <= 1) push_name(to, time);
-  push({time, from.stack_high != 0 ? from.id : 0, to.stack_high != 0 ? to.id : 0, from.wait_arg, from.wait_kind,
-        TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
+  push({time, from.stack_high != 0 ? from.id : 0, to.stack_high != 0 ? to.id : 0, from.wait_arg,
+        from.wait_kind, TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
 }
 
 void trace_wake(const aiofiber_record& woken, const aiofiber_record* waker) noexcept {
@@ -227,15 +234,16 @@ void trace_loop(LoopMark mark) noexcept {
   push({stamp(), 0, 0, 0, 0, TraceEvent::Kind::kMark, static_cast<std::uint8_t>(mark)});
 }
 
-// ---- the file ----------------------------------------------------------------------------------------------------
+// ---- the file
+// ----------------------------------------------------------------------------------------------------
 
 namespace {
 
 constinit thread_local bool has_own_descriptors = false;
 
-// Two threads that share descriptors make the kernel count references in every system call on one, which was most of what a
-// trace cost a program of one thread. So the writer has descriptors of its own: the file and stderr, no other, or what the
-// program closes would stay open here.
+// Two threads that share descriptors make the kernel count references in every system call on one, which was
+// most of what a trace cost a program of one thread. So the writer has descriptors of its own: the file and
+// stderr, no other, or what the program closes would stay open here.
 void leave_descriptors(int fd) noexcept {
   const auto last = static_cast<unsigned>(fd);
   has_own_descriptors = ::close_range(last + 1, ~0U, CLOSE_RANGE_UNSHARE) == 0;
@@ -247,7 +255,8 @@ void leave_descriptors(int fd) noexcept {
 }
 
 void close_descriptor(int& fd) noexcept {
-  if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
+  if (fd >= 0)
+    ::syscall(SYS_close, fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
   fd = -1;
 }
 
@@ -264,15 +273,16 @@ bool flush(State& all, std::size_t at_least) noexcept {
     text.clear();
     return true;
   }
-  std::fprintf(stderr, "aiofiber: trace: cannot write to '%s' (%s): the trace ends here, the program goes on\n",
+  std::fprintf(stderr,
+               "aiofiber: trace: cannot write to '%s' (%s): the trace ends here, the program goes on\n",
                all.path.c_str(), std::strerror(errno));
   trace_is_on.store(false, std::memory_order_relaxed);
   close_file(all);
   return false;
 }
 
-// At each turn of the writer a reading, so that stamps are between two that are not far apart; nor too close, or the line
-// through them would follow their errors.
+// At each turn of the writer a reading, so that stamps are between two that are not far apart; nor too close,
+// or the line through them would follow their errors.
 void read_clocks(State& all) noexcept {
   constexpr Nanoseconds kApart = 20'000'000;
   if (all.last.time - all.first.time >= kApart) all.first = all.last;
@@ -311,7 +321,8 @@ void end_trace(State& all) {
   all.json->end(time, all.lost);
   if (!flush(all, 1)) return;
   if (all.lost > 0) {
-    std::fprintf(stderr, "aiofiber: trace: %llu events are missing in '%s': more came than could be written\n",
+    std::fprintf(stderr,
+                 "aiofiber: trace: %llu events are missing in '%s': more came than could be written\n",
                  static_cast<unsigned long long>(all.lost), all.path.c_str());
   }
   close_file(all);
@@ -359,7 +370,8 @@ void start_writer(State& all) {
 void name_tasks(TraceJson& json) {
   RecordSlab::for_each([&](const aiofiber_record& original) {
     aiofiber_record record;
-    if (sys::copy_own_memory(&record, &original, sizeof record) != static_cast<ssize_t>(sizeof record)) return;
+    if (sys::copy_own_memory(&record, &original, sizeof record) != static_cast<ssize_t>(sizeof record))
+      return;
     if (record.state == AIOFIBER_FREE || record.id == 0) return;
     if (record.name[0] != '\0') {
       json.name(record.id, std::string_view(record.name, ::strnlen(record.name, sizeof record.name)));
@@ -379,20 +391,21 @@ std::string with_process_id(std::string path) {
 }
 
 void install_handlers() {
-  ::pthread_atfork([] {
-                     const HooksOff hooks_off;
-                     state_of_process->mutex.lock();
-                   },
-                   [] { state_of_process->mutex.unlock(); },
-                   [] {
-                     // The old state may have been in the middle of anything, and its file is the parent's.
-                     trace_is_on.store(false, std::memory_order_relaxed);
-                     own_ring = nullptr;
-                     const int fd = state_of_process->fd;
-                     if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
-                     close_descriptor(state_of_process->fd_left);
-                     state_of_process = new State(state_of_process);
-                   });
+  ::pthread_atfork(
+      [] {
+        const HooksOff hooks_off;
+        state_of_process->mutex.lock();
+      },
+      [] { state_of_process->mutex.unlock(); },
+      [] {
+        // The old state may have been in the middle of anything, and its file is the parent's.
+        trace_is_on.store(false, std::memory_order_relaxed);
+        own_ring = nullptr;
+        const int fd = state_of_process->fd;
+        if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
+        close_descriptor(state_of_process->fd_left);
+        state_of_process = new State(state_of_process);
+      });
   std::atexit([] { stop_trace(); });
 }
 
@@ -404,9 +417,13 @@ void start_trace(const std::string& path, std::size_t events_per_thread, unsigne
   State& all = state();
   const std::lock_guard lock(all.mutex);
   close_descriptor(all.fd_left);
-  if (all.json) throw std::system_error(EBUSY, std::generic_category(), "a trace is being written to '" + all.path + "'; stop it first");
+  if (all.json)
+    throw std::system_error(EBUSY, std::generic_category(),
+                            "a trace is being written to '" + all.path + "'; stop it first");
   const int fd = open_output_file(name, OldContent::kReplace, permissions);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "cannot open '" + name + "' for the trace (" + output_file_error(errno) + ")");
+  if (fd < 0)
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot open '" + name + "' for the trace (" + output_file_error(errno) + ")");
   all.fd = fd;
   try {
     all.path = name;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A state machine for each task (unknown, running, waiting, ready), moved by the events; what it leaves becomes a slice.
+// A state machine for each task (unknown, running, waiting, ready), moved by the events; what it leaves
+// becomes a slice.
 #include "aiofiber/runtime/trace/trace_json.h"
 
 #include <algorithm>
@@ -8,12 +9,13 @@
 #include <cstring>
 
 #include "aiofiber/runtime/inspect/registry_abi.h"
-#include "aiofiber/runtime/trace/trace.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
+#include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
 
-// ---- events ----------------------------------------------------------------------------------------------------
+// ---- events
+// ----------------------------------------------------------------------------------------------------
 
 void TraceJson::add(Loop& loop, const TraceEvent& event) {
   if (event.time > last_) last_ = event.time;
@@ -72,8 +74,8 @@ void TraceJson::close(Loop& loop, Nanoseconds now) {
     text_.slice(loop.thread_id, "loop", "loop", loop.since, now);
   } else {
     text_.slice(kTaskRows + loop.running, "run", "run", loop.since, now);
-    // Only now: a viewer that takes the lines in the order of their times, and equal ones as they come, knows the slice on
-    // which the arrow ends.
+    // Only now: a viewer that takes the lines in the order of their times, and equal ones as they come, knows
+    // the slice on which the arrow ends.
     Task& task = tasks_[loop.running];
     if (task.arrow_comes) text_.arrow(task.arrow_row, task.arrow_from, kTaskRows + loop.running, loop.since);
     task.arrow_comes = false;
@@ -144,7 +146,8 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
   const auto what = static_cast<LoopMark>(event.state);
   if (what == LoopMark::kLeave) return close(loop, event.time);
   if (!loop.on_cpu) open(loop, 0, event.time);
-  // Not at the very moment at which the slice around it begins: that comes behind it in the file, see close().
+  // Not at the very moment at which the slice around it begins: that comes behind it in the file, see
+  // close().
   const Nanoseconds within = std::max(event.time, loop.since + 1);
   const auto end_slice = [&](Nanoseconds& since, std::string_view text) {
     if (since >= 0) text_.slice(loop.thread_id, text, "loop", since, event.time);
@@ -180,7 +183,8 @@ void TraceJson::lose(Loop& loop, const TraceEvent& event) {
   }
 }
 
-// ---- rows and the end --------------------------------------------------------------------------------------------
+// ---- rows and the end
+// --------------------------------------------------------------------------------------------
 
 void TraceJson::name(std::uint64_t id, std::string_view text) {
   Task& task = tasks_[id];
@@ -220,11 +224,13 @@ void TraceJson::end(Nanoseconds now, std::uint64_t lost) {
 // Most tasks wait for the same thing again and again.
 const std::string& TraceJson::wait_name(Task& task) {
   const bool names_a_task = task.wait_kind == AIOFIBER_WAIT_TASK;  // which may have got another name
-  if (!task.wait_text.empty() && task.text_kind == task.wait_kind && task.text_argument == task.wait_argument && !names_a_task) {
+  if (!task.wait_text.empty() && task.text_kind == task.wait_kind &&
+      task.text_argument == task.wait_argument && !names_a_task) {
     return task.wait_text;
   }
   const auto awaited = names_a_task ? tasks_.find(task.wait_argument) : tasks_.end();
-  task.wait_text = wait_slice_name(task.wait_kind, task.wait_argument, awaited != tasks_.end() ? awaited->second.name : "");
+  task.wait_text = wait_slice_name(task.wait_kind, task.wait_argument,
+                                   awaited != tasks_.end() ? awaited->second.name : "");
   task.text_kind = task.wait_kind;
   task.text_argument = task.wait_argument;
   return task.wait_text;

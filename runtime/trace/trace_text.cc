@@ -46,8 +46,8 @@ std::string wait_slice_name(std::uint32_t kind, std::uint64_t argument, std::str
   return text;
 }
 
-// The numbers of a line, put together on the stack and handed on in one piece: that halves the time of a line. What is of any
-// length, a name, does not go through here.
+// The numbers of a line, put together on the stack and handed on in one piece: that halves the time of a
+// line. What is of any length, a name, does not go through here.
 class TraceText::Line {
  public:
   Line(const TraceText& of, char phase, std::uint64_t row, Nanoseconds at) noexcept {
@@ -61,23 +61,30 @@ class TraceText::Line {
     time(at - of.start_);
   }
   void text(std::string_view part) noexcept { end_ = std::copy(part.begin(), part.end(), end_); }
-  void number(std::uint64_t value) noexcept { end_ = std::to_chars(end_, bytes_.data() + bytes_.size(), value).ptr; }
-  // Microseconds, as the format wants them, with three digits behind the point. Never negative: a wake may be older than the trace.
+  void number(std::uint64_t value) noexcept {
+    end_ = std::to_chars(end_, bytes_.data() + bytes_.size(), value).ptr;
+  }
+  // Microseconds, as the format wants them, with three digits behind the point. Never negative: a wake may be
+  // older than the trace.
   void time(Nanoseconds value) noexcept {
     const auto nanoseconds = static_cast<std::uint64_t>(std::max<Nanoseconds>(value, 0));
     number(nanoseconds / 1000);
     const auto rest = static_cast<unsigned>(nanoseconds % 1000);
     *end_++ = '.';
-    for (const unsigned digit : {rest / 100, rest / 10 % 10, rest % 10}) *end_++ = static_cast<char>('0' + digit);
+    for (const unsigned digit : {rest / 100, rest / 10 % 10, rest % 10})
+      *end_++ = static_cast<char>('0' + digit);
   }
-  void end(std::string& all) const { all.append(bytes_.data(), static_cast<std::size_t>(end_ - bytes_.data())); }
+  void end(std::string& all) const {
+    all.append(bytes_.data(), static_cast<std::size_t>(end_ - bytes_.data()));
+  }
 
  private:
   std::array<char, 320> bytes_;  // five numbers of 20 digits and less than 150 letters
   char* end_ = bytes_.data();
 };
 
-// ---- lines -----------------------------------------------------------------------------------------------------
+// ---- lines
+// -----------------------------------------------------------------------------------------------------
 
 void TraceText::begin(std::string_view process_name) {
   text_ += "[\n";
@@ -103,7 +110,8 @@ void TraceText::sampled(Nanoseconds interval, std::string_view note) {
   text_ += "}},\n";
 }
 
-void TraceText::task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn, std::uint64_t samples_on_cpu) {
+void TraceText::task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn,
+                            std::uint64_t samples_on_cpu) {
   begin_metadata("aiofiber_task", row);
   text_ += R"("runs":)";
   number(runs);
@@ -121,7 +129,8 @@ void TraceText::end(std::uint64_t lost) {
   text_ += "}}\n]\n";
 }
 
-void TraceText::slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from, Nanoseconds to) {
+void TraceText::slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from,
+                      Nanoseconds to) {
   Line line(*this, 'X', row, from);
   line.text(R"(,"dur":)");
   line.time(to - std::max(from, start_));
@@ -142,7 +151,8 @@ void TraceText::arrow(std::uint64_t from_row, Nanoseconds from, std::uint64_t to
   ++arrows_;
   for (const char phase : {'s', 'f'}) {
     Line line(*this, phase, phase == 's' ? from_row : to_row, phase == 's' ? from : to);
-    line.text(phase == 's' ? R"(,"cat":"wake","name":"wake","id":)" : R"(,"cat":"wake","name":"wake","bp":"e","id":)");
+    line.text(phase == 's' ? R"(,"cat":"wake","name":"wake","id":)"
+                           : R"(,"cat":"wake","name":"wake","bp":"e","id":)");
     line.number(arrows_);
     line.text("},\n");
     line.end(text_);
@@ -153,10 +163,12 @@ void TraceText::lost(std::uint64_t row, std::uint64_t events, Nanoseconds at) {
   Line(*this, 'i', row, at).end(text_);
   text_ += R"(,"s":"t","cat":"lost","name":")";
   number(events);
-  text_ += R"( events lost: the ring was full"},)" "\n";
+  text_ += R"( events lost: the ring was full"},)"
+           "\n";
 }
 
-// ---- their parts -----------------------------------------------------------------------------------------------
+// ---- their parts
+// -----------------------------------------------------------------------------------------------
 
 void TraceText::begin_metadata(std::string_view name, std::uint64_t row) {
   text_ += R"({"ph":"M","name":")";

@@ -50,13 +50,14 @@ void ClientTable::write_into(const std::string& path) const {
   table << "---|---|---|\n";
   for (const auto& [client, row] : rows_) {
     if (row.outcomes.size() != columns_.size() || row.costs.tasks_us == 0) {
-      throw std::runtime_error("the table wants a whole run of the matrix; something of " + client + " is missing");
+      throw std::runtime_error("the table wants a whole run of the matrix; something of " + client +
+                               " is missing");
     }
     table << "| " << client << " | " << row.functions << " |";
     for (const std::string& column : columns_) table << ' ' << row.outcomes.at(column) << " |";
     table << ' ' << (row.costs.stack_bytes + 1023) / 1024 << " KiB | " << rounded(row.costs.thread_us) << ", "
-          << rounded(row.costs.task_us) << " µs | " << rounded(row.costs.threads_us) << ", " << rounded(row.costs.tasks_us)
-          << " µs |\n";
+          << rounded(row.costs.task_us) << " µs | " << rounded(row.costs.threads_us) << ", "
+          << rounded(row.costs.tasks_us) << " µs |\n";
   }
   std::ifstream in(path);
   const std::string text((std::istreambuf_iterator<char>(in)), {});

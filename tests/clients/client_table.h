@@ -2,8 +2,8 @@
 //
 // What the matrix of clients and troubles found out, as a table of runtime/hooks/README.md.
 //
-// Written at the end of the program, between the file's two marker comments, if AIOFIBER_CLIENT_TABLE names the file;
-// a run without that variable writes nothing.
+// Written at the end of the program, between the file's two marker comments, if AIOFIBER_CLIENT_TABLE names
+// the file; a run without that variable writes nothing.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,8 @@ class ClientTable {
   void add(const std::string& client, const std::string& functions, const char* column,
            const std::string& outcome);
   void add_costs(const std::string& client, const Costs& costs);
-  // Replaces what is between the markers. Error: std::runtime_error if the file has none, or some client was not tried.
+  // Replaces what is between the markers. Error: std::runtime_error if the file has none, or some client was
+  // not tried.
   void write_into(const std::string& path) const;
 
  private:

@@ -50,12 +50,12 @@ double seconds_of(Fn&& fn) {
 }
 
 // A hundred calls that take a second each must overlap.
-#define EXPECT_OVERLAPPING(count, outcome)     \
-  do {                                         \
-    const Concurrently outcome_ = (outcome);   \
-    EXPECT_EQ(outcome_.succeeded, (count));    \
-    EXPECT_GT(outcome_.seconds, 0.95);         \
-    EXPECT_LT(outcome_.seconds, 3.0);          \
+#define EXPECT_OVERLAPPING(count, outcome)   \
+  do {                                       \
+    const Concurrently outcome_ = (outcome); \
+    EXPECT_EQ(outcome_.succeeded, (count));  \
+    EXPECT_GT(outcome_.seconds, 0.95);       \
+    EXPECT_LT(outcome_.seconds, 3.0);        \
   } while (false)
 
 #define EXPECT_ALL(count, call) EXPECT_EQ((call).succeeded, (count))
@@ -69,7 +69,8 @@ ServerType& server() {
   return instance;
 }
 
-// Starts the server outside the loop: a task that suspended in the initialisation above would be met there by the next.
+// Starts the server outside the loop: a task that suspended in the initialisation above would be met there by
+// the next.
 template <class ServerType>
 class ClientTest : public testing::Test {
  protected:

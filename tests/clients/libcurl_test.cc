@@ -55,10 +55,10 @@ TEST_F(Libcurl, FetchesAHundredSlowPagesAtOnceFromAServerGivenByName) {
 
 TEST_F(Libcurl, FetchesBodiesOfFiveMegabytes) {
   EXPECT_ALL(16, concurrently(16, [](int i) {
-    HttpServer& http = server<HttpServer>();
-    const Page page = fetch(i % 2 == 0 ? http.url("/5m") : http.https_url("/5m"));
-    return page.code == CURLE_OK && page.body == std::string(5'000'000, 'y');
-  }));
+               HttpServer& http = server<HttpServer>();
+               const Page page = fetch(i % 2 == 0 ? http.url("/5m") : http.https_url("/5m"));
+               return page.code == CURLE_OK && page.body == std::string(5'000'000, 'y');
+             }));
 }
 
 TEST_F(Libcurl, KeepsItsOwnTimeout) {
@@ -73,7 +73,8 @@ TEST_F(Libcurl, IsGivenUpByWaitForInMidRequest) {
   const double seconds = seconds_of([] {
     asyncio::run([] {
       const std::string url = server<HttpServer>().https_url("/never");
-      EXPECT_THROW(asyncio::await(asyncio::wait_for([&] { return fetch(url).body; }, 300ms)), asyncio::TimeoutError);
+      EXPECT_THROW(asyncio::await(asyncio::wait_for([&] { return fetch(url).body; }, 300ms)),
+                   asyncio::TimeoutError);
       EXPECT_EQ(fetch(server<HttpServer>().https_url("/1k")).body, std::string(1000, 'x'));
     });
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libmariadb, the client library of MariaDB and MySQL, in tasks. What happens to a call in trouble is in matrix_test.cc.
+// libmariadb, the client library of MariaDB and MySQL, in tasks. What happens to a call in trouble is in
+// matrix_test.cc.
 #include <mysql.h>
 
 #include <memory>
@@ -36,7 +37,8 @@ Connection connect(const char* unix_socket = nullptr, unsigned read_timeout = 0)
 // The one value of a query; an exception if there is none.
 std::string value_of(MYSQL* connection, const std::string& sql) {
   if (mysql_query(connection, sql.c_str()) != 0) throw std::runtime_error(mysql_error(connection));
-  const std::unique_ptr<MYSQL_RES, decltype(&mysql_free_result)> rows(mysql_store_result(connection), &mysql_free_result);
+  const std::unique_ptr<MYSQL_RES, decltype(&mysql_free_result)> rows(mysql_store_result(connection),
+                                                                      &mysql_free_result);
   const MYSQL_ROW row = rows == nullptr ? nullptr : mysql_fetch_row(rows.get());
   if (row == nullptr) throw std::runtime_error(mysql_error(connection));
   return {row[0], mysql_fetch_lengths(rows.get())[0]};
@@ -52,15 +54,17 @@ TEST_F(Libmariadb, RunsAHundredQueriesAtOnceOverTcp) {
 
 TEST_F(Libmariadb, RunsAHundredQueriesAtOnceOverUnixSockets) {
   const std::string path = server<MariaServer>().unix_socket();
-  EXPECT_OVERLAPPING(100, concurrently(100, [&](int i) { return sleeps_a_second(connect(path.c_str()).get(), i); }));
+  EXPECT_OVERLAPPING(
+      100, concurrently(100, [&](int i) { return sleeps_a_second(connect(path.c_str()).get(), i); }));
 }
 
 TEST_F(Libmariadb, ReceivesValuesOfEightMegabytes) {
   EXPECT_ALL(8, concurrently(8, [](int i) {
-    const std::string letter(1, static_cast<char>('a' + i));
-    const std::string value = value_of(connect().get(), "select repeat('" + letter + "', 8000000)");
-    return value.size() == 8'000'000 && value.find_first_not_of(letter) == std::string::npos;
-  }));
+               const std::string letter(1, static_cast<char>('a' + i));
+               const std::string value =
+                   value_of(connect().get(), "select repeat('" + letter + "', 8000000)");
+               return value.size() == 8'000'000 && value.find_first_not_of(letter) == std::string::npos;
+             }));
 }
 
 TEST_F(Libmariadb, KeepsItsOwnReadTimeout) {

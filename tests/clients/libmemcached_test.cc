@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libmemcached in tasks. memcached has no request that takes a second; what a task looks like that must wait is shown by
-// the library's own time limit, and, cancelled and timed out, in matrix_test.cc.
+// libmemcached in tasks. memcached has no request that takes a second; what a task looks like that must wait
+// is shown by the library's own time limit, and, cancelled and timed out, in matrix_test.cc.
 #include <libmemcached/memcached.h>
 
 #include <cstdlib>
@@ -40,23 +40,24 @@ std::string get(memcached_st* client, const std::string& key) {
 
 TEST_F(Libmemcached, StoresAndReadsInAHundredTasks) {
   EXPECT_ALL(100, concurrently(100, [](int i) {
-    const Client client = client_of(server<MemcachedServer>().port());
-    const std::string key = "key" + std::to_string(i);
-    const std::string value(500'000, static_cast<char>('a' + i % 26));
-    return set(client.get(), key, value) && get(client.get(), key) == value;
-  }));
+               const Client client = client_of(server<MemcachedServer>().port());
+               const std::string key = "key" + std::to_string(i);
+               const std::string value(500'000, static_cast<char>('a' + i % 26));
+               return set(client.get(), key, value) && get(client.get(), key) == value;
+             }));
 }
 
 TEST_F(Libmemcached, KeepsItsOwnTimeLimitInAHundredTasks) {
   const ListeningSocket mute;
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int) {
-    const Client client = client_of(mute.port());
-    memcached_behavior_set(client.get(), MEMCACHED_BEHAVIOR_POLL_TIMEOUT, 1000);
-    std::size_t length = 0;
-    std::uint32_t flags = 0;
-    memcached_return_t status = MEMCACHED_SUCCESS;
-    return memcached_get(client.get(), "key", 3, &length, &flags, &status) == nullptr && status == MEMCACHED_TIMEOUT;
-  }));
+                       const Client client = client_of(mute.port());
+                       memcached_behavior_set(client.get(), MEMCACHED_BEHAVIOR_POLL_TIMEOUT, 1000);
+                       std::size_t length = 0;
+                       std::uint32_t flags = 0;
+                       memcached_return_t status = MEMCACHED_SUCCESS;
+                       return memcached_get(client.get(), "key", 3, &length, &flags, &status) == nullptr &&
+                              status == MEMCACHED_TIMEOUT;
+                     }));
 }
 
 }  // namespace

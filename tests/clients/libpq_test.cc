@@ -35,7 +35,8 @@ std::string value_of(PGconn* connection, const char* sql) {
 
 bool sleeps_a_second(const std::string& conninfo, int i) {
   const Connection connection = connect(conninfo);
-  return value_of(connection.get(), ("select " + std::to_string(i) + " from pg_sleep(1)").c_str()) == std::to_string(i);
+  return value_of(connection.get(), ("select " + std::to_string(i) + " from pg_sleep(1)").c_str()) ==
+         std::to_string(i);
 }
 
 TEST_F(Libpq, RunsAHundredQueriesAtOnceOverTcp) {
@@ -55,67 +56,71 @@ TEST_F(Libpq, RunsAHundredQueriesAtOnceOnAServerGivenByName) {
 
 TEST_F(Libpq, ReceivesRowsOfTwoMegabytes) {
   EXPECT_ALL(8, concurrently(8, [](int i) {
-    const std::string letter(1, static_cast<char>('a' + i));
-    const std::string row = value_of(connect().get(), ("select repeat('" + letter + "', 2000000)").c_str());
-    return row.size() == 2'000'000 && row.find_first_not_of(letter) == std::string::npos;
-  }));
+               const std::string letter(1, static_cast<char>('a' + i));
+               const std::string row =
+                   value_of(connect().get(), ("select repeat('" + letter + "', 2000000)").c_str());
+               return row.size() == 2'000'000 && row.find_first_not_of(letter) == std::string::npos;
+             }));
 }
 
 TEST_F(Libpq, CopiesTwentyMegabytesInAndOut) {
   EXPECT_ALL(4, concurrently(4, [](int) {
-    const Connection connection = connect();
-    query(connection.get(), "create temp table lines(line text)");
-    query(connection.get(), "copy lines from stdin");
-    const std::string line = std::string(1000, 'z') + "\n";
-    for (int i = 0; i < 20'000; ++i) {
-      if (PQputCopyData(connection.get(), line.data(), static_cast<int>(line.size())) != 1) return false;
-    }
-    if (PQputCopyEnd(connection.get(), nullptr) != 1) return false;
-    while (Answer answer{PQgetResult(connection.get()), &PQclear}) {
-    }
-    query(connection.get(), "copy lines to stdout");
-    long bytes = 0;
-    char* piece = nullptr;
-    for (int length; (length = PQgetCopyData(connection.get(), &piece, 0)) > 0;) {
-      bytes += length;
-      PQfreemem(piece);
-    }
-    while (Answer answer{PQgetResult(connection.get()), &PQclear}) {
-    }
-    return bytes == 20'000L * 1001 && value_of(connection.get(), "select count(*) from lines") == "20000";
-  }));
+               const Connection connection = connect();
+               query(connection.get(), "create temp table lines(line text)");
+               query(connection.get(), "copy lines from stdin");
+               const std::string line = std::string(1000, 'z') + "\n";
+               for (int i = 0; i < 20'000; ++i) {
+                 if (PQputCopyData(connection.get(), line.data(), static_cast<int>(line.size())) != 1)
+                   return false;
+               }
+               if (PQputCopyEnd(connection.get(), nullptr) != 1) return false;
+               while (Answer answer{PQgetResult(connection.get()), &PQclear}) {
+               }
+               query(connection.get(), "copy lines to stdout");
+               long bytes = 0;
+               char* piece = nullptr;
+               for (int length; (length = PQgetCopyData(connection.get(), &piece, 0)) > 0;) {
+                 bytes += length;
+                 PQfreemem(piece);
+               }
+               while (Answer answer{PQgetResult(connection.get()), &PQclear}) {
+               }
+               return bytes == 20'000L * 1001 &&
+                      value_of(connection.get(), "select count(*) from lines") == "20000";
+             }));
 }
 
 TEST_F(Libpq, HearsNotificationsWhileItWaitsInSelect) {
   EXPECT_ALL(2, concurrently(2, [](int i) {
-    const Connection connection = connect();
-    if (i == 1) {
-      asyncio::await(asyncio::sleep(200ms));
-      query(connection.get(), "notify news, 'hello'");
-      return true;
-    }
-    query(connection.get(), "listen news");
-    const int fd = PQsocket(connection.get());
-    for (;;) {
-      PQconsumeInput(connection.get());
-      if (PGnotify* news = PQnotifies(connection.get())) {
-        const bool right = std::string(news->extra) == "hello";
-        PQfreemem(news);
-        return right;
-      }
-      fd_set readable;
-      FD_ZERO(&readable);
-      FD_SET(fd, &readable);
-      timeval limit{5, 0};
-      if (::select(fd + 1, &readable, nullptr, nullptr, &limit) <= 0) return false;
-    }
-  }));
+               const Connection connection = connect();
+               if (i == 1) {
+                 asyncio::await(asyncio::sleep(200ms));
+                 query(connection.get(), "notify news, 'hello'");
+                 return true;
+               }
+               query(connection.get(), "listen news");
+               const int fd = PQsocket(connection.get());
+               for (;;) {
+                 PQconsumeInput(connection.get());
+                 if (PGnotify* news = PQnotifies(connection.get())) {
+                   const bool right = std::string(news->extra) == "hello";
+                   PQfreemem(news);
+                   return right;
+                 }
+                 fd_set readable;
+                 FD_ZERO(&readable);
+                 FD_SET(fd, &readable);
+                 timeval limit{5, 0};
+                 if (::select(fd + 1, &readable, nullptr, nullptr, &limit) <= 0) return false;
+               }
+             }));
 }
 
 TEST_F(Libpq, KeepsItsOwnConnectTimeout) {
   const ListeningSocket mute;
-  const std::string conninfo = "host=127.0.0.1 user=x sslmode=disable gssencmode=disable connect_timeout=2 port=" +
-                               std::to_string(mute.port());
+  const std::string conninfo =
+      "host=127.0.0.1 user=x sslmode=disable gssencmode=disable connect_timeout=2 port=" +
+      std::to_string(mute.port());
   const Concurrently outcome = concurrently(10, [&](int) {
     const Connection connection(PQconnectdb(conninfo.c_str()), &PQfinish);
     return PQstatus(connection.get()) == CONNECTION_BAD &&
@@ -148,9 +153,9 @@ TEST_F(Libpq, ReportsACancellationInMidQueryAsAnErrorOfItsOwn) {
 TEST_F(Libpq, IsGivenUpByWaitForInMidQuery) {
   const double seconds = seconds_of([] {
     asyncio::run([] {
-      EXPECT_THROW(
-          asyncio::await(asyncio::wait_for([] { return value_of(connect().get(), "select pg_sleep(30)"); }, 300ms)),
-          asyncio::TimeoutError);
+      EXPECT_THROW(asyncio::await(asyncio::wait_for(
+                       [] { return value_of(connect().get(), "select pg_sleep(30)"); }, 300ms)),
+                   asyncio::TimeoutError);
       EXPECT_EQ(value_of(connect().get(), "select 6 * 7"), "42");
     });
   });
@@ -158,7 +163,8 @@ TEST_F(Libpq, IsGivenUpByWaitForInMidQuery) {
   EXPECT_LT(seconds, 2.0);
 }
 
-// libpq's own way: the query is ended on the server, through a second connection, and the first one stays usable.
+// libpq's own way: the query is ended on the server, through a second connection, and the first one stays
+// usable.
 TEST_F(Libpq, CancelsAQueryOnTheServerAndKeepsTheConnection) {
   asyncio::run([] {
     const Connection connection = connect();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every client in every kind of trouble. A call returns or raises in time, whatever happens to it; the other tasks of the
-// loop hardly notice; and the next call works.
+// Every client in every kind of trouble. A call returns or raises in time, whatever happens to it; the other
+// tasks of the loop hardly notice; and the next call works.
 //
-// AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file (client_table.h).
+// AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file
+// (client_table.h).
 #include <time.h>
 
 #include <algorithm>
@@ -58,11 +59,12 @@ class Matrix : public testing::TestWithParam<std::string> {
     client_table().add(client_->name(), client_->functions(), column_, HasFailure() ? "**no**" : outcome_);
   }
 
-  // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited long. A blocked
-  // thread blocks each time; what only looks like one (a page fault, a host that took the processor) does not.
-  // after() is called without a loop after each run of the body.
-  void beside_a_ticker(const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {},
-                       double limit_ms = kLongestWaitMs) {
+  // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited
+  // long. A blocked thread blocks each time; what only looks like one (a page fault, a host that took the
+  // processor) does not. after() is called without a loop after each run of the body.
+  void beside_a_ticker(
+      const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {},
+      double limit_ms = kLongestWaitMs) {
     column_ = column;
     double longest_ms = 0;
     for (int attempt = 0; attempt < 3 && !HasFailure(); ++attempt) {
@@ -122,14 +124,17 @@ class Matrix : public testing::TestWithParam<std::string> {
   std::string outcome_ = "yes";
 };
 
-// On a slow machine the arithmetic of eight TLS handshakes in one pass of the loop is more than the bound, and no blocking.
+// On a slow machine the arithmetic of eight TLS handshakes in one pass of the loop is more than the bound,
+// and no blocking.
 TEST_P(Matrix, WorksForEightTasksAtOnce) {
   const auto body = [this] {
     std::vector<asyncio::Task<bool>> tasks;
-    for (int i = 0; i < 8; ++i) tasks.push_back(asyncio::create_task([this] { return client_->quick(client_->port()); }));
+    for (int i = 0; i < 8; ++i)
+      tasks.push_back(asyncio::create_task([this] { return client_->quick(client_->port()); }));
     for (const bool right : asyncio::await(asyncio::gather(tasks))) EXPECT_TRUE(right);
   };
-  beside_a_ticker("normal", body, [] {}, std::max(kLongestWaitMs, 8 * arithmetic_ms()));
+  beside_a_ticker(
+      "normal", body, [] {}, std::max(kLongestWaitMs, 8 * arithmetic_ms()));
 }
 
 TEST_P(Matrix, IsCancelledInMidCall) {
@@ -148,8 +153,9 @@ TEST_P(Matrix, IsCancelledInMidCall) {
 
 TEST_P(Matrix, IsGivenUpByWaitForInMidCall) {
   beside_a_ticker("timed out", [this] {
-    const double seconds = seconds_of(
-        [this] { EXPECT_THROW(asyncio::await(asyncio::wait_for([this] { hang(); }, 300ms)), asyncio::TimeoutError); });
+    const double seconds = seconds_of([this] {
+      EXPECT_THROW(asyncio::await(asyncio::wait_for([this] { hang(); }, 300ms)), asyncio::TimeoutError);
+    });
     EXPECT_GE(seconds, 0.3);
     EXPECT_LT(seconds, 1.3);
     expect_that_it_works();
@@ -183,7 +189,8 @@ TEST_P(Matrix, ReturnsWhenTheServerIsKilledInMidCall) {
         auto call = asyncio::create_task([this] { hang(); });
         asyncio::await(asyncio::sleep(300ms));
         EXPECT_FALSE(call.done());
-        asyncio::await(asyncio::to_thread([this] { client_->server().kill_now(); }));  // it looks through all processes
+        asyncio::await(
+            asyncio::to_thread([this] { client_->server().kill_now(); }));  // it looks through all processes
         EXPECT_LT(seconds_of([&] { asyncio::await(asyncio::wait_for(call, 3s)); }), 2.0);
         EXPECT_FALSE(client_->quick(client_->port()));
       },
@@ -207,8 +214,11 @@ TEST_P(Matrix, TakesNoMoreProcessorTimeThanThreads) {
   column_ = nullptr;  // not a trouble: the columns on the right
   const Costs costs = measure_costs([this] { return client_->quick(client_->port()); });
   EXPECT_TRUE(costs.all_right);
-  std::printf("    %zu bytes of stack; CPU a call: %.0f us in a thread, %.0f us in a task; of a hundred at once: %.0f us in threads, "
-              "%.0f us in tasks\n", costs.stack_bytes, costs.thread_us, costs.task_us, costs.threads_us, costs.tasks_us);
+  std::printf(
+      "    %zu bytes of stack; CPU a call: %.0f us in a thread, %.0f us in a task; of a hundred at once: "
+      "%.0f us in threads, "
+      "%.0f us in tasks\n",
+      costs.stack_bytes, costs.thread_us, costs.task_us, costs.threads_us, costs.tasks_us);
   client_table().add_costs(client_->name(), costs);
   // Measured on a machine that does other things as well: a bound that only a real loss exceeds.
   EXPECT_LT(costs.tasks_us, costs.threads_us * 1.25);

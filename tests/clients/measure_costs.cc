@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a call costs in a thread and in a task. The clock is the process's processor time, so that neither the waiting nor
-// what else the machine does is counted; servers are other processes. Of several rounds the cheapest counts.
+// What a call costs in a thread and in a task. The clock is the process's processor time, so that neither the
+// waiting nor what else the machine does is counted; servers are other processes. Of several rounds the
+// cheapest counts.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/fiber.h>
 #include <aiofiber/runtime/engine/stack.h>
@@ -31,7 +32,8 @@ double processor_us() {
 }
 
 double wall_us() {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Processor time of the cheapest round, a call. A round returns how many calls it made.

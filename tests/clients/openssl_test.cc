@@ -22,10 +22,12 @@ TEST_F(Openssl, ReadsAHundredSlowAnswersAtOnce) {
 }
 
 TEST_F(Openssl, ReadsFiveMegabytes) {
-  EXPECT_ALL(8, concurrently(8, [](int) { return get("/5m").ends_with("\r\n\r\n" + std::string(5'000'000, 'y')); }));
+  EXPECT_ALL(
+      8, concurrently(8, [](int) { return get("/5m").ends_with("\r\n\r\n" + std::string(5'000'000, 'y')); }));
 }
 
-// OpenSSL keeps its queue of errors per thread: a task must not find what another left there while it was suspended.
+// OpenSSL keeps its queue of errors per thread: a task must not find what another left there while it was
+// suspended.
 TEST_F(Openssl, KeepsTheQueueOfErrorsOfEachTaskApart) {
   asyncio::run([] {
     auto failing = asyncio::create_task([] {

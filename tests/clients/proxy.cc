@@ -65,7 +65,8 @@ void Proxy::connect_through(int accepted) {
   const ConnectedSocket server(server_port_);
   if (server.fd() < 0) return;
   const int one = 1;
-  for (const int fd : {client.fd(), server.fd()}) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  for (const int fd : {client.fd(), server.fd()})
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   asyncio::await(asyncio::task_group([&](asyncio::TaskGroup& both) {
     both.create_task([&] { pump(network_, true, server.fd(), client.fd()); }).detach();
     both.create_task([&] { pump(network_, false, client.fd(), server.fd()); }).detach();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What programs use without thinking of it as a client: the standard library's sleeps, locks and streams, processes, names.
-#include <ext/stdio_filebuf.h>
+// What programs use without thinking of it as a client: the standard library's sleeps, locks and streams,
+// processes, names.
 #include <netdb.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <ext/stdio_filebuf.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -26,14 +27,14 @@ class Iostreams : public ClientTest<HttpServer> {};
 
 TEST_F(Iostreams, ReadAHundredSlowAnswersAtOnce) {
   EXPECT_OVERLAPPING(100, concurrently(100, [](int) {
-    ConnectedSocket socket(server<HttpServer>().port());
-    __gnu_cxx::stdio_filebuf<char> buffer(socket.release(), std::ios::in | std::ios::out);
-    std::iostream stream(&buffer);
-    stream << "GET /slow HTTP/1.0\r\n\r\n" << std::flush;
-    std::string last;
-    for (std::string line; std::getline(stream, line);) last = line;
-    return last == "slow";
-  }));
+                       ConnectedSocket socket(server<HttpServer>().port());
+                       __gnu_cxx::stdio_filebuf<char> buffer(socket.release(), std::ios::in | std::ios::out);
+                       std::iostream stream(&buffer);
+                       stream << "GET /slow HTTP/1.0\r\n\r\n" << std::flush;
+                       std::string last;
+                       for (std::string line; std::getline(stream, line);) last = line;
+                       return last == "slow";
+                     }));
 }
 
 TEST(ThisThread, SleepsInAHundredTasksAtOnce) {
@@ -46,24 +47,26 @@ TEST(Processes, RunBySystemAtOnceTellTheirExitCodes) {
 
 TEST(Processes, AHundredChildrenAreWaitedForAtOnce) {
   EXPECT_OVERLAPPING(100, concurrently(100, [](int i) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::usleep(1'000'000);
-      ::_exit(i);
-    }
-    int status = 0;
-    return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == i;
-  }));
+                       const pid_t child = ::fork();
+                       if (child == 0) {
+                         ::usleep(1'000'000);
+                         ::_exit(i);
+                       }
+                       int status = 0;
+                       return ::waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+                              WEXITSTATUS(status) == i;
+                     }));
 }
 
 // What glibc reads of a FILE it reads inside itself; the pipe's descriptor is what a task can wait for.
 TEST(Processes, AnswersOfPopenAreReadAtOnce) {
   EXPECT_OVERLAPPING(50, concurrently(50, [](int i) {
-    std::FILE* pipe = ::popen(("sleep 1; echo " + std::to_string(i)).c_str(), "r");
-    char answer[16] = {};
-    const bool read = pipe != nullptr && ::read(::fileno(pipe), answer, sizeof answer - 1) > 0;
-    return ::pclose(pipe) == 0 && read && std::atoi(answer) == i;
-  }));
+                       std::FILE* pipe = ::popen(("sleep 1; echo " + std::to_string(i)).c_str(), "r");
+                       char answer[16] = {};
+                       const bool read =
+                           pipe != nullptr && ::read(::fileno(pipe), answer, sizeof answer - 1) > 0;
+                       return ::pclose(pipe) == 0 && read && std::atoi(answer) == i;
+                     }));
 }
 
 TEST(StdMutex, IsHeldByATaskThatSleeps) {
@@ -92,9 +95,9 @@ TEST(StdConditionVariable, WakesAHundredTasksFromAThread) {
     changed.notify_all();
   });
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int) {
-    std::unique_lock<std::mutex> lock(mutex);
-    return changed.wait_for(lock, 10s, [&] { return open; });
-  }));
+                       std::unique_lock<std::mutex> lock(mutex);
+                       return changed.wait_for(lock, 10s, [&] { return open; });
+                     }));
   opener.join();
 }
 
@@ -102,12 +105,12 @@ TEST(StdCallOnce, MakesTheOthersWaitForTheTaskThatIsInIt) {
   std::once_flag once;
   int calls = 0;
   EXPECT_OVERLAPPING(100, concurrently(100, [&](int) {
-    std::call_once(once, [&] {
-      std::this_thread::sleep_for(1s);
-      ++calls;
-    });
-    return calls == 1;
-  }));
+                       std::call_once(once, [&] {
+                         std::this_thread::sleep_for(1s);
+                         ++calls;
+                       });
+                       return calls == 1;
+                     }));
 }
 
 TEST(Getaddrinfo, AnswersAHundredTasksAndKeepsNobodyWaiting) {

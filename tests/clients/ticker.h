@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A witness of the loop's liveness: a task that wants its turn every millisecond and notes how long it had to wait for it.
+// A witness of the loop's liveness: a task that wants its turn every millisecond and notes how long it had to
+// wait for it.
 //
-// Only what the loop's own thread did counts: the time in which the kernel ran something else although this thread was
-// ready, which on a busy machine is most of a late turn, is taken off (the second number of /proc/thread-self/schedstat).
+// Only what the loop's own thread did counts: the time in which the kernel ran something else although this
+// thread was ready, which on a busy machine is most of a late turn, is taken off (the second number of
+// /proc/thread-self/schedstat).
 #pragma once
 
 #include <aiofiber/asyncio.h>
@@ -29,7 +31,8 @@ class Ticker {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // How long this thread has been ready without running, in milliseconds; 0 where the kernel does not count it.
+  // How long this thread has been ready without running, in milliseconds; 0 where the kernel does not count
+  // it.
   static double kept_waiting_ms() {
     std::ifstream file("/proc/thread-self/schedstat");
     std::int64_t ran_ns = 0, waited_ns = 0;

@@ -146,9 +146,11 @@ std::string scrub_addresses(const std::string& text) {
   return out;
 }
 
-// Where the line number of a source place ends, in a word that begins with the '/' of its path; 0: it is none.
+// Where the line number of a source place ends, in a word that begins with the '/' of its path; 0: it is
+// none.
 std::size_t end_of_place(std::string_view word) {
-  for (std::size_t colon = word.rfind(':'); colon != 0 && colon != word.npos; colon = word.rfind(':', colon - 1)) {
+  for (std::size_t colon = word.rfind(':'); colon != 0 && colon != word.npos;
+       colon = word.rfind(':', colon - 1)) {
     const std::string_view path = word.substr(0, colon);
     const std::size_t digits = word.find_first_not_of("0123456789", colon + 1);
     const std::size_t end = digits == word.npos ? word.size() : digits;

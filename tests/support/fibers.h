@@ -127,8 +127,9 @@ Outcome outcome_of(Call call) {
 
 inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }
 
-// Whether the thread stays free while something waits: counts a ticking fiber's turns. How many it has in a given time
-// is the machine's affair: at least one before stop(), and one after it, if the thread was free; only the latter, if not.
+// Whether the thread stays free while something waits: counts a ticking fiber's turns. How many it has in a
+// given time is the machine's affair: at least one before stop(), and one after it, if the thread was free;
+// only the latter, if not.
 class Ticker {
  public:
   explicit Ticker(Fibers& fibers) {
@@ -141,7 +142,8 @@ class Ticker {
   }
   void stop() { stopped_ = true; }
   int ticks() const { return ticks_; }
-  // Sleeps in the calling fiber until it has had some turns: what waits for the caller meanwhile leaves the thread free.
+  // Sleeps in the calling fiber until it has had some turns: what waits for the caller meanwhile leaves the
+  // thread free.
   void wait_for_turns() const {
     for (const int before = ticks_; ticks_ < before + kSomeTurns;) sleep_ms(1);
   }

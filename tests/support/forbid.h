@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A sandbox as containers have it: one system call fails with EPERM from now on (seccomp(2)), in what is executed too.
+// A sandbox as containers have it: one system call fails with EPERM from now on (seccomp(2)), in what is
+// executed too.
 #pragma once
 
 #include <linux/filter.h>
@@ -27,7 +28,8 @@ inline bool forbid_system_call(std::string_view name) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   sock_fprog program{sizeof filter / sizeof *filter, filter};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 }  // namespace aiofiber::hooks_test

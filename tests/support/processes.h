@@ -21,7 +21,7 @@ struct Finished {
   int code = -1;  // the exit code; -1 when a signal ended it
   std::string out;
   std::string err;
-  long peak_kib = 0;  // of its memory
+  long peak_kib = 0;       // of its memory
   double cpu_seconds = 0;  // what it used: unlike how long it took, nobody else's affair
 };
 
@@ -35,7 +35,9 @@ inline void exec_now(const Words& words) {
   _exit(127);
 }
 
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // The first line that has `part` in it, or nothing.
 inline std::string line_with(const std::string& text, const std::string& part) {

@@ -94,8 +94,7 @@ void expect_a_core_that_names(const std::string& path, const Folder& folder, con
       if (target != library) replaced += replace_names(copy, target, path);
     }
     ASSERT_GE(replaced, 1) << end;
-    const Finished result =
-        run({"timeout", "20", AIOFIBER_COMMAND, "ps", "--core", copy, INSPECT_TARGET});
+    const Finished result = run({"timeout", "20", AIOFIBER_COMMAND, "ps", "--core", copy, INSPECT_TARGET});
     EXPECT_EQ(result.code, 0) << path << result.err;
     EXPECT_TRUE(contains(result.err, path + " was not opened, though the program names it")) << result.err;
   }
@@ -150,7 +149,8 @@ TEST(Command, StopShowsTheStackOfARunningTask) {
   EXPECT_EQ(aiofiber({"ps", process.pid()}).code, 0) << "it must be running again";
 }
 
-// Each has been waiting for more than a second, in one call that may have looked many times since; and each says for what and how long.
+// Each has been waiting for more than a second, in one call that may have looked many times since; and each
+// says for what and how long.
 TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   const Folder folder;
   const Running process({WAITS_TARGET, folder / "locked"});
@@ -176,18 +176,20 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   kill(-process.id(), SIGKILL);
   EXPECT_EQ(waits.size(), kTasks);
   for (const auto& [name, text] : waits) {
-    constexpr std::array kLimited{"timeout",   "nested",          "hook-in-timeout", "poll-3",
-                                  "condition", "once",            "lock-in-timeout", "timedlock",
-                                  "aio-lock",  "lock-holder",     "tail-call"};
+    constexpr std::array kLimited{"timeout",   "nested",      "hook-in-timeout", "poll-3",
+                                  "condition", "once",        "lock-in-timeout", "timedlock",
+                                  "aio-lock",  "lock-holder", "tail-call"};
     const bool limited = std::find(kLimited.begin(), kLimited.end(), name) != kLimited.end();
     EXPECT_EQ(contains(text, "59 min") && contains(text, " left"), limited) << name << ": " << text;
   }
   EXPECT_TRUE(contains(waits["queue-join"], "the last item of the queue")) << waits["queue-join"];
   EXPECT_TRUE(contains(waits["barrier"], "barrier at 0x")) << waits["barrier"];
   EXPECT_TRUE(contains(waits["mutex"], "'holder'")) << waits["mutex"];
-  EXPECT_TRUE(contains(waits["once-more"], "held by task") && contains(waits["once-more"], "'once'")) << waits["once-more"];
+  EXPECT_TRUE(contains(waits["once-more"], "held by task") && contains(waits["once-more"], "'once'"))
+      << waits["once-more"];
   EXPECT_TRUE(contains(waits["poll-3"], "readable (pipe) and 2 more")) << waits["poll-3"];
-  EXPECT_TRUE(contains(waits["flock"], "a lock on fd") && contains(waits["flock"], folder / "locked")) << waits["flock"];
+  EXPECT_TRUE(contains(waits["flock"], "a lock on fd") && contains(waits["flock"], folder / "locked"))
+      << waits["flock"];
   EXPECT_EQ(waits["waitpid"], "process " + child);
   EXPECT_TRUE(waits["join"].starts_with("the end of thread ")) << waits["join"];
   EXPECT_EQ(waits["system"], "a call on the thread pool: system()");
@@ -214,7 +216,9 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
 // Neither a control of C0 or C1, nor a mark of direction, nor a byte that is no UTF-8.
 bool is_fit_for_a_terminal(const std::string& text) {
   for (std::size_t i = 0; i < text.size();) {
-    const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u; };
+    const auto byte = [&](std::size_t k) {
+      return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u;
+    };
     const unsigned first = byte(0);
     if (first < 0x80) {
       if ((first < 0x20 && first != '\n') || first == 0x7f) return false;
@@ -222,7 +226,9 @@ bool is_fit_for_a_terminal(const std::string& text) {
       continue;
     }
     const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-    if (length == 0 || (first == 0xc2 && byte(1) < 0xa0) || (first == 0xe2 && byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae)) return false;
+    if (length == 0 || (first == 0xc2 && byte(1) < 0xa0) ||
+        (first == 0xe2 && byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae))
+      return false;
     for (std::size_t k = 1; k < length; ++k) {
       if ((byte(k) & 0xc0) != 0x80) return false;
     }
@@ -236,9 +242,12 @@ TEST(Command, LetsNoNameWriteOnTheTerminal) {
   for (const char* command : {"ps", "stack", "pstree"}) {
     const Finished text = aiofiber({command, process.pid()});
     EXPECT_TRUE(is_fit_for_a_terminal(text.out)) << command << '\n' << text.out;
-    EXPECT_TRUE(contains(text.out, "escape?[31m") && contains(text.out, "turned ?") && contains(text.out, "c1?31m")) << text.out;
+    EXPECT_TRUE(contains(text.out, "escape?[31m") && contains(text.out, "turned ?") &&
+                contains(text.out, "c1?31m"))
+        << text.out;
     EXPECT_TRUE(contains(text.out, "Küche 😀")) << text.out;
-    EXPECT_TRUE(contains(text.out, std::string(30, 'x')) && !contains(text.out, std::string(30, 'x') + "?")) << text.out;
+    EXPECT_TRUE(contains(text.out, std::string(30, 'x')) && !contains(text.out, std::string(30, 'x') + "?"))
+        << text.out;
     const Finished json = aiofiber({command, process.pid(), "--json"});
     EXPECT_TRUE(is_fit_for_a_terminal(json.out)) << command << '\n' << json.out;
   }
@@ -249,7 +258,8 @@ TEST(Command, ReadsNoDeviceForSource) {
   const Running process(target({"device"}));
   const Finished result = aiofiber({"stack", process.pid(), "reader"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_TRUE(contains(result.out, "File \"/dev/zero\", line 3, in (anonymous namespace)::from_a_device")) << result.out;
+  EXPECT_TRUE(contains(result.out, "File \"/dev/zero\", line 3, in (anonymous namespace)::from_a_device"))
+      << result.out;
 }
 
 TEST(Command, ReadsSourceForAnotherUserOnlyWhenAsked) {
@@ -286,8 +296,9 @@ TEST(Command, TakesNoMoreMemoryThanItMay) {
   EXPECT_EQ(aiofiber({"ps", process.pid(), "--max-memory", "12X"}).code, 2);
 }
 
-// Locks are taken in the order of their addresses, so nobody who has one waits for itself or a lower one, and there are no rings; and a
-// gather waits for children of its own task. Ends that were not seen at one moment would tell otherwise.
+// Locks are taken in the order of their addresses, so nobody who has one waits for itself or a lower one, and
+// there are no rings; and a gather waits for children of its own task. Ends that were not seen at one moment
+// would tell otherwise.
 TEST(Command, JoinsOnlyWhatWasSeenTogether) {
   const Running process(target({"churn"}));
   std::size_t owners = 0, children = 0;
@@ -369,7 +380,9 @@ TEST(Command, PstreeMarksACircle) {
 // Of lock_target: each waiter with its lock's owner, and the two that wait for each other.
 void expect_owners(const std::string& ps, const std::string& tid) {
   const auto line = [&](const char* name) { return line_with(ps, name); };
-  EXPECT_TRUE(contains(line(" salary "), "lock at 0x") && contains(line(" salary "), ", held by task 3 'rent'")) << ps;
+  EXPECT_TRUE(contains(line(" salary "), "lock at 0x") &&
+              contains(line(" salary "), ", held by task 3 'rent'"))
+      << ps;
   EXPECT_TRUE(contains(line(" rent "), ", held by task 2 'salary'")) << ps;
   EXPECT_TRUE(contains(line(" finder "), ", held by task 4 (ended)")) << ps;
   EXPECT_TRUE(contains(line(" guest "), ", held by thread " + tid)) << ps;
@@ -382,8 +395,8 @@ std::string thread_of(const Running& process) {
   return at == std::string::npos ? "?" : output.substr(at + 4, output.find('\n', at) - at - 4);
 }
 
-// "guest" waits for a lock of a thread, which may not tell when it is free: it looks now and then, so a report may find it between
-// two waits. Asks again until the report has the text.
+// "guest" waits for a lock of a thread, which may not tell when it is free: it looks now and then, so a
+// report may find it between two waits. Asks again until the report has the text.
 Finished ask_until(const Words& words, const std::string& text) {
   Finished result;
   for (int reports = 0; reports < 100; ++reports) {
@@ -416,7 +429,8 @@ TEST(CommandOnLocks, PstreeDrawsAndMarksTheCircle) {
 TEST(CommandOnLocks, JsonHasOwnersAndCircles) {
   const Running process({LOCK_TARGET});
   const Finished result = ask_until({"pstree", "--json", process.pid()}, "\"owner\":{\"tid\"");
-  EXPECT_TRUE(contains(result.out, "\"owner\":{\"task\":3,\"name\":\"rent\",\"tid\":" + process.pid() + "}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "\"owner\":{\"task\":3,\"name\":\"rent\",\"tid\":" + process.pid() + "}"))
+      << result.out;
   EXPECT_TRUE(contains(result.out, "\"owner\":{\"task\":4}")) << result.out;
   EXPECT_TRUE(contains(result.out, "\"owner\":{\"tid\":" + thread_of(process) + "}")) << result.out;
   EXPECT_TRUE(contains(result.out, "\"waits_for_lock_of\":[3]")) << result.out;
@@ -490,7 +504,8 @@ TEST(Command, SaysOfStrippedProgramsWhichBuildTheyAreAndWhere) {
       const std::size_t at = line.find(module) + module.size();
       const std::string offset = line.substr(at, line.find(',', at) - at);
       // Its name with or without the namespace, as the compiler has written it.
-      const std::string names = run({"addr2line", "--functions", "--demangle", "--inlines", "--exe", INSPECT_TARGET, offset}).out;
+      const std::string names =
+          run({"addr2line", "--functions", "--demangle", "--inlines", "--exe", INSPECT_TARGET, offset}).out;
       if (contains(names, "rest\n") || contains(names, "::rest()\n")) return true;
     }
     return false;
@@ -514,12 +529,14 @@ TEST(Command, FindsSeparateDebugFiles) {
   EXPECT_TRUE(contains(aiofiber({"stack", process.pid(), "child"}).out, "inspect_target.cc\", line"));
 }
 
-// As in a container: its file is in a mount namespace and its ids are in a PID namespace that are not the command's.
+// As in a container: its file is in a mount namespace and its ids are in a PID namespace that are not the
+// command's.
 TEST(Command, LooksIntoOtherNamespaces) {
   const Folder folder;
-  const std::string into = "mount -t tmpfs none " + folder.path() + " && cp " INSPECT_TARGET " " + folder / "inside" +
-                           " && exec " + folder / "inside" + " family";
-  if (run({"unshare", "--mount", "--pid", "--fork", "true"}).code != 0) GTEST_SKIP() << "no right to make namespaces";
+  const std::string into = "mount -t tmpfs none " + folder.path() + " && cp " INSPECT_TARGET " " +
+                           folder / "inside" + " && exec " + folder / "inside" + " family";
+  if (run({"unshare", "--mount", "--pid", "--fork", "true"}).code != 0)
+    GTEST_SKIP() << "no right to make namespaces";
   const Running outer({"unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", into});
   const std::string children = "/proc/" + outer.pid() + "/task/" + outer.pid() + "/children";
   std::string pid;
@@ -543,9 +560,12 @@ TEST(Command, FindsOwnersInOtherNamespaces) {
   EXPECT_EQ(ps.code, 0) << ps.err;
   EXPECT_TRUE(contains(line_with(ps.out, " salary "), "held by task 3 'rent'")) << ps.out;
   std::vector<std::string> threads;
-  for (const auto& entry : fs::directory_iterator("/proc/" + pid + "/task")) threads.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator("/proc/" + pid + "/task"))
+    threads.push_back(entry.path().filename());
   const std::string guest = line_with(ps.out, " guest ");
-  EXPECT_TRUE(std::any_of(threads.begin(), threads.end(), [&](const std::string& tid) { return contains(guest, "held by thread " + tid); })) << guest;
+  EXPECT_TRUE(std::any_of(threads.begin(), threads.end(), [&](const std::string& tid) {
+    return contains(guest, "held by thread " + tid);
+  })) << guest;
   EXPECT_TRUE(contains(aiofiber({"pstree", pid}).out, "a circle")) << "the ring of both transfers";
 }
 
@@ -563,11 +583,14 @@ TEST(Command, TellsOfALoopThatStands) {
     result = aiofiber({"stack", process.pid(), "last"});
     usleep(10'000);  // from a tenth of a second on it is said
   }
-  EXPECT_TRUE(contains(result.err, "the loop of thread " + process.pid() + " has not gone on for 0.")) << result.err;
+  EXPECT_TRUE(contains(result.err, "the loop of thread " + process.pid() + " has not gone on for 0."))
+      << result.err;
   EXPECT_TRUE(contains(result.err, "'last' runs, blocked in pause()")) << result.err;
-  EXPECT_TRUE(contains(result.out, "on CPU since 0.") && contains(result.out, "family::{lambda}")) << result.out;
+  EXPECT_TRUE(contains(result.out, "on CPU since 0.") && contains(result.out, "family::{lambda}"))
+      << result.out;
   const Finished json = aiofiber({"ps", process.pid(), "--json"});
-  EXPECT_TRUE(contains(json.out, "\"standing_loops\":[{\"tid\":" + process.pid() + ",\"stands_ns\":")) << json.out;
+  EXPECT_TRUE(contains(json.out, "\"standing_loops\":[{\"tid\":" + process.pid() + ",\"stands_ns\":"))
+      << json.out;
   const Running healthy(target({"sleepers", "1"}));
   EXPECT_FALSE(contains(aiofiber({"ps", healthy.pid()}).err, "has not gone on"));
 }
@@ -645,7 +668,9 @@ TEST(Command, GetsOverDamagedCores) {
     if (whole[i] != 0) used.push_back(i);
   }
   std::mt19937 random(20260101);
-  const auto below = [&random](std::size_t end) { return std::uniform_int_distribution<std::size_t>(0, end - 1)(random); };
+  const auto below = [&random](std::size_t end) {
+    return std::uniform_int_distribution<std::size_t>(0, end - 1)(random);
+  };
   for (int round = 0; round < 60; ++round) {
     std::string damaged = whole;
     const bool headers = round % 2 == 0;
@@ -681,9 +706,11 @@ TEST(Command, SaysWhatIsWrongWithACore) {
   EXPECT_EQ(aiofiber({"ps", "--core", folder / "none"}).code, 7);
   EXPECT_EQ(aiofiber({"ps", "--core", INSPECT_TARGET}).code, 7);
   EXPECT_EQ(aiofiber({"ps", "--core", core, "/nowhere/program"}).code, 7);
-  EXPECT_TRUE(contains(aiofiber({"ps", "--core", core, "/etc/passwd"}).err, "/etc/passwd: not an executable"));
+  EXPECT_TRUE(
+      contains(aiofiber({"ps", "--core", core, "/etc/passwd"}).err, "/etc/passwd: not an executable"));
   const Finished stranger = aiofiber({"ps", "--core", core, "/bin/ls"});
-  EXPECT_TRUE(stranger.code == 0 && contains(stranger.err, "/bin/ls is not the program of this core")) << stranger.err;
+  EXPECT_TRUE(stranger.code == 0 && contains(stranger.err, "/bin/ls is not the program of this core"))
+      << stranger.err;
   EXPECT_EQ(aiofiber({"ps", "--core", core, INSPECT_TARGET}).err, "");
 }
 
@@ -722,7 +749,8 @@ TEST(Command, RefusesWrongUsage) {
 
 TEST(Command, SaysThatItsOutputCouldNotBeWritten) {
   const Running process(target({"sleepers", "500"}));  // more than a buffer full, and less
-  for (const Words& words : {Words{"ps", process.pid()}, Words{"groups", process.pid()}, Words{"hooks", "--check", process.pid()}}) {
+  for (const Words& words : {Words{"ps", process.pid()}, Words{"groups", process.pid()},
+                             Words{"hooks", "--check", process.pid()}}) {
     Words all{AIOFIBER_COMMAND};
     all.insert(all.end(), words.begin(), words.end());
     const Finished result = run(all, [] { dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), STDOUT_FILENO); });
@@ -754,8 +782,9 @@ double seconds_of_ps(int tasks) {
   return least;
 }
 
-// Measures processor time, the least of several, and compares it with what fewer tasks take on the same machine: twice as many may
-// take three times as long where memory is slow, and four times if each task asked each other.
+// Measures processor time, the least of several, and compares it with what fewer tasks take on the same
+// machine: twice as many may take three times as long where memory is slow, and four times if each task asked
+// each other.
 TEST(Command, TellsTenThousandTasksInTimeThatGrowsAsTheirNumber) {
   double ratio = 0;
   for (int attempt = 0; attempt < 5; ++attempt) {

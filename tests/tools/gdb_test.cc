@@ -65,10 +65,13 @@ TEST_F(Gdb, InfoTasksListsWhatEachTaskDoes) {
 TEST_F(Gdb, InfoTasksNamesWhoHoldsTheLock) {
   const Running process({LOCK_TARGET});
   std::string out;
-  for (int looks = 0; looks < 20 && !contains(out, "held by thread"); ++looks) {  // "guest" is between two waits now and then
+  for (int looks = 0; looks < 20 && !contains(out, "held by thread");
+       ++looks) {  // "guest" is between two waits now and then
     out = gdb({"-p", process.pid()}, {"info tasks"});
   }
-  EXPECT_TRUE(contains(out, "\"salary\" waiting for lock at 0x") && contains(out, ", held by task 3 \"rent\"")) << out;
+  EXPECT_TRUE(contains(out, "\"salary\" waiting for lock at 0x") &&
+              contains(out, ", held by task 3 \"rent\""))
+      << out;
   EXPECT_TRUE(contains(out, ", held by task 2 \"salary\"")) << out;
   EXPECT_TRUE(contains(out, ", held by task 4 (ended)")) << out;
   // Where it is: past the inlined functions of the standard library, whose lines are in headers.
@@ -131,7 +134,8 @@ TEST_F(Gdb, TaskOfARunningOneIsItsThread) {
   const Running process({INSPECT_TARGET, "family"});
   const std::string out = gdb({"-p", process.pid()}, {"task 4", "task 5", "bt", "task"});
   EXPECT_TRUE(contains(out, "[Switching to task 5 \"last\"]\n#0 ")) << out;
-  EXPECT_TRUE(contains(out, "operator()") && contains(out, " (__closure=") && contains(out, "No task is selected."))
+  EXPECT_TRUE(contains(out, "operator()") && contains(out, " (__closure=") &&
+              contains(out, "No task is selected."))
       << out;
   EXPECT_FALSE(contains(out.substr(out.find("to task 5")), "dive")) << out;
 }
@@ -260,8 +264,8 @@ TEST_F(Gdb, WorksOnAKernelCore) {
   EXPECT_TRUE(contains(out.substr(out.find("to task 5")), " (__closure=")) << out;
 }
 
-// gcore gives up a mapping at its first unreadable page and leaves zeros. The guards of the first stacks split the mapping for
-// its sake; whoever reads a core that lacks the others must be told so.
+// gcore gives up a mapping at its first unreadable page and leaves zeros. The guards of the first stacks
+// split the mapping for its sake; whoever reads a core that lacks the others must be told so.
 TEST_F(Gdb, ReadsACoreOfGcore) {
   const std::string core = core_of_gcore({"family"});
   const std::string out = gdb({INSPECT_TARGET, core}, {"info tasks", "task 4", "bt"});
@@ -269,14 +273,16 @@ TEST_F(Gdb, ReadsACoreOfGcore) {
   EXPECT_TRUE(contains(out, "\"parent\" waiting for task 2 \"child\"")) << out;
   EXPECT_EQ(count(out, "dive (depth="), 41u) << out;
   EXPECT_EQ(command.code, 0) << command.err;
-  EXPECT_TRUE(contains(command.out, "dive") && contains(command.out, "Previous line repeated")) << command.out;
+  EXPECT_TRUE(contains(command.out, "dive") && contains(command.out, "Previous line repeated"))
+      << command.out;
 }
 
 TEST_F(Gdb, SaysWhichStacksACoreOfGcoreLacks) {
   const std::string core = core_of_gcore({"sleepers", "4400"});  // more than kMprotectGuards
   const std::string out = gdb({INSPECT_TARGET, core}, {"task 4300"});
   const Finished command = run({AIOFIBER_COMMAND, "stack", "--core", core, "sleeper-4300"});
-  if (contains(out, "Switching to task 4300")) GTEST_SKIP() << "this gdb, or this kernel's guards, leave nothing out";
+  if (contains(out, "Switching to task 4300"))
+    GTEST_SKIP() << "this gdb, or this kernel's guards, leave nothing out";
   EXPECT_TRUE(contains(out, "The stack of task 4300 is not in the core. gdb's gcore leaves out")) << out;
   EXPECT_TRUE(contains(command.err, "are not in the core")) << command.err << command.out;
 }

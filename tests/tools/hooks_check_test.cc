@@ -109,19 +109,23 @@ TEST(HooksCheck, KnowsWhetherStdioSuspendsInAProcess) {
     return without_lines(check(process.pid()).out);
   };
   const std::string blocks = lines_of("0");
-  EXPECT_TRUE(contains(blocks, "  fgets       imports it: libc reads by itself here: set AIOFIBER_STDIO=1")) << blocks;
+  EXPECT_TRUE(contains(blocks, "  fgets       imports it: libc reads by itself here: set AIOFIBER_STDIO=1"))
+      << blocks;
   EXPECT_FALSE(contains(blocks, "stdio suspends")) << blocks;
   const std::string suspends = lines_of("1");
   EXPECT_TRUE(contains(suspends, "the hooks are in hooks_check_target, stdio suspends")) << suspends;
   EXPECT_FALSE(contains(suspends, "fgets")) << suspends;
-  EXPECT_TRUE(contains(suspends, "scanf       imports it: reads standard input, which never suspends")) << suspends;
+  EXPECT_TRUE(contains(suspends, "scanf       imports it: reads standard input, which never suspends"))
+      << suspends;
 }
 
 TEST(HooksCheck, LeavesOutWhatASettingsFileIsReadWith) {
   const Finished result = check(SETTINGS);
   EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
   EXPECT_FALSE(contains(result.out, "cannot be judged")) << result.out;
-  EXPECT_TRUE(contains(without_lines(check(SETTINGS, {"-v"}).out), "  fgets       imports it: opens its FILEs by name only")) << "-v shows it";
+  EXPECT_TRUE(contains(without_lines(check(SETTINGS, {"-v"}).out),
+                       "  fgets       imports it: opens its FILEs by name only"))
+      << "-v shows it";
 }
 
 TEST(HooksCheck, KnowsWhatWaitsForABusyDisk) {
@@ -171,14 +175,16 @@ TEST(HooksCheck, IsNotSureOfAiofibersOwnCallsWithoutSymbols) {
 TEST(HooksCheck, TellsAProgramsOwnCallsFromThoseOfAiofiberInIt) {
   const Finished result = check(BLOCKS);
   const std::string text = without_lines(result.out);
-  EXPECT_TRUE(contains(text, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)")) << result.out;
+  EXPECT_TRUE(contains(text, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)"))
+      << result.out;
   EXPECT_TRUE(contains(text, "  fgets       imports it: libc reads by itself here")) << result.out;
   EXPECT_TRUE(contains(text, "2 functions would block the thread")) << result.out;
 }
 
 TEST(HooksCheck, ReadsTheNumberOfASystemCall) {
   const std::string known = without_lines(check(NUMBERS).out);
-  EXPECT_TRUE(contains(known, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)")) << known;
+  EXPECT_TRUE(contains(known, "  syscall(futex)       calls it directly: waits on a bare futex (1 place)"))
+      << known;
   EXPECT_FALSE(contains(known, "cannot be judged")) << known;
   EXPECT_LT(known.find("syscall(futex)"), known.find("fgets")) << "locks come before files: " << known;
   const std::string any = without_lines(check(ANY_NUMBER).out);
@@ -190,7 +196,8 @@ TEST(HooksCheck, ReadsTheNumberOfASystemCall) {
 TEST(HooksCheck, WritesTheSameAsJson) {
   const Finished result = check(BLOCKER, {"--json"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_TRUE(contains(result.out, "\"hooks\":{\"place\":\"none\",\n\"module\":\"\",\n\"stdio_suspends\":false}"))
+  EXPECT_TRUE(
+      contains(result.out, "\"hooks\":{\"place\":\"none\",\n\"module\":\"\",\n\"stdio_suspends\":false}"))
       << result.out;
   EXPECT_TRUE(
       contains(result.out, R"({"function":"sigwait","certainty":"imports it","rarely":false,"advice":")"))
@@ -236,7 +243,8 @@ TEST(HooksCheck, RefusesAProcessThatIsNotThere) {
   EXPECT_EQ(result.code, 3) << result.err;
 }
 
-// As a thread of the kernel, which a container has none of, a child that has ended is there and has no program.
+// As a thread of the kernel, which a container has none of, a child that has ended is there and has no
+// program.
 TEST(HooksCheck, SaysThatAProcessHasNoProgram) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);

@@ -73,7 +73,8 @@ void chain(int count) {
   std::vector<asyncio::Task<>> links;
   links.push_back(asyncio::create_task({.name = "link-1"}, rest));
   for (int i = 2; i <= count; ++i) {
-    links.push_back(asyncio::create_task({.name = "link-" + std::to_string(i)}, [next = links.back()] { asyncio::await(next); }));
+    links.push_back(asyncio::create_task({.name = "link-" + std::to_string(i)},
+                                         [next = links.back()] { asyncio::await(next); }));
   }
   asyncio::await(asyncio::sleep(0s));
   asyncio::await(asyncio::sleep(0s));
@@ -166,11 +167,15 @@ void self() {
 
 // Names that would write on a terminal, or are no UTF-8; and one that is cut in the middle of a character.
 void names() {
-  for (const char* name : {"escape\x1b[31m", "c1\x9b\x33\x31m", "c1 as UTF-8 \xc2\x9b", "turned \xe2\x80\xae", "cut \xc3", "\xe2\x80\x8bzero width"}) {
+  for (const char* name : {"escape\x1b[31m", "c1\x9b\x33\x31m", "c1 as UTF-8 \xc2\x9b", "turned \xe2\x80\xae",
+                           "cut \xc3", "\xe2\x80\x8bzero width"}) {
     asyncio::create_task({.name = name}, rest).detach();
   }
   asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"}, rest).detach();
-  asyncio::create_task({.name = "K\xc3\xbc" "che \xf0\x9f\x98\x80"}, rest).detach();
+  asyncio::create_task({.name = "K\xc3\xbc"
+                                "che \xf0\x9f\x98\x80"},
+                       rest)
+      .detach();
   asyncio::await(asyncio::sleep(0s));
   asyncio::await(asyncio::sleep(0s));
   ready();
@@ -187,7 +192,9 @@ void names() {
 // Each with 6 MiB on its stack.
 void deep(int count) {
   for (int i = 0; i < count; ++i) {
-    asyncio::create_task({.name = "deep-" + std::to_string(i), .stack_size = 16 << 20}, [] { use_stack(5500); }).detach();
+    asyncio::create_task({.name = "deep-" + std::to_string(i), .stack_size = 16 << 20}, [] {
+      use_stack(5500);
+    }).detach();
   }
   asyncio::await(asyncio::sleep(0s));
   asyncio::await(asyncio::sleep(0s));
@@ -195,7 +202,8 @@ void deep(int count) {
   rest();
 }
 
-// Tasks that take two neighbouring Locks, the lower one first, and tasks that gather children of their own name, all as fast as they can.
+// Tasks that take two neighbouring Locks, the lower one first, and tasks that gather children of their own
+// name, all as fast as they can.
 void churn() {
   static asyncio::Lock locks[8];
   std::vector<asyncio::Task<>> tasks;
@@ -218,7 +226,8 @@ void churn() {
       for (;;) {
         std::vector<asyncio::Task<>> children;
         for (int k = 0; k < 3; ++k) {
-          children.push_back(asyncio::create_task({.name = "parent-" + std::to_string(i) + "'s"}, [] { asyncio::await(asyncio::sleep(0s)); }));
+          children.push_back(asyncio::create_task({.name = "parent-" + std::to_string(i) + "'s"},
+                                                  [] { asyncio::await(asyncio::sleep(0s)); }));
         }
         asyncio::await(asyncio::gather(children));
       }
@@ -249,8 +258,9 @@ void null_call() {
 
 void from_a_device();
 
-// Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end. While one
-// of them is suspended, its stack holds as many calls of dive() as its name says. Their records have been used before.
+// Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end.
+// While one of them is suspended, its stack holds as many calls of dive() as its name says. Their records
+// have been used before.
 void stretch() {
   const auto round = [] {
     const auto work = [](int depth) {

@@ -14,9 +14,9 @@
 #include <memory>
 #include <set>
 
-#include "support/processes.h"
 #include "snapshot.h"
 #include "stack_walker.h"
+#include "support/processes.h"
 
 namespace aiofiber::tool_test {
 namespace {

@@ -20,7 +20,6 @@
 namespace aiofiber::tool_test {
 namespace {
 
-
 // One screen: the text between two "cursor home", without control sequences; `chosen` is the line shown in
 // reverse.
 struct Screen {
@@ -127,7 +126,8 @@ class Top {
   void pass(const std::string& bytes) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     std::size_t at;
-    while ((at = pending_.find(bytes)) == std::string::npos && std::chrono::steady_clock::now() < end && receive(100)) {
+    while ((at = pending_.find(bytes)) == std::string::npos && std::chrono::steady_clock::now() < end &&
+           receive(100)) {
     }
     ASSERT_NE(at, std::string::npos) << "was not written";
     pending_.erase(0, at + bytes.size());

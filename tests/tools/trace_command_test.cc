@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber trace` against real processes: it looks at other processes while they run, so nothing less would do, and takes
-// real time. Nothing depends on how much, but for a recording that lasts until its target has surely run.
+// `aiofiber trace` against real processes: it looks at other processes while they run, so nothing less would
+// do, and takes real time. Nothing depends on how much, but for a recording that lasts until its target has
+// surely run.
 #include <sys/stat.h>
 
 #include <chrono>
@@ -76,7 +77,8 @@ TEST_F(TraceCommand, RecordsARunningProcess) {
   const Running process(target({"rivals"}));
   const Finished recorded = aiofiber({"trace", process.pid(), "--seconds", "0.3", "-o", file});
   EXPECT_EQ(recorded.code, 0) << recorded.err;
-  EXPECT_TRUE(contains(recorded.out, "4 tasks") && contains(recorded.out, "the time is over")) << recorded.out;
+  EXPECT_TRUE(contains(recorded.out, "4 tasks") && contains(recorded.out, "the time is over"))
+      << recorded.out;
   EXPECT_TRUE(contains(recorded.out, "counted, not drawn")) << recorded.out;
   expect_well_formed();
   const Finished report = aiofiber({"trace", file});
@@ -85,7 +87,8 @@ TEST_F(TraceCommand, RecordsARunningProcess) {
   EXPECT_FALSE(line_with(report.out, "spinner").empty()) << report.out;
   // The long sleepers ran not once, and their waits are as long as the recording.
   EXPECT_TRUE(contains(line_with(report.out, "old"), " 0 ")) << report.out;
-  EXPECT_TRUE(contains(line_with(report.out, "old"), " ms") || contains(line_with(report.out, "old"), " s")) << report.out;
+  EXPECT_TRUE(contains(line_with(report.out, "old"), " ms") || contains(line_with(report.out, "old"), " s"))
+      << report.out;
   EXPECT_TRUE(contains(contents(file), "began_us_before_the_trace"));
 }
 
@@ -132,7 +135,8 @@ TEST_F(TraceCommand, ReportsATraceOfTheProgramItself) {
   expect_well_formed();
   const Finished report = aiofiber({"trace", file});
   EXPECT_EQ(report.code, 0) << report.err;
-  EXPECT_TRUE(contains(report.out, "inspect_target") && contains(report.out, "4 tasks, 1 loop")) << report.out;
+  EXPECT_TRUE(contains(report.out, "inspect_target") && contains(report.out, "4 tasks, 1 loop"))
+      << report.out;
   EXPECT_FALSE(contains(report.out, "was not ended")) << report.out;
   EXPECT_FALSE(line_with(report.out, "gather").empty()) << report.out;
   EXPECT_TRUE(contains(report.out, "From wake to run")) << report.out;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parts of `aiofiber trace` that need no other process: the reader of files, whole, cut off at every byte and damaged; what
-// is counted; and the timeline that is made of looks at a registry, fed with records that a test wrote.
-// Labels: slow
+// The parts of `aiofiber trace` that need no other process: the reader of files, whole, cut off at every byte
+// and damaged; what is counted; and the timeline that is made of looks at a registry, fed with records that a
+// test wrote. Labels: slow
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,8 +14,8 @@
 #include <random>
 #include <sstream>
 
-#include "aiofiber/debug.h"
 #include "aiofiber/asyncio.h"
+#include "aiofiber/debug.h"
 #include "failure.h"
 #include "sampled_timeline.h"
 #include "trace_file.h"
@@ -81,7 +81,8 @@ class TraceFile : public testing::Test {
   const std::string path = "/proc/self/fd/" + std::to_string(file_);
 };
 
-constexpr char kSlice[] = R"({"ph":"X","pid":1,"tid":10000001,"ts":1.5,"dur":2.25,"cat":"run","name":"run"},)" "\n";
+constexpr char kSlice[] = R"({"ph":"X","pid":1,"tid":10000001,"ts":1.5,"dur":2.25,"cat":"run","name":"run"},)"
+                          "\n";
 
 TEST_F(TraceFile, CountsWhatARealOneHolds) {
   real_trace();
@@ -143,8 +144,10 @@ TEST_F(TraceFile, SaysWhatIsWrong) {
       {"[\n{\"ph\":\"X\"}\n", "line 2 is no event: it has no whole number \"tid\""},
       {"[\n{\"ph\":3,\"tid\":1}\n", "it has no text \"ph\""},
       {"[\n" + std::string(kSlice) + "x\n", "line 3 is no event: it is no JSON"},
-      {"[\n{\"ph\":\"X\",\"tid\":1,\"ts\":1e300,\"dur\":1,\"cat\":\"run\",\"name\":\"run\"}\n", "it has no time \"ts\""},
-      {"[\n{\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":-1,\"cat\":\"run\",\"name\":\"run\"}\n", "its \"dur\" is negative"},
+      {"[\n{\"ph\":\"X\",\"tid\":1,\"ts\":1e300,\"dur\":1,\"cat\":\"run\",\"name\":\"run\"}\n",
+       "it has no time \"ts\""},
+      {"[\n{\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":-1,\"cat\":\"run\",\"name\":\"run\"}\n",
+       "its \"dur\" is negative"},
       {"[\n]\n", "the end comes without its event"},
       {"[\n" + std::string(100'000, 'x'), "is longer than any that aiofiber writes"},
   };
@@ -235,7 +238,8 @@ class SampledTimelineTest : public TraceFile {
     read_trace_file(path, [&](const TraceLine& line) {
       if (line.kind == TraceLine::Kind::kTaskCounts) runs = line.runs, samples = line.samples;
       if (line.kind != TraceLine::Kind::kSlice) return;
-      slices.push_back(line.name + " " + std::to_string(line.begin_ns) + "-" + std::to_string(line.begin_ns + line.duration_ns));
+      slices.push_back(line.name + " " + std::to_string(line.begin_ns) + "-" +
+                       std::to_string(line.begin_ns + line.duration_ns));
     });
     return slices;
   }
@@ -258,7 +262,8 @@ TEST_F(SampledTimelineTest, AWaitBeginsWhereItBeganNotWhereItWasSeen) {
 TEST_F(SampledTimelineTest, WhatCannotBeKnownIsCounted) {
   look(1000, waiting(1, 300));
   look(2000, waiting(4, 1700));
-  EXPECT_EQ(end(2000), (Slices{"wait: sleep 300-1000", "3 runs between two looks 1000-1700", "wait: sleep 1700-2000"}));
+  EXPECT_EQ(end(2000),
+            (Slices{"wait: sleep 300-1000", "3 runs between two looks 1000-1700", "wait: sleep 1700-2000"}));
   EXPECT_EQ(runs, 3u);
 }
 

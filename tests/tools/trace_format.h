@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a timeline must be for a viewer: the rules of the Trace Event Format ("Trace Event Format", a public document of the
-// Chromium project) that our events are under, checked by a JSON library and code that know nothing of who wrote the file.
+// What a timeline must be for a viewer: the rules of the Trace Event Format ("Trace Event Format", a public
+// document of the Chromium project) that our events are under, checked by a JSON library and code that know
+// nothing of who wrote the file.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -38,7 +39,9 @@ class TraceFormat {
     std::string name, category;
   };
 
-  void complain(const std::string& what) { complaints_.push_back("event " + std::to_string(number_) + ": " + what); }
+  void complain(const std::string& what) {
+    complaints_.push_back("event " + std::to_string(number_) + ": " + what);
+  }
   static std::int64_t ns(const Json& value) { return std::llround(value.GetDouble() * 1000); }
 
   void read(const std::string& text) {
@@ -48,15 +51,18 @@ class TraceFormat {
     if (!file.IsArray()) return complain("the file is no array of events");
     for (const Json& event : file.GetArray()) {
       ++number_;
-      if (!event.IsObject() || !event.HasMember("ph") || !event["ph"].IsString() || event["ph"].GetStringLength() != 1) {
+      if (!event.IsObject() || !event.HasMember("ph") || !event["ph"].IsString() ||
+          event["ph"].GetStringLength() != 1) {
         complain("no \"ph\" of one letter");
         continue;
       }
-      if (!event.HasMember("pid") || !event["pid"].IsUint() || !event.HasMember("tid") || !event["tid"].IsUint64()) {
+      if (!event.HasMember("pid") || !event["pid"].IsUint() || !event.HasMember("tid") ||
+          !event["tid"].IsUint64()) {
         complain("no \"pid\" or \"tid\"");
         continue;
       }
-      take(event, event["ph"].GetString()[0], std::to_string(event["pid"].GetUint()) + "/" + std::to_string(event["tid"].GetUint64()));
+      take(event, event["ph"].GetString()[0],
+           std::to_string(event["pid"].GetUint()) + "/" + std::to_string(event["tid"].GetUint64()));
     }
     finish();
   }
@@ -70,22 +76,29 @@ class TraceFormat {
       if (std::string(event["name"].GetString()) == "process_name") has_process_name_ = true;
       return;
     }
-    if (!event.HasMember("ts") || !event["ts"].IsNumber() || event["ts"].GetDouble() < 0) return complain("no \"ts\"");
+    if (!event.HasMember("ts") || !event["ts"].IsNumber() || event["ts"].GetDouble() < 0)
+      return complain("no \"ts\"");
     if (!event.HasMember("cat") || !event["cat"].IsString()) return complain("no \"cat\"");
     const std::int64_t time = ns(event["ts"]);
     if (phase == 'X') {
-      if (!event.HasMember("dur") || !event["dur"].IsNumber() || event["dur"].GetDouble() < 0) return complain("no \"dur\"");
+      if (!event.HasMember("dur") || !event["dur"].IsNumber() || event["dur"].GetDouble() < 0)
+        return complain("no \"dur\"");
       slices_[row].push_back({time, time + ns(event["dur"])});
     } else if (phase == 's' || phase == 'f') {
       if (!event.HasMember("id") || !event["id"].IsUint64()) return complain("an arrow without \"id\"");
       auto& ends = phase == 's' ? begins_ : ends_;
-      const bool fresh = ends.emplace(event["id"].GetUint64(), End{row, time, event["name"].GetString(), event["cat"].GetString()}).second;
+      const bool fresh = ends.emplace(event["id"].GetUint64(),
+                                      End{row, time, event["name"].GetString(), event["cat"].GetString()})
+                             .second;
       if (!fresh) complain("two arrows of one id");
-      // Viewers sort by time, and leave equal ones in the order of the file: the slice must come before what binds to it.
+      // Viewers sort by time, and leave equal ones in the order of the file: the slice must come before what
+      // binds to it.
       const auto rows = slices_.find(row);
-      const bool known = rows != slices_.end() && rows->second.back().begin <= time && time <= rows->second.back().end;
+      const bool known =
+          rows != slices_.end() && rows->second.back().begin <= time && time <= rows->second.back().end;
       if (phase == 'f' && !known) complain("an arrow comes before the slice that it leads to");
-      if (phase == 'f' && (!event.HasMember("bp") || std::string(event["bp"].GetString()) != "e")) complain("an arrow's end that binds to the next slice");
+      if (phase == 'f' && (!event.HasMember("bp") || std::string(event["bp"].GetString()) != "e"))
+        complain("an arrow's end that binds to the next slice");
     } else if (phase == 'i') {
       if (!event.HasMember("s")) complain("an instant without a scope");
     } else {
@@ -103,7 +116,8 @@ class TraceFormat {
     for (const auto& [id, begin] : begins_) {
       const auto end = ends_.find(id);
       if (end == ends_.end()) continue;
-      if (begin.name != end->second.name || begin.category != end->second.category) complain("the two ends of an arrow have different names");
+      if (begin.name != end->second.name || begin.category != end->second.category)
+        complain("the two ends of an arrow have different names");
       if (begin.time > end->second.time) complain("an arrow into the past");
       if (!on_a_slice(begin) || !on_a_slice(end->second)) complain("an arrow hangs in the air");
     }
@@ -117,7 +131,8 @@ class TraceFormat {
     std::vector<std::int64_t> open;
     for (const Slice& slice : slices) {
       while (!open.empty() && open.back() <= slice.begin) open.pop_back();
-      if (!open.empty() && slice.end > open.back() + 1 && slice.begin + 1 < open.back()) complain("slices of " + row + " cross");
+      if (!open.empty() && slice.end > open.back() + 1 && slice.begin + 1 < open.back())
+        complain("slices of " + row + " cross");
       open.push_back(slice.end);
     }
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program whose tasks each wait in another way, for the tests of the command: in particular in calls that look again and again, for
-// the kernel tells nobody when they are over. It prints "ready" and goes on until it is killed.
+// A program whose tasks each wait in another way, for the tests of the command: in particular in calls that
+// look again and again, for the kernel tells nobody when they are over. It prints "ready" and goes on until
+// it is killed.
 #include <aiofiber/asyncio.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -49,7 +50,8 @@ void start_all(pid_t child, const char* locked_file) {
   start("barrier", [] { asyncio::await(barrier.wait()); });
   start("timeout", [] { asyncio::await(asyncio::timeout(1h, [] { asyncio::await(queue.get()); })); });
   start("nested", [] {
-    asyncio::await(asyncio::timeout(1h, [] { asyncio::await(asyncio::wait_for([] { asyncio::await(queue.get()); }, 2h)); }));
+    asyncio::await(asyncio::timeout(
+        1h, [] { asyncio::await(asyncio::wait_for([] { asyncio::await(queue.get()); }, 2h)); }));
   });
   start("hook-in-timeout", [] {
     asyncio::await(asyncio::timeout(1h, [] {
@@ -78,20 +80,17 @@ void start_all(pid_t child, const char* locked_file) {
     pollfd entry{pipe_ends[0][0], POLLIN, 0};
     ppoll(&entry, 1, nullptr, &none);
   });
-  start("lock-in-timeout", [] {
-    asyncio::await(asyncio::timeout(1h, [] { const std::lock_guard lock(of_a_thread); }));
-  });
+  start("lock-in-timeout",
+        [] { asyncio::await(asyncio::timeout(1h, [] { const std::lock_guard lock(of_a_thread); })); });
   start("timedlock", [] {
     if (timed.try_lock_for(1h)) timed.unlock();
   });
-  start("aio-lock", [] {
-    asyncio::await(asyncio::wait_for([] { asyncio::await(of_tasks.acquire()); }, 1h));
-  });
+  start("aio-lock",
+        [] { asyncio::await(asyncio::wait_for([] { asyncio::await(of_tasks.acquire()); }, 1h)); });
   start("to-thread", [] { asyncio::await(asyncio::to_thread(blocks_a_thread)); });
   start("to-thread-lambda", [] { asyncio::await(asyncio::to_thread([] { blocks_a_thread(); })); });
-  start("in-executor", [] {
-    asyncio::await(asyncio::get_running_loop().run_in_executor(nullptr, blocks_a_thread));
-  });
+  start("in-executor",
+        [] { asyncio::await(asyncio::get_running_loop().run_in_executor(nullptr, blocks_a_thread)); });
   start("tail-call", ends_in_a_call);
   start("flock", [locked_file] { flock(open(locked_file, O_RDWR), LOCK_EX); });
   start("waitpid", [child] { waitpid(child, nullptr, 0); });

@@ -14,16 +14,19 @@
 namespace aiofiber::tool {
 namespace {
 
-constexpr char kReads[] = "libc reads by itself here: set AIOFIBER_STDIO=1, use read() or recv(), or to_thread()";
+constexpr char kReads[] =
+    "libc reads by itself here: set AIOFIBER_STDIO=1, use read() or recv(), or to_thread()";
 constexpr char kReadsInput[] = "reads standard input, which never suspends: use read(), or to_thread()";
 constexpr char kPrints[] =
     "blocks only where the other end does not read (a pipe, a terminal, a socket); AIOFIBER_STDIO=1 suspends";
-constexpr char kPrintsOutput[] = "standard output never suspends; it blocks only where the other end does not read";
+constexpr char kPrintsOutput[] =
+    "standard output never suspends; it blocks only where the other end does not read";
 constexpr char kQueue[] = "a queue's descriptor can be polled: poll() first, then O_NONBLOCK; or to_thread()";
 constexpr char kSystemV[] = "cannot be polled: call it by to_thread()";
 constexpr char kSignal[] = "use the loop's add_signal_handler(), or read() from a signalfd";
 constexpr char kOpen[] = "blocks on a FIFO or a device: O_NONBLOCK, or to_thread()";
-constexpr char kName[] = "waits for a busy disk (open also for a FIFO or a device): AIOFIBER_FILES_ON_POOL=1 suspends";
+constexpr char kName[] =
+    "waits for a busy disk (open also for a FIFO or a device): AIOFIBER_FILES_ON_POOL=1 suspends";
 constexpr char kWalk[] =
     "looks into folders inside libc, which waits for a busy disk: to_thread(), or opendir() and readdir()";
 constexpr char kDatabase[] =
@@ -31,7 +34,8 @@ constexpr char kDatabase[] =
 constexpr char kAio[] = "wait for the eventfd or signal of the request instead, or to_thread()";
 
 constexpr char kAbsl[] =
-    "absl waits on a bare futex, and its queue knows threads only: do not hold one over a call that suspends; to_thread()";
+    "absl waits on a bare futex, and its queue knows threads only: do not hold one over a call that "
+    "suspends; to_thread()";
 
 using enum Blocks;
 using enum WaitsFor;
@@ -176,7 +180,8 @@ constexpr SystemCall kSystemCalls[] = {
 #undef CALL
 };
 
-// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2; the flags (private, clock) aside.
+// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2; the flags (private,
+// clock) aside.
 bool is_futex_wait(int operation) {
   constexpr int kCommand = 127;
   constexpr int kWaits[] = {0, 6, 9, 11, 13};

@@ -28,8 +28,9 @@ struct BlockingCall {
   WaitsFor waits_for = WaitsFor::kOther;
 };
 
-// Null: it does not block, as far as is known. Hooked names are not in the table, but for those that are hooked on request.
-// Where stdio suspends, only what uses the standard streams by definition (getchar, printf) is left of it.
+// Null: it does not block, as far as is known. Hooked names are not in the table, but for those that are
+// hooked on request. Where stdio suspends, only what uses the standard streams by definition (getchar,
+// printf) is left of it.
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 
 // The name of a system call that can block, by its number on this machine; null: it does not block, or is

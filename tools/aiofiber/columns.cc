@@ -7,7 +7,8 @@
 
 namespace aiofiber::tool {
 
-std::vector<std::string> table_lines(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {
+std::vector<std::string> table_lines(const std::vector<Column>& columns,
+                                     const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::vector<std::string>> cells(1);
   for (const Column& column : columns) cells[0].push_back(column.title);
   cells.insert(cells.end(), rows.begin(), rows.end());

@@ -15,7 +15,8 @@ struct Column {
 };
 
 // The titles and the rows below, a line each. Every row has a cell for each column.
-std::vector<std::string> table_lines(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows);
+std::vector<std::string> table_lines(const std::vector<Column>& columns,
+                                     const std::vector<std::vector<std::string>>& rows);
 
 // Its number of characters, and so many of its first ones.
 std::size_t characters(const std::string& text);

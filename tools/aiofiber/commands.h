@@ -48,8 +48,10 @@ void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapsh
 void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first);
 // Opens the outermost object and writes what is true of the whole target.
 void begin_report(JsonWriter& json, const Inspection& inspection);
-// The list of these tasks; `write_rest` adds what is the command's own to the open object of the one at that place.
-void write_tasks(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
+// The list of these tasks; `write_rest` adds what is the command's own to the open object of the one at that
+// place.
+void write_tasks(JsonWriter& json, const Inspection& inspection,
+                 const std::vector<const TaskSnapshot*>& tasks,
                  const std::function<void(std::size_t)>& write_rest);
 // The place where a task is, as `ps` shows it.
 void write_place(JsonWriter& json, Inspection& inspection, const TaskSnapshot& task);

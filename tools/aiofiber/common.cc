@@ -138,7 +138,8 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
   json.end_array();
 }
 
-void write_tasks(JsonWriter& json, const Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks,
+void write_tasks(JsonWriter& json, const Inspection& inspection,
+                 const std::vector<const TaskSnapshot*>& tasks,
                  const std::function<void(std::size_t)>& write_rest) {
   json.key("tasks");
   json.begin_array();

@@ -17,9 +17,9 @@
 #include <cstring>
 #include <string_view>
 
-#include "inspect/debug_file.h"
 #include "elf_file.h"
 #include "failure.h"
+#include "inspect/debug_file.h"
 #include "target.h"
 
 namespace aiofiber::tool {
@@ -80,9 +80,7 @@ class CoreTarget : private ElfFile, public Target {
 
   void check_file() {
     if (fd() < 0) {
-      throw bad(errno == EINVAL    ? "not a file"
-                : errno == ENODATA ? "empty"
-                                   : std::strerror(errno));
+      throw bad(errno == EINVAL ? "not a file" : errno == ENODATA ? "empty" : std::strerror(errno));
     }
     struct stat status {};
     if (fstat(fd(), &status) != 0) throw bad(std::strerror(errno));
@@ -122,7 +120,8 @@ class CoreTarget : private ElfFile, public Target {
     }
   }
 
-  // libdwfl takes the executable only when its build id is one of the core's, and says nothing when it is not.
+  // libdwfl takes the executable only when its build id is one of the core's, and says nothing when it is
+  // not.
   void warn_of_a_stranger(const std::string& executable) const {
     ElfFile file(executable);
     if (elf_kind(file.elf()) != ELF_K_ELF) {
@@ -130,12 +129,14 @@ class CoreTarget : private ElfFile, public Target {
     }
     const void* build_id = nullptr;
     const ssize_t bytes = dwelf_elf_gnu_build_id(file.elf(), &build_id);
-    const std::string_view wanted(static_cast<const char*>(build_id), bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
+    const std::string_view wanted(static_cast<const char*>(build_id),
+                                  bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
     if (!wanted.empty() && !has_module(wanted)) {
-      std::fprintf(stderr,
-                   "aiofiber: warning: %s is not the program of this core, at least not the build that was running "
-                   "(its build id is none of the core's): it is not used\n",
-                   executable.c_str());
+      std::fprintf(
+          stderr,
+          "aiofiber: warning: %s is not the program of this core, at least not the build that was running "
+          "(its build id is none of the core's): it is not used\n",
+          executable.c_str());
     }
   }
 
@@ -149,7 +150,8 @@ class CoreTarget : private ElfFile, public Target {
       const unsigned char* bits = nullptr;
       GElf_Addr address = 0;
       const int length = dwfl_module_build_id(module, &bits, &address);
-      its.found = length > 0 && its.wanted == std::string_view(reinterpret_cast<const char*>(bits), static_cast<std::size_t>(length));
+      its.found = length > 0 && its.wanted == std::string_view(reinterpret_cast<const char*>(bits),
+                                                               static_cast<std::size_t>(length));
       return its.found ? DWARF_CB_ABORT : DWARF_CB_OK;
     };
     dwfl_getmodules(modules_.get(), look, &search, 0);
@@ -169,10 +171,11 @@ class CoreTarget : private ElfFile, public Target {
     };
     dwfl_getmodules(modules_.get(), look, &missing, 0);
     if (!missing.empty()) {
-      std::fprintf(stderr,
-                   "aiofiber: warning: not found, or of another build than in the core: %s; stacks end there. An "
-                   "executable that has moved can be given behind the core\n",
-                   missing.c_str());
+      std::fprintf(
+          stderr,
+          "aiofiber: warning: not found, or of another build than in the core: %s; stacks end there. An "
+          "executable that has moved can be given behind the core\n",
+          missing.c_str());
     }
   }
 
@@ -182,7 +185,8 @@ class CoreTarget : private ElfFile, public Target {
     elf_getphdrnum(elf(), &count);
     for (std::size_t i = 0; i < count; ++i) {
       GElf_Phdr segment;
-      if (gelf_getphdr(elf(), static_cast<int>(i), &segment) == nullptr || segment.p_type != PT_NOTE) continue;
+      if (gelf_getphdr(elf(), static_cast<int>(i), &segment) == nullptr || segment.p_type != PT_NOTE)
+        continue;
       Elf_Data* data = elf_getdata_rawchunk(elf(), static_cast<std::int64_t>(segment.p_offset),
                                             segment.p_filesz, ELF_T_NHDR);
       std::size_t name_at = 0, at = 0, description_at = 0;

@@ -227,22 +227,25 @@ class Reader {
     module_.has_grpc |= describes("N9grpc_core", "7ExecCtxE");
   }
 
-  // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as the user's, since
-  // his code may be inlined into them.
+  // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as
+  // the user's, since his code may be inlined into them.
   void read_functions() {
     for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf_, section)) != nullptr;) {
       GElf_Shdr header;
-      if (gelf_getshdr(section, &header) == nullptr || header.sh_type != SHT_SYMTAB || header.sh_entsize == 0) continue;
+      if (gelf_getshdr(section, &header) == nullptr || header.sh_type != SHT_SYMTAB || header.sh_entsize == 0)
+        continue;
       Elf_Data* const data = elf_getdata(section, nullptr);
       if (data == nullptr) continue;
       module_.has_symbols = true;
       GElf_Sym symbol;
       for (int i = 0; gelf_getsym(data, i, &symbol) != nullptr; ++i) {
-        if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF) continue;
+        if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF)
+          continue;
         const CodeRange range{symbol.st_value, symbol.st_value + symbol.st_size};
         functions_.push_back(range);
         const char* const name = elf_strptr(elf_, header.sh_link, symbol.st_name);
-        if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name)) own_functions_.push_back(range);
+        if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name))
+          own_functions_.push_back(range);
         if (name != nullptr && is_asios(name)) asio_functions_.push_back(range);
       }
     }
@@ -250,12 +253,13 @@ class Reader {
     std::sort(own_functions_.begin(), own_functions_.end());
     std::sort(asio_functions_.begin(), asio_functions_.end());
   }
-  // A copy or a part that the compiler has made (name.cold) is local, though it may be of a weak function: such are ours where
-  // nobody else can name the function.
+  // A copy or a part that the compiler has made (name.cold) is local, though it may be of a weak function:
+  // such are ours where nobody else can name the function.
   static bool is_aiofibers(std::string_view name) {
     if (name.find('.') != std::string_view::npos) return is_in_anonymous_namespace(name);
     if (is_hooked(std::string(name))) return true;
-    for (const char* prefix : {"_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "aiofiber_"}) {
+    for (const char* prefix :
+         {"_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "aiofiber_"}) {
       if (name.starts_with(prefix)) return true;
     }
     return false;

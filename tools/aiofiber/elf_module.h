@@ -28,20 +28,21 @@ struct ElfModule {
   std::vector<std::string> needed;  // in the order of the file
   std::vector<std::string> rpath;   // ignored by the loader where there is a runpath
   std::vector<std::string> runpath;
-  std::set<std::string> imports;         // undefined names
-  std::vector<ImportSlot> import_slots;  // of functions
-  std::map<int, int> direct_calls;       // number of a system call -> places; x86-64 only
+  std::set<std::string> imports;               // undefined names
+  std::vector<ImportSlot> import_slots;        // of functions
+  std::map<int, int> direct_calls;             // number of a system call -> places; x86-64 only
   std::map<NumberedCall, int> numbered_calls;  // -> places; empty where the code cannot be searched
-  std::set<std::string> own_imports;     // with the runtime, and symbols: nothing but aiofiber's own code uses these
-  bool has_symbols = false;              // of its functions, so that own_imports is known
-  bool has_asio = false;                 // the event loop of Asio is in it
-  bool pauses_only_in_asio = false;      // pause() is called by Asio's own code alone, as its symbols tell
-  bool has_grpc = false;                 // gRPC's core is in it
-  bool dynamic = false;                  // false: fully static, nothing can come before its libc
-  bool has_hooks = false;                // exports what all hooks export
-  std::uint64_t stdio_state = 0;         // where the hooks say whether stdio suspends; 0: nowhere
-  bool has_runtime = false;              // carries the runtime's note
-  std::uint64_t first_address = 0;       // where its first segment wants to be
+  std::set<std::string>
+      own_imports;           // with the runtime, and symbols: nothing but aiofiber's own code uses these
+  bool has_symbols = false;  // of its functions, so that own_imports is known
+  bool has_asio = false;     // the event loop of Asio is in it
+  bool pauses_only_in_asio = false;  // pause() is called by Asio's own code alone, as its symbols tell
+  bool has_grpc = false;             // gRPC's core is in it
+  bool dynamic = false;              // false: fully static, nothing can come before its libc
+  bool has_hooks = false;            // exports what all hooks export
+  std::uint64_t stdio_state = 0;     // where the hooks say whether stdio suspends; 0: nowhere
+  bool has_runtime = false;          // carries the runtime's note
+  std::uint64_t first_address = 0;   // where its first segment wants to be
 
   std::string name() const;  // the soname, else the file's name
 };

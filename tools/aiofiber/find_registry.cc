@@ -3,8 +3,9 @@
 // From a target to its registry block: the ELF note "aiofiber" of some module.
 //
 // The note is read from the target's own memory first, so neither symbols nor files are needed; cores leave
-// that page out sometimes, then it is read from the module's file. A process can hold several runtimes, as preloaded
-// hooks bring one along that the program's own takes the place of: the registry that counts fibers is the one in use.
+// that page out sometimes, then it is read from the module's file. A process can hold several runtimes, as
+// preloaded hooks bring one along that the program's own takes the place of: the registry that counts fibers
+// is the one in use.
 #include <elf.h>
 
 #include <algorithm>
@@ -52,8 +53,8 @@ std::optional<std::uint64_t> find_in_notes(const unsigned char* notes, std::size
 std::uint64_t last_use(Target& target, std::uint64_t address) {
   aiofiber_registry head{};
   constexpr std::size_t kBytes = offsetof(aiofiber_registry, chunks);
-  if (!target.read(address, &head, kBytes) || std::memcmp(head.magic, AIOFIBER_REGISTRY_MAGIC, sizeof head.magic) != 0 ||
-      head.chunk_count == 0) {
+  if (!target.read(address, &head, kBytes) ||
+      std::memcmp(head.magic, AIOFIBER_REGISTRY_MAGIC, sizeof head.magic) != 0 || head.chunk_count == 0) {
     return 0;
   }
   return std::max<std::uint64_t>(head.last_tick_ns, 1);

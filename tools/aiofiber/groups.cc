@@ -48,9 +48,12 @@ void print_group(Inspection& inspection, const Group& group, bool verbose, std::
   if (frames.empty()) frames = inspection.frames(addresses, true);
   std::vector<std::string> lines;
   for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) lines.push_back(short_text(*frame));
-  runtime::fold_repeats(lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
-                        [&](std::size_t i) { out << "    " << lines[i] << '\n'; },
-                        [&](std::size_t count, std::size_t times) { out << "    " << runtime::repeats_text(count, times) << '\n'; });
+  runtime::fold_repeats(
+      lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
+      [&](std::size_t i) { out << "    " << lines[i] << '\n'; },
+      [&](std::size_t count, std::size_t times) {
+        out << "    " << runtime::repeats_text(count, times) << '\n';
+      });
 }
 
 }  // namespace

@@ -94,14 +94,16 @@ bool is_shown(const Finding& finding, const Request& request) {
 // C++ functions without their parameters.
 std::string shown_name(const std::string& name) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> spelled(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  const std::unique_ptr<char, decltype(&std::free)> spelled(
+      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
   if (!name.starts_with("_Z") || spelled == nullptr) return name;
   const std::string text = spelled.get();
   return text.substr(0, text.find('('));
 }
 
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
-  std::map<std::tuple<Rank, Certainty, std::string>, std::string> lines;  // rank, certainty and advice -> functions
+  std::map<std::tuple<Rank, Certainty, std::string>, std::string>
+      lines;  // rank, certainty and advice -> functions
   for (const Finding& finding : module.findings) {
     if (!is_shown(finding, request)) continue;
     std::string& names = lines[{finding.rank, finding.certainty, finding.advice}];
@@ -110,10 +112,12 @@ void print_module(const CheckedModule& module, const Request& request, std::ostr
   if (lines.empty()) return;
   out << module.elf.name() << (module.opened_late ? " (opened at run time)" : "") << '\n';
   for (const auto& [line, names] : lines)
-    out << "  " << names << "\n      " << word_of(std::get<Certainty>(line)) << ": " << std::get<std::string>(line) << '\n';
+    out << "  " << names << "\n      " << word_of(std::get<Certainty>(line)) << ": "
+        << std::get<std::string>(line) << '\n';
 }
 
-// What waits for sockets and locks comes first; otherwise modules stay in the order in which the loader asks them.
+// What waits for sockets and locks comes first; otherwise modules stay in the order in which the loader asks
+// them.
 std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request& request) {
   const auto rank_of = [&](const CheckedModule* module) {
     int rank = static_cast<int>(Rank::kUnknown) + 1;
@@ -138,7 +142,7 @@ void print(const Subject& subject, const Request& request, std::ostream& out) {
     const CheckedModule& module = *checked;
     print_module(module, request, out);
     for (const Finding& finding : module.findings) {
-      ++(!is_shown(finding, request)                  ? rare
+      ++(!is_shown(finding, request)                ? rare
          : finding.certainty == Certainty::kByName  ? known
          : finding.certainty == Certainty::kUnknown ? unknown
                                                     : sure);

@@ -35,27 +35,32 @@ bool is_part_of_libc(const std::string& name) {
 }
 
 bool imports_any(const ElfModule& elf, std::initializer_list<const char*> names) {
-  return std::any_of(names.begin(), names.end(), [&](const char* name) { return elf.imports.count(name) != 0; });
+  return std::any_of(names.begin(), names.end(),
+                     [&](const char* name) { return elf.imports.count(name) != 0; });
 }
 
-// A library that opens its FILEs by their names reads configuration and data, which does not take long; one that makes them
-// of descriptors or commands, or is given them, may wait for somebody.
+// A library that opens its FILEs by their names reads configuration and data, which does not take long; one
+// that makes them of descriptors or commands, or is given them, may wait for somebody.
 bool opens_files_by_name_only(const ElfModule& elf) {
-  return imports_any(elf, {"fopen", "fopen64"}) && !imports_any(elf, {"fdopen", "popen", "stdin", "freopen", "freopen64"});
+  return imports_any(elf, {"fopen", "fopen64"}) &&
+         !imports_any(elf, {"fdopen", "popen", "stdin", "freopen", "freopen64"});
 }
 
-// Of a call that aiofiber's own code makes as well: without symbols nobody can say whether anything else does.
+// Of a call that aiofiber's own code makes as well: without symbols nobody can say whether anything else
+// does.
 void doubt_without_symbols(const ElfModule& elf, Finding& finding) {
   if (!elf.has_runtime || elf.has_symbols) return;
   finding.certainty = Certainty::kUnknown;
   finding.rank = Rank::kUnknown;
-  finding.advice += " (aiofiber's own code in it does; whether anything else does could be seen if it had its symbols)";
+  finding.advice +=
+      " (aiofiber's own code in it does; whether anything else does could be seen if it had its symbols)";
 }
 
 Finding finding_of_import(const ElfModule& elf, const std::string& name, const BlockingCall& call) {
   const bool unknown = call.blocks == Blocks::kUnknown;
-  Finding finding{name, unknown ? Certainty::kUnknown : Certainty::kImported, call.blocks == Blocks::kSometimes, call.advice,
-                  unknown                              ? Rank::kUnknown
+  Finding finding{name, unknown ? Certainty::kUnknown : Certainty::kImported,
+                  call.blocks == Blocks::kSometimes, call.advice,
+                  unknown                             ? Rank::kUnknown
                   : call.waits_for == WaitsFor::kLock ? Rank::kSocketOrLock
                   : call.waits_for == WaitsFor::kFile ? Rank::kFile
                                                       : Rank::kOther};
@@ -65,7 +70,8 @@ Finding finding_of_import(const ElfModule& elf, const std::string& name, const B
     finding.advice = why;
   } else if (reads_files && !finding.sometimes && opens_files_by_name_only(elf)) {
     finding.sometimes = true;
-    finding.advice = "opens its FILEs by name only, so it reads configuration or data; blocks on a FIFO or a device";
+    finding.advice =
+        "opens its FILEs by name only, so it reads configuration or data; blocks on a FIFO or a device";
   } else if (is_called_by_aiofiber(name)) {
     doubt_without_symbols(elf, finding);
   }
@@ -80,9 +86,10 @@ void add_direct_calls(CheckedModule& module, const ElfModule& elf) {
     if (const char* name = find_blocking_system_call(number)) by_name[name] += places;
   }
   for (const auto& [name, places] : by_name) {
-    module.findings.push_back({name, Certainty::kDirect, false,
-                               "a system call instruction in its code (" + in_places(places) + ") passes by the hooks: to_thread()",
-                               Rank::kSocketOrLock});
+    module.findings.push_back(
+        {name, Certainty::kDirect, false,
+         "a system call instruction in its code (" + in_places(places) + ") passes by the hooks: to_thread()",
+         Rank::kSocketOrLock});
   }
 }
 
@@ -96,11 +103,13 @@ void add_numbered_calls(CheckedModule& module, const ElfModule& elf) {
   }
   for (const auto& [name, places] : by_name) {
     const char* const why = why_it_does_not_block(elf, name, false);
-    const std::string advice = name == "syscall(futex)"
-                                   ? "waits on a bare futex (" + in_places(places) +
-                                         "): use a pthread lock (std::mutex), an asyncio one, or to_thread()"
-                                   : "a system call by its number (" + in_places(places) + ") passes by the hooks: to_thread()";
-    module.findings.push_back({name, Certainty::kDirect, why != nullptr, why != nullptr ? why : advice, Rank::kSocketOrLock});
+    const std::string advice =
+        name == "syscall(futex)"
+            ? "waits on a bare futex (" + in_places(places) +
+                  "): use a pthread lock (std::mutex), an asyncio one, or to_thread()"
+            : "a system call by its number (" + in_places(places) + ") passes by the hooks: to_thread()";
+    module.findings.push_back(
+        {name, Certainty::kDirect, why != nullptr, why != nullptr ? why : advice, Rank::kSocketOrLock});
     doubt_without_symbols(elf, module.findings.back());
   }
 }
@@ -117,7 +126,8 @@ CheckedModule examine(ElfModule elf, Stdio stdio) {
     if (!elf.dynamic) {
       module.findings.push_back(
           {"(everything)", Certainty::kDirect, false,
-           "fully static: libc is inside and its calls cannot be taken; link it dynamically", Rank::kSocketOrLock});
+           "fully static: libc is inside and its calls cannot be taken; link it dynamically",
+           Rank::kSocketOrLock});
     }
     for (const KnownUse& use : known_uses(elf))
       module.findings.push_back({use.name, Certainty::kByName, false, use.advice, Rank::kSocketOrLock});
@@ -164,7 +174,8 @@ bool is_there_for_aiofiber(const CheckedModule& module, const std::vector<Checke
   for (const CheckedModule& other : modules) {
     if (&other == &module || !needs(other, module)) continue;
     needed = true;
-    const bool by_aiofiber = own != nullptr && (other.is_hooks || (other.elf.has_runtime && !uses_for_itself(other, *own)));
+    const bool by_aiofiber =
+        own != nullptr && (other.is_hooks || (other.elf.has_runtime && !uses_for_itself(other, *own)));
     if (!other.is_own && !by_aiofiber) return false;
   }
   return needed;
@@ -174,7 +185,9 @@ void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
   for (bool changed = true; changed;) {
     changed = false;
     for (CheckedModule& module : modules) {
-      if (module.is_own || module.is_libc || module.elf.has_runtime || !is_there_for_aiofiber(module, modules)) continue;
+      if (module.is_own || module.is_libc || module.elf.has_runtime ||
+          !is_there_for_aiofiber(module, modules))
+        continue;
       module.is_own = changed = true;
       module.findings.clear();
       module.hooked_imports = 0;
@@ -352,7 +365,8 @@ class ProcessCheck {
       if (!is_part_of_libc(mapping->path.substr(mapping->path.rfind('/') + 1))) continue;
       module.findings.push_back(
           {slot.name, Certainty::kBypassed, false,
-           "RTLD_DEEPBIND (open it without), or the order of the link line, gives it libc's function", Rank::kSocketOrLock});
+           "RTLD_DEEPBIND (open it without), or the order of the link line, gives it libc's function",
+           Rank::kSocketOrLock});
     }
   }
   bool has_hooks(const std::string& path) const {
@@ -363,7 +377,7 @@ class ProcessCheck {
 
   const std::unique_ptr<Target> target_;
   const std::vector<Mapping> mappings_;
-  std::map<std::string, std::uint64_t> starts_;  // of each module's file: where it begins
+  std::map<std::string, std::uint64_t> starts_;           // of each module's file: where it begins
   std::vector<std::pair<std::string, ElfModule>> elves_;  // by path, until they are examined
   Subject subject_;
 };

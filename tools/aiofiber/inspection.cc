@@ -107,11 +107,12 @@ std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool al
 std::string Inspection::left_out() const {
   std::string text;
   if (snapshot_.chunks_left_out > 0) {
-    text = "the tasks of " + std::to_string(snapshot_.chunks_left_out) + " of " + std::to_string(snapshot_.registry.chunk_count) +
-           " parts of its registry are";
+    text = "the tasks of " + std::to_string(snapshot_.chunks_left_out) + " of " +
+           std::to_string(snapshot_.registry.chunk_count) + " parts of its registry are";
   }
   if (snapshot_.stacks_left_out > 0) {
-    text += (text.empty() ? "" : " left out; ") + std::string("the stacks of ") + std::to_string(snapshot_.stacks_left_out) + " tasks are";
+    text += (text.empty() ? "" : " left out; ") + std::string("the stacks of ") +
+            std::to_string(snapshot_.stacks_left_out) + " tasks are";
   }
   return text.empty() ? text : text + " left out, for they are more than --max-memory allows";
 }
@@ -153,12 +154,13 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
     }
     case AIOFIBER_WAIT_FD: {
       const auto fd = static_cast<std::uint32_t>(record.wait_arg >> 32);
-      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) + descriptor_text(target_, fd) +
-             runtime::wait_others(record.wait_arg);
+      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) +
+             descriptor_text(target_, fd) + runtime::wait_others(record.wait_arg);
     }
     case AIOFIBER_WAIT_TASK: {
       const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
-      return "task " + std::to_string(record.wait_arg) + (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)") +
+      return "task " + std::to_string(record.wait_arg) +
+             (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)") +
              (awaited == nullptr || task.seen_together(*awaited) ? "" : kEarlier);
     }
     case AIOFIBER_WAIT_NONE:
@@ -168,7 +170,8 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
       std::string number;
       if (runtime::wait_number(record.wait_kind, record.wait_arg, number)) {
         const bool lock = record.wait_kind == AIOFIBER_WAIT_FILE_LOCK;
-        return kind.what + number + (lock ? descriptor_text(target_, static_cast<std::uint32_t>(record.wait_arg >> 32)) : "");
+        return kind.what + number +
+               (lock ? descriptor_text(target_, static_cast<std::uint32_t>(record.wait_arg >> 32)) : "");
       }
       if (record.wait_kind == AIOFIBER_WAIT_OFFLOAD) {
         const std::string call = hooked_call(task);
@@ -180,7 +183,9 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
         const std::string call = runtime::called_function(called.function, called.file, called.line);
         return kind.what + (": " + printable(call));
       }
-      return (kind.through_watch || record.wait_arg == 0 ? kind.what : kind.what + (" at " + std::string(hex))) + held_by(task);
+      return (kind.through_watch || record.wait_arg == 0 ? kind.what
+                                                         : kind.what + (" at " + std::string(hex))) +
+             held_by(task);
     }
   }
 }
@@ -196,7 +201,8 @@ std::string Inspection::held_by(const TaskSnapshot& task) const {
     return ", held by thread " + std::to_string(task.owner.tid) + (thread.empty() ? "" : " '" + thread + "'");
   }
   if (task.owner.task == 0) return "";
-  return ", held by task " + std::to_string(task.owner.task) + (snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
+  return ", held by task " + std::to_string(task.owner.task) +
+         (snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
 }
 
 std::string Inspection::missing_stacks() const {
@@ -210,7 +216,8 @@ std::string Inspection::missing_stacks() const {
   }
   if (missing == 0) return {};
   return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
-         " tasks are not in the core. It may be truncated; and gdb's gcore has those of the first 4,096 stacks only: "
+         " tasks are not in the core. It may be truncated; and gdb's gcore has those of the first 4,096 "
+         "stacks only: "
          "let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
 }
 
@@ -257,7 +264,8 @@ std::string Inspection::hooked_call(const TaskSnapshot& task) const {
   for (const Address& address : addresses(task)) {
     for (const Frame& frame : symbolizer_.frames(address)) {
       // The outermost that is C, as the names of libc are.
-      if (runtime::is_hook(frame.file) && frame.function.find_first_of(":<{") == std::string::npos) call = frame.function + "()";
+      if (runtime::is_hook(frame.file) && frame.function.find_first_of(":<{") == std::string::npos)
+        call = frame.function + "()";
     }
   }
   return call;

@@ -19,10 +19,11 @@
 namespace aiofiber::tool {
 
 struct InspectionOptions {
-  bool stop = false;  // freeze the process while it is copied, no longer
+  bool stop = false;               // freeze the process while it is copied, no longer
   std::vector<std::string> tasks;  // ids or names of those whose stacks are of interest; empty: all
   std::uint64_t most_bytes = SnapshotWishes::kUsualBytes;  // of memory for what is copied
-  bool show_source = false;  // even if the target belongs to another user, who says which files are read for it
+  bool show_source =
+      false;  // even if the target belongs to another user, who says which files are read for it
 };
 
 // Whether somebody who asks for `wanted` means this task: by id or by name.
@@ -41,7 +42,8 @@ class Inspection {
 
   // "waiting", "ready", "new", "on CPU"
   std::string state(const TaskSnapshot& task) const;
-  // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left", "lock at 0x7f..., held by task 3 'child'"; empty when it does not wait.
+  // "fd 7 readable", "task 3 'child'", "sleep, 1.5 s left", "lock at 0x7f..., held by task 3 'child'"; empty
+  // when it does not wait.
   std::string waits_for(const TaskSnapshot& task) const;
   // Tasks whose stacks a core should hold and does not: how many, and why that may be; empty when all are
   // there.
@@ -57,8 +59,8 @@ class Inspection {
   bool shows_source() const { return shows_source_; }
   // How long it has been waiting, or waited to be started; nullopt when that means nothing.
   std::optional<std::int64_t> since_ns(const TaskSnapshot& task) const;
-  // How many bytes of its stack were ever used, by it or by a task that had the stack before: what is in memory, in pages.
-  // nullopt when it has no stack, or that is not known (a core).
+  // How many bytes of its stack were ever used, by it or by a task that had the stack before: what is in
+  // memory, in pages. nullopt when it has no stack, or that is not known (a core).
   std::optional<std::uint64_t> stack_deepest(const TaskSnapshot& task) const;
 
   // Innermost first. A function that ends in a call is not on the stack while that waits, so where there is
@@ -66,7 +68,8 @@ class Inspection {
   std::vector<Address> addresses(const TaskSnapshot& task) const;
   // Innermost first, without the frames of aiofiber and of std::invoke and its kin unless `all`.
   std::vector<Frame> frames(const std::vector<Address>& addresses, bool all) const;
-  // The innermost frame of the program itself: not of a hook and not of a header of the system, unless there is nothing else.
+  // The innermost frame of the program itself: not of a hook and not of a header of the system, unless there
+  // is nothing else.
   std::optional<Frame> where(const TaskSnapshot& task);
 
  private:
@@ -75,7 +78,8 @@ class Inspection {
   std::string what_is_waited_for(const TaskSnapshot& task) const;
 
   bool is_wanted(const TaskSnapshot& task) const;
-  // The function of libc that the task has called, whose hook waits for it: "fsync()"; empty when that is not to be seen.
+  // The function of libc that the task has called, whose hook waits for it: "fsync()"; empty when that is not
+  // to be seen.
   std::string hooked_call(const TaskSnapshot& task) const;
   StackWalker& walker() const;
 

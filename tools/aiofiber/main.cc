@@ -182,15 +182,19 @@ void run(const Options& options) {
       options.core.empty() ? open_process(options.pid) : open_core(options.core, options.executable);
   // A tree is about others than those that were named, and top shows all.
   const bool all = options.command == "pstree" || options.command == "top";
-  Inspection inspection(*target, {options.stop, all ? std::vector<std::string>{} : options.tasks, options.most_bytes, options.source});
+  Inspection inspection(*target, {options.stop, all ? std::vector<std::string>{} : options.tasks,
+                                  options.most_bytes, options.source});
   if (const std::string left_out = inspection.left_out(); !left_out.empty()) {
     std::fprintf(stderr, "aiofiber: warning: %s\n", left_out.c_str());
   }
   if (options.command != "top") {
-    for (const std::string& sentence : inspection.standing_loops()) std::fprintf(stderr, "aiofiber: %s\n", sentence.c_str());
+    for (const std::string& sentence : inspection.standing_loops())
+      std::fprintf(stderr, "aiofiber: %s\n", sentence.c_str());
   }
   if (!inspection.shows_source() && options.command == "stack" && !options.json) {
-    std::fprintf(stderr, "aiofiber: %s belongs to another user, who says where its source is: --source reads it\n", target->name().c_str());
+    std::fprintf(stderr,
+                 "aiofiber: %s belongs to another user, who says where its source is: --source reads it\n",
+                 target->name().c_str());
   }
   if (const std::string missing = inspection.missing_stacks(); !missing.empty()) {
     std::fprintf(stderr, "aiofiber: warning: %s\n", missing.c_str());

@@ -23,8 +23,8 @@
 #include <optional>
 #include <sstream>
 
-#include "inspect/debug_file.h"
 #include "failure.h"
+#include "inspect/debug_file.h"
 #include "inspect/process_modules.h"
 #include "inspect/regular_file.h"
 #include "inspect/system_call.h"
@@ -68,8 +68,8 @@ Failure permission_failure(pid_t pid) {
                                  "capability CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)."};
 }
 
-// The ids of the threads here, by those in the innermost PID namespace that they live in: status has all ids of a thread, from
-// the reader's namespace inwards (proc(5): NSpid).
+// The ids of the threads here, by those in the innermost PID namespace that they live in: status has all ids
+// of a thread, from the reader's namespace inwards (proc(5): NSpid).
 std::map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
   static const std::string kField = "NSpid:";
   std::map<std::uint32_t, std::uint32_t> ids;
@@ -93,7 +93,8 @@ Failure no_process(pid_t pid, bool ended) {
 }
 
 Failure no_program(pid_t pid) {
-  return {Exit::kNoProcess, "process " + std::to_string(pid) + " has no program (a thread of the kernel, or one that has ended)"};
+  return {Exit::kNoProcess, "process " + std::to_string(pid) +
+                                " has no program (a thread of the kernel, or one that has ended)"};
 }
 
 // ---- files of the modules. libdwfl's callbacks get no argument of ours: the process is kept here.
@@ -165,7 +166,8 @@ class ProcessTarget : public Target {
     dwfl_report_begin(modules_.get());
     const int error = runtime::report_process_modules(modules_.get(), pid);
     if (error == EACCES || error == EPERM) throw permission_failure(pid);
-    // A thread of the kernel, or one that has ended and is not yet waited for, is a process without a program.
+    // A thread of the kernel, or one that has ended and is not yet waited for, is a process without a
+    // program.
     if (error == ENOENT || error == ESRCH)
       throw access(proc(pid, "").c_str(), F_OK) != 0 ? no_process(pid, true) : no_program(pid);
     if (error != 0) {
@@ -219,11 +221,14 @@ class ProcessTarget : public Target {
     if (pagemap_ < 0) return 0;
     std::uint64_t words[512];
     while (low < high) {
-      const std::uint64_t wanted = std::min<std::uint64_t>((high - low + kPage - 1) / kPage, std::size(words));
-      const ssize_t got = pread(pagemap_, words, wanted * sizeof *words, static_cast<off_t>(low / kPage * sizeof *words));
+      const std::uint64_t wanted =
+          std::min<std::uint64_t>((high - low + kPage - 1) / kPage, std::size(words));
+      const ssize_t got =
+          pread(pagemap_, words, wanted * sizeof *words, static_cast<off_t>(low / kPage * sizeof *words));
       if (got < static_cast<ssize_t>(sizeof *words)) return 0;
       const auto end = words + static_cast<std::size_t>(got) / sizeof *words;
-      const auto found = std::find_if(words, end, [](std::uint64_t word) { return (word & (kPresent | kSwapped)) != 0; });
+      const auto found =
+          std::find_if(words, end, [](std::uint64_t word) { return (word & (kPresent | kSwapped)) != 0; });
       low += static_cast<std::uint64_t>(found - words) * kPage;
       if (found != end) return std::min(low, high);
     }
@@ -239,7 +244,8 @@ class ProcessTarget : public Target {
   }
   std::uint32_t thread_id(std::uint32_t tid) override {
     auto known = thread_ids_.find(tid);
-    // The target says which ids we are asked for: an unknown one must not cost a walk through /proc each time.
+    // The target says which ids we are asked for: an unknown one must not cost a walk through /proc each
+    // time.
     const auto now = std::chrono::steady_clock::now();
     if (known == thread_ids_.end() && (!ids_read_at_ || now - *ids_read_at_ > std::chrono::seconds(1))) {
       thread_ids_ = read_thread_ids(pid_);

@@ -10,16 +10,16 @@
 namespace aiofiber::tool {
 namespace {
 
-const std::vector<Column> kColumns{{"THREAD", false},  {"ID", true},       {"NAME", false},
-                                   {"STATE", false},   {"WAITS FOR", false}, {"SINCE", true},
-                                   {"SWITCHES", true}, {"STACK", true},    {"DEEPEST", true},
-                                   {"WHERE", false}};
+const std::vector<Column> kColumns{
+    {"THREAD", false}, {"ID", true},       {"NAME", false}, {"STATE", false},  {"WAITS FOR", false},
+    {"SINCE", true},   {"SWITCHES", true}, {"STACK", true}, {"DEEPEST", true}, {"WHERE", false}};
 
 // "20 KiB of 256": how much of its stack was ever used.
 std::string deepest_text(const Inspection& inspection, const TaskSnapshot& task) {
   const auto deepest = inspection.stack_deepest(task);
   if (!deepest) return "-";
-  return std::to_string(*deepest / 1024) + " of " + std::to_string((task.record.stack_high - task.record.stack_low) / 1024) + " KiB";
+  return std::to_string(*deepest / 1024) + " of " +
+         std::to_string((task.record.stack_high - task.record.stack_low) / 1024) + " KiB";
 }
 
 }  // namespace
@@ -48,8 +48,7 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out) {
                     printable(task->name()), inspection.state(*task), inspection.waits_for(*task),
                     since ? duration_text(*since) : "-", std::to_string(record.switches),
                     task->stack_used() != 0 ? bytes_text(task->stack_used()) : "-",
-                    deepest_text(inspection, *task),
-                    where ? short_text(*where) : ""});
+                    deepest_text(inspection, *task), where ? short_text(*where) : ""});
   }
   for (const std::string& line : table_lines(kColumns, rows)) out << line << '\n';
   if (tasks.empty()) out << "(no tasks)\n";

@@ -3,11 +3,11 @@
 // aiofiber pstree: who awaits whom. A task's calls stand under it, what it awaits under the innermost of
 // them.
 //
-// A record names the awaited task, or the gather, group and the like through which it awaits several; of a lock, who has it
-// is looked up, and stands under the waiter like an awaited one. A task that awaits a bare future does not tell
-// outsiders whose it is; then the tasks that it created stand under it, marked as created. Waiting in a circle is shown and
-// marked, not an error. A branch of more than kDeepest tasks goes on at the left margin. --dot draws the same as a graph
-// for graphviz.
+// A record names the awaited task, or the gather, group and the like through which it awaits several; of a
+// lock, who has it is looked up, and stands under the waiter like an awaited one. A task that awaits a bare
+// future does not tell outsiders whose it is; then the tasks that it created stand under it, marked as
+// created. Waiting in a circle is shown and marked, not an error. A branch of more than kDeepest tasks goes
+// on at the left margin. --dot draws the same as a graph for graphviz.
 #include <algorithm>
 #include <deque>
 #include <set>
@@ -30,7 +30,9 @@ struct Edge {
 // Before the task at the end of a branch, on an arrow of --dot, and as the name of a list in JSON.
 std::string branch_text(const Edge& edge) {
   return std::string(edge.certain ? "" : "(a moment ago) ") +
-         (edge.relation == Relation::kHoldsItsLock ? "holds the lock: " : edge.relation == Relation::kCreated ? "created " : "");
+         (edge.relation == Relation::kHoldsItsLock ? "holds the lock: "
+          : edge.relation == Relation::kCreated    ? "created "
+                                                   : "");
 }
 const char* arrow_attributes(Relation relation) {
   return relation == Relation::kHoldsItsLock ? " [style=bold, label=\"held by\"]"
@@ -38,7 +40,9 @@ const char* arrow_attributes(Relation relation) {
                                              : "";
 }
 const char* json_name(Relation relation) {
-  return relation == Relation::kHoldsItsLock ? "waits_for_lock_of" : relation == Relation::kCreated ? "created" : "awaits";
+  return relation == Relation::kHoldsItsLock ? "waits_for_lock_of"
+         : relation == Relation::kCreated    ? "created"
+                                             : "awaits";
 }
 
 constexpr std::size_t kDeepest = 32;  // tasks on one branch
@@ -104,7 +108,9 @@ class Tree {
     const aiofiber_record& record = task.record;
     if (!task.waits()) return {};
     std::vector<Edge> edges;
-    const auto add = [&](const TaskSnapshot* awaited) { edges.push_back({awaited, Relation::kAwaited, task.seen_together(*awaited)}); };
+    const auto add = [&](const TaskSnapshot* awaited) {
+      edges.push_back({awaited, Relation::kAwaited, task.seen_together(*awaited)});
+    };
     if (record.wait_kind == AIOFIBER_WAIT_TASK) {
       if (const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg)) add(awaited);
     } else if (const TaskSnapshot* owner = inspection_.snapshot().find_owner(task)) {
@@ -155,7 +161,8 @@ class Tree {
     }
   }
 
-  // Neither the lines nor the recursion may grow with a chain of waiting, which can be as long as there are tasks.
+  // Neither the lines nor the recursion may grow with a chain of waiting, which can be as long as there are
+  // tasks.
   void print_tree(const TaskSnapshot& root, std::ostream& out) {
     print_task({&root, Relation::kAwaited}, kNoTask, Place{}, out);
     while (!cut_.empty()) {
@@ -172,7 +179,8 @@ class Tree {
     out << place.branch << branch_text(edge) << "task " << id << " '" << printable(task.name()) << "', "
         << doing_text(inspection_, task);
     if (above_.contains(id)) {
-      out << (edge.certain && stands_under(parent, id) ? "  <-- a circle: it waits for itself\n" : "  (shown above)\n");
+      out << (edge.certain && stands_under(parent, id) ? "  <-- a circle: it waits for itself\n"
+                                                       : "  (shown above)\n");
       return;
     }
     if (place.depth == kDeepest) {
@@ -185,14 +193,19 @@ class Tree {
     const std::vector<Frame> frames = inspection_.frames(inspection_.addresses(task), options_.verbose);
     std::vector<std::string> lines;
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) lines.push_back(short_text(*frame));
-    runtime::fold_repeats(lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
-                          [&](std::size_t i) { out << place.margin << "  " << lines[i] << '\n'; },
-                          [&](std::size_t count, std::size_t times) { out << place.margin << "  " << runtime::repeats_text(count, times) << '\n'; });
+    runtime::fold_repeats(
+        lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
+        [&](std::size_t i) { out << place.margin << "  " << lines[i] << '\n'; },
+        [&](std::size_t count, std::size_t times) {
+          out << place.margin << "  " << runtime::repeats_text(count, times) << '\n';
+        });
     const std::vector<Edge> below = edges(task);
     for (std::size_t i = 0; i < below.size(); ++i) {
       const bool last = i + 1 == below.size();
       print_task(below[i], id,
-                 {place.margin + (last ? "  └─ " : "  ├─ "), place.margin + (last ? "     " : "  │  "), place.depth + 1}, out);
+                 {place.margin + (last ? "  └─ " : "  ├─ "), place.margin + (last ? "     " : "  │  "),
+                  place.depth + 1},
+                 out);
     }
   }
 
@@ -211,7 +224,8 @@ class Tree {
     bool certain;  // that it waits for what stands under it
   };
   std::map<std::uint64_t, Above> above_;  // of each task that is printed, the one it stands under
-  std::deque<std::pair<const TaskSnapshot*, std::uint64_t>> cut_;  // what goes on below, with what it stands under
+  std::deque<std::pair<const TaskSnapshot*, std::uint64_t>>
+      cut_;  // what goes on below, with what it stands under
 };
 
 std::string dot_quoted(const std::string& text) {
@@ -230,12 +244,13 @@ void print_dot(Inspection& inspection, const Options& options, const Tree& tree,
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
     const auto where = inspection.where(*task);
     out << "  t" << task->record.id << " [label=\"" << task->record.id << " " << dot_quoted(task->name())
-        << "\\n" << dot_quoted(doing_text(inspection, *task))
-        << (where ? "\\n" + dot_quoted(short_text(*where)) : "") << '"'
-        << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
+        << "\\n"
+        << dot_quoted(doing_text(inspection, *task)) << (where ? "\\n" + dot_quoted(short_text(*where)) : "")
+        << '"' << (in_circle.contains(task->record.id) ? ", color=red" : "") << "];\n";
     for (const Edge& edge : tree.edges(*task)) {
       out << "  t" << task->record.id << " -> t" << edge.to->record.id
-          << (edge.certain ? arrow_attributes(edge.relation) : " [style=dotted, label=\"a moment ago\"]") << ";\n";
+          << (edge.certain ? arrow_attributes(edge.relation) : " [style=dotted, label=\"a moment ago\"]")
+          << ";\n";
     }
   }
   out << "}\n";

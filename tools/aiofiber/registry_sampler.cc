@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The sequence lock: a record is right when its count, read again right behind it, is the one that was read before it. An
-// odd count is a task on the CPU, whose other fields stand still while it runs. The copies of whole chunks only tell which
-// records to read again, each with its count, in one system call for many of them.
+// The sequence lock: a record is right when its count, read again right behind it, is the one that was read
+// before it. An odd count is a task on the CPU, whose other fields stand still while it runs. The copies of
+// whole chunks only tell which records to read again, each with its count, in one system call for many of
+// them.
 #include "registry_sampler.h"
 
 #include <algorithm>
@@ -22,18 +23,22 @@ void RegistrySampler::find_chunks() {
   std::uint32_t count = 0;
   const std::uint64_t address = registry_address_ + offsetof(aiofiber_registry, chunk_count);
   char magic[8];
-  if (!target_.read(registry_address_, magic, sizeof magic) || std::memcmp(magic, AIOFIBER_REGISTRY_MAGIC, sizeof magic) != 0 ||
+  if (!target_.read(registry_address_, magic, sizeof magic) ||
+      std::memcmp(magic, AIOFIBER_REGISTRY_MAGIC, sizeof magic) != 0 ||
       !target_.read(address, &count, sizeof count)) {
     throw Failure(Exit::kNoProcess, target_.name() + " runs another program by now");
   }
   count = std::min<std::uint32_t>(count, AIOFIBER_REGISTRY_CHUNKS);
   if (count <= chunks_.size()) return;
   chunks_.resize(count);
-  if (!target_.read(registry_address_ + offsetof(aiofiber_registry, chunks), chunks_.data(), chunks_.size() * 8)) {
+  if (!target_.read(registry_address_ + offsetof(aiofiber_registry, chunks), chunks_.data(),
+                    chunks_.size() * 8)) {
     throw Failure(Exit::kNoProcess, target_.name() + " runs another program by now");
   }
   if (chunks_.size() * header_.chunk_records > SnapshotWishes::kUsualBytes / sizeof(Known)) {
-    throw Failure(Exit::kVersion, target_.name() + ": its registry is damaged: it says that it has more tasks than fit any program");
+    throw Failure(
+        Exit::kVersion,
+        target_.name() + ": its registry is damaged: it says that it has more tasks than fit any program");
   }
   known_.resize(chunks_.size() * header_.chunk_records);
 }
@@ -58,7 +63,8 @@ void RegistrySampler::check(const Changed& changed, const Torn& torn) {
   ranges_.clear();
   for (Candidate& candidate : candidates_) {
     ranges_.push_back({candidate.address, &candidate.record, record_bytes, false});
-    ranges_.push_back({candidate.address + offsetof(aiofiber_record, seq), &candidate.seq_after, sizeof candidate.seq_after, false});
+    ranges_.push_back({candidate.address + offsetof(aiofiber_record, seq), &candidate.seq_after,
+                       sizeof candidate.seq_after, false});
   }
   target_.read_in_order(ranges_, 2);
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
@@ -66,7 +72,8 @@ void RegistrySampler::check(const Changed& changed, const Torn& torn) {
     aiofiber_record& record = candidate.record;
     const bool stands_still = record.seq % 2 == 0 || record.state == AIOFIBER_RUNNING;
     Known& known = known_[candidate.place];
-    known.certain = ranges_[2 * i].complete && ranges_[2 * i + 1].complete && candidate.seq_after == record.seq && stands_still;
+    known.certain = ranges_[2 * i].complete && ranges_[2 * i + 1].complete &&
+                    candidate.seq_after == record.seq && stands_still;
     if (!known.certain) {
       torn(candidate.place);
       continue;

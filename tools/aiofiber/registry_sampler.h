@@ -2,8 +2,9 @@
 //
 // Looks at the registry of a running process again and again, at the price of what changed.
 //
-// A look copies the records, some microseconds a chunk of 512, and compares each one's sequence count and state with
-// those of the look before: only what is new is checked and handed on. What changes while it is copied is left for the next look.
+// A look copies the records, some microseconds a chunk of 512, and compares each one's sequence count and
+// state with those of the look before: only what is new is checked and handed on. What changes while it is
+// copied is left for the next look.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,10 @@ class RegistrySampler {
   // Errors: as find_registry() and take_snapshot() have them.
   RegistrySampler(Target& target, std::uint64_t registry_address);
 
-  // Calls changed(place, record) for each record that is another than at the look before (its state may be FREE), and each
-  // that runs; `place` stays with the record. Calls torn(place) for those that changed while they were copied: the next
-  // look tries again. Errors: kNoProcess when it has ended, or runs another program by now.
+  // Calls changed(place, record) for each record that is another than at the look before (its state may be
+  // FREE), and each that runs; `place` stays with the record. Calls torn(place) for those that changed while
+  // they were copied: the next look tries again. Errors: kNoProcess when it has ended, or runs another
+  // program by now.
   using Changed = std::function<void(std::size_t place, const aiofiber_record& record)>;
   using Torn = std::function<void(std::size_t place)>;
   void look(const Changed& changed, const Torn& torn);

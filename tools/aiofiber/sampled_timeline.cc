@@ -19,7 +19,8 @@ std::string name_of(const aiofiber_record& record) {
 }  // namespace
 
 const char kSampledNote[] =
-    "waits begin where they began; waits and runs shorter than the interval are counted, not drawn; no arrows, polls or callbacks";
+    "waits begin where they began; waits and runs shorter than the interval are counted, not drawn; no "
+    "arrows, polls or callbacks";
 
 void SampledTimeline::begin(const std::string& process_name, std::int64_t interval_ns) {
   text_.begin(process_name);
@@ -38,7 +39,8 @@ void SampledTimeline::miss(std::size_t place) {
   tasks_[place].sure_until = before_;
 }
 
-// Until when it is known to have been in its phase. A look is called after its beginning, so that a phase may be younger.
+// Until when it is known to have been in its phase. A look is called after its beginning, so that a phase may
+// be younger.
 std::int64_t SampledTimeline::sure_until(const Task& task, std::int64_t otherwise) const {
   return std::max(task.missed ? task.sure_until : otherwise, task.since);
 }
@@ -108,8 +110,9 @@ void SampledTimeline::move(Task& task, const aiofiber_record& record) {
   }
 }
 
-// Into the phase that the record tells. Its beginning is known if the record's time lies behind `free_from`, until when the
-// task did something else; otherwise the task has been in it for as long as it is seen. Returns since when.
+// Into the phase that the record tells. Its beginning is known if the record's time lies behind `free_from`,
+// until when the task did something else; otherwise the task has been in it for as long as it is seen.
+// Returns since when.
 std::int64_t SampledTimeline::enter(Task& task, const aiofiber_record& record, std::int64_t free_from) {
   const auto known = [&](std::int64_t time) { return time >= free_from ? time : std::max(now_, free_from); };
   if (record.state == AIOFIBER_WAITING) {
@@ -133,13 +136,16 @@ void SampledTimeline::close(Task& task, std::int64_t until) {
   if (phase == Phase::kRunning) return slice(task, "run", "run", task.since, until);
   if (phase == Phase::kReady) return slice(task, "ready", "ready", task.since, until);
   const auto awaited = task.wait_kind == AIOFIBER_WAIT_TASK ? names_.find(task.wait_arg) : names_.end();
-  slice(task, runtime::wait_slice_name(task.wait_kind, task.wait_arg, awaited != names_.end() ? awaited->second : ""), "wait",
-        task.since, until);
+  slice(
+      task,
+      runtime::wait_slice_name(task.wait_kind, task.wait_arg, awaited != names_.end() ? awaited->second : ""),
+      "wait", task.since, until);
   ++task.waits_drawn;
   ++waits_drawn_;
 }
 
-void SampledTimeline::slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to) {
+void SampledTimeline::slice(Task& task, const std::string& name, const char* category, std::int64_t from,
+                            std::int64_t to) {
   name_row(task);
   text_.slice(row_of(task.id), name, category, from, to);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A timeline from looks at the registry. What is drawn was so; what happened between two looks is counted, not guessed.
+// A timeline from looks at the registry. What is drawn was so; what happened between two looks is counted,
+// not guessed.
 //
-// A record tells since when its task waits (the loop's clock at the start of the pass) and how often it has run. So a wait
-// begins where it began, not where it was seen, and ends where the task was last seen in it, or, when the task ran just once
-// since, where its next wait began. Several runs between two looks are one slice, "3 runs between two looks".
+// A record tells since when its task waits (the loop's clock at the start of the pass) and how often it has
+// run. So a wait begins where it began, not where it was seen, and ends where the task was last seen in it,
+// or, when the task ran just once since, where its next wait began. Several runs between two looks are one
+// slice, "3 runs between two looks".
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,8 @@ namespace aiofiber::tool {
 
 class SampledTimeline {
  public:
-  SampledTimeline(std::uint32_t process_id, std::int64_t start_ns) : text_(process_id, start_ns), now_(start_ns), before_(start_ns) {}
+  SampledTimeline(std::uint32_t process_id, std::int64_t start_ns)
+      : text_(process_id, start_ns), now_(start_ns), before_(start_ns) {}
 
   void begin(const std::string& process_name, std::int64_t interval_ns);
   // A look, at a time: what follows was seen then.
@@ -27,7 +30,8 @@ class SampledTimeline {
   void see(std::size_t place, const aiofiber_record& record);
   // It changed while it was copied: nothing is known of it from the look before on, until it is seen again.
   void miss(std::size_t place);
-  // Ends what is open, at the last look that was whole, and the file. `interval_ns`: between two looks, on the average.
+  // Ends what is open, at the last look that was whole, and the file. `interval_ns`: between two looks, on
+  // the average.
   void end(std::int64_t interval_ns, std::int64_t last_look_ns);
 
   std::string& text() noexcept { return text_.text(); }
@@ -41,7 +45,7 @@ class SampledTimeline {
     std::uint64_t id = 0;  // 0: none is at this place
     std::string name;
     bool row_named = false;
-    bool missed = false;          // since sure_until
+    bool missed = false;  // since sure_until
     std::int64_t sure_until = 0;
     Phase phase = Phase::kNone;
     std::uint32_t wait_kind = 0;
@@ -62,8 +66,8 @@ class SampledTimeline {
   void slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to);
 
   runtime::TraceText text_;
-  std::int64_t now_, before_;  // this look, and the one before
-  std::vector<Task> tasks_;    // by place
+  std::int64_t now_, before_;                             // this look, and the one before
+  std::vector<Task> tasks_;                               // by place
   std::unordered_map<std::uint64_t, std::string> names_;  // of those that are there, by id
   std::uint64_t looks_ = 0, tasks_seen_ = 0, runs_ = 0, waits_drawn_ = 0;
 };

@@ -2,9 +2,11 @@
 //
 // Four rounds: all records; the stacks of those at rest, in few large system calls; the others one by one,
 // each with record and stack in one system call, which lasts a microsecond and mostly falls between two
-// changes; and all records again. Those that are as they were then were so together, at the moment when the last round began.
+// changes; and all records again. Those that are as they were then were so together, at the moment when the
+// last round began.
 //
-// Copies of stacks are kept to be walked when somebody wants to see them. Where they are too large for that, each is walked at once, and dropped.
+// Copies of stacks are kept to be walked when somebody wants to see them. Where they are too large for that,
+// each is walked at once, and dropped.
 #include "snapshot.h"
 
 #include <elf.h>
@@ -21,17 +23,17 @@ namespace aiofiber::tool {
 namespace {
 
 constexpr std::size_t kMostStackBytes = 8 << 20;
-constexpr std::size_t kBatchBytes = 8 << 20;             // of stacks, copied together
+constexpr std::size_t kBatchBytes = 8 << 20;  // of stacks, copied together
 constexpr std::size_t kBatchTasks = 4096;
 constexpr std::uint64_t kMostChunkBytes = 16 << 20;
-constexpr std::uint64_t kMostKeptBytes = 256 << 20;      // of stacks that are not walked at once
-constexpr std::size_t kEntryBytes = 64;                  // of a task, in the index
+constexpr std::uint64_t kMostKeptBytes = 256 << 20;  // of stacks that are not walked at once
+constexpr std::size_t kEntryBytes = 64;              // of a task, in the index
 constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
 constexpr int kTriesInAll = 40;
-constexpr std::uint64_t kMostOfAThread = 256 << 10;      // of the stack of a thread that is in no task
-constexpr std::uint64_t kGuardBytes = 64 << 10;  // below a stack, at least
+constexpr std::uint64_t kMostOfAThread = 256 << 10;  // of the stack of a thread that is in no task
+constexpr std::uint64_t kGuardBytes = 64 << 10;      // below a stack, at least
 constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
 
 bool is_suspended(const aiofiber_record& record) {
@@ -72,12 +74,14 @@ aiofiber_registry read_registry(Target& target, std::uint64_t address) {
   constexpr std::size_t kLeastRecord = offsetof(aiofiber_record, name);
   if (header.chunk_count > AIOFIBER_REGISTRY_CHUNKS || header.chunk_records > (1 << 20) ||
       header.record_size < kLeastRecord || header.record_stride < header.record_size ||
-      header.record_stride > (1 << 16) || std::uint64_t{header.record_stride} * header.chunk_records > kMostChunkBytes ||
+      header.record_stride > (1 << 16) ||
+      std::uint64_t{header.record_stride} * header.chunk_records > kMostChunkBytes ||
       header.ctx_layout > 4096) {
     throw Failure(target.live() ? Exit::kVersion : Exit::kCore, target.name() + ": its registry is damaged");
   }
   constexpr std::size_t kFeaturesAt = offsetof(aiofiber_registry, features);
-  if (header.size < kFeaturesAt + sizeof header.features || !target.read(address + kFeaturesAt, &header.features, sizeof header.features)) {
+  if (header.size < kFeaturesAt + sizeof header.features ||
+      !target.read(address + kFeaturesAt, &header.features, sizeof header.features)) {
     header.features = 0;
   }
   return header;
@@ -93,7 +97,11 @@ void give_back(std::vector<T>& memory) {
 class Reader {
  public:
   Reader(Target& target, Snapshot& snapshot, const SnapshotWishes& wishes, bool stands_still)
-      : target_(target), snapshot_(snapshot), wishes_(wishes), stands_still_(stands_still), left_(wishes.most_bytes) {}
+      : target_(target),
+        snapshot_(snapshot),
+        wishes_(wishes),
+        stands_still_(stands_still),
+        left_(wishes.most_bytes) {}
 
   void read_records() {
     const aiofiber_registry& registry = snapshot_.registry;
@@ -125,7 +133,8 @@ class Reader {
     keep_ = wanted <= std::min(kMostKeptBytes, wishes_.most_bytes / 4);
     for (std::size_t begin = 0; begin < resting.size();) {
       std::size_t end = begin;
-      for (std::uint64_t bytes = 0; end < resting.size() && end - begin < kBatchTasks && (bytes == 0 || bytes < kBatchBytes); ++end) {
+      for (std::uint64_t bytes = 0;
+           end < resting.size() && end - begin < kBatchTasks && (bytes == 0 || bytes < kBatchBytes); ++end) {
         bytes += bytes_to_copy(*resting[end]);
       }
       read_batch({&resting[begin], end - begin}, restless);
@@ -174,11 +183,13 @@ class Reader {
     task.record.state = AIOFIBER_RUNNING;
   }
 
-  // Who has the locks that are waited for. Of a task that went on meanwhile, so that its lock may be gone, nothing is said.
+  // Who has the locks that are waited for. Of a task that went on meanwhile, so that its lock may be gone,
+  // nothing is said.
   void read_lock_owners() {
     std::vector<TaskSnapshot*> waiting;
     for (TaskSnapshot& task : snapshot_.tasks) {
-      if (!task.on_cpu && task.record.seq % 2 == 0 && runtime::names_lock_owner(task.record)) waiting.push_back(&task);
+      if (!task.on_cpu && task.record.seq % 2 == 0 && runtime::names_lock_owner(task.record))
+        waiting.push_back(&task);
     }
     std::vector<runtime::LockOwnerWords> words(waiting.size());
     std::vector<std::uint64_t> seq_after(waiting.size());
@@ -207,7 +218,8 @@ class Reader {
         task.exact_pc = true;
         task.on_cpu = true;
         task.stack_address = std::max(rsp, task.record.stack_low);
-        task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - task.stack_address, most_of_a_stack()));
+        task.stack.resize(
+            std::min<std::uint64_t>(task.record.stack_high - task.stack_address, most_of_a_stack()));
         if (target_.read(task.stack_address, task.stack.data(), task.stack.size())) {
           take_stack(task);
         } else {
@@ -229,7 +241,8 @@ class Reader {
     for (const aiofiber_loop& loop : loops) {
       std::int64_t last_poll = 0;
       unsigned char polling = 1;
-      if (loop.tid == 0 || loop.is_virtual != 0 || !target_.read(loop.last_poll_at, &last_poll, sizeof last_poll) ||
+      if (loop.tid == 0 || loop.is_virtual != 0 ||
+          !target_.read(loop.last_poll_at, &last_poll, sizeof last_poll) ||
           !target_.read(loop.polling_at, &polling, sizeof polling) || polling != 0 || last_poll <= 0 ||
           now_ns - last_poll < StandingLoop::kLeastNs) {
         continue;
@@ -247,7 +260,8 @@ class Reader {
     }
   }
 
-  // Which tasks are still as they were read: all of those were so at one moment, when the first of them was read again.
+  // Which tasks are still as they were read: all of those were so at one moment, when the first of them was
+  // read again.
   void find_steady() {
     std::vector<aiofiber_record> again;
     for (std::size_t begin = 0; begin < snapshot_.tasks.size(); begin += kBatchTasks) {
@@ -287,7 +301,9 @@ class Reader {
   std::size_t record_bytes() const {
     return std::min<std::size_t>(sizeof(aiofiber_record), snapshot_.registry.record_size);
   }
-  std::uint64_t most_of_a_stack() const { return std::min<std::uint64_t>(kMostStackBytes, wishes_.most_bytes / 4); }
+  std::uint64_t most_of_a_stack() const {
+    return std::min<std::uint64_t>(kMostStackBytes, wishes_.most_bytes / 4);
+  }
   std::uint64_t bytes_to_copy(const TaskSnapshot& task) const {
     return std::min<std::uint64_t>(task.record.stack_high - task.record.fcontext, most_of_a_stack());
   }
@@ -298,7 +314,8 @@ class Reader {
   }
 
   bool overlaps_another(std::uint64_t chunk) {
-    const std::uint64_t bytes = std::uint64_t{snapshot_.registry.record_stride} * snapshot_.registry.chunk_records;
+    const std::uint64_t bytes =
+        std::uint64_t{snapshot_.registry.record_stride} * snapshot_.registry.chunk_records;
     const auto after = chunks_.lower_bound(chunk);
     if (after != chunks_.end() && *after - chunk < bytes) return true;
     if (after != chunks_.begin() && chunk - *std::prev(after) < bytes) return true;
@@ -310,7 +327,8 @@ class Reader {
   bool read_chunk(std::uint64_t chunk) {
     const std::size_t stride = snapshot_.registry.record_stride;
     bytes_.resize(stride * snapshot_.registry.chunk_records);
-    if (!target_.read(chunk, bytes_.data(), bytes_.size())) return true;  // not there, or cut off in a truncated core
+    if (!target_.read(chunk, bytes_.data(), bytes_.size()))
+      return true;  // not there, or cut off in a truncated core
     for (std::size_t i = 0; i < snapshot_.registry.chunk_records; ++i) {
       TaskSnapshot task;
       std::memcpy(&task.record, &bytes_[i * stride], record_bytes());
@@ -366,12 +384,15 @@ class Reader {
     }
   }
 
-  // A thread that is blocked in a system call does not move: its stack can be copied although its task is on the CPU. What the kernel
-  // tells of its registers is where it stands, and not rbp and rbx: the walk may end early.
+  // A thread that is blocked in a system call does not move: its stack can be copied although its task is on
+  // the CPU. What the kernel tells of its registers is where it stands, and not rbp and rbx: the walk may end
+  // early.
   void take_blocked_stack(TaskSnapshot& task, const BlockedThread& blocked) {
-    if (task.has_stack || blocked.rsp < task.record.stack_low || blocked.rsp >= task.record.stack_high) return;
+    if (task.has_stack || blocked.rsp < task.record.stack_low || blocked.rsp >= task.record.stack_high)
+      return;
     task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - blocked.rsp, most_of_a_stack()));
-    if (!target_.read(blocked.rsp, task.stack.data(), task.stack.size()) || target_.blocked_thread(task.record.tid) != blocked) {
+    if (!target_.read(blocked.rsp, task.stack.data(), task.stack.size()) ||
+        target_.blocked_thread(task.record.tid) != blocked) {
       give_back(task.stack);
       return;
     }

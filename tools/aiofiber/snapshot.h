@@ -7,7 +7,8 @@
 // even number. What keeps moving is tried again, and in the end reported as being on the CPU.
 // Different tasks are seen at slightly different moments, unless the target is frozen (freeze.h) or a core.
 //
-// What the target says of itself is not believed: counts and sizes are bounded by what can be read, and by a sum.
+// What the target says of itself is not believed: counts and sizes are bounded by what can be read, and by a
+// sum.
 #pragma once
 
 #include <cstdint>
@@ -42,14 +43,15 @@ struct TaskSnapshot {
   std::uint64_t stack_address = 0;
   Registers registers;
   runtime::LockOwner owner;  // of the lock that it waits for
-  bool on_cpu = false;     // running, or changing faster than it can be read
-  bool exact_pc = false;   // registers.rip is the next instruction, not a return address
-  bool truncated = false;  // more of the stack than is copied
+  bool on_cpu = false;       // running, or changing faster than it can be read
+  bool exact_pc = false;     // registers.rip is the next instruction, not a return address
+  bool truncated = false;    // more of the stack than is copied
   // It was still the same when all had been read: tasks of which that is so were so at the same moment.
   bool steady = false;
 
   std::string name() const;
-  // Whether there was a moment at which both were as they are here. An owner of a lock may have been running then.
+  // Whether there was a moment at which both were as they are here. An owner of a lock may have been running
+  // then.
   bool seen_together(const TaskSnapshot& other) const { return steady && other.steady; }
   bool seen_with_owner(const TaskSnapshot& other) const { return steady && (other.steady || other.on_cpu); }
   std::uint64_t stack_used() const;  // bytes; 0 while it has no stack or runs
@@ -73,7 +75,7 @@ struct StandingLoop {
   static constexpr std::int64_t kLeastNs = 100'000'000;
   std::uint32_t tid = 0;
   std::int64_t stands_ns = 0;
-  std::uint64_t task = 0;  // id of the one that runs; 0: a callback, or that is not known
+  std::uint64_t task = 0;   // id of the one that runs; 0: a callback, or that is not known
   std::string system_call;  // that its thread is blocked in, as "read"; empty: none
   // The calls of its thread if no task runs, innermost first; empty: not to be seen.
   std::vector<Address> callback;

@@ -19,12 +19,14 @@ void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostrea
   char offset[64];
   std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
   if (frame.line > 0) {
-    out << "  File \"" << printable(frame.file) << "\", line " << frame.line << ", in " << printable(frame.function);
+    out << "  File \"" << printable(frame.file) << "\", line " << frame.line << ", in "
+        << printable(frame.function);
   } else if (!frame.module.empty()) {
     out << "  Module \"" << printable(frame.module) << "\"" << offset << ", in " << printable(frame.function);
   } else {
     std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
-    out << "  Address " << offset << ", in no module" << (frame.address == 0 ? " (a call through a null pointer)" : "");
+    out << "  Address " << offset << ", in no module"
+        << (frame.address == 0 ? " (a call through a null pointer)" : "");
   }
   out << (frame.inlined ? " [inlined]" : "") << (frame.entry ? " [what the task begins with]" : "");
   if (verbose && frame.line > 0) out << " [" << printable(base_name(frame.module)) << offset << "]";

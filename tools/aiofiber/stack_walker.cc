@@ -71,8 +71,8 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
   }
 }
 
-// After a call through a null or wild pointer the thread stands where no tables for unwinding are. What was called has not pushed anything
-// yet: the return address is on top of the stack.
+// After a call through a null or wild pointer the thread stands where no tables for unwinding are. What was
+// called has not pushed anything yet: the return address is on top of the stack.
 void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
   std::uint64_t& rip = registers_.values[Registers::kRip];
   std::uint64_t& rsp = registers_.values[Registers::kRsp];

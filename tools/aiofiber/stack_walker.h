@@ -21,7 +21,8 @@ class StackWalker {
   StackWalker(const StackWalker&) = delete;
   StackWalker& operator=(const StackWalker&) = delete;
 
-  // Innermost first, at most kMostFrames. One that has not started: the address of its function, exact. Empty: not to be seen.
+  // Innermost first, at most kMostFrames. One that has not started: the address of its function, exact.
+  // Empty: not to be seen.
   static constexpr std::size_t kMostFrames = 2048;
   std::vector<Address> walk(const TaskSnapshot& task);
 

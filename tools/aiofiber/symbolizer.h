@@ -2,8 +2,9 @@
 //
 // From an address in the target to function, file and line, inlined calls included.
 //
-// The modules are those of the target; what their debug information says is read by the runtime's own reader. Each address is looked
-// up once. Without debug information it says less: the symbol, or only module and offset.
+// The modules are those of the target; what their debug information says is read by the runtime's own reader.
+// Each address is looked up once. Without debug information it says less: the symbol, or only module and
+// offset.
 #pragma once
 
 #include <cstdint>

@@ -69,7 +69,8 @@ class Target {
   virtual std::string name() const = 0;
   // The user that the process, or the core file, belongs to; nullopt when that is not known.
   virtual std::optional<uid_t> owner() const = 0;
-  // The id here of the thread that the target calls `tid`: another one when the target lives in a PID namespace of its own.
+  // The id here of the thread that the target calls `tid`: another one when the target lives in a PID
+  // namespace of its own.
   virtual std::uint32_t thread_id(std::uint32_t tid) { return tid; }
   // The name of a thread, given its id here; empty when it is not known.
   virtual std::string thread_name(std::uint32_t tid) const = 0;
@@ -78,8 +79,8 @@ class Target {
   // The time of the loops' clock, given when a loop last read it.
   virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;
 
-  // The lowest address of [low, high) that was ever used, as far as memory tells: the begin of its first page that is in memory
-  // or swapped out. high if there is none; 0 when that is not known, as of a core.
+  // The lowest address of [low, high) that was ever used, as far as memory tells: the begin of its first page
+  // that is in memory or swapped out. high if there is none; 0 when that is not known, as of a core.
   virtual std::uint64_t lowest_used(std::uint64_t, std::uint64_t) const { return 0; }
 
   // The threads of a core, with their registers; none of a process (see freeze.h).

@@ -10,9 +10,9 @@
 namespace aiofiber::tool {
 namespace {
 
-const std::vector<Column> kTable{{"THREAD", false, 24},   {"ID", true, 20},    {"NAME", false, 24},
-                                 {"STATE", false, 10},    {"SWITCHES/S", true, 12}, {"SINCE", true, 16},
-                                 {"STACK", true, 10},     {"WAITS FOR", false, 60}, {"WHERE", false, 400}};
+const std::vector<Column> kTable{{"THREAD", false, 24}, {"ID", true, 20},         {"NAME", false, 24},
+                                 {"STATE", false, 10},  {"SWITCHES/S", true, 12}, {"SINCE", true, 16},
+                                 {"STACK", true, 10},   {"WAITS FOR", false, 60}, {"WHERE", false, 400}};
 
 std::string rate_text(const TopTable& table, double per_second) {
   if (!table.has_rates()) return "-";

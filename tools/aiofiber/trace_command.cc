@@ -56,18 +56,21 @@ TraceOptions parse(const std::vector<std::string>& words) {
     }
   }
   if (subjects.empty()) usage_error("trace wants the id of a process, or a file that a trace was written to");
-  if (subjects.size() > 1) usage_error("trace takes one process or one file; '" + subjects[1] + "' is too much");
+  if (subjects.size() > 1)
+    usage_error("trace takes one process or one file; '" + subjects[1] + "' is too much");
   const std::string& subject = subjects[0];
   if (!is_number(subject)) {
     options.file = subject;
     if (options.seconds != 0 || options.interval != 0 || !options.output.empty() || options.readable_by_all) {
-      usage_error("--seconds, --interval, --readable and --output are for recording a process; '" + subject + "' is no id of one");
+      usage_error("--seconds, --interval, --readable and --output are for recording a process; '" + subject +
+                  "' is no id of one");
     }
     return options;
   }
   const auto [end, error] = std::from_chars(subject.data(), subject.data() + subject.size(), options.pid);
   if (error != std::errc() || options.pid <= 0) usage_error("'" + subject + "' is not the id of a process");
-  if (options.json) usage_error("--json is for reading: record with -o FILE, then aiofiber trace FILE --json");
+  if (options.json)
+    usage_error("--json is for reading: record with -o FILE, then aiofiber trace FILE --json");
   if (options.output.empty()) options.output = "trace-" + subject + ".json";
   return options;
 }

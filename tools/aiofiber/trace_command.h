@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber trace PID|FILE: records the timeline of a process from outside, or tells what happened in one that was written.
+// aiofiber trace PID|FILE: records the timeline of a process from outside, or tells what happened in one that
+// was written.
 #pragma once
 
 #include <sys/types.h>
@@ -12,11 +13,11 @@
 namespace aiofiber::tool {
 
 struct TraceOptions {
-  pid_t pid = 0;        // 0: read the file
-  std::string file;     // that is read
-  std::string output;   // that is written; empty: trace-PID.json
-  double seconds = 0;   // 0: until Ctrl-C, or the process ends
-  double interval = 0;  // seconds between two samples; 0: the default
+  pid_t pid = 0;                 // 0: read the file
+  std::string file;              // that is read
+  std::string output;            // that is written; empty: trace-PID.json
+  double seconds = 0;            // 0: until Ctrl-C, or the process ends
+  double interval = 0;           // seconds between two samples; 0: the default
   bool readable_by_all = false;  // the file that is written
   bool json = false;
   bool verbose = false;

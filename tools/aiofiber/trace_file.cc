@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A last line without its end is what a killed program leaves; the same in the middle of a file is damage, and said to be.
+// A last line without its end is what a killed program leaves; the same in the middle of a file is damage,
+// and said to be.
 #include "trace_file.h"
 
 #include <fcntl.h>
@@ -45,7 +46,8 @@ std::string text_of(const Json& object, const char* name) {
 
 std::uint64_t count_of(const Json& object, const char* name) {
   const Json* value = find(object, name);
-  if (value == nullptr || !value->IsUint64()) throw BadLine{std::string("it has no whole number \"") + name + '"'};
+  if (value == nullptr || !value->IsUint64())
+    throw BadLine{std::string("it has no whole number \"") + name + '"'};
   return value->GetUint64();
 }
 
@@ -107,14 +109,16 @@ TraceLine read_event(const Json& event) {
   } else if (phase == "i") {
     line.name = text_of(event, "name");
     const Json* category = find(event, "cat");
-    if (category != nullptr && category->IsString() && std::strcmp(category->GetString(), "lost") == 0) line.kind = Kind::kLost;
+    if (category != nullptr && category->IsString() && std::strcmp(category->GetString(), "lost") == 0)
+      line.kind = Kind::kLost;
   }
   return line;
 }
 
 class Reader {
  public:
-  Reader(std::string path, const std::function<void(const TraceLine&)>& use) : path_(std::move(path)), use_(use) {}
+  Reader(std::string path, const std::function<void(const TraceLine&)>& use)
+      : path_(std::move(path)), use_(use) {}
   ~Reader() {
     if (fd_ >= 0) close(fd_);
   }
@@ -139,11 +143,14 @@ class Reader {
       }
       rest.erase(0, from);
       if (rest.size() > kLongestLine) {
-        fail("line " + std::to_string(number_ + 1) + " is longer than any that aiofiber writes: another program's trace?");
+        fail("line " + std::to_string(number_ + 1) +
+             " is longer than any that aiofiber writes: another program's trace?");
       }
     }
     if (end_.bytes == 0) {
-      fail("is empty: its program was killed before it wrote anything (it does so every tenth of a second), or it is no trace");
+      fail(
+          "is empty: its program was killed before it wrote anything (it does so every tenth of a second), "
+          "or it is no trace");
     }
     if (number_ == 0 && rest != "[") fail(kNoTrace);
     // The end of the file in the middle of a line: "]" alone may be all that is left of one.
@@ -153,9 +160,12 @@ class Reader {
   }
 
  private:
-  static constexpr char kNoTrace[] = "is no trace of aiofiber, which begins with a line \"[\" and has an event a line";
+  static constexpr char kNoTrace[] =
+      "is no trace of aiofiber, which begins with a line \"[\" and has an event a line";
 
-  [[noreturn]] void fail(const std::string& what) const { throw Failure(Exit::kCore, "'" + path_ + "' " + what); }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Failure(Exit::kCore, "'" + path_ + "' " + what);
+  }
 
   void open() {
     fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
@@ -171,7 +181,10 @@ class Reader {
       if (std::string_view(text, length) != "[") fail(kNoTrace);
       return;
     }
-    if (end_.complete) bad_line("it comes behind the end: do two programs write to this file? (%p in its name is the process's id)");
+    if (end_.complete)
+      bad_line(
+          "it comes behind the end: do two programs write to this file? (%p in its name is the process's "
+          "id)");
     if (std::string_view(text, length) == "]") {
       if (!end_seen_) bad_line("the end comes without its event");
       end_.complete = true;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads the timelines that aiofiber writes (trace_text.h of the runtime), line by line, so that a file whose program was
-// killed in the middle of a line gives all the lines before it.
+// Reads the timelines that aiofiber writes (trace_text.h of the runtime), line by line, so that a file whose
+// program was killed in the middle of a line gives all the lines before it.
 //
-// The JSON of a line is RapidJSON's business; which lines there may be is this file's. Other programs' traces are refused
-// rather than guessed at.
+// The JSON of a line is RapidJSON's business; which lines there may be is this file's. Other programs' traces
+// are refused rather than guessed at.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +39,8 @@ struct TraceFileEnd {
   std::uint64_t cut_off = 0;  // bytes of a last line that is not whole
 };
 
-// Calls use(line) for each line, in the order of the file. Errors: kCore, if there is no such file, it cannot be read, or
-// it is no timeline of aiofiber (the message names the line and what is wrong with it).
+// Calls use(line) for each line, in the order of the file. Errors: kCore, if there is no such file, it cannot
+// be read, or it is no timeline of aiofiber (the message names the line and what is wrong with it).
 TraceFileEnd read_trace_file(const std::string& path, const std::function<void(const TraceLine&)>& use);
 
 }  // namespace aiofiber::tool

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber trace PID: looks at the registry of a running process at a steady rate and writes what it sees as a timeline.
+// aiofiber trace PID: looks at the registry of a running process at a steady rate and writes what it sees as
+// a timeline.
 //
-// The process is not stopped and runs no code of ours; it only shares the cache lines that are looked at. This program
-// takes at most a tenth of a CPU: where a look takes longer than a tenth of the interval (thousands of tasks), the interval
-// grows, and the file says so. However it ends (Ctrl-C, the time, the process), the file is whole.
+// The process is not stopped and runs no code of ours; it only shares the cache lines that are looked at.
+// This program takes at most a tenth of a CPU: where a look takes longer than a tenth of the interval
+// (thousands of tasks), the interval grows, and the file says so. However it ends (Ctrl-C, the time, the
+// process), the file is whole.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -16,8 +18,8 @@
 #include <string>
 
 #include "failure.h"
-#include "inspection.h"
 #include "inspect/output_file.h"
+#include "inspection.h"
 #include "registry_sampler.h"
 #include "sampled_timeline.h"
 #include "snapshot.h"
@@ -34,7 +36,9 @@ class OutputFile {
  public:
   OutputFile(const std::string& path, unsigned permissions) : path_(path) {
     fd_ = runtime::open_output_file(path, runtime::OldContent::kReplace, permissions);
-    if (fd_ < 0) throw Failure(Exit::kUsage, "cannot write '" + path + "': " + runtime::output_file_error(errno) + " (-o names another file)");
+    if (fd_ < 0)
+      throw Failure(Exit::kUsage, "cannot write '" + path + "': " + runtime::output_file_error(errno) +
+                                      " (-o names another file)");
   }
   ~OutputFile() { close(fd_); }
   OutputFile(const OutputFile&) = delete;
@@ -44,7 +48,9 @@ class OutputFile {
     for (std::size_t done = 0; done < text.size();) {
       const ssize_t wrote = ::write(fd_, text.data() + done, text.size() - done);
       if (wrote < 0 && errno == EINTR) continue;
-      if (wrote < 0) throw Failure(Exit::kInternal, "cannot write to '" + path_ + "': " + std::strerror(errno) + "; the trace ends here");
+      if (wrote < 0)
+        throw Failure(Exit::kInternal,
+                      "cannot write to '" + path_ + "': " + std::strerror(errno) + "; the trace ends here");
       done += static_cast<std::size_t>(wrote);
     }
     text.clear();
@@ -82,7 +88,8 @@ class Recording {
   Recording(Target& target, const TraceOptions& options)
       : target_(target),
         sampler_(target, find_registry(target)),
-        interval_(static_cast<std::int64_t>((options.interval > 0 ? options.interval : kDefaultInterval) * 1e9)),
+        interval_(
+            static_cast<std::int64_t>((options.interval > 0 ? options.interval : kDefaultInterval) * 1e9)),
         length_(static_cast<std::int64_t>(options.seconds * 1e9)),
         file_(options.output, options.readable_by_all ? 0644 : runtime::kOwnerOnly),
         start_(now()),
@@ -114,9 +121,10 @@ class Recording {
   void print(const std::string& why, const std::string& path, std::ostream& out) const {
     char rate[96];
     std::snprintf(rate, sizeof rate, "%.3g ms apart", static_cast<double>(mean_interval()) / 1e6);
-    out << "wrote " << path << ": " << duration_text(last_ - start_) << ", " << timeline_.tasks() << " tasks, " << looks_ << " looks "
-        << rate << " (" << why << ")\n"
-        << "ran " << timeline_.runs() << " times; " << timeline_.waits_drawn() << " waits are drawn: what was shorter than the time between two "
+    out << "wrote " << path << ": " << duration_text(last_ - start_) << ", " << timeline_.tasks()
+        << " tasks, " << looks_ << " looks " << rate << " (" << why << ")\n"
+        << "ran " << timeline_.runs() << " times; " << timeline_.waits_drawn()
+        << " waits are drawn: what was shorter than the time between two "
         << "looks is counted, not drawn\n";
     if (mean_interval() > interval_ + interval_ / 2) {
       out << "looks were to be " << static_cast<double>(interval_) / 1e6
@@ -126,7 +134,9 @@ class Recording {
 
  private:
   std::int64_t now() const { return target_.now_ns(0); }
-  std::int64_t mean_interval() const { return looks_ > 1 ? (last_ - start_) / static_cast<std::int64_t>(looks_ - 1) : interval_; }
+  std::int64_t mean_interval() const {
+    return looks_ > 1 ? (last_ - start_) / static_cast<std::int64_t>(looks_ - 1) : interval_;
+  }
 
   void look() {
     const std::int64_t began = now();
@@ -161,8 +171,8 @@ void record_trace(const TraceOptions& options, std::ostream& out) {
   prctl(PR_SET_TIMERSLACK, 1);  // else each look comes 50 us late
   const EndSignals signals;
   Recording recording(*target, options);
-  std::fprintf(stderr, "aiofiber: recording process %d to %s%s\n", static_cast<int>(options.pid), options.output.c_str(),
-               options.seconds > 0 ? "" : "; Ctrl-C ends it");
+  std::fprintf(stderr, "aiofiber: recording process %d to %s%s\n", static_cast<int>(options.pid),
+               options.output.c_str(), options.seconds > 0 ? "" : "; Ctrl-C ends it");
   const std::string why = recording.run(signals);
   recording.print(why, options.output, out);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber trace FILE: what happened, on one screen. Tasks whose names differ in a number only are one line when there are
-// many; -v has a line for each.
+// aiofiber trace FILE: what happened, on one screen. Tasks whose names differ in a number only are one line
+// when there are many; -v has a line for each.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,8 +16,8 @@
 namespace aiofiber::tool {
 namespace {
 
-constexpr std::size_t kMostRows = 12;    // of a table: two of them and the headings are a screen
-constexpr std::size_t kUnfolded = 12;    // so many tasks are listed one by one
+constexpr std::size_t kMostRows = 12;  // of a table: two of them and the headings are a screen
+constexpr std::size_t kUnfolded = 12;  // so many tasks are listed one by one
 
 // Three digits and a unit: 12.3 us, 4.56 ms, 1.20 s.
 std::string short_duration(std::int64_t ns) {
@@ -26,13 +26,18 @@ std::string short_duration(std::int64_t ns) {
   std::size_t unit = 0;
   for (; unit < 3 && value >= 999.5; ++unit) value /= 1000;
   char text[48];
-  std::snprintf(text, sizeof text, "%.*f %s", unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, kUnits[unit]);
+  std::snprintf(text, sizeof text, "%.*f %s",
+                unit == 0 || value >= 99.95 ? 0
+                : value >= 9.995            ? 1
+                                            : 2,
+                value, kUnits[unit]);
   return text;
 }
 
 std::string percent(std::int64_t part, std::int64_t whole) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0);
+  std::snprintf(text, sizeof text, "%.1f %%",
+                whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0);
   return text;
 }
 
@@ -53,12 +58,14 @@ std::string longest_wait(const TraceSummary& summary, const std::string& kind, c
   return task_name(summary, wait.longest_row) + (what == kind ? "" : ", " + printable(what));
 }
 
-void print_heading(const TraceSummary& summary, const TraceFileEnd& end, const std::string& path, std::ostream& out) {
-  out << path << ": " << (summary.process_name.empty() ? "a process" : printable(summary.process_name)) << ", "
-      << short_duration(summary.span_ns()) << ", " << plural(summary.tasks.size(), "task") << ", "
+void print_heading(const TraceSummary& summary, const TraceFileEnd& end, const std::string& path,
+                   std::ostream& out) {
+  out << path << ": " << (summary.process_name.empty() ? "a process" : printable(summary.process_name))
+      << ", " << short_duration(summary.span_ns()) << ", " << plural(summary.tasks.size(), "task") << ", "
       << plural(summary.loops.size(), "loop") << ", " << plural(end.lines, "event") << '\n';
   if (!end.complete) {
-    out << "The file was not ended: its program is still running or was killed. The last tenth of a second may be missing, and "
+    out << "The file was not ended: its program is still running or was killed. The last tenth of a second "
+           "may be missing, and "
            "the waits that were not over.\n";
   }
   if (summary.lost > 0) {
@@ -66,12 +73,14 @@ void print_heading(const TraceSummary& summary, const TraceFileEnd& end, const s
         << ": more came than could be written. What follows counts the others.\n";
   }
   if (summary.sampled) {
-    out << "Sampled from outside every " << short_duration(static_cast<std::int64_t>(summary.interval_us) * 1000) << ": "
+    out << "Sampled from outside every "
+        << short_duration(static_cast<std::int64_t>(summary.interval_us) * 1000) << ": "
         << printable(summary.note) << '\n';
   }
 }
 
-void print_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows, std::ostream& out) {
+void print_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows,
+                 std::ostream& out) {
   for (const std::string& line : table_lines(columns, rows)) out << line << '\n';
 }
 
@@ -79,12 +88,19 @@ void print_loops(const TraceSummary& summary, std::ostream& out) {
   if (summary.sampled || summary.loops.empty()) return;
   std::vector<std::vector<std::string>> rows;
   for (const auto& [row, loop] : summary.loops) {
-    rows.push_back({printable(loop.name), std::to_string(loop.poll.count), short_duration(loop.poll.total_ns),
-                    percent(summary.span_ns() - std::min(loop.poll.total_ns, summary.span_ns()), summary.span_ns()),
-                    std::to_string(loop.callback.count), short_duration(loop.callback.longest_ns)});
+    rows.push_back(
+        {printable(loop.name), std::to_string(loop.poll.count), short_duration(loop.poll.total_ns),
+         percent(summary.span_ns() - std::min(loop.poll.total_ns, summary.span_ns()), summary.span_ns()),
+         std::to_string(loop.callback.count), short_duration(loop.callback.longest_ns)});
   }
   out << '\n';
-  print_table({{"LOOP", false}, {"POLLS", true}, {"IN POLL", true}, {"BUSY", true}, {"CALLBACKS", true}, {"LONGEST", true}}, rows, out);
+  print_table({{"LOOP", false},
+               {"POLLS", true},
+               {"IN POLL", true},
+               {"BUSY", true},
+               {"CALLBACKS", true},
+               {"LONGEST", true}},
+              rows, out);
 }
 
 void print_tasks(const TraceSummary& summary, bool all, std::ostream& out) {
@@ -99,23 +115,34 @@ void print_tasks(const TraceSummary& summary, bool all, std::ostream& out) {
       const auto on_cpu = static_cast<std::int64_t>(row.samples_on_cpu * summary.interval_us * 1000);
       rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.counted_runs),
                       "~" + short_duration(on_cpu), percent(on_cpu, summary.span_ns()),
-                      row.run.count > 0 ? short_duration(row.run.longest_ns) : "-", "-", short_duration(row.wait.longest_ns)});
+                      row.run.count > 0 ? short_duration(row.run.longest_ns) : "-", "-",
+                      short_duration(row.wait.longest_ns)});
       continue;
     }
-    rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.run.count), short_duration(row.run.total_ns),
-                    percent(row.run.total_ns, summary.span_ns()), short_duration(row.run.longest_ns),
-                    short_duration(row.ready.longest_ns), short_duration(row.wait.longest_ns)});
+    rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.run.count),
+                    short_duration(row.run.total_ns), percent(row.run.total_ns, summary.span_ns()),
+                    short_duration(row.run.longest_ns), short_duration(row.ready.longest_ns),
+                    short_duration(row.wait.longest_ns)});
   }
   out << '\n';
-  print_table({{"TASK", false, 40}, {"TASKS", true}, {"RUNS", true}, {"ON CPU", true}, {"OF SPAN", true}, {"LONGEST RUN", true},
-               {"LONGEST READY", true}, {"LONGEST WAIT", true}}, rows, out);
+  print_table({{"TASK", false, 40},
+               {"TASKS", true},
+               {"RUNS", true},
+               {"ON CPU", true},
+               {"OF SPAN", true},
+               {"LONGEST RUN", true},
+               {"LONGEST READY", true},
+               {"LONGEST WAIT", true}},
+              rows, out);
   if (shown < tasks.size()) out << "... and " << plural(tasks.size() - shown, "other") << " (-v shows all)\n";
 }
 
 void print_waits(const TraceSummary& summary, bool all, std::ostream& out) {
   if (summary.waits.empty()) return;
   std::vector<std::pair<std::string, TraceWait>> waits(summary.waits.begin(), summary.waits.end());
-  std::stable_sort(waits.begin(), waits.end(), [](const auto& a, const auto& b) { return a.second.times.total_ns > b.second.times.total_ns; });
+  std::stable_sort(waits.begin(), waits.end(), [](const auto& a, const auto& b) {
+    return a.second.times.total_ns > b.second.times.total_ns;
+  });
   if (!all && waits.size() > kMostRows) waits.resize(kMostRows);
   std::vector<std::vector<std::string>> rows;
   for (const auto& [kind, wait] : waits) {
@@ -124,7 +151,13 @@ void print_waits(const TraceSummary& summary, bool all, std::ostream& out) {
                     short_duration(wait.times.longest_ns), longest_wait(summary, kind, wait)});
   }
   out << '\n';
-  print_table({{"WAITS FOR", false}, {"TIMES", true}, {"TOTAL", true}, {"MEAN", true}, {"LONGEST", true}, {"WHICH", false, 60}}, rows, out);
+  print_table({{"WAITS FOR", false},
+               {"TIMES", true},
+               {"TOTAL", true},
+               {"MEAN", true},
+               {"LONGEST", true},
+               {"WHICH", false, 60}},
+              rows, out);
 }
 
 void write_times(JsonWriter& json, const char* name, const TraceTimes& times) {
@@ -177,7 +210,8 @@ void write_rows(JsonWriter& json, TraceSummary& summary) {
   json.end_array();
 }
 
-void write_report(TraceSummary& summary, const TraceFileEnd& end, const std::string& path, std::ostream& out) {
+void write_report(TraceSummary& summary, const TraceFileEnd& end, const std::string& path,
+                  std::ostream& out) {
   JsonWriter json(out);
   json.begin_object();
   json.member("file", path);
@@ -210,8 +244,9 @@ void report_trace(const TraceOptions& options, std::ostream& out) {
   print_tasks(summary, options.verbose, out);
   print_waits(summary, options.verbose, out);
   if (summary.wakes() > 0) {
-    out << "\nFrom wake to run, " << plural(summary.wakes(), "time") << ": median " << short_duration(summary.latency_ns(0.5)) << ", p99 "
-        << short_duration(summary.latency_ns(0.99)) << ", max " << short_duration(summary.latency_ns(1)) << '\n';
+    out << "\nFrom wake to run, " << plural(summary.wakes(), "time") << ": median "
+        << short_duration(summary.latency_ns(0.5)) << ", p99 " << short_duration(summary.latency_ns(0.99))
+        << ", max " << short_duration(summary.latency_ns(1)) << '\n';
   }
 }
 

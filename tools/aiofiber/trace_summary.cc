@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names of slices are those that the runtime gives them: "wait: " and the words of wait_kind.h, then the object.
+// The names of slices are those that the runtime gives them: "wait: " and the words of wait_kind.h, then the
+// object.
 #include "trace_summary.h"
 
 #include <algorithm>
@@ -9,15 +10,16 @@
 #include <string_view>
 #include <tuple>
 
-#include "aiofiber/runtime/trace/trace_text.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
+#include "aiofiber/runtime/trace/trace_text.h"
 
 namespace aiofiber::tool {
 namespace {
 
 bool is_task(std::uint64_t row) { return row >= runtime::kTraceTaskRows; }
 
-// "wait: fd 7 readable" is one for "fd", "wait: wait 0x..." one for "wait": the longest of the words that fits.
+// "wait: fd 7 readable" is one for "fd", "wait: wait 0x..." one for "wait": the longest of the words that
+// fits.
 std::string kind_of_wait(std::string_view name) {
   constexpr std::string_view kBefore = "wait: ";
   if (name.starts_with(kBefore)) name.remove_prefix(kBefore.size());
@@ -119,7 +121,8 @@ std::int64_t TraceSummary::latency_ns(double part) {
   if (latencies_.empty()) return 0;
   const auto rank = static_cast<std::size_t>(std::ceil(part * static_cast<double>(latencies_.size())));
   const std::size_t at = std::min(latencies_.size(), std::max<std::size_t>(rank, 1)) - 1;
-  std::nth_element(latencies_.begin(), latencies_.begin() + static_cast<std::ptrdiff_t>(at), latencies_.end());
+  std::nth_element(latencies_.begin(), latencies_.begin() + static_cast<std::ptrdiff_t>(at),
+                   latencies_.end());
   return latencies_[at];
 }
 
@@ -129,7 +132,8 @@ std::vector<TraceRow> TraceSummary::rows_by_name(bool fold) const {
   for (const auto& [number, row] : tasks) {
     TraceRow one = row;
     if (one.name.empty()) one.name = "task " + std::to_string(number - runtime::kTraceTaskRows);
-    const auto [place, fresh] = places.try_emplace(fold ? without_last_number(one.name) : std::to_string(number), rows.size());
+    const auto [place, fresh] =
+        places.try_emplace(fold ? without_last_number(one.name) : std::to_string(number), rows.size());
     if (fresh) {
       rows.push_back(std::move(one));
       continue;
@@ -144,7 +148,8 @@ std::vector<TraceRow> TraceSummary::rows_by_name(bool fold) const {
     sum.samples_on_cpu += one.samples_on_cpu;
   }
   std::stable_sort(rows.begin(), rows.end(), [](const TraceRow& a, const TraceRow& b) {
-    return std::tuple(a.run.total_ns, a.samples_on_cpu, a.counted_runs) > std::tuple(b.run.total_ns, b.samples_on_cpu, b.counted_runs);
+    return std::tuple(a.run.total_ns, a.samples_on_cpu, a.counted_runs) >
+           std::tuple(b.run.total_ns, b.samples_on_cpu, b.counted_runs);
   });
   return rows;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happened in a timeline: for each task its runs, its CPU and its longest run; the waits by what was waited for; how
-// long after it was woken a task ran. Counts only: one pass over the lines, nothing kept of a slice.
+// What happened in a timeline: for each task its runs, its CPU and its longest run; the waits by what was
+// waited for; how long after it was woken a task ran. Counts only: one pass over the lines, nothing kept of a
+// slice.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +26,10 @@ struct TraceTimes {
 
 struct TraceRow {
   std::string name;
-  std::uint64_t tasks = 1;       // that are counted here
-  TraceTimes run, ready, wait;   // of a task
-  TraceTimes poll, callback;     // of a loop
-  std::uint64_t counted_runs = 0;  // of a sampled timeline: how often it ran, drawn or not ...
+  std::uint64_t tasks = 1;           // that are counted here
+  TraceTimes run, ready, wait;       // of a task
+  TraceTimes poll, callback;         // of a loop
+  std::uint64_t counted_runs = 0;    // of a sampled timeline: how often it ran, drawn or not ...
   std::uint64_t samples_on_cpu = 0;  // ... and was seen running
 };
 

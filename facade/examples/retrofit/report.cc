@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each function calls a C library and waits for its answer; not one of them knows that there could be other tasks.
+// Each function calls a C library and waits for its answer; not one of them knows that there could be other
+// tasks.
 #include "report.h"
 
 #include <curl/curl.h>
@@ -26,7 +27,8 @@ Orders query_orders(const std::string& conninfo, int customer) {
   const std::string sql = "select name, orders, total from summary_of(" + std::to_string(customer) + ")";
   const std::unique_ptr<PGresult, decltype(&PQclear)> rows(PQexec(database.get(), sql.c_str()), &PQclear);
   if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) throw std::runtime_error(PQerrorMessage(database.get()));
-  if (PQntuples(rows.get()) != 1) throw std::runtime_error("there is no customer " + std::to_string(customer));
+  if (PQntuples(rows.get()) != 1)
+    throw std::runtime_error("there is no customer " + std::to_string(customer));
   return {PQgetvalue(rows.get(), 0, 0), PQgetvalue(rows.get(), 0, 1), PQgetvalue(rows.get(), 0, 2)};
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A report about customers, written years ago in the usual blocking style: PostgreSQL by libpq, a score from an HTTP
-// service by libcurl, Redis as a cache by hiredis, a log file. It knows nothing of aiofiber, and nothing in it was
-// changed for main_after.cc: the two programs link the same report.cc.
+// A report about customers, written years ago in the usual blocking style: PostgreSQL by libpq, a score from
+// an HTTP service by libcurl, Redis as a cache by hiredis, a log file. It knows nothing of aiofiber, and
+// nothing in it was changed for main_after.cc: the two programs link the same report.cc.
 #pragma once
 
 #include <cstdio>
@@ -21,11 +21,12 @@ struct Settings {
   int customers;              // how many there are to report on
 };
 
-// From the environment (POSTGRES_CONNINFO, HTTP_URL, REDIS_PORT: what with_servers sets) and the arguments LOG_FILE and
-// CUSTOMERS. Ends the program with a message if something is missing.
+// From the environment (POSTGRES_CONNINFO, HTTP_URL, REDIS_PORT: what with_servers sets) and the arguments
+// LOG_FILE and CUSTOMERS. Ends the program with a message if something is missing.
 Settings settings_from(int argc, char** argv);
 
-// Its functions may be called by several threads at once, as a report of the time before fibers would have it.
+// Its functions may be called by several threads at once, as a report of the time before fibers would have
+// it.
 class Report {
  public:
   // Connects to the cache. Error: std::runtime_error.

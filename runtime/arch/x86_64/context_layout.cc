@@ -15,7 +15,8 @@
 #if defined(__x86_64__) && defined(__LP64__)
 
 // Boost.Context, declared here so that its headers stay in fiber.cc and stack.cc.
-extern "C" void* make_fcontext(void* stack_top, std::size_t size, void (*entry)()) __asm__(AIOFIBER_MAKE_FCONTEXT);
+extern "C" void* make_fcontext(void* stack_top, std::size_t size,
+                               void (*entry)()) __asm__(AIOFIBER_MAKE_FCONTEXT);
 
 namespace aiofiber::runtime {
 namespace {
@@ -77,8 +78,8 @@ FcontextLayout fcontext_layout() noexcept {
 
 }  // namespace aiofiber::runtime
 
-// The two sides of the test. The calls go through the global offset table: the dynamic linker, resolving a symbol lazily,
-// would need more stack than there is.
+// The two sides of the test. The calls go through the global offset table: the dynamic linker, resolving a
+// symbol lazily, would need more stack than there is.
 asm(R"(
 .text
 .p2align 4

@@ -2,8 +2,8 @@
 //
 // The block that a suspended context leaves on its stack: where in it the registers are.
 //
-// Found out by a self-test instead of assumed, because it differs between releases of Boost.Context (1.81 saves one word more
-// than 1.74). x86-64 only.
+// Found out by a self-test instead of assumed, because it differs between releases of Boost.Context (1.81
+// saves one word more than 1.74). x86-64 only.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Comparing the marks. A runtime that is older than the mark has none: then the one that is found is this library's own,
-// while the registry, which every runtime exports, is the program's.
+// Comparing the marks. A runtime that is older than the mark has none: then the one that is found is this
+// library's own, while the registry, which every runtime exports, is the program's.
 #include "hooks/core/abi_match.h"
 
 #include <dlfcn.h>
@@ -31,11 +31,13 @@ bool match_runtime(bool warns) {
   stands_aside = true;
   if (warns) {
     const bool same_number = marked && std::strcmp(found.version, own.version) == 0;
-    std::fprintf(stderr,
-                 "aiofiber hooks: these hooks are of aiofiber %s, the program's runtime is of %s%s: they stand aside, and "
-                 "calls block the thread. Use the libaiofiber_hooks.so that belongs to the program's aiofiber. "
-                 "AIOFIBER_HOOKS_QUIET=1 silences this.\n",
-                 own.version, marked ? found.version : "an older one", same_number ? ", built otherwise" : "");
+    std::fprintf(
+        stderr,
+        "aiofiber hooks: these hooks are of aiofiber %s, the program's runtime is of %s%s: they stand aside, "
+        "and "
+        "calls block the thread. Use the libaiofiber_hooks.so that belongs to the program's aiofiber. "
+        "AIOFIBER_HOOKS_QUIET=1 silences this.\n",
+        own.version, marked ? found.version : "an older one", same_number ? ", built otherwise" : "");
   }
   return false;
 }

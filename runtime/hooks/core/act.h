@@ -21,8 +21,8 @@
 
 namespace aiofiber::hooks {
 
-// The runtime is not the one that these hooks were made for (abi_match.h), so its fibers are none of their business. Set at
-// load, before there is a fiber.
+// The runtime is not the one that these hooks were made for (abi_match.h), so its fibers are none of their
+// business. Set at load, before there is a fiber.
 extern constinit bool stands_aside __attribute__((visibility("hidden")));
 
 inline runtime::Fiber* act() noexcept {
@@ -31,9 +31,9 @@ inline runtime::Fiber* act() noexcept {
 }
 
 // Fairness: a task whose calls are always ready would never suspend and starve the others of its thread.
-// After this many calls in a row without a suspension the next one lets the others run first. Calls that never wait count
-// as well (poll with timeout 0, MSG_DONTWAIT, WNOHANG, a try of a lock that is taken): a program that waits by repeating them
-// relies on the others running meanwhile, as threads do.
+// After this many calls in a row without a suspension the next one lets the others run first. Calls that
+// never wait count as well (poll with timeout 0, MSG_DONTWAIT, WNOHANG, a try of a lock that is taken): a
+// program that waits by repeating them relies on the others running meanwhile, as threads do.
 inline constexpr unsigned kCallsBetweenTurns = 128;
 
 // Hooked calls on this thread since one of them last suspended.

@@ -50,7 +50,8 @@ bool sleep_until(Nanoseconds deadline, const Purpose& purpose) {
   runtime::Wake reason = runtime::Wake::kNone;
   const bool slept = without_throwing([&] {
     runtime::Parker parker;
-    const std::uint64_t arg = purpose.kind == AIOFIBER_WAIT_SLEEP ? static_cast<std::uint64_t>(deadline) : purpose.arg;
+    const std::uint64_t arg =
+        purpose.kind == AIOFIBER_WAIT_SLEEP ? static_cast<std::uint64_t>(deadline) : purpose.arg;
     reason = parker.park(purpose.kind, arg, deadline, purpose.whole);
   });
   if (!slept) return false;
@@ -100,7 +101,7 @@ bool BlockingCall::wait() {
     return false;
   }
   if (result.interrupted) {
-    errno = ECANCELED;  // not counted as a turn either
+    errno = ECANCELED;                          // not counted as a turn either
     const bool closed = result.error == EBADF;  // then the number may be somebody else's by now
     if (!closed) wait_was_cut_off(fd_, events_);
     return false;

@@ -32,8 +32,8 @@ class BlockingCall {
   // ENOMEM, ENOSPC, ELOOP. After the last four a connection is what cut_off.h says.
   bool wait();
 
-  // What comes after a probe that failed, by its errno: EAGAIN waits, what a signal cut short is just probed again (errno is as
-  // before the call), anything else is the answer. True and false as above.
+  // What comes after a probe that failed, by its errno: EAGAIN waits, what a signal cut short is just probed
+  // again (errno is as before the call), anything else is the answer. True and false as above.
   bool probe_again() {
     if (errno == EINTR) {
       errno = errno_at_start_;
@@ -42,7 +42,8 @@ class BlockingCall {
     return errno == EAGAIN && wait();
   }
 
-  // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as before the call.
+  // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as
+  // before the call.
   ssize_t end_with_error(std::size_t moved) const noexcept;
 
  private:
@@ -65,7 +66,8 @@ runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
 
 inline constexpr runtime::Nanoseconds kSecond = 1'000'000'000;
 
-// Whether libc takes it as a timeout; none at all is one. What it is in ns: none, and centuries, are kForever.
+// Whether libc takes it as a timeout; none at all is one. What it is in ns: none, and centuries, are
+// kForever.
 bool is_valid_timeout(const timespec* timeout) noexcept;
 runtime::Nanoseconds to_nanoseconds(const timespec* timeout) noexcept;
 
@@ -74,8 +76,9 @@ runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept
 // Whether a clock and a point in time are such as libc's *timed* and *clock* calls accept.
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
 
-// How long a call with a signal mask of its own parks before it looks again under that mask: a signal that it lets in
-// interrupts only the system call, which lasts no time. The next wake-up of a call that would park until `deadline`.
+// How long a call with a signal mask of its own parks before it looks again under that mask: a signal that it
+// lets in interrupts only the system call, which lasts no time. The next wake-up of a call that would park
+// until `deadline`.
 runtime::Nanoseconds next_look(runtime::Nanoseconds deadline, const sigset_t* mask) noexcept;
 
 // What a wait is for, as a debugger is told (enum aiofiber_wait), and of which whole it is a part.

@@ -137,7 +137,8 @@ void shut_down(int fd) noexcept {
 void shut_down_and_remember(int fd, Cookie cookie) noexcept {
   shut_down(fd);
   // Meanwhile another thread may have given the place to another connection.
-  if (std::atomic<Cookie>* known = find(cookie); known == nullptr || !mark(*known, cookie, 0)) remember(cookie, 0);
+  if (std::atomic<Cookie>* known = find(cookie); known == nullptr || !mark(*known, cookie, 0))
+    remember(cookie, 0);
 }
 
 void mute(int fd, Cookie cookie) noexcept {
@@ -186,8 +187,8 @@ bool environment_says_that_it_goes_on(const sockaddr_storage& peer, socklen_t le
   return false;
 }
 
-// Whether another descriptor of this process, that the hooks have seen being made, stands for the connection. Only those that
-// once had a duplicate are looked at; which of the two is closed first does not matter.
+// Whether another descriptor of this process, that the hooks have seen being made, stands for the connection.
+// Only those that once had a duplicate are looked at; which of the two is closed first does not matter.
 bool has_duplicate(int fd, Cookie cookie) noexcept {
   const auto self = static_cast<std::size_t>(fd);
   if (self >= detail::kDescriptors || !detail::duplicated[self].load(std::memory_order_relaxed)) return false;

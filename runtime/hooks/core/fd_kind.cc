@@ -77,7 +77,8 @@ void flags_of_fd_change(int fd) noexcept {
   std::atomic<FdKind>* entry = slot(fd);
   if (entry == nullptr) return;
   const FdKind kind = entry->load(std::memory_order_relaxed);
-  if (kind == FdKind::kFile || kind == FdKind::kDirect) entry->store(FdKind::kUnknown, std::memory_order_relaxed);
+  if (kind == FdKind::kFile || kind == FdKind::kDirect)
+    entry->store(FdKind::kUnknown, std::memory_order_relaxed);
 }
 
 FdKind kind_without_nowait(int fd) noexcept {

@@ -132,15 +132,18 @@ bool check_link_order() {
     return false;  // another copy of the hooks comes first, and looks itself
   if (!match_runtime(warns)) return false;
   if (program_has_another_runtime()) {
-    if (warns) std::fputs(
-        "aiofiber hooks: the program has an aiofiber runtime of its own and does not export it, so its tasks "
-        "are "
-        "unknown to the preloaded hooks: nothing suspends. Link the program through the target "
-        "aiofiber::runtime, or "
-        "with "
-        "-Wl,--export-dynamic-symbol='*8aiofiber7runtime*',--export-dynamic-symbol=aiofiber_debug_registry. "
-        "AIOFIBER_HOOKS_QUIET=1 silences this.\n",
-        stderr);
+    if (warns)
+      std::fputs(
+          "aiofiber hooks: the program has an aiofiber runtime of its own and does not export it, so its "
+          "tasks "
+          "are "
+          "unknown to the preloaded hooks: nothing suspends. Link the program through the target "
+          "aiofiber::runtime, or "
+          "with "
+          "-Wl,--export-dynamic-symbol='*8aiofiber7runtime*',--export-dynamic-symbol=aiofiber_debug_registry."
+          " "
+          "AIOFIBER_HOOKS_QUIET=1 silences this.\n",
+          stderr);
     return false;
   }
   if (warns) warn_of_names(own);

@@ -21,8 +21,8 @@
 #include "hooks/core/act.h"
 #include "hooks/core/cut_off.h"
 #include "hooks/core/fd_kind.h"
-#include "hooks/files/files_on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/files/files_on_pool.h"
 #include "hooks/stdio/stdio_occupant.h"
 
 namespace aiofiber::hooks {
@@ -74,8 +74,8 @@ int descriptor_of(std::FILE* file) noexcept {
   return fd;
 }
 
-// False with errno EBUSY: a task is inside the FILE, and the caller cannot wait for it (a loop's callback, a loop that
-// closes). Then the FILE stays open, since closing it would free what that task uses.
+// False with errno EBUSY: a task is inside the FILE, and the caller cannot wait for it (a loop's callback, a
+// loop that closes). Then the FILE stays open, since closing it would free what that task uses.
 bool before_file_close(std::FILE* file) {
   if (file == nullptr) return true;
   for (;;) {
@@ -90,8 +90,8 @@ bool before_file_close(std::FILE* file) {
   }
 }
 
-// Whether the FILE can be closed: no task is inside of it. What is buffered goes out before, as it may be a good-bye, which a
-// connection that is given up lets out as long as it is open (cut_off.h).
+// Whether the FILE can be closed: no task is inside of it. What is buffered goes out before, as it may be a
+// good-bye, which a connection that is given up lets out as long as it is open (cut_off.h).
 bool ready_to_close(std::FILE* file) {
   if (!before_file_close(file)) return false;
   if (file == nullptr || detail::given_up_count.load(std::memory_order_relaxed) == 0) return true;

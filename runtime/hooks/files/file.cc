@@ -3,7 +3,8 @@
 // read and write on anything: sockets, pipes, eventfd, terminals, files.
 //
 // The probe depends on the kind of the descriptor (fd_kind.h). Regular files are read from the page cache at
-// once and otherwise on the offload pool; they are written directly, since buffered writes only copy. O_DIRECT means the disk each time.
+// once and otherwise on the offload pool; they are written directly, since buffered writes only copy.
+// O_DIRECT means the disk each time.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -77,11 +78,13 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   }
 }
 
-// The data is not in memory, so the disk has to be waited for: a pool thread does, since the position in the file moves
-// under a lock that only read(2) takes.
+// The data is not in memory, so the disk has to be waited for: a pool thread does, since the position in the
+// file moves under a lock that only read(2) takes.
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
-  const auto call = [&] { return uninterrupted([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); }); };
+  const auto call = [&] {
+    return uninterrupted([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); });
+  };
   if (runtime::current_fiber()->unwinding) return call();
   const bool done = without_throwing([&] { result = runtime::offload(call); });
   calls_since_turn = 0;
@@ -172,7 +175,8 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   if (fd_kind(fd) == FdKind::kSocket) take_part();
   for (;;) {
     FdKind kind = fd_kind(fd);
-    if (kind == FdKind::kFile || kind == FdKind::kDirect) kind = classify_fd(fd);  // its write is not a probe: be sure
+    if (kind == FdKind::kFile || kind == FdKind::kDirect)
+      kind = classify_fd(fd);  // its write is not a probe: be sure
     if (kind == FdKind::kDirect) return write_file_offloaded(fd, rest);
     if (kind == FdKind::kUnknown)
       return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);

@@ -65,7 +65,8 @@ extern "C" {
 
 int flock(int fd, int operation) noexcept {
   if (!acts()) return real::flock(fd, operation);
-  if ((operation & (LOCK_NB | LOCK_UN)) != 0) return uninterrupted([=] { return real::flock(fd, operation); });
+  if ((operation & (LOCK_NB | LOCK_UN)) != 0)
+    return uninterrupted([=] { return real::flock(fd, operation); });
   return obtain(fd, [=] { return real::flock(fd, operation | LOCK_NB); });
 }
 

@@ -18,8 +18,8 @@
 #include <string_view>
 
 #include "hooks/core/act.h"
-#include "hooks/files/files_on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/files/files_on_pool.h"
 
 namespace aiofiber::hooks {
 

@@ -13,9 +13,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "hooks/files/files_on_pool.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/real.h"
+#include "hooks/files/files_on_pool.h"
 
 using namespace aiofiber::hooks;
 

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "hooks/files/files_on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/files/files_on_pool.h"
 
 namespace aiofiber::hooks {
 

@@ -12,8 +12,8 @@
 
 #include <cerrno>
 
-#include "hooks/files/files_on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/files/files_on_pool.h"
 
 namespace aiofiber::hooks {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads and writes at a position: pread, preadv, preadv2, pwrite, pwritev, pwritev2 with their 64-bit and fortified names.
+// Reads and writes at a position: pread, preadv, preadv2, pwrite, pwritev, pwritev2 with their 64-bit and
+// fortified names.
 //
-// What can be read at a position is a file: it comes out of the page cache at once, else by io_uring or from the
-// offload pool. Writes at a position only copy, so they stay libc's, but for
-// files of O_DIRECT. Position -1 of preadv2 and
-// pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are readv and writev,
-// unless the caller has asked not to wait.
+// What can be read at a position is a file: it comes out of the page cache at once, else by io_uring or from
+// the offload pool. Writes at a position only copy, so they stay libc's, but for files of O_DIRECT. Position
+// -1 of preadv2 and pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are
+// readv and writev, unless the caller has asked not to wait.
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -21,8 +21,8 @@
 #include "hooks/core/iov_cursor.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
-#include "hooks/files/ring.h"
 #include "hooks/core/uninterrupted.h"
+#include "hooks/files/ring.h"
 
 namespace aiofiber::hooks {
 
@@ -37,7 +37,9 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
   do {
     const auto from = position + static_cast<off_t>(received);
     const auto call = [&](int extra) {
-      return uninterrupted([&] { return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra); });
+      return uninterrupted([&] {
+        return real::preadv2(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags | extra);
+      });
     };
     const bool direct = fd_kind(fd) == FdKind::kDirect;
     ssize_t n = direct ? -1 : call(RWF_NOWAIT);

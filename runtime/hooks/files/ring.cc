@@ -59,7 +59,9 @@ struct Operation {
 enum class CutShort { kNever, kOnCancellation };
 
 // Of handing requests in: the next try may do better.
-bool may_pass(int error) noexcept { return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM; }
+bool may_pass(int error) noexcept {
+  return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM;
+}
 
 class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdWaiter {
  public:
@@ -128,13 +130,14 @@ Ring* Ring::make(Scheduler& scheduler) noexcept {
   io_uring ring{};
   const int error = -::io_uring_queue_init(kEntries, &ring, 0);
   if (error != 0) {
-    // Too many descriptors or too little memory may pass; a kernel or a container that says no will go on saying it.
+    // Too many descriptors or too little memory may pass; a kernel or a container that says no will go on
+    // saying it.
     if (error != EMFILE && error != ENFILE && error != ENOMEM) unavailable = true;
     return nullptr;
   }
   const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  const bool usable = (ring.features & kNeeded) == kNeeded && event >= 0 && ::io_uring_register_eventfd(&ring, event) == 0 &&
-                      ::io_uring_ring_dontfork(&ring) == 0;
+  const bool usable = (ring.features & kNeeded) == kNeeded && event >= 0 &&
+                      ::io_uring_register_eventfd(&ring, event) == 0 && ::io_uring_ring_dontfork(&ring) == 0;
   Ring* const made = usable ? new (std::nothrow) Ring(scheduler, ring, event) : nullptr;
   if (made == nullptr) {
     if (event >= 0) real::close(event);
@@ -177,8 +180,9 @@ void Ring::hand_in() noexcept {
   take_answers();
 }
 
-// The kernel takes no more requests: the program has entered a sandbox, or was in one that allows only half of io_uring. Those
-// that it has not seen leave the queue again, answered as what io_uring does not do: the pool does them.
+// The kernel takes no more requests: the program has entered a sandbox, or was in one that allows only half
+// of io_uring. Those that it has not seen leave the queue again, answered as what io_uring does not do: the
+// pool does them.
 void Ring::give_back_requests() noexcept {
   unavailable = true;
   io_uring_sq& requests = ring_.sq;
@@ -290,13 +294,15 @@ bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
 
 bool ring_readv(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
   return run_in_ring(result, CutShort::kOnCancellation, [=](io_uring_sqe* request) {
-    ::io_uring_prep_readv2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
+    ::io_uring_prep_readv2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position),
+                           flags);
   });
 }
 
 bool ring_writev(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result) {
   return run_in_ring(result, CutShort::kNever, [=](io_uring_sqe* request) {
-    ::io_uring_prep_writev2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position), flags);
+    ::io_uring_prep_writev2(request, fd, pieces, static_cast<unsigned>(count), static_cast<__u64>(position),
+                            flags);
   });
 }
 

@@ -20,9 +20,10 @@
 
 namespace aiofiber::hooks {
 
-// As preadv2 and pwritev2 with a position. (Not at the descriptor's own: io_uring reads and moves that without the lock by
-// which read(2) keeps two readers apart, and for O_DIRECT not at all.) Suspends. True: `result` is the call's, with errno set if it is -1.
-// False: nothing was done. Precondition: called by a task that acts.
+// As preadv2 and pwritev2 with a position. (Not at the descriptor's own: io_uring reads and moves that
+// without the lock by which read(2) keeps two readers apart, and for O_DIRECT not at all.) Suspends. True:
+// `result` is the call's, with errno set if it is -1. False: nothing was done. Precondition: called by a task
+// that acts.
 bool ring_readv(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result);
 bool ring_writev(int fd, const iovec* pieces, int count, off_t position, int flags, ssize_t& result);
 // As fsync, or fdatasync. The same otherwise.

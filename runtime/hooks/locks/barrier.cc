@@ -77,7 +77,8 @@ int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
 
 int pthread_spin_trylock(pthread_spinlock_t* lock) noexcept {
   const int error = real::pthread_spin_trylock(lock);
-  if (error != 0 && act() != nullptr) take_part();  // who tries until it succeeds lets the task that has it run
+  if (error != 0 && act() != nullptr)
+    take_part();  // who tries until it succeeds lets the task that has it run
   return error;
 }
 

@@ -12,9 +12,9 @@
 
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
+#include "hooks/core/real.h"
 #include "hooks/locks/lock_queue.h"
 #include "hooks/locks/mutex.h"
-#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 

@@ -16,8 +16,8 @@
 #include <cstdint>
 
 #include "hooks/core/act.h"
-#include "hooks/locks/once.h"
 #include "hooks/core/real.h"
+#include "hooks/locks/once.h"
 
 namespace aiofiber::hooks {
 

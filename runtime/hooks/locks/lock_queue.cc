@@ -76,8 +76,8 @@ class LockBucket {
     remove(link);
   }
 
-  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's for ever, and
-  // who held a bucket is a thread that the child has not got.
+  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's
+  // for ever, and who held a bucket is a thread that the child has not got.
   static void forget_after_fork() noexcept {
     for (LockBucket& bucket : buckets) {
       bucket.first_ = nullptr;
@@ -213,7 +213,8 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
   runtime::Fiber& fiber = *runtime::current_fiber();
   bool cancelled = false;
   runtime::Wake reason = runtime::Wake::kUnparked;
-  const runtime::WholeWait whole = shown_.whole.since != 0 ? shown_.whole : runtime::WholeWait{scheduler_.last_poll(), deadline};
+  const runtime::WholeWait whole =
+      shown_.whole.since != 0 ? shown_.whole : runtime::WholeWait{scheduler_.last_poll(), deadline};
   while (!arrived_) {
     if (!can_cancel) cancelled |= std::exchange(fiber.interrupted, false);
     bool slept = without_throwing([&] {

@@ -16,8 +16,8 @@
 
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/engine/parker.h"
-#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 
 namespace aiofiber::hooks {
 
@@ -48,7 +48,8 @@ inline bool starving_waiters_exist() noexcept {
   return AIOFIBER_UNLIKELY(detail::starving_waiters.load(std::memory_order_relaxed) != 0);
 }
 
-// What the registry says that the task waits for: a kind, and where the owner is written (see registry_abi.h).
+// What the registry says that the task waits for: a kind, and where the owner is written (see
+// registry_abi.h).
 struct ShownWait {
   std::uint32_t kind = AIOFIBER_WAIT_LOCK;
   std::uint64_t owner = 0;
@@ -60,7 +61,8 @@ class LockWait : private runtime::Runnable {
  public:
   enum class Place { kLast, kFirst };
   // Queues the task. `starving`: it has lost the lock to others too often.
-  explicit LockWait(const void* address, const ShownWait& shown, Place place = Place::kLast, bool starving = false) noexcept;
+  explicit LockWait(const void* address, const ShownWait& shown, Place place = Place::kLast,
+                    bool starving = false) noexcept;
   ~LockWait() { withdraw(); }
   LockWait(const LockWait&) = delete;
   LockWait& operator=(const LockWait&) = delete;
@@ -99,10 +101,11 @@ inline constexpr int kMustBlock = -1;
 // ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release it, so look now and
 // then.
 template <class Attempt>
-int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel, bool shared,
-                  Attempt attempt) {
+int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel,
+                  bool shared, Attempt attempt) {
   constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
-  const ShownWait whole{shown.kind, shown.owner, {runtime::current_fiber()->scheduler->last_poll(), deadline}};
+  const ShownWait whole{
+      shown.kind, shown.owner, {runtime::current_fiber()->scheduler->last_poll(), deadline}};
   for (;;) {
     LockWait wait(address, whole);
     const int result = attempt();

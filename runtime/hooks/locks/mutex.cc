@@ -14,8 +14,8 @@
 // Waiting for a mutex cannot fail, so a cancellation does not end it: it is raised later, at a place that
 // can.
 //
-// libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look at what tasks wait
-// for.
+// libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look
+// at what tasks wait for.
 #include "hooks/locks/mutex.h"
 
 #include <sys/single_threaded.h>
@@ -28,8 +28,8 @@
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
-#include "hooks/locks/lock_queue.h"
 #include "hooks/core/real.h"
+#include "hooks/locks/lock_queue.h"
 
 namespace aiofiber::hooks {
 
@@ -54,16 +54,16 @@ bool knows_owner(const pthread_mutex_t* mutex) noexcept {
 bool is_recursive(const pthread_mutex_t* mutex) noexcept {
   return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
 }
-// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so they can be handed
-// over.
+// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so
+// they can be handed over.
 bool is_simple(const pthread_mutex_t* mutex) noexcept {
   const int kind = mutex->__data.__kind & ~kNoElision;
   return AIOFIBER_LIKELY(kind == PTHREAD_MUTEX_NORMAL) || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
 }
 
-// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too: the first
-// is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves there is told
-// by its thread.
+// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too:
+// the first is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves
+// there is told by its thread.
 bool has_room_for_task(const pthread_mutex_t* mutex) noexcept {
   return AIOFIBER_LIKELY((mutex->__data.__kind & ~(kTypeMask | kNoElision)) == 0);
 }
@@ -131,9 +131,10 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
 }
 
 AIOFIBER_ALWAYS_INLINE int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
-  // libc's lock does without a locked instruction while the process has one thread; its trylock does not. Then one that looks
-  // free stays so.
-  const bool is_free = __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
+  // libc's lock does without a locked instruction while the process has one thread; its trylock does not.
+  // Then one that looks free stays so.
+  const bool is_free =
+      __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
   const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
   if (AIOFIBER_LIKELY(error == 0)) note_taken(fiber, mutex);
   return error;
@@ -244,8 +245,8 @@ AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
   return result;
 }
 
-// With hooks off the task has taken it of libc, but it may be its last release of what it took before they were: then the
-// table must hear of it.
+// With hooks off the task has taken it of libc, but it may be its last release of what it took before they
+// were: then the table must hear of it.
 bool releases_noted(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
   if (!knows_owner(mutex) || mutex->__data.__count > 1) return false;  // libc counts only recursive ones
   const Ownership* owner = find_owner(const_cast<pthread_mutex_t*>(mutex));
@@ -296,7 +297,8 @@ int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* time) noexce
 
 int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* time) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  const bool has_clock = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;  // libc refuses others even when the mutex is free
+  const bool has_clock =
+      clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;  // libc refuses others even when the mutex is free
   if (fiber == nullptr || !has_clock) return real::pthread_mutex_clocklock(mutex, clock, time);
   return lock_until(*fiber, mutex, clock, time);
 }
@@ -305,7 +307,8 @@ int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   const aiofiber::runtime::Fiber* fiber = aiofiber::runtime::current_fiber();
   if (AIOFIBER_LIKELY(fiber == nullptr)) return release_mutex(mutex);
   const bool simple = is_simple(mutex);
-  if (AIOFIBER_UNLIKELY(!simple && (fiber->hooks_off == 0 || releases_noted(mutex, *fiber)))) return unlock_mutex(mutex);
+  if (AIOFIBER_UNLIKELY(!simple && (fiber->hooks_off == 0 || releases_noted(mutex, *fiber))))
+    return unlock_mutex(mutex);
   if (simple) note_released(mutex);  // though hooks are off: it may have been taken before
   return release_mutex(mutex);
 }

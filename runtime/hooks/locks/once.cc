@@ -14,8 +14,8 @@
 #include <mutex>
 
 #include "hooks/core/act.h"
-#include "hooks/locks/once.h"
 #include "hooks/core/real.h"
+#include "hooks/locks/once.h"
 
 namespace aiofiber::hooks {
 
@@ -36,7 +36,8 @@ struct Initialisation {
 };
 constinit Initialisation initialisations[256];
 
-// What pthread_once is to call, from our call of it to that of begin(), on the same thread without a suspension.
+// What pthread_once is to call, from our call of it to that of begin(), on the same thread without a
+// suspension.
 struct Routine {
   const void* control;
   void (*call)();
@@ -68,9 +69,9 @@ void note_initialiser(const void* address) noexcept {
   const void* free = nullptr;
   if (!place.address.compare_exchange_strong(free, address, std::memory_order_relaxed)) return;
   const runtime::Fiber* fiber = runtime::current_fiber();
-  const std::uint64_t owner = fiber != nullptr
-                                  ? fiber->id
-                                  : AIOFIBER_OWNER_IS_THREAD | static_cast<std::uint32_t>(::syscall(SYS_gettid));
+  const std::uint64_t owner =
+      fiber != nullptr ? fiber->id
+                       : AIOFIBER_OWNER_IS_THREAD | static_cast<std::uint32_t>(::syscall(SYS_gettid));
   place.owner.store(owner, std::memory_order_relaxed);
 }
 

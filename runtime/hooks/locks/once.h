@@ -3,8 +3,8 @@
 // Waiting for an initialisation that another has begun: what pthread_once and the guards of statics have in
 // common.
 //
-// Neither libc nor libstdc++ note who it is that initialises. A small table does, for those who look at what tasks wait for.
-// Threads: wait_while() in a task, the others any.
+// Neither libc nor libstdc++ note who it is that initialises. A small table does, for those who look at what
+// tasks wait for. Threads: wait_while() in a task, the others any.
 #pragma once
 
 #include <cerrno>
@@ -14,8 +14,8 @@
 
 namespace aiofiber::hooks {
 
-// The current task, or the thread, begins with what is initialised at `address`; it has ended, or given up. A place in the table
-// that is taken is not waited for: then that initialisation has no name.
+// The current task, or the thread, begins with what is initialised at `address`; it has ended, or given up. A
+// place in the table that is taken is not waited for: then that initialisation has no name.
 void note_initialiser(const void* address) noexcept;
 void forget_initialiser(const void* address) noexcept;
 // Where it is written who initialises, as a record's wait_owner; 0 if it is not known.

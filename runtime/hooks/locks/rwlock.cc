@@ -15,8 +15,8 @@
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
-#include "hooks/locks/lock_queue.h"
 #include "hooks/core/real.h"
+#include "hooks/locks/lock_queue.h"
 
 namespace aiofiber::hooks {
 
@@ -25,18 +25,21 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-// libc writes the writing thread into the lock; the hooks write the task into a word that libc leaves alone, for those who look
-// at what tasks wait for. Not where processes share the lock: they number their tasks alike.
+// libc writes the writing thread into the lock; the hooks write the task into a word that libc leaves alone,
+// for those who look at what tasks wait for. Not where processes share the lock: they number their tasks
+// alike.
 void note_writer(pthread_rwlock_t* lock, std::uint64_t id) noexcept {
   __atomic_store_n(&lock->__data.__pad2, static_cast<unsigned long>(id), __ATOMIC_RELAXED);
 }
 constexpr std::size_t kWriterAt = offsetof(pthread_rwlock_t, __data.__cur_writer);
 static_assert(offsetof(pthread_rwlock_t, __data.__pad2) == kWriterAt + 16, "see AIOFIBER_OWNER_THREAD");
 
-// The task has it for writing: waiting for itself is EDEADLK, as libc tells a thread. (trylock cannot know: EBUSY.)
+// The task has it for writing: waiting for itself is EDEADLK, as libc tells a thread. (trylock cannot know:
+// EBUSY.)
 bool is_written_by(const pthread_rwlock_t* lock, const runtime::Fiber& fiber) noexcept {
   return lock->__data.__shared == 0 && __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED) == fiber.id &&
-         static_cast<std::uint32_t>(__atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED)) == fiber.tid;
+         static_cast<std::uint32_t>(__atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED)) ==
+             fiber.tid;
 }
 
 // Of a task.
@@ -49,7 +52,8 @@ int try_write(pthread_rwlock_t* lock) noexcept {
 }
 int try_read(pthread_rwlock_t* lock) noexcept {
   const int error = real::pthread_rwlock_tryrdlock(lock);
-  if (error == 0 && runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for reading");
+  if (error == 0 && runtime::held_locks::noting())
+    runtime::held_locks::note_taken(lock, "read-write lock for reading");
   return error;
 }
 // Who releases a lock that has a writer is the writer.
@@ -64,8 +68,8 @@ int obtain_rwlock(pthread_rwlock_t* lock, Nanoseconds deadline, Attempt attempt)
   if (is_written_by(lock, *runtime::current_fiber())) return EDEADLK;
   const bool shared = lock->__data.__shared != 0;
   const std::uint64_t writer_at = reinterpret_cast<std::uint64_t>(lock) + kWriterAt;
-  return wait_for_lock(lock, {AIOFIBER_WAIT_LOCK, shared ? 0 : writer_at | AIOFIBER_OWNER_THREAD}, deadline, false, shared,
-                       attempt);
+  return wait_for_lock(lock, {AIOFIBER_WAIT_LOCK, shared ? 0 : writer_at | AIOFIBER_OWNER_THREAD}, deadline,
+                       false, shared, attempt);
 }
 
 // glibc's sem_t: the value, then whether processes share it.
@@ -83,8 +87,8 @@ int try_semaphore(sem_t* semaphore) noexcept {
 // 0, or -1 with errno. While the loop closes, what would have to wait fails with ECANCELED.
 int obtain_semaphore(sem_t* semaphore, Nanoseconds deadline) {
   const int saved_errno = errno;
-  const int error = wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true, is_shared(semaphore),
-                                  [=] { return try_semaphore(semaphore); });
+  const int error = wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true,
+                                  is_shared(semaphore), [=] { return try_semaphore(semaphore); });
   errno = error == 0 ? saved_errno : error == kMustBlock ? ECANCELED : error;
   return error == 0 ? 0 : -1;
 }
@@ -137,16 +141,14 @@ int pthread_rwlock_trywrlock(pthread_rwlock_t* lock) noexcept {
 int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
   if (act() == nullptr || !is_valid_time(clock, time))
     return real::pthread_rwlock_clockrdlock(lock, clock, time);
-  const int error =
-      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_read(lock); });
+  const int error = obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_read(lock); });
   return error == kMustBlock ? real::pthread_rwlock_clockrdlock(lock, clock, time) : error;
 }
 
 int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* time) noexcept {
   if (act() == nullptr || !is_valid_time(clock, time))
     return real::pthread_rwlock_clockwrlock(lock, clock, time);
-  const int error =
-      obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_write(lock); });
+  const int error = obtain_rwlock(lock, deadline_at(clock, *time), [=] { return try_write(lock); });
   return error == kMustBlock ? real::pthread_rwlock_clockwrlock(lock, clock, time) : error;
 }
 
@@ -187,7 +189,8 @@ int sem_timedwait(sem_t* semaphore, const timespec* time) {
 
 int sem_trywait(sem_t* semaphore) noexcept {
   const int result = real::sem_trywait(semaphore);
-  if (result != 0 && act() != nullptr) take_part();  // who tries until it succeeds lets the task that posts run
+  if (result != 0 && act() != nullptr)
+    take_part();  // who tries until it succeeds lets the task that posts run
   return result;
 }
 

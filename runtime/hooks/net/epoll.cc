@@ -16,9 +16,9 @@
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
-#include "hooks/net/cut_off_answer.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
+#include "hooks/net/cut_off_answer.h"
 
 namespace aiofiber::hooks {
 
@@ -67,7 +67,8 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;
-    if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left, 0, 0, whole); })) return -1;
+    if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left, 0, 0, whole); }))
+      return -1;
     if (result.interrupted) return end_cut_off(cut_off_answer(caller, CutOffAnswer::kInterrupted));
     if ((result.events & runtime::kClosed) != 0) {
       errno = result.error;

@@ -19,9 +19,9 @@
 #include "hooks/core/cut_off.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/iov_cursor.h"
-#include "hooks/net/net.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
+#include "hooks/net/net.h"
 
 namespace aiofiber::hooks {
 
@@ -78,9 +78,11 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   }
 }
 
-// The kernel refuses it (EFAULT, EMSGSIZE) before it looks at the socket; its pieces must not be counted here.
+// The kernel refuses it (EFAULT, EMSGSIZE) before it looks at the socket; its pieces must not be counted
+// here.
 bool is_malformed(const msghdr* message) noexcept {
-  return message == nullptr || message->msg_iovlen > IOV_MAX || (message->msg_iov == nullptr && message->msg_iovlen > 0);
+  return message == nullptr || message->msg_iovlen > IOV_MAX ||
+         (message->msg_iov == nullptr && message->msg_iovlen > 0);
 }
 
 }  // namespace
@@ -184,8 +186,8 @@ ConnectState connect_state(int fd) noexcept {
   return is_ready_now(fd, POLLOUT) ? ConnectState::kDone : ConnectState::kInProgress;
 }
 
-// Waits for the outcome of a connect() that is under way. `unfinished`: what Linux answers when SO_SNDTIMEO ends the wait,
-// EINPROGRESS to the call that began the attempt, EALREADY to a later one.
+// Waits for the outcome of a connect() that is under way. `unfinished`: what Linux answers when SO_SNDTIMEO
+// ends the wait, EINPROGRESS to the call that began the attempt, EALREADY to a later one.
 int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_start) {
   for (;;) {
     const Nanoseconds left = runtime::time_until(deadline, loop_now());
@@ -233,10 +235,12 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
       errno = errno_at_start;
       return 0;
     }
-    // EALREADY: an attempt that a time limit or a cancellation left under way; a blocking call waits for that one.
+    // EALREADY: an attempt that a time limit or a cancellation left under way; a blocking call waits for that
+    // one.
     if (errno != EINPROGRESS && errno != EALREADY && errno != EAGAIN && errno != EINTR) return -1;
     if (deadline == 0) deadline = deadline_after(socket_timeout(fd, SO_SNDTIMEO));
-    if (errno != EAGAIN) return finish_connect(fd, deadline, errno == EALREADY ? EALREADY : EINPROGRESS, errno_at_start);
+    if (errno != EAGAIN)
+      return finish_connect(fd, deadline, errno == EALREADY ? EALREADY : EINPROGRESS, errno_at_start);
     if (address->sa_family != AF_UNIX) return -1;
     const Nanoseconds now = loop_now();
     if (now >= deadline) return -1;

@@ -13,8 +13,8 @@
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
-#include "hooks/net/net.h"
 #include "hooks/core/real.h"
+#include "hooks/net/net.h"
 
 namespace aiofiber::hooks {
 
@@ -68,7 +68,8 @@ extern "C" {
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
   if (refuses_to_receive(fd)) return -1;
-  if (!acts() || (flags & kReceivesAtOnce) != 0 || count == 0 || messages == nullptr || !is_valid_timeout(timeout))
+  if (!acts() || (flags & kReceivesAtOnce) != 0 || count == 0 || messages == nullptr ||
+      !is_valid_timeout(timeout))
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }

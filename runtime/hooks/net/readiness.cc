@@ -31,10 +31,10 @@
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
-#include "hooks/net/cut_off_answer.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
+#include "hooks/net/cut_off_answer.h"
 
 namespace aiofiber::hooks {
 
@@ -131,7 +131,8 @@ class PollWaiters {
   }
   // Why one of them, which is open, cannot be waited for; 0: all can.
   int refused() const noexcept {
-    const auto found = std::find_if(waiters_, waiters_ + used_, [](const PollWaiter& w) { return w.failure != 0 && !w.closed; });
+    const auto found = std::find_if(waiters_, waiters_ + used_,
+                                    [](const PollWaiter& w) { return w.failure != 0 && !w.closed; });
     return found != waiters_ + used_ ? found->failure : 0;
   }
 
@@ -168,9 +169,11 @@ runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline, cons
   constexpr std::uint64_t kMostOthers = 0xffffff;
   const std::uint64_t wait_arg = shown | std::min(others, kMostOthers) << 8;
   const runtime::Wake reason =
-      shown_fd < 0 ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(whole.until), deadline, whole)
-                   : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline, whole);
-  if (const int error = waiters.refused()) throw std::system_error(error, std::generic_category(), "cannot wait for a descriptor");
+      shown_fd < 0
+          ? parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(whole.until), deadline, whole)
+          : parker.park(AIOFIBER_WAIT_FD, wait_arg, deadline, whole);
+  if (const int error = waiters.refused())
+    throw std::system_error(error, std::generic_category(), "cannot wait for a descriptor");
   for (nfds_t i = 0; i < count; ++i) {
     if (entries[i].fd >= 0 && waiters.closed(entries[i].fd)) entries[i].revents = POLLNVAL;
   }
@@ -237,8 +240,9 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
 
 // ---- select
 
-// How many descriptors the kernel looks at, whatever it is told: as many as its table has places for. A program may say
-// getdtablesize() and give sets of FD_SETSIZE, and what lies behind them on its stack is no set.
+// How many descriptors the kernel looks at, whatever it is told: as many as its table has places for. A
+// program may say getdtablesize() and give sets of FD_SETSIZE, and what lies behind them on its stack is no
+// set.
 int clamp_to_table(int count) noexcept {
   if (count <= FD_SETSIZE) return count;
   const int saved_errno = errno;
@@ -371,7 +375,8 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
 
 int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
             const sigset_t* mask) {
-  if (count < 0 || !is_valid_timeout(timeout) || !acts()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
+  if (count < 0 || !is_valid_timeout(timeout) || !acts())
+    return real::pselect(count, readable, writable, exceptional, timeout, mask);
   const Nanoseconds deadline = deadline_after(to_nanoseconds(timeout));
   const void* const caller = __builtin_return_address(0);
   int result = -1;

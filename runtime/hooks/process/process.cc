@@ -87,10 +87,12 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   siginfo_t own{};
   siginfo_t& seen = info != nullptr ? *info : own;
   const bool only_its_end = (options & (WSTOPPED | WCONTINUED)) == 0;
-  const pid_t found = wait_with(type == P_PID && only_its_end ? static_cast<pid_t>(id) : 0, type == P_PID ? static_cast<pid_t>(id) : 0, [&]() -> pid_t {
-    seen.si_pid = 0;
-    return real::waitid(type, id, &seen, options | WNOHANG) != 0 ? -1 : seen.si_pid;
-  });
+  const pid_t found =
+      wait_with(type == P_PID && only_its_end ? static_cast<pid_t>(id) : 0,
+                type == P_PID ? static_cast<pid_t>(id) : 0, [&]() -> pid_t {
+                  seen.si_pid = 0;
+                  return real::waitid(type, id, &seen, options | WNOHANG) != 0 ? -1 : seen.si_pid;
+                });
   return found < 0 ? -1 : 0;
 }
 

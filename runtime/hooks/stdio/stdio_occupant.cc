@@ -90,7 +90,8 @@ StdioOccupant::~StdioOccupant() {
     wide->write_end = wide_write_end_;
   }
   StdioOccupants::remove(*this);
-  // All of them: who comes next may leave the FILE without having been suspended in it, and then tells nobody.
+  // All of them: who comes next may leave the FILE without having been suspended in it, and then tells
+  // nobody.
   if (lock_waiters_exist()) wake_lock_waiters(file_, kAllWaiters);
 }
 
@@ -112,7 +113,8 @@ bool enter_stdio(std::FILE* file) {
     return false;
   }
   const int errno_at_start = errno;
-  const int result = wait_for_lock(file, {}, runtime::kForever, true, false, [=] { return is_occupied(file) ? EBUSY : 0; });
+  const int result =
+      wait_for_lock(file, {}, runtime::kForever, true, false, [=] { return is_occupied(file) ? EBUSY : 0; });
   errno = result == 0 ? errno_at_start : result == kMustBlock ? EBUSY : result;
   return result == 0;
 }

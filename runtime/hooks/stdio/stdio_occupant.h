@@ -2,11 +2,12 @@
 //
 // Which task is suspended inside which FILE, and how the others are kept out.
 //
-// A FILE's lock knows threads, so it lets every task of the thread in while one of them is suspended in the middle of,
-// say, fgets. Two things keep them apart. The FILE's pointers say "nothing to read, no room to write" as long as a task
-// is suspended inside, so that whatever is done with the FILE ends up in one of its operations; and each operation
-// begins by waiting until that task is out. A task that comes back from its suspension runs on until it has left stdio
-// or is suspended inside the same FILE again, so at the beginning of an operation the FILE is whole.
+// A FILE's lock knows threads, so it lets every task of the thread in while one of them is suspended in the
+// middle of, say, fgets. Two things keep them apart. The FILE's pointers say "nothing to read, no room to
+// write" as long as a task is suspended inside, so that whatever is done with the FILE ends up in one of its
+// operations; and each operation begins by waiting until that task is out. A task that comes back from its
+// suspension runs on until it has left stdio or is suspended inside the same FILE again, so at the beginning
+// of an operation the FILE is whole.
 //
 // Threads: the FILE's lock keeps other threads out, so all of this is the thread's own.
 #pragma once
@@ -25,9 +26,9 @@ extern constinit thread_local unsigned stdio_occupants __attribute__((tls_model(
 
 inline bool stdio_occupants_exist() noexcept { return AIOFIBER_UNLIKELY(detail::stdio_occupants != 0); }
 
-// Whether the caller may go on with the FILE. Suspends while another task of this thread is suspended inside it. False
-// with errno set: ECANCELED; EBUSY where nothing can be waited for, that is in a loop's callback, under
-// hooks::Disable, while the loop closes or the program ends.
+// Whether the caller may go on with the FILE. Suspends while another task of this thread is suspended inside
+// it. False with errno set: ECANCELED; EBUSY where nothing can be waited for, that is in a loop's callback,
+// under hooks::Disable, while the loop closes or the program ends.
 bool enter_stdio(std::FILE* file);
 
 // Whether a task of this thread other than the current one is suspended inside.

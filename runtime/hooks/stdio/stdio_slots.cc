@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One small function for each table and operation, so that each knows what it has replaced without asking the FILE.
+// One small function for each table and operation, so that each knows what it has replaced without asking the
+// FILE.
 #include "hooks/stdio/stdio_slots.h"
 
 #include <sys/types.h>
@@ -22,8 +23,8 @@ using std::FILE;
 
 constinit void* originals[kMostStdioTables][kStdioSlots] = {};
 
-// Every operation but reading and writing: libc's, once nobody is suspended inside. `kRefused` is what libc returns for
-// an error.
+// Every operation but reading and writing: libc's, once nobody is suspended inside. `kRefused` is what libc
+// returns for an error.
 template <unsigned kTable, StdioSlot kSlot, auto kRefused, class R, class... A>
 struct Guarded {
   static R call(FILE* file, A... arguments) {

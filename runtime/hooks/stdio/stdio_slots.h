@@ -2,9 +2,9 @@
 //
 // What stands in glibc's tables of FILE operations once stdio suspends tasks.
 //
-// Reading and writing are the hooks' read and write, for a task; every other operation is glibc's own, which waits first
-// while another task is suspended inside the FILE. A FILE that is no descriptor's (fmemopen, open_memstream,
-// fopencookie) has other tables, which stay as they are.
+// Reading and writing are the hooks' read and write, for a task; every other operation is glibc's own, which
+// waits first while another task is suspended inside the FILE. A FILE that is no descriptor's (fmemopen,
+// open_memstream, fopencookie) has other tables, which stay as they are.
 #pragma once
 
 #include "hooks/stdio/stdio_tables.h"

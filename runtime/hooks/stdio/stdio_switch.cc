@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The switch, and the trial that follows at once: FILEs over a socket pair must still read and write what they should,
-// narrow and wide, and must keep a second task out while one is inside. Anything else, and libc gets its functions back.
+// The switch, and the trial that follows at once: FILEs over a socket pair must still read and write what
+// they should, narrow and wide, and must keep a second task out while one is inside. Anything else, and libc
+// gets its functions back.
 #include "hooks/stdio/stdio_switch.h"
 
 #include <gnu/libc-version.h>
@@ -35,8 +36,8 @@ constexpr const char kOddStream[] = "a FILE is not laid out as expected";
 constexpr const char kOddData[] = "a FILE over a socket did not give what was sent";
 constexpr const char kNotKeptOut[] = "a FILE that a task is in lets another one in";
 
-// The glibc that the switch was tried with lies between 2.31 and 2.41; their FILE has not changed. A newer one is taken if it
-// passes every check.
+// The glibc that the switch was tried with lies between 2.31 and 2.41; their FILE has not changed. A newer
+// one is taken if it passes every check.
 enum class Version { kRefused, kKnown, kNewer };
 
 Version judge(const char* version) noexcept {
@@ -92,14 +93,16 @@ const char* try_narrow(const StdioTables& tables) {
   char line[16];
   if (std::fputs("to the peer\n", file) < 0 || std::fflush(file) != 0 || !stream.peer_gets("to the peer\n"))
     return kOddData;
-  if (!stream.peer_sends("one\ntwo\n") || std::fgets(line, sizeof line, file) == nullptr || std::strcmp(line, "one\n") != 0)
+  if (!stream.peer_sends("one\ntwo\n") || std::fgets(line, sizeof line, file) == nullptr ||
+      std::strcmp(line, "one\n") != 0)
     return kOddData;
   {
     runtime::Fiber* const somebody = reinterpret_cast<runtime::Fiber*>(file);
     const StdioOccupant occupant(file, somebody);
     errno = 0;
     if (std::fgetc(file) != EOF || errno != EBUSY) return kNotKeptOut;
-    if (std::fputc('x', file) != EOF || std::fwrite(line, 1, 2, file) != 0 || std::fflush(file) == 0) return kNotKeptOut;
+    if (std::fputc('x', file) != EOF || std::fwrite(line, 1, 2, file) != 0 || std::fflush(file) == 0)
+      return kNotKeptOut;
   }
   std::clearerr(file);
   if (std::fgets(line, sizeof line, file) == nullptr || std::strcmp(line, "two\n") != 0) return kOddData;
@@ -112,8 +115,10 @@ const char* try_wide() {
   std::FILE* const file = stream.file;
   wchar_t line[16];
   if (std::fwide(file, 1) <= 0) return kOddStream;
-  if (std::fputws(L"wide\n", file) < 0 || std::fflush(file) != 0 || !stream.peer_gets("wide\n")) return kOddData;
-  if (!stream.peer_sends("one\ntwo\n") || std::fgetws(line, 16, file) == nullptr || std::wcscmp(line, L"one\n") != 0)
+  if (std::fputws(L"wide\n", file) < 0 || std::fflush(file) != 0 || !stream.peer_gets("wide\n"))
+    return kOddData;
+  if (!stream.peer_sends("one\ntwo\n") || std::fgetws(line, 16, file) == nullptr ||
+      std::wcscmp(line, L"one\n") != 0)
     return kOddData;
   {
     runtime::Fiber* const somebody = reinterpret_cast<runtime::Fiber*>(file);
@@ -144,8 +149,11 @@ const char* switch_on() noexcept {
     return refusal;
   }
   if (version == Version::kNewer) {
-    std::fprintf(stderr, "aiofiber hooks: stdio suspends tasks with glibc %s, which is newer than what was tried; each of its "
-                         "FILE operations was checked\n", ::gnu_get_libc_version());
+    std::fprintf(
+        stderr,
+        "aiofiber hooks: stdio suspends tasks with glibc %s, which is newer than what was tried; each of its "
+        "FILE operations was checked\n",
+        ::gnu_get_libc_version());
   }
   ::pthread_atfork(nullptr, nullptr, &forget_stdio_occupants);
   // Registered early, so it runs late in exit(): after what was registered in main(), before libc flushes.
@@ -159,7 +167,8 @@ void enable_stdio_if_wanted() noexcept {
   const char* wanted = ::secure_getenv("AIOFIBER_STDIO");
   if (wanted == nullptr || *wanted == '\0' || std::strcmp(wanted, "0") == 0) return;
   if (const char* refusal = aiofiber_enable_stdio()) {
-    std::fprintf(stderr, "aiofiber hooks: AIOFIBER_STDIO is without effect, stdio blocks the thread: %s\n", refusal);
+    std::fprintf(stderr, "aiofiber hooks: AIOFIBER_STDIO is without effect, stdio blocks the thread: %s\n",
+                 refusal);
   }
 }
 

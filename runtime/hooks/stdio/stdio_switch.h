@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The switch by which stdio suspends tasks. It is thrown at most once in a process, is never thrown back, and stays off
-// with a reason when libc is not as it must be.
+// The switch by which stdio suspends tasks. It is thrown at most once in a process, is never thrown back, and
+// stays off with a reason when libc is not as it must be.
 //
 // Threads: any. hooks.h has the call for programs, AIOFIBER_STDIO=1 is the same at load.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding the tables: libc exports one by name; the others are in the same region, and are known by the two functions
-// that all of them share, _IO_file_read and _IO_file_write.
+// Finding the tables: libc exports one by name; the others are in the same region, and are known by the two
+// functions that all of them share, _IO_file_read and _IO_file_write.
 #include "hooks/stdio/stdio_tables.h"
 
 #include <dlfcn.h>
@@ -22,13 +22,20 @@ struct KnownSlot {
 };
 // What stands in _IO_file_jumps, as far as libc exports it.
 constexpr KnownSlot kKnownSlots[] = {
-    {StdioSlot::kFinish, "_IO_file_finish"},         {StdioSlot::kOverflow, "_IO_file_overflow"},
-    {StdioSlot::kUnderflow, "_IO_file_underflow"},   {StdioSlot::kUflow, "_IO_default_uflow"},
-    {StdioSlot::kPbackfail, "_IO_default_pbackfail"}, {StdioSlot::kXsputn, "_IO_file_xsputn"},
-    {StdioSlot::kSeekoff, "_IO_file_seekoff"},       {StdioSlot::kSetbuf, "_IO_file_setbuf"},
-    {StdioSlot::kSync, "_IO_file_sync"},             {StdioSlot::kDoallocate, "_IO_file_doallocate"},
-    {StdioSlot::kRead, "_IO_file_read"},             {StdioSlot::kWrite, "_IO_file_write"},
-    {StdioSlot::kSeek, "_IO_file_seek"},             {StdioSlot::kClose, "_IO_file_close"},
+    {StdioSlot::kFinish, "_IO_file_finish"},
+    {StdioSlot::kOverflow, "_IO_file_overflow"},
+    {StdioSlot::kUnderflow, "_IO_file_underflow"},
+    {StdioSlot::kUflow, "_IO_default_uflow"},
+    {StdioSlot::kPbackfail, "_IO_default_pbackfail"},
+    {StdioSlot::kXsputn, "_IO_file_xsputn"},
+    {StdioSlot::kSeekoff, "_IO_file_seekoff"},
+    {StdioSlot::kSetbuf, "_IO_file_setbuf"},
+    {StdioSlot::kSync, "_IO_file_sync"},
+    {StdioSlot::kDoallocate, "_IO_file_doallocate"},
+    {StdioSlot::kRead, "_IO_file_read"},
+    {StdioSlot::kWrite, "_IO_file_write"},
+    {StdioSlot::kSeek, "_IO_file_seek"},
+    {StdioSlot::kClose, "_IO_file_close"},
     {StdioSlot::kStat, "_IO_file_stat"},
 };
 
@@ -69,11 +76,13 @@ int find_region(dl_phdr_info* module, std::size_t, void* argument) {
 void* StdioTables::get(unsigned table, unsigned slot) const noexcept { return tables_[table][slot]; }
 
 const char* StdioTables::check_table(void* const* table) const noexcept {
-  if (table[0] != nullptr || table[1] != nullptr) return "a table of FILE operations does not begin as expected";
+  if (table[0] != nullptr || table[1] != nullptr)
+    return "a table of FILE operations does not begin as expected";
   for (unsigned slot = index_of(StdioSlot::kFinish); slot < kStdioSlots; ++slot) {
     const char* const function = static_cast<const char*>(table[slot]);
     if (function < code_low_ || function >= code_high_)
-      return "a table of FILE operations holds something that is not libc's code (replaced by another library?)";
+      return "a table of FILE operations holds something that is not libc's code (replaced by another "
+             "library?)";
   }
   return nullptr;
 }

@@ -2,10 +2,11 @@
 //
 // glibc's tables of what a FILE can do, found in the running libc.
 //
-// A FILE points to a table of functions, and glibc makes sure that this table is one of its own, which stand in
-// memory that is read-only once libc is loaded. It does not look at what the tables hold. So the operations of every
-// FILE on a descriptor can be replaced in place, as the few tables that read by read(2) are all there is. Nothing is
-// replaced before each table is seen to be laid out as expected, slot by slot against the functions that libc exports.
+// A FILE points to a table of functions, and glibc makes sure that this table is one of its own, which stand
+// in memory that is read-only once libc is loaded. It does not look at what the tables hold. So the
+// operations of every FILE on a descriptor can be replaced in place, as the few tables that read by read(2)
+// are all there is. Nothing is replaced before each table is seen to be laid out as expected, slot by slot
+// against the functions that libc exports.
 #pragma once
 
 #include <cstddef>
@@ -47,8 +48,8 @@ class StdioTables {
   void* get(unsigned table, unsigned slot) const noexcept;
   // The table that a fresh narrow FILE points to.
   const void* of_plain_files() const noexcept { return plain_; }
-  // Replaces replacement[i][slot] in table i, for each that is not null. False: the memory cannot be made writable.
-  // Other threads may use stdio meanwhile: each slot is one store.
+  // Replaces replacement[i][slot] in table i, for each that is not null. False: the memory cannot be made
+  // writable. Other threads may use stdio meanwhile: each slot is one store.
   bool replace(void* const (*replacement)[kStdioSlots]) const noexcept;
 
  private:

@@ -108,12 +108,14 @@ int usleep(useconds_t microseconds) {
 }
 
 int nanosleep(const timespec* duration, timespec* remaining) {
-  if (!acts() || duration == nullptr || !is_valid_timeout(duration)) return real::nanosleep(duration, remaining);
+  if (!acts() || duration == nullptr || !is_valid_timeout(duration))
+    return real::nanosleep(duration, remaining);
   return sleep_relative(*duration, remaining);
 }
 
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* remaining) {
-  if (!acts() || time == nullptr || !is_valid_timeout(time) || !is_wall_clock(clock) || (flags & ~TIMER_ABSTIME) != 0) {
+  if (!acts() || time == nullptr || !is_valid_timeout(time) || !is_wall_clock(clock) ||
+      (flags & ~TIMER_ABSTIME) != 0) {
     return real::clock_nanosleep(clock, flags, time, remaining);
   }
   const int saved_errno = errno;  // this call returns its error and leaves errno alone
@@ -126,7 +128,8 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
 
 // C11: 0, -1 if it was cut short, less than that for an error.
 int thrd_sleep(const timespec* duration, timespec* remaining) {
-  if (!acts() || duration == nullptr || !is_valid_timeout(duration)) return real::thrd_sleep(duration, remaining);
+  if (!acts() || duration == nullptr || !is_valid_timeout(duration))
+    return real::thrd_sleep(duration, remaining);
   const int saved_errno = errno;
   const int result = sleep_relative(*duration, remaining);
   errno = saved_errno;

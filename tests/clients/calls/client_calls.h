@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every client library behind the same three calls, so that one test can put all of them through the same troubles. A call
-// is what a program in blocking style writes: it connects, asks, checks the answer, closes; it knows nothing of tasks.
+// Every client library behind the same three calls, so that one test can put all of them through the same
+// troubles. A call is what a program in blocking style writes: it connects, asks, checks the answer, closes;
+// it knows nothing of tasks.
 //
-// The port is an argument because a test may put a Proxy between client and server. Calls never throw: false is whatever
-// the library reports as an error, so a caller cannot mistake one for a cancellation.
+// The port is an argument because a test may put a Proxy between client and server. Calls never throw: false
+// is whatever the library reports as an error, so a caller cannot mistake one for a cancellation.
 #pragma once
 
 #include <memory>
@@ -37,8 +38,8 @@ class ClientCalls {
 
   // One small exchange; true if the answer was right.
   virtual bool quick(int port) { return ask_once(port, 0) == "42"; }
-  // Asks for an answer that does not come for an hour; returns when that has failed. False if the server has no such
-  // request: then a proxy must keep the answer of quick() back.
+  // Asks for an answer that does not come for an hour; returns when that has failed. False if the server has
+  // no such request: then a proxy must keep the answer of quick() back.
   virtual bool waits_for_ever() const { return true; }
   virtual void never(int port) { ask_once(port, 3600); }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The easy interface, over http and over https (libcurl's OpenSSL; the server's own certificate is its authority).
+// The easy interface, over http and over https (libcurl's OpenSSL; the server's own certificate is its
+// authority).
 #include <curl/curl.h>
 
 #include <string>

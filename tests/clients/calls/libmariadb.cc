@@ -35,7 +35,9 @@ class LibmariadbCalls : public ClientCalls {
  public:
   LibmariadbCalls() { mysql_library_init(0, nullptr, nullptr); }
   const char* name() const override { return "libmariadb"; }
-  const char* functions() const override { return "`mysql_real_connect`, `mysql_query`, `mysql_store_result`"; }
+  const char* functions() const override {
+    return "`mysql_real_connect`, `mysql_query`, `mysql_store_result`";
+  }
   Server& server() override { return clients_test::server<MariaServer>(); }
   std::unique_ptr<KeptConnection> connect(int port) override {
     return std::make_unique<LibmariadbConnection>(port);

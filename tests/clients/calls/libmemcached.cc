@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A value stored and read again. memcached answers everything at once, so it is a proxy that keeps an answer back; the
-// library's own limit for that (5 s) is raised out of the way.
+// A value stored and read again. memcached answers everything at once, so it is a proxy that keeps an answer
+// back; the library's own limit for that (5 s) is raised out of the way.
 #include <libmemcached/memcached.h>
 
 #include <cstdlib>
@@ -64,7 +64,8 @@ class LibmemcachedCalls : public ClientCalls {
     const Client client = client_of(port);
     const std::string key = "key" + std::to_string(port);
     const std::string value(300, 'v');
-    if (memcached_set(client.get(), key.data(), key.size(), value.data(), value.size(), 0, 0) != MEMCACHED_SUCCESS) {
+    if (memcached_set(client.get(), key.data(), key.size(), value.data(), value.size(), 0, 0) !=
+        MEMCACHED_SUCCESS) {
       return false;
     }
     std::size_t length = 0;

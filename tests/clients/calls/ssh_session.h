@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A session of libssh2 on a socket of its own, logged in with the server's test key. Blocking, as libssh2 is by default.
+// A session of libssh2 on a socket of its own, logged in with the server's test key. Blocking, as libssh2 is
+// by default.
 #pragma once
 
 #include <libssh2.h>
@@ -16,9 +17,10 @@ namespace aiofiber::clients_test {
 class SshSession {
  public:
   SshSession(const SshServer& server, int port) : socket_(port), session_(libssh2_session_init()) {
-    ready_ = socket_.fd() >= 0 && session_ != nullptr && libssh2_session_handshake(session_, socket_.fd()) == 0 &&
-             libssh2_userauth_publickey_fromfile(session_, server.user().c_str(), server.public_key_file().c_str(),
-                                                 server.private_key_file().c_str(), "") == 0;
+    ready_ =
+        socket_.fd() >= 0 && session_ != nullptr && libssh2_session_handshake(session_, socket_.fd()) == 0 &&
+        libssh2_userauth_publickey_fromfile(session_, server.user().c_str(), server.public_key_file().c_str(),
+                                            server.private_key_file().c_str(), "") == 0;
   }
   ~SshSession() {
     if (session_ == nullptr) return;

@@ -17,7 +17,8 @@ class TlsConnection {
  public:
   TlsConnection(const std::string& certificate, int port)
       : context_(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free), socket_(port), ssl_(nullptr, &SSL_free) {
-    if (socket_.fd() < 0 || SSL_CTX_load_verify_locations(context_.get(), certificate.c_str(), nullptr) != 1) return;
+    if (socket_.fd() < 0 || SSL_CTX_load_verify_locations(context_.get(), certificate.c_str(), nullptr) != 1)
+      return;
     SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
     ssl_.reset(SSL_new(context_.get()));
     SSL_set_fd(ssl_.get(), socket_.fd());
@@ -31,7 +32,8 @@ class TlsConnection {
   // broke before anything came.
   std::string ask(const std::string& request, const std::string& end = {}) {
     std::string answer;
-    if (!connected_ || SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return answer;
+    if (!connected_ || SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0)
+      return answer;
     char piece[4096];
     for (int length; (length = SSL_read(ssl_.get(), piece, sizeof piece)) > 0;) {
       answer.append(piece, static_cast<std::size_t>(length));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything between fork and exec is in become(), which makes system calls only: users and groups are looked up before,
-// since another thread may hold the locks of such look-ups when the fork happens.
+// Everything between fork and exec is in become(), which makes system calls only: users and groups are looked
+// up before, since another thread may hold the locks of such look-ups when the fork happens.
 #include "servers/child_process.h"
 
 #include <fcntl.h>
@@ -45,8 +45,8 @@ std::vector<gid_t> groups_of(const passwd& user) {
 }
 
 // In the child. The death signal comes after the change of user, which clears it.
-[[noreturn]] void become(const Program& program, const passwd* user, const std::vector<gid_t>& groups, pid_t parent,
-                         char* const* arguments) {
+[[noreturn]] void become(const Program& program, const passwd* user, const std::vector<gid_t>& groups,
+                         pid_t parent, char* const* arguments) {
   ::setpgid(0, 0);
   const int log = ::open(program.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -69,7 +69,8 @@ std::vector<gid_t> groups_of(const passwd& user) {
 pid_t parent_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string text;
-  std::getline(file, text, '\0');  // all of it; a process that ends meanwhile is an error here, not an exception
+  std::getline(file, text,
+               '\0');  // all of it; a process that ends meanwhile is an error here, not an exception
   const std::size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return -1;
   char state;
@@ -90,7 +91,8 @@ ChildProcess::ChildProcess(const Program& program) : stop_signal_(program.stop_s
   }
   const std::vector<gid_t> groups = user != nullptr ? groups_of(*user) : std::vector<gid_t>{};
   std::vector<char*> arguments;
-  for (const std::string& argument : program.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : program.arguments)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
   pid_ = ::fork();

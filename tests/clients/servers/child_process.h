@@ -2,8 +2,9 @@
 //
 // A program started as a child, in its own process group and, when we are root, as another user.
 //
-// It never outlives us: the kernel is asked to signal it when the thread that started it ends, so a test that crashes
-// leaves no server behind. It is stopped by its own pid (and those of its descendants), never by name.
+// It never outlives us: the kernel is asked to signal it when the thread that started it ends, so a test that
+// crashes leaves no server behind. It is stopped by its own pid (and those of its descendants), never by
+// name.
 #pragma once
 
 #include <sys/types.h>
@@ -20,8 +21,9 @@ struct Program {
   int stop_signal;                     // asks it to end
 };
 
-// Threads: start and stop from the thread that lives longest, normally main. Errors: std::runtime_error from the
-// constructor (unknown user, no process). A program that cannot be executed says so in its log and ends with 127.
+// Threads: start and stop from the thread that lives longest, normally main. Errors: std::runtime_error from
+// the constructor (unknown user, no process). A program that cannot be executed says so in its log and ends
+// with 127.
 class ChildProcess {
  public:
   explicit ChildProcess(const Program& program);
@@ -31,12 +33,11 @@ class ChildProcess {
 
   bool is_running();
   pid_t pid() const { return pid_; }
-  void stop();                  // the stop signal, 10 s of patience, SIGKILL; waits for the end
-  void kill_now(int signo);     // the signal to it and all its descendants at once; waits for nothing
-  int wait();                   // blocks until it has ended; its exit code, -1 if a signal ended it
+  void stop();               // the stop signal, 10 s of patience, SIGKILL; waits for the end
+  void kill_now(int signo);  // the signal to it and all its descendants at once; waits for nothing
+  int wait();                // blocks until it has ended; its exit code, -1 if a signal ended it
 
  private:
-
   pid_t pid_ = -1;  // -1: ended, and waited for
   int stop_signal_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mariadbd refuses to run as root; its data must belong to whom it runs as. The first bytes that it sends, before
-// being asked anything, are its greeting: protocol 10, at offset 4.
+// mariadbd refuses to run as root; its data must belong to whom it runs as. The first bytes that it sends,
+// before being asked anything, are its greeting: protocol 10, at offset 4.
 #include <signal.h>
 
 #include "servers/servers.h"
@@ -13,15 +13,16 @@ MariaServer::MariaServer() : Server("mariadb") {}
 void MariaServer::prepare() {
   give_folder_to("mysql");
   run_tool("mysql", {find_program("/usr/bin/mariadb-install-db", "mariadb-server"), "--no-defaults",
-                     "--datadir=" + folder() + "/data", "--auth-root-authentication-method=normal", "--skip-test-db",
-                     "--skip-name-resolve"});
+                     "--datadir=" + folder() + "/data", "--auth-root-authentication-method=normal",
+                     "--skip-test-db", "--skip-name-resolve"});
 }
 
 Program MariaServer::program() const {
-  return {{find_program("/usr/sbin/mariadbd", "mariadb-server"), "--no-defaults", "--datadir=" + folder() + "/data",
-           "--port=" + std::to_string(port()), "--bind-address=127.0.0.1", "--socket=" + unix_socket(),
-           "--pid-file=" + folder() + "/pid", "--max-connections=400", "--innodb-flush-log-at-trx-commit=0",
-           "--skip-log-bin", "--skip-name-resolve", "--max-allowed-packet=64M"},
+  return {{find_program("/usr/sbin/mariadbd", "mariadb-server"), "--no-defaults",
+           "--datadir=" + folder() + "/data", "--port=" + std::to_string(port()), "--bind-address=127.0.0.1",
+           "--socket=" + unix_socket(), "--pid-file=" + folder() + "/pid", "--max-connections=400",
+           "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--skip-name-resolve",
+           "--max-allowed-packet=64M"},
           "mysql",
           {},
           SIGTERM};

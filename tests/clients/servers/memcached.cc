@@ -10,7 +10,8 @@ namespace aiofiber::clients_test {
 MemcachedServer::MemcachedServer() : Server("memcached") {}
 
 Program MemcachedServer::program() const {
-  return {{find_program("/usr/bin/memcached", "memcached"), "-l", "127.0.0.1", "-p", std::to_string(port()), "-U", "0"},
+  return {{find_program("/usr/bin/memcached", "memcached"), "-l", "127.0.0.1", "-p", std::to_string(port()),
+           "-U", "0"},
           "memcache",
           {},
           SIGTERM};

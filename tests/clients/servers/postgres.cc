@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL refuses to run as root, initdb too. It is killed with SIGQUIT, its own name for "no goodbye": after a
-// SIGKILL its children and its shared memory would stand in the way of the next start.
+// PostgreSQL refuses to run as root, initdb too. It is killed with SIGQUIT, its own name for "no goodbye":
+// after a SIGKILL its children and its shared memory would stand in the way of the next start.
 #include <signal.h>
 
 #include "servers/servers.h"
@@ -23,8 +23,8 @@ std::string PostgresServer::conninfo(const std::string& host) const {
 
 void PostgresServer::prepare() {
   give_folder_to("postgres");
-  run_tool("postgres", {tool("initdb"), "-D", folder() + "/data", "-A", "trust", "-U", "postgres", "--no-sync",
-                        "--no-instructions", "-E", "UTF8", "--locale=C"});
+  run_tool("postgres", {tool("initdb"), "-D", folder() + "/data", "-A", "trust", "-U", "postgres",
+                        "--no-sync", "--no-instructions", "-E", "UTF8", "--locale=C"});
 }
 
 Program PostgresServer::program() const {
@@ -37,7 +37,8 @@ Program PostgresServer::program() const {
 }
 
 bool PostgresServer::answers() const {
-  const Program ready{{tool("pg_isready"), "-q", "-h", folder(), "-p", std::to_string(port())}, {}, log_file(), SIGTERM};
+  const Program ready{
+      {tool("pg_isready"), "-q", "-h", folder(), "-p", std::to_string(port())}, {}, log_file(), SIGTERM};
   return run_to_end(ready);
 }
 

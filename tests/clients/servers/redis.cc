@@ -10,8 +10,9 @@ namespace aiofiber::clients_test {
 RedisServer::RedisServer() : Server("redis") {}
 
 Program RedisServer::program() const {
-  return {{find_program("/usr/bin/redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", std::to_string(port()),
-           "--unixsocket", unix_socket(), "--save", "", "--appendonly", "no", "--dir", folder()},
+  return {{find_program("/usr/bin/redis-server", "redis-server"), "--bind", "127.0.0.1", "--port",
+           std::to_string(port()), "--unixsocket", unix_socket(), "--save", "", "--appendonly", "no", "--dir",
+           folder()},
           {},
           {},
           SIGTERM};

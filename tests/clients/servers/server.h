@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A real server for the tests: on 127.0.0.1 and unix sockets only, everything it writes in a temporary folder.
+// A real server for the tests: on 127.0.0.1 and unix sockets only, everything it writes in a temporary
+// folder.
 //
-// start() returns when the server has answered in its own protocol, not when its port is open: PostgreSQL for one
-// accepts connections that it then refuses. A server that was killed is started again on the same port. Blocking calls,
-// so from outside a loop; kill_now() may be called from a task.
+// start() returns when the server has answered in its own protocol, not when its port is open: PostgreSQL for
+// one accepts connections that it then refuses. A server that was killed is started again on the same port.
+// Blocking calls, so from outside a loop; kill_now() may be called from a task.
 #pragma once
 
 #include <memory>
@@ -14,7 +15,8 @@
 
 namespace aiofiber::clients_test {
 
-// A folder that is made here and removed at the end, readable for every user, since some servers change theirs.
+// A folder that is made here and removed at the end, readable for every user, since some servers change
+// theirs.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::string& name);
@@ -34,7 +36,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Errors: std::runtime_error with the last lines of the log if the server ends, or does not answer within 60 s.
+  // Errors: std::runtime_error with the last lines of the log if the server ends, or does not answer within
+  // 60 s.
   void start();
   void stop();
   // The server and all its processes end now, in the middle of whatever they do.
@@ -50,7 +53,7 @@ class Server {
   virtual void prepare() {}             // once, before the first start
   virtual Program program() const = 0;  // log_file is filled in by start()
   virtual bool answers() const = 0;
-  virtual int kill_signal() const;      // SIGKILL
+  virtual int kill_signal() const;  // SIGKILL
 
   std::string log_file() const { return folder() + "/log"; }
   void give_folder_to(const std::string& user) const { folder_.give_to(user); }
@@ -71,7 +74,8 @@ class Server {
 // A port of 127.0.0.1 that nobody uses at the moment.
 int free_port();
 
-// Connects to 127.0.0.1, sends, and returns what comes within 2 s up to `enough` bytes; empty if there is no answer.
+// Connects to 127.0.0.1, sends, and returns what comes within 2 s up to `enough` bytes; empty if there is no
+// answer.
 std::string ask(int port, const std::string& request, std::size_t enough);
 
 // The newest file of that name in a folder that has a version in its path, such as

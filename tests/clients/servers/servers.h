@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The servers, each as Debian ships it. What is particular about one (who may run it, what it must find in its folder,
-// how it shows that it is there) is in the source file of its name.
+// The servers, each as Debian ships it. What is particular about one (who may run it, what it must find in
+// its folder, how it shows that it is there) is in the source file of its name.
 //
 // The destructors of these classes stop the server before its folder is removed.
 #pragma once
@@ -36,8 +36,9 @@ class RedisServer : public Server {
   bool answers() const override;
 };
 
-// nginx. /1k and /5m are files of 1000 and 5,000,000 bytes; /slow answers "slow\n" after a second, /never after an hour;
-// /score/NAME answers "score of NAME\n" after 0.1 s. https_port() serves the same with certificate().
+// nginx. /1k and /5m are files of 1000 and 5,000,000 bytes; /slow answers "slow\n" after a second, /never
+// after an hour; /score/NAME answers "score of NAME\n" after 0.1 s. https_port() serves the same with
+// certificate().
 class HttpServer : public Server {
  public:
   HttpServer();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sshd wants absolute paths and, as root, the folder /run/sshd, which it locks itself into. Its keys are made on the
-// fly; the user's is RSA in PEM, which every libssh2 reads. StrictModes is off because the folder is in /tmp. HOME is that
-// folder too: bash reads the .bashrc of whoever runs the tests at each command otherwise, which can take its time.
+// sshd wants absolute paths and, as root, the folder /run/sshd, which it locks itself into. Its keys are made
+// on the fly; the user's is RSA in PEM, which every libssh2 reads. StrictModes is off because the folder is
+// in /tmp. HOME is that folder too: bash reads the .bashrc of whoever runs the tests at each command
+// otherwise, which can take its time.
 #include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -27,11 +28,35 @@ void SshServer::prepare() {
 }
 
 Program SshServer::program() const {
-  return {{find_program("/usr/sbin/sshd", "openssh-server"), "-D", "-e", "-f", "/dev/null", "-h", folder() + "/host_key",
-           "-p", std::to_string(port()), "-o", "ListenAddress=127.0.0.1", "-o",
-           "AuthorizedKeysFile=" + folder() + "/authorized_keys", "-o", "StrictModes=no", "-o", "PermitRootLogin=yes",
-           "-o", "PidFile=" + folder() + "/pid", "-o", "MaxStartups=300", "-o", "UsePAM=no", "-o", "LogLevel=ERROR",
-           "-o", "PubkeyAcceptedAlgorithms=+ssh-rsa", "-o", "SetEnv=HOME=" + folder()},
+  return {{find_program("/usr/sbin/sshd", "openssh-server"),
+           "-D",
+           "-e",
+           "-f",
+           "/dev/null",
+           "-h",
+           folder() + "/host_key",
+           "-p",
+           std::to_string(port()),
+           "-o",
+           "ListenAddress=127.0.0.1",
+           "-o",
+           "AuthorizedKeysFile=" + folder() + "/authorized_keys",
+           "-o",
+           "StrictModes=no",
+           "-o",
+           "PermitRootLogin=yes",
+           "-o",
+           "PidFile=" + folder() + "/pid",
+           "-o",
+           "MaxStartups=300",
+           "-o",
+           "UsePAM=no",
+           "-o",
+           "LogLevel=ERROR",
+           "-o",
+           "PubkeyAcceptedAlgorithms=+ssh-rsa",
+           "-o",
+           "SetEnv=HOME=" + folder()},
           {},
           {},
           SIGTERM};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// with_servers NAME... -- COMMAND ARGUMENT...: starts servers, tells the command in its environment where they are, runs
-// it, stops the servers, and ends with the command's exit code. For programs and scripts that cannot use the classes.
+// with_servers NAME... -- COMMAND ARGUMENT...: starts servers, tells the command in its environment where
+// they are, runs it, stops the servers, and ends with the command's exit code. For programs and scripts that
+// cannot use the classes.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,11 +41,13 @@ std::unique_ptr<Server> make_server(const std::string& name) {
 void set(const std::string& name, const std::string& value) { ::setenv(name.c_str(), value.c_str(), 1); }
 
 void tell_environment(const Server& server) {
-  if (auto* postgres = dynamic_cast<const PostgresServer*>(&server)) set("POSTGRES_CONNINFO", postgres->conninfo());
+  if (auto* postgres = dynamic_cast<const PostgresServer*>(&server))
+    set("POSTGRES_CONNINFO", postgres->conninfo());
   if (dynamic_cast<const RedisServer*>(&server) != nullptr) set("REDIS_PORT", std::to_string(server.port()));
   if (auto* http = dynamic_cast<const HttpServer*>(&server)) set("HTTP_URL", http->url(""));
   if (dynamic_cast<const MariaServer*>(&server) != nullptr) set("MARIA_PORT", std::to_string(server.port()));
-  if (dynamic_cast<const MemcachedServer*>(&server) != nullptr) set("MEMCACHED_PORT", std::to_string(server.port()));
+  if (dynamic_cast<const MemcachedServer*>(&server) != nullptr)
+    set("MEMCACHED_PORT", std::to_string(server.port()));
   if (dynamic_cast<const SshServer*>(&server) != nullptr) set("SSH_PORT", std::to_string(server.port()));
 }
 

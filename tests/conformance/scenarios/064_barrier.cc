@@ -62,7 +62,7 @@ SCENARIO(064_barrier) {
     const std::size_t second = asyncio::await(one.wait());
     log("single party", first, second);
     for (const int n : {0, -4}) attempt("parties", [n] { asyncio::Barrier impossible(n); });
-    log("as", asyncio::await(one.wait()));  // `async with one as i`
+    log("as", asyncio::await(one.wait()));       // `async with one as i`
     for (const auto& task : ts) (void)st(task);  // their exceptions count as read
     (void)t.exception();
   });

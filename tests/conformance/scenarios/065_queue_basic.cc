@@ -8,8 +8,8 @@ namespace conf::s065 {
 
 // Python's queue holds numbers and strings at once.
 struct Mixed {
-  Mixed(int number) : text(py(number)) {}                                  // NOLINT: as Python's literals
-  Mixed(const char* string) : text(py(string)), bare(string) {}            // NOLINT
+  Mixed(int number) : text(py(number)) {}                        // NOLINT: as Python's literals
+  Mixed(const char* string) : text(py(string)), bare(string) {}  // NOLINT
   const std::string& py_repr() const { return text; }
   friend std::string repr(const Mixed& item) { return item.text; }
   std::string text;

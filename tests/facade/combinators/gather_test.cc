@@ -29,7 +29,8 @@ int fail_after(Duration delay) {
 
 TEST(Gather, GivesResultsInArgumentOrder) {
   run_in_loop([] {
-    auto [a, b, c] = await(gather([] { return after(3s, 1); }, [] {}, [] { return std::make_unique<int>(7); }));
+    auto [a, b, c] =
+        await(gather([] { return after(3s, 1); }, [] {}, [] { return std::make_unique<int>(7); }));
     EXPECT_EQ(a, 1);
     EXPECT_EQ(b, std::monostate());
     EXPECT_EQ(*c, 7);
@@ -82,7 +83,8 @@ TEST(Gather, IsDoneAtOnceWhenAllInputsAre) {
 
 TEST(Gather, CollectsErrorsAsItems) {
   run_in_loop([] {
-    auto [a, b] = await(gather(return_exceptions, [] { return fail_after(1s); }, [] { return after(2s, 4); }));
+    auto [a, b] = await(gather(
+        return_exceptions, [] { return fail_after(1s); }, [] { return after(2s, 4); }));
     EXPECT_FALSE(a.has_value());
     EXPECT_THROW(static_cast<void>(a.value()), ValueError);
     EXPECT_EQ(b.value(), 4);
@@ -154,7 +156,8 @@ TEST(Gather, IsFreedWhenItsLoopClosesUnderIt) {
     Task<> waiter = create_task([token] {
       Future<std::shared_ptr<int>> never = get_running_loop().create_future<std::shared_ptr<int>>();
       never.add_done_callback([token](const auto&) {});
-      await(gather(never, [token] { await(sleep(100s)); }, shield([token] { await(sleep(100s)); })));
+      await(gather(
+          never, [token] { await(sleep(100s)); }, shield([token] { await(sleep(100s)); })));
     });
     get_running_loop().set_exception_handler([](EventLoop&, const ExceptionContext&) {});
     await(sleep(1s));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Limits, groups and cancellations in destructors, also while something unwinds: they have their effect where the error is
-// caught inside, and are kept back where it would leave the destructor and so end the program.
+// Limits, groups and cancellations in destructors, also while something unwinds: they have their effect where
+// the error is caught inside, and are kept back where it would leave the destructor and so end the program.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -32,7 +32,8 @@ class AtEnd {
 
 std::chrono::nanoseconds now() { return get_running_loop().time().time_since_epoch(); }
 
-// How a clean-up ends, and how long it takes: at the end of a scope, while an exception unwinds, and while a cancellation does.
+// How a clean-up ends, and how long it takes: at the end of a scope, while an exception unwinds, and while a
+// cancellation does.
 struct Outcome {
   std::string word;
   std::chrono::nanoseconds took;
@@ -62,7 +63,9 @@ std::vector<Outcome> outcomes_of(const std::function<std::string()>& clean_up) {
   });
   return outcomes;
 }
-std::vector<Outcome> three_times(const std::string& word, std::chrono::nanoseconds took) { return {{word, took}, {word, took}, {word, took}}; }
+std::vector<Outcome> three_times(const std::string& word, std::chrono::nanoseconds took) {
+  return {{word, took}, {word, took}, {word, took}};
+}
 
 TEST(InADestructor, ATimeLimitEndsWhatItHolds) {
   EXPECT_EQ(outcomes_of([]() -> std::string {
@@ -156,7 +159,8 @@ TEST(InADestructor, ALimitThatWasKeptBackIsForgottenWithItsScope) {
   });
 }
 
-// The limit's own request would be caught; but what comes out of the scope after somebody's cancellation is CancelledError.
+// The limit's own request would be caught; but what comes out of the scope after somebody's cancellation is
+// CancelledError.
 TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
   const auto body_that_sleeps = [] { await(sleep(300ms)); };
   const auto body_that_awaits = [] { await(create_task([] { await(sleep(300ms)); })); };
@@ -179,8 +183,8 @@ TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
   }
 }
 
-// The limit's CancelledError is on its way already when somebody else asks: it still comes out as TimeoutError, and the other request
-// is raised at the next place that can.
+// The limit's CancelledError is on its way already when somebody else asks: it still comes out as
+// TimeoutError, and the other request is raised at the next place that can.
 TEST(InADestructor, ACancellationInTheSamePassAsALimitIsKeptBack) {
   const auto body_that_sleeps = [] { await(sleep(2h)); };
   const auto body_that_awaits = [] { await(create_task([] { await(sleep(2h)); })); };
@@ -230,7 +234,9 @@ TEST(InADestructor, ACancellationInTheSamePassAsAGroupsIsKeptBack) {
                 await(sleep(50ms));
                 throw std::logic_error("child");
               });
-              child.add_done_callback([parent = current_task()](const auto&) mutable { parent->cancel(); });  // behind the group's own
+              child.add_done_callback([parent = current_task()](const auto&) mutable {
+                parent->cancel();
+              });  // behind the group's own
               await(sleep(2h));
             }));
           } catch (const ExceptionGroup&) {

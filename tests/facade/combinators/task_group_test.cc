@@ -156,11 +156,10 @@ TEST(TaskGroup, RefusesChildrenWhileItShutsDown) {
 
 TEST(TaskGroup, EndsByTheTimeoutAroundIt) {
   run_in_loop([] {
-    EXPECT_THROW(await(timeout(1s,
-                               [] {
-                                 await(task_group([](TaskGroup& tg) { tg.create_task([] { await(sleep(10s)); }); }));
-                               })),
-                 TimeoutError);
+    EXPECT_THROW(
+        await(timeout(
+            1s, [] { await(task_group([](TaskGroup& tg) { tg.create_task([] { await(sleep(10s)); }); })); })),
+        TimeoutError);
   });
 }
 
@@ -178,7 +177,8 @@ TEST(TaskGroup, IsTornDownByALoopThatCloses) {
             tg.create_task([] { await(sleep(100s)); });
             tg.create_task([] { await(sleep(100s)); });
           }));
-        }).detach();
+        })
+        .detach();
     loop.run_until_complete([] { await(sleep(0s)); });
     loop.close();
   }

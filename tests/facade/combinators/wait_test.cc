@@ -43,7 +43,8 @@ TEST(Sleep, OfZeroGivesTheOthersOneTurn) {
 
 TEST(Wait, SortsItsInputsInOrder) {
   run_in_loop([] {
-    std::vector<Task<int>> tasks{create_task(after, 3s, 0), create_task(after, 1s, 1), create_task(fail_after, 2s)};
+    std::vector<Task<int>> tasks{create_task(after, 3s, 0), create_task(after, 1s, 1),
+                                 create_task(fail_after, 2s)};
     auto [done, pending] = await(wait(tasks, {.timeout = 2500ms}));
     ASSERT_EQ(done.size(), 2u);
     EXPECT_TRUE(done[0] == tasks[1]);
@@ -58,7 +59,8 @@ TEST(Wait, SortsItsInputsInOrder) {
 TEST(Wait, ReturnsAtTheFirstCompletionOrTheFirstError) {
   run_in_loop([] {
     EventLoop& loop = get_running_loop();
-    std::vector<Task<int>> tasks{create_task(after, 3s, 0), create_task(after, 1s, 1), create_task(fail_after, 2s)};
+    std::vector<Task<int>> tasks{create_task(after, 3s, 0), create_task(after, 1s, 1),
+                                 create_task(fail_after, 2s)};
     const TimePoint start = loop.time();
     EXPECT_EQ(await(wait(tasks, {.return_when = FIRST_COMPLETED})).done.size(), 1u);
     EXPECT_EQ(loop.time() - start, 1s);
@@ -69,8 +71,8 @@ TEST(Wait, ReturnsAtTheFirstCompletionOrTheFirstError) {
   });
 }
 
-// How many errors are reported as never retrieved when wait() has returned because of an error, with an input that goes
-// on or without one, and all handles are dropped.
+// How many errors are reported as never retrieved when wait() has returned because of an error, with an input
+// that goes on or without one, and all handles are dropped.
 int unread_after_wait(ReturnWhen return_when, bool another_goes_on) {
   int reports = 0;
   run_in_loop([&] {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One allocation fails, any one: the n-th of a scenario, for all n. Whatever the scenario does then (it may end with
-// bad_alloc), nothing is left behind: no task, no timer, no byte; nobody waits for ever; and the same loop works afterwards.
-// Who claims something before it allocates, and forgets it when that fails, is found here.
+// One allocation fails, any one: the n-th of a scenario, for all n. Whatever the scenario does then (it may
+// end with bad_alloc), nothing is left behind: no task, no timer, no byte; nobody waits for ever; and the
+// same loop works afterwards. Who claims something before it allocates, and forgets it when that fails, is
+// found here.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -165,7 +166,8 @@ void fail_each(Scenario scenario, bool counts = true) {
 TEST(OneFailedAllocation, InAGather) {
   fail_each([](Bench&) {
     await(gather([] { await(sleep(1ms)); }, [] { return std::string(100, 'x'); }));
-    await(gather(return_exceptions, [] { await(sleep(1ms)); }, [] { throw std::bad_alloc(); }));
+    await(gather(
+        return_exceptions, [] { await(sleep(1ms)); }, [] { throw std::bad_alloc(); }));
   });
 }
 
@@ -451,14 +453,16 @@ TEST(OneFailedAllocation, InAQueueLosesNoItem) {
     producer.cancel();
     await(wait({producer}));
     EXPECT_EQ(static_cast<std::size_t>(put - got), queue.qsize());
-    if (!producer.cancelled() && producer.exception() != nullptr) std::rethrow_exception(producer.exception());
+    if (!producer.cancelled() && producer.exception() != nullptr)
+      std::rethrow_exception(producer.exception());
     if (error != nullptr) std::rethrow_exception(error);
   });
 }
 
 TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
   fail_each([](Bench& bench) {
-    // Open for as long as the test runs: libev aborts when a descriptor is watched, forgotten and closed within one pass.
+    // Open for as long as the test runs: libev aborts when a descriptor is watched, forgotten and closed
+    // within one pass.
     static const std::array<int, 2> pair = [] {
       std::array<int, 2> fds{};
       EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()), 0);
@@ -494,25 +498,27 @@ TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
 
 // A call that nobody hears of again was not made.
 TEST(OneFailedAllocation, InThePoolsCalls) {
-  fail_each([](Bench& bench) {
-    bench.loop.set_may_block(true);
-    std::exception_ptr error;
-    std::atomic<int> made = 0, taken = 0;
-    const std::string text(100, 'x');
-    try {
-      auto future = bench.loop.run_in_executor(nullptr, [&made, text] { return ++made, text; });
-      ++taken;
-      EXPECT_EQ(await(future), text);
-      EXPECT_EQ(await(to_thread([&made, text] { return ++made, text; })), text);
-      ++taken;
-    } catch (...) {
-      error = std::current_exception();
-    }
-    allocations_left = 0;
-    await(bench.loop.shutdown_default_executor());  // waits for all that was taken, and for nothing else
-    EXPECT_EQ(made, taken);
-    if (error != nullptr) std::rethrow_exception(error);
-  }, false);
+  fail_each(
+      [](Bench& bench) {
+        bench.loop.set_may_block(true);
+        std::exception_ptr error;
+        std::atomic<int> made = 0, taken = 0;
+        const std::string text(100, 'x');
+        try {
+          auto future = bench.loop.run_in_executor(nullptr, [&made, text] { return ++made, text; });
+          ++taken;
+          EXPECT_EQ(await(future), text);
+          EXPECT_EQ(await(to_thread([&made, text] { return ++made, text; })), text);
+          ++taken;
+        } catch (...) {
+          error = std::current_exception();
+        }
+        allocations_left = 0;
+        await(bench.loop.shutdown_default_executor());  // waits for all that was taken, and for nothing else
+        EXPECT_EQ(made, taken);
+        if (error != nullptr) std::rethrow_exception(error);
+      },
+      false);
 }
 
 // Who is told of an error has nothing that goes on.
@@ -551,7 +557,9 @@ TEST(OneFailedAllocation, InACoroutineFromAnotherThread) {
 // Programs are run one after the other: what one leaves behind meets the next.
 TEST(OneFailedAllocation, InRunLeavesTheNextRunAlone) {
   set_log_sink([](LogLevel, std::string_view) {});
-  const auto program = [] { run([] { await(gather([] { await(sleep(1ms)); }, [] { return std::string(100, 'x'); })); }); };
+  const auto program = [] {
+    run([] { await(gather([] { await(sleep(1ms)); }, [] { return std::string(100, 'x'); })); });
+  };
   program();
   failed = true;
   for (long n = 1; failed; ++n) {
@@ -570,7 +578,8 @@ TEST(OneFailedAllocation, InRunLeavesTheNextRunAlone) {
   set_log_sink(nullptr);
 }
 
-// `close` or the destructor over three tasks, with the n-th allocation failing. How many of them were unwound.
+// `close` or the destructor over three tasks, with the n-th allocation failing. How many of them were
+// unwound.
 int unwound_by_closing(long n, bool in_destructor) {
   struct Count {
     int& number;

@@ -36,7 +36,9 @@ std::string message_of(F fn) {
   return {};
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST(Await, OutsideALoopNamesTheRemedy) {
   const std::string text = message_of<RuntimeError>([] { await([] {}); });
@@ -77,8 +79,10 @@ TEST(Await, OfOneselfIsRefused) {
 TEST(Future, RefusesASecondResultAndAnEarlyOne) {
   run_in_loop([] {
     auto future = get_running_loop().create_future<int>();
-    EXPECT_EQ(message_of<InvalidStateError>([&] { static_cast<void>(future.result()); }), "Result is not set.");
-    EXPECT_EQ(message_of<InvalidStateError>([&] { static_cast<void>(future.exception()); }), "Exception is not set.");
+    EXPECT_EQ(message_of<InvalidStateError>([&] { static_cast<void>(future.result()); }),
+              "Result is not set.");
+    EXPECT_EQ(message_of<InvalidStateError>([&] { static_cast<void>(future.exception()); }),
+              "Exception is not set.");
     future.set_result(1);
     EXPECT_THROW(future.set_result(2), InvalidStateError);
     EXPECT_THROW(future.set_exception(std::runtime_error("late")), InvalidStateError);
@@ -144,7 +148,8 @@ TEST(Loop, RefusesToRunInsideItselfOrToCloseWhileRunning) {
     EventLoop& loop = get_running_loop();
     EXPECT_EQ(message_of<RuntimeError>([&] { loop.run_forever(); }), "This event loop is already running");
     EXPECT_EQ(message_of<RuntimeError>([&] { loop.close(); }), "Cannot close a running event loop");
-    EXPECT_EQ(message_of<RuntimeError>([] { run([] {}); }), "asyncio.run() cannot be called from a running event loop");
+    EXPECT_EQ(message_of<RuntimeError>([] { run([] {}); }),
+              "asyncio.run() cannot be called from a running event loop");
     testing::TestLoop other;
     EXPECT_EQ(message_of<RuntimeError>([&] { other.run_forever(); }),
               "Cannot run the event loop while another loop is running");
@@ -157,13 +162,15 @@ TEST(Loop, AClosedOneRefusesWork) {
   loop.close();
   loop.close();  // again: nothing
   EXPECT_EQ(message_of<RuntimeError>([&] { loop.call_soon([] {}); }), "Event loop is closed");
-  EXPECT_EQ(message_of<RuntimeError>([&] { static_cast<void>(loop.create_task([] {})); }), "Event loop is closed");
+  EXPECT_EQ(message_of<RuntimeError>([&] { static_cast<void>(loop.create_task([] {})); }),
+            "Event loop is closed");
   EXPECT_EQ(message_of<RuntimeError>([&] { loop.run_forever(); }), "Event loop is closed");
 }
 
 TEST(CreateTask, RefusesImpossibleStacksAndTakesTinyOnes) {
   run_in_loop([] {
-    EXPECT_THROW(static_cast<void>(create_task({.stack_size = std::size_t{1} << 40}, [] {})), std::length_error);
+    EXPECT_THROW(static_cast<void>(create_task({.stack_size = std::size_t{1} << 40}, [] {})),
+                 std::length_error);
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{100'001}}) {
       EXPECT_EQ(await(create_task({.stack_size = bytes}, [] { return 7; })), 7);
     }
@@ -250,12 +257,19 @@ struct ThrowsWhenDestroyed {
   bool& destroyed_;
 };
 
-// What a task's function or a callback captures must not throw when it is destroyed: that is a compile-time error.
+// What a task's function or a callback captures must not throw when it is destroyed: that is a compile-time
+// error.
 TEST(ThrowingDestructor, OfALocalFailsTheTaskOnly) {
   run_in_loop([] {
     bool destroyed = false;
-    auto failing = create_task([&] { const ThrowsWhenDestroyed guard(destroyed); await(sleep(1s)); });
-    auto other = create_task([] { await(sleep(2s)); return 7; });
+    auto failing = create_task([&] {
+      const ThrowsWhenDestroyed guard(destroyed);
+      await(sleep(1s));
+    });
+    auto other = create_task([] {
+      await(sleep(2s));
+      return 7;
+    });
     EXPECT_THROW(await(failing), std::runtime_error);
     EXPECT_TRUE(destroyed);
     EXPECT_EQ(await(other), 7);
@@ -266,7 +280,8 @@ TEST(ThrowingDestructor, OfALocalOfACallbackReachesTheHandler) {
   run_in_loop([] {
     EventLoop& loop = get_running_loop();
     std::string report;
-    loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) { report = context.message; });
+    loop.set_exception_handler(
+        [&](EventLoop&, const ExceptionContext& context) { report = context.message; });
     bool destroyed = false;
     loop.call_soon([&] { const ThrowsWhenDestroyed guard(destroyed); });
     await(sleep(0s));

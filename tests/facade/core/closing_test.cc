@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens when a loop is closed over something that is not finished: it always ends, whatever the frames of the tasks
-// and the destructors of the program do; what cannot be unwound is named; and who waits elsewhere is told.
-// Labels: threads
+// What happens when a loop is closed over something that is not finished: it always ends, whatever the frames
+// of the tasks and the destructors of the program do; what cannot be unwound is named; and who waits
+// elsewhere is told. Labels: threads
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +22,8 @@
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/testing.h"
 
-// LeakSanitizer's question at the end. A task that is abandoned keeps what it has, by design, and several are here.
+// LeakSanitizer's question at the end. A task that is abandoned keeps what it has, by design, and several are
+// here.
 extern "C" int __lsan_is_turned_off() { return 1; }
 
 namespace aiofiber {
@@ -85,9 +86,7 @@ TEST(Close, AbandonsATaskThatSleepsInANoexceptFunction) {
 
 TEST(Close, AbandonsATaskWithATimeLimitInANoexceptFunction) {
   const Log log;
-  static_cast<void>(close_over(
-      []() noexcept { await(timeout(1h, [] { await(sleep(2h)); })); },
-      log));
+  static_cast<void>(close_over([]() noexcept { await(timeout(1h, [] { await(sleep(2h)); })); }, log));
   EXPECT_EQ(log.count("task 'stubborn' was abandoned"), 1u);
 }
 
@@ -169,9 +168,10 @@ TEST(Close, TellsAnAbandonedTaskOfNothing) {
     ~Sets() { future.set_result(); }
   };
   loop.create_task([future] {
-    const Sets sets{future};
-    await(sleep(1h));
-  }).detach();
+        const Sets sets{future};
+        await(sleep(1h));
+      })
+      .detach();
   loop.run_until_complete([] { await(sleep(0s)); });
   loop.close();
   EXPECT_TRUE(future.done());
@@ -268,10 +268,11 @@ TEST(Close, FromADestructorThatItRunsDoesNothing) {
   };
   for (int i = 0; i < 3; ++i) {
     loop.create_task([&] {
-      const Counts counts{unwound};
-      const Closes closes{loop, of_task};
-      await(sleep(1h));
-    }).detach();
+          const Counts counts{unwound};
+          const Closes closes{loop, of_task};
+          await(sleep(1h));
+        })
+        .detach();
   }
   loop.run_until_complete([] { await(sleep(0s)); });
   const std::shared_ptr<Closes> closes(new Closes{loop, of_callback});
@@ -293,9 +294,10 @@ TEST(Close, GoesOnWhenTheExceptionHandlerThrows) {
   loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw KeyboardInterrupt(); });
   for (int i = 0; i < 3; ++i) {
     loop.create_task([&] {
-      const Counts counts{unwound};
-      await(sleep(1h));
-    }).detach();
+          const Counts counts{unwound};
+          await(sleep(1h));
+        })
+        .detach();
   }
   loop.run_until_complete([] { await(sleep(0s)); });
   EXPECT_THROW(loop.close(), KeyboardInterrupt);
@@ -316,9 +318,10 @@ TEST(Close, TakesATaskThatTheExceptionHandlerWakes) {
     if (!future.done()) future.set_result();
   });
   loop.create_task([&] {
-    const Notes notes{unwound};
-    await(future);
-  }).detach();
+        const Notes notes{unwound};
+        await(future);
+      })
+      .detach();
   loop.run_until_complete([] { await(sleep(0s)); });
   loop.close();
   EXPECT_TRUE(unwound);
@@ -335,9 +338,10 @@ TEST(Destroy, ClosesWhateverTheExceptionHandlerThrows) {
     EventLoop loop;
     loop.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw KeyboardInterrupt(); });
     loop.create_task([&] {
-      const Notes notes{unwound};
-      await(sleep(1h));
-    }).detach();
+          const Notes notes{unwound};
+          await(sleep(1h));
+        })
+        .detach();
     loop.run_until_complete([] { await(sleep(0s)); });
   }
   EXPECT_TRUE(unwound);
@@ -445,7 +449,8 @@ TEST(RunCoroutineThreadsafe, GivesAResultThatWasThereBeforeTheLoopClosed) {
 }
 
 TEST(RunCoroutineThreadsafe, IsToldOrRefusedWheneverTheLoopCloses) {
-  if (AIOFIBER_TSAN) GTEST_SKIP() << "libstdc++ counts who has an exception, and ThreadSanitizer does not see it";
+  if (AIOFIBER_TSAN)
+    GTEST_SKIP() << "libstdc++ counts who has an exception, and ThreadSanitizer does not see it";
   for (int round = 0; round < 200; ++round) {
     EventLoop loop;
     std::latch begin(2);

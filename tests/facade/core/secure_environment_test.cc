@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program that runs with more rights than whoever started it heeds no variable of ours: it would write files for strangers.
+// A program that runs with more rights than whoever started it heeds no variable of ours: it would write
+// files for strangers.
 //
-// The test makes a copy of itself that is setuid and starts it as another user, which takes root; without, it is skipped.
+// The test makes a copy of itself that is setuid and starts it as another user, which takes root; without, it
+// is skipped.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -69,7 +71,8 @@ class SecureEnvironment : public ::testing::Test {
 TEST_F(SecureEnvironment, IsNotHeededByASetuidProgram) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can make a program setuid for somebody else";
   const int code = run_as_a_stranger(04755);
-  if (code == kNotPrivileged) GTEST_SKIP() << "the folder is mounted nosuid, or the sandbox allows no new privileges";
+  if (code == kNotPrivileged)
+    GTEST_SKIP() << "the folder is mounted nosuid, or the sandbox allows no new privileges";
   EXPECT_EQ(code, kIgnored);
 }
 

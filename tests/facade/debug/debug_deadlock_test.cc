@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports of loops that nothing can wake, and of tasks that nobody can. The loops are real ones, which would sleep for ever: the log's sink, which runs
-// on the loop's stack before it sleeps, ends the wait. The test's process has no other thread, as the report asks for that.
+// Reports of loops that nothing can wake, and of tasks that nobody can. The loops are real ones, which would
+// sleep for ever: the log's sink, which runs on the loop's stack before it sleeps, ends the wait. The test's
+// process has no other thread, as the report asks for that.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@ using namespace std::chrono_literals;
 namespace aio = aiofiber;
 using aio::await;
 
-// Runs the body as a task of a loop until it ends or a report is made, then cancels what is left; gives the reports.
+// Runs the body as a task of a loop until it ends or a report is made, then cancels what is left; gives the
+// reports.
 template <class F>
 std::vector<std::string> run(F body, bool debug = false) {
   std::vector<std::string> reports;
@@ -54,7 +56,8 @@ TEST(Deadlock, IsReportedWithWhatEachTaskWaitsFor) {
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(reports[0].starts_with("Deadlock: nothing can wake the event loop")) << reports[0];
   EXPECT_NE(reports[0].find("\nTask 'forgotten' waits for event at 0x"), std::string::npos) << reports[0];
-  EXPECT_NE(reports[0].find("in app::forget_to_set\n    await(event.wait());"), std::string::npos) << reports[0];
+  EXPECT_NE(reports[0].find("in app::forget_to_set\n    await(event.wait());"), std::string::npos)
+      << reports[0];
   EXPECT_NE(reports[0].find(" waits for task 'forgotten'\n"), std::string::npos) << reports[0];
   EXPECT_EQ(reports[0].find("each other"), std::string::npos) << reports[0];
 }
@@ -69,17 +72,20 @@ TEST(Deadlock, NamesTheTasksThatWaitForEachOther) {
   });
   ASSERT_EQ(reports.size(), 1u);
   const std::string& text = reports[0];
-  EXPECT_TRUE(text.find("'a' -> 'c' -> 'b' -> 'a'\n") != std::string::npos || text.find("'b' -> 'a' -> 'c' -> 'b'\n") != std::string::npos ||
+  EXPECT_TRUE(text.find("'a' -> 'c' -> 'b' -> 'a'\n") != std::string::npos ||
+              text.find("'b' -> 'a' -> 'c' -> 'b'\n") != std::string::npos ||
               text.find("'c' -> 'b' -> 'a' -> 'c'\n") != std::string::npos)
       << text;
 }
 
 TEST(Deadlock, IsReportedThoughATraceIsWritten) {
   aio::start_trace("/dev/null");
-  const auto reports = run([] {
-    aio::Event event;
-    forget_to_set(event);
-  }, true);
+  const auto reports = run(
+      [] {
+        aio::Event event;
+        forget_to_set(event);
+      },
+      true);
   aio::stop_trace();
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(reports[0].starts_with("Deadlock: nothing can wake the event loop")) << reports[0];
@@ -137,7 +143,9 @@ TEST(Abandoned, IsReportedWhenTheLastOtherHandleGoes) {
   bool let_go = false;
   const auto reports = run([&] {
     auto answer = aio::get_running_loop().create_future<int>();
-    aio::create_task({.name = "waiter"}, [answer = answer]() mutable { wait_for_answer(std::move(answer)); }).detach();
+    aio::create_task({.name = "waiter"}, [answer = answer]() mutable {
+      wait_for_answer(std::move(answer));
+    }).detach();
     await(aio::sleep(0s));
     await(aio::sleep(0s));
     auto promise = std::move(answer);
@@ -148,8 +156,12 @@ TEST(Abandoned, IsReportedWhenTheLastOtherHandleGoes) {
   });
   EXPECT_TRUE(let_go);
   ASSERT_EQ(reports.size(), 1u);
-  EXPECT_TRUE(reports[0].starts_with("Task 'waiter'" + std::string(kAbandoned) + ": it can only be cancelled\n")) << reports[0];
-  EXPECT_NE(reports[0].find("in app::wait_for_answer\n    const int result = await(std::move(answer));"), std::string::npos) << reports[0];
+  EXPECT_TRUE(
+      reports[0].starts_with("Task 'waiter'" + std::string(kAbandoned) + ": it can only be cancelled\n"))
+      << reports[0];
+  EXPECT_NE(reports[0].find("in app::wait_for_answer\n    const int result = await(std::move(answer));"),
+            std::string::npos)
+      << reports[0];
 }
 
 TEST(Abandoned, NamesEveryTaskThatWaits) {
@@ -173,19 +185,22 @@ TEST(Abandoned, NamesEveryTaskThatWaits) {
 }
 
 TEST(Abandoned, DebugModeSaysWhereTheFutureWasMade) {
-  const auto reports = run([] {
-    auto answer = aio::get_running_loop().create_future<int>();
-    aio::create_task({.name = "waiter"}, wait_for_answer, answer).detach();
-    await(aio::sleep(0s));
-    answer = {};
-    await(aio::sleep(1h));
-  }, true);
+  const auto reports = run(
+      [] {
+        auto answer = aio::get_running_loop().create_future<int>();
+        aio::create_task({.name = "waiter"}, wait_for_answer, answer).detach();
+        await(aio::sleep(0s));
+        answer = {};
+        await(aio::sleep(1h));
+      },
+      true);
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_NE(reports[0].find(" any more (created at "), std::string::npos) << reports[0];
   EXPECT_NE(reports[0].find("debug_deadlock_test.cc:"), std::string::npos) << reports[0];
 }
 
-// A named handle may be known to others by reference: only debug mode takes the waiting task's own for nobody else's.
+// A named handle may be known to others by reference: only debug mode takes the waiting task's own for nobody
+// else's.
 TEST(Abandoned, DebugModeKnowsTheTasksOwnHandles) {
   const auto in_closure = [] {
     auto answer = aio::get_running_loop().create_future<int>();
@@ -212,38 +227,43 @@ TEST(Abandoned, DebugModeKnowsTheTasksOwnHandles) {
 
 TEST(Abandoned, IsNotSaidOfOneThatSomebodyHas) {
   for (const bool debug : {false, true}) {
-    const auto reports = run([] {
-      auto answer = std::make_unique<aio::Future<int>>(aio::get_running_loop().create_future<int>());  // neither stack nor closure
-      auto by_reference = aio::create_task({.name = "waiter"}, [&answer] { return await(*answer); });
-      auto by_copy = aio::create_task(wait_for_answer, *answer);
-      { const auto another = *answer; }
-      await(aio::sleep(1ms));
-      { const auto another = *answer; }
-      answer->set_result(42);
-      EXPECT_EQ(await(by_reference), 42);
-      EXPECT_EQ(await(by_copy), 42);
-    }, debug);
+    const auto reports = run(
+        [] {
+          auto answer = std::make_unique<aio::Future<int>>(
+              aio::get_running_loop().create_future<int>());  // neither stack nor closure
+          auto by_reference = aio::create_task({.name = "waiter"}, [&answer] { return await(*answer); });
+          auto by_copy = aio::create_task(wait_for_answer, *answer);
+          { const auto another = *answer; }
+          await(aio::sleep(1ms));
+          { const auto another = *answer; }
+          answer->set_result(42);
+          EXPECT_EQ(await(by_reference), 42);
+          EXPECT_EQ(await(by_copy), 42);
+        },
+        debug);
     EXPECT_EQ(reports.size(), 0u) << reports[0];
   }
 }
 
 TEST(Abandoned, IsNotSaidOfOneThatIsDone) {
   for (const bool debug : {false, true}) {
-    const auto reports = run([] {
-      auto answer = aio::get_running_loop().create_future<int>();
-      auto waiter = aio::create_task(wait_for_answer, answer);
-      await(aio::sleep(0s));
-      answer.set_result(42);
-      answer = {};
-      EXPECT_EQ(await(waiter), 42);
+    const auto reports = run(
+        [] {
+          auto answer = aio::get_running_loop().create_future<int>();
+          auto waiter = aio::create_task(wait_for_answer, answer);
+          await(aio::sleep(0s));
+          answer.set_result(42);
+          answer = {};
+          EXPECT_EQ(await(waiter), 42);
 
-      auto other = aio::get_running_loop().create_future<int>();
-      auto cancelled = aio::create_task(wait_for_answer, other);
-      await(aio::sleep(0s));
-      cancelled.cancel();
-      other = {};
-      EXPECT_THROW(await(cancelled), aio::CancelledError);
-    }, debug);
+          auto other = aio::get_running_loop().create_future<int>();
+          auto cancelled = aio::create_task(wait_for_answer, other);
+          await(aio::sleep(0s));
+          cancelled.cancel();
+          other = {};
+          EXPECT_THROW(await(cancelled), aio::CancelledError);
+        },
+        debug);
     EXPECT_EQ(reports.size(), 0u) << reports[0];
   }
 }
@@ -251,11 +271,13 @@ TEST(Abandoned, IsNotSaidOfOneThatIsDone) {
 // The idiom for "until I am cancelled".
 TEST(Abandoned, IsNotSaidOfOneThatNeverHadAnother) {
   for (const bool debug : {false, true}) {
-    const auto reports = run([] {
-      auto waiter = aio::create_task([] { await(aio::get_running_loop().create_future<int>()); });
-      await(aio::sleep(1ms));
-      waiter.cancel();
-    }, debug);
+    const auto reports = run(
+        [] {
+          auto waiter = aio::create_task([] { await(aio::get_running_loop().create_future<int>()); });
+          await(aio::sleep(1ms));
+          waiter.cancel();
+        },
+        debug);
     EXPECT_EQ(reports.size(), 0u) << reports[0];
   }
 }

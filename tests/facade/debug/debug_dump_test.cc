@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Dumps of all tasks, of this thread and of others.
-// Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether it was whole.
-// Real threads and real signals: what is tested is that a dump works while another thread's loop runs or hangs.
+// Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether it was
+// whole. Real threads and real signals: what is tested is that a dump works while another thread's loop runs
+// or hangs.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -174,14 +175,16 @@ __attribute__((noinline)) void nap(std::atomic<bool>& leave) {
 
 TEST(DumpTasks, SeesATaskOfAnotherThreadThatWaits) {
   OtherLoop other(nap);
-  const std::string text = dump_until([](const std::string& t) { return t.find("in app::nap") != std::string::npos; });
+  const std::string text =
+      dump_until([](const std::string& t) { return t.find("in app::nap") != std::string::npos; });
   EXPECT_TRUE(has(text, "Task 'other'"));
   EXPECT_TRUE(has(text, "in app::nap"));
 }
 
 TEST(DumpTasks, SeesATaskOfAnotherThreadThatComputes) {
   OtherLoop other(spin);
-  const std::string text = dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
+  const std::string text =
+      dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
   EXPECT_TRUE(has(text, "Task 'other'"));
   EXPECT_TRUE(has(text, ", running\n"));
   EXPECT_TRUE(has(text, "in app::spin"));
@@ -195,7 +198,8 @@ TEST(DumpTasks, SaysForHowLongALoopHasStood) {
     spin(leave);
   });
   // Its clock stands as long as it does; the times are real all the same.
-  const std::string text = dump_until([](const std::string& t) { return t.find("which has not gone on for ") != std::string::npos; });
+  const std::string text = dump_until(
+      [](const std::string& t) { return t.find("which has not gone on for ") != std::string::npos; });
   EXPECT_TRUE(has(text, "which has not gone on for "));
   EXPECT_TRUE(has(text, "Task 'other'"));
   const std::size_t innocent = text.find("Task 'innocent'");
@@ -208,7 +212,8 @@ TEST(DumpTasks, SeesACallbackInWhichALoopStands) {
     aio::get_running_loop().call_soon([&leave] { spin(leave); });
     nap(leave);
   });
-  const std::string text = dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
+  const std::string text =
+      dump_until([](const std::string& t) { return t.find("in app::spin") != std::string::npos; });
   EXPECT_TRUE(has(text, "A callback, running\n"));
   EXPECT_TRUE(has(text, "in app::spin"));
 }
@@ -221,7 +226,8 @@ TEST(DumpTasks, SeesTheSystemCallOfATaskThatBlocks) {
       char byte;
       EXPECT_EQ(read(ends[0], &byte, 1), 1);  // a dump must not end it
     });
-    const std::string text = dump_until([](const std::string& t) { return t.find("running in read(fd ") != std::string::npos; });
+    const std::string text =
+        dump_until([](const std::string& t) { return t.find("running in read(fd ") != std::string::npos; });
     EXPECT_TRUE(has(text, "running in read(fd " + std::to_string(ends[0]) + " = pipe:["));
     EXPECT_TRUE(has(text, "SeesTheSystemCallOfATaskThatBlocks"));
     EXPECT_EQ(write(ends[1], "x", 1), 1);
@@ -237,7 +243,8 @@ TEST(DumpTasks, DoesNotEndASleepOfTheTaskThatItLooksAt) {
       const timespec duration{0, 300'000'000};
       result = nanosleep(&duration, nullptr);
     });
-    const std::string text = dump_until([](const std::string& t) { return t.find("nanosleep()") != std::string::npos; });
+    const std::string text =
+        dump_until([](const std::string& t) { return t.find("nanosleep()") != std::string::npos; });
     EXPECT_TRUE(has(text, "running in clock_nanosleep()"));
   }
   EXPECT_EQ(result, 0);

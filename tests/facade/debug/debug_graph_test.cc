@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Call graphs, and what the registry says about who waits for what. The program under test is in a namespace of
-// its own, because frames of aiofiber's are left out of stacks.
+// Call graphs, and what the registry says about who waits for what. The program under test is in a namespace
+// of its own, because frames of aiofiber's are left out of stacks.
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -174,15 +174,20 @@ TEST(CallGraph, HasTheTextOfCPython) {
     const std::size_t lambda = text.find(frame + "CallGraph");
     ASSERT_NE(lambda, std::string::npos) << text;
     text.erase(lambda - 11);
-    EXPECT_EQ(text, "* Task(name='child', ID)\n"
-                    "  + Call stack:\n"
-                    "  " + frame + "rest()\n"
-                    "  " + frame + "work()\n"
-                    "  + Awaited by:\n"
-                    "    * Future(ID)\n"
-                    "      + Awaited by:\n"
-                    "        * Task(name='parent', ID)\n"
-                    "          + Call stack:");
+    EXPECT_EQ(text,
+              "* Task(name='child', ID)\n"
+              "  + Call stack:\n"
+              "  " +
+                  frame +
+                  "rest()\n"
+                  "  " +
+                  frame +
+                  "work()\n"
+                  "  + Awaited by:\n"
+                  "    * Future(ID)\n"
+                  "      + Awaited by:\n"
+                  "        * Task(name='parent', ID)\n"
+                  "          + Call stack:");
     end_all();
   });
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What debug mode adds to reports and reprs. The program under test is in a namespace of its own, because frames of
-// aiofiber's are left out.
-// Labels: threads
+// What debug mode adds to reports and reprs. The program under test is in a namespace of its own, because
+// frames of aiofiber's are left out. Labels: threads
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,7 +47,9 @@ void run_in_debug_mode(F body, bool debug = true) {
   loop.close();
 }
 
-bool ends_at_line(const std::string& text, int line) { return text.ends_with("debug_mode_test.cc:" + std::to_string(line) + ">"); }
+bool ends_at_line(const std::string& text, int line) {
+  return text.ends_with("debug_mode_test.cc:" + std::to_string(line) + ">");
+}
 
 TEST(DebugMode, ReprsSayWhereThingsWereMade) {
   run_in_debug_mode([] {
@@ -87,7 +88,9 @@ TEST(DebugMode, NeverAwaitedReportsSayWhereTheCoroutineWasMade) {
   run_in_debug_mode([] { make_and_drop(); });
   ASSERT_EQ(log.texts().size(), 1u);
   const std::string text = log.texts()[0];
-  EXPECT_NE(text.find("' was never awaited\nCoroutine created at (most recent call last)\n  File \""), std::string::npos) << text;
+  EXPECT_NE(text.find("' was never awaited\nCoroutine created at (most recent call last)\n  File \""),
+            std::string::npos)
+      << text;
   EXPECT_TRUE(text.ends_with("in app::make_and_drop\n    static_cast<void>(fetch());")) << text;
   run_in_debug_mode([] { make_and_drop(); }, false);
   EXPECT_TRUE(log.texts()[1].ends_with("' was never awaited")) << log.texts()[1];
@@ -106,7 +109,8 @@ TEST(DebugMode, ReportsSayWhereTheTaskWasMade) {
   });
   ASSERT_EQ(log.texts().size(), 1u);
   const std::string text = log.texts()[0];
-  const std::size_t at = text.find("\nsource_traceback: Object created at (most recent call last):\n  File \"");
+  const std::size_t at =
+      text.find("\nsource_traceback: Object created at (most recent call last):\n  File \"");
   ASSERT_NE(at, std::string::npos) << text;
   EXPECT_NE(text.find("in app::start_failing\n    aio::create_task(", at), std::string::npos) << text;
 }

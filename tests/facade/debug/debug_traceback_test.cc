@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tracebacks of failed tasks: from the task that reports, through those it awaited, to the throw. The program under
-// test is in a namespace of its own, because frames of aiofiber's are left out.
+// Tracebacks of failed tasks: from the task that reports, through those it awaited, to the throw. The program
+// under test is in a namespace of its own, because frames of aiofiber's are left out.
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -42,7 +42,8 @@ __attribute__((noinline)) void supervise(aio::Task<> server) {
 std::vector<std::string> functions(const std::vector<aio::Frame>& frames) {
   std::vector<std::string> names;
   for (const aio::Frame& frame : frames) {
-    if (frame.function.starts_with("app::") && frame.function.find("lambda") == std::string::npos) names.push_back(frame.function.substr(5));
+    if (frame.function.starts_with("app::") && frame.function.find("lambda") == std::string::npos)
+      names.push_back(frame.function.substr(5));
   }
   return names;
 }
@@ -54,7 +55,8 @@ TEST(Traceback, LeadsFromTheSupervisorThroughItsChildrenToTheThrow) {
     auto server = aio::create_task(start_server, config);
     auto supervisor = aio::create_task(supervise, server);
     await(aio::wait({supervisor}));
-    EXPECT_EQ(functions(supervisor.get_stack()), (Names{"supervise", "start_server", "load_config", "parse_port"}));
+    EXPECT_EQ(functions(supervisor.get_stack()),
+              (Names{"supervise", "start_server", "load_config", "parse_port"}));
     EXPECT_EQ(functions(server.get_stack()), (Names{"start_server", "load_config", "parse_port"}));
     EXPECT_EQ(functions(config.get_stack()), (Names{"load_config", "parse_port"}));
     EXPECT_THROW(supervisor.result(), std::invalid_argument);
@@ -121,7 +123,9 @@ TEST(Traceback, IsInTheReportOfAnExceptionThatNobodyRetrieved) {
   EXPECT_TRUE(log.starts_with("Task exception was never retrieved\nfuture: <Task finished ")) << log;
   const std::size_t begin = log.find("\nTraceback (most recent call last):\n  File \"");
   ASSERT_NE(begin, std::string::npos) << log;
-  EXPECT_LT(log.find("in app::start_server\n    await(config);\n", begin), log.find("in app::parse_port\n", begin)) << log;
+  EXPECT_LT(log.find("in app::start_server\n    await(config);\n", begin),
+            log.find("in app::parse_port\n", begin))
+      << log;
   EXPECT_TRUE(log.ends_with("\nstd::invalid_argument: stoi")) << log;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The timeline's file: that it is JSON whatever happens, that its slices and arrows fit together, and that it says what is
-// missing. A reader of JSON is in this file, so that the tests believe nothing that the writer says. Real clock: a trace has no
-// other; nothing here depends on how long anything takes. The programs that end by exit() or fork() are children of the test.
-// Labels: threads
+// The timeline's file: that it is JSON whatever happens, that its slices and arrows fit together, and that it
+// says what is missing. A reader of JSON is in this file, so that the tests believe nothing that the writer
+// says. Real clock: a trace has no other; nothing here depends on how long anything takes. The programs that
+// end by exit() or fork() are children of the test. Labels: threads
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -32,7 +32,8 @@ using namespace std::chrono_literals;
 namespace aiofiber {
 namespace {
 
-// ---- reading -----------------------------------------------------------------------------------------------------
+// ---- reading
+// -----------------------------------------------------------------------------------------------------
 
 struct Value {
   enum { kNull, kBool, kNumber, kString, kArray, kObject } kind = kNull;
@@ -147,10 +148,10 @@ struct Slice {
 };
 
 struct Timeline {
-  std::map<double, std::string> names;                   // of rows
-  std::map<double, std::vector<Slice>> rows;             // in the order of their begin
-  std::map<double, std::pair<Value, Value>> arrows;      // by id: both ends
-  double lost = -1;                                      // as the last line says
+  std::map<double, std::string> names;               // of rows
+  std::map<double, std::vector<Slice>> rows;         // in the order of their begin
+  std::map<double, std::pair<Value, Value>> arrows;  // by id: both ends
+  double lost = -1;                                  // as the last line says
   int lost_notes = 0;
 
   std::vector<double> rows_called(const std::string& name) const {
@@ -202,7 +203,8 @@ Timeline parse(const std::string& text) {
     }
   }
   for (auto& [row, slices] : timeline.rows) {
-    std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) { return a.begin < b.begin; });
+    std::stable_sort(slices.begin(), slices.end(),
+                     [](const Slice& a, const Slice& b) { return a.begin < b.begin; });
   }
   return timeline;
 }
@@ -214,7 +216,8 @@ void expect_sound(const Timeline& timeline) {
     EXPECT_EQ(timeline.names.count(row), 1u) << "no name for row " << row;
     if (!is_task(row)) continue;
     for (std::size_t i = 1; i < slices.size(); ++i) {
-      EXPECT_LE(slices[i - 1].end, slices[i].begin + kRounding) << slices[i - 1].name << " and " << slices[i].name << " of row " << row;
+      EXPECT_LE(slices[i - 1].end, slices[i].begin + kRounding)
+          << slices[i - 1].name << " and " << slices[i].name << " of row " << row;
     }
   }
   const auto on_a_slice = [&](const Value& end) {
@@ -270,7 +273,8 @@ void some_tasks() {
   });
 }
 
-// ---- tests -------------------------------------------------------------------------------------------------------
+// ---- tests
+// -------------------------------------------------------------------------------------------------------
 
 TEST_F(Trace, ShowsRunsWaitsAndWakes) {
   start_trace(path);
@@ -329,14 +333,16 @@ TEST_F(Trace, ShowsTheLoopsPollsAndCallbacks) {
 }
 
 TEST_F(Trace, EscapesNames) {
-  const std::vector<std::string> names = {"a \"quoted\" name", "back\\slash", "tab\tnewline\nbell\a", "na\xc3\xafve \xf0\x9f\x90\x99",
-                                          "sixteen letters!", "seventeen letters"};
+  const std::vector<std::string> names = {"a \"quoted\" name",    "back\\slash",
+                                          "tab\tnewline\nbell\a", "na\xc3\xafve \xf0\x9f\x90\x99",
+                                          "sixteen letters!",     "seventeen letters"};
   start_trace(path);
   asyncio::run([&] {
     std::vector<asyncio::Task<void>> tasks;
     for (const auto& name : names) tasks.push_back(asyncio::create_task({.name = name}, [] {}));
     tasks.push_back(asyncio::create_task({.name = "not UTF-8: \xc3(\xff"}, [] {}));
-    tasks.push_back(asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"}, [] {}));  // its last character does not fit
+    tasks.push_back(asyncio::create_task({.name = std::string(30, 'x') + "\xc3\xa9"},
+                                         [] {}));  // its last character does not fit
     for (auto& task : tasks) asyncio::await(task);
   });
   stop_trace();
@@ -396,7 +402,8 @@ TEST_F(Trace, HasTheWaitsThatAreNotOver) {
 }
 
 TEST_F(Trace, CountsWhatAFullRingDrops) {
-  // Into a pipe that nobody reads at first: the writer is stuck for sure while far more events come than the ring holds.
+  // Into a pipe that nobody reads at first: the writer is stuck for sure while far more events come than the
+  // ring holds.
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   const int pipe = open(path.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_GE(pipe, 0);
@@ -407,7 +414,8 @@ TEST_F(Trace, CountsWhatAFullRingDrops) {
   std::thread([&] {  // a thread of its own, whose ring is made now
     asyncio::run([] {
       std::vector<asyncio::Task<void>> tasks;
-      for (int i = 0; i < 5000; ++i) tasks.push_back(asyncio::create_task([] { asyncio::await(asyncio::sleep(0s)); }));
+      for (int i = 0; i < 5000; ++i)
+        tasks.push_back(asyncio::create_task([] { asyncio::await(asyncio::sleep(0s)); }));
       for (auto& task : tasks) asyncio::await(task);
     });
     reader = std::thread([&] {
@@ -421,7 +429,8 @@ TEST_F(Trace, CountsWhatAFullRingDrops) {
       }
     });
     while (!noted) some_tasks();  // the note is written when there is room again
-  }).join();
+  })
+      .join();
   const std::size_t lost = stop_trace();
   reader.join();
   close(pipe);
@@ -453,7 +462,8 @@ TEST_F(Trace, SaysWhichFileCannotBeOpened) {
     start_trace("/no/such/folder/trace.json");
     FAIL();
   } catch (const RuntimeError& error) {
-    EXPECT_NE(std::string(error.what()).find("/no/such/folder/trace.json"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("/no/such/folder/trace.json"), std::string::npos)
+        << error.what();
   }
   some_tasks();
 }
@@ -530,7 +540,8 @@ TEST_F(Trace, IsWholeWhenATaskCallsExit) {
       std::exit(7);
     });
   });
-  // Called on a task's stack, LeakSanitizer does not see the main stack, and changes the code for what GoogleTest holds there.
+  // Called on a task's stack, LeakSanitizer does not see the main stack, and changes the code for what
+  // GoogleTest holds there.
   if (AIOFIBER_ASAN == 0) {
     EXPECT_EQ(code, 7);
   }
@@ -554,7 +565,8 @@ TEST_F(Trace, LacksOnlyItsEndWhenTheProcessDies) {
 }
 
 TEST_F(Trace, StopsInAForkedChild) {
-  if (AIOFIBER_TSAN) GTEST_SKIP() << "ThreadSanitizer ends a forked child that starts a thread, as its writer is";
+  if (AIOFIBER_TSAN)
+    GTEST_SKIP() << "ThreadSanitizer ends a forked child that starts a thread, as its writer is";
   start_trace(path);
   some_tasks();
   const std::string own = path + ".child";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// cancel() through what waits for each other, at any depth and in rings; and the end of futures that hold each other.
-// Labels: slow
+// cancel() through what waits for each other, at any depth and in rings; and the end of futures that hold
+// each other. Labels: slow
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -101,7 +101,8 @@ TEST(Cancel, AsksEachInputOfATreeOnce) {
     }
     while (level.size() > 1) {
       Futures above;
-      for (std::size_t i = 0; i < level.size(); i += 2) above.push_back(gather(Futures{level[i], level[i + 1]}));
+      for (std::size_t i = 0; i < level.size(); i += 2)
+        above.push_back(gather(Futures{level[i], level[i + 1]}));
       level = above;
     }
     await(sleep(0s));

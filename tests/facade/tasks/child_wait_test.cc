@@ -2,7 +2,8 @@
 //
 // Waiting for the end of a child process (runtime/child_wait.h), from tasks.
 //
-// Real processes and therefore a real clock; each child lives until the test closes its pipe, so nothing depends on speed.
+// Real processes and therefore a real clock; each child lives until the test closes its pipe, so nothing
+// depends on speed.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/child_wait.h>
 #include <gtest/gtest.h>

@@ -170,7 +170,8 @@ void uncaught(Program program) {
   }
 }
 
-// What nobody catches ends the program as Ctrl-C ends others: the status says SIGINT, and there is neither a core nor an abort.
+// What nobody catches ends the program as Ctrl-C ends others: the status says SIGINT, and there is neither a
+// core nor an abort.
 TEST(Interrupt, EndsAProgramThatDoesNotCatchItBySigint) {
   const auto main = [] {
     std::raise(SIGINT);

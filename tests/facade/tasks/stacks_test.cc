@@ -59,7 +59,8 @@ TEST(StackSettings, RefuseGuardsOutOfRange) {
 
 TEST(StackSettings, TakeAnyIdleTime) {
   const Settings restore;
-  for (const aio::Duration time : {aio::Duration(), aio::Duration(1ns), aio::Duration(1h), aio::Duration::max()}) {
+  for (const aio::Duration time :
+       {aio::Duration(), aio::Duration(1ns), aio::Duration(1h), aio::Duration::max()}) {
     aio::set_stack_idle_time(time);
     EXPECT_EQ(aio::stack_idle_time(), time);
   }
@@ -162,7 +163,8 @@ TEST(DebugModeStacks, ASuccessorOnTheSameStackIsNotTakenForIt) {
     await(aio::create_task({.name = "deep"}, [] { use_stack(220 * kKiB); }));
     for (int i = 0; i < 20; ++i) await(aio::create_task([] { use_stack(100 * kKiB); }));
     std::vector<aio::Task<void>> many;
-    for (int i = 0; i < 20; ++i) many.push_back(aio::create_task([i] { use_stack((i == 0 ? 220 : 100) * kKiB); }));
+    for (int i = 0; i < 20; ++i)
+      many.push_back(aio::create_task([i] { use_stack((i == 0 ? 220 : 100) * kKiB); }));
     await(aio::gather(many));
   });
   EXPECT_EQ(log.texts.size(), 2u);

@@ -126,8 +126,11 @@ TEST(Executor, ShortageOfMemoryKeepsItsType) {
 TEST(Executor, CarriesExceptionsAndMoveOnlyResults) {
   EventLoop loop;
   loop.run_until_complete([&] {
-    EXPECT_THROW(await(loop.run_in_executor(nullptr, [] { throw std::out_of_range("x"); })), std::out_of_range);
-    EXPECT_EQ(*await(loop.run_in_executor(nullptr, [](int n) { return std::make_unique<int>(n); }, 4)), 4);
+    EXPECT_THROW(await(loop.run_in_executor(nullptr, [] { throw std::out_of_range("x"); })),
+                 std::out_of_range);
+    EXPECT_EQ(*await(loop.run_in_executor(
+                  nullptr, [](int n) { return std::make_unique<int>(n); }, 4)),
+              4);
   });
   loop.close();
 }

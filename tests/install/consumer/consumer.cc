@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The smallest program that uses each part of an installed aiofiber: a task, a timer, and the failed await outside a task.
+// The smallest program that uses each part of an installed aiofiber: a task, a timer, and the failed await
+// outside a task.
 #include <aiofiber/asyncio.h>
 
 #include <chrono>

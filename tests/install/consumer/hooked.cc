@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prints "suspended" if a blocking read() lets the other task run, the one that writes what is read; else "blocked".
+// Prints "suspended" if a blocking read() lets the other task run, the one that writes what is read; else
+// "blocked".
 #include <aiofiber/asyncio.h>
 
 #include <poll.h>

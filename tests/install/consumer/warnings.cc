@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls the templates of the public headers as a program does. It is compiled, never run, with every warning an error: what
-// the headers are warned for is in the user's way, and the user cannot mend it.
+// Calls the templates of the public headers as a program does. It is compiled, never run, with every warning
+// an error: what the headers are warned for is in the user's way, and the user cannot mend it.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <aiofiber/testing.h>
@@ -19,7 +19,8 @@ void tasks() {
   asyncio::Task<int> a = asyncio::create_task(twice, 1);
   asyncio::Task<> b = asyncio::create_task({.name = "b", .stack_size = 64 * 1024}, [] {});
   asyncio::Task<std::string> c = asyncio::create_task([](std::string text) { return text; }, "c");
-  asyncio::await(asyncio::gather(a, b, [] { return 1; }, [] {}));
+  asyncio::await(asyncio::gather(
+      a, b, [] { return 1; }, [] {}));
   asyncio::await(asyncio::gather(asyncio::return_exceptions, a, [] { return std::string(); }));
   asyncio::await(asyncio::gather(std::vector<asyncio::Task<int>>{a}));
   asyncio::await(asyncio::wait({a}, {.timeout = 1s, .return_when = asyncio::FIRST_COMPLETED}));
@@ -38,7 +39,8 @@ void tasks() {
 void loops() {
   asyncio::EventLoop& loop = asyncio::get_running_loop();
   loop.call_soon([] {});
-  loop.call_later(1ms, [](int) {}, 1);
+  loop.call_later(
+      1ms, [](int) {}, 1);
   loop.call_soon_threadsafe([] {});
   loop.add_reader(0, [] {});
   loop.set_exception_handler([](asyncio::EventLoop&, const asyncio::ExceptionContext&) {});

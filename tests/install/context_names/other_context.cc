@@ -7,11 +7,13 @@ void make_fcontext();
 void ontop_fcontext();
 }
 
-// A jump, so that arguments and results pass through as they are, and no frame is left on the stack that is switched
-// away from.
-#define PASS_ON(name, symbol)                                                \
-  asm(".text\n.globl " symbol "\n.type " symbol ",@function\n" symbol ":\n" \
-      "  jmp " #name "\n"                                                    \
+// A jump, so that arguments and results pass through as they are, and no frame is left on the stack that is
+// switched away from.
+#define PASS_ON(name, symbol)                                         \
+  asm(".text\n.globl " symbol "\n.type " symbol ",@function\n" symbol \
+      ":\n"                                                           \
+      "  jmp " #name                                                  \
+      "\n"                                                            \
       ".size " symbol ",.-" symbol)
 
 PASS_ON(jump_fcontext, "_ZN5boost7context6detail13jump_fcontextEPvS2_");

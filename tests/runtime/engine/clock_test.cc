@@ -2,7 +2,8 @@
 //
 // The virtual clock: when time jumps, and for what it waits before that.
 //
-// The reactor is one whose poll ends at once, with nothing or with an event, as a signal or another thread makes it.
+// The reactor is one whose poll ends at once, with nothing or with an event, as a signal or another thread
+// makes it.
 #include <aiofiber/runtime/engine/clock.h>
 #include <aiofiber/runtime/engine/reactor.h>
 
@@ -75,7 +76,8 @@ TEST(VirtualClockThatMayBlock, WaitsNoLongerThanItsSliceWhateverEndsItsPolls) {
   ScriptedReactor reactor(SIZE_MAX);
   clock.wait_until(kHour, reactor);
   EXPECT_EQ(clock.now(), kHour);
-  for (std::size_t i = 2; i < reactor.timeouts.size(); ++i) EXPECT_LE(reactor.timeouts[i], reactor.timeouts[i - 1]);
+  for (std::size_t i = 2; i < reactor.timeouts.size(); ++i)
+    EXPECT_LE(reactor.timeouts[i], reactor.timeouts[i - 1]);
 }
 
 TEST(VirtualClockThatMayBlock, WaitsNoLongerThanTheJumpIsLong) {

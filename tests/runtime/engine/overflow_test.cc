@@ -78,7 +78,8 @@ TEST(StackOverflowDeathTest, ShowsTheNewestFrames) {
 
 // The guard is 64 KiB, so this needs no help from the compiler.
 TEST(StackOverflowDeathTest, IsNoticedWhenAFrameSkipsPages) {
-  EXPECT_SEGFAULT(run_as_deep(large_frame<120 * 1024>), "stack overflow in task 'deep'.*\nNewest frames first:\n.*use_far_end");
+  EXPECT_SEGFAULT(run_as_deep(large_frame<120 * 1024>),
+                  "stack overflow in task 'deep'.*\nNewest frames first:\n.*use_far_end");
 }
 
 #if !AIOFIBER_ASAN && !AIOFIBER_TSAN
@@ -99,7 +100,8 @@ void run_large_frame_above_neighbours(Fiber::Entry body) {
 
 #if AIOFIBER_STACK_CLASH_PROTECTION
 TEST(StackOverflowDeathTest, IsNoticedByAFrameLargerThanTheGuardAndShowsWhoCalled) {
-  for (const Fiber::Entry body : {large_frame<144 * 1024>, large_frame<200 * 1024>, large_frame<(1 << 20)>, large_frame<(8 << 20)>}) {
+  for (const Fiber::Entry body :
+       {large_frame<144 * 1024>, large_frame<200 * 1024>, large_frame<(1 << 20)>, large_frame<(8 << 20)>}) {
     EXPECT_SEGFAULT(run_large_frame_above_neighbours(body),
                     "stack overflow in task 'deep'.*\nNewest frames first:\n.*use_far_end.*\n.*large_frame");
   }
@@ -112,8 +114,9 @@ AIOFIBER_NOINLINE __attribute__((naked)) void fault_three_slots_below() {
 }
 
 TEST(StackOverflowDeathTest, IsNoticedByTheStackPointerWhereverTheFaultIs) {
-  EXPECT_SEGFAULT(run_large_frame_above_neighbours([](Fiber&) noexcept { fault_three_slots_below(); }),
-                  "stack overflow in task 'deep'.*is used up, the stack pointer is 3.. KiB away.*access at 0\\. ");
+  EXPECT_SEGFAULT(
+      run_large_frame_above_neighbours([](Fiber&) noexcept { fault_three_slots_below(); }),
+      "stack overflow in task 'deep'.*is used up, the stack pointer is 3.. KiB away.*access at 0\\. ");
 }
 
 TEST(StackOverflowDeathTest, LeavesNoRoomForASignalHandler) {
@@ -133,12 +136,16 @@ TEST(StackOverflowDeathTest, LeavesNoRoomForASignalHandler) {
   };
   std::signal(SIGUSR1, [](int) {});
   ::raise(SIGUSR1);  // bound now: the linker needs more stack than a signal
-  EXPECT_SEGFAULT(run_as_deep([](Fiber& fiber) noexcept { Pusher::at_the_end(reinterpret_cast<const char*>(fiber.stack_low)); }),
+  EXPECT_SEGFAULT(run_as_deep([](Fiber& fiber) noexcept {
+                    Pusher::at_the_end(reinterpret_cast<const char*>(fiber.stack_low));
+                  }),
                   "stack overflow in task 'deep'.*no room left for the frame of a signal handler");
 }
 
 TEST(StackOverflowDeathTest, IsNotWhatAStrayPointerIntoTheGuardIs) {
-  const auto stray = [](Fiber& fiber) noexcept { *reinterpret_cast<volatile char*>(fiber.stack_low - 100) = 'x'; };
+  const auto stray = [](Fiber& fiber) noexcept {
+    *reinterpret_cast<volatile char*>(fiber.stack_low - 100) = 'x';
+  };
   EXPECT_SEGFAULT(run_as_deep(stray), "stray access in task 'deep': its stack of 64 KiB.*has 6. KiB left");
 }
 
@@ -148,7 +155,8 @@ AIOFIBER_NOINLINE __attribute__((naked)) void fault_on(char*) {
 }
 
 TEST(StackOverflowDeathTest, IsNotAFaultOnAStackOfTheProgramsOwn) {
-  EXPECT_SEGFAULT(run_as_deep([](Fiber&) noexcept { fault_on(static_cast<char*>(std::malloc(8192)) + 8192); }), "^$");
+  EXPECT_SEGFAULT(
+      run_as_deep([](Fiber&) noexcept { fault_on(static_cast<char*>(std::malloc(8192)) + 8192); }), "^$");
 }
 
 TEST(StackOverflowDeathTest, IsNotAFaultInAHandlerOnTheAlternateStack) {

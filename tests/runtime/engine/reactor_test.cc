@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the reactor makes of shortage: of memory, of descriptors, of what the kernel has for epoll. Nothing of it
-// ends the process, and a healthy descriptor is never called closed.
+// What the reactor makes of shortage: of memory, of descriptors, of what the kernel has for epoll. Nothing of
+// it ends the process, and a healthy descriptor is never called closed.
 //
 // epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a
 // FaultPlan. So the runtime's own epoll_ctl is not in use here (epoll_refusals.h), and the reactor looks
@@ -125,7 +125,8 @@ TEST(RefusedDescriptor, IsTriedAgainWhenTheReasonIsGone) {
   const auto scheduler = make_scheduler();
   Pipe pipe;
   int refusals = 1;
-  const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() && refusals-- > 0 ? ENOMEM : 0; });
+  const RefusingKernel kernel(
+      [&](int, int fd) { return fd == pipe.reader() && refusals-- > 0 ? ENOMEM : 0; });
   Waiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   for (int i = 0; i < 5 && waiter.times == 0; ++i) scheduler->reactor().poll(0);
@@ -218,8 +219,8 @@ class FailingFrom final : public FaultPlan {
   std::size_t first_;
 };
 
-// A loop is made, pipes are waited for one after the other, all of them are ready at once, and a signal comes. Every way in
-// which that ends but by an exception is right; what was waited for is told.
+// A loop is made, pipes are waited for one after the other, all of them are ready at once, and a signal
+// comes. Every way in which that ends but by an exception is right; what was waited for is told.
 void use_a_reactor(std::size_t pipes) {
   const auto scheduler = make_scheduler();
   Reactor& reactor = scheduler->reactor();

@@ -550,7 +550,8 @@ TEST(Stacks, OfAWaveGoBackOnceTheIdleTimeIsOver) {
   EXPECT_EQ(loop.scheduler().stacks().stacks_warm(), 200u);
   loop.clock().burn(1);
   loop.spawn([&] {
-    for (int i = 0; i < 4; ++i) {  // for each piece a pass, and the time that a loop with work leaves between them
+    for (int i = 0; i < 4;
+         ++i) {  // for each piece a pass, and the time that a loop with work leaves between them
       yield_now();
       loop.clock().burn(kTimeBetweenCoolings);
     }
@@ -596,7 +597,8 @@ TEST(Stacks, WakeASleepingLoopWhenTheirTimeIsOverAndThenNoMore) {
   Loop loop(clock);
   run_wave(loop, 200);
   int before_endless_sleep = 0;
-  loop.scheduler().set_before_endless_sleep([](void* count) { ++*static_cast<int*>(count); }, &before_endless_sleep);
+  loop.scheduler().set_before_endless_sleep([](void* count) { ++*static_cast<int*>(count); },
+                                            &before_endless_sleep);
   loop.run_until_stuck();
   EXPECT_EQ(loop.scheduler().stacks().stacks_warm(), 0u);
   // Once for the first piece; for the others it did not sleep.
@@ -621,7 +623,8 @@ TEST(Stacks, LetABusyLoopWorkBetweenThePieces) {
     }
   });
   loop.run();
-  for (std::size_t i = 2; i < warm.size(); ++i) EXPECT_LE(warm[i - 2] - warm[i], StackPool::kPieceStacks) << i;
+  for (std::size_t i = 2; i < warm.size(); ++i)
+    EXPECT_LE(warm[i - 2] - warm[i], StackPool::kPieceStacks) << i;
   EXPECT_LT(warm.back(), 64u);
 }
 

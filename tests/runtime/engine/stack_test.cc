@@ -121,7 +121,8 @@ TEST(StackGuard, IsAsLargeAsItWasSetToForThePoolsMadeAfterwards) {
 TEST(StackGuard, IsRoundedUpToPagesAndRefusedOutOfItsRange) {
   const GuardBytes odd(kMinGuardBytes + 1);
   EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + kPageBytes);
-  for (const std::size_t wrong : {std::size_t{0}, kPageBytes, kMinGuardBytes - 1, kMaxGuardBytes + 1, SIZE_MAX}) {
+  for (const std::size_t wrong :
+       {std::size_t{0}, kPageBytes, kMinGuardBytes - 1, kMaxGuardBytes + 1, SIZE_MAX}) {
     EXPECT_THROW(StackPool::set_default_guard_bytes(wrong), std::length_error) << wrong;
   }
   EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + kPageBytes);

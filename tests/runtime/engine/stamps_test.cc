@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stamps become times by two readings. The arithmetic on readings that a test wrote; and, on the real clock, that what lies
-// between two moments is shown to lie between them.
+// Stamps become times by two readings. The arithmetic on readings that a test wrote; and, on the real clock,
+// that what lies between two moments is shown to lie between them.
 #include <gtest/gtest.h>
 
 #include "aiofiber/runtime/engine/clock.h"
@@ -33,7 +33,8 @@ TEST(Stamps, OfOneThreadAreInOrderAndBetweenTheClocksReadings) {
   const Nanoseconds end = SteadyClock::instance().now();
   EXPECT_LE(begin, first.time);
   EXPECT_LE(second.time, end);
-  // A reading's two halves are a call of the clock apart; the test may be interrupted in between, never in a pair that is used.
+  // A reading's two halves are a call of the clock apart; the test may be interrupted in between, never in a
+  // pair that is used.
   constexpr Nanoseconds kReadingError = 10'000;
   Nanoseconds before = begin - kReadingError;
   for (const std::uint64_t stamp : stamps) {

@@ -13,8 +13,12 @@ namespace {
 // Each letter is a line.
 std::string fold(const std::string& lines) {
   std::string out;
-  fold_repeats(lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; }, [&](std::size_t i) { out += lines[i]; },
-               [&](std::size_t count, std::size_t times) { out += "(" + std::to_string(count) + "x" + std::to_string(times) + ")"; });
+  fold_repeats(
+      lines.size(), [&](std::size_t i, std::size_t k) { return lines[i] == lines[k]; },
+      [&](std::size_t i) { out += lines[i]; },
+      [&](std::size_t count, std::size_t times) {
+        out += "(" + std::to_string(count) + "x" + std::to_string(times) + ")";
+      });
   return out;
 }
 std::string repeat(const std::string& text, int times) {
@@ -36,7 +40,8 @@ TEST(FoldRepeats, ShowsThreeOfFunctionsThatCallEachOtherInTurn) {
   EXPECT_EQ(fold("m" + repeat("ab", 400) + "a"), "mababab(2x397)a");
   EXPECT_EQ(fold(repeat("abcdefgh", 5)), repeat("abcdefgh", 3) + "(8x2)");
   EXPECT_EQ(fold(repeat("aab", 6)), "aabaabaab(3x3)");
-  EXPECT_EQ(fold(repeat("abcdefghi", 6)), repeat("abcdefghi", 6)) << "so many functions are no recursion that a reader would see";
+  EXPECT_EQ(fold(repeat("abcdefghi", 6)), repeat("abcdefghi", 6))
+      << "so many functions are no recursion that a reader would see";
 }
 
 TEST(FoldRepeats, IsSaidInASentence) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Debug information that is not g++'s -g: clang lists no address ranges, and with -g1 it describes no function that nothing is inlined
-// into. The frames are those of a library that clang++ compiled, whose lines say in comments what they are.
+// Debug information that is not g++'s -g: clang lists no address ranges, and with -g1 it describes no
+// function that nothing is inlined into. The frames are those of a library that clang++ compiled, whose lines
+// say in comments what they are.
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 
@@ -59,17 +60,21 @@ TEST_P(OtherCompilers, EveryFrameHasItsLine) {
 }
 
 TEST(Plumbing, IsKnownByItsFileWhereNamesHaveNoScopes) {
-  const auto folded = [](const char* function, const char* file, bool inlined = true) { return is_plumbing(function, "", file, inlined); };
+  const auto folded = [](const char* function, const char* file, bool inlined = true) {
+    return is_plumbing(function, "", file, inlined);
+  };
   EXPECT_TRUE(folded("await<void>", "/usr/include/aiofiber/await.h"));
   EXPECT_TRUE(folded("park", "/usr/include/aiofiber/runtime/engine/parker.h"));
   EXPECT_TRUE(folded("invoke<a::f &>", "/usr/include/c++/12/functional"));
   EXPECT_TRUE(folded("__invoke<a::f &>", "/usr/include/c++/12/bits/invoke.h"));
   EXPECT_FALSE(folded("push_back", "/usr/include/c++/12/bits/stl_vector.h"));
-  EXPECT_FALSE(folded("app::call", "/usr/include/aiofiber/await.h")) << "an own name is the program's, wherever it stands";
+  EXPECT_FALSE(folded("app::call", "/usr/include/aiofiber/await.h"))
+      << "an own name is the program's, wherever it stands";
   EXPECT_FALSE(folded("call", "/home/me/aiofiber/app.cc"));
   EXPECT_FALSE(folded("call", "/home/me/aiofiber/src/app.h"));
   EXPECT_FALSE(folded("call", "await.h"));
-  EXPECT_FALSE(folded("await<void>", "/usr/include/aiofiber/await.h", false)) << "a function of its own has its full name";
+  EXPECT_FALSE(folded("await<void>", "/usr/include/aiofiber/await.h", false))
+      << "a function of its own has its full name";
 }
 
 INSTANTIATE_TEST_SUITE_P(Clang, OtherCompilers, ::testing::Values("O0_g", "O2_g", "O0_g1", "O2_g1"));

@@ -39,7 +39,8 @@ class OutputFile : public ::testing::Test {
     return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 07777u : ~0u;
   }
   // What is written through a fresh descriptor; the errno of opening when there is none.
-  static int write_to(const std::string& path, OldContent old_content, const std::string& text, unsigned mode = kOwnerOnly) {
+  static int write_to(const std::string& path, OldContent old_content, const std::string& text,
+                      unsigned mode = kOwnerOnly) {
     const int fd = open_output_file(path, old_content, mode);
     if (fd < 0) return errno;
     EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);

@@ -18,7 +18,8 @@ using Found = std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>>
 Found modules_of(const std::string& text) {
   std::istringstream in(text);
   Found found;
-  for (const ProcessModule& module : read_modules(in)) found.emplace_back(module.name, module.low, module.high);
+  for (const ProcessModule& module : read_modules(in))
+    found.emplace_back(module.name, module.low, module.high);
   return found;
 }
 
@@ -39,18 +40,27 @@ TEST(ProcessModules, AreTheMappingsOfAFileFromItsBeginning) {
 // As libelf maps a file for its symbols, wherever the kernel puts it.
 TEST(ProcessModules, AreNoFilesThatAreMappedWhole) {
   const std::string library = kLibrary;
-  EXPECT_EQ(modules_of("7f000000a000-7f0000010000 rw-p 00000000 08:01 42 /lib/x.so\n" + library), kAlone) << "right before it";
-  EXPECT_EQ(modules_of("7f0000003000-7f0000009000 r--p 00000000 08:01 42 /lib/x.so\n" + library), kAlone) << "before it";
-  EXPECT_EQ(modules_of(library.substr(0, library.rfind("7f0000015000")) + "7f0000015000-7f000001b000 rw-p 00000000 08:01 42 /lib/x.so\n"), kAlone)
+  EXPECT_EQ(modules_of("7f000000a000-7f0000010000 rw-p 00000000 08:01 42 /lib/x.so\n" + library), kAlone)
+      << "right before it";
+  EXPECT_EQ(modules_of("7f0000003000-7f0000009000 r--p 00000000 08:01 42 /lib/x.so\n" + library), kAlone)
+      << "before it";
+  EXPECT_EQ(modules_of(library.substr(0, library.rfind("7f0000015000")) +
+                       "7f0000015000-7f000001b000 rw-p 00000000 08:01 42 /lib/x.so\n"),
+            kAlone)
       << "right behind it";
-  EXPECT_EQ(modules_of(library + "7f0000017000-7f000001d000 rw-p 00000000 08:01 42 /lib/x.so\n"), kAlone) << "behind it";
-  EXPECT_EQ(modules_of(library + "7f0000017000-7f000001d000 rw-p 00000000 08:01 99 /lib/other.debug\n"), kAlone) << "a debug file";
+  EXPECT_EQ(modules_of(library + "7f0000017000-7f000001d000 rw-p 00000000 08:01 42 /lib/x.so\n"), kAlone)
+      << "behind it";
+  EXPECT_EQ(modules_of(library + "7f0000017000-7f000001d000 rw-p 00000000 08:01 99 /lib/other.debug\n"),
+            kAlone)
+      << "a debug file";
 }
 
 TEST(ProcessModules, AreToldApartAlthoughTheFileIsTheSame) {
-  const std::string deleted = "7f0000020000-7f0000021000 r--p 00000000 08:01 42 /lib/x.so (deleted)\n"
-                              "7f0000021000-7f0000022000 r-xp 00001000 08:01 42 /lib/x.so (deleted)\n";
-  EXPECT_EQ(modules_of(kLibrary + deleted), (Found{kAlone[0], {"/lib/x.so (deleted)", 0x7f0000020000, 0x7f0000022000}}));
+  const std::string deleted =
+      "7f0000020000-7f0000021000 r--p 00000000 08:01 42 /lib/x.so (deleted)\n"
+      "7f0000021000-7f0000022000 r-xp 00001000 08:01 42 /lib/x.so (deleted)\n";
+  EXPECT_EQ(modules_of(kLibrary + deleted),
+            (Found{kAlone[0], {"/lib/x.so (deleted)", 0x7f0000020000, 0x7f0000022000}}));
   // A namespace of dlmopen() has a second one.
   const std::string second = "7f0000030000-7f0000031000 r-xp 00000000 08:01 42 /lib/x.so\n";
   EXPECT_EQ(modules_of(kLibrary + second), (Found{kAlone[0], {"/lib/x.so", 0x7f0000030000, 0x7f0000031000}}));

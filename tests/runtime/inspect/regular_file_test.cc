@@ -47,9 +47,9 @@ TEST(RegularFile, IsNothingElse) {
   const std::string folder = ::mkdtemp(pattern);
   ASSERT_EQ(::mkfifo((folder + "/fifo").c_str(), 0600), 0);
   std::ofstream(folder + "/empty");
-  for (const std::string& path : {folder + "/fifo", folder,
-                                  std::string("/dev/zero"), std::string("/dev/null"),
-                                  std::string("/proc/kmsg"), std::string("/proc/self/maps"), std::string("/sys/kernel/notes")}) {
+  for (const std::string& path :
+       {folder + "/fifo", folder, std::string("/dev/zero"), std::string("/dev/null"),
+        std::string("/proc/kmsg"), std::string("/proc/self/maps"), std::string("/sys/kernel/notes")}) {
     if (::access(path.c_str(), F_OK) != 0) continue;
     EXPECT_EQ(try_to_open(path), EINVAL) << path;
   }
@@ -63,7 +63,8 @@ TEST(ElfFile, IsNothingThatOnlyBecomesOne) {
   char pattern[] = "/tmp/aiofiber-regular-XXXXXX";
   const std::string folder = ::mkdtemp(pattern);
   std::ofstream(folder + "/compressed") << "\x1f\x8b" << std::string(100, 'x');
-  std::ofstream(folder + "/short") << "\x7f" << "EL";
+  std::ofstream(folder + "/short") << "\x7f"
+                                   << "EL";
   for (const char* name : {"/compressed", "/short"}) {
     EXPECT_EQ(open_elf_file(folder + name), -1);
     EXPECT_EQ(errno, EINVAL) << name;
@@ -73,7 +74,9 @@ TEST(ElfFile, IsNothingThatOnlyBecomesOne) {
   const int fd = open_elf_file("/proc/self/exe");
   char magic[5] = "";
   EXPECT_EQ(::read(fd, magic, 4), 4) << "it is read from its beginning";
-  EXPECT_STREQ(magic, "\x7f" "ELF");
+  EXPECT_STREQ(magic,
+               "\x7f"
+               "ELF");
   ::close(fd);
   std::filesystem::remove_all(folder);
 }

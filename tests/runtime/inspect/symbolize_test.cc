@@ -8,9 +8,9 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <cstdio>
@@ -114,7 +114,9 @@ int g_zeros[4];
 int g_numbers[4] = {1, 2, 3, 4};
 
 TEST(Symbolize, NamesVariables) {
-  const auto name = [](const void* address) { return data_symbol(reinterpret_cast<std::uintptr_t>(address)); };
+  const auto name = [](const void* address) {
+    return data_symbol(reinterpret_cast<std::uintptr_t>(address));
+  };
   EXPECT_TRUE(name(&g_zeros[0]).ends_with("::g_zeros")) << name(&g_zeros[0]);
   EXPECT_TRUE(name(&g_numbers[2]).ends_with("::g_numbers+0x8")) << name(&g_numbers[2]);
   const int local = 0;
@@ -294,19 +296,26 @@ struct NameCase {
 
 TEST(DisplayName, IsAbridged) {
   constexpr NameCase kCases[] = {
-      {"f<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >", "f<std::string>"},
+      {"f<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >",
+       "f<std::string>"},
       {"f<std::vector<int, std::allocator<int> > >", "f<std::vector<int> >"},
-      {"f<std::map<int, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, std::less<int>, "
-       "std::allocator<std::pair<int const, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > > > > >",
+      {"f<std::map<int, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, "
+       "std::less<int>, "
+       "std::allocator<std::pair<int const, std::__cxx11::basic_string<char, std::char_traits<char>, "
+       "std::allocator<char> > > > > >",
        "f<std::map<int, std::string> >"},
       {"f<std::unique_ptr<X<int>, std::default_delete<X<int> > > >", "f<std::unique_ptr<X<int> > >"},
       {"f<std::vector<int, my::allocator<int> > >", "f<std::vector<int, my::allocator<int> > >"},
-      {"f<std::vector<int, my::allocator<int> >, std::less<int> >", "f<std::vector<int, my::allocator<int> > >"},
-      {"f<std::map<int, int, std::less<int>, my::allocator<int> > >", "f<std::map<int, int, std::less<int>, my::allocator<int> > >"},
-      {"f<std::unordered_map<int, X<int>, std::hash<int>, std::equal_to<int>, std::allocator<std::pair<int const, X<int> > > > >",
+      {"f<std::vector<int, my::allocator<int> >, std::less<int> >",
+       "f<std::vector<int, my::allocator<int> > >"},
+      {"f<std::map<int, int, std::less<int>, my::allocator<int> > >",
+       "f<std::map<int, int, std::less<int>, my::allocator<int> > >"},
+      {"f<std::unordered_map<int, X<int>, std::hash<int>, std::equal_to<int>, std::allocator<std::pair<int "
+       "const, X<int> > > > >",
        "f<std::unordered_map<int, X<int> > >"},
       {"f<std::__cxx11::basic_string<char> >", "f<std::string>"},  // as g++'s debug information spells it
-      {"f<std::__1::basic_string<char, std::__1::char_traits<char>, std::__1::allocator<char>>>", "f<std::string>"},
+      {"f<std::__1::basic_string<char, std::__1::char_traits<char>, std::__1::allocator<char>>>",
+       "f<std::string>"},
       {"f<std::basic_ostream<char, std::char_traits<char> > >", "f<std::ostream>"},
       {"X::name[abi:cxx11]", "X::name"},
       {"f::$_12", "f::{lambda}"},
@@ -317,7 +326,8 @@ TEST(DisplayName, IsAbridged) {
       {"main::{lambda(auto:1)#2}::operator()<X<int> >", "main::{lambda}"},
       {"main::{lambda}::operator()<main()::<lambda()>::<lambda(const std::string&)> >", "main::{lambda}"},
       {"f<main()::<lambda()>::<lambda(int)> >", "f<main::{lambda}>"},
-      {"f<main::$_0::operator()() const::{lambda()#5}::operator()() const::{lambda(int)#1}>", "f<main::{lambda}>"},
+      {"f<main::$_0::operator()() const::{lambda()#5}::operator()() const::{lambda(int)#1}>",
+       "f<main::{lambda}>"},
       {"f<X::g(int (*)(char)) const &::{lambda(int)#1}, int>", "f<X::g::{lambda}, int>"},
       {"main::{lambda(int)#1}::_FUN", "main::{lambda}"},
       {"main::$_1::__invoke", "main::{lambda}"},

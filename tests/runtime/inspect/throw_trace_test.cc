@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Traces of exceptions that are really thrown: by this program, inside libstdc++, on other threads. Frames
-// are recognised by the name of the function, which the symbol table has: these tests need no debug information.
+// are recognised by the name of the function, which the symbol table has: these tests need no debug
+// information.
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/throw_trace.h>
 
@@ -24,8 +25,9 @@ namespace {
 
 void barrier() { asm volatile("" ::: "memory"); }
 
-// The position of the first frame of `function` in the trace; the trace's size when there is none. By name: compilers
-// move what ends by a throw to a part of its own (function.cold), which begins elsewhere and has its own unwind information.
+// The position of the first frame of `function` in the trace; the trace's size when there is none. By name:
+// compilers move what ends by a throw to a part of its own (function.cold), which begins elsewhere and has
+// its own unwind information.
 template <typename Function>
 std::size_t position_of(Function* function, std::span<const std::uintptr_t> trace) {
   const std::string name = symbolize(reinterpret_cast<std::uintptr_t>(function), true).back().function;
@@ -65,7 +67,9 @@ TEST(ThrowTrace, HoldsTheFramesFromTheThrowOutwards) {
   EXPECT_EQ(throw_trace_omitted(exception), 0u);
 }
 
-[[noreturn, gnu::noinline, gnu::cold]] void refuse(int value) { throw std::out_of_range(std::to_string(value)); }
+[[noreturn, gnu::noinline, gnu::cold]] void refuse(int value) {
+  throw std::out_of_range(std::to_string(value));
+}
 // The compiler sees that the call ends by a throw, and makes it a part of the function that stands far away.
 [[gnu::noinline]] int checked(int value) {
   if (value < 0) refuse(value);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The unwinder's reading of call-frame information against elfutils', for every row of every module of this process and of some
-// large libraries: at each address where the rules change (in linkage tables at each address, where the rule asks for it), both
-// take one step over a made-up stack and must arrive alike.
+// The unwinder's reading of call-frame information against elfutils', for every row of every module of this
+// process and of some large libraries: at each address where the rules change (in linkage tables at each
+// address, where the rule asks for it), both take one step over a made-up stack and must arrive alike.
 //
-// The stack is a block whose words all differ and all point into it, so that a wrong rule shows as a wrong word. Where the
-// unwinder declines, elfutils' rule must be one that it says it declines.
-// Labels: slow
+// The stack is a block whose words all differ and all point into it, so that a wrong rule shows as a wrong
+// word. Where the unwinder declines, elfutils' rule must be one that it says it declines. Labels: slow
 #include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>
@@ -43,12 +42,16 @@ struct Module {
 class MadeUpStack {
  public:
   MadeUpStack() : words_(kWords) {
-    for (std::size_t i = 0; i < kWords; ++i) words_[i] = low() + 8 * (i * 0x9e3779b1u % kWords);  // odd: each word once
+    for (std::size_t i = 0; i < kWords; ++i)
+      words_[i] = low() + 8 * (i * 0x9e3779b1u % kWords);  // odd: each word once
   }
   std::uintptr_t low() const { return reinterpret_cast<std::uintptr_t>(words_.data()); }
   StackBounds bounds() const { return {low(), low() + 8 * kWords}; }
-  // What it would be if this stack were suspended with these frames: rbp and rbx are frame pointers somewhere above rsp.
-  Registers registers(std::uintptr_t pc) const { return {pc + 1, low() + (1u << 16), low() + (1u << 17), low() + (3u << 16)}; }
+  // What it would be if this stack were suspended with these frames: rbp and rbx are frame pointers somewhere
+  // above rsp.
+  Registers registers(std::uintptr_t pc) const {
+    return {pc + 1, low() + (1u << 16), low() + (1u << 17), low() + (3u << 16)};
+  }
   std::optional<std::uintptr_t> word(std::uintptr_t address) const {
     if (address < low() || address - low() > 8 * (kWords - 1) || address % 8 != 0) return std::nullopt;
     return words_[(address - low()) / 8];
@@ -135,8 +138,8 @@ class Elfutils {
     return values.size() == 1 ? std::optional(values[0]) : std::nullopt;
   }
 
-  std::optional<std::uintptr_t> value(Dwarf_Frame* frame, int number, const Registers& registers, std::uintptr_t cfa,
-                                      std::uintptr_t same) const {
+  std::optional<std::uintptr_t> value(Dwarf_Frame* frame, int number, const Registers& registers,
+                                      std::uintptr_t cfa, std::uintptr_t same) const {
     std::array<Dwarf_Op, 3> memory;
     Dwarf_Op* ops = nullptr;
     std::size_t count = 0;
@@ -148,7 +151,8 @@ class Elfutils {
       return std::nullopt;
     }
     // g++ saves rbp where it points to, in functions that align their stack.
-    if (count == 1 && number == kRbp && ops[0].atom == DW_OP_breg6 && ops[0].number == 0) return stack_.word(registers.rbp);
+    if (count == 1 && number == kRbp && ops[0].atom == DW_OP_breg6 && ops[0].number == 0)
+      return stack_.word(registers.rbp);
     return std::nullopt;
   }
 
@@ -182,7 +186,8 @@ class Comparison {
     for (std::size_t i = 0; i < segments; ++i) {
       GElf_Phdr segment;
       gelf_getphdr(elf_, static_cast<int>(i), &segment);
-      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) compare(segment.p_vaddr, segment.p_vaddr + segment.p_memsz);
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0)
+        compare(segment.p_vaddr, segment.p_vaddr + segment.p_memsz);
     }
     return count_;
   }
@@ -228,8 +233,9 @@ class Comparison {
       }
       return;
     }
-    const bool same = expected.kind == Expected::kCaller && after.rip == expected.rip && after.rsp == expected.rsp &&
-                      after.rbp == expected.rbp.value_or(0) && after.rbx == expected.rbx.value_or(0);
+    const bool same = expected.kind == Expected::kCaller && after.rip == expected.rip &&
+                      after.rsp == expected.rsp && after.rbp == expected.rbp.value_or(0) &&
+                      after.rbx == expected.rbx.value_or(0);
     if (same) {
       ++count_.same;
     } else {
@@ -251,13 +257,15 @@ class Comparison {
 };
 
 std::vector<Module> loaded_modules() {
-  for (const char* name : {"libcrypto.so.3", "libssl.so.3", "libpq.so.5", "libcurl.so.4", "libsqlite3.so.0"}) dlopen(name, RTLD_NOW);
+  for (const char* name : {"libcrypto.so.3", "libssl.so.3", "libpq.so.5", "libcurl.so.4", "libsqlite3.so.0"})
+    dlopen(name, RTLD_NOW);
   std::vector<Module> modules;
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* all) {
         std::string path = info->dlpi_name;
         if (path.empty()) path = "/proc/self/exe";
-        if (access(path.c_str(), R_OK) == 0) static_cast<std::vector<Module>*>(all)->push_back({path, info->dlpi_addr});
+        if (access(path.c_str(), R_OK) == 0)
+          static_cast<std::vector<Module>*>(all)->push_back({path, info->dlpi_addr});
         return 0;
       },
       &modules);

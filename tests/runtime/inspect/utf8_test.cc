@@ -22,7 +22,9 @@ TEST(Utf8, TellsTheLengthOfWellFormedCharacters) {
   EXPECT_EQ(utf8_length("\xe2\x82\xac"), 3u);
   EXPECT_EQ(utf8_length("\xf0\x9f\x98\x80"), 4u);
   EXPECT_EQ(utf8_length(""), 0u);
-  for (const char* broken : {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5", "\xff", "\xc3", "\xe2\x82", "\xc3("}) {
+  for (const char* broken :
+       {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80", "\xf5", "\xff", "\xc3", "\xe2\x82", "\xc3("}) {
     EXPECT_EQ(utf8_length(broken), 0u) << json(broken);
   }
 }
@@ -39,10 +41,16 @@ TEST(Utf8, CutsNoCharacter) {
 
 TEST(Utf8, IsPrintedWithoutWhatActsOnTheTerminal) {
   EXPECT_EQ(printable("a\x1b[31m\x7f\n\t"), "a?[31m???");
-  EXPECT_EQ(printable("\xc2\x9b" "31m \x9b"), "?31m ?");                             // CSI as one character, and as one byte
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \x9b"),
+            "?31m ?");  // CSI as one character, and as one byte
   EXPECT_EQ(printable("\xe2\x80\xae \xe2\x81\xa6 \xd8\x9c \xe2\x80\x8f"), "? ? ? ?");  // marks of direction
-  EXPECT_EQ(printable("\xe2\x80\x8b\xef\xbb\xbf\xe2\x80\xa8\xf3\xa0\x81\x81"), "????");  // not seen, or a new line
-  EXPECT_EQ(printable("K\xc3\xbc" "che \xf0\x9f\x98\x80"), "K\xc3\xbc" "che \xf0\x9f\x98\x80");
+  EXPECT_EQ(printable("\xe2\x80\x8b\xef\xbb\xbf\xe2\x80\xa8\xf3\xa0\x81\x81"),
+            "????");  // not seen, or a new line
+  EXPECT_EQ(printable("K\xc3\xbc"
+                      "che \xf0\x9f\x98\x80"),
+            "K\xc3\xbc"
+            "che \xf0\x9f\x98\x80");
   EXPECT_EQ(printable("\xc3(\xff"), "?(?");
   EXPECT_EQ(printable(""), "");
 }

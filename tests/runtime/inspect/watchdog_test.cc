@@ -110,16 +110,15 @@ TEST(Watchdog, NamesTheSystemCallAndLetsItGoOn) {
 }
 
 TEST(Watchdog, ReportsALongBlockAgainAfterTwiceTheTime) {
-  const auto seen = watch_over([&] {
-    use_processor(300ms);
-  });
+  const auto seen = watch_over([&] { use_processor(300ms); });
   EXPECT_GE(seen.size(), 2u);
   EXPECT_LE(seen.size(), 4u);  // 20, 40, 80, 160 ms
 }
 
 // The loop's thread shares its core with another one that the kernel prefers by far.
 TEST(Watchdog, IsSilentWhileTheThreadWaitsForACore) {
-  if (std::ifstream("/proc/self/schedstat").fail()) GTEST_SKIP() << "this kernel does not tell how long a thread waited for a core";
+  if (std::ifstream("/proc/self/schedstat").fail())
+    GTEST_SKIP() << "this kernel does not tell how long a thread waited for a core";
   std::vector<std::string> seen;
   std::atomic<bool> done{false};
   const auto stay_on_one_core = [core = sched_getcpu()] {
@@ -144,18 +143,22 @@ TEST(Watchdog, IsSilentWhileTheThreadWaitsForACore) {
 }
 
 TEST(Watchdog, IsSilentWhileTheLoopSleeps) {
-  const auto seen = watch_over([] {
-    rt::Parker parker;
-    parker.park(AIOFIBER_WAIT_SLEEP, 0, rt::current_fiber()->scheduler->now() + 2 * kMuchAllowed);
-  }, kMuchAllowed);
+  const auto seen = watch_over(
+      [] {
+        rt::Parker parker;
+        parker.park(AIOFIBER_WAIT_SLEEP, 0, rt::current_fiber()->scheduler->now() + 2 * kMuchAllowed);
+      },
+      kMuchAllowed);
   EXPECT_TRUE(seen.empty()) << seen[0];
 }
 
 TEST(Watchdog, IsSilentWhileTheLoopIsBusyWithManyShortSteps) {
-  const auto seen = watch_over([] {
-    const auto limit = Clock::now() + 500ms;
-    while (Clock::now() < limit) rt::yield_now();
-  }, kMuchAllowed);
+  const auto seen = watch_over(
+      [] {
+        const auto limit = Clock::now() + 500ms;
+        while (Clock::now() < limit) rt::yield_now();
+      },
+      kMuchAllowed);
   EXPECT_TRUE(seen.empty()) << seen[0];
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mark by which a library that was compiled apart from the runtime in use, the preloaded hooks, knows whether it may
-// touch that runtime's objects: both must be of one version and lay out their classes alike.
+// The mark by which a library that was compiled apart from the runtime in use, the preloaded hooks, knows
+// whether it may touch that runtime's objects: both must be of one version and lay out their classes alike.
 //
 // Invariant: every program with a scheduler has the mark, since the scheduler refers to it.
 #pragma once

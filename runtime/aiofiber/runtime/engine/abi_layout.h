@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mark of the runtime whose headers are compiled here: a hash over the sizes and places of what hooks see of it.
-// Compiled into the runtime it is that runtime's mark (abi.h); compiled into the hooks, what they expect to find.
+// The mark of the runtime whose headers are compiled here: a hash over the sizes and places of what hooks see
+// of it. Compiled into the runtime it is that runtime's mark (abi.h); compiled into the hooks, what they
+// expect to find.
 //
 // Invariant: whatever a hook reads or writes of a runtime's object by itself is in the list below.
 #pragma once
@@ -14,8 +15,8 @@
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/reactor.h"
-#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/inspect/registry.h"
 
 namespace aiofiber::runtime {
 
@@ -24,13 +25,27 @@ constexpr std::uint64_t hash_of_layout() noexcept {
 // The standard leaves offsetof of such classes to the implementation; gcc and clang have it.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
-  constexpr std::size_t kNumbers[] = {
-      sizeof(Fiber), offsetof(Fiber, scheduler), offsetof(Fiber, parker), offsetof(Fiber, locals),
-      offsetof(Fiber, hooks_off), offsetof(Fiber, unwinding), offsetof(Fiber, interrupted), offsetof(Fiber, tid),
-      offsetof(Fiber, after_cut_off),
-      kRecordStride, kRecordsPerChunk, sizeof(Runnable), sizeof(Timer), sizeof(Parker), sizeof(FdWaiter),
-      offsetof(FdWaiter, fd), offsetof(FdWaiter, ready), sizeof(Reactor), sizeof(Scheduler), sizeof(OffloadPool),
-      sizeof(OffloadPool::Work)};
+  constexpr std::size_t kNumbers[] = {sizeof(Fiber),
+                                      offsetof(Fiber, scheduler),
+                                      offsetof(Fiber, parker),
+                                      offsetof(Fiber, locals),
+                                      offsetof(Fiber, hooks_off),
+                                      offsetof(Fiber, unwinding),
+                                      offsetof(Fiber, interrupted),
+                                      offsetof(Fiber, tid),
+                                      offsetof(Fiber, after_cut_off),
+                                      kRecordStride,
+                                      kRecordsPerChunk,
+                                      sizeof(Runnable),
+                                      sizeof(Timer),
+                                      sizeof(Parker),
+                                      sizeof(FdWaiter),
+                                      offsetof(FdWaiter, fd),
+                                      offsetof(FdWaiter, ready),
+                                      sizeof(Reactor),
+                                      sizeof(Scheduler),
+                                      sizeof(OffloadPool),
+                                      sizeof(OffloadPool::Work)};
 #pragma GCC diagnostic pop
   std::uint64_t hash = 0xcbf29ce484222325u;
   for (const std::size_t number : kNumbers) hash = (hash ^ number) * 0x100000001b3u;

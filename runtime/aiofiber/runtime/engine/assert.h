@@ -14,6 +14,7 @@ namespace aiofiber::runtime {
 
 }  // namespace aiofiber::runtime
 
-#define AIOFIBER_ASSERT(expression)           \
-  (__builtin_expect(!!(expression), 1) ? void() \
-                                       : ::aiofiber::runtime::assertion_failed(#expression, __FILE__, __LINE__))
+#define AIOFIBER_ASSERT(expression)    \
+  (__builtin_expect(!!(expression), 1) \
+       ? void()                        \
+       : ::aiofiber::runtime::assertion_failed(#expression, __FILE__, __LINE__))

@@ -5,7 +5,8 @@
 // Where the specification leaves something open, the scheduler asks choose(n): in which order timers with
 // equal deadlines run, and, on the system's clock, whether a pass with ready work polls. Without a chooser
 // the answer is 0, and the cost a load and a branch; a test installs a
-// seeded Chooser (testing::Seed) and gets other legal runs, the same for the same seed. Per thread, as loops are.
+// seeded Chooser (testing::Seed) and gets other legal runs, the same for the same seed. Per thread, as loops
+// are.
 #pragma once
 
 #include <cstdint>

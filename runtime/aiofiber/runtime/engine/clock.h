@@ -28,8 +28,8 @@ class Clock {
   virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
   // Whether every pass must poll the reactor: a virtual clock wants the exact passes of asyncio.
   virtual bool polls_every_pass() const noexcept { return false; }
-  // So many answers more (or, below zero, fewer) are due from threads that work for the loop. For a clock that decides when
-  // time may pass.
+  // So many answers more (or, below zero, fewer) are due from threads that work for the loop. For a clock
+  // that decides when time may pass.
   virtual void expect_answers(std::ptrdiff_t) noexcept {}
 };
 
@@ -42,11 +42,12 @@ class SteadyClock final : public Clock {
   static SteadyClock& instance() noexcept;
 };
 
-// Stamps for what happens millions of times a second, at half the price of a clock: the CPU's counter where the kernel makes
-// CLOCK_MONOTONIC of it (its clocksource is "tsc": same rate on all CPUs, never stops), else that clock's nanoseconds.
+// Stamps for what happens millions of times a second, at half the price of a clock: the CPU's counter where
+// the kernel makes CLOCK_MONOTONIC of it (its clocksource is "tsc": same rate on all CPUs, never stops), else
+// that clock's nanoseconds.
 //
-// Stamps become times by two readings of both, one before and one behind them, so the counter's rate is never assumed, and the
-// kernel's corrections of its own (NTP) are followed from reading to reading. Threads: any.
+// Stamps become times by two readings of both, one before and one behind them, so the counter's rate is never
+// assumed, and the kernel's corrections of its own (NTP) are followed from reading to reading. Threads: any.
 class Stamps {
  public:
   struct Reading {
@@ -68,8 +69,9 @@ class VirtualClock final : public Clock {
 
   // Moves time forward from inside a callback, as if the callback had taken that long.
   void burn(Nanoseconds duration) noexcept { now_ = saturating_add(now_, duration); }
-  // Real threads or signals may wake the loop: before it jumps, time passes as in reality for 2 ms, and for a second while a
-  // call on another thread is under way; with nothing to jump to, for 5 s. At most, as a jump of less takes no longer.
+  // Real threads or signals may wake the loop: before it jumps, time passes as in reality for 2 ms, and for a
+  // second while a call on another thread is under way; with nothing to jump to, for 5 s. At most, as a jump
+  // of less takes no longer.
   void set_may_block(bool may_block) noexcept { may_block_ = may_block; }
   void expect_answers(std::ptrdiff_t change) noexcept override { answers_due_ += change; }
 

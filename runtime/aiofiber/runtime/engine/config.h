@@ -20,7 +20,8 @@
 #define AIOFIBER_ASAN 0
 #endif
 
-// Given from outside to code of a ThreadSanitizer build that is not instrumented itself: it sees the same classes.
+// Given from outside to code of a ThreadSanitizer build that is not instrumented itself: it sees the same
+// classes.
 #ifndef AIOFIBER_TSAN
 #if defined(__SANITIZE_THREAD__)
 #define AIOFIBER_TSAN 1
@@ -45,7 +46,8 @@ namespace aiofiber::runtime {
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kCacheLineBytes = 64;
 
-// Address space of a stack, without its guard, unless the task asks for another size; pages are committed on first touch.
+// Address space of a stack, without its guard, unless the task asks for another size; pages are committed on
+// first touch.
 inline constexpr std::size_t kDefaultStackBytes = 256 * 1024;
 // The smallest stack: room for a system call deep in libc, and a C++ throw with its unwinder.
 inline constexpr std::size_t kMinStackBytes = 32 * 1024;
@@ -67,7 +69,8 @@ inline constexpr Nanoseconds kTimeBetweenCoolings = 1'000'000;
 // A pass with ready work enters the kernel only when this much time went by, ...
 inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;
 inline constexpr std::uint32_t kHandlesBetweenClockReads = 16;
-// ... or this many handles, unless they were so short that polling would be a twentieth of the work (a poll costs 0.25 us).
+// ... or this many handles, unless they were so short that polling would be a twentieth of the work (a poll
+// costs 0.25 us).
 inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
 inline constexpr Nanoseconds kShortestTimeBetweenPolls = 5'000;
 

@@ -13,8 +13,9 @@
 namespace aiofiber::runtime {
 
 struct FdWaitResult {
-  unsigned events = 0;       // kReadable | kWritable that are ready; kClosed: closed while we waited, or not to be watched
-  int error = 0;             // with kClosed: EBADF, or why the kernel does not watch it (ENOMEM, ENOSPC of epoll_ctl(2))
+  unsigned events =
+      0;  // kReadable | kWritable that are ready; kClosed: closed while we waited, or not to be watched
+  int error = 0;  // with kClosed: EBADF, or why the kernel does not watch it (ENOMEM, ENOSPC of epoll_ctl(2))
   bool timed_out = false;
   bool interrupted = false;  // the task was cancelled; the cancellation is still to be raised
 
@@ -25,7 +26,8 @@ struct FdWaitResult {
 // Precondition: called on a fiber. Throws std::system_error (EBADF), std::bad_alloc.
 // `kind` and `arg`, `whole`: what a debugger is told instead, as for Parker::park(); kind 0: the descriptor.
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout = kForever);
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg, const WholeWait& whole);
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
+                     const WholeWait& whole);
 
 // To be called right before a descriptor is closed: whoever waits for it on this thread's loop is woken
 // with kClosed. Returns how many. Does nothing on a thread without a loop.

@@ -16,10 +16,10 @@
 #include <string_view>
 
 #include "aiofiber/runtime/engine/config.h"
-#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "aiofiber/runtime/engine/runnable.h"
 #include "aiofiber/runtime/engine/sanitizer_match.h"
 #include "aiofiber/runtime/engine/stack.h"
+#include "aiofiber/runtime/inspect/registry_abi.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime {
@@ -80,8 +80,8 @@ class Fiber : public aiofiber_record, public Runnable {
     if (wait_limit == 0 || limit < wait_limit) wait_limit = limit;
   }
 
-  // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into main_function(fiber),
-  // which must not return.
+  // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into
+  // main_function(fiber), which must not return.
   using Main = void (*)(Fiber&) noexcept;
   void bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept;
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
@@ -90,17 +90,17 @@ class Fiber : public aiofiber_record, public Runnable {
   // ---- written by the scheduler and by the parker
   Scheduler* scheduler;
   Entry body;
-  void* owner;                   // whoever created the fiber: the facade's task
-  Parker* parker = nullptr;      // what it is parked on; null when it waits for something of the facade's
-  ExceptionState exceptions;     // valid while suspended
-  FiberLocals* locals = nullptr; // released when its body has ended
-  std::uint16_t hooks_off = 0;   // > 0: hooked libc calls stand aside
+  void* owner;                     // whoever created the fiber: the facade's task
+  Parker* parker = nullptr;        // what it is parked on; null when it waits for something of the facade's
+  ExceptionState exceptions;       // valid while suspended
+  FiberLocals* locals = nullptr;   // released when its body has ended
+  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls stand aside
   std::uint8_t refused_waits = 0;  // since it was interrupted; paces one that spins
   std::uint8_t size_class;
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
-  bool unwinding = false;        // its loop is closing: every suspension throws ForcedUnwind
-  bool finished = false;         // its body has returned: the stack and the record await recycling
-  bool interrupted = false;      // a runtime wait was cut short by a cancellation that is still to be raised
+  bool unwinding = false;          // its loop is closing: every suspension throws ForcedUnwind
+  bool finished = false;           // its body has returned: the stack and the record await recycling
+  bool interrupted = false;  // a runtime wait was cut short by a cancellation that is still to be raised
 #if AIOFIBER_ASAN
   void* fake_stack = nullptr;
   const void* asan_low = nullptr;
@@ -120,8 +120,8 @@ class Fiber : public aiofiber_record, public Runnable {
 extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
 inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
 
-// While it lives, hooked libc calls of the current fiber are libc's own: symbolizing, for one, reads files. Does nothing
-// outside fibers. Construct and destroy it on the same fiber; they nest.
+// While it lives, hooked libc calls of the current fiber are libc's own: symbolizing, for one, reads files.
+// Does nothing outside fibers. Construct and destroy it on the same fiber; they nest.
 class HooksOff {
  public:
   HooksOff() noexcept : fiber_(current_fiber()) {
@@ -140,8 +140,8 @@ class HooksOff {
 // The bounds of whatever stack is running: the current fiber's, else the thread's.
 StackBounds current_stack_bounds() noexcept;
 
-// Whether an object is a local variable of whatever stack is running, those included that AddressSanitizer keeps elsewhere
-// (detect_stack_use_after_return).
+// Whether an object is a local variable of whatever stack is running, those included that AddressSanitizer
+// keeps elsewhere (detect_stack_use_after_return).
 bool on_current_stack(const void* object) noexcept;
 
 }  // namespace aiofiber::runtime

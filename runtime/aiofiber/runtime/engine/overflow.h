@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stack overflow: a SIGSEGV at or beyond the end of a fiber's stack becomes a message that names the task, its stack size, its newest
-// frames and the remedy; then the process dies of the SIGSEGV as it would have.
+// Stack overflow: a SIGSEGV at or beyond the end of a fiber's stack becomes a message that names the task,
+// its stack size, its newest frames and the remedy; then the process dies of the SIGSEGV as it would have.
 //
 // A frame that skips the whole guard is only noticed once it faults: what it wrote into a neighbour's stack
 // before is not undone. Code that is compiled with -fstack-clash-protection skips nothing.

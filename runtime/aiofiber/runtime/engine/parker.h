@@ -25,8 +25,8 @@ enum class Wake : std::uint8_t {
   kInterrupted,  // the task was cancelled first
 };
 
-// For a debugger, of a call that waits in several pieces, to look in between: when the first piece began (0: now), and when
-// the whole will end by itself.
+// For a debugger, of a call that waits in several pieces, to look in between: when the first piece began (0:
+// now), and when the whole will end by itself.
 struct WholeWait {
   Nanoseconds since = 0;
   Nanoseconds until = kForever;
@@ -40,8 +40,8 @@ class Parker {
   Parker(const Parker&) = delete;
   Parker& operator=(const Parker&) = delete;
 
-  // The caller of park() throws when the wait was cut short, instead of telling its own caller: who interrupts it or unwinds
-  // its fiber asks first whether that is possible there.
+  // The caller of park() throws when the wait was cut short, instead of telling its own caller: who
+  // interrupts it or unwinds its fiber asks first whether that is possible there.
   bool throws_when_interrupted = false;
 
   // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and
@@ -66,7 +66,8 @@ class Parker {
  private:
   struct Deadline : Timer {
     explicit Deadline(Parker& owner) noexcept
-        : Timer(Kind::kInternal, [](Runnable& node) { static_cast<Deadline&>(node).parker.wake(Wake::kTimedOut); }),
+        : Timer(Kind::kInternal,
+                [](Runnable& node) { static_cast<Deadline&>(node).parker.wake(Wake::kTimedOut); }),
           parker(owner) {}
     Parker& parker;
   };

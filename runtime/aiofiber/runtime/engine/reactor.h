@@ -25,7 +25,8 @@ namespace aiofiber::runtime {
 
 inline constexpr unsigned kReadable = 1;
 inline constexpr unsigned kWritable = 2;
-// Reported to a waiter whose descriptor was closed under it, or refused by the kernel: FdWaiter::failure says which.
+// Reported to a waiter whose descriptor was closed under it, or refused by the kernel: FdWaiter::failure says
+// which.
 inline constexpr unsigned kClosed = 4;
 
 // One wait for one descriptor; embedded in the waiting object.
@@ -84,7 +85,8 @@ class Reactor {
   virtual void watch(int fd, unsigned events) = 0;
   // Called by the backend from poll().
   void fd_ready(int fd, unsigned events) noexcept;
-  // Called by the backend from poll(): the descriptor cannot be watched, and is not any more. Every waiter gets kClosed and why.
+  // Called by the backend from poll(): the descriptor cannot be watched, and is not any more. Every waiter
+  // gets kClosed and why.
   std::size_t fd_failed(int fd, int error) noexcept;
 
  private:

@@ -14,7 +14,8 @@ namespace aiofiber::runtime {
 struct Runnable {
   enum class Kind : std::uint8_t {
     kFiber,     // a Fiber to resume: the scheduler switches to it
-    kInternal,  // a few instructions of the runtime that never throw and never run user code: any stack will do
+    kInternal,  // a few instructions of the runtime that never throw and never run user code: any stack will
+                // do
     kCallback,  // user code outside any task: only on the loop's stack, where await() is refused
   };
 
@@ -26,7 +27,7 @@ struct Runnable {
   Runnable* next = nullptr;  // owned by the queue that holds the node
   Run run;                   // null for fibers
   Kind kind;
-  bool queued = false;       // in the ready queue (a node is in at most one place)
+  bool queued = false;  // in the ready queue (a node is in at most one place)
 };
 
 }  // namespace aiofiber::runtime

@@ -2,13 +2,15 @@
 //
 // Makes a program and an aiofiber that disagree about sanitizers a link error that says what to do.
 //
-// The switch between stacks tells AddressSanitizer and ThreadSanitizer what it does, in builds of aiofiber for them only:
-// the notes have members in Fiber, and the others would pay for them at each switch. Without the notes a sanitizer takes
-// another stack for a corrupted one: false reports, and an abort at the first throw. So each build defines a symbol, and
-// every translation unit that sees a Fiber refers to the one of its own flags. What the linker then misses is named as
-// what is to be done. Programs export it, so the loader says the same of a plugin that they open.
+// The switch between stacks tells AddressSanitizer and ThreadSanitizer what it does, in builds of aiofiber
+// for them only: the notes have members in Fiber, and the others would pay for them at each switch. Without
+// the notes a sanitizer takes another stack for a corrupted one: false reports, and an abort at the first
+// throw. So each build defines a symbol, and every translation unit that sees a Fiber refers to the one of
+// its own flags. What the linker then misses is named as what is to be done. Programs export it, so the
+// loader says the same of a plugin that they open.
 //
-// A translation unit that includes none of these headers refers to nothing: check_sanitizers() looks when a loop is made.
+// A translation unit that includes none of these headers refers to nothing: check_sanitizers() looks when a
+// loop is made.
 #pragma once
 
 #include "aiofiber/runtime/engine/config.h"
@@ -32,8 +34,8 @@ struct [[gnu::visibility("hidden")]] SanitizerMatch {
 };
 template struct SanitizerMatch<&AIOFIBER_SANITIZER_MARK>;
 
-// Prints one line to stderr, once a process, when the process has a sanitizer that this build of aiofiber tells nothing.
-// Threads: any.
+// Prints one line to stderr, once a process, when the process has a sanitizer that this build of aiofiber
+// tells nothing. Threads: any.
 void check_sanitizers() noexcept;
 
 }  // namespace aiofiber::runtime

@@ -28,10 +28,10 @@
 #include "aiofiber/runtime/engine/inbox.h"
 #include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/runtime/engine/reactor.h"
-#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/engine/runnable.h"
 #include "aiofiber/runtime/engine/stack.h"
 #include "aiofiber/runtime/engine/timer_heap.h"
+#include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
@@ -63,14 +63,15 @@ class Scheduler {
   }
   // Passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
-  // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the loop sleeps or does
-  // not run. Read without synchronization, as the writers pay nothing for it.
+  // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the
+  // loop sleeps or does not run. Read without synchronization, as the writers pay nothing for it.
   struct Pulse {
     std::uint64_t ticks;
     bool idle;
   };
   Pulse pulse() const noexcept;
-  // Called on the loop's stack before it sleeps without a deadline; may make something ready, or stop the loop. Null: nothing.
+  // Called on the loop's stack before it sleeps without a deadline; may make something ready, or stop the
+  // loop. Null: nothing.
   void set_before_endless_sleep(void (*hook)(void*), void* argument) noexcept {
     before_endless_sleep_ = hook;
     endless_sleep_argument_ = argument;
@@ -135,21 +136,23 @@ class Scheduler {
     make_ready(fiber);
   }
   // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. False when
-  // its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches everything and goes
-  // on): then it is abandoned, its record freed and its stack kept for good, because objects on it may be referred to.
-  // `parked_wait_throws`: of a parked fiber, that it throws in its turn when its wait is cut short (Parker::throws_when_interrupted).
+  // its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches everything
+  // and goes on): then it is abandoned, its record freed and its stack kept for good, because objects on it
+  // may be referred to. `parked_wait_throws`: of a parked fiber, that it throws in its turn when its wait is
+  // cut short (Parker::throws_when_interrupted).
   bool unwind(Fiber& fiber, bool parked_wait_throws = false) noexcept;
   // On a fiber that unwind() unwinds: gives it up, as unwind() says. Does not return.
   [[noreturn]] void abandon_current();
-  // Counts how often the fiber was told, by ForcedUnwind or by a wait that returns at once. One that still goes on after that
-  // many times does so for ever, as a worker that catches everything and begins anew: it is given up.
+  // Counts how often the fiber was told, by ForcedUnwind or by a wait that returns at once. One that still
+  // goes on after that many times does so for ever, as a worker that catches everything and begins anew: it
+  // is given up.
   static constexpr std::uint32_t kMostUnwindRequests = 1000;
   void count_unwind_request() {
     if (++unwind_requests_ > kMostUnwindRequests) abandon_current();
   }
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
-  // What another layer keeps for this loop: release() is called on its thread when it is destroyed, while its reactor is
-  // still there.
+  // What another layer keeps for this loop: release() is called on its thread when it is destroyed, while its
+  // reactor is still there.
   struct Attachment {
     Attachment* next;
     void (*release)(Attachment&) noexcept;
@@ -210,7 +213,7 @@ class Scheduler {
   std::size_t ready_count_ = 0;
   std::size_t remaining_ = 0;  // nodes of the current pass that have not run
   std::uint32_t handles_since_poll_ = 0;
-  std::uint32_t next_clock_read_ = 0;     // when handles_since_poll_ is that far
+  std::uint32_t next_clock_read_ = 0;  // when handles_since_poll_ is that far
   Nanoseconds last_poll_ = 0;
   std::uint64_t passes_ = 0;
   bool running_ = false;

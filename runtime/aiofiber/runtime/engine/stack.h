@@ -24,7 +24,8 @@
 
 namespace aiofiber::runtime {
 
-// So many guards are by mprotect in any case: an eighth of the mappings that the default vm.max_map_count allows.
+// So many guards are by mprotect in any case: an eighth of the mappings that the default vm.max_map_count
+// allows.
 inline constexpr std::size_t kMprotectGuards = 4096;
 
 // [low, high): all of it is the fiber's, the guard lies below. high is 64-byte aligned.
@@ -72,7 +73,9 @@ class StackPool {
 
   std::size_t guard_bytes() const noexcept { return guard_bytes_; }
   // From one stack of the class to the next.
-  std::size_t slot_bytes(std::uint8_t size_class) const noexcept { return guard_bytes_ + class_bytes(size_class); }
+  std::size_t slot_bytes(std::uint8_t size_class) const noexcept {
+    return guard_bytes_ + class_bytes(size_class);
+  }
 
   // A stack of the class, with its guard in place. Throws StackError.
   Stack acquire(std::uint8_t size_class);
@@ -105,7 +108,8 @@ class StackPool {
   // Address space reserved so far.
   std::size_t reserved_bytes() const noexcept { return reserved_bytes_; }
 
-  // For tests: how many of the process's next guards are by mprotect. Forgets that the kernel refused its own kind.
+  // For tests: how many of the process's next guards are by mprotect. Forgets that the kernel refused its own
+  // kind.
   static void set_mprotect_guards(std::size_t count) noexcept;
 
  private:

@@ -8,9 +8,9 @@
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -52,7 +52,8 @@ inline void close(int fd) noexcept { ::close(fd); }
 // mmap(2), private and anonymous, without swap reservation.
 inline void* map_anonymous(std::size_t bytes) noexcept {
   if (injected("mmap")) return MAP_FAILED;
-  return ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  return ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 }
 inline int unmap(void* address, std::size_t bytes) noexcept { return ::munmap(address, bytes); }
 inline int advise(void* address, std::size_t bytes, int advice) noexcept {
@@ -76,7 +77,8 @@ inline bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) >= 0; }
 inline int epoll_control(int epoll, int operation, int fd, epoll_event* event) noexcept {
   return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
 }
-// Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also when it cannot be asked.
+// Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also when it
+// cannot be asked.
 inline int try_to_watch(int fd) noexcept {
   const int probe = ::epoll_create1(EPOLL_CLOEXEC);
   if (probe < 0) return ENOMEM;
@@ -89,8 +91,8 @@ inline int try_to_watch(int fd) noexcept {
 // eventfd(2), close-on-exec; -1 with errno.
 inline int event_fd() noexcept { return injected("eventfd") ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-// Copies this process's own memory, of which some may not be there: bytes copied, from the start; -1: nothing, or
-// forbidden. process_vm_readv(2), so other threads may write the memory meanwhile.
+// Copies this process's own memory, of which some may not be there: bytes copied, from the start; -1:
+// nothing, or forbidden. process_vm_readv(2), so other threads may write the memory meanwhile.
 inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) noexcept {
   if (injected("process_vm_readv")) return -1;
   const iovec local{to, bytes};
@@ -101,8 +103,8 @@ inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) no
 inline int signal_thread(pid_t tid, int signo) noexcept {
   return injected("tgkill") ? -1 : static_cast<int>(::syscall(SYS_tgkill, ::getpid(), tid, signo));
 }
-// read(2) from a descriptor that is not a task's business: never suspends, goes on after a short read, until so many bytes or the end of
-// the file. How many there were; what an error left out is missing.
+// read(2) from a descriptor that is not a task's business: never suspends, goes on after a short read, until
+// so many bytes or the end of the file. How many there were; what an error left out is missing.
 inline std::size_t read_all(int fd, char* into, std::size_t bytes) noexcept {
   std::size_t done = 0;
   while (done < bytes) {
@@ -122,7 +124,8 @@ inline std::size_t read_file(const char* path, char* into, std::size_t bytes) no
   close(fd);
   return done;
 }
-// write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write. Async-signal-safe.
+// write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write.
+// Async-signal-safe.
 inline bool write_all(int fd, const char* text, std::size_t bytes) noexcept {
   while (bytes > 0) {
     const auto written = ::syscall(SYS_write, fd, text, bytes);

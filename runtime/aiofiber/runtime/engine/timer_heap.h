@@ -37,7 +37,9 @@ class TimerHeap {
   bool empty() const noexcept { return entries_.empty(); }
   std::size_t size() const noexcept { return entries_.size(); }
   // The earliest deadline, or kForever.
-  Nanoseconds next_deadline() const noexcept { return entries_.empty() ? kForever : entries_.front().deadline; }
+  Nanoseconds next_deadline() const noexcept {
+    return entries_.empty() ? kForever : entries_.front().deadline;
+  }
   // Takes out the earliest timer if it is due at `now`, else null. A timer is due when deadline <= now.
   Timer* pop_due(Nanoseconds now) noexcept;
 

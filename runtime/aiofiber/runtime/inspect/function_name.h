@@ -16,16 +16,17 @@ std::string demangle(const char* mangled);
 // A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
 // `a::f<int>`.
 std::string display_name(const std::string& demangled);
-// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the standard
-// library's defaults (allocators, comparisons, hashes), and `main::{lambda}` for a lambda in main and for those in it,
-// however the compiler spells them: the line tells which.
+// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the
+// standard library's defaults (allocators, comparisons, hashes), and `main::{lambda}` for a lambda in main
+// and for those in it, however the compiler spells them: the line tells which.
 std::string abridge(std::string display);
 
 // What is called, in a line of text: `load()`, `main::{lambda} (main.cc:12)`. The line is where the function
 // begins.
 std::string called_function(const std::string& function, const std::string& file, int line);
 
-// Whether a source file is one of the hooks'. Their tests, in a folder of the same name, are a program's own code.
+// Whether a source file is one of the hooks'. Their tests, in a folder of the same name, are a program's own
+// code.
 bool is_hook(std::string_view file) noexcept;
 
 // Whether code stands between the program's own and the call that waits: hooks, headers of the system, such

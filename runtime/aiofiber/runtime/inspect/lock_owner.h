@@ -2,9 +2,10 @@
 //
 // Who has the lock that a task waits for: how a record's wait_owner is read.
 //
-// The record says where that is written, not who it is, so nothing has to be rewritten when the lock changes hands: libc's
-// locks know their thread, the hooks note the task beside it, and a Lock of the facade notes its task. A reader looks
-// there at the moment of asking. Header only: shared by the reports inside the process and by the aiofiber command.
+// The record says where that is written, not who it is, so nothing has to be rewritten when the lock changes
+// hands: libc's locks know their thread, the hooks note the task beside it, and a Lock of the facade notes
+// its task. A reader looks there at the moment of asking. Header only: shared by the reports inside the
+// process and by the aiofiber command.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace aiofiber::runtime {
 
-// Both 0: nobody, or not known. With a thread, `task` counts only if it is a task of that thread: what it says may be left over.
+// Both 0: nobody, or not known. With a thread, `task` counts only if it is a task of that thread: what it
+// says may be left over.
 struct LockOwner {
   std::uint64_t task = 0;  // id
   std::uint32_t tid = 0;   // OS thread
@@ -26,10 +28,13 @@ struct LockOwner {
 struct LockOwnerWords {
   std::uint64_t first = 0, second = 0, third = 0;
 };
-constexpr std::uint64_t lock_owner_address(std::uint64_t wait_owner) noexcept { return wait_owner & ~AIOFIBER_OWNER_FORM_MASK; }
+constexpr std::uint64_t lock_owner_address(std::uint64_t wait_owner) noexcept {
+  return wait_owner & ~AIOFIBER_OWNER_FORM_MASK;
+}
 // So many bytes: what lies behind may not be mapped.
 constexpr std::size_t lock_owner_bytes(std::uint64_t wait_owner) noexcept {
-  return (wait_owner & AIOFIBER_OWNER_FORM_MASK) == AIOFIBER_OWNER_THREAD ? sizeof(LockOwnerWords) : sizeof(std::uint64_t);
+  return (wait_owner & AIOFIBER_OWNER_FORM_MASK) == AIOFIBER_OWNER_THREAD ? sizeof(LockOwnerWords)
+                                                                          : sizeof(std::uint64_t);
 }
 
 inline LockOwner decode_lock_owner(std::uint64_t wait_owner, const LockOwnerWords& words) noexcept {
@@ -46,7 +51,8 @@ inline LockOwner decode_lock_owner(std::uint64_t wait_owner, const LockOwnerWord
       std::memcpy(&owner.tid, &words.first, sizeof owner.tid);
       if (owner.tid != 0) owner.task = words.third;
       break;
-    default: break;  // a form of a newer program
+    default:
+      break;  // a form of a newer program
   }
   return owner;
 }

@@ -54,9 +54,10 @@ class RecordSlab {
   std::vector<char*> chunks_;
 };
 
-// Enters a loop that begins to run into the registry, with where it writes what it does; null: there is no room, so nobody is told of
-// it. Never fails otherwise, allocates nothing. Any thread.
-aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll, const bool& polling) noexcept;
+// Enters a loop that begins to run into the registry, with where it writes what it does; null: there is no
+// room, so nobody is told of it. Never fails otherwise, allocates nothing. Any thread.
+aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll,
+                          const bool& polling) noexcept;
 void leave_loop(aiofiber_loop* loop) noexcept;
 
 // A process-wide number that is never given twice, from 1.

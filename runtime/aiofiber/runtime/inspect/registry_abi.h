@@ -34,9 +34,10 @@ enum aiofiber_state {
 /* Why a waiting fiber waits, and what wait_arg then is. */
 enum aiofiber_wait {
   AIOFIBER_WAIT_NONE = 0,
-  AIOFIBER_WAIT_SLEEP = 1,   /* the deadline in ns of the loop's clock */
-  AIOFIBER_WAIT_FD = 2,      /* fd << 32 | others << 8 | events: 1 readable, 2 writable, 0 unknown; `others`: how many more it waits for */
-  AIOFIBER_WAIT_TASK = 3,    /* id of the awaited fiber */
+  AIOFIBER_WAIT_SLEEP = 1, /* the deadline in ns of the loop's clock */
+  AIOFIBER_WAIT_FD = 2,   /* fd << 32 | others << 8 | events: 1 readable, 2 writable, 0 unknown; `others`: how
+                             many more it waits for */
+  AIOFIBER_WAIT_TASK = 3, /* id of the awaited fiber */
   AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
   AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */
   AIOFIBER_WAIT_OTHER = 6,   /* address of what it waits for */
@@ -44,7 +45,7 @@ enum aiofiber_wait {
      waited for. Kinds that a reader does not know are to be shown as OTHER. */
   AIOFIBER_WAIT_GATHER = 7,
   AIOFIBER_WAIT_SHIELD = 8,
-  AIOFIBER_WAIT_SEVERAL = 9,      /* wait() */
+  AIOFIBER_WAIT_SEVERAL = 9, /* wait() */
   AIOFIBER_WAIT_AS_COMPLETED = 10,
   AIOFIBER_WAIT_TASK_GROUP = 11,
   /* Address of the object: all who wait for the same one have the same. */
@@ -62,25 +63,26 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_THREAD_END = 23, /* the OS thread that is joined; 0: not known */
 };
 
-/* wait_owner of a fiber that waits for a lock: the address where it is written who has the lock, which is so at every
-   moment, with one of these in its two lowest bits. 0: nobody has it alone, or that is not known. */
+/* wait_owner of a fiber that waits for a lock: the address where it is written who has the lock, which is so
+   at every moment, with one of these in its two lowest bits. 0: nobody has it alone, or that is not known. */
 enum aiofiber_owner_form {
-  AIOFIBER_OWNER_ID = 0,     /* a uint64: the id of a fiber, or AIOFIBER_OWNER_IS_THREAD | OS thread; 0: nobody */
-  AIOFIBER_OWNER_THREAD = 1, /* an int32: the OS thread, 0: nobody; and 16 bytes further a uint64: the id of the fiber of
-                                that thread that has it. No such fiber: the thread itself has it, or a callback of its loop */
+  AIOFIBER_OWNER_ID = 0, /* a uint64: the id of a fiber, or AIOFIBER_OWNER_IS_THREAD | OS thread; 0: nobody */
+  AIOFIBER_OWNER_THREAD =
+      1, /* an int32: the OS thread, 0: nobody; and 16 bytes further a uint64: the id of the fiber of
+            that thread that has it. No such fiber: the thread itself has it, or a callback of its loop */
 };
 #define AIOFIBER_OWNER_FORM_MASK UINT64_C(3)
 #define AIOFIBER_OWNER_IS_THREAD (UINT64_C(1) << 63)
 
 struct aiofiber_record {
-  uint64_t seq;         /* even: stable. odd: running, or being changed */
-  uint64_t id;          /* unique in the process, never reused */
-  uint64_t fcontext;    /* the saved context while suspended: layout see ctx_layout */
-  uint64_t stack_low;   /* the guard lies below (older ones: is included); 0 while the fiber has no stack */
+  uint64_t seq;       /* even: stable. odd: running, or being changed */
+  uint64_t id;        /* unique in the process, never reused */
+  uint64_t fcontext;  /* the saved context while suspended: layout see ctx_layout */
+  uint64_t stack_low; /* the guard lies below (older ones: is included); 0 while the fiber has no stack */
   uint64_t stack_high;
-  uint64_t entry;       /* address of the user's function, for fibers that have not started */
-  uint32_t state;       /* enum aiofiber_state */
-  uint32_t wait_kind;   /* enum aiofiber_wait */
+  uint64_t entry;     /* address of the user's function, for fibers that have not started */
+  uint32_t state;     /* enum aiofiber_state */
+  uint32_t wait_kind; /* enum aiofiber_wait */
   uint64_t wait_arg;
   int64_t wait_since_ns; /* loop's clock as of the last poll */
   int64_t created_ns;
@@ -90,9 +92,10 @@ struct aiofiber_record {
   uint32_t tid;         /* the OS thread of its loop */
   uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
-  uint64_t watched_by;  /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
-  uint64_t wait_owner;  /* of a LOCK: where its owner is written, see enum aiofiber_owner_form */
-  uint64_t wait_limit;  /* when a limit ends the wait, in ns of the loop's clock; 0: there is none */
+  uint64_t
+      watched_by; /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
+  uint64_t wait_owner; /* of a LOCK: where its owner is written, see enum aiofiber_owner_form */
+  uint64_t wait_limit; /* when a limit ends the wait, in ns of the loop's clock; 0: there is none */
 };
 
 #define AIOFIBER_REGISTRY_LOOPS 64
@@ -108,16 +111,16 @@ struct aiofiber_loop {
 struct aiofiber_registry {
   char magic[8];
   uint32_t version;
-  uint32_t size;           /* of this struct */
-  uint32_t record_size;    /* of struct aiofiber_record */
-  uint32_t record_stride;  /* distance of two records of a chunk */
+  uint32_t size;          /* of this struct */
+  uint32_t record_size;   /* of struct aiofiber_record */
+  uint32_t record_stride; /* distance of two records of a chunk */
   uint32_t chunk_records;
-  uint32_t arch;           /* ELF e_machine */
-  uint32_t ctx_layout;     /* bytes from fcontext to the saved return address */
-  uint32_t chunk_count;    /* valid entries of chunks; only grows */
-  uint64_t last_tick_ns;   /* the youngest clock reading of any loop: a core's idea of "now" */
+  uint32_t arch;         /* ELF e_machine */
+  uint32_t ctx_layout;   /* bytes from fcontext to the saved return address */
+  uint32_t chunk_count;  /* valid entries of chunks; only grows */
+  uint64_t last_tick_ns; /* the youngest clock reading of any loop: a core's idea of "now" */
   uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
-  uint64_t features;       /* 0, nothing is told by it yet; only if `size` reaches so far, as what follows */
+  uint64_t features; /* 0, nothing is told by it yet; only if `size` reaches so far, as what follows */
   struct aiofiber_loop loops[AIOFIBER_REGISTRY_LOOPS]; /* those that run, but for more than fit */
 };
 

@@ -21,14 +21,16 @@ namespace aiofiber::runtime {
 
 struct SymbolizedFrame {
   std::uintptr_t address = 0;
-  std::string function;      // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
+  std::string
+      function;  // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
   std::string linkage_name;  // as the linker knows it (mangled); empty when unknown
   std::string file;          // empty when unknown
   int line = 0;              // 0 when unknown. Of an outer frame: the line of the call that was inlined
   bool inlined = false;      // has no frame of its own on the stack
   std::string module;        // path of the executable or shared library; empty when the address is in none
   std::uintptr_t module_offset = 0;  // address - start of the module, for symbolizing elsewhere
-  std::string build_id;      // of the module, in hexadecimal digits: which build's symbols fit; empty when it has none
+  std::string
+      build_id;  // of the module, in hexadecimal digits: which build's symbols fit; empty when it has none
 };
 
 // The frames that one return address stands for: INNERMOST (inlined) first, the function that has the stack
@@ -36,8 +38,8 @@ struct SymbolizedFrame {
 // start), not one behind a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
 
-// The variable with static storage that the address lies in, as `app::cache` or `app::cache+0x8`; empty when it is in none, or the
-// module has no symbols left.
+// The variable with static storage that the address lies in, as `app::cache` or `app::cache+0x8`; empty when
+// it is in none, or the module has no symbols left.
 std::string data_symbol(std::uintptr_t address);
 
 }  // namespace aiofiber::runtime

@@ -2,9 +2,9 @@
 //
 // Every task of the process as text: state, name, what it waits for, stack; whatever thread it belongs to.
 //
-// Works from the registry's records alone, as a debugger in another process would: the tasks of other threads go on running,
-// and each is copied between two looks at its sequence lock. No lock of a loop is taken, so a loop that hangs is no obstacle.
-// Threads: any. Not async-signal-safe.
+// Works from the registry's records alone, as a debugger in another process would: the tasks of other threads
+// go on running, and each is copied between two looks at its sequence lock. No lock of a loop is taken, so a
+// loop that hangs is no obstacle. Threads: any. Not async-signal-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,9 @@ namespace aiofiber::runtime {
 
 struct TaskSnapshot {
   aiofiber_record record{};
-  std::vector<std::uintptr_t> stack;  // return addresses, newest first; empty if it has none, or would not hold still
-  std::string system_call;            // of one that runs: the call that it is blocked in
+  std::vector<std::uintptr_t>
+      stack;                // return addresses, newest first; empty if it has none, or would not hold still
+  std::string system_call;  // of one that runs: the call that it is blocked in
 };
 
 // All tasks that exist, by loop thread and id. A task that switches all the time may come without its stack.
@@ -42,8 +43,8 @@ class TaskIndex {
 
 // Who has the lock that `record` waits for, as of now; not known() when it waits for something else.
 LockOwner lock_owner(const aiofiber_record& record);
-// What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`, `lock at 0x7f..., held
-// by task 'x'`; `all` gives the names. Empty when it does not wait.
+// What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`,
+// `lock at 0x7f..., held by task 'x'`; `all` gives the names. Empty when it does not wait.
 std::string describe_wait(const aiofiber_record& record, const TaskIndex& all);
 std::string task_name(const aiofiber_record& record);
 

@@ -12,7 +12,8 @@
 // after a check at the first throw that it is where we think, and only while it is zero: a program whose C++
 // runtime differs (libc++abi), or another library that uses the same bytes, gives exceptions without a trace.
 //
-// Linking: with the shared libstdc++ (the default) nothing is to be done. A static one (-static-libstdc++, -static) defines
+// Linking: with the shared libstdc++ (the default) nothing is to be done. A static one (-static-libstdc++,
+// -static) defines
 // __cxa_throw too and keeps it, so exceptions have no trace then, unless the program is linked with
 // -Wl,--wrap=__cxa_throw as well.
 #pragma once
@@ -39,8 +40,8 @@ std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception)
 // How many frames were left out behind the first kThrowTraceInnermost of throw_trace(); mostly 0.
 std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept;
 
-// An exception that is thrown on through a place where no C++ frame leads from the throw: a task that fails, and the task
-// that awaits it. Each such place adds the stack of the one who rethrows.
+// An exception that is thrown on through a place where no C++ frame leads from the throw: a task that fails,
+// and the task that awaits it. Each such place adds the stack of the one who rethrows.
 struct RethrowSegment {
   static constexpr std::size_t kMaxFrames = 24;
   const RethrowSegment* before;  // the one added before this, or null
@@ -51,8 +52,9 @@ struct RethrowSegment {
   std::uintptr_t addresses[kMaxFrames];  // newest first, from the await outwards; the first `count` are there
 };
 
-// Adds the calling stack, which is walked from the caller outwards, before `exception` is rethrown. An exception keeps at most 64 segments;
-// one whose runtime is unknown keeps none. About 5 ns a frame and one allocation. Threads: any.
+// Adds the calling stack, which is walked from the caller outwards, before `exception` is rethrown. An
+// exception keeps at most 64 segments; one whose runtime is unknown keeps none. About 5 ns a frame and one
+// allocation. Threads: any.
 void add_rethrow_segment(const std::exception_ptr& exception, const void* by, const void* from) noexcept;
 // The segment that was added last, or null. Valid as long as the exception is.
 const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) noexcept;

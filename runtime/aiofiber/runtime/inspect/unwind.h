@@ -44,14 +44,14 @@ std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std
 // from there; registers.rip is 0 once there is none. With a span of one it steps to the caller.
 std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
 
-// As unwind(), over a copy of the stack that stands elsewhere: `copy` is where the byte of bounds.low is now. Registers and
-// bounds are those of the original, whose memory is not touched.
+// As unwind(), over a copy of the stack that stands elsewhere: `copy` is where the byte of bounds.low is now.
+// Registers and bounds are those of the original, whose memory is not touched.
 std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
                         std::span<std::uintptr_t> out) noexcept;
 
-// As unwind(), from a fault in a frame that does not fit into the stack: rsp may lie below the bounds, which alone are read.
-// `r11` is the interrupted register: in the loop by which -fstack-clash-protection touches each page of a large frame the
-// caller is found through it.
+// As unwind(), from a fault in a frame that does not fit into the stack: rsp may lie below the bounds, which
+// alone are read. `r11` is the interrupted register: in the loop by which -fstack-clash-protection touches
+// each page of a large frame the caller is found through it.
 std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t r11, StackBounds bounds,
                               std::span<std::uintptr_t> out) noexcept;
 
@@ -67,18 +67,19 @@ Registers current_registers() noexcept __asm__("aiofiber_current_registers");
 // async-signal-safe. {0, 0} when the system does not tell.
 StackBounds thread_stack_bounds() noexcept;
 
-// Marks for throw_would_terminate(). A handler that cleans up and throws on what it caught is no end of an exception's way,
-// but the tables do not show it. So a handler for one of these types, which nobody throws, stands before it: PassesOn where
-// the exception stays the same, PassesOnOther where a scope may put another in its place. The function must have no other
-// handlers and must not be inlined into one that has: what is beyond is read from its caller's tables.
+// Marks for throw_would_terminate(). A handler that cleans up and throws on what it caught is no end of an
+// exception's way, but the tables do not show it. So a handler for one of these types, which nobody throws,
+// stands before it: PassesOn where the exception stays the same, PassesOnOther where a scope may put another
+// in its place. The function must have no other handlers and must not be inlined into one that has: what is
+// beyond is read from its caller's tables.
 struct PassesOn {};
 struct PassesOnOther {};
 
 // What is thrown. Of null type: something unknown, which handlers for certain types do not stop.
 struct Throw {
   const std::type_info* type = nullptr;
-  // The type of what leaves a scope marked PassesOnOther which `thrown` enters; called for each such scope, from inside
-  // outwards. Null: the same.
+  // The type of what leaves a scope marked PassesOnOther which `thrown` enters; called for each such scope,
+  // from inside outwards. Null: the same.
   const std::type_info* (*beyond_scope)(const std::type_info* thrown, void* argument) noexcept = nullptr;
   void* argument = nullptr;
 };
@@ -101,9 +102,9 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw
 // Forgets all cached rules. Threads: any. Async-signal-safe.
 void flush_unwind_cache() noexcept;
 
-// Forgets them if a library was unloaded since the last call: other code may stand at its addresses now. To be called before
-// walks that must be right after a dlclose(), where the caller may take the loader's lock, as dl_iterate_phdr(3) does: not in
-// a signal handler. Threads: any. About 7 ns.
+// Forgets them if a library was unloaded since the last call: other code may stand at its addresses now. To
+// be called before walks that must be right after a dlclose(), where the caller may take the loader's lock,
+// as dl_iterate_phdr(3) does: not in a signal handler. Threads: any. About 7 ns.
 void notice_unloaded_code() noexcept;
 
 }  // namespace aiofiber::runtime

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The words for what a task waits for (enum aiofiber_wait of the registry): whoever adds a kind adds its line here.
+// The words for what a task waits for (enum aiofiber_wait of the registry): whoever adds a kind adds its line
+// here.
 //
 // Shared by the reports inside the process and by the aiofiber command, so that both say the same.
 // Header only.
@@ -53,7 +54,8 @@ constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
   return kWaitKinds[kind < std::size(kWaitKinds) ? kind : static_cast<std::uint32_t>(AIOFIBER_WAIT_OTHER)];
 }
 
-// What a wait for a descriptor is for, from its wait_arg: " readable", " readable or writable"; empty when unknown.
+// What a wait for a descriptor is for, from its wait_arg: " readable", " readable or writable"; empty when
+// unknown.
 constexpr const char* wait_events(std::uint64_t wait_arg) noexcept {
   constexpr const char* kEvents[] = {"", " readable", " writable", " readable or writable"};
   return kEvents[wait_arg & 3];

@@ -2,9 +2,9 @@
 //
 // From events to the slices and arrows of a timeline, whose text trace_text writes.
 //
-// A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in the ready queue; a
-// loop is a row with its polls and callbacks. A slice is written when it ends, so slices of a task never overlap; an arrow is
-// written when the woken task has run, so it always has both ends.
+// A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in
+// the ready queue; a loop is a row with its polls and callbacks. A slice is written when it ends, so slices
+// of a task never overlap; an arrow is written when the woken task has run, so it always has both ends.
 // Threads: one at a time. Errors: std::bad_alloc.
 #pragma once
 
@@ -22,7 +22,8 @@ namespace aiofiber::runtime {
 // What a hook writes. Which fields count depends on the kind.
 struct TraceEvent {
   enum class Kind : std::uint8_t {
-    kSwitch,    // subject: who leaves, in `state`, waiting for wait_kind and argument; object: who comes. 0: the loop
+    kSwitch,    // subject: who leaves, in `state`, waiting for wait_kind and argument; object: who comes. 0:
+                // the loop
     kWake,      // subject: who is woken; object: by whom
     kNameLow,   // subject's name: its first 16 bytes in object and argument ...
     kNameHigh,  // ... and the others

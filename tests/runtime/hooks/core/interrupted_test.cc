@@ -18,8 +18,8 @@
 #include <csignal>
 
 #include "aiofiber/hooks.h"
-#include "support/fibers.h"
 #include "interrupting_libc.h"
+#include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
 namespace {

@@ -134,7 +134,8 @@ TEST(Offload, OfAForkedChildHasThreadsOfItsOwn) {
       own.spawn([&] { result = runtime::offload([] { return 7; }); });
       own.run();
       ::_exit(result);
-    }).join();
+    })
+        .join();
   });
   fibers.run();
   int status = 0;

@@ -65,7 +65,8 @@ TEST_F(HookedTasks, AreTimedOutInsideStdioAndTheStreamWorksAfterwards) {
   asyncio::run([&] {
     const auto read_a_line = [&] { return std::fgets(line, sizeof line, file) != nullptr ? 0 : errno; };
     int seen = 0;
-    EXPECT_THROW(asyncio::await(asyncio::wait_for([&] { seen = read_a_line(); }, 10ms)), asyncio::TimeoutError);
+    EXPECT_THROW(asyncio::await(asyncio::wait_for([&] { seen = read_a_line(); }, 10ms)),
+                 asyncio::TimeoutError);
     EXPECT_EQ(seen, ECANCELED);
     EXPECT_NE(std::ferror(file), 0);
     std::clearerr(file);

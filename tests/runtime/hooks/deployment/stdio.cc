@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Does fgets suspend the task? One task reads a line, another sends it afterwards, on one thread: a fgets that blocks the
-// thread fails after the socket's time limit. Prints "suspended" or "blocked". With the word "call" the program switches
-// stdio on itself, else the environment is to; with "spoil" an operation inside libc is somebody else's before.
+// Does fgets suspend the task? One task reads a line, another sends it afterwards, on one thread: a fgets
+// that blocks the thread fails after the socket's time limit. Prints "suspended" or "blocked". With the word
+// "call" the program switches stdio on itself, else the environment is to; with "spoil" an operation inside
+// libc is somebody else's before.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 
@@ -53,7 +54,8 @@ int somebody_elses_sync(FILE* file) { return original_sync(file); }
 void spoil() {
   constexpr unsigned kSync = 12;
   auto* const table = static_cast<void**>(dlsym(RTLD_DEFAULT, "_IO_file_jumps"));
-  auto* const page = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(table + kSync) & ~std::uintptr_t{4095});
+  auto* const page =
+      reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(table + kSync) & ~std::uintptr_t{4095});
   if (mprotect(page, 4096, PROT_READ | PROT_WRITE) != 0) std::abort();
   original_sync = reinterpret_cast<int (*)(FILE*)>(table[kSync]);
   table[kSync] = reinterpret_cast<void*>(&somebody_elses_sync);

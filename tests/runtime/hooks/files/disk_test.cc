@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Files that have to be waited for: past the page cache (O_DIRECT), and dropped from it. Run again
-// without io_uring, so that the pool does it, and in sandboxes that forbid it. Real files in the temporary folder.
+// without io_uring, so that the pool does it, and in sandboxes that forbid it. Real files in the temporary
+// folder.
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -86,7 +87,8 @@ TEST_F(Disk, SixtyFourFibersReadAtOnceEachItsOwn) {
         for (std::size_t k = 0; k < 20; ++k) {
           const std::size_t block = (i * 7919 + k * 104'729) % blocks_;
           const auto position = static_cast<off_t>(block * kBlock);
-          right += ::pread(direct ? direct_ : plain_, buffer.get(), kBlock, position) == static_cast<ssize_t>(kBlock) &&
+          right += ::pread(direct ? direct_ : plain_, buffer.get(), kBlock, position) ==
+                       static_cast<ssize_t>(kBlock) &&
                    is_block(buffer.get(), block);
         }
       });
@@ -103,7 +105,8 @@ TEST_F(Disk, MoreRequestsThanARingHasRoomFor) {
     fibers.spawn([&, i] {
       const Buffer buffer = aligned(kBlock);
       const std::size_t block = i % blocks_;
-      right += ::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)) == static_cast<ssize_t>(kBlock) &&
+      right += ::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)) ==
+                   static_cast<ssize_t>(kBlock) &&
                is_block(buffer.get(), block);
     });
   }
@@ -134,7 +137,8 @@ TEST_F(Disk, ReadAndWriteMoveThePosition) {
     EXPECT_EQ(::fdatasync(direct_), 0);
     std::string seen(kBlock, '\0');
     for (const std::size_t block : {2u, 3u, 10u, 12u, 13u}) {
-      EXPECT_EQ(::pread(plain_, seen.data(), kBlock, static_cast<off_t>(block * kBlock)), static_cast<ssize_t>(kBlock));
+      EXPECT_EQ(::pread(plain_, seen.data(), kBlock, static_cast<off_t>(block * kBlock)),
+                static_cast<ssize_t>(kBlock));
       EXPECT_TRUE(seen == std::string(kBlock, 'w')) << block;
     }
   });
@@ -264,7 +268,8 @@ TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
   }
 }
 
-// The loop is closed over a task that waits for the disk: its destructors run when the kernel is done with its buffer.
+// The loop is closed over a task that waits for the disk: its destructors run when the kernel is done with
+// its buffer.
 TEST_F(Disk, ALoopThatClosesWaitsForTheKernel) {
   Outcome read;
   bool left = false;
@@ -307,11 +312,13 @@ TEST_F(Disk, AForkedChildLeavesTheParentsRequestsAlone) {
     EXPECT_EQ(::pread(direct_, buffer.get(), kBlock, 0), static_cast<ssize_t>(kBlock));
     const pid_t child = ::fork();
     if (child == 0) {
-      const bool right = ::pread(direct_, buffer.get(), kBlock, kBlock) == static_cast<ssize_t>(kBlock) && is_block(buffer.get(), 1);
+      const bool right = ::pread(direct_, buffer.get(), kBlock, kBlock) == static_cast<ssize_t>(kBlock) &&
+                         is_block(buffer.get(), 1);
       ::_exit(right ? 0 : 1);
     }
     for (std::size_t block = 0; block < 50; ++block) {
-      EXPECT_EQ(::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)), static_cast<ssize_t>(kBlock));
+      EXPECT_EQ(::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)),
+                static_cast<ssize_t>(kBlock));
       EXPECT_TRUE(is_block(buffer.get(), block));
     }
     EXPECT_EQ(::waitpid(child, &status, 0), child);
@@ -320,8 +327,8 @@ TEST_F(Disk, AForkedChildLeavesTheParentsRequestsAlone) {
   EXPECT_EQ(status, 0);
 }
 
-// Some requests are with the kernel then and some are not yet; all of them have to be right. A loop that tries to hand them in
-// for ever ends by ctest's time limit.
+// Some requests are with the kernel then and some are not yet; all of them have to be right. A loop that
+// tries to hand them in for ever ends by ctest's time limit.
 TEST_F(Disk, SandboxEnteredWhileRequestsWait) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
@@ -332,7 +339,8 @@ TEST_F(Disk, SandboxEnteredWhileRequestsWait) {
       fibers.spawn([&, i] {
         const Buffer buffer = aligned(kBlock);
         for (std::size_t block = i; block < 64; block += 8) {
-          right += ::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)) == static_cast<ssize_t>(kBlock) &&
+          right += ::pread(direct_, buffer.get(), kBlock, static_cast<off_t>(block * kBlock)) ==
+                       static_cast<ssize_t>(kBlock) &&
                    is_block(buffer.get(), block);
           if (block == 19 && !forbid_system_call("io_uring_enter")) ::_exit(2);
         }

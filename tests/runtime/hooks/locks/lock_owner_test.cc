@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who has the lock that a task waits for, as debuggers are told, at every moment of its life: taken, handed over, released; by
-// tasks and by threads. Not for ThreadSanitizer, which takes the handing over of a mutex for an unlock by a wrong thread.
+// Who has the lock that a task waits for, as debuggers are told, at every moment of its life: taken, handed
+// over, released; by tasks and by threads. Not for ThreadSanitizer, which takes the handing over of a mutex
+// for an unlock by a wrong thread.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ runtime::LockOwner owner_for(const runtime::Fiber* waiter) {
 }
 
 TEST(LockOwner, OfAMutexIsTheTaskThatHasItAtTheMoment) {
-  for (const int type : {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP}) {
+  for (const int type :
+       {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP}) {
     Fibers fibers;
     pthread_mutex_t mutex;
     pthread_mutexattr_t attributes;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the reports say of locks: who has the one that a task waits for, rings of tasks that wait for each other's, and, in debug
-// mode, tasks that suspend with one. The loops are real ones: a ring would sleep for ever, so the log's sink ends the wait.
+// What the reports say of locks: who has the one that a task waits for, rings of tasks that wait for each
+// other's, and, in debug mode, tasks that suspend with one. The loops are real ones: a ring would sleep for
+// ever, so the log's sink ends the wait.
 #include <gtest/gtest.h>
 
 #include <pthread.h>
@@ -24,14 +25,15 @@ using aio::await;
 
 struct GiveUp {};
 
-// Runs the body as a task of a loop until it ends or the first report is made; gives the reports. Nothing ends a wait for a
-// mutex: so the loop is closed over the tasks that are left, which unwinds them.
+// Runs the body as a task of a loop until it ends or the first report is made; gives the reports. Nothing
+// ends a wait for a mutex: so the loop is closed over the tasks that are left, which unwinds them.
 template <class F>
 std::vector<std::string> run(F body, bool debug = false) {
   std::vector<std::string> reports;
   aio::EventLoop loop;
   loop.set_debug(debug);
-  loop.slow_callback_duration = std::chrono::hours(1);  // making a report takes a while, which is no news here
+  loop.slow_callback_duration =
+      std::chrono::hours(1);  // making a report takes a while, which is no news here
   aio::set_log_sink([&](aio::LogLevel, std::string_view text) {
     reports.emplace_back(text);
     if (text.starts_with("Deadlock")) loop.stop();
@@ -40,7 +42,8 @@ std::vector<std::string> run(F body, bool debug = false) {
     loop.run_until_complete(body);
   } catch (const aio::RuntimeError&) {  // stopped before the task was done
   }
-  loop.set_exception_handler([](aio::EventLoop&, const aio::ExceptionContext&) {});  // of tasks that are still there
+  loop.set_exception_handler(
+      [](aio::EventLoop&, const aio::ExceptionContext&) {});  // of tasks that are still there
   loop.close();
   aio::set_log_sink({});
   return reports;
@@ -69,9 +72,11 @@ std::vector<std::string> run_crossed(First& first, Second& second) {
 void expect_ring(const std::vector<std::string>& reports) {
   ASSERT_EQ(reports.size(), 1u);
   const std::string& text = reports[0];
-  EXPECT_TRUE(has(text, "These wait for each other: 'a' -> 'b' -> 'a'\n") || has(text, "These wait for each other: 'b' -> 'a' -> 'b'\n"))
+  EXPECT_TRUE(has(text, "These wait for each other: 'a' -> 'b' -> 'a'\n") ||
+              has(text, "These wait for each other: 'b' -> 'a' -> 'b'\n"))
       << text;
-  const std::size_t a = text.find("Task 'a' waits for lock at 0x"), b = text.find("Task 'b' waits for lock at 0x");
+  const std::size_t a = text.find("Task 'a' waits for lock at 0x"),
+                    b = text.find("Task 'b' waits for lock at 0x");
   ASSERT_TRUE(a != std::string::npos && b != std::string::npos) << text;
   EXPECT_TRUE(has(text.substr(a, text.find('\n', a) - a), ", held by task 'b'")) << text;
   EXPECT_TRUE(has(text.substr(b, text.find('\n', b) - b), ", held by task 'a'")) << text;
@@ -160,12 +165,18 @@ __attribute__((noinline)) void refresh() {
 }
 
 TEST(SuspendedWithALock, IsReportedOncePerPlaceWithWhatWhereAndFor) {
-  const auto reports = run([] { await(aio::create_task({.name = "refresher"}, [] {
-    for (int i = 0; i < 3; ++i) refresh();
-  })); }, true);
+  const auto reports = run(
+      [] {
+        await(aio::create_task({.name = "refresher"}, [] {
+          for (int i = 0; i < 3; ++i) refresh();
+        }));
+      },
+      true);
   ASSERT_EQ(reports.size(), 1u);
   const std::string& text = reports[0];
-  EXPECT_TRUE(text.starts_with("Task 'refresher' is suspended in a wait for sleep, 0.0 s left, and holds a lock meanwhile.")) << text;
+  EXPECT_TRUE(text.starts_with(
+      "Task 'refresher' is suspended in a wait for sleep, 0.0 s left, and holds a lock meanwhile."))
+      << text;
   EXPECT_TRUE(has(text, "\nIt took mutex 'app::cache+0x8' at 0x")) << text;
   const std::size_t taken = text.find("in app::refresh\n    const std::lock_guard lock(cache.mutex);");
   const std::size_t suspended = text.find("\nIt is suspended here:\n");
@@ -177,11 +188,13 @@ TEST(SuspendedWithALock, IsReportedOncePerPlaceWithWhatWhereAndFor) {
 TEST(SuspendedWithALock, CountsAllThatAreHeldAndSeesAnAwait) {
   std::recursive_mutex recursive;
   std::shared_mutex shared;
-  const auto reports = run([&] {
-    const std::lock_guard first(recursive), again(recursive);
-    const std::shared_lock second(shared);
-    await(aio::create_task({.name = "child"}, [] {}));
-  }, true);
+  const auto reports = run(
+      [&] {
+        const std::lock_guard first(recursive), again(recursive);
+        const std::shared_lock second(shared);
+        await(aio::create_task({.name = "child"}, [] {}));
+      },
+      true);
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(has(reports[0], "in a wait for task 'child', and holds 2 locks meanwhile")) << reports[0];
   EXPECT_TRUE(has(reports[0], "\nIt took read-write lock for reading at 0x")) << reports[0];
@@ -189,68 +202,77 @@ TEST(SuspendedWithALock, CountsAllThatAreHeldAndSeesAnAwait) {
 
 TEST(SuspendedWithALock, IsNotReportedOutsideDebugMode) {
   EXPECT_TRUE(run([] {
-    const std::lock_guard lock(cache.mutex);
-    usleep(50);
-  }).empty());
+                const std::lock_guard lock(cache.mutex);
+                usleep(50);
+              }).empty());
 }
 
 TEST(SuspendedWithALock, IsNotReportedOfWhatWasReleased) {
   std::mutex mutex;
   std::condition_variable condition;
   bool ready = false;
-  EXPECT_EQ(run([&] {
-    auto waiter = aio::create_task([&] {
-      std::unique_lock lock(mutex);
-      condition.wait(lock, [&] { return ready; });
-    });
-    {
-      const std::lock_guard lock(mutex);
-    }
-    usleep(100);
-    {
-      const std::lock_guard lock(mutex);
-      ready = true;
-    }
-    condition.notify_one();
-    await(waiter);
-  }, true), std::vector<std::string>());
+  EXPECT_EQ(run(
+                [&] {
+                  auto waiter = aio::create_task([&] {
+                    std::unique_lock lock(mutex);
+                    condition.wait(lock, [&] { return ready; });
+                  });
+                  { const std::lock_guard lock(mutex); }
+                  usleep(100);
+                  {
+                    const std::lock_guard lock(mutex);
+                    ready = true;
+                  }
+                  condition.notify_one();
+                  await(waiter);
+                },
+                true),
+            std::vector<std::string>());
 }
 
 TEST(SuspendedWithALock, IsNotReportedOfALockThatIsMadeForIt) {
-  EXPECT_EQ(run([] {
-    aio::Lock lock;
-    const std::lock_guard guard(lock);
-    usleep(100);
-  }, true), std::vector<std::string>());
+  EXPECT_EQ(run(
+                [] {
+                  aio::Lock lock;
+                  const std::lock_guard guard(lock);
+                  usleep(100);
+                },
+                true),
+            std::vector<std::string>());
 }
 
 TEST(SuspendedWithALock, IsNotReportedOfNestedLocks) {
   std::mutex outer, inner;
-  const auto reports = run([&] {
-    auto holder = aio::create_task({.name = "holder"}, [&] {
-      const std::lock_guard lock(inner);
-      usleep(1000);  // reported
-    });
-    auto nested = aio::create_task({.name = "nested"}, [&] {
-      const std::lock_guard first(outer);
-      const std::lock_guard second(inner);
-    });
-    await(aio::gather(holder, nested));
-  }, true);
+  const auto reports = run(
+      [&] {
+        auto holder = aio::create_task({.name = "holder"}, [&] {
+          const std::lock_guard lock(inner);
+          usleep(1000);  // reported
+        });
+        auto nested = aio::create_task({.name = "nested"}, [&] {
+          const std::lock_guard first(outer);
+          const std::lock_guard second(inner);
+        });
+        await(aio::gather(holder, nested));
+      },
+      true);
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_TRUE(reports[0].starts_with("Task 'holder'")) << reports[0];
 }
 
 TEST(SuspendedWithALock, ForgetsTheLocksOfATaskThatEnded) {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  EXPECT_EQ(run([&] {
-    await(aio::create_task([&] { pthread_mutex_lock(&mutex); }));
-    await(aio::create_task([&] {
-      pthread_mutex_unlock(&mutex);  // as plain mutexes allow
-      usleep(100);
-    }));
-    usleep(100);
-  }, true), std::vector<std::string>());
+  EXPECT_EQ(run(
+                [&] {
+                  await(aio::create_task([&] { pthread_mutex_lock(&mutex); }));
+                  await(aio::create_task([&] {
+                    pthread_mutex_unlock(&mutex);  // as plain mutexes allow
+                    usleep(100);
+                  }));
+                  usleep(100);
+                },
+                true),
+            std::vector<std::string>());
 }
 
 }  // namespace app

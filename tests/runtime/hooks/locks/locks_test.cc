@@ -184,7 +184,7 @@ TEST(HookedMutex, IsTheForkedChildsAloneThoughTasksWaitForIt) {
   int status = -1;
   fibers.spawn([&] {
     mutex.lock();
-    sleep_ms(5);  // the other task waits
+    sleep_ms(5);                                  // the other task waits
     for (int losses = 0; losses < 4; ++losses) {  // then it asks for the mutex to be handed over
       mutex.unlock();
       mutex.lock();
@@ -575,7 +575,8 @@ TEST(HookedTries, ThatAreRepeatedLetTheOthersRun) {
       {"pthread_rwlock_trywrlock", [&] { pthread_rwlock_wrlock(&rwlock); },
        [&] { return pthread_rwlock_trywrlock(&rwlock) == 0; }, [&] { pthread_rwlock_unlock(&rwlock); }},
       {"pthread_rwlock_timedwrlock, past", [&] { pthread_rwlock_rdlock(&rwlock); },
-       [&] { return pthread_rwlock_timedwrlock(&rwlock, &past) == 0; }, [&] { pthread_rwlock_unlock(&rwlock); }},
+       [&] { return pthread_rwlock_timedwrlock(&rwlock, &past) == 0; },
+       [&] { pthread_rwlock_unlock(&rwlock); }},
       {"pthread_spin_trylock", [&] { pthread_spin_lock(&spinlock); },
        [&] { return pthread_spin_trylock(&spinlock) == 0; }, [&] { pthread_spin_unlock(&spinlock); }},
       {"sem_trywait", [] {}, [&] { return sem_trywait(&semaphore) == 0; }, [&] { sem_post(&semaphore); }},
@@ -616,7 +617,8 @@ TEST(HookedTries, GiveWhatLibcGives) {
     errno = ERANGE;
     EXPECT_EQ(sem_trywait(&semaphore), 0);
     EXPECT_EQ(errno, ERANGE);
-    for (int i = 0; i < 200; ++i) EXPECT_FAILS_WITH(EAGAIN, outcome_of([&] { return sem_trywait(&semaphore); }));
+    for (int i = 0; i < 200; ++i)
+      EXPECT_FAILS_WITH(EAGAIN, outcome_of([&] { return sem_trywait(&semaphore); }));
     EXPECT_EQ(pthread_spin_trylock(&spinlock), 0);
     errno = ERANGE;
     for (int i = 0; i < 200; ++i) EXPECT_EQ(pthread_spin_trylock(&spinlock), EBUSY);
@@ -641,7 +643,8 @@ TEST(HookedTries, OfAJoinLetTheOthersRun) {
   Fibers fibers;
   bool posted = false;
   fibers.spawn([&] {
-    for (int tries = 0; tries < 1000 && !posted; ++tries) EXPECT_EQ(pthread_tryjoin_np(thread, nullptr), EBUSY);
+    for (int tries = 0; tries < 1000 && !posted; ++tries)
+      EXPECT_EQ(pthread_tryjoin_np(thread, nullptr), EBUSY);
     EXPECT_TRUE(posted);
   });
   fibers.spawn([&] { posted = true; });

@@ -11,8 +11,8 @@
 #include <sys/select.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <vector>
 
@@ -219,9 +219,7 @@ void expect_ended_by_a_signal_that_only_its_mask_lets_in(Wait wait) {
   Fibers fibers;
   SocketPair pair;
   Outcome polled;
-  fibers.spawn([&] {
-    polled = outcome_of([&] { return wait(pair[0], none); });
-  });
+  fibers.spawn([&] { polled = outcome_of([&] { return wait(pair[0], none); }); });
   fibers.spawn([] {
     sleep_ms(3);
     ::pthread_kill(::pthread_self(), SIGUSR1);
@@ -313,7 +311,8 @@ TEST(HookedSelect, TouchesNoMoreOfTheSetsThanTheKernelWould) {
   Fibers fibers;
   Pipe pipe;
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  void* const two_pages = ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const two_pages =
+      ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(two_pages, MAP_FAILED);
   ASSERT_EQ(::mprotect(static_cast<char*>(two_pages) + page, page, PROT_NONE), 0);
   auto& readable = *reinterpret_cast<fd_set*>(static_cast<char*>(two_pages) + page - sizeof(fd_set));

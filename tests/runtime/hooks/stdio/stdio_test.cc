@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// stdio that suspends: streams over pipes and sockets in fibers, two fibers in one stream, and what must stay as it was.
-// Real descriptors, real time.
+// stdio that suspends: streams over pipes and sockets in fibers, two fibers in one stream, and what must stay
+// as it was. Real descriptors, real time.
 #include <aiofiber/hooks.h>
 #include <signal.h>
 #include <stdio.h>
@@ -124,7 +124,8 @@ TEST(StdioReading, AHundredStreamsAtOnceOnOneThread) {
   }
   fibers.spawn([&] {
     sleep_ms(5);
-    for (int i = 99; i >= 0; --i) send_text((*pairs[static_cast<std::size_t>(i)])[1], std::to_string(i) + "\nx");
+    for (int i = 99; i >= 0; --i)
+      send_text((*pairs[static_cast<std::size_t>(i)])[1], std::to_string(i) + "\nx");
     for (int i = 0; i < 100; ++i) {
       const File answer = stream_of((*pairs[static_cast<std::size_t>(i)])[1], "r");
       int number = -1;
@@ -142,7 +143,8 @@ TEST(StdioReading, AndWritingPass64MiBThroughAPipe) {
   constexpr int kPieces = 64;
   fibers.spawn([&] {
     const File file = stream_of(pipe[1], "w");
-    for (int i = 0; i < kPieces; ++i) EXPECT_EQ(::fwrite(piece.data(), 1, piece.size(), file.get()), piece.size());
+    for (int i = 0; i < kPieces; ++i)
+      EXPECT_EQ(::fwrite(piece.data(), 1, piece.size(), file.get()), piece.size());
     pipe.close(1);
   });
   fibers.spawn([&] {
@@ -275,7 +277,8 @@ TEST(StdioShared, WritersDoNotMixTheirRecords) {
   }
   fibers.spawn([&] {
     char buffer[8192];
-    for (ssize_t n; (n = ::read(pipe[0], buffer, sizeof buffer)) > 0;) received.append(buffer, static_cast<std::size_t>(n));
+    for (ssize_t n; (n = ::read(pipe[0], buffer, sizeof buffer)) > 0;)
+      received.append(buffer, static_cast<std::size_t>(n));
   });
   fibers.run();
   ASSERT_EQ(received.size(), static_cast<std::size_t>(kWriters * kRecords * 30'001));
@@ -405,7 +408,8 @@ TEST(StdioClosing, WritesTheRestAndSuspendsForIt) {
   });
   fibers.spawn([&] {
     char buffer[1000];
-    for (ssize_t n; (n = ::read(pipe[0], buffer, sizeof buffer)) > 0;) received.append(buffer, static_cast<std::size_t>(n));
+    for (ssize_t n; (n = ::read(pipe[0], buffer, sizeof buffer)) > 0;)
+      received.append(buffer, static_cast<std::size_t>(n));
   });
   fibers.run();
   EXPECT_TRUE(received == data);
@@ -505,7 +509,8 @@ TEST(StdioUntouched, AForkedChildReadsOnAsAPlainThread) {
     const pid_t child = ::fork();
     if (child == 0) {
       char line[16] = {};
-      const bool read = ::fgets(line, sizeof line, file.get()) != nullptr && ::strcmp(line, "to the child\n") == 0;
+      const bool read =
+          ::fgets(line, sizeof line, file.get()) != nullptr && ::strcmp(line, "to the child\n") == 0;
       const bool written = ::fputs("by the child\n", other.get()) >= 0 && ::fflush(other.get()) == 0;
       ::_exit(read && written ? 0 : 1);
     }
@@ -526,7 +531,8 @@ TEST(StdioUntouched, ExitInATaskWritesWhatIsBuffered) {
   const pid_t child = ::fork();
   if (child == 0) {
 #if AIOFIBER_ASAN
-    // LeakSanitizer looks for pointers on the stack from where the child ends, the task's: what this one holds is no leak.
+    // LeakSanitizer looks for pointers on the stack from where the child ends, the task's: what this one
+    // holds is no leak.
     const runtime::StackBounds here = runtime::thread_stack_bounds();
     __lsan_register_root_region(reinterpret_cast<const void*>(here.low), here.high - here.low);
 #endif
