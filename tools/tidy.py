@@ -116,6 +116,7 @@ RULES_FOR_ALL = {"getenv"}
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
+COLUMNS = 110    # as .clang-format says, which breaks no string and no table
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
 COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-x", "c++"]
 
@@ -274,6 +275,8 @@ def check_openings(sources):
 def check_text(sources):
     for source in sources:
         for number, line in enumerate(source.lines, 1):
+            if len(line) > COLUMNS:
+                yield source.path, number, "columns", f"{len(line)} columns; at most {COLUMNS}: run clang-format -i"
             if re.search(r"\bTODO\b(?!\([a-z][a-z -]*\))", line):
                 yield source.path, number, "todo", "write TODO(kind): perf, correctness, api, ..."
         if not source.path.startswith("tests/") and source.is_header:
@@ -444,6 +447,7 @@ SELF_TEST = [
     ("getenv", "tools/aiofiber/top.cc", "const char* kind = std::getenv(name);\n"),
     (None, "tools/aiofiber/ps.cc", "const char* kind = ::secure_getenv(name);\n"),
     (None, "tests/b_test.cc", "const char* kind = std::getenv(name);\n"),
+    ("columns", "tests/c_test.cc", f"const char* s = \"{'x' * 100}\";\n"),
     ("todo", "tests/a_test.cc", "// TODO: later\n"),
     ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
     ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),

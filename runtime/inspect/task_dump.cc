@@ -40,7 +40,6 @@ constexpr std::size_t kUngrouped = 16;  // so many tasks are shown one by one
 pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 // ---- snapshot
-// --------------------------------------------------------------------------------------------------
 
 std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
   aiofiber_record copy;
@@ -111,7 +110,6 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
 }
 
 // ---- text
-// ------------------------------------------------------------------------------------------------------
 
 std::string seconds(std::int64_t nanoseconds) {
   char text[48];

@@ -85,7 +85,6 @@ bool handler_is_ours() noexcept {
 }
 
 // ---- system calls
-// ----------------------------------------------------------------------------------------------
 
 // A blocked thread, as /proc tells it.
 struct Blocked {
@@ -132,7 +131,6 @@ bool may_be_interrupted(const Blocked& blocked) noexcept {
 }
 
 // ---- the two ways
-// ----------------------------------------------------------------------------------------------
 
 std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
   std::uint64_t id = 0;

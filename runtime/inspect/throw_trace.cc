@@ -71,7 +71,6 @@ void* object_of(const std::exception_ptr& exception) {
 }
 
 // ---- The start-up check
-// ----------------------------------------------------------------------------------------
 
 enum class Layout : int { kUnknown, kAsExpected, kDifferent };
 constinit std::atomic<Layout> g_layout{Layout::kUnknown};
@@ -108,7 +107,6 @@ bool layout_is_known() noexcept {
 }
 
 // ---- Recording
-// -----------------------------------------------------------------------------------------------------
 
 // A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not looked for.
 constexpr std::size_t kMaxWalk = 4096;
@@ -164,7 +162,6 @@ const Record* record_of(const std::exception_ptr& exception) noexcept {
 }
 
 // ---- The real __cxa_throw
-// -----------------------------------------------------------------------------------------
 
 using ThrowFunction = void (*)(void*, std::type_info*, Destructor);
 

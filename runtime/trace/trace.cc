@@ -159,7 +159,6 @@ State& state() {
 }
 
 // ---- the thread's ring
-// -------------------------------------------------------------------------------------------
 
 constinit thread_local Ring* own_ring = nullptr;
 constinit thread_local bool no_ring = false;  // the thread ends, or there was no memory
@@ -215,7 +214,6 @@ void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
 }  // namespace
 
 // ---- hooks
-// -------------------------------------------------------------------------------------------------------
 
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
   const Nanoseconds time = stamp();
@@ -235,7 +233,6 @@ void trace_loop(LoopMark mark) noexcept {
 }
 
 // ---- the file
-// ----------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -15,7 +15,6 @@
 namespace aiofiber::runtime {
 
 // ---- events
-// ----------------------------------------------------------------------------------------------------
 
 void TraceJson::add(Loop& loop, const TraceEvent& event) {
   if (event.time > last_) last_ = event.time;
@@ -184,7 +183,6 @@ void TraceJson::lose(Loop& loop, const TraceEvent& event) {
 }
 
 // ---- rows and the end
-// --------------------------------------------------------------------------------------------
 
 void TraceJson::name(std::uint64_t id, std::string_view text) {
   Task& task = tasks_[id];

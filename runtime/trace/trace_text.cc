@@ -84,7 +84,6 @@ class TraceText::Line {
 };
 
 // ---- lines
-// -----------------------------------------------------------------------------------------------------
 
 void TraceText::begin(std::string_view process_name) {
   text_ += "[\n";
@@ -168,7 +167,6 @@ void TraceText::lost(std::uint64_t row, std::uint64_t events, Nanoseconds at) {
 }
 
 // ---- their parts
-// -----------------------------------------------------------------------------------------------
 
 void TraceText::begin_metadata(std::string_view name, std::uint64_t row) {
   text_ += R"({"ph":"M","name":")";

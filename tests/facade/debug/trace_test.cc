@@ -33,7 +33,6 @@ namespace aiofiber {
 namespace {
 
 // ---- reading
-// -----------------------------------------------------------------------------------------------------
 
 struct Value {
   enum { kNull, kBool, kNumber, kString, kArray, kObject } kind = kNull;
@@ -274,7 +273,6 @@ void some_tasks() {
 }
 
 // ---- tests
-// -------------------------------------------------------------------------------------------------------
 
 TEST_F(Trace, ShowsRunsWaitsAndWakes) {
   start_trace(path);

@@ -406,7 +406,6 @@ TEST(Unwind, NeverReadsOutsideTheBoundsWithRandomRegisters) {
 }
 
 // ---- throw_would_terminate
-// ---------------------------------------------------------------------------------
 
 // What the function says about the context, and what happens when an exception is thrown there indeed.
 struct Verdict {
