@@ -158,8 +158,8 @@ bool drop_default_argument(std::string& display) {
 bool is_own_header(std::string_view file) {
   const std::size_t slash = file.rfind('/');
   if (slash == std::string_view::npos || !file.ends_with(".h")) return false;
-  const std::string_view folder = file.substr(0, slash);
-  return folder.ends_with("/aiofiber") || folder.ends_with("/aiofiber/runtime");
+  const std::string_view folder = file.substr(0, slash + 1);
+  return folder.ends_with("/aiofiber/") || folder.find("/aiofiber/runtime/") != std::string_view::npos;
 }
 
 // libstdc++'s headers in which callables are called.

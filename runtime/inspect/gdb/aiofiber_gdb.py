@@ -38,7 +38,7 @@ PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__ap
             "jump_fcontext", "make_fcontext")
 THUNK = re.compile(r"(non-)?virtual thunk to ")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
-PLUMBING_FILE = re.compile(r"(?<!tests/)runtime/hooks/|/aiofiber/\w+\.h$|/usr/include/")
+PLUMBING_FILE = re.compile(r"(?<!tests/)runtime/hooks/|/aiofiber/(runtime/(\w+/)*)?\w+\.h$|/usr/include/")
 PLUMBING_MODULE = re.compile(r"/lib(c|m|pthread|stdc\+\+|c\+\+|gcc_s)\.so[^/]*$")
 RED_ZONE = 128
 BRACKETS = {"(": 1, "<": 1, "{": 1, ")": -1, ">": -1, "}": -1}
