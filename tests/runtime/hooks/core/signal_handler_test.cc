@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// In a signal handler the hooks stand aside: it must not be suspended, but it may wake a task.
+#include <semaphore.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "support/fibers.h"
+
+namespace aiofiber::hooks_test {
+namespace {
+
+bool handler_saw_hooks_off = false;
+
+TEST(SignalHandler, IsNotSuspended) {
+  Fibers fibers;
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    handler_saw_hooks_off = runtime::current_fiber() == nullptr || runtime::current_fiber()->hooks_off > 0;
+    ::usleep(1000);  // would let other tasks run
+  };
+  struct sigaction old {};
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &old), 0);
+  struct sigaction current {};
+  ASSERT_EQ(::sigaction(SIGUSR1, nullptr, &current), 0);
+  EXPECT_EQ(current.sa_handler, action.sa_handler);  // ours is not seen
+  bool other_ran = false;
+  fibers.spawn([&] {
+    ::raise(SIGUSR1);
+    EXPECT_TRUE(handler_saw_hooks_off);
+    EXPECT_FALSE(other_ran);
+    EXPECT_EQ(runtime::current_fiber()->hooks_off, 0u);
+  });
+  fibers.spawn([&] { other_ran = true; });
+  fibers.run();
+  EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), action.sa_handler);
+}
+
+sem_t posted_by_handler;
+
+TEST(SignalHandler, CanPostASemaphoreThatATaskWaitsFor) {
+  Fibers fibers;
+  sem_init(&posted_by_handler, 0, 0);
+  ::signal(SIGUSR1, [](int) { sem_post(&posted_by_handler); });
+  fibers.spawn([] { EXPECT_EQ(sem_wait(&posted_by_handler), 0); });
+  fibers.spawn([] {
+    sleep_ms(2);
+    ::raise(SIGUSR1);
+  });
+  fibers.run();
+  ::signal(SIGUSR1, SIG_DFL);
+  sem_destroy(&posted_by_handler);
+}
+
+}  // namespace
+}  // namespace aiofiber::hooks_test

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A loop for the tests of the engine: bare fibers on the virtual clock, unless a test brings another.
+//
+// The loop runs until its last fiber has ended, and its destructor finds no fiber, no stack and no timer left
+// over.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/runtime/engine/make_scheduler.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+
+namespace aiofiber::runtime {
+
+// Runs functions as fibers. A body that sees ForcedUnwind ends, as a task of the facade does.
+class Loop {
+ public:
+  explicit Loop(Clock& clock) : scheduler_(make_scheduler(clock)) {}
+  Loop() : Loop(clock_) {}
+  ~Loop() {
+    EXPECT_EQ(scheduler_->fibers_alive(), 0u);
+    EXPECT_EQ(scheduler_->stacks().stacks_in_use(), abandoned_.size());
+    EXPECT_TRUE(scheduler_->timers().empty());
+  }
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Creates a fiber and makes it ready.
+  Fiber& spawn(std::function<void()> function, std::size_t stack_bytes = 0) {
+    auto start = std::make_unique<Start>(Start{*this, std::move(function)});
+    Fiber& fiber = scheduler_->create_fiber(body, start.get(), stack_bytes, 0);
+    static_cast<void>(start.release());
+    ++left_;
+    scheduler_->make_ready(fiber);
+    return fiber;
+  }
+  // Runs until every fiber has ended; at once if there is none.
+  void run() {
+    if (left_ > 0) scheduler_->run();
+  }
+  // Runs the passes that are possible without anything from outside, then returns. Uses the virtual clock's
+  // Deadlock, by which run() is left.
+  void run_until_stuck() { EXPECT_THROW(scheduler_->run(), Deadlock); }
+  bool unwind(Fiber& fiber) {
+    auto* const start = static_cast<Start*>(fiber.owner);
+    const bool ended = scheduler_->unwind(fiber);
+    if (!ended) {
+      --left_;
+      abandoned_.emplace_back(start);  // its frame will never delete it
+    }
+    return ended;
+  }
+
+  Scheduler& scheduler() { return *scheduler_; }
+  VirtualClock& clock() { return clock_; }
+  std::vector<std::string> failures;  // start_failure() of fibers that got no stack
+
+ private:
+  struct Start {
+    Loop& loop;
+    std::function<void()> function;
+  };
+
+  static void body(Fiber& fiber) noexcept {
+    const std::unique_ptr<Start> start(static_cast<Start*>(fiber.owner));
+    Loop& loop = start->loop;
+    if (!fiber.started()) {
+      loop.failures.emplace_back(fiber.scheduler->start_failure());
+    } else {
+      try {
+        start->function();
+      } catch (const ForcedUnwind&) {
+      } catch (...) {
+        ADD_FAILURE() << "an exception left a fiber";
+      }
+    }
+    if (--loop.left_ == 0) loop.scheduler_->stop();
+  }
+
+  VirtualClock clock_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::size_t left_ = 0;
+  std::vector<std::unique_ptr<Start>> abandoned_;
+};
+
+// Suspends until somebody wakes the fiber by Scheduler::wake_fiber; throws when the loop closes.
+inline void sleep_until_woken() {
+  Fiber& self = *current_fiber();
+  self.set_wait(AIOFIBER_WAIT_OTHER, 0, 0);
+  self.state = AIOFIBER_WAITING;
+  self.scheduler->suspend();
+  if (self.unwinding) throw ForcedUnwind();
+}
+
+using Log = std::vector<std::string>;
+
+// A node of the ready queue that calls a function, on no fiber.
+struct Callback : Runnable {
+  explicit Callback(std::function<void()> fn)
+      : Runnable(Kind::kCallback, [](Runnable& node) { static_cast<Callback&>(node).function(); }),
+        function(std::move(fn)) {}
+  std::function<void()> function;
+};
+
+// A pipe that never blocks.
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(::pipe2(fds_.data(), O_NONBLOCK | O_CLOEXEC), 0); }
+  ~Pipe() {
+    for (const int fd : fds_) {
+      if (fd >= 0) ::close(fd);
+    }
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  int reader() const { return fds_[0]; }
+  int writer() const { return fds_[1]; }
+  void put(char c) { EXPECT_EQ(::write(fds_[1], &c, 1), 1); }
+  char take() {
+    char c = '\0';
+    EXPECT_EQ(::read(fds_[0], &c, 1), 1);
+    return c;
+  }
+
+ private:
+  std::array<int, 2> fds_{-1, -1};
+};
+
+}  // namespace aiofiber::runtime
