@@ -29,14 +29,14 @@ from pathlib import Path
 # of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall"}),
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind throw_trace",
         "runtime/arch/x86_64": "context_layout"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber",
         "runtime/arch/x86_64": "switch",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
@@ -53,8 +53,8 @@ FLOORS = [
 
     ("words", {
         "facade/core": "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait"
-                       " rare_text repr context"}),
-    ("loop", {"facade/core": "handle callback_table loop_core thread_gate event_loop"}),
+                       " rare_text repr"}),
+    ("loop", {"facade/core": "context handle callback_table loop_core thread_gate event_loop"}),
     ("futures", {"facade/core": "future_base future"}),
     ("tasks", {
         "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
@@ -72,10 +72,7 @@ FLOOR_EXCEPTIONS = [
     ("facade/core/handle.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/core/loop_core.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/core/future_base.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
-    ("facade/core/context.cc", "facade/aiofiber/handle.h", "the running callback's context is in its handle"),
-    ("facade/core/context.cc", "facade/aiofiber/loop_core.h", "the running callback is known to its loop"),
     ("facade/core/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
-    ("runtime/engine/clock.cc", "runtime/aiofiber/runtime/engine/reactor.h", "a clock lets time pass by polling the reactor's interface"),
     ("runtime/hooks/core/real.cc", "runtime/hooks/stdio/stdio_switch.h", "what is done once when the hooks are loaded"),
 ]
 
