@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
@@ -42,12 +43,14 @@ void* resolve_symbol(const char* name, const char* version) noexcept {
 
 namespace {
 
+// A second name is of one that has a pointer here.
+#define SECOND_NAME(when, name, of) static_assert(std::is_class_v<decltype(real::of)>);
+#include "hooks/core/names.inc"
+
 [[gnu::constructor]] void load_hooks() noexcept {
-#define FUNCTION(name, ...) name.resolve();
-#define VERSIONED_FUNCTION(name, version, ...) name.resolve();
-#include "hooks/core/libc_functions.inc"
-#undef FUNCTION
-#undef VERSIONED_FUNCTION
+#define HOOK(when, name, ...) name.resolve();
+#define HOOK_OF_VERSION(when, name, version, ...) name.resolve();
+#include "hooks/core/names.inc"
   const bool in_use = check_link_order();
   if (!stands_aside) runtime::Reactor::set_closes_are_reported(true);
   if (in_use) enable_stdio_if_wanted();
