@@ -36,7 +36,7 @@ FLOORS = [
                            " exception_table unwind throw_trace",
         "runtime/arch/x86_64": "context_layout"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber at_fork",
         "runtime/arch/x86_64": "switch",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
@@ -44,7 +44,7 @@ FLOORS = [
         "runtime/engine": "scheduler overflow",
         "runtime/inspect": "thread_sample task_dump"}),
     ("waits", {
-        "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout",
+        "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
         "runtime/inspect": "watchdog dump_on_signal held_locks"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),
@@ -77,6 +77,7 @@ FLOOR_EXCEPTIONS = [
     ("facade/core/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
     ("runtime/engine/clock.cc", "runtime/aiofiber/runtime/engine/reactor.h", "a clock lets time pass by polling the reactor's interface"),
     ("runtime/hooks/core/real.cc", "runtime/hooks/stdio/stdio_switch.h", "what is done once when the hooks are loaded"),
+    ("runtime/hooks/core/real.cc", "runtime/hooks/locks/lock_queue.h", "what is done once when the hooks are loaded"),
 ]
 
 # (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.

@@ -11,9 +11,11 @@
 #include <cstring>
 #include <type_traits>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
 #include "hooks/core/link_order.h"
+#include "hooks/locks/lock_queue.h"
 #include "hooks/stdio/stdio_switch.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
@@ -52,8 +54,16 @@ namespace {
 #define HOOK_OF_VERSION(when, name, version, ...) name.resolve();
 #include "hooks/core/names.inc"
   const bool in_use = check_link_order();
-  if (!stands_aside) runtime::Reactor::set_closes_are_reported(true);
+  if (!stands_aside) {  // else the runtime is another one, which is left alone
+    runtime::Reactor::set_closes_are_reported(true);
+    forget_lock_waiters_at_fork();
+  }
   if (in_use) enable_stdio_if_wanted();
+}
+
+// The registry may be the program's, which stays when this library is unloaded.
+[[gnu::destructor]] void unload_hooks() noexcept {
+  if (!stands_aside) runtime::forget_fork_handlers(&__dso_handle);
 }
 
 }  // namespace
