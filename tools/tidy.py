@@ -7,7 +7,7 @@ The rules are the tables right below; the code after them only applies them. Eac
 comment on its line or the line above: `// tidy-allow(syscall): must stay async-signal-safe`.
 
   tidy.py                check the tree (exit 1 if anything is found)
-  tidy.py --write        also rewrite the generated table of differences in facade/README.md
+  tidy.py --write        also rewrite the generated tables: differences in facade/README.md, names in runtime/hooks/README.md
   tidy.py --self-test    plant one fault for each rule in a made-up tree and see each found
 """
 import argparse
@@ -36,7 +36,7 @@ FLOORS = [
                            " exception_table unwind throw_trace",
         "runtime/arch/x86_64": "context_layout"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork",
         "runtime/arch/x86_64": "switch",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
@@ -44,7 +44,7 @@ FLOORS = [
         "runtime/engine": "scheduler overflow",
         "runtime/inspect": "thread_sample task_dump"}),
     ("waits", {
-        "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout",
+        "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
         "runtime/inspect": "watchdog dump_on_signal held_locks"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),
@@ -74,6 +74,7 @@ FLOOR_EXCEPTIONS = [
     ("facade/core/future_base.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/core/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
     ("runtime/hooks/core/real.cc", "runtime/hooks/stdio/stdio_switch.h", "what is done once when the hooks are loaded"),
+    ("runtime/hooks/core/real.cc", "runtime/hooks/locks/lock_queue.h", "what is done once when the hooks are loaded"),
 ]
 
 # (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.
@@ -115,6 +116,8 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
 COLUMNS = 110    # as .clang-format says, which breaks no string and no table
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
+NAMES_BEGIN, NAMES_END = "<!-- names:begin -->", "<!-- names:end -->"
+HOOKED_NAMES = "runtime/hooks/core/names.inc"
 COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-x", "c++"]
 
 CODE_FOLDERS = ["runtime", "facade", "tests", "tools", "bench"]
@@ -329,23 +332,50 @@ def differences_table(sources):
     return "\n".join(rows) if len(rows) > 2 else "No header has a `Differs from asyncio:` note yet."
 
 
-def check_differences(root, sources, write):
-    readme = root / "facade/README.md"
-    table = differences_table(sources)
-    if not readme.exists():
-        if any(True for _ in differences(sources)):
-            yield "facade/README.md", 1, "differs", f"missing: it must hold {DIFFERS_BEGIN} and {DIFFERS_END}"
-        return
-    text = readme.read_text(encoding="utf-8")
-    found = re.search(re.escape(DIFFERS_BEGIN) + r"\n(.*?)\n?" + re.escape(DIFFERS_END), text, re.S)
+def check_table(root, path, rule, begin, end, table, write):
+    """The text between the marks of a README is the table; with `write` it is made so."""
+    readme = root / path
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    found = re.search(re.escape(begin) + r"\n(.*?)\n?" + re.escape(end), text, re.S)
     if not found:
-        yield "facade/README.md", 1, "differs", f"has no table between {DIFFERS_BEGIN} and {DIFFERS_END}"
+        yield path, 1, rule, f"has no table between {begin} and {end}"
     elif found.group(1).strip() != table:
         if write:
             readme.write_text(text[:found.start(1)] + table + "\n" + text[found.end(1):].lstrip("\n"), encoding="utf-8")
         else:
-            yield ("facade/README.md", text.count("\n", 0, found.start()) + 1, "differs",
-                   "the table of differences is stale: run tools/tidy.py --write")
+            yield path, text.count("\n", 0, found.start()) + 1, rule, "the table is stale: run tools/tidy.py --write"
+
+
+def check_differences(root, sources, write):
+    if (root / "facade/README.md").exists() or any(True for _ in differences(sources)):
+        yield from check_table(root, "facade/README.md", "differs", DIFFERS_BEGIN, DIFFERS_END, differences_table(sources), write)
+
+
+# ---------------------------------------------------------------------------------------------------- hooked names
+
+
+def hooked_names_table(text):
+    """The README's table, from the lines of names.inc: a row for each file that takes names of libc."""
+    rows = []
+    for line in re.finditer(r'^HOOKS_IN\("([^"]*)",\s*"([^"]*)"\)|^(?:HOOK\w*|SECOND_NAME)\((always|on_request), (\w+)', text, re.M):
+        file, what, when, name = line.groups()
+        if file:
+            rows.append((file, what, {"always": [], "on_request": []}))
+        elif rows:
+            rows[-1][2][when].append(name)
+    table = ["| file | names | in a task |", "|---|---|---|"]
+    for file, what, names in rows:
+        lists = [prefix + f"`{' '.join(names[when])}`" for when, prefix in (("always", ""), ("on_request", "on request: "))
+                 if names[when]]
+        if lists:
+            table.append(f"| `{file}` | {'; '.join(lists)} | {what} |")
+    return "\n".join(table)
+
+
+def check_hooked_names(root, write):
+    if (root / HOOKED_NAMES).exists():
+        table = hooked_names_table((root / HOOKED_NAMES).read_text(encoding="utf-8"))
+        yield from check_table(root, "runtime/hooks/README.md", "names", NAMES_BEGIN, NAMES_END, table, write)
 
 
 # ---------------------------------------------------------------------------------------------------- headers alone
@@ -408,6 +438,7 @@ def check_tree(root, compiler="g++", cache_file=None, write=False):
     for check in (check_floors, check_includes, check_seams, check_openings, check_text):
         found += check(sources)
     found += check_differences(root, sources, write)
+    found += check_hooked_names(root, write)
     found += check_headers_alone(root, sources, compiler, cache_file)
     return len(sources), sorted(set(found))
 
@@ -449,6 +480,7 @@ SELF_TEST = [
     ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
     ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),
     ("differs", "facade/README.md", None),
+    ("names", "runtime/hooks/README.md", None),
     ("opening", "facade/aiofiber/log.h", f"// {SPDX}\n#pragma once\n"),
     ("spdx", "bench/a_bench.cc", "int x;\n"),
 ]
@@ -462,9 +494,13 @@ def self_test():
         for rule, path, text in SELF_TEST:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             if path.endswith(".md"):
-                (root / path).write_text(f"# Facade\n{DIFFERS_BEGIN}\nold\n{DIFFERS_END}\nend\n")
+                begin, end = (DIFFERS_BEGIN, DIFFERS_END) if rule == "differs" else (NAMES_BEGIN, NAMES_END)
+                (root / path).write_text(f"# Facade\n{begin}\nold\n{end}\nend\n")
             else:
                 (root / path).write_text(text if rule in ("spdx", "opening") else OPENING + text)
+        (root / HOOKED_NAMES).parent.mkdir(parents=True, exist_ok=True)
+        (root / HOOKED_NAMES).write_text('HOOKS_IN("net/net.cc",\n  "waits")\nHOOK(always, recv, int(int))\n#if 1\nSECOND_NAME(on_request, b, a)\n'
+                                         '#endif\nHOOKS_IN("core/real.cc", "")\nOWN_NAME(mine)\n')
         cache = root / "cache.json"
         _, found = check_tree(root, cache_file=cache)
         expected = {(path, rule) for rule, path, _ in SELF_TEST if rule}
@@ -472,10 +508,13 @@ def self_test():
         failures += [f"not found: {item}" for item in sorted(expected - actual)]
         failures += [f"found without cause: {item}" for item in sorted(actual - expected)]
         _, again = check_tree(root, cache_file=cache, write=True)
-        if {(path, rule) for path, _, rule, _ in again} != expected - {("facade/README.md", "differs")}:
-            failures.append("--write did not repair exactly the table")
+        if {(path, rule) for path, _, rule, _ in again} != expected - {("facade/README.md", "differs"), ("runtime/hooks/README.md", "names")}:
+            failures.append("--write did not repair exactly the tables")
         readme = (root / "facade/README.md").read_text()
         if "| `sleep.h` | `sleep()` | takes a Duration. |" not in readme or not readme.endswith(f"{DIFFERS_END}\nend\n"):
+            failures.append(f"--write wrote a wrong table: {readme!r}")
+        readme = (root / "runtime/hooks/README.md").read_text()
+        if "---|\n| `net/net.cc` | `recv`; on request: `b` | waits |\n<!--" not in readme or not readme.endswith(f"{NAMES_END}\nend\n"):
             failures.append(f"--write wrote a wrong table: {readme!r}")
     for line in failures:
         print(f"self-test: {line}")
@@ -488,7 +527,7 @@ def main():
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent, help="the repository")
     parser.add_argument("--build", type=Path, help="build folder to remember checked headers in")
     parser.add_argument("--cxx", default="g++", help="compiler for the headers (default: g++)")
-    parser.add_argument("--write", action="store_true", help="rewrite the generated table in facade/README.md")
+    parser.add_argument("--write", action="store_true", help="rewrite the generated tables in the READMEs")
     parser.add_argument("--self-test", action="store_true", help="check the checker on made-up sources")
     arguments = parser.parse_args()
     if arguments.self_test:

@@ -10,9 +10,13 @@
 
 namespace aiofiber::runtime {
 
+namespace {
+constinit ForkHandler forget_scheduler{ForkStep::kScheduler, {.child = &Scheduler::forget_after_fork}};
+}  // namespace
+
 std::unique_ptr<Scheduler> make_scheduler(Clock& clock) {
   check_sanitizers();
-  install_fork_handler();
+  at_fork(forget_scheduler);
   start_trace_from_environment();
   return std::make_unique<Scheduler>(clock, make_libev_reactor());
 }

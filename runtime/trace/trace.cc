@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
@@ -32,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/registry.h"
@@ -144,18 +146,20 @@ struct State {
   explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
 
-State* state_of_process = nullptr;
-std::once_flag made;
+constinit std::atomic<State*> state_of_process{nullptr};  // null in a child, until it is wanted there
+constinit const State* state_of_parent = nullptr;
 
 void install_handlers();
 
 // Never destroyed: loops may run in destructors of static objects, and the writer is detached.
 State& state() {
-  std::call_once(made, [] {
-    state_of_process = new State(nullptr);
-    install_handlers();
-  });
-  return *state_of_process;
+  State* known = state_of_process.load(std::memory_order_acquire);
+  if (known != nullptr) return *known;
+  install_handlers();
+  auto made = std::make_unique<State>(state_of_parent);
+  if (state_of_process.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel))
+    return *made.release();
+  return *known;
 }
 
 // ---- the thread's ring
@@ -191,7 +195,8 @@ AIOFIBER_NOINLINE Ring* make_ring() noexcept {
 
 inline void push(const TraceEvent& event) noexcept {
   Ring* const ring = own_ring != nullptr ? own_ring : make_ring();
-  if (ring != nullptr && ring->push(event)) ::sem_post(&state_of_process->wanted);
+  if (ring != nullptr && ring->push(event))
+    ::sem_post(&state_of_process.load(std::memory_order_relaxed)->wanted);
 }
 
 void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
@@ -387,23 +392,37 @@ std::string with_process_id(std::string path) {
   return path;
 }
 
+constinit State* locked_for_fork = nullptr;  // there is one fork at a time
+
+void before_fork() noexcept {
+  locked_for_fork = state_of_process.load(std::memory_order_acquire);
+  if (locked_for_fork != nullptr) locked_for_fork->mutex.lock();
+}
+
+void after_fork_in_parent() noexcept {
+  if (locked_for_fork != nullptr) locked_for_fork->mutex.unlock();
+}
+
+// The old state is left as it is: its rings may be in the middle of anything, and its file is the parent's.
+// The child makes a new one when it wants one.
+void after_fork_in_child() noexcept {
+  trace_is_on.store(false, std::memory_order_relaxed);
+  own_ring = nullptr;
+  state_of_process.store(nullptr, std::memory_order_relaxed);
+  if (locked_for_fork == nullptr) return;
+  close_descriptor(locked_for_fork->fd);
+  close_descriptor(locked_for_fork->fd_left);
+  state_of_parent = locked_for_fork;
+}
+
+constinit ForkHandler trace_at_fork{
+    ForkStep::kTrace,
+    {.prepare = &before_fork, .parent = &after_fork_in_parent, .child = &after_fork_in_child}};
+
 void install_handlers() {
-  ::pthread_atfork(
-      [] {
-        const HooksOff hooks_off;
-        state_of_process->mutex.lock();
-      },
-      [] { state_of_process->mutex.unlock(); },
-      [] {
-        // The old state may have been in the middle of anything, and its file is the parent's.
-        trace_is_on.store(false, std::memory_order_relaxed);
-        own_ring = nullptr;
-        const int fd = state_of_process->fd;
-        if (fd >= 0) ::syscall(SYS_close, fd);  // tidy-allow(syscall): async-signal-safe, as a child must be
-        close_descriptor(state_of_process->fd_left);
-        state_of_process = new State(state_of_process);
-      });
-  std::atexit([] { stop_trace(); });
+  at_fork(trace_at_fork);
+  static const int at_exit = std::atexit([] { stop_trace(); });
+  static_cast<void>(at_exit);
 }
 
 }  // namespace
@@ -447,8 +466,9 @@ void start_trace(const std::string& path, std::size_t events_per_thread, unsigne
 
 std::uint64_t stop_trace() noexcept {
   const HooksOff hooks_off;
-  if (state_of_process == nullptr) return 0;
-  State& all = *state_of_process;
+  State* const known = state_of_process.load(std::memory_order_acquire);
+  if (known == nullptr) return 0;
+  State& all = *known;
   const std::lock_guard lock(all.mutex);
   close_descriptor(all.fd_left);
   if (!all.json) return 0;

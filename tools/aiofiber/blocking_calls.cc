@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
+#include <map>
 #include <string_view>
 
 namespace aiofiber::tool {
@@ -131,22 +131,15 @@ constexpr BlockingCall kCalls[] = {
 
 constexpr BlockingCall kOnRequest = {"", kSometimes, kName};
 
-const char* const kHooked[] = {
-#define HOOKED(name) #name,
-#include "hooks/core/hooked_names.inc"
-#undef HOOKED
-};
+enum class Hooked { no, always, on_request };
 
-const char* const kHookedOnRequest[] = {
-#define HOOKED(name)
-#define HOOKED_ON_REQUEST(name) #name,
-#include "hooks/core/hooked_names.inc"
-#undef HOOKED
-};
-
-bool is_hooked_on_request(const std::string& name) {
-  static const std::set<std::string> names(std::begin(kHookedOnRequest), std::end(kHookedOnRequest));
-  return names.count(name) != 0;
+Hooked hooked(const std::string& name) {
+  static const std::map<std::string, Hooked> names = {
+#define HOOKED_NAME(when, name) {name, Hooked::when},
+#include "hooks/core/names.inc"
+  };
+  const auto found = names.find(name);
+  return found != names.end() ? found->second : Hooked::no;
 }
 
 bool fits(std::string_view pattern, std::string_view name) {
@@ -190,14 +183,12 @@ bool is_futex_wait(int operation) {
 
 }  // namespace
 
-bool is_hooked(const std::string& name) {
-  static const std::set<std::string> names(std::begin(kHooked), std::end(kHooked));
-  return names.count(name) != 0;
-}
+bool is_hooked(const std::string& name) { return hooked(name) != Hooked::no; }
 
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
-  if (is_hooked_on_request(name)) return &kOnRequest;
-  if (is_hooked(name)) return nullptr;
+  const Hooked taken = hooked(name);
+  if (taken == Hooked::on_request) return &kOnRequest;
+  if (taken == Hooked::always) return nullptr;
   for (const BlockingCall& call : kCalls) {
     if (fits(call.name, name)) return call.waits_for == kFile && stdio == Stdio::kSuspends ? nullptr : &call;
   }

@@ -30,15 +30,14 @@ endif()
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aiofiberConfig.cmake.in
   ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake
-  INSTALL_DESTINATION ${AIOFIBER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+  INSTALL_DESTINATION ${AIOFIBER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_DATADIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake
   DESTINATION ${AIOFIBER_CMAKE_DIR})
 
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-list(JOIN AIOFIBER_HOOKS_EXPORTS "; " AIOFIBER_HOOKS_EXPORTS)
-foreach(name aiofiber.pc aiofiber-hooks.pc hooks_exports.list)
+foreach(name aiofiber.pc aiofiber-hooks.pc)
   configure_file(${CMAKE_CURRENT_LIST_DIR}/${name}.in ${PROJECT_BINARY_DIR}/${name} @ONLY)
 endforeach()
 install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc ${PROJECT_BINARY_DIR}/aiofiber-hooks.pc

@@ -30,9 +30,8 @@ namespace aiofiber::hooks {
 namespace {
 
 constexpr const char* kHookedNames[] = {
-#define HOOKED(name) #name,
-#include "hooks/core/hooked_names.inc"
-#undef HOOKED
+#define HOOKED_NAME(when, name) name,
+#include "hooks/core/names.inc"
 };
 
 bool contains(const dl_phdr_info& module, const void* address) noexcept {

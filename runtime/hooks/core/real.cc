@@ -9,10 +9,13 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
 #include "hooks/core/link_order.h"
+#include "hooks/locks/lock_queue.h"
 #include "hooks/stdio/stdio_switch.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept {
@@ -42,15 +45,25 @@ void* resolve_symbol(const char* name, const char* version) noexcept {
 
 namespace {
 
+// A second name is of one that has a pointer here.
+#define SECOND_NAME(when, name, of) static_assert(std::is_class_v<decltype(real::of)>);
+#include "hooks/core/names.inc"
+
 [[gnu::constructor]] void load_hooks() noexcept {
-#define FUNCTION(name, ...) name.resolve();
-#define VERSIONED_FUNCTION(name, version, ...) name.resolve();
-#include "hooks/core/libc_functions.inc"
-#undef FUNCTION
-#undef VERSIONED_FUNCTION
+#define HOOK(when, name, ...) name.resolve();
+#define HOOK_OF_VERSION(when, name, version, ...) name.resolve();
+#include "hooks/core/names.inc"
   const bool in_use = check_link_order();
-  if (!stands_aside) runtime::Reactor::set_closes_are_reported(true);
+  if (!stands_aside) {  // else the runtime is another one, which is left alone
+    runtime::Reactor::set_closes_are_reported(true);
+    forget_lock_waiters_at_fork();
+  }
   if (in_use) enable_stdio_if_wanted();
+}
+
+// The registry may be the program's, which stays when this library is unloaded.
+[[gnu::destructor]] void unload_hooks() noexcept {
+  if (!stands_aside) runtime::forget_fork_handlers(&__dso_handle);
 }
 
 }  // namespace

@@ -74,10 +74,8 @@ class Function<R(A...)> {
   std::atomic<Pointer> function_{nullptr};
 };
 
-#define FUNCTION(name, ...) inline constinit Function<__VA_ARGS__> name{#name};
-#define VERSIONED_FUNCTION(name, version, ...) inline constinit Function<__VA_ARGS__> name{#name, version};
-#include "hooks/core/libc_functions.inc"
-#undef FUNCTION
-#undef VERSIONED_FUNCTION
+#define HOOK(when, name, ...) inline constinit Function<__VA_ARGS__> name{#name};
+#define HOOK_OF_VERSION(when, name, version, ...) inline constinit Function<__VA_ARGS__> name{#name, version};
+#include "hooks/core/names.inc"
 
 }  // namespace aiofiber::hooks::real

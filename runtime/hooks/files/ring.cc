@@ -6,7 +6,6 @@
 #ifdef AIOFIBER_HAS_IO_URING
 
 #include <liburing.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include <atomic>
@@ -17,6 +16,7 @@
 #include <new>
 #include <utility>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "aiofiber/runtime/engine/scheduler.h"
@@ -145,8 +145,9 @@ Ring* Ring::make(Scheduler& scheduler) noexcept {
     unavailable = true;
     return nullptr;
   }
-  static const int installed = ::pthread_atfork(nullptr, nullptr, &Ring::forget_after_fork);
-  static_cast<void>(installed);
+  static constinit runtime::ForkHandler forget_ring{runtime::ForkStep::kRing,
+                                                    {.child = &Ring::forget_after_fork}};
+  runtime::at_fork(forget_ring);
   scheduler.attach(*made);
   return made;
 }

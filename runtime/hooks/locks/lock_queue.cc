@@ -7,13 +7,13 @@
 // wakes everybody in the bucket when it lets go; to be woken for nothing is harmless.
 #include "hooks/locks/lock_queue.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
 #include "hooks/core/signals.h"
@@ -130,10 +130,11 @@ class LockBucket {
 constinit LockBucket LockBucket::buckets[1024];
 
 namespace {
-[[gnu::constructor]] void install_fork_handler() noexcept {
-  ::pthread_atfork(nullptr, nullptr, &LockBucket::forget_after_fork);
-}
+constinit runtime::ForkHandler forget_waiters{runtime::ForkStep::kLocks,
+                                              {.child = &LockBucket::forget_after_fork}};
 }  // namespace
+
+void forget_lock_waiters_at_fork() noexcept { runtime::at_fork(forget_waiters); }
 
 void wake_lock_waiters(const void* address, int count) noexcept {
   LockWait* woken = nullptr;

@@ -36,6 +36,9 @@ inline bool lock_waiters_exist() noexcept {
   return AIOFIBER_UNLIKELY(detail::lock_waiters.load(std::memory_order_seq_cst) != 0);
 }
 
+// Once, when the hooks are loaded: a forked child is to have no waiters.
+void forget_lock_waiters_at_fork() noexcept;
+
 // Wakes the first `count` waiters of the address. Any thread.
 void wake_lock_waiters(const void* address, int count) noexcept;
 inline constexpr int kAllWaiters = 1 << 30;

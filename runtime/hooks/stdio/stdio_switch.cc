@@ -6,7 +6,6 @@
 #include "hooks/stdio/stdio_switch.h"
 
 #include <gnu/libc-version.h>
-#include <pthread.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -16,6 +15,7 @@
 #include <cwchar>
 #include <mutex>
 
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
 #include "hooks/stdio/stdio_occupant.h"
@@ -131,6 +131,9 @@ const char* try_wide() {
   return nullptr;
 }
 
+constinit runtime::ForkHandler forget_occupants{runtime::ForkStep::kStdio,
+                                                {.child = &forget_stdio_occupants}};
+
 const char* switch_on() noexcept {
   const Version version = judge(::gnu_get_libc_version());
   if (version == Version::kRefused) return "this version of glibc is not known";
@@ -155,7 +158,7 @@ const char* switch_on() noexcept {
         "FILE operations was checked\n",
         ::gnu_get_libc_version());
   }
-  ::pthread_atfork(nullptr, nullptr, &forget_stdio_occupants);
+  runtime::at_fork(forget_occupants);
   // Registered early, so it runs late in exit(): after what was registered in main(), before libc flushes.
   std::atexit([] { detail::stdio_ending.store(true, std::memory_order_relaxed); });
   return nullptr;

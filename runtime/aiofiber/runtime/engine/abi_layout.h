@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "aiofiber/runtime/engine/abi.h"
+#include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
@@ -45,7 +46,8 @@ constexpr std::uint64_t hash_of_layout() noexcept {
                                       sizeof(Reactor),
                                       sizeof(Scheduler),
                                       sizeof(OffloadPool),
-                                      sizeof(OffloadPool::Work)};
+                                      sizeof(OffloadPool::Work),
+                                      sizeof(ForkHandler)};
 #pragma GCC diagnostic pop
   std::uint64_t hash = 0xcbf29ce484222325u;
   for (const std::size_t number : kNumbers) hash = (hash ^ number) * 0x100000001b3u;
