@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every client in every kind of trouble. A call returns or raises in time, whatever happens to it; the other
-// tasks of the loop hardly notice; and the next call works.
+// Every client under every kind of fault. A call returns or throws in time under each fault. The other tasks
+// of the loop are hardly delayed. The next call works.
 //
-// AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file
+// With AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, the run writes its table into that file
 // (client_table.h).
 #include <time.h>
 

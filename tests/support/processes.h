@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Real processes for the tests: one that is run to its end, and one that lives as long as an object.
+// Real processes for the tests: one that runs to its end, and one that lives as long as an object.
 #pragma once
 
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// The aiofiber command against real processes and real cores: it looks at other processes, so nothing less
-// would do.
+// The aiofiber command on real processes and real cores, because it inspects other processes.
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// gdb's task commands, through gdb itself in batch mode, on real processes and a real core: gdb's unwinding
-// cannot be had otherwise. Most tests use the commands that the program carries in itself.
+// gdb's task commands, in gdb itself in batch mode, on real processes and a real core: gdb's unwinding is not
+// available otherwise. Most tests use the commands that the program contains.
 #include <sys/resource.h>
 
 #include <cstdlib>

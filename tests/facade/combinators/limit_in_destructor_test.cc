@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Limits, groups and cancellations in destructors, also while something unwinds: they have their effect where
-// the error is caught inside, and are kept back where it would leave the destructor and so end the program.
+// Limits, groups and cancellations in destructors, also while an exception unwinds. They work if the
+// destructor catches the error. They are kept back if the error would leave the destructor and end the
+// program.
 #include <gtest/gtest.h>
 
 #include <chrono>

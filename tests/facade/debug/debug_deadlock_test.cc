@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports of loops that nothing can wake, and of tasks that nobody can. The loops are real ones, which would
-// sleep for ever: the log's sink, which runs on the loop's stack before it sleeps, ends the wait. The test's
-// process has no other thread, as the report asks for that.
+// Reports of loops that nothing can wake, and of tasks that nothing can wake. The loops are real and would
+// sleep for ever. The log's sink runs on the loop's stack before the sleep and ends the wait. The test's
+// process has no other thread, as the report requires.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The timeline's file: that it is JSON whatever happens, that its slices and arrows fit together, and that it
-// says what is missing. A reader of JSON is in this file, so that the tests believe nothing that the writer
-// says. Real clock: a trace has no other; nothing here depends on how long anything takes. The programs that
-// end by exit() or fork() are children of the test. Labels: threads
+// The timeline's file: it is always JSON, its slices and arrows are consistent, and it reports lost events.
+// This file has its own reader of JSON, so the tests do not depend on the writer. Real clock: a trace has no
+// other, and no test depends on durations. Programs that end by exit() or fork() are children of the test.
+// Labels: threads
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The scheduler with everything that suspends on it: switching, parking, descriptors, offloaded calls, other
-// threads, and the unwinding of fibers whose loop closes.
+// threads, and the unwinding of fibers when their loop closes.
 //
-// Each test owns a scheduler (class Loop below) that runs until its last fiber has ended, and finds no fiber
-// and no stack left over afterwards. Time is virtual unless real threads take part.
+// Each test owns a scheduler (class Loop below). It runs until its last fiber has ended, and checks that no
+// fiber and no stack is left. Time is virtual unless real threads take part.
 // Labels: threads
 #include <aiofiber/runtime/engine/fd_wait.h>
 #include <aiofiber/runtime/engine/make_scheduler.h>

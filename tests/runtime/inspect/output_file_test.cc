@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files that reports are written to: what may lie under their name, and what becomes of it.
+// Files for reports: what may already exist under their name, and what happens to it.
 #include "inspect/output_file.h"
 
 #include <fcntl.h>

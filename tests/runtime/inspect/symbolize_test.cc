@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Symbolization of this very program: the expected lines come from __LINE__ next to the code in question.
+// Symbolization of this program: the expected lines come from __LINE__ next to the code in question.
 // Needs debug information (-g), which the project's default build type has.
 // Labels: threads
 #include <aiofiber/runtime/inspect/symbolize.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files that have to be waited for: past the page cache (O_DIRECT), and dropped from it. Run again
-// without io_uring, so that the pool does it, and in sandboxes that forbid it. Real files in the temporary
-// folder.
+// Files that need a wait: read past the page cache (O_DIRECT), or dropped from it. The test runs again
+// without io_uring, so that the pool does the work, and in sandboxes that forbid io_uring. Real files in the
+// temporary folder.
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Locks of the C and C++ libraries held and waited for by tasks: the task parks, the thread goes on; between
+// Tasks that hold and wait for locks of the C and C++ libraries: the task parks, the thread goes on; between
 // tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
-// Not for ThreadSanitizer, which takes the handing over of a mutex for an unlock by a wrong thread.
+// Not for ThreadSanitizer, which reports the hand-over of a mutex as an unlock by a wrong thread.
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>

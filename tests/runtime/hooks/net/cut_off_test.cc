@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What becomes of a connection on which a call was cut short: nobody is ever given the answer to an earlier
-// question.
+// Connections on which a call was interrupted: no later call ever gets the answer to an earlier request.
 //
-// Both ends belong to the test, and nothing is sent but what it sends, so what is outstanding is certain.
-// Real sockets and real time: a call is cut short after some milliseconds, and would last for ever otherwise.
+// Both ends belong to the test, and only the test sends, so the outstanding data is known.
+// Real sockets and real time: a call is interrupted after some milliseconds; otherwise it would last for
+// ever.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <fcntl.h>

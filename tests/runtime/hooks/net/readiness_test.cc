@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poll, ppoll and select in a fiber: the kernel's answers, while others run. Real descriptors, real time.
+// poll, ppoll and select in a fiber give the kernel's answers while others run. Real descriptors, real time.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>

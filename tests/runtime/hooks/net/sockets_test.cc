@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// recv and send and their variants in a fiber: what a blocking caller is promised. Real sockets, real time.
+// recv, send and their variants in a fiber keep the promises of blocking calls. Real sockets, real time.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
