@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
   const Settings settings = settings_from(argc, argv);
   Report report(settings);
   std::vector<std::string> lines = asyncio::run([&] {
-    asyncio::Semaphore at_once(25);  // the database takes 100 connections, and has other clients
+    asyncio::Semaphore at_once(25);  // the database takes 100 connections, and we are not alone
     std::vector<asyncio::Task<std::string>> tasks;
     for (int customer = 1; customer <= settings.customers; ++customer) {
       tasks.push_back(asyncio::create_task({.name = "customer-" + std::to_string(customer)}, [&, customer] {
