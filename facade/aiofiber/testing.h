@@ -48,8 +48,8 @@ class TestLoop : public EventLoop {
 };
 
 // While this object lives, its seed decides, on this thread, the choices that the specification leaves open:
-// the order of timers that were started in the same pass and are due at the same moment, and, on the system's
-// clock, when a busy loop polls. The same seed gives the same order. Scopes nest.
+// the order of timers that were started during its lifetime and are due at the same moment, and, on the
+// system's clock, when a busy loop polls. The same seed gives the same order. Scopes nest.
 class Seed {
  public:
   explicit Seed(std::uint64_t seed) noexcept : chooser_(seed), outer_(runtime::current_chooser) {

@@ -6,8 +6,8 @@
 // other, becomes a TimeoutError. Counting requests (cancelling(), uncancel()) tells whether there was another
 // one. In a destructor, also while an exception unwinds, a limit works if the destructor catches the
 // TimeoutError. If the TimeoutError would leave the destructor and end the program, the body is not cut
-// short. A foreign cancellation in the same pass as the expiry that cannot leave the destructor is raised at
-// a later await.
+// short. If a foreign cancellation comes in the same pass as the expiry and cannot leave the destructor, it
+// is raised at a later await.
 // Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as
 // the body.
 #pragma once
