@@ -32,7 +32,7 @@ FRAME void fin() {
 
 namespace conf {
 
-// The lines that are neither the header nor of a frame.
+// The lines except the header and the frames.
 static std::vector<std::string> exception_lines(const asyncio::Task<>& t) {
   std::ostringstream text;
   t.print_stack(std::nullopt, &text);

@@ -495,7 +495,7 @@ TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
   });
 }
 
-// A call that nobody hears of again was not made.
+// A call whose future the caller did not get is not made.
 TEST(OneFailedAllocation, InThePoolsCalls) {
   fail_each(
       [](Bench& bench) {

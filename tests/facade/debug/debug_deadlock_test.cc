@@ -199,8 +199,7 @@ TEST(Abandoned, DebugModeSaysWhereTheFutureWasMade) {
   EXPECT_NE(reports[0].find("debug_deadlock_test.cc:"), std::string::npos) << reports[0];
 }
 
-// A named handle may be known to others by reference: only debug mode takes the waiting task's own for nobody
-// else's.
+// Other code may refer to a named handle. Only debug mode counts the waiting task's handle as the task's own.
 TEST(Abandoned, DebugModeKnowsTheTasksOwnHandles) {
   const auto in_closure = [] {
     auto answer = aio::get_running_loop().create_future<int>();

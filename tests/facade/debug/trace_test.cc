@@ -400,8 +400,8 @@ TEST_F(Trace, HasTheWaitsThatAreNotOver) {
 }
 
 TEST_F(Trace, CountsWhatAFullRingDrops) {
-  // Into a pipe that nobody reads at first: the writer is stuck for sure while far more events come than the
-  // ring holds.
+  // Writes into a pipe without a reader at first: the writer is certainly blocked while far more events come
+  // than the ring holds.
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   const int pipe = open(path.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_GE(pipe, 0);

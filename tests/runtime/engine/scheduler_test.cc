@@ -109,7 +109,7 @@ class Loop {
   std::vector<std::unique_ptr<Start>> abandoned_;
 };
 
-// Suspends until somebody wakes the fiber by Scheduler::wake_fiber; throws when the loop closes.
+// Suspends until Scheduler::wake_fiber wakes the fiber; throws when the loop closes.
 void sleep_until_woken() {
   Fiber& self = *current_fiber();
   self.set_wait(AIOFIBER_WAIT_OTHER, 0, 0);
@@ -194,7 +194,7 @@ TEST(Fibers, AThousandSuspendAndAreWokenInReverse) {
 
 // ---- Polling ----------------------------------------------------------------------------------------------
 
-// A clock that stands still but for burn(), under a loop that need not poll in every pass.
+// A clock that moves only by burn(), under a loop that need not poll in every pass.
 class ManualClock final : public Clock {
  public:
   Nanoseconds now() const noexcept override { return now_; }

@@ -82,7 +82,7 @@ TEST_F(OutputFile, FollowsNoSymbolicLink) {
   EXPECT_NE(output_file_error(ELOOP).find("symbolic link"), std::string::npos);
 }
 
-// Opened for writing alone, a FIFO would hold the program until somebody reads.
+// Opening a FIFO only for writing would block the program until it has a reader.
 TEST_F(OutputFile, WaitsForNoReaderOfAFifo) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   EXPECT_EQ(write_to(path("fifo"), OldContent::kReplace, "x"), ENXIO);

@@ -253,7 +253,7 @@ TEST(SourceLine, IsEmptyWhenItDoesNotExist) {
   EXPECT_EQ(source_line("", 1), "");
 }
 
-// Debug information may name anything: none of these has an end, or somebody who writes.
+// Debug information may name any file: these files have no end, or no writer.
 TEST(SourceLine, IsReadFromRegularFilesAlone) {
   EXPECT_EQ(source_line("/dev/zero", 1), "");
   EXPECT_EQ(source_line("/proc/self/status", 1), "");

@@ -216,8 +216,8 @@ TEST_F(Disk, ACancelledTaskStartsNoRead) {
   EXPECT_FAILS_WITH(ECANCELED, read);
 }
 
-// What a cancelled task gives to a file is kept, as the kernel keeps it for a process that gets a signal:
-// whoever has written must not be told of a failing disk. The cancellation comes at a wait that can fail.
+// A cancelled task's write to a file is kept, as the kernel keeps it for a process that gets a signal: the
+// writer must not see a disk error. The cancellation comes at a wait that can fail.
 TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
   const Buffer buffer = aligned(kBlock);
   std::memset(buffer.get(), 'w', kBlock);

@@ -286,7 +286,7 @@ TEST(HookedMutex, IsHandedOverByAThreadThatHardlyLetsGo) {
   EXPECT_LT(now_ms() - start, 5000);
 }
 
-// Inside pthread_cond_wait libc releases the mutex without telling anybody.
+// Inside pthread_cond_wait libc releases the mutex without calling a hook.
 TEST(HookedMutex, IsFoundFreeThoughAThreadReleasedItInACondWait) {
   Fibers fibers;
   std::mutex mutex;

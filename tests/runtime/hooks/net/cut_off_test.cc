@@ -243,7 +243,7 @@ TEST_P(Asked, AgainGetsNoAnswerToTheQuestionBefore) {
   });
 }
 
-// The server had the question and sees the end: it need not go on working for nobody.
+// The server has the request and sees the end of the connection, so it can stop working.
 TEST_P(Asked, TellsTheServerThatNobodyWaits) {
   asyncio::run([&] {
     const Connection connection = Connection::tcp();
@@ -706,7 +706,7 @@ TEST_P(CutOffConnection, GoesOnWhereTheEnvironmentNamesThePeer) {
 
 // ---- loops that take no notice
 
-// A timer of the kernel's, so that it is seen by whoever looks.
+// A timer of the kernel, so that every observer sees it.
 int timer_in(std::chrono::milliseconds time) {
   const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
   const itimerspec setting{{}, {0, static_cast<long>(time.count()) * 1'000'000}};

@@ -297,7 +297,7 @@ TEST(HookedDup2, ThatFailsLeavesWhoWaitsAlone) {
   EXPECT_EQ(got.value, 3);
 }
 
-// The kernel does not look at what it is pointed to; nor may a hook.
+// The kernel does not read what the pointer refers to, and a hook must not read it either.
 TEST(HookedMessages, ThatAreMalformedFailAsInTheKernel) {
   Fibers fibers;
   SocketPair pair;
