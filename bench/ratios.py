@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs core_bench several times and prints each cost as a ratio to a Boost fiber's resume of the same run.
+"""Runs core_bench several times and prints each cost as a ratio to a Boost fiber's resume in the same run.
 
 Usage: bench/ratios.py BUILD_DIR/bench/core_bench [RUNS]. The last column is the goal; medians over the runs.
 """

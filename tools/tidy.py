@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the house rules that a compiler does not: floors, seams, opening comments, headers that stand alone.
 
-The rules are the tables right below; the code after them only applies them. Each finding is one line,
-`file:line: [rule] what is wrong and what to do`. A place that has to break a rule of code says so, with the reason, in a
-comment on its line or the line above: `// tidy-allow(syscall): must stay async-signal-safe`.
+The rules are the tables below; the code after them only applies them. Each finding is one line,
+`file:line: [rule] what is wrong and what to do`. Code that must break a rule has a comment with the reason on its line or
+the line above: `// tidy-allow(syscall): must stay async-signal-safe`.
 
   tidy.py                check the tree (exit 1 if anything is found)
   tidy.py --write        also rewrite the generated tables: differences in facade/README.md, names in runtime/hooks/README.md
@@ -23,10 +23,10 @@ from pathlib import Path
 
 # ---------------------------------------------------------------------------------------------------- the rules
 
-# The floors of the house from the ground up, and who lives on each: a folder, and the names of its files there without
-# ending, `*` for all of them. A file includes its own floor and those below: down or sideways, never up. A public header
-# lives where its source does: runtime/aiofiber/runtime/engine/fiber.h in runtime/engine, facade/aiofiber/task.h in the room
-# of facade/ that lists `task`.
+# The floors of the tree from bottom to top. Each floor has folders, and for each folder the names of its files without their
+# ending, or `*` for all files. A file may include its own floor and the floors below, never a floor above. A public header
+# belongs to the folder of its source: runtime/aiofiber/runtime/engine/fiber.h to runtime/engine, facade/aiofiber/task.h to
+# the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
         "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor"}),
@@ -66,7 +66,7 @@ FLOORS = [
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]
 
-# (file, what it includes from above, why that is right). An exception is for the line that cannot be elsewhere.
+# (file, the header from a floor above, the reason). Only for a line that cannot be elsewhere.
 FLOOR_EXCEPTIONS = [
     ("facade/core/event_loop.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
     ("facade/core/handle.cc", "facade/aiofiber/exception_context.h", "reports name the future or task concerned"),
@@ -84,7 +84,7 @@ INCLUDE_RULES = [
     (r"boost/.*|dlfcn\.h", r".*\.cc", "third-party and loader headers stay out of headers"),
 ]
 
-# Headers that cost every user compile time, kept out of public headers.
+# Headers that take long to compile; public headers must not include them.
 HEAVY_HEADERS = {"ranges", "random", "map", "iostream", "regex"}
 
 SYSCALLS = (
@@ -92,8 +92,8 @@ SYSCALLS = (
     "accept accept4 connect bind listen socket socketpair poll ppoll select pselect epoll_create1 epoll_ctl epoll_wait "
     "epoll_pwait eventfd eventfd_read eventfd_write timerfd_create timerfd_settime pipe pipe2 dup dup2 dup3 close")
 
-# (rule, pattern of code, files that are its seam, what to use instead). Applies to runtime/ and facade/ except
-# facade/examples, but for those of RULES_FOR_ALL; comments and strings do not count.
+# (rule, pattern of code, files that are its seam, what to use instead). Applies to runtime/ and facade/ without
+# facade/examples; the rules of RULES_FOR_ALL apply everywhere. Comments and strings do not count.
 SEAM_RULES = [
     ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\b__rdtsc\b",
      r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/time/time\.cc", "take the time from engine/clock.h, so that it can be virtual"),
@@ -109,12 +109,12 @@ SEAM_RULES = [
      r"runtime/aiofiber/runtime/engine/saturating\.h", "a deadline may be any number: ask engine/saturating.h, time_until()"),
     ("getenv", r"\bgetenv\b", r"tests/.*", "use secure_getenv(), which gives a stranger's variables to no privileged program"),
 ]
-# Rules for what is no product too: tools, benchmarks, examples, which may run privileged, or be copied.
+# Rules that also apply to tools, benchmarks and examples: they may run privileged, or users may copy them.
 RULES_FOR_ALL = {"getenv"}
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
-COLUMNS = 110    # as .clang-format says, which breaks no string and no table
+COLUMNS = 110    # as in .clang-format, which does not break strings and tables
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
 NAMES_BEGIN, NAMES_END = "<!-- names:begin -->", "<!-- names:end -->"
 HOOKED_NAMES = "runtime/hooks/core/names.inc"
@@ -155,7 +155,7 @@ def blank_comments_and_strings(text):
     """The same text, comments and the insides of literals replaced by spaces; positions and lines stay."""
     token = re.compile(
         r'//[^\n]*|/\*.*?\*/|R"(?P<raw>[^(\s]*)\(.*?\)(?P=raw)"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'', re.S)
-    # The name in an #include is kept: the rules look for it.
+    # The name in an #include is kept, because rules search for it.
     keep = {m.start(1) for m in re.finditer(r'^\s*#\s*include\s*("[^"\n]*")', text, re.M)}
     return token.sub(lambda m: m.group(0) if m.start() in keep else re.sub(r"[^\n]", " ", m.group(0)), text)
 
@@ -175,7 +175,7 @@ def load(root):
 
 
 def floor_of():
-    """{(folder, name): (number of the floor, its name)}; the name is * where the whole folder is on one floor."""
+    """{(folder, name): (number of the floor, its name)}; the name is * if the whole folder is on one floor."""
     return {(folder, name): (number, floor) for number, (floor, folders) in enumerate(FLOORS)
             for folder, names in folders.items() for name in names.split()}
 
@@ -289,7 +289,7 @@ def check_text(sources):
 
 
 def name_of_declaration(line):
-    """The name that a line of code declares, for the reader of the table; empty if none is recognised."""
+    """The name that a line of code declares, for the table; empty if it is not recognised."""
     for pattern, form in [(r"\b(?:class|struct|enum(?: class)?|concept)\s+(?:\[\[[^\]]*\]\]\s*)*(\w+)", "{}"),
                           (r"\b(operator\s*\S+?)\s*\(", "{}"), (r"(~?\w+)\s*\(", "{}()"), (r"(\w+)\s*[=;{]", "{}")]:
         found = re.search(pattern, re.sub(r"\[\[.*?\]\]|\b(?:noexcept|requires|explicit)\s*\([^)]*\)", "", line))
@@ -382,7 +382,7 @@ def check_hooked_names(root, write):
 
 
 def closure_digest(path, by_path, flags):
-    """A digest of the header and of every file of ours that it includes, however deep."""
+    """A digest of the header and of all our files that it includes, directly or indirectly."""
     seen, pending = set(), [path]
     while pending:
         current = pending.pop()
@@ -397,8 +397,8 @@ def closure_digest(path, by_path, flags):
 
 
 def check_headers_alone(root, sources, compiler, cache_file):
-    """Compiles each public header by itself. Not those that a source includes first, as its own source does, for then the
-    build has compiled it with nothing before it; nor those that passed unchanged, their includes too."""
+    """Compiles each public header alone. It skips headers that a source includes first, because the build has compiled them
+    alone, and headers that passed before and are unchanged, with their includes."""
     by_path = {source.path: source for source in sources}
     built_first = {target for source in sources if source.path.endswith(".cc")
                    for _, name in list(source.includes())[:1] if (target := resolve(source.path, name, by_path))}
@@ -432,7 +432,7 @@ def check_headers_alone(root, sources, compiler, cache_file):
 
 
 def check_tree(root, compiler="g++", cache_file=None, write=False):
-    """(number of files looked at, findings sorted by place)."""
+    """(number of checked files, findings sorted by place)."""
     sources = load(root)
     found = []
     for check in (check_floors, check_includes, check_seams, check_openings, check_text):
@@ -445,7 +445,7 @@ def check_tree(root, compiler="g++", cache_file=None, write=False):
 
 OPENING = f"// {SPDX}\n//\n// One.\n// Two.\n// Three.\n#pragma once\n"
 
-# (rule that must be reported, or None for a clean file; path; text after the opening)
+# (the rule to report, or None for a clean file; path; text after the opening)
 SELF_TEST = [
     (None, "runtime/aiofiber/runtime/engine/stack.h", "#include <aiofiber/runtime/engine/config.h>\n"),
     (None, "runtime/aiofiber/runtime/engine/config.h", "// TODO(perf): measure\n// ::mmap(0) and TODO(api): in comments are no calls\n"),
@@ -487,7 +487,7 @@ SELF_TEST = [
 
 
 def self_test():
-    """Each planted fault is found at its file and nothing else is; --write repairs the table; the cache forgets no fault."""
+    """Each planted fault is found in its file, and no other; --write repairs the table; the cache hides no fault."""
     failures = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

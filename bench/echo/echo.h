@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the echo servers and their load generator share.
+// Common code of the echo servers and their load generator.
 #pragma once
 
 #include <fcntl.h>

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CPU that an echo of one message costs each server, as a ratio to the same server on raw libev.
+// The CPU time of each server for an echo of one message, as a ratio to the same server on raw libev.
 //
-// Closed loop: every connection sends a message and waits for its echo, one thread, real sockets on loopback.
-// CPU is what the kernel accounts to the server (/proc/PID/schedstat, ns), so it counts system calls too, and
-// another process that takes a core away does not add to it. The servers take turns, each round starts them
-// afresh, and medians are shown.
+// Closed loop: every connection sends a message and waits for its echo; one thread, real sockets on loopback.
+// CPU time is what the kernel counts for the server (/proc/PID/schedstat, ns). It includes system calls, and
+// excludes time that other processes take from a core. The servers take turns. Each round starts them again,
+// and the output shows medians.
 //
-// --traced compares the servers of tasks with themselves while AIOFIBER_TRACE writes their timeline (to
-// /dev/null: the disk is not what is measured), and shows what the thread that writes it takes on another
-// CPU.
+// --traced runs the task servers with and without AIOFIBER_TRACE and compares them. The timeline goes to
+// /dev/null, so the disk does not count. It also shows the time of the writer's thread on another CPU.
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/epoll.h>

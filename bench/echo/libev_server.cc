@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The yardstick: an echo server on raw libev, one read and one write a wake-up, no allocation on the way.
-// It takes the listening socket as descriptor 3 from echo_bench.
+// The reference: an echo server on raw libev, with one read and one write for each wake-up, and no
+// allocation.
+// It gets the listening socket as descriptor 3 from echo_bench.
 #include <ev.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

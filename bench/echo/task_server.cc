@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server in blocking style, a task a connection; the hooks make it suspend. It takes the listening
-// socket as descriptor 3 from echo_bench.
+// The echo server in blocking style, with one task for each connection; the hooks make it suspend. It gets
+// the listening socket as descriptor 3 from echo_bench.
 #include <aiofiber/asyncio.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The echo server on the runtime's own primitive: each task waits until its socket is readable, then reads.
-// That is what libev's callbacks do, so it saves the read that finds nothing, by which a blocking read()
-// begins to wait.
+// libev's callbacks do the same. This saves the failing read with which a blocking read() begins.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/fd_wait.h>
 #include <sys/socket.h>

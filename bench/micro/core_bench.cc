@@ -2,8 +2,8 @@
 //
 // The costs that decide whether a fiber is cheap: switch, yield, task, future, timeout, gather.
 //
-// Every figure is meant as a ratio to BM_BoostFiberResume of the same run (bench/ratios.py prints them);
-// absolute times on a shared machine say little.
+// Compare each result with BM_BoostFiberResume of the same run (bench/ratios.py prints the ratios): absolute
+// times on a shared machine say little.
 #include <benchmark/benchmark.h>
 
 #include <boost/context/fiber.hpp>

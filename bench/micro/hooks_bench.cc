@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a hooked call costs: outside tasks, in a task, and under hooks::Disable, beside libc's own function of
+// The cost of a hooked call outside tasks, in a task, and under hooks::Disable, beside libc's own function in
 // the same run.
 //
-// libc's are taken from libc by name. A call that the kernel refuses at once (EBADF) shows the hook's share
-// best: goal 30 ns above libc outside tasks; an uncontended lock and unlock of a mutex, which enters no
-// kernel: goal 10 ns.
+// libc's functions are found in libc by name. A call that the kernel refuses at once (EBADF) shows the cost
+// of the hook best: goal 30 ns above libc outside tasks. An uncontended lock and unlock of a mutex makes no
+// system call: goal 10 ns.
 #include <benchmark/benchmark.h>
 
 #include <dlfcn.h>

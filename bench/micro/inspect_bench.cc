@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What it costs to look: capturing a stack, symbolizing it, recording a throw and an await that hands it on,
-// the watchdog.
+// The costs of inspection: capturing a stack, symbolizing it, recording a throw and an await that passes it
+// on, the watchdog.
 //
 // Goals: capture at most 30 ns a frame, a repeated symbolization at most 100 us, the first at most 50 ms;
-// recording at most 5 % of a throw through 10 frames; the watchdog nothing that can be measured.
+// recording at most 5 % of a throw through 10 frames; the watchdog not measurable.
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 

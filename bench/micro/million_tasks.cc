@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many bytes a suspended task costs, page tables included, and how fast short tasks and waves of
-// suspended ones come and go.
+// The bytes of a suspended task, with page tables, and the time of short tasks and of waves of suspended
+// tasks.
 //
 // Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of
 // address space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether anything that many tasks do at once costs more than its share: each measure is taken of n and of 2n
-// waiters.
+// Checks that operations of many tasks at once scale linearly: each is measured with n and with 2n waiters.
 //
-// Usage: scaling_bench [N]. A line for each: both CPU times, and their ratio, which must not exceed 2.5. The
-// least of several tries counts, since others use the machine too. Exit code 1: some ratio is too large.
+// Usage: scaling_bench [N]. It prints a line for each: both CPU times, and their ratio, which must not exceed
+// 2.5. The least of several tries counts, because others use the machine too. Exit code 1: a ratio is too
+// large.
 #include <ctime>
 
 #include <algorithm>

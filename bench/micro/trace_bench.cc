@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a trace costs while it is written: tasks that answer each other over socket pairs, and tasks that do
-// nothing but switch.
+// The cost of a trace while it is written: tasks that answer each other over socket pairs, and tasks that
+// only switch.
 //
-// Compare BM_...Traced with its namesake in the same run. The file goes to /dev/null: the disk is not what is
-// measured, the writer's thread is. `lost` is the share of events that came faster than that thread could
-// write.
+// Compare BM_...Traced with the benchmark of the same name in the same run. The file goes to /dev/null, so
+// the writer's thread counts and the disk does not. `lost` is the share of events that came faster than that
+// thread could write.
 #include <benchmark/benchmark.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// as_completed(): results in the order in which they come. Source: asyncio.as_completed (3.13, plain
-// iteration).
+// as_completed(): results in order of completion. Source: asyncio.as_completed (3.13, plain iteration).
 //
-// All inputs are started at the call. The range gives as many Coroutines as there are distinct inputs; each,
-// when awaited, is the next one to finish: they are interchangeable. Finished inputs wait in a queue whose
-// place was reserved at the call.
+// The call starts all inputs. The range gives one Coroutine for each distinct input. Awaiting any of them
+// gives the next input that finishes, so they are interchangeable. Finished inputs wait in a queue. The call
+// reserves the space of this queue.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +41,7 @@ class AsCompletedState final : public WatchOwner {
 
   void start(const std::vector<runtime::Ref<FutureBase>>& inputs, std::optional<Duration> timeout);
   void input_done(Watch& watch) noexcept override;
-  // Suspends the current task for the next finished input. TimeoutError for those that the timeout cut off.
+  // Suspends the current task until the next input finishes. TimeoutError: the timeout passed first.
   runtime::Ref<FutureBase> next();
 
  private:
@@ -54,14 +53,14 @@ class AsCompletedState final : public WatchOwner {
   WatchArray watches_;
   std::size_t unfinished_;
   std::vector<runtime::Ref<FutureBase>> finished_;  // null: cut off by the timeout
-  std::size_t taken_ = 0;                           // of finished_, from the front
+  std::size_t taken_ = 0;                           // how many of finished_ were given out
   WaitQueue getters_{AIOFIBER_WAIT_AS_COMPLETED, this};
   std::optional<TimerHandle> timer_;
 };
 
 }  // namespace detail
 
-// What as_completed() gives: a range to be walked once.
+// The result of as_completed(): a range for a single pass.
 template <class T>
 class AsCompleted {
  public:
@@ -75,7 +74,7 @@ class AsCompleted {
     using reference = Coroutine<T>;
 
     explicit Iterator(AsCompleted& range) noexcept : range_(&range) {}
-    // A new Coroutine for the next input to finish.
+    // A new Coroutine for the next input that finishes.
     Coroutine<T> operator*() const { return range_->item(); }
     Iterator& operator++() noexcept {
       --range_->left_;
@@ -108,12 +107,13 @@ class AsCompleted {
 
 // Starts the awaitables (callables and Coroutines as tasks) and gives a range of Coroutines, one for each
 // distinct input: `for (auto next : as_completed(fs)) use(await(next));`. Awaiting one gives the result or
-// throws the error of the next input to finish. After `timeout`, counted from this call, those that are still
-// missing throw TimeoutError; what finished before is still delivered first, and nothing is cancelled.
-// Leaving the loop early stops no input. Differs from asyncio: when the range and its Coroutines are gone, so
-// are its callbacks and its timer, at once; asyncio's stay until every input is done. Cancellation: awaiting
-// an item is a cancellation point; the inputs are left alone. Errors: ValueError: a future of another loop.
-// RuntimeError: no current loop. Source: asyncio.as_completed.
+// throws the error of the next input that finishes. `timeout` counts from this call. After it, unfinished
+// inputs throw TimeoutError. Inputs that finished before are still delivered first, and no input is
+// cancelled. Leaving the loop early stops no input.
+// Differs from asyncio: when the range and its Coroutines are destroyed, its callbacks and its timer are
+// removed at once; in asyncio they stay until every input is done.
+// Cancellation: awaiting an item is a cancellation point; the inputs are left alone. Errors: ValueError: a
+// future of another loop. RuntimeError: no current loop. Source: asyncio.as_completed.
 template <AwaitableRange Range>
 AsCompleted<ResultOf<detail::ElementOf<Range>>> as_completed(Range&& awaitables,
                                                              std::optional<Duration> timeout = std::nullopt) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Everything, under the name that Python programmers know: asyncio::gather, asyncio::run.
-// One include and one namespace alias; a program that minds its compile time includes the single headers.
-// Nothing is declared here.
+// This header has only includes and one namespace alias.
+// Include the single headers to save compile time.
 #pragma once
 
 #include "aiofiber/as_completed.h"

@@ -2,12 +2,12 @@
 //
 // await(): the one function that suspends.
 //
-// May be called from any function that runs in a task, at any depth, in catch blocks and in callbacks of C
-// libraries. A named future is looked at, a moved or temporary one is taken from. What is done already,
-// and a coroutine that never suspends, does not give up control.
-// Cancellation: a cancellation point whenever it suspends. In a frame that an exception cannot leave
-// (noexcept, a destructor) the cancellation is kept back until the next await that can raise it. Errors:
-// RuntimeError outside a task; CancelledError; whatever the awaited thing throws.
+// A task may call it at any depth of its call stack, also in catch blocks and in callbacks of C libraries.
+// await() reads the value of a named future and moves it out of a temporary one. It does not give up control
+// if the awaitable is done already, or is a coroutine that never suspends.
+// Cancellation: a cancellation point whenever it suspends. In a noexcept frame or a destructor the
+// CancelledError is kept back until the next await that can raise it. Errors: RuntimeError outside a task;
+// CancelledError; the exception of the awaitable.
 #pragma once
 
 #include <type_traits>
@@ -21,8 +21,8 @@
 
 namespace aiofiber {
 
-// These are inlined into the caller: a tail call to them would take its frame out of the stack of the
-// suspended task.
+// These functions are inlined into the caller. A tail call to them would remove the caller's frame from the
+// stack of the suspended task.
 namespace detail {
 AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future, WaitHandle handle) {
   TaskCore& task = require_current_task();
@@ -46,7 +46,7 @@ AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coroutine<T>&& coroutine) {
   if (AIOFIBER_UNLIKELY(detail::current_task_core() == nullptr)) {
-    coroutine.close();  // the error says enough
+    coroutine.close();  // no never-awaited report: the error below is enough
     detail::throw_outside_task();
   }
   return coroutine.run();

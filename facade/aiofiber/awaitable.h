@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What can be awaited, and what awaiting it gives: the concept Awaitable and ResultOf.
+// The concept Awaitable, and ResultOf: the type that await() returns.
 //
-// Futures and tasks, coroutine objects, and callables without arguments (taken as coroutine functions).
-// ensure_future() makes one kind of all of them.
+// Awaitables are futures, tasks, coroutine objects, and callables without arguments (taken as coroutine
+// functions). ensure_future() turns each of them into a future.
 #pragma once
 
 #include <concepts>
@@ -48,7 +48,7 @@ concept Awaitable = detail::FutureLike<X> || detail::CoroutineLike<X> || detail:
 template <Awaitable X>
 using ResultOf = typename detail::ResultOfImpl<X>::type;
 
-// True for Future, Task and what gather and shield give.
+// True for Future, Task and the results of gather and shield.
 template <class X>
 constexpr bool isfuture(const X&) {
   return std::derived_from<X, AnyFuture>;
@@ -57,7 +57,7 @@ constexpr bool isfuture(const X&) {
 namespace detail {
 [[noreturn]] void throw_wrong_loop();
 
-// ensure_future on a given loop: the same future, or a task.
+// ensure_future on a given loop: returns the same future, or a new task.
 template <Awaitable A>
 auto ensure_on(LoopCore& loop, A&& awaitable) {
   if constexpr (FutureLike<A>) {
@@ -71,9 +71,9 @@ auto ensure_on(LoopCore& loop, A&& awaitable) {
 }
 }  // namespace detail
 
-// A future or task comes back unchanged; anything else becomes a task of `loop` (nullptr: the running one,
-// else the current one). ValueError: the future belongs to a different loop. RuntimeError: no loop, or a
-// closed one.
+// Returns a future or task unchanged. Anything else becomes a task of `loop` (nullptr: the running loop, else
+// the current one). ValueError: the future belongs to a different loop. RuntimeError: no loop, or a closed
+// one.
 template <Awaitable A>
 auto ensure_future(A&& awaitable, EventLoop* loop = nullptr) {
   if constexpr (detail::FutureLike<A>) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Barrier: tasks wait until a given number of them has arrived, then all go on. Source: asyncio.Barrier.
+// Barrier: tasks wait until a given number of tasks has arrived; then all go on. Source: asyncio.Barrier.
 //
-// Reusable: between the release and the exit of the last party it is draining, and newcomers wait for the
-// next round. Threads: the loop's.
+// Reusable. The barrier drains from the release until the last party has left. Tasks that arrive meanwhile
+// wait for the next round. Threads: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -26,13 +26,13 @@ struct BarrierState final : Counted<BarrierState> {
   void reset();
   void abort();
 
-  // One task in the barrier; lives on its stack.
+  // One task in the barrier; this object is on the task's stack.
   struct Party : runtime::ListNode {
-    std::size_t index = 0;  // once it is released
+    std::size_t index = 0;  // valid after the release
   };
   std::size_t parties = 0;
   std::size_t count = 0;         // tasks in the barrier
-  runtime::List<Party> arrived;  // those that wait to be released, in order of arrival
+  runtime::List<Party> arrived;  // parties that wait for the release, in order of arrival
   Phase phase = Phase::kFilling;
   runtime::Ref<ConditionState> condition;
 
@@ -51,19 +51,20 @@ class Barrier {
   Barrier(const Barrier&) = delete;
   Barrier& operator=(const Barrier&) = delete;
 
-  // Waits until `parties` tasks wait; gives the order of arrival, 0 to parties - 1. The last one does not
+  // Waits until `parties` tasks wait. Gives the order of arrival, 0 to parties - 1. The last party does not
   // suspend. Cancellation: a cancellation point; a cancelled party leaves, and the barrier is not broken.
-  // Differs from asyncio: after a cancelled party those behind it move up, so that each index is given once.
+  // Differs from asyncio: when a cancelled party leaves, the later parties move up, so that each index is
+  // given once.
   // Errors: BrokenBarrierError "Abort or reset of barrier", "Barrier aborted"; CancelledError.
   Coroutine<std::size_t> wait();
-  // Waiting parties get BrokenBarrierError; the barrier, broken or not, is usable again.
+  // Waiting parties get BrokenBarrierError. The barrier is then usable again, also after abort().
   // Cancellation: a cancellation point if the barrier's inner lock is contended.
   Coroutine<void> reset();
-  // Waiting parties and all that come get BrokenBarrierError until reset(). Cancellation: as reset().
+  // Waiting parties and later ones get BrokenBarrierError until reset(). Cancellation: as reset().
   Coroutine<void> abort();
 
   std::size_t parties() const noexcept { return state_->parties; }
-  // 0 unless it is filling.
+  // 0 unless the barrier is filling.
   std::size_t n_waiting() const noexcept;
   bool broken() const noexcept { return state_->phase == detail::BarrierState::Phase::kBroken; }
 

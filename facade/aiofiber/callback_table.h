@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CallbackTable: finds a registered done-callback by its id, without walking the future's list.
+// CallbackTable: finds a registered done-callback by its id, without a walk along the future's list.
 //
-// Removing n callbacks of one future one by one would take n * n / 2 steps otherwise. A hash table of nodes
-// that the callbacks embed: only registering may allocate, when the table grows; completing and removing
-// never do. One a loop, for the callbacks of its pending futures. Not for users. Threads: the loop's.
+// Without the table, removing n callbacks of one future one by one would take n * n / 2 steps. It is a hash
+// table of nodes that are embedded in the callbacks. Registering may allocate, when the table grows.
+// Completing and removing never allocate. Each loop has one table, for the callbacks of its pending futures.
+// Not for users. Threads: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ namespace aiofiber::detail {
 
 class FutureBase;
 
-// What the table knows of a callback; embedded in it.
+// The table's node of a callback; embedded in the callback.
 struct CallbackEntry {
   std::uint64_t id = 0;
   FutureBase* owner = nullptr;
@@ -29,7 +30,7 @@ class CallbackTable {
   CallbackTable(const CallbackTable&) = delete;
   CallbackTable& operator=(const CallbackTable&) = delete;
 
-  // Throws std::bad_alloc, and then has not taken it.
+  // Throws std::bad_alloc; the entry is then not added.
   void add(CallbackEntry& entry) {
     if (size_ == capacity()) grow();
     CallbackEntry*& bucket = bucket_of(entry.id);
@@ -37,14 +38,14 @@ class CallbackTable {
     bucket = &entry;
     ++size_;
   }
-  // Null: none is registered under this id.
+  // Null: no callback is registered under this id.
   CallbackEntry* find(std::uint64_t id) const noexcept {
     if (size_ == 0) return nullptr;
     CallbackEntry* entry = bucket_of(id);
     while (entry != nullptr && entry->id != id) entry = entry->next_in_bucket;
     return entry;
   }
-  // Precondition: it is in the table.
+  // Precondition: the entry is in the table.
   void remove(CallbackEntry& entry) noexcept {
     CallbackEntry** place = &bucket_of(entry.id);
     while (*place != &entry) place = &(*place)->next_in_bucket;
@@ -57,7 +58,7 @@ class CallbackTable {
   static constexpr unsigned kFirstBits = 4;
   std::size_t capacity() const noexcept { return buckets_ == nullptr ? 0 : std::size_t{1} << bits_; }
   CallbackEntry*& bucket_of(std::uint64_t id) const noexcept { return buckets_[index(id, bits_)]; }
-  // Fibonacci hashing: ids are counted by all loops together, so those of one loop may lie apart by any step.
+  // Fibonacci hashing: all loops share one counter of ids, so the ids of one loop may differ by any step.
   static std::size_t index(std::uint64_t id, unsigned bits) noexcept {
     return (id * 0x9E3779B97F4A7C15u) >> (64 - bits);
   }
@@ -76,8 +77,8 @@ class CallbackTable {
     bits_ = bits;
   }
 
-  std::unique_ptr<CallbackEntry*[]> buckets_;  // null until the first
-  unsigned bits_ = 0;                          // their number is 2 to this
+  std::unique_ptr<CallbackEntry*[]> buckets_;  // null until the first entry
+  unsigned bits_ = 0;                          // 2 to this power is the number of buckets
   std::size_t size_ = 0;
 };
 

@@ -3,9 +3,9 @@
 // concurrent::Future<R>: a result that travels between threads; and the bridges to a loop's futures.
 //
 // Source: concurrent.futures.Future, asyncio.run_coroutine_threadsafe, asyncio.wrap_future. States: pending
-// -> running -> finished, or pending -> cancelled; cancel() of a running one fails. Waiting for it blocks the
-// *thread*: in a task, await(wrap_future(f)) instead.
-// Threads: any. Callbacks run on the thread that completes it, or at once when it is done already.
+// -> running -> finished, or pending -> cancelled; cancel() of a running future fails. Waiting for it blocks
+// the *thread*. In a task, use await(wrap_future(f)) instead.
+// Threads: any. Callbacks run on the thread that completes the future, or at once if it is done already.
 #pragma once
 
 #include <atomic>
@@ -33,16 +33,16 @@ class Future;
 }
 
 namespace detail {
-// How a loop's future gets at the result of the concurrent one that it follows.
+// How a loop's future gets the result of the concurrent future that it follows.
 enum class Claim : unsigned char {
-  kCopy,  // others may look at that one too
-  kMove,  // nobody else has it
+  kCopy,  // others may read the concurrent future too
+  kMove,  // no other handle exists
 };
 template <class T>
 Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std::uintptr_t called = 0);
 
-// The future of a call on another thread, which says so to debuggers. `called`: the address of its function,
-// 0 if that is not known.
+// The future of a call on another thread, marked as such for debuggers. `called`: the address of its
+// function, 0 if unknown.
 template <class T>
 class ThreadFuture final : public FutureState<T> {
  public:
@@ -58,8 +58,8 @@ class ThreadFuture final : public FutureState<T> {
 
 namespace concurrent {
 
-// The future was cancelled (concurrent.futures.CancelledError): an ordinary error, unlike
-// aiofiber::CancelledError.
+// The future was cancelled (concurrent.futures.CancelledError). Unlike aiofiber::CancelledError, this is an
+// ordinary error.
 class CancelledError : public std::runtime_error {
  public:
   CancelledError() : std::runtime_error("") {}
@@ -79,20 +79,20 @@ class StateBase {
   bool running() const;
   bool done() const;
   bool set_running_or_notify_cancel();
-  // Blocks the thread until it is done. TimeoutError.
+  // Blocks the thread until the future is done. TimeoutError.
   void wait(std::optional<Duration> timeout);
   std::exception_ptr exception(std::optional<Duration> timeout);
   void set_exception(std::exception_ptr exception);
-  // RuntimeError "Event loop is closed", unless it is done.
+  // Sets RuntimeError "Event loop is closed", unless the future is done.
   void loop_closed() noexcept;
   void add_callback(std::unique_ptr<Callback> callback);
-  // Blocks, then throws unless there is a value.
+  // Blocks, then throws if there is no value.
   void check_result(std::optional<Duration> timeout);
 
  protected:
   ~StateBase() = default;
   enum class Phase : unsigned char { kPending, kRunning, kCancelled, kFinished };
-  // InvalidStateError unless it is pending or running. The mutex is held.
+  // InvalidStateError unless the future is pending or running. The caller holds the mutex.
   void check_settable() const;
   void finish(std::unique_lock<std::mutex> lock, Phase phase);
 
@@ -118,7 +118,7 @@ class State final : public StateBase {
     value_.emplace(std::forward<U>(value)...);
     finish(std::move(lock), Phase::kFinished);
   }
-  // Finished without an exception. Copies; a value that can only be moved is moved out.
+  // Precondition: finished without an exception. Copies the value; a move-only value is moved out.
   R get() {
     if constexpr (!std::is_reference_v<R> && !std::is_void_v<R> && is_copyable<R>) {
       return *value_;
@@ -126,7 +126,7 @@ class State final : public StateBase {
       return take();
     }
   }
-  // The same for the only one who will ever look.
+  // The same for the only reader: moves the value out.
   R take() {
     if constexpr (std::is_reference_v<R>) {
       return value_->get();
@@ -149,8 +149,9 @@ class [[nodiscard]] Future {
 
   Future() : state_(std::make_shared<detail::State<R>>()) {}
 
-  // Blocks the thread until it is done, at most `timeout`, and gives a copy of the value (a move-only one is
-  // moved out). Errors: what the work threw; TimeoutError: the work goes on; concurrent::CancelledError.
+  // Blocks the thread until the future is done, for at most `timeout`, and gives a copy of the value. A
+  // move-only value is moved out. Errors: the exception of the work; TimeoutError: the work goes on;
+  // concurrent::CancelledError.
   R result(std::optional<Duration> timeout = std::nullopt) const {
     state_->check_result(timeout);
     return state_->get();
@@ -159,13 +160,13 @@ class [[nodiscard]] Future {
   std::exception_ptr exception(std::optional<Duration> timeout = std::nullopt) const {
     return state_->exception(timeout);
   }
-  // False if it runs or is done. A cancelled one is done at once; the work is told, if it can be.
+  // False if it runs or is done. A cancelled future is done at once; the work is told if possible.
   bool cancel() const { return kept()->cancel(); }
   bool cancelled() const { return state_->cancelled(); }
   bool running() const { return state_->running(); }
   bool done() const { return state_->done(); }
-  // fn(concurrent::Future<R>), on the thread that completes it; here and now if it is done. What fn throws is
-  // logged.
+  // Calls fn(concurrent::Future<R>) on the thread that completes the future, or now if it is done. An
+  // exception of fn is logged.
   template <class F>
   void add_done_callback(F&& fn) const {
     static_assert(std::is_invocable_v<std::decay_t<F>&, Future>,
@@ -176,15 +177,16 @@ class [[nodiscard]] Future {
       void call() override { fn(Future(state.lock())); }
       std::decay_t<F> fn;
       std::weak_ptr<detail::State<R>>
-          state;  // the state owns the callback; whoever completes it keeps the state
+          state;  // the state owns the callback; the completing thread keeps the state
     };
     state_->add_callback(std::make_unique<Bound>(std::forward<F>(fn), state_));
   }
 
-  // ---- for those who do the work
-  // Marks it as running; false: it was cancelled, do nothing. InvalidStateError if it runs or is done.
+  // ---- for the code that does the work
+  // Marks the future as running. False: it was cancelled; do not do the work. InvalidStateError if it runs or
+  // is done.
   bool set_running_or_notify_cancel() const { return state_->set_running_or_notify_cancel(); }
-  // InvalidStateError if it is done.
+  // InvalidStateError if the future is done.
   template <class U = R>
   requires(!std::is_void_v<R>) void set_result(U&& value) const {
     if constexpr (std::is_reference_v<R>) {
@@ -195,8 +197,7 @@ class [[nodiscard]] Future {
   }
   void set_result() const requires std::is_void_v<R> { kept()->set_value(); }
   void set_exception(std::exception_ptr exception) const { kept()->set_exception(std::move(exception)); }
-  // The loop that was to complete it is closed: ends it with RuntimeError "Event loop is closed", unless it
-  // is done.
+  // For a future whose loop was closed: ends it with RuntimeError "Event loop is closed", unless it is done.
   void loop_closed() const noexcept { kept()->loop_closed(); }
 
   friend bool operator==(const Future& a, const Future& b) noexcept = default;
@@ -206,7 +207,7 @@ class [[nodiscard]] Future {
   friend aiofiber::Future<T> aiofiber::detail::follow(Future<T> source, EventLoop& loop,
                                                       aiofiber::detail::Claim claim, std::uintptr_t called);
   explicit Future(std::shared_ptr<detail::State<R>> state) : state_(std::move(state)) {}
-  // For what runs callbacks: one of them may destroy this handle, and the next still needs the state.
+  // For code that runs callbacks: a callback may destroy this handle, and the next one still needs the state.
   std::shared_ptr<detail::State<R>> kept() const noexcept { return state_; }
   std::shared_ptr<detail::State<R>> state_;
 };
@@ -215,10 +216,11 @@ class [[nodiscard]] Future {
 
 namespace detail {
 
-// Whether the exception is concurrent::CancelledError: a loop's future is cancelled by it.
+// Whether the exception is concurrent::CancelledError, which cancels a loop's future.
 bool is_concurrent_cancel(const std::exception_ptr& exception) noexcept;
 
-// A done loop future's outcome goes to a concurrent one; a value whose copy or move throws, as that error.
+// Copies the outcome of a done loop future to a concurrent one. If the copy or move of the value throws, that
+// error is the outcome.
 template <class T>
 void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
   if (source.cancelled()) destination.cancel();
@@ -236,7 +238,8 @@ void copy_outcome(Future<T> source, const concurrent::Future<T>& destination) {
   }
 }
 
-// Makes the concurrent future follow the loop's one, and hands cancellation the other way. Loop's thread.
+// Makes the concurrent future follow the loop's future, and passes cancellation in the other direction.
+// Loop's thread.
 template <class T>
 void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
   struct CancelLink final : ThreadGate::Link {
@@ -246,7 +249,7 @@ void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
       try {
         if (future.done()) copy_outcome(future, follower);  // the callback below was dropped
       } catch (...) {
-        // The thread that asked has seen that the loop is closed, and was first.
+        // The requesting thread saw first that the loop is closed, and has completed the future.
       }
       follower.loop_closed();
     }
@@ -270,7 +273,7 @@ void chain(const Future<T>& source, const concurrent::Future<T>& destination) {
   }
 }
 
-// A future on its way to the loop. If it is dropped there, nobody will complete it: it is told so.
+// A future on its way to the loop. If the loop drops it, the future ends with an error.
 template <class R>
 class FutureUnderWay {
  public:
@@ -289,9 +292,10 @@ class FutureUnderWay {
 }  // namespace detail
 
 // Schedules a coroutine object or a callable without arguments on a loop that runs in another thread.
-// The future that comes back may be waited for here (RT1-RT10): the task's exception and its cancellation
-// arrive in it; cancelling it asks the task to cancel. On a TimeoutError of result() the task goes on. A loop
-// that closes first ends it with RuntimeError "Event loop is closed", once the task is unwound. Threads: any.
+// The calling thread may wait for the returned future (RT1-RT10). The future receives the task's exception
+// and its cancellation. Cancelling the future requests the cancellation of the task. After a TimeoutError of
+// result() the task goes on. If the loop closes first, the future ends with RuntimeError "Event loop is
+// closed" once the task is unwound. Threads: any.
 // The loop must not be destroyed during the call. Errors: RuntimeError "Event loop is closed". Source:
 // asyncio.run_coroutine_threadsafe.
 template <class A>
@@ -309,7 +313,7 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
       try {
         detail::chain(static_cast<const Future<R>&>(task), follower);
       } catch (...) {
-        task.cancel();  // the thread that asked is told of the error, and of nothing else
+        task.cancel();  // the requesting thread gets only this error
         throw;
       }
     } catch (...) {
@@ -319,7 +323,7 @@ concurrent::Future<ResultOf<A>> run_coroutine_threadsafe(A&& awaitable, EventLoo
       throw;
     }
   });
-  // A loop that was closed in between may not have seen the call any more.
+  // If the loop was closed meanwhile, it may have missed the call.
   if (loop.core().closed_after_post()) future.loop_closed();
   return future;
 }
@@ -337,7 +341,7 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std
       try {
         deliver();
       } catch (...) {
-        // Copying or moving the value threw: that is for who waits, as what the work throws is.
+        // The copy or move of the value threw: the waiter gets this error as it gets one of the work.
         if (destination.done()) throw;
         destination.set_exception(std::current_exception());
       }
@@ -387,15 +391,15 @@ Future<T> follow(concurrent::Future<T> source, EventLoop& loop, Claim claim, std
 
 }  // namespace detail
 
-// A future of the loop (nullptr: the current one) that follows a concurrent one. Cancelling it cancels the
-// concurrent one if that has not begun. A result that arrives after the loop was closed is dropped; one whose
-// copy throws arrives as that error.
+// A future of the loop (nullptr: the current one) that follows a concurrent future. Cancelling it cancels the
+// concurrent future if that has not begun. A result that arrives after the loop was closed is dropped. If the
+// copy of a result throws, the future gets that error.
 // RuntimeError: no loop, or a closed one. Source: asyncio.wrap_future.
 template <class T>
 Future<T> wrap_future(const concurrent::Future<T>& source, EventLoop* loop = nullptr) {
   return detail::follow(source, loop != nullptr ? *loop : get_event_loop(), detail::Claim::kCopy);
 }
-// A loop's future is what it is.
+// A loop's future is returned unchanged.
 template <class T>
 Future<T> wrap_future(const Future<T>& future, EventLoop* = nullptr) {
   return future;

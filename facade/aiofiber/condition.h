@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Condition: tasks that hold a lock wait until another one says that something changed.
+// Condition: a task that holds a lock waits until another task reports a change.
 //
-// Source: asyncio.Condition, as of 3.13: a notification whose receiver is cancelled is passed on, so wait()
-// may return without reason; re-check, or use wait_for().
+// Source: asyncio.Condition, as of 3.13: if the receiver of a notification is cancelled, the notification is
+// passed on. wait() may therefore return without reason: check again, or use wait_for().
 // Threads: the loop's.
 #pragma once
 
@@ -22,7 +22,7 @@ namespace aiofiber {
 namespace detail {
 struct ConditionState final : Counted<ConditionState> {
   bool wait();
-  // Without asking whether the lock is held.
+  // Does not check that the lock is held.
   void wake(std::size_t n) { waiters.wake(n); }
 
   runtime::Ref<LockState> lock;
@@ -33,7 +33,7 @@ struct ConditionState final : Counted<ConditionState> {
 
 class Condition {
  public:
-  // With a lock of its own.
+  // Makes its own lock.
   Condition() : Condition(runtime::Ref<detail::LockState>(new detail::LockState)) {}
   // Shares the lock's state; the Lock object need not outlive it.
   explicit Condition(Lock& lock) : Condition(lock.state_) {}

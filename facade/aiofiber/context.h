@@ -2,8 +2,8 @@
 //
 // Context variables (PEP 567): values that follow a task and the callbacks it schedules.
 //
-// A Context is a handle to a mutable holder of an immutable map: copying the map for a new task is one
-// pointer, and a program that uses no context variable pays nothing.
+// A Context is a handle to a mutable holder of an immutable map. A new task copies only the pointer to the
+// map. A program without context variables pays nothing.
 #pragma once
 
 #include <memory>
@@ -18,29 +18,30 @@ namespace aiofiber {
 
 namespace detail {
 
-// An immutable association of variables (by identity) with values.
+// An immutable map from variables (by identity) to values.
 using ContextMap = std::vector<std::pair<const void*, std::shared_ptr<const void>>>;
 struct ContextData {
   std::shared_ptr<const ContextMap> map;
 };
 // The holder that set() changes: the current task's, the running callback's, or the thread's. May be null
-// while nothing was ever set there.
+// until the first set().
 std::shared_ptr<ContextData>& current_context_data();
 // The running task's holder; null outside a task (task.cc).
 std::shared_ptr<ContextData>* current_task_context();
 std::shared_ptr<const void> context_lookup(const void* variable);
 void context_assign(const void* variable, std::shared_ptr<const void> value);
-// A copy for something new; null when there is nothing to inherit.
+// A copy for a new task or callback; null when there is nothing to inherit.
 std::shared_ptr<ContextData> inherit_context();
 
 }  // namespace detail
 
-// What copy_context() gives and TaskOptions::context takes. Copies of the handle are the same context.
+// The result of copy_context() and the type of TaskOptions::context. Copies of the handle are the same
+// context.
 class Context {
  public:
   Context() : data_(std::make_shared<detail::ContextData>()) {}
   explicit Context(std::shared_ptr<detail::ContextData> data) : data_(std::move(data)) {}
-  // Calls fn() with this context as the current one; what fn sets stays in it.
+  // Calls fn() with this context as the current one; values that fn sets stay in it.
   template <class F>
   decltype(auto) run(F&& fn) const {
     struct Swap {
@@ -60,7 +61,7 @@ class Context {
 // A copy of the current context.
 Context copy_context();
 
-// A variable; make it a global. Its address is its identity.
+// A context variable; make it a global. Its address is its identity.
 template <class T>
 class ContextVar {
  public:
@@ -75,7 +76,8 @@ class ContextVar {
   ContextVar& operator=(const ContextVar&) = delete;
 
   const std::string& name() const noexcept { return name_; }
-  // The value here, else the default. Errors: LookupError's counterpart, RuntimeError, when there is none.
+  // The value in the current context, else the default. Errors: RuntimeError (Python's LookupError) when
+  // there is none.
   const T& get() const {
     if (const auto value = detail::context_lookup(this)) return *static_cast<const T*>(value.get());
     if (!default_) throw RuntimeError("ContextVar '" + name_ + "' has no value here and no default");

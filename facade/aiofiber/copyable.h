@@ -2,13 +2,13 @@
 //
 // is_copyable<T>: whether a result of type T can really be copied.
 //
-// std::is_copy_constructible says yes to std::vector<std::unique_ptr<X>>: the copy constructor is declared,
-// and only using it is an error. Results are copied where others can still see them and moved otherwise, so
-// that answer must be right: containers and the standard library's wrappers are asked for what they hold,
-// however deep.
+// std::is_copy_constructible is true for std::vector<std::unique_ptr<X>>: the copy constructor is declared,
+// and only its use is an error. aiofiber copies a result while others can still see it, and moves it
+// otherwise, so the answer must be right. is_copyable therefore checks the elements of containers and of the
+// standard library's wrappers, at any depth.
 //
-// A class of the program that holds such a container as a member looks copyable to the compiler too. Delete
-// its copy constructor, or say so beside its definition:
+// A class with such a container as a member still looks copyable to the compiler. Delete its copy
+// constructor, or declare this beside its definition:
 //   template <> inline constexpr bool aiofiber::is_copyable<Page> = false;
 #pragma once
 
@@ -36,7 +36,7 @@ inline constexpr bool is_copyable<const T> = is_copyable<T>;
 
 namespace detail {
 
-// The standard's wrappers, whose copy constructors exist when those of the parts claim to.
+// The standard's wrappers: their copy constructors exist if those of the parts are declared.
 template <class T>
 struct PartsCopyable : std::true_type {};
 template <class... T>
@@ -52,8 +52,8 @@ struct PartsCopyable<std::array<T, N>> : std::bool_constant<is_copyable<T>> {};
 template <class T>
 struct PartsCopyable<Result<T>> : std::bool_constant<is_copyable<T>> {};
 
-// Owns its elements: a container has an allocator, an adaptor such as std::queue a container. Views and
-// iterators have neither.
+// True if T owns its elements: a container has an allocator, an adaptor such as std::queue has a container.
+// Views and iterators have neither.
 template <class T>
 concept OwnsElements = requires {
   typename T::value_type;
@@ -68,7 +68,7 @@ constexpr bool looks_copyable() {
   } else if constexpr (!std::is_copy_constructible_v<T>) {
     return false;
   } else if constexpr (OwnsElements<T>) {
-    // A type that contains itself (a tree's node as a container of nodes) says nothing new.
+    // A type that contains itself (a tree node with a container of nodes) needs no second check.
     if constexpr (std::is_same_v<std::remove_cv_t<typename T::value_type>, T>) {
       return true;
     } else {

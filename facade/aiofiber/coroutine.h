@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Coroutine<T>: a call that has not been made yet: a function with its arguments, to be run once.
+// Coroutine<T>: a call that has not been made yet: a function with its arguments, which runs once.
 //
-// Nothing runs until it is awaited (then here, in the current task, at once) or scheduled as a task. The
-// callable is kept inline while it is small, so the awaitables of this library cost no allocation.
+// It runs when it is awaited (at once, in the current task) or when it is scheduled as a task. A small
+// callable is stored inline, so the awaitables of this library need no allocation.
 // Differs from asyncio: any callable without arguments is accepted where asyncio wants a coroutine object,
 // and is called when scheduled.
 #pragma once
@@ -80,7 +80,7 @@ class [[nodiscard]] Coroutine {
     return operations_ != nullptr ? operations_->entry(storage_) : detail::EntryInfo{};
   }
 
-  // Makes the call, once; for await() and tasks. RuntimeError: it was made already, or is being made.
+  // Makes the call, once; for await() and tasks. RuntimeError: the call was made already, or is running.
   T run() {
     if (state_ == State::kRunning) detail::throw_awaited_already();
     if (state_ == State::kDone) detail::throw_reused();
@@ -146,9 +146,9 @@ class [[nodiscard]] Coroutine {
       [](void* storage) noexcept { delete *static_cast<F**>(storage); },
       [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); }};
 
-  // First, because its constructor may call a function that is shown the object: what is stored after that is
-  // known to the compiler, which then calls the callable itself instead of going through operations_
-  // (await(sleep(0s)): 2 ns).
+  // This is the first member, because its constructor may call a function that gets the object's address. The
+  // compiler knows what is stored after that call. It then calls the callable directly and not through
+  // operations_ (await(sleep(0s)): 2 ns).
   detail::OriginTrace origin_;
   alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
   const Operations* operations_;
@@ -156,7 +156,7 @@ class [[nodiscard]] Coroutine {
 };
 
 namespace detail {
-// A function with its arguments, as one callable without arguments that knows its function's name.
+// A function with its arguments, as a callable without arguments that knows the name of its function.
 template <class F, class... Args>
 struct Call {
   F fn;
@@ -185,7 +185,7 @@ template <class F, class... Args>
 requires can_call<F, Args...>
 struct CallResultOf<F, Args...> : std::invoke_result<std::decay_t<F>&, std::decay_t<Args>...> {
 };
-// Where other overloads take these first, this one does not fit, and nothing is wrong.
+// False where the arguments belong to another overload: that is no error.
 template <class F>
 inline constexpr bool is_for_other_overload =
     std::is_same_v<std::decay_t<F>, TaskOptions> || IsCoroutine<std::decay_t<F>>::value;
@@ -201,12 +201,12 @@ auto bind_call(F&& fn, Args&&... args) {
     if (is_empty_callable(fn)) throw_empty_callable("create_task()");
     return Call<std::decay_t<F>, std::decay_t<Args>...>{std::forward<F>(fn), {std::forward<Args>(args)...}};
   } else {
-    return [] {};  // CallResult has said what is wrong: nothing else is to fail
+    return [] {};  // CallResult reports the error: no second error here
   }
 }
 }  // namespace detail
 
-// What coroutine(fn) gives: calling it only makes a Coroutine.
+// The result of coroutine(fn): a call to it only makes a Coroutine.
 template <class F>
 class CoroutineFunction {
  public:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lengths and points of time as the API takes them: integer nanoseconds made from any chrono duration.
+// Durations and points of time of the API: integer nanoseconds, made from any chrono duration.
 //
-// Duration saturates instead of overflowing, so that "forever" may be any huge number, and refuses NaN,
-// which has no place on a time line.
+// Duration saturates instead of overflowing, so that any huge number may mean "forever".
+// It refuses NaN.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,7 @@
 namespace aiofiber {
 
 namespace detail {
-// A number has no unit. This is an error with the remedy in words, where "no matching function" would not say
-// it.
+// A number has no unit. This error names the remedy; "no matching function" would not.
 template <class Number>
 struct LengthOfTime {
   static_assert(!std::is_arithmetic_v<Number>,
@@ -28,7 +27,7 @@ struct LengthOfTime {
 };
 }  // namespace detail
 
-// A length of time. Implicit from every chrono duration, `2.5s` included; out of range values saturate.
+// A length of time. Every chrono duration converts to it, also `2.5s`. Values out of range saturate.
 // Errors: ValueError for NaN.
 class Duration {
  public:
@@ -37,7 +36,7 @@ class Duration {
   constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
   template <class Number>
   requires std::is_arithmetic_v<Number>
-  constexpr Duration(Number) {  // refused, see there
+  constexpr Duration(Number) {  // refused: see LengthOfTime
     static_assert(detail::LengthOfTime<Number>::value);
   }
 
@@ -70,8 +69,8 @@ class Duration {
                          std::is_signed_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t)) {
       return static_cast<std::int64_t>(duration.count());
     } else {
-      // Unsigned counts and those of 128 bits too. Compared before anything is narrowed; where long double
-      // has 64 bits of mantissa that is exact, elsewhere the last few nanoseconds of the range saturate.
+      // Also for unsigned and 128-bit counts. The comparison comes before any narrowing. It is exact where
+      // long double has 64 bits of mantissa. Elsewhere the last few nanoseconds of the range saturate.
       const long double ns = Nanos(duration).count();
       if (ns >= static_cast<long double>(kMax)) return kMax;
       if (ns <= -static_cast<long double>(kMax)) return -kMax;
@@ -94,7 +93,7 @@ struct Clock {
 // A point on a loop's clock.
 using TimePoint = std::chrono::time_point<Clock>;
 
-// when + delay without overflow: a far future stays a far future.
+// when + delay without overflow: the sum saturates.
 constexpr TimePoint saturating_add(TimePoint when, Duration delay) noexcept {
   return TimePoint(std::chrono::nanoseconds(
       runtime::saturating_add(when.time_since_epoch().count(), delay.nanoseconds())));

@@ -2,7 +2,7 @@
 //
 // Event: a flag that tasks can wait for. Source: asyncio.Event.
 //
-// set() releases all who wait at that moment, even if clear() follows before they run.
+// set() releases all tasks that wait at that moment, even if clear() follows before they run.
 // Threads: the loop's; from another thread use call_soon_threadsafe().
 #pragma once
 

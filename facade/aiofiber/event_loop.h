@@ -2,8 +2,8 @@
 //
 // EventLoop: runs the tasks and callbacks of one thread.
 //
-// The class is the program's view of a LoopCore; templates that make futures and tasks are declared here
-// and defined in the headers of what they make (future.h, task.h, executor.h), so include asyncio.h.
+// The class is the public interface of a LoopCore. Templates that make futures and tasks are declared here
+// and defined in future.h, task.h and executor.h, so include asyncio.h.
 // Source: asyncio's "Event Loop" page. Threads: the one that runs the loop, unless a function says "any
 // thread"; in debug mode misuse is a RuntimeError.
 #pragma once
@@ -42,35 +42,38 @@ class EventLoop {
 
  public:
   EventLoop();
-  // Closes it if that was not done: a ResourceWarning "unclosed event loop" is logged then. exit() while a
-  // static loop runs leaves it as it is: the process ends with the code that was given.
+  // Closes the loop if it is open, and logs a ResourceWarning "unclosed event loop". If exit() is called
+  // while a static loop runs, the destructor leaves the loop alone: the process ends with the given exit
+  // code.
   virtual ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
   // ---- running
-  // Runs until the awaitable is done and gives its result or throws its exception. RuntimeError: the loop
-  // is closed, running, another loop runs in this thread, or it was stopped before the future was done;
-  // ValueError: a future of another loop.
+  // Runs until the awaitable is done and gives its result or throws its exception. RuntimeError: the loop is
+  // closed, or running, or another loop runs in this thread, or the loop was stopped before the future was
+  // done; ValueError: a future of another loop.
   template <class A>
   auto run_until_complete(A&& awaitable);
-  // Runs until stop(). RuntimeError as above.
+  // Runs until stop(). RuntimeError as for run_until_complete().
   void run_forever();
-  // The current pass is finished; called before run_forever(), that runs one pass.
+  // The loop ends after the current pass. If stop() is called before run_forever(), run_forever() runs one
+  // pass.
   void stop() noexcept { core_->scheduler().stop(); }
-  // Drops what is scheduled, reports and unwinds pending tasks, so that their destructors run. A task that no
-  // exception can leave (it waits in a noexcept function, or in a destructor), and one that catches each and
-  // goes on, is reported as abandoned instead: its frames stay in memory. Threads that wait for a
-  // run_coroutine_threadsafe() get RuntimeError "Event loop is closed". RuntimeError while running; again, or
-  // from a destructor that it runs: no-op. What the exception handler throws to leave the loop is thrown when
-  // the loop is closed. Never fails half-way. Differs from asyncio: threads that wait for a coroutine of the
-  // loop are told when it closes, where asyncio lets them wait for ever.
+  // Drops scheduled callbacks, then reports and unwinds pending tasks, so that their destructors run. A task
+  // that cannot be unwound is reported as abandoned, and its frames stay in memory: it waits in a noexcept
+  // function or a destructor, or catches every exception and goes on. Threads that wait for a
+  // run_coroutine_threadsafe() get RuntimeError "Event loop is closed". RuntimeError while the loop runs. A
+  // second call does nothing, also from a destructor that close() runs. If the exception handler throws to
+  // leave the loop, that exception is thrown when the loop is closed. Never fails half-way.
+  // Differs from asyncio: a thread that waits for a coroutine of the loop gets an error when the loop closes;
+  // in asyncio it waits for ever.
   void close();
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
 
   // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable. Each
-  // takes options in front: call_soon({.context = context}, fn, args...).
+  // function takes options as an optional first argument: call_soon({.context = context}, fn, args...).
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon(F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -86,8 +89,8 @@ class EventLoop {
     return Handle(std::move(handle));
   }
   // Any thread. Wakes the loop. The order of each thread's calls is kept.
-  // Differs from asyncio: what other threads hand in is taken over at the beginning of a pass, behind what
-  // the loop has scheduled until then.
+  // Differs from asyncio: the loop takes callbacks of other threads at the beginning of a pass and puts them
+  // behind its own ready callbacks.
   template <detail::CallbackFunction F, class... Args>
   Handle call_soon_threadsafe(F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -101,7 +104,7 @@ class EventLoop {
     handle->schedule_threadsafe();
     return Handle(std::move(handle));
   }
-  // A negative delay is already due, however long ago.
+  // A negative delay is due at once.
   template <detail::CallbackFunction F, class... Args>
   TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -139,23 +142,24 @@ class EventLoop {
   auto create_task(F&& fn, Args&&... args);
   template <class F, class... Args>
   auto create_task(TaskOptions options, F&& fn, Args&&... args);
-  // Called whenever a task was made by create_task, ensure_future, gather, TaskGroup, run, before it is
-  // scheduled; it may name it, count it, start it (eager_task_factory), or throw to refuse it: the task then
-  // ends cancelled, without having run.
+  // Called whenever create_task, ensure_future, gather, TaskGroup or run has made a task, before the task is
+  // scheduled. The factory may name the task, count it, start it (eager_task_factory), or throw to refuse it.
+  // A refused task ends cancelled and does not run.
   // Differs from asyncio: it cannot replace the Task's class, which is fixed.
   using TaskFactory = std::function<void(EventLoop&, AnyTask)>;
   void set_task_factory(TaskFactory factory);
   const TaskFactory& get_task_factory() const noexcept { return task_factory_; }
 
-  // ---- threads (executor.h). nullptr: the default pool, made when first needed.
+  // ---- threads (executor.h). nullptr: the default pool, made on first use.
   template <class F, class... Args>
   auto run_in_executor(Executor* executor, F&& fn, Args&&... args);
   void set_default_executor(std::shared_ptr<Executor> executor);
-  // Waits until all threads of the default pool have ended; later use of it is a RuntimeError. (executor.h)
+  // Waits until all threads of the default pool have ended. Using the pool later is a RuntimeError.
+  // (executor.h)
   Coroutine<void> shutdown_default_executor();
 
   // ---- descriptors. Level-triggered: called once a pass while ready. A second add replaces the first.
-  // OSError's counterpart std::system_error (EBADF): not an open descriptor.
+  // std::system_error EBADF (Python's OSError): not an open descriptor.
   template <class F, class... Args>
   void add_reader(int fd, F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -166,7 +170,7 @@ class EventLoop {
     static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_fd(fd, true, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
-  // Whether something was registered.
+  // True if a reader was registered.
   bool remove_reader(int fd) { return unwatch_fd(fd, false); }
   bool remove_writer(int fd) { return unwatch_fd(fd, true); }
 
@@ -183,15 +187,16 @@ class EventLoop {
   // An empty function restores the default handler.
   void set_exception_handler(ExceptionHandler handler) { core_->exception_handler = std::move(handler); }
   ExceptionHandler get_exception_handler() const { return core_->exception_handler; }
-  // Calls the handler; what it throws goes to the default handler.
+  // Calls the handler; an exception of the handler goes to the default handler.
   void call_exception_handler(const ExceptionContext& context) { core_->report(context); }
-  // Logs the context at level ERROR in asyncio's form. What an override throws is logged in one line.
+  // Logs the context at level ERROR in asyncio's form. An exception thrown by an override is logged in one
+  // line.
   virtual void default_exception_handler(const ExceptionContext& context);
 
-  // In debug mode places of creation are recorded, misuse is checked, the watchdog (debug.h) reports who
-  // blocks the loop, and a task that suspends with a mutex or a read-write lock of the C library is reported
-  // (aiofiber::hooks). Handles that a waiting task has itself do not count as somebody who could still set
-  // its future (README.md, "A future that nobody can set").
+  // In debug mode places of creation are recorded and misuse is checked. The watchdog (debug.h) reports tasks
+  // and callbacks that block the loop. A task that suspends while it holds a mutex or a read-write lock of
+  // the C library is reported (aiofiber::hooks). A waiting task's own handles do not count as handles that
+  // could still set its future (README.md, "A future that nobody can set").
   void set_debug(bool enabled) { core_->set_debug(enabled); }
   bool get_debug() const noexcept { return core_->debug_; }
   // In debug mode a callback or a step of a task that takes at least this long is logged.
@@ -204,11 +209,11 @@ class EventLoop {
   explicit EventLoop(std::unique_ptr<runtime::Scheduler> scheduler);
 
  private:
-  friend class Runner;  // runs a task and leaves the outcome in it
+  friend class Runner;  // runs a task and leaves the outcome in the task
   // RuntimeError unless run_forever() could start now.
   void check_can_run() const;
-  // The untyped part of run_until_complete(): runs until `future` is done. `made_here`: it is a task that
-  // nobody else knows, so it is not reported as pending when it dies.
+  // The untyped part of run_until_complete(): runs until `future` is done. `made_here`: the program has no
+  // handle to this task, so it is not reported as pending when it is destroyed.
   void run_until_done(detail::FutureBase& future, bool made_here);
   struct FdHandler;
   struct SignalHandler;
@@ -227,10 +232,11 @@ std::string repr(const EventLoop& loop);
 
 // The loop that runs in this thread. RuntimeError "no running event loop".
 EventLoop& get_running_loop();
-// The running loop, else the thread's set loop; in the main thread one is made if none was ever set.
+// The running loop, else the loop that was set for the thread. In the main thread a loop is made if none was
+// ever set.
 // RuntimeError "There is no current event loop in thread 'NAME'."
 EventLoop& get_event_loop();
-// Sets what get_event_loop() gives outside a running loop; nullptr: nothing. The loop is not owned.
+// Sets the result of get_event_loop() outside a running loop; nullptr: none. The loop is not owned.
 void set_event_loop(EventLoop* loop) noexcept;
 std::unique_ptr<EventLoop> new_event_loop();
 

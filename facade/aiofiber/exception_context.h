@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ExceptionContext: what a loop's exception handler is told about an error that nobody else will see.
+// ExceptionContext: describes an error that no code handles, for the loop's exception handler.
 //
-// Only the parts that apply are set. Its own header, because it names futures, tasks and handles, which
-// themselves refer to the loop. Source: asyncio's "Error Handling API".
+// Only the parts that apply are set. It has its own header because it refers to futures, tasks and handles,
+// which refer to the loop. Source: asyncio's "Error Handling API".
 #pragma once
 
 #include <exception>
@@ -24,20 +24,20 @@ struct ExceptionContext {
   std::optional<AnyFuture> future;
   std::optional<AnyTask> task;
   std::optional<Handle> handle;
-  // Where the future, task or handle was made, oldest frame first; in debug mode.
+  // In debug mode: where the future, task or handle was made, oldest frame first.
   std::vector<Frame> source_traceback;
   // Further keys with their texts.
   std::vector<std::pair<std::string, std::string>> extra;
 
-  // Which are set, as asyncio's dictionary would hold them: in the order above.
+  // The keys that are set, in the order above, as in asyncio's dictionary.
   std::vector<std::string> keys() const;
 };
 
-// As Python writes the dictionary: `{'message': 'oops', 'exception': ValueError('boom')}`.
+// The context as Python writes the dictionary: `{'message': 'oops', 'exception': ValueError('boom')}`.
 std::string repr(const ExceptionContext& context);
 
 namespace detail {
-// What the default handler logs: the message, a line for each other key, the exception.
+// The text that the default handler logs: the message, a line for each other key, the exception.
 std::string describe(const ExceptionContext& context);
 }  // namespace detail
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Several exceptions at once (PEP 654): what a TaskGroup throws.
+// Several exceptions at once (PEP 654): a TaskGroup throws them.
 //
-// ExceptionGroup is an ordinary error and contains only those; BaseExceptionGroup has no base class and
-// may contain anything, KeyboardInterrupt included. make_exception_group() picks the right one.
+// ExceptionGroup is an ordinary error and contains only ordinary errors. BaseExceptionGroup has no base class
+// and may contain anything, also KeyboardInterrupt. make_exception_group() picks the right type.
 #pragma once
 
 #include <exception>
@@ -29,10 +29,10 @@ bool holds(const std::exception_ptr& exception) noexcept {
   }
 }
 
-// The part that both kinds share. Copies share the list.
+// The common part of both groups. Copies share the list.
 class GroupMembers {
  public:
-  // ValueError: no members, or one that is null.
+  // ValueError: no members, or a null member.
   GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions);
   const std::string& message() const noexcept { return body_->message; }
   // In the order in which they were raised; never empty.
@@ -50,16 +50,16 @@ class GroupMembers {
 
 class ExceptionGroup : public std::exception, public detail::GroupMembers {
  public:
-  // ValueError, as of GroupMembers.
+  // ValueError, as for GroupMembers.
   ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions);
   const char* what() const noexcept override { return what_->c_str(); }
 
-  // The members that are an E, looking into nested groups (each match keeps its nesting); null if none.
+  // The members of type E, also of nested groups (each match keeps its nesting); null if there are none.
   template <class E>
   std::exception_ptr subgroup() const {
     return split<E>().first;
   }
-  // {those that are an E, the rest}; either may be null.
+  // {the members of type E, the others}; either may be null.
   template <class E>
   std::pair<std::exception_ptr, std::exception_ptr> split() const;
 
@@ -73,7 +73,7 @@ class BaseExceptionGroup : public detail::GroupMembers {
 };
 
 // An ExceptionGroup, or a BaseExceptionGroup if any member does not derive from std::exception. ValueError:
-// no members, or one that is null.
+// no members, or a null member.
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions);
 
 template <class E>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// asyncio's exceptions, and the three that are outside the family of ordinary errors.
+// asyncio's exceptions, and the three that are not ordinary errors.
 //
-// Ordinary errors derive from std::exception, so that code written before aiofiber handles them.
-// CancelledError, KeyboardInterrupt and SystemExit have no base class: `catch (const std::exception&)` in
-// code that knows nothing of tasks does not swallow them, as `except Exception` does not in Python.
+// Ordinary errors derive from std::exception, so that existing code handles them. CancelledError,
+// KeyboardInterrupt and SystemExit have no base class. `catch (const std::exception&)` does not catch them,
+// as `except Exception` does not in Python.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,8 @@
 
 namespace aiofiber {
 
-// The task is asked to end (asyncio.CancelledError). Let it pass, or finish what must be finished and then
-// rethrow; code that swallows it goes on running and is not asked again.
+// A cancellation request to the task (asyncio.CancelledError). Let it pass, or clean up and rethrow it. Code
+// that swallows it goes on and gets no second CancelledError for the same request.
 class CancelledError {
  public:
   CancelledError() noexcept = default;
@@ -59,44 +59,43 @@ class SystemExit {
   int code_;
 };
 
-// Something is used where it cannot be: outside a task, on a closed loop, twice.
+// An operation in a place or state that forbids it: outside a task, on a closed loop, a second time.
 class RuntimeError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// An argument's value is impossible.
+// An argument's value is not allowed.
 class ValueError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
 
-// An argument's kind is impossible (in the few places where the compiler cannot tell).
+// An argument's type is not allowed (in the few places where the compiler cannot check it).
 class TypeError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
 
-// A future is asked for what its state does not allow (asyncio.InvalidStateError).
+// The future's state does not allow the operation (asyncio.InvalidStateError).
 class InvalidStateError : public std::logic_error {
  public:
   using std::logic_error::logic_error;
 };
 
-// A time limit passed (Python's TimeoutError, of wait_for, timeout, as_completed).
+// A time limit passed (Python's TimeoutError; thrown by wait_for, timeout, as_completed).
 class TimeoutError : public std::runtime_error {
  public:
   TimeoutError() : std::runtime_error("") {}
   using std::runtime_error::runtime_error;
 };
 
-// The end of a stream came before all that was asked for (asyncio.IncompleteReadError, an EOFError in
-// Python).
+// The stream ended before all requested bytes came (asyncio.IncompleteReadError, an EOFError in Python).
 class IncompleteReadError : public std::runtime_error {
  public:
-  // nullopt: it is not known how many bytes there should have been, as when a separator was looked for.
+  // nullopt: the expected number of bytes is not known, for example in a search for a separator.
   IncompleteReadError(std::string partial, std::optional<std::size_t> expected);
-  // What was read before the end.
+  // The bytes that were read before the end.
   const std::string& partial() const noexcept { return *partial_; }
   std::optional<std::size_t> expected() const noexcept { return expected_; }
 
@@ -110,14 +109,15 @@ class LimitOverrunError : public std::runtime_error {
  public:
   LimitOverrunError(const std::string& message, std::size_t consumed)
       : std::runtime_error(message), consumed_(consumed) {}
-  // How many bytes of the buffer are surely no part of a separator.
+  // The number of bytes in the buffer that cannot belong to a separator.
   std::size_t consumed() const noexcept { return consumed_; }
 
  private:
   std::size_t consumed_;
 };
 
-// Queue::get_nowait() of an empty queue; put_nowait() of a full one; any of them after shutdown().
+// QueueEmpty: get_nowait() of an empty queue. QueueFull: put_nowait() of a full one. QueueShutDown: after
+// shutdown().
 class QueueEmpty : public std::runtime_error {
  public:
   QueueEmpty() : std::runtime_error("") {}
@@ -131,23 +131,24 @@ class QueueShutDown : public std::runtime_error {
   QueueShutDown() : std::runtime_error("") {}
 };
 
-// A barrier was reset or aborted while somebody waited at it, or afterwards.
+// A barrier was reset or aborted while a task waited at it, or before the wait.
 class BrokenBarrierError : public RuntimeError {
  public:
   using RuntimeError::RuntimeError;
 };
 
-// How Python would write an exception: `ValueError('boom')`, `CancelledError()`. Types of the program
-// appear under their own C++ names. An empty pointer gives "None".
+// An exception as Python writes it: `ValueError('boom')`, `CancelledError()`. The program's own types appear
+// under their C++ names. An empty pointer gives "None".
 std::string repr(const std::exception_ptr& exception);
-// The last line of a traceback: `ValueError: boom`, or the type's name alone when it has no text.
+// The last line of a traceback: `ValueError: boom`, or only the type's name if there is no text.
 std::string format_exception(const std::exception_ptr& exception);
 
 namespace detail {
-// Whether an exception ends the loop that it leaves: KeyboardInterrupt and SystemExit.
+// Whether the exception ends the loop: KeyboardInterrupt and SystemExit.
 bool leaves_the_loop(const std::exception_ptr& exception) noexcept;
 bool is_cancelled_error(const std::exception_ptr& exception) noexcept;
-// A new CancelledError, and an exception_ptr to one; no message if empty, or if there is no memory for it.
+// A new CancelledError, and an exception_ptr to one. It has no message if the text is empty or memory is
+// short.
 CancelledError cancelled_error(std::string_view message) noexcept;
 std::exception_ptr make_cancelled(std::string_view message) noexcept;
 }  // namespace detail

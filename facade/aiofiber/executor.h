@@ -2,10 +2,10 @@
 //
 // Executor: runs blocking functions on other threads; ThreadPoolExecutor is the usual one.
 //
-// Source: concurrent.futures.Executor, loop.run_in_executor(). A result comes back to the loop as a node that
-// was allocated beforehand; if the loop is closed by then it is dropped.
-// Cancelling the loop's future: work that has not begun never runs; work that has begun runs to its end,
-// and its result is dropped.
+// Source: concurrent.futures.Executor, loop.run_in_executor(). A result returns to the loop in a node that
+// was allocated before the call. If the loop is closed by then, the result is dropped.
+// Cancelling the loop's future: work that has not begun never runs. Work that has begun runs to its end, and
+// its result is dropped.
 #pragma once
 
 #include <cstddef>
@@ -42,10 +42,10 @@ template <class F, class... Args>
 auto call_in_executor(EventLoop& loop, Executor* executor, EntryInfo called, F&& fn, Args&&... args);
 }  // namespace detail
 
-// To be derived from for other kinds of pools.
+// Base class for other kinds of pools.
 class Executor {
  public:
-  // A piece of work.
+  // One unit of work.
   struct Work {
     virtual ~Work() = default;
     virtual void run() noexcept = 0;
@@ -56,10 +56,10 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Runs the work once, on some other thread, then destroys it. Any thread.
+  // Runs the work once, on another thread, then destroys it. Any thread.
   // RuntimeError "cannot schedule new futures after shutdown".
   virtual void execute(std::unique_ptr<Work> work) = 0;
-  // Takes no more work; what was taken still runs. With `wait` blocks the thread until that is done.
+  // Takes no more work; accepted work still runs. With `wait`, blocks the thread until that work is done.
   virtual void shutdown(bool wait) = 0;
 
   // Calls fn(args...) on a thread of the executor. Arguments are decay-copied, as by std::thread. Any thread.
@@ -76,7 +76,7 @@ class Executor {
   friend auto aiofiber::detail::call_in_executor(EventLoop& loop, Executor* executor,
                                                  aiofiber::detail::EntryInfo called, F&& fn, Args&&... args);
 
-  // A call, and where its result goes.
+  // A call, and the future of its result.
   template <class R, class Call>
   struct Job final : Work {
     explicit Job(Call&& bound) : call(std::move(bound)) {}
@@ -97,44 +97,45 @@ class ThreadPoolExecutor : public Executor {
  public:
   // 0: asyncio's default, min(32, processors + 4).
   explicit ThreadPoolExecutor(std::size_t max_workers = 0);
-  // Does not wait for work that runs: the process waits for it before it ends, as Python's does.
+  // Does not wait for running work. The process waits for it before it ends, as Python does.
   ~ThreadPoolExecutor() override;
 
   void execute(std::unique_ptr<Work> work) override;
   void shutdown(bool wait) override;
-  // Work that was taken and has not ended. Any thread.
+  // The number of accepted calls that have not ended. Any thread.
   std::size_t unfinished() const noexcept;
-  // Blocks the thread until nothing runs, at most `timeout`; false: the limit passed. Any thread.
+  // Blocks the thread until no work runs, for at most `timeout`; false: the timeout passed. Any thread.
   bool wait_idle(std::optional<Duration> timeout);
 
  private:
   std::unique_ptr<detail::ThreadPool> pool_;
 };
 
-// Waits for the threads of the loop's default executor, at most `timeout` of real time (nullopt: no limit);
-// afterwards run_in_executor(nullptr, ...) is a RuntimeError "Executor shutdown has been called". After the
-// limit a warning is logged. Cancellation: a cancellation point. Source: loop.shutdown_default_executor().
+// Waits for the threads of the loop's default executor, for at most `timeout` of real time (nullopt: no
+// limit). Afterwards run_in_executor(nullptr, ...) is a RuntimeError "Executor shutdown has been called".
+// When the timeout passes, a warning is logged. Cancellation: a cancellation point. Source:
+// loop.shutdown_default_executor().
 Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duration> timeout = std::nullopt);
 
 namespace detail {
-// The loop's default executor, made if need be. RuntimeError "Executor shutdown has been called".
+// The loop's default executor, made on first use. RuntimeError "Executor shutdown has been called".
 Executor& default_executor(LoopCore& core);
 
-// run_in_executor() of what ends in a call of `called`, which debuggers show. `executor` null: the default
-// one.
+// The common part of run_in_executor() and to_thread(). Debuggers show the function `called`. `executor`
+// null: the default one.
 template <class F, class... Args>
 auto call_in_executor(EventLoop& loop, Executor* executor, EntryInfo called, F&& fn, Args&&... args) {
   loop.core().check_open();
   loop.core().check_thread();
   Executor& chosen = executor != nullptr ? *executor : default_executor(loop.core());
   auto job = Executor::make_job(std::forward<F>(fn), std::forward<Args>(args)...);
-  // First, for it needs memory: a call that somebody else has taken cannot be taken back.
+  // This comes first because it allocates: a call that the executor has accepted cannot be taken back.
   auto result = follow(job->future, loop, Claim::kMove, called.address);
   const auto future = job->future;
   try {
     chosen.execute(std::move(job));
   } catch (...) {
-    future.cancel();  // which the loop's future hears of
+    future.cancel();  // this also ends the loop's future
     throw;
   }
   return result;

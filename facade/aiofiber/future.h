@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Future<T>: a value that will be there later. AnyFuture: one of unknown type.
+// Future<T>: a value that will be available later. AnyFuture: a future of unknown type.
 //
-// A cheap handle: copies refer to the same future, as names do in Python. Source: asyncio.Future.
+// A cheap handle: copies refer to the same future, like names in Python. Source: asyncio.Future.
 // Threads: the loop's only; another thread completes it through call_soon_threadsafe().
 // Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++
 // callables cannot be compared.
@@ -23,7 +23,7 @@
 
 namespace aiofiber {
 
-// Names one registration of a done-callback.
+// Identifies one registration of a done-callback.
 enum class CallbackId : std::uint64_t {};
 
 namespace detail {
@@ -40,7 +40,7 @@ class FutureState : public FutureBase {
     value_.emplace(std::forward<U>(value)...);
     finish();
   }
-  // Only valid when finished without an exception.
+  // Precondition: finished without an exception.
   std::add_lvalue_reference_t<const T> look() const {
     if constexpr (std::is_reference_v<T>) {
       return value_->get();
@@ -48,7 +48,7 @@ class FutureState : public FutureBase {
       return *value_;
     }
   }
-  // Takes the value out, or copies it while others can still see it.
+  // Moves the value out, or copies it while others can still see it.
   T take() {
     if constexpr (std::is_reference_v<T>) {
       return value_->get();
@@ -73,14 +73,14 @@ class FutureState : public FutureBase {
   std::optional<Stored<T>> value_;
 };
 
-// A future on which tasks wait for some object, a lock or a group, and that says so to debuggers.
+// A future on which tasks wait for an object, such as a lock or a group. Debuggers show that object.
 class ObjectFuture final : public FutureState<void> {
  public:
   ObjectFuture(LoopCore& loop, aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr)
       : FutureState<void>(loop), object_(object), owner_(owner) {
     wait_kind = static_cast<std::uint8_t>(kind);
   }
-  // Pending again, for its owner, who has taken note of how it ended.
+  // Makes the future pending again. The owner calls it, after it has read how the future ended.
   void reopen() noexcept {
     slot().reset();
     FutureBase::reopen();
@@ -122,22 +122,22 @@ class FutureCallback final : public HandleBase, public CallbackWaiter {
 
 }  // namespace detail
 
-// A future whose T is not known; the same members without result() and set_result().
+// A future of unknown T: the same members except result() and set_result().
 class AnyFuture {
  public:
   AnyFuture() noexcept = default;
   explicit AnyFuture(runtime::Ref<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
 
-  // False for a default-constructed handle; every other member of such a handle throws RuntimeError.
+  // False for a default-constructed handle; all other members of such a handle throw RuntimeError.
   bool valid() const noexcept { return static_cast<bool>(state_); }
   bool done() const { return state().done(); }
   bool cancelled() const { return state().cancelled(); }
-  // Asks for cancellation: a pending future is cancelled, a pending task gets CancelledError at its await.
-  // False if it is done already. Never runs anybody's code.
+  // Requests cancellation: a pending future is cancelled, a pending task gets CancelledError at its await.
+  // False if it is done already. Never runs user code.
   bool cancel(std::string message = {}) const { return state().cancel(detail::RareText(std::move(message))); }
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
-  // Ends it with an exception. InvalidStateError if done; RuntimeError for a task.
+  // Ends the future with an exception. InvalidStateError if done; RuntimeError for a task.
   void set_exception(std::exception_ptr exception) const { state().set_exception(std::move(exception)); }
   template <class E>
   requires(!std::same_as<std::decay_t<E>, std::exception_ptr>) void set_exception(
@@ -148,8 +148,8 @@ class AnyFuture {
     return state().remove_callback(static_cast<std::uint64_t>(id));
   }
   EventLoop& get_loop() const { return state().loop().facade(); }
-  // fn(AnyFuture), through the loop, in order of registration; in a copy of the current context unless one is
-  // given: add_done_callback(fn, {.context = context}).
+  // Calls fn(AnyFuture) through the loop, in order of registration. The callback runs in a copy of the
+  // current context unless one is given: add_done_callback(fn, {.context = context}).
   template <class F>
   CallbackId add_done_callback(F&& fn, const CallbackOptions& options = {}) const {
     return add_callback<AnyFuture>(std::forward<F>(fn), options);
@@ -199,7 +199,7 @@ class [[nodiscard]] Future : public AnyFuture {
     state().check_result();
     return typed().take();
   }
-  // Ends it with a value. InvalidStateError if done; RuntimeError for a task.
+  // Ends the future with a value. InvalidStateError if done; RuntimeError for a task.
   template <class U = T>
   requires(!std::is_void_v<T>) void set_result(U&& value) const {
     check_settable();
@@ -213,7 +213,7 @@ class [[nodiscard]] Future : public AnyFuture {
     check_settable();
     typed().set_value();
   }
-  // fn(Future<T>), through the loop, in order of registration; options as AnyFuture's.
+  // Calls fn(Future<T>) through the loop, in order of registration; options as for AnyFuture.
   template <class F>
   CallbackId add_done_callback(F&& fn, const CallbackOptions& options = {}) const {
     return this->template add_callback<Future>(std::forward<F>(fn), options);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gather(): several awaitables at once, their results in input order. Source: asyncio.gather (3.13).
+// gather(): runs several awaitables at once and gives their results in input order. Source: asyncio.gather
+// (3.13).
 //
-// The gather is a future that watches its inputs; nodes and the result's storage are reserved at the call,
-// so that nothing is allocated when inputs finish (copying a result may, if its type does).
-// Cancellation is a request, as of a task: the inputs are asked, and the gather ends when they have answered.
+// The gather is a future that watches its inputs. The call reserves the nodes and the storage of the result,
+// so nothing is allocated when inputs finish (copying a result may allocate, if its type does).
+// Cancellation is a request, as for a task: it goes to the inputs, and the gather ends when they have ended.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,7 @@ inline constexpr return_exceptions_t return_exceptions{};
 
 namespace detail {
 
-// What the gathers of all result types share.
+// The common part of gathers of all result types.
 class GatherCore : public WatchOwner {
  public:
   GatherCore(FutureBase& outer, std::size_t size, bool collects_errors)
@@ -41,21 +42,22 @@ class GatherCore : public WatchOwner {
     outer_.wait_kind = AIOFIBER_WAIT_GATHER;
   }
 
-  // Takes the next input. Its task is known to the program only through the gather if it was made here.
+  // Adds the next input. `made_here`: the program reaches this task only through the gather.
   void add(runtime::Ref<FutureBase> input, bool made_here);
-  // All inputs are there: looks at those that were done already.
+  // All inputs were added: checks those that were done already.
   void inputs_complete() noexcept;
-  // Something went wrong before that: inputs that were started go on by themselves.
+  // For an error before inputs_complete(): inputs that were started go on by themselves.
   void abandon() noexcept { watches_.stop_all(); }
 
-  // Asks every input that is not done to end (cancel_walk.cc). False: none is.
+  // Sends a cancellation request to every input that is not done (cancel_walk.cc). False: all are done.
   bool cancel(const RareText& message);
-  // The same, step by step: the input to be asked first; the one after that which has answered, or null; and
-  // the end.
+  // The same in steps: the first input to ask; the input after the one that has answered, or null; and the
+  // end.
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   FutureBase* next_of_walk(CancelWalk& walk) noexcept;
   FutureBase* leave_walk(CancelWalk& walk) noexcept;
-  // The task that awaits it was taken out of a ring: nobody reads its error, which is no news either.
+  // The task that awaits this gather was taken out of a ring. No code reads the error, and it is not
+  // reported.
   void let_reader_go() noexcept { reader_left_ = true; }
 
   void input_done(Watch& watch) noexcept override;
@@ -67,7 +69,7 @@ class GatherCore : public WatchOwner {
 
  protected:
   ~GatherCore() = default;
-  // Sets the outer future's value from the inputs, which are all done.
+  // Sets the outer future's value from the inputs. Precondition: all are done.
   virtual void deliver() = 0;
   WatchArray watches_;
 
@@ -81,12 +83,12 @@ class GatherCore : public WatchOwner {
   bool cancel_requested_ = false;
   bool reader_left_ = false;
 
-  // While a CancelWalk is here or below.
+  // True while a CancelWalk is at this gather or below it.
   bool cancel_walk_ = false;
   bool cancel_accepted_ = false;
   bool cancel_ring_ = false;            // an input led back to a task above
-  std::size_t cancel_next_ = 0;         // the input to be asked next
-  FutureBase* cancel_above_ = nullptr;  // who asked
+  std::size_t cancel_next_ = 0;         // the input to ask next
+  FutureBase* cancel_above_ = nullptr;  // the requesting task or gather
 };
 
 template <class... A>
@@ -108,7 +110,7 @@ class GatherState : public FutureState<V>, public GatherCore {
   }
 };
 
-// The item of the result that input `future` of type T gives.
+// The item of the result for an input `future` of type T.
 template <class T, bool kCollectErrors>
 auto gather_item(FutureBase& future) {
   auto& typed = static_cast<FutureState<T>&>(future);
@@ -180,7 +182,7 @@ class VectorGather final : public GatherState<GatherVector<kCollectErrors, T>> {
       items_;
 };
 
-// The loop of a gather is its first input's.
+// A gather belongs to the loop of its first input.
 template <class A>
 LoopCore& gather_loop(const A& first) {
   if constexpr (FutureLike<A>) {
@@ -240,27 +242,29 @@ auto gather_range(Range&& range) {
 
 }  // namespace detail
 
-// Runs the awaitables at the same time; a future of the tuple of their results, in argument order (void
-// becomes std::monostate). Callables and Coroutines become tasks now. No arguments, or all done already: done
-// at once. The first input that ends with an error or a cancellation ends the gather with that exception; the
-// others go on, and their later errors count as looked at. Cancellation: cancel() asks every input that is
-// not done; the gather then ends with CancelledError when the first of them has ended so (or all have ended).
-// Its own cancelled() stays false. Errors: ValueError: inputs of different loops (those before it were
-// started). RuntimeError: no current loop. Source: asyncio.gather. The result of an input that nobody else
-// refers to, or that cannot be copied, is moved.
+// Runs the awaitables at the same time. Gives a future of the tuple of their results, in argument order (void
+// becomes std::monostate). Callables and Coroutines become tasks now. Without arguments, or if all are done
+// already, the future is done at once. The first input that ends with an error or a cancellation ends the
+// gather with that exception. The other inputs go on, and their later errors count as read. Cancellation:
+// cancel() sends a cancellation request to every input that is not done. The gather then ends with
+// CancelledError when the first of them has ended as cancelled (or all have ended).
+// Its own cancelled() stays false. Errors: ValueError: inputs of different loops (earlier inputs were
+// started). RuntimeError: no current loop. Source: asyncio.gather. A result is moved if it cannot be copied,
+// or if no other handle refers to its input.
 template <Awaitable... A>
 Future<std::tuple<Unvoid<ResultOf<A>>...>> gather(A&&... awaitables) {
   return detail::gather_tuple<false>(std::forward<A>(awaitables)...);
 }
 
-// Never fails by an input: errors and cancellations become items; waits for all.
+// An error of an input does not end this gather: errors and cancellations become items. It waits for all
+// inputs.
 // Cancellation: ends with CancelledError when all inputs have ended.
 template <Awaitable... A>
 Future<std::tuple<Result<ResultOf<A>>...>> gather(return_exceptions_t, A&&... awaitables) {
   return detail::gather_tuple<true>(std::forward<A>(awaitables)...);
 }
 
-// The same over a range whose size is known at run time: a future of a vector; Future<void> for a range of
+// The same for a range whose size is known at run time: a future of a vector; Future<void> for a range of
 // void.
 template <AwaitableRange Range>
 requires(!Awaitable<Range>) Future<detail::GatherVector<false, ResultOf<detail::ElementOf<Range>>>> gather(
@@ -273,7 +277,7 @@ requires(!Awaitable<Range>) Future<std::vector<Result<ResultOf<detail::ElementOf
   return detail::gather_range<true>(std::forward<Range>(awaitables));
 }
 
-// What none of these takes (not_awaitable.h).
+// Overloads for arguments that cannot be awaited (not_awaitable.h).
 template <class First, class... More>
 requires(!std::is_same_v<std::remove_cvref_t<First>, return_exceptions_t> &&
          !detail::GatherInputs<First, More...>) Coroutine<void> gather(First&&, More&&...) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Handle and TimerHandle: a callback that is scheduled, and the way to take it back.
+// Handle and TimerHandle: a scheduled callback that can be cancelled.
 //
-// A handle is a counted reference to one allocation that holds the queue's node, the callable and its
-// arguments. The ready queue (or the timer heap) holds one reference while the callback is due.
+// A handle is a counted reference to one allocation with the queue's node, the callable and its arguments.
+// The ready queue (or the timer heap) holds one reference while the callback is scheduled.
 // Source: asyncio.Handle, asyncio.TimerHandle.
 #pragma once
 
@@ -29,7 +29,7 @@ namespace aiofiber {
 
 namespace detail {
 
-// What a callable is, for those who look at it: its address where it has one, and its type.
+// Describes a callable for reports: its address, if it has one, and its type.
 struct EntryInfo {
   std::uintptr_t address = 0;
   const std::type_info* type = nullptr;
@@ -40,7 +40,7 @@ concept HasOneCallOperator = requires {
   &F::operator();
 };
 
-// The code that calling `fn` will run, if that is one function.
+// The code that a call of `fn` runs, if it is one function.
 template <class F>
 EntryInfo entry_of(const F& fn) noexcept {
   EntryInfo entry{0, &typeid(F)};
@@ -50,7 +50,7 @@ EntryInfo entry_of(const F& fn) noexcept {
     entry.address = reinterpret_cast<std::uintptr_t>(&fn);
   } else if constexpr (HasOneCallOperator<F>) {
     const auto member = &F::operator();
-    // Itanium C++ ABI 2.3: a pointer to a non-virtual member begins with the function's address.
+    // Itanium C++ ABI 2.3: a pointer to a non-virtual member function begins with the function's address.
     std::uintptr_t words[2] = {};
     if constexpr (sizeof member == sizeof words) {
       __builtin_memcpy(words, &member, sizeof words);
@@ -62,8 +62,8 @@ EntryInfo entry_of(const F& fn) noexcept {
 // The function's name, else the type's; for reports and repr, which append "()".
 std::string entry_name(EntryInfo entry);
 
-// True for callables that can be empty and are: function pointers, std::function and its kin. (A lambda
-// without captures turns into a function pointer, which compilers know, and say, to be never null.)
+// True for an empty callable: a null function pointer, an empty std::function and similar types. (A lambda
+// without captures converts to a function pointer. Compilers know that it is never null, and warn.)
 template <class F>
 bool is_empty_callable([[maybe_unused]] const F& fn) noexcept {
   if constexpr (std::is_function_v<F> || std::is_empty_v<F>) {
@@ -95,27 +95,27 @@ class HandleBase : public CallbackNode {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  // Drops callable and arguments at once; a timer leaves the heap.
+  // Drops the callable and its arguments at once; a timer leaves the heap.
   void cancel() noexcept;
   bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
   bool is_timer() const noexcept { return is_timer_; }
   TimePoint when() const noexcept { return TimePoint(std::chrono::nanoseconds(deadline)); }
   LoopCore& loop() const noexcept { return *loop_; }
   std::string text() const;
-  // The callable's name with its parentheses.
+  // The callable's name with parentheses.
   std::string name() const { return entry_name(entry_) + "()"; }
 
-  // Queues it, giving the queue or the heap a reference.
+  // Puts the handle in the ready queue, which takes a reference.
   void schedule_soon();
   void schedule_at(TimePoint when);
   void schedule_threadsafe() noexcept;
 
-  // For descriptors and signals: queues it again unless it still is in the queue.
+  // For descriptors and signals: queues it again unless it is in the queue.
   void schedule_again() noexcept;
 
   void drop() noexcept final;
   std::shared_ptr<ContextData> context;
-  // Runs any number of times: the callable is kept until cancel() or the last reference.
+  // May run any number of times: the callable is kept until cancel() or the last reference.
   bool persistent = false;
 
  protected:
@@ -127,7 +127,7 @@ class HandleBase : public CallbackNode {
  private:
   static void run_node(Runnable& node);
   void run();
-  // forget(), unless that was done or the callable is on the stack.
+  // Calls forget(), unless it was called or the callable is running.
   void forget_once() noexcept;
 
   LoopCore* loop_;  // valid while queued or armed
@@ -140,9 +140,8 @@ class HandleBase : public CallbackNode {
   bool calling_ = false;
 };
 
-// What can be wrong with a callback and its arguments, said by static assertions. The functions that a
-// program calls ask for it first: each step further in is another three lines of a compiler's (g++ 14) before
-// the sentence that names the remedy.
+// Static assertions about a callback and its arguments. Public functions check them first: each level of
+// calls further in adds three lines of compiler output (g++ 14) before the message that names the remedy.
 template <class F, class... Args>
 struct CheckedDecayed {
   static_assert(
@@ -183,9 +182,9 @@ runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
 
 }  // namespace detail
 
-// What may be said of a callback beside its function: call_soon({.context = context}, fn).
+// Options of a callback: call_soon({.context = context}, fn).
 struct CallbackOptions {
-  // It runs in this very context; absent: in a copy of the current one.
+  // The callback runs in this context; absent: in a copy of the current one.
   std::optional<Context> context = std::nullopt;
 };
 
@@ -205,7 +204,7 @@ runtime::Ref<HandleBase> make_handle_in(LoopCore& loop, const CallbackOptions& o
 // A scheduled callback. Copies refer to the same one; dropping the handle does not cancel it.
 class Handle {
  public:
-  // Names no callback: cancel() does nothing.
+  // An empty handle: cancel() does nothing.
   Handle() noexcept = default;
   explicit Handle(runtime::Ref<detail::HandleBase> base) noexcept : base_(std::move(base)) {}
   // False for a default-constructed handle.
@@ -214,7 +213,7 @@ class Handle {
   void cancel() const noexcept {
     if (base_) base_->cancel();
   }
-  // Whether cancel() was called; a callback that ran stays false.
+  // Whether cancel() was called; false for a callback that ran.
   bool cancelled() const noexcept { return base_ && base_->cancelled(); }
   friend std::string repr(const Handle& handle) {
     return handle.valid() ? handle.base_->text() : "<Handle empty>";
@@ -229,7 +228,7 @@ std::string repr(const Handle& handle);
 class TimerHandle : public Handle {
  public:
   using Handle::Handle;
-  // The deadline on the loop's clock; stays the same after cancel(). RuntimeError: the handle is empty.
+  // The deadline on the loop's clock; unchanged by cancel(). RuntimeError: the handle is empty.
   TimePoint when() const {
     if (!valid()) throw RuntimeError("this timer handle is empty: it was default-constructed or moved from");
     return base_->when();

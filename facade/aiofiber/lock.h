@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lock: mutual exclusion for tasks. Fair: first come, first served, and no newcomer overtakes but by
-// try_lock().
+// Lock: mutual exclusion for tasks. Fair: first come, first served. Only try_lock() can overtake waiters.
 //
-// Source: asyncio.Lock. It is also a C++ Lockable, so `std::unique_lock guard(lock)` does what
-// `async with lock` does. No owner: any task may release; a task that acquires it twice waits for itself.
+// Source: asyncio.Lock. It is also a C++ Lockable, so `std::unique_lock guard(lock)` does what `async with
+// lock` does. It has no owner: any task may release it. A task that acquires it twice waits for itself.
 // Threads: the loop's. The lock may be made outside the loop; contended use binds it to a loop.
 #pragma once
 
@@ -21,7 +20,7 @@ namespace detail {
 struct LockState final : Counted<LockState> {
   bool acquire();
   void unlock();
-  // For destructors: no error when it is not held.
+  // For destructors: no error when the lock is not held.
   void unlock_if_locked();
   std::string text() const;
 
@@ -41,8 +40,8 @@ class Lock {
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
-  // Waits until the lock is free and takes it; gives true. Does not suspend while it is free and nobody
-  // waits. Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the
+  // Waits until the lock is free and takes it; gives true. Does not suspend if the lock is free and has no
+  // waiters. Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the
   // next waiter. Errors: CancelledError; RuntimeError when the lock belongs to another loop.
   Coroutine<bool> acquire();
   // Wakes the first waiter. RuntimeError "Lock is not acquired."
@@ -51,12 +50,12 @@ class Lock {
 
   // Lockable, for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).
   void lock() { state_->acquire(); }
-  // As release(), but while an exception unwinds the stack a lock that is not held is left alone: a guard
-  // must not throw then.
+  // As release(), but leaves an unheld lock alone while an exception unwinds the stack: a guard must not
+  // throw then.
   void unlock();
-  // Takes the lock if nobody has it, also before those who wait: they stay in line. std::lock() and
-  // std::scoped_lock of several locks need that to come to an end, and it is their way past acquire()'s
-  // fairness only. Needs no task.
+  // Takes the lock if it is free, even before its waiters, which keep their places. Needs no task.
+  // std::lock() and std::scoped_lock need this on several locks to finish. It is their only way around the
+  // fairness of acquire().
   bool try_lock();
 
   friend std::string repr(const Lock& lock) { return lock.state_->text(); }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// LoopCore: what an event loop is made of, shared by everything that belongs to it.
+// LoopCore: the shared state of an event loop.
 //
-// Futures and tasks outlive the EventLoop object that a program holds, so they refer to this counted core:
-// the scheduler, the list of pending tasks (which it owns), the exception handler and the flags.
-// Not for users: EventLoop is their view.
-// Threads: the loop's, but for what says otherwise.
+// Futures and tasks outlive the program's EventLoop object, so they refer to this counted core: the
+// scheduler, the list of pending tasks (which it owns), the exception handler and the flags.
+// Not for users: EventLoop is the public interface.
+// Threads: the loop's, unless stated otherwise.
 #pragma once
 
 #include <atomic>
@@ -36,12 +36,12 @@ class HandleBase;
 class TaskCore;
 class ThreadGate;
 
-// A node of the ready queue that runs user code on the loop's stack, and that a closing loop may drop.
+// A node of the ready queue that runs user code on the loop's stack. A closing loop may drop it.
 struct CallbackNode : runtime::Timer {
   explicit CallbackNode(Run run_function) noexcept : Timer(Kind::kCallback, run_function) {}
-  // Forgets the callback without running it: the loop closes.
+  // Drops the callback without running it: the loop closes.
   virtual void drop() noexcept = 0;
-  // For debuggers, of a node that is registered as a future's waiter: appends on whose behalf it waits.
+  // For debuggers, on a node that waits for a future: appends the futures and tasks for which it waits.
   virtual void add_awaiting(std::vector<FutureBase*>&) const {}
 
  protected:
@@ -58,13 +58,13 @@ class LoopCore {
   }
 
   runtime::Scheduler& scheduler() noexcept { return *scheduler_; }
-  // The EventLoop that the program sees. RuntimeError once that object is destroyed.
+  // The program's EventLoop. RuntimeError once that object is destroyed.
   EventLoop& facade() const;
   // Any thread.
   bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
-  // The same for a thread that has posted something: false means that the closing loop sees it. Both sides
-  // write closed_ (this one what is there), and one of the two writes is the first: what was done before it
-  // is visible after the other.
+  // The same for a thread that has posted something. False: the closing loop will see the post. Both sides
+  // write closed_ (this one rewrites the current value). Everything before the first of the two writes is
+  // visible after the second.
   bool closed_after_post() noexcept {
     bool open = false;
     return !closed_.compare_exchange_strong(open, false, std::memory_order_acq_rel);
@@ -73,28 +73,28 @@ class LoopCore {
   void check_open() const {
     if (closed()) throw_closed();
   }
-  // RuntimeError, in asyncio's words: closed, running already, another loop runs in this thread; or a forked
-  // child uses its parent's loop.
+  // RuntimeError with asyncio's message: closed, running already, or another loop runs in this thread; or a
+  // forked child uses its parent's loop.
   void check_runnable() const;
-  // Passes until stop(); what leaves the loop is thrown.
+  // Runs passes until stop(); throws an exception that leaves the loop.
   void run();
   // False in a forked child, whatever the parent did.
   bool is_running() const noexcept;
   // The loop that runs on this thread, or null.
   static LoopCore* running() noexcept;
-  // In debug mode: RuntimeError when another thread than the one that runs the loop calls.
+  // In debug mode: RuntimeError if the caller is not the thread that runs the loop.
   void check_thread() const;
   bool debug() const noexcept { return debug_; }
-  // When debug mode was switched on last, on the loop's clock: what was noted before is out of date.
+  // When debug mode was last switched on, by the loop's clock: earlier records are out of date.
   std::int64_t debug_since_ns() const noexcept { return debug_since_ns_; }
 
-  // Calls the handler of the program, or the default one; throws only what leaves the loop.
+  // Calls the program's handler, or the default one. Throws only exceptions that leave the loop.
   void report(const ExceptionContext& context);
   void report_slow(const std::string& what, std::int64_t duration_ns);
 
   // ---- owned state, each with the file that writes it
   std::shared_ptr<const void>
-      keep_alive;            // what the scheduler refers to, a clock; so it is destroyed last (testing.cc)
+      keep_alive;            // referred to by the scheduler, for example a clock; destroyed last (testing.cc)
   EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
@@ -104,27 +104,27 @@ class LoopCore {
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
   std::size_t signal_handlers =
-      0;  // those that may wake it: SIGINT, which asyncio.run() takes, does not count (event_loop.cc)
-  std::uint64_t reported_deadlock = 0;  // the situation that was reported last (deadlock.cc)
+      0;  // those that may wake the loop, without the SIGINT of asyncio.run() (event_loop.cc)
+  std::uint64_t reported_deadlock = 0;  // the deadlock that was reported last (deadlock.cc)
   std::int64_t debug_since_ns_ = 0;
   bool debug_ = false;
-  // How long one task or callback may keep the loop before the watchdog reports it; absent: only in debug
-  // mode, with slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
+  // How long a task or callback may keep the loop before the watchdog reports it. Absent: only in debug mode,
+  // with slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
   std::optional<Duration> watchdog_limit;
   CallbackTable callbacks;  // done-callbacks of pending futures (future_base.cc)
 
   void set_debug(bool enabled);
-  // Starts or ends the watch over the scheduler as flags and limit say; only a running loop is watched.
+  // Starts or ends the watchdog's watch as flags and limit say; only a running loop is watched.
   // std::system_error: no thread.
   void update_watchdog();
 
-  // Claims the closing for the caller; false: it was done, or is being done.
+  // Reserves the closing for the caller; false: the loop is closed, or is being closed.
   bool begin_close() noexcept { return !closed() && !std::exchange(closing_, true); }
   bool closing() const noexcept { return closing_ && !closed(); }
-  // Unwinds the pending tasks and drops what is scheduled. Throws at its end what the program's exception
-  // handler wants to leave the loop. Precondition: not running, and begin_close().
+  // Unwinds the pending tasks and drops scheduled callbacks. An exception of the program's handler that
+  // leaves the loop is thrown at the end. Precondition: not running, and begin_close().
   void close();
-  // Forgets what is ready, due or posted, without running it.
+  // Drops ready, timed and posted callbacks without running them.
   void drop_scheduled() noexcept;
 
  private:
@@ -145,15 +145,15 @@ class LoopCore {
   friend class aiofiber::EventLoop;
 };
 
-// Whether exit() has begun: objects are destroyed while loops run, and nothing ever returns to those.
+// Whether exit() has begun. Objects are then destroyed while loops run, and those loops never continue.
 bool process_ends() noexcept;
 
 // Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left.
-// What the report throws goes to `failure`, if that is empty (task.cc).
+// An exception of the report goes to `failure`, if that is empty (task.cc).
 bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept;
 
-// The loop is about to sleep without a deadline: logs a WARNING if nothing can ever wake it, with the tasks
-// that wait, for what, and who waits for whom in a ring. Once for the same situation (deadlock.cc).
+// Called before the loop sleeps without a deadline. Logs a WARNING if nothing can ever wake it: the waiting
+// tasks, what each waits for, and any ring of waiting tasks. Reports each deadlock once (deadlock.cc).
 void report_deadlock(LoopCore& loop) noexcept;
 
 }  // namespace detail

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a compiler says of await(5): one sentence with the remedy, in place of the list of all overloads that
-// do not fit.
+// The compiler's error for await(5): one sentence with the remedy, instead of a list of all overloads that do
+// not fit.
 //
-// Each function that takes an awaitable has a twin here that takes everything else and does not compile. A
-// twin is chosen only where no real overload fits, so it changes no program that is right.
+// Each function that takes an awaitable has a second overload here. It takes all other arguments and does not
+// compile. It is chosen only where no real overload fits, so no correct program changes.
 #pragma once
 
 #include <optional>
@@ -18,11 +18,11 @@ namespace aiofiber {
 
 namespace detail {
 
-// Not the concept itself, of which a compiler would list what is not satisfied.
+// A variable, not the concept: for a concept, a compiler would list the unsatisfied parts.
 template <class X>
 inline constexpr bool is_awaitable = Awaitable<X>;
 
-// Gives what an await around the call would take, so that nothing else is wrong there.
+// Gives a value that an await around the call accepts, so that no further error follows.
 template <class... X>
 Coroutine<void> refuse_not_awaitable() {
   static_assert((is_awaitable<X> && ...),

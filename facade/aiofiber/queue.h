@@ -2,9 +2,9 @@
 //
 // Queue, PriorityQueue, LifoQueue: bounded or unbounded channels between tasks.
 //
-// Source: asyncio.Queue, with shutdown() of 3.13. A put wakes at most one getter and a get at most one
-// putter; the woken one looks again, since a *_nowait() call may have been faster. What was woken and
-// cancelled at once hands its wake-up on, so no item is lost. Items need only be movable.
+// Source: asyncio.Queue, with shutdown() of 3.13. A put wakes at most one getter, and a get at most one
+// putter. The woken task checks again, because a *_nowait() call may have been faster. If a woken task is
+// cancelled before it runs, it passes its wake-up on, so no item is lost. Items need only be movable.
 // Threads: the loop's. Differs from asyncio: maxsize is an integer.
 #pragma once
 
@@ -49,7 +49,7 @@ struct LifoOrder {
     return item;
   }
 };
-// Smallest first, by `<`; the order of equal items is open.
+// Smallest first, by `<`; the order of equal items is not specified.
 template <class T>
 struct PriorityOrder {
   static constexpr const char* kName = "PriorityQueue";
@@ -69,7 +69,7 @@ struct PriorityOrder {
   }
 };
 
-// The part of a queue that does not depend on its items.
+// The part of a queue that does not depend on the type of its items.
 class QueueBase {
  public:
   explicit QueueBase(std::ptrdiff_t maxsize) : maxsize_(maxsize), finished_(new EventState) {
@@ -83,10 +83,10 @@ class QueueBase {
   // Suspend until there is an item, or room.
   void wait_for_item(std::string_view type);
   void wait_for_room(std::string_view type);
-  // What put_nowait() does before the item is in, and after.
+  // put_nowait() calls the first before it adds the item and the second after.
   void check_put() const;
   void item_put();
-  // What get_nowait() does before the item is out, and after.
+  // get_nowait() calls the first before it removes the item and the second after.
   void check_get() const;
   void item_taken() { putters_.pop_and_wake_next(); }
 
@@ -131,7 +131,7 @@ struct QueueState final : QueueBase, Counted<QueueState<T, Order>> {
   Order order;
 };
 
-// A queue of items of type T; the three queues differ in the order in which items leave.
+// A queue of items of type T. The three queues differ in the order in which items leave.
 template <class T, class Order>
 class BasicQueue {
  public:
@@ -142,7 +142,7 @@ class BasicQueue {
   BasicQueue(const BasicQueue&) = delete;
   BasicQueue& operator=(const BasicQueue&) = delete;
 
-  // Adds the item, waiting for room. Does not suspend while there is room.
+  // Adds the item, and waits for room if the queue is full. Does not suspend while there is room.
   // Cancellation: a cancellation point when it suspends; the item is dropped then. Errors: QueueShutDown,
   // CancelledError, RuntimeError: another loop's queue.
   Coroutine<void> put(T item) {
@@ -153,7 +153,7 @@ class BasicQueue {
   }
   // Adds the item. QueueFull; QueueShutDown.
   void put_nowait(T item) { state_->put_nowait(std::move(item)); }
-  // Takes an item, waiting for one. Does not suspend while there are items.
+  // Takes an item, and waits for one if the queue is empty. Does not suspend while there are items.
   // Cancellation: a cancellation point when it suspends; no item is lost. Errors: as put().
   Coroutine<T> get() {
     return Coroutine<T>([state = state_] {
@@ -161,17 +161,17 @@ class BasicQueue {
       return state->get_nowait();
     });
   }
-  // Takes an item. QueueEmpty; QueueShutDown: empty for good.
+  // Takes an item. QueueEmpty; QueueShutDown: empty and shut down.
   T get_nowait() { return state_->get_nowait(); }
 
-  // Says that one item that was got is dealt with. ValueError "task_done() called too many times".
+  // Reports that one item from the queue was processed. ValueError "task_done() called too many times".
   void task_done() { state_->task_done(); }
-  // Waits until every item that was put is dealt with. Cancellation: a cancellation point when it suspends.
+  // Waits until every item that was put was processed. Cancellation: a cancellation point when it suspends.
   Coroutine<void> join() {
     return Coroutine<void>([state = state_] { state->join(); });
   }
-  // No more puts; gets go on until the queue is empty, or with `immediate` fail at once: what is left is
-  // dropped and counted as dealt with. All who wait here look again, and most get QueueShutDown.
+  // Ends puts. Gets go on until the queue is empty. With `immediate` they fail at once, and the remaining
+  // items are dropped and count as processed. All waiters check again; most get QueueShutDown.
   void shutdown(bool immediate = false) { state_->shutdown(immediate); }
 
   std::size_t qsize() const noexcept { return state_->size(); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ranges as gather, wait and as_completed take them: anything with begin() and end(), without <ranges>.
-// The concepts only ask what these functions need, so that a vector, a span and a program's own container
-// all fit; a range that is moved in is taken from.
+// The concepts require only what these functions use. A vector, a span and a program's own container all fit.
+// Elements are moved out of a temporary range.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace aiofiber {
 namespace detail {
 template <class X>
 using ElementOf = std::remove_cvref_t<decltype(*std::begin(std::declval<X&>()))>;
-// Any handle, AnyFuture and AnyTask included.
+// Any handle, also AnyFuture and AnyTask.
 template <class X>
 concept HandleLike = std::derived_from<std::remove_cvref_t<X>, AnyFuture>;
 }  // namespace detail
@@ -41,7 +41,7 @@ concept WaitableRange = requires(X& range) {
 
 namespace detail {
 
-// The elements, copied from a named range, moved out of a temporary one.
+// The elements: copied from a named range, moved out of a temporary one.
 template <class X>
 std::vector<ElementOf<X>> elements_of(X&& range) {
   std::vector<ElementOf<X>> elements;
@@ -55,7 +55,7 @@ std::vector<ElementOf<X>> elements_of(X&& range) {
   return elements;
 }
 
-// What becomes of an input: a handle stays what it is, anything else becomes a task.
+// The future type for an input: a handle keeps its type, anything else becomes a task.
 template <class X>
 auto future_on(LoopCore& loop, X&& awaitable) {
   if constexpr (HandleLike<X>) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RareText: a text that is nearly always empty, at the size of a pointer, and that copies share.
+// RareText: a text that is nearly always empty. It has the size of a pointer, and copies share the text.
 //
-// Every future and every task can be cancelled with a message, and hardly any is. Three std::strings in each
-// would be a quarter of a task. A message is allocated once, by whoever has it first: handing it down a chain
-// of tasks allocates nothing, so that a request to end cannot fail half-way. Threads: the loop's only; counts
-// are plain integers.
+// Every future and every task can be cancelled with a message, but few are. Three std::strings in each task
+// would be a quarter of its size. The first holder allocates a message. Passing it down a chain of tasks
+// allocates nothing, so a cancellation request cannot fail half-way. Threads: the loop's only; counts are
+// plain integers.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// repr_of(value): how Python would write a value inside `<Future finished result=...>`.
+// repr_of(value): a value as Python writes it inside `<Future finished result=...>`.
 //
-// Booleans, numbers and texts as Python spells them, anything with a repr() of its own by that, and `...` for
-// the rest: a type needs no way to be printed to be the result of a future.
+// Booleans, numbers and texts appear as in Python. A type with its own repr() uses that. Any other value
+// appears as `...`: the result of a future needs no way to be printed.
 #pragma once
 
 #include <concepts>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Result<T>: a value or an exception; what gather(return_exceptions, ...) gives for each input.
+// Result<T>: a value or an exception; gather(return_exceptions, ...) gives one for each input.
 //
-// T may be a reference or void. Looking at the wrong half throws, as std::expected's value() does.
-// It is a plain value: it knows of no future and can be kept after the loop is gone.
+// T may be a reference or void. Reading the wrong one of the two throws, as std::expected's value() does.
+// It is a plain value: it refers to no future and can be kept after the loop is gone.
 #pragma once
 
 #include <exception>
@@ -16,14 +16,14 @@
 
 namespace aiofiber {
 
-// How a value of type T is kept: references as reference_wrapper, void as monostate.
+// How a value of type T is stored: references as reference_wrapper, void as monostate.
 template <class T>
 using Stored = std::conditional_t<
     std::is_void_v<T>, std::monostate,
     std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>,
                        std::remove_cv_t<T>>>;
 
-// void becomes std::monostate, everything else stays: a type that a tuple or vector can hold.
+// void becomes std::monostate, any other type stays: a type that a tuple or vector can hold.
 template <class T>
 using Unvoid = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// run() and Runner: a loop for the length of a program, cleaned up at the end. Source: asyncio.run,
+// run() and Runner: a loop for the length of a program, with a clean-up at the end. Source: asyncio.run,
 // asyncio.Runner.
 //
-// At the end everything that is left is cancelled and waited for, the default executor's threads too, and
-// the loop is closed. SIGINT (Ctrl-C) cancels the main task; if that ends cancelled, run() throws
-// KeyboardInterrupt. One that comes during the clean-up cuts it short, and run() throws KeyboardInterrupt
-// too.
+// The clean-up cancels all remaining tasks, waits for them and for the default executor's threads, and closes
+// the loop. SIGINT (Ctrl-C) cancels the main task. If the task then ends cancelled, run() throws
+// KeyboardInterrupt. A SIGINT during the clean-up cuts the clean-up short, and run() also throws
+// KeyboardInterrupt.
 // Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running
 // code.
 #pragma once
@@ -33,25 +33,26 @@ struct RunOptions {
   std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;  // empty: new_event_loop()
 };
 
-// Runs main() in a new loop and closes it; the entry point of a program. Gives main's result or throws its
-// exception. Errors: RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
+// Runs main() in a new loop and closes the loop; the entry point of a program. Gives main's result or throws
+// its exception. Errors: RuntimeError from inside a running loop; KeyboardInterrupt after a SIGINT.
 template <class Main>
 ResultOf<Main> run(Main&& main, RunOptions options = {});
 
 // Owns a loop and runs main functions in it, one after the other.
-// Threads: one. SIGINT is watched only in the main thread, and only if nobody has installed a handler for it.
+// Threads: one. SIGINT is watched only in the main thread, and only if the program has installed no handler
+// for it.
 class Runner {
  public:
   explicit Runner(RunOptions options = {});
-  // close(), with what that throws logged. exit() in a task of a static Runner leaves the loop alone.
+  // Calls close() and logs its exception. exit() in a task of a static Runner leaves the loop alone.
   ~Runner();
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  // Runs a coroutine object or a callable without arguments as a task, and gives its result or throws its
-  // exception. All runs share a context (unless one is given) and tasks that were left over go on in the next
-  // run. Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop; KeyboardInterrupt
-  // after a SIGINT.
+  // Runs a coroutine object or a callable without arguments as a task. Gives its result or throws its
+  // exception. All runs share a context (unless one is given). Tasks that are left after a run go on in the
+  // next one. Errors: RuntimeError "Runner is closed"; RuntimeError from inside a running loop;
+  // KeyboardInterrupt after a SIGINT.
   template <class Main>
   ResultOf<Main> run(Main&& main) {
     check_outside_loop("Runner.run()");
@@ -62,10 +63,11 @@ class Runner {
     check_outside_loop("Runner.run()");
     return run_checked(std::forward<Main>(main), context ? &*context : nullptr);
   }
-  // The loop, made if need be. RuntimeError "Runner is closed".
+  // The loop, made on first use. RuntimeError "Runner is closed".
   EventLoop& get_loop();
-  // Cancels the tasks that are left and waits for them, shuts the default executor down, closes the loop.
-  // Again: no-op. Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then too.
+  // Cancels the remaining tasks and waits for them, shuts the default executor down, and closes the loop. A
+  // second call does nothing. Errors: KeyboardInterrupt after a SIGINT meanwhile; the loop is closed then
+  // too.
   // RuntimeError from inside its loop.
   void close();
 
@@ -91,11 +93,11 @@ class Runner {
     run_main(task);
     return std::move(task).result();
   }
-  // Runs until the task is done; throws KeyboardInterrupt in place of its CancelledError if a SIGINT was the
-  // cause.
+  // Runs until the task is done. If a SIGINT caused the task's CancelledError, throws KeyboardInterrupt
+  // instead.
   void run_main(const AnyTask& task);
   void cancel_all_tasks();
-  // SIGINT is taken from here on, if that is not so yet.
+  // Starts to handle SIGINT, if that was not done yet.
   void watch_interrupts();
 
   enum class Phase : unsigned char { kCreated, kInitialized, kClosed };
@@ -104,8 +106,8 @@ class Runner {
   std::unique_ptr<EventLoop> loop_;  // null unless initialized
   std::optional<Context> context_;
   bool set_event_loop_ = false;
-  bool runs_once_ = false;  // for run(): SIGINT stays taken from the main task to the end of the clean-up
-  std::unique_ptr<detail::Interruption> interruption_;  // null while SIGINT is not taken
+  bool runs_once_ = false;  // for run(): SIGINT is handled from the main task to the end of the clean-up
+  std::unique_ptr<detail::Interruption> interruption_;  // null while SIGINT is not handled
 };
 
 template <class Main>

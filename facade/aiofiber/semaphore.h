@@ -2,7 +2,7 @@
 //
 // Semaphore and BoundedSemaphore: at most N tasks at a time. Fair, as Lock is.
 //
-// release() hands its unit straight to the first waiter, so nobody can overtake but by try_lock(). Source:
+// release() gives its unit directly to the first waiter, so only try_lock() can overtake waiters. Source:
 // asyncio.Semaphore.
 // Threads: the loop's.
 #pragma once
@@ -20,7 +20,7 @@ struct SemaphoreState final : Counted<SemaphoreState> {
   bool locked() const { return value == 0 || !waiters.all_cancelled(); }
   bool acquire();
   void give_back();
-  // Gives one unit to the first who is not woken; false if nobody waits.
+  // Gives one unit to the first waiter that is not woken; false if there is none.
   bool hand_over();
 
   std::int64_t value = 0;
@@ -38,11 +38,11 @@ class Semaphore {
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
 
-  // True when the value is 0 or somebody waits: acquire() would suspend.
+  // True when the value is 0 or there are waiters: acquire() would suspend.
   bool locked() const { return state_->locked(); }
-  // Takes one unit, waiting for it if need be; gives true.
+  // Takes one unit, and waits for it if necessary; gives true.
   // Cancellation: a cancellation point when it suspends; a unit that was just handed over goes to the next
-  // one. Errors: CancelledError; RuntimeError: another loop's semaphore.
+  // waiter. Errors: CancelledError; RuntimeError: another loop's semaphore.
   Coroutine<bool> acquire();
   // Gives one unit back. ValueError "BoundedSemaphore released too many times".
   void release() { state_->give_back(); }
@@ -50,8 +50,8 @@ class Semaphore {
   // Lockable, as Lock; unlock() is release().
   void lock() { state_->acquire(); }
   void unlock() { state_->give_back(); }
-  // Takes a unit that nobody has used yet, also before those who wait; they stay in line. std::lock() and
-  // std::scoped_lock need that, as Lock's.
+  // Takes a unit that is free, or that its woken waiter has not used yet, even before other waiters, which
+  // keep their places. std::lock() and std::scoped_lock need this, as for Lock.
   bool try_lock();
 
   friend std::string repr(const Semaphore& semaphore);
@@ -61,7 +61,7 @@ class Semaphore {
 };
 std::string repr(const Semaphore& semaphore);
 
-// A Semaphore whose value never exceeds what it began with: release() throws ValueError instead.
+// A Semaphore whose value never exceeds its initial value: release() throws ValueError instead.
 class BoundedSemaphore : public Semaphore {
  public:
   explicit BoundedSemaphore(std::int64_t value = 1);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// shield(): waits for something without passing a cancellation on to it. Source: asyncio.shield.
-// The outer future is the one that is cancelled; the inner goes on. What is done already comes back as it is.
-// Errors of an inner that nobody waits for any more are reported when it is destroyed.
+// shield(): waits for an awaitable without passing a cancellation on to it. Source: asyncio.shield.
+// A cancellation ends only the outer future; the inner one goes on. An inner future that is done already is
+// returned itself.
+// An inner future without waiters reports its unread error when it is destroyed.
 #pragma once
 
 #include <string_view>
@@ -46,7 +47,7 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
         this->set_value(static_cast<FutureState<T>&>(inner).take());
       }
     } catch (...) {
-      if (!this->done()) this->fail(std::current_exception());  // copying the value threw
+      if (!this->done()) this->fail(std::current_exception());  // the copy of the value threw
     }
   }
   void retain_owner() noexcept override { this->retain(); }
@@ -64,9 +65,9 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
   }
 
  private:
-  // The shield's own done-callback, the first one: from then on whoever reads the inner future is responsible
-  // for its error. Until it has run, an inner that ends counts as read, and costs the pass that asyncio's
-  // callback costs.
+  // The shield's own done-callback, which is the first one. When it has run, readers of the inner future are
+  // responsible for its error. Before that, an inner future that ends counts as read. The callback costs one
+  // pass, as asyncio's does.
   struct OuterDone final : CallbackNode, Waiter {
     explicit OuterDone(ShieldState& owner) noexcept : CallbackNode(&run_node), shield(owner) {
       target = this;
@@ -91,11 +92,12 @@ class ShieldState final : public FutureState<T>, public WatchOwner {
 
 }  // namespace detail
 
-// A future that ends as the awaitable does, but whose cancellation does not reach it: cancelling the task
-// that awaits the shield raises CancelledError there, and the inner task goes on. The inner one cancelled by
-// other means cancels the shield, without the message. Done already: the inner future itself. A callable or
-// Coroutine becomes a task; keep the inner task's handle to wait for it after a cancellation. Its errors are
-// then reported if nobody reads them. Errors: RuntimeError: no current loop (for what is not a future).
+// A future that ends as the awaitable does, but does not pass a cancellation on to it. Cancelling the task
+// that awaits the shield raises CancelledError in that task, and the inner task goes on. If the inner one is
+// cancelled by other means, the shield is cancelled too, without the message. If it is done already, the
+// result is the inner future itself. A callable or Coroutine becomes a task; keep the inner task's handle to
+// wait for it after a cancellation. Its errors are then reported if no code reads them. Errors: RuntimeError:
+// no current loop (for an awaitable that is not a future).
 // Source: asyncio.shield.
 template <Awaitable A>
 Future<ResultOf<A>> shield(A&& awaitable) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sleep(): lets time pass. Source: asyncio.sleep.
-// The deadline is fixed when the coroutine is awaited, on the loop's clock; zero or less is exactly one pass.
-// A cancellation point; nothing is allocated for the wait.
+// sleep(): suspends a task for a time. Source: asyncio.sleep.
+// The deadline is fixed when the coroutine is awaited, on the loop's clock. Zero or less is exactly one pass.
+// A cancellation point; the wait allocates nothing.
 #pragma once
 
 #include <type_traits>
@@ -14,20 +14,19 @@
 
 namespace aiofiber {
 
-// Suspends the task until `delay` after the await has passed on the loop's clock; zero and negative: for one
-// pass, so that everything that is ready runs first.
-// Cancellation: a cancellation point, at once; the timer is gone then.
+// Suspends the task until `delay` has passed on the loop's clock, counted from the await. Zero and negative:
+// for one pass, so that everything that is ready runs first.
+// Cancellation: a cancellation point, at once; the timer is removed then.
 // Errors: CancelledError; RuntimeError outside a task; ValueError for NaN, when the Duration is made.
 Coroutine<void> sleep(Duration delay);
 
 namespace detail {
 EntryInfo sleep_entry() noexcept;
 
-// The deadline counts from here, the await, not from the call that made the Coroutine.
+// The deadline counts from this call (the await), not from the call that made the Coroutine.
 void sleep_timed(Duration delay);
 
-// Inline, so that the compiler sees through the Coroutine that sleep() makes, and await(sleep(0s)) is one
-// call.
+// Inline, so that the compiler can optimize the Coroutine of sleep() away: await(sleep(0s)) is one call.
 inline void sleep_here(Duration delay) {
   if (delay <= Duration()) {
     require_current_task().wait_one_pass();

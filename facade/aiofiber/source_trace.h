@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where an object was made: the stack at its construction, kept in debug mode only.
+// SourceTrace: where an object was made: the stack at its construction, recorded in debug mode only.
 //
-// A future, task or handle has a SourceTrace, which outside debug mode is a null pointer. Addresses are
-// captured at once, at about 5 ns a frame, and become names when somebody reads them. Coroutines have no loop
-// to ask, so for them a flag counts the loops of the process that are in debug mode. Source: asyncio's
-// _source_traceback, sys.set_coroutine_origin_tracking_depth(). Not for users.
+// A future, task or handle has a SourceTrace, which is a null pointer outside debug mode. Addresses are
+// captured at construction, at about 5 ns a frame, and are symbolized when they are read. Coroutines have no
+// loop, so a global count of loops in debug mode decides for them. Source: asyncio's _source_traceback,
+// sys.set_coroutine_origin_tracking_depth(). Not for users.
 #pragma once
 
 #include <atomic>
@@ -26,10 +26,10 @@ class SourceTrace {
  public:
   static constexpr std::size_t kFramesShown = 16;
 
-  // Takes the calling stack; without memory it stays empty.
+  // Captures the calling stack; stays empty without memory.
   void capture() noexcept;
   bool empty() const noexcept { return addresses_ == nullptr; }
-  // `FILE:LINE` of the innermost frame of the program's; empty when there is none.
+  // `FILE:LINE` of the innermost frame of the program; empty when there is none.
   std::string location() const;
   // At most kFramesShown of the program's newest frames, oldest first.
   std::vector<runtime::SymbolizedFrame> frames() const;
@@ -43,7 +43,7 @@ class SourceTrace {
   std::unique_ptr<Addresses> addresses_;
 };
 
-// Loops in debug mode, in the whole process.
+// The number of loops in debug mode, in the whole process.
 extern constinit std::atomic<std::uint32_t> loops_in_debug_mode;
 
 // The trace of an object without a loop.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settings of the stacks on which tasks run: how large the guard below each is, and how long the memory of
-// stacks that no task has any more is kept. They are the process's, and hold for the loops that are made
-// from then on. The size of a stack is each task's own: create_task({.stack_size = bytes}, ...).
-// Source: threading.stack_size() is Python's setting of the kind; asyncio has no stacks.
+// Settings of the stacks on which tasks run: the size of the guard below each stack, and how long the memory
+// of unused stacks is kept. They apply to the process, for loops that are made afterwards. Each task chooses
+// the size of its own stack: create_task({.stack_size = bytes}, ...).
+// Source: threading.stack_size() is Python's similar setting; asyncio has no stacks.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +12,17 @@
 
 namespace aiofiber {
 
-// Bytes of inaccessible addresses below each stack, rounded up to whole pages: 64 KiB unless set, 1 GiB at
-// most. Code that was compiled without -fstack-clash-protection runs on in a neighbour's stack only with a
-// frame that is larger. Costs addresses, and with MADV_GUARD_INSTALL (Linux 6.13) 8 bytes of page tables for
-// each 4 KiB. Threads: any. Errors: ValueError below 64 KiB and above 1 GiB.
+// Bytes of inaccessible addresses below each stack, rounded up to whole pages: 64 KiB by default, 1 GiB at
+// most. Code compiled without -fstack-clash-protection can step over the guard into another stack, but only
+// with a frame larger than the guard. The guard costs addresses. With MADV_GUARD_INSTALL (Linux 6.13) it also
+// costs 8 bytes of page tables for each 4 KiB. Threads: any. Errors: ValueError below 64 KiB and above 1 GiB.
 void set_stack_guard_size(std::size_t bytes);
 std::size_t stack_guard_size() noexcept;
 
-// How long a loop keeps the memory of a stack that nobody has: 10 s unless set. Tasks that come in waves find
-// their stacks in memory when the next wave comes sooner. Zero or less: until the loop next polls.
-// Duration::max(): for good. The loop gives back while it runs, also when it would sleep, a bounded piece at
-// a time; on a virtual clock in the passes that it makes anyway. Threads: any.
+// How long a loop keeps the memory of an unused stack: 10 s by default. If a new wave of tasks comes sooner,
+// it finds its stacks in memory. Zero or less: until the loop next polls.
+// Duration::max(): for ever. The loop returns the memory in bounded steps while it runs, also when it would
+// sleep. On a virtual clock it does so only in passes that happen anyway. Threads: any.
 void set_stack_idle_time(Duration time) noexcept;
 Duration stack_idle_time() noexcept;
 

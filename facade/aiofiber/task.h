@@ -2,10 +2,10 @@
 //
 // Task<T>: a fiber with asyncio's semantics, and the ways to make one.
 //
-// Creating a task does not run its body, which starts in the loop's next pass, unless that is asked for
-// (eager_start). The loop owns pending tasks,
-// so a handle may be dropped; say so with detach(). Source: asyncio.Task, create_task, ensure_future.
-// Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them weakly.
+// A new task does not run at once: its body starts in the loop's next pass, unless eager_start is set. The
+// loop owns pending tasks, so a handle may be dropped; call detach() to show that this is intended. Source:
+// asyncio.Task, create_task, ensure_future.
+// Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them by weak references.
 // Differs from asyncio: arguments of create_task() are decay-copied, as by std::thread.
 #pragma once
 
@@ -32,8 +32,8 @@ struct Frame {
   int line = 0;
   bool inlined = false;
   std::string module;                // path of the executable or library; empty when the address is in none
-  std::uintptr_t module_offset = 0;  // address - start of the module, and ...
-  std::string build_id;              // ... which build of it: what to look up where the debug information is
+  std::uintptr_t module_offset = 0;  // address - start of the module
+  std::string build_id;              // the build of the module, for looking up separate debug information
 };
 
 namespace detail {
@@ -43,25 +43,25 @@ std::vector<Frame> source_frames(const SourceTrace& trace);
 // As runtime::format_frames().
 std::string format_frames(const std::vector<Frame>& frames);
 // The frames of a thrown exception as Python writes them, each line ended; empty when it has none. `owner`:
-// whose failure it is, if known. Reads debug information: milliseconds the first time.
+// the future that failed, if known. Reads debug information: milliseconds the first time.
 std::string format_traceback(const std::exception_ptr& exception, FutureBase* owner);
-// The members that Task<T> and AnyTask share; Derived gives core().
+// The members that Task<T> and AnyTask share; Derived provides core().
 template <class Derived>
 class TaskMembers {
  public:
-  // By value, though asyncio's name is shared: a default name is made when asked for.
+  // Returns by value, because a default name is made on demand.
   std::string get_name() const { return core().name(); }
   void set_name(std::string name) const { core().set_name(std::move(name)); }
-  // Cancel requests minus uncancel() calls.
+  // Number of cancellation requests minus uncancel() calls.
   int cancelling() const { return core().cancelling(); }
   int uncancel() const { return core().uncancel(); }
-  // Suspended: its frames, oldest first, `limit` keeps the newest. Failed: from its entry to the throw,
-  // oldest first, `limit` keeps the oldest. Not started: its function. Finished or cancelled: none. Running:
+  // Suspended: its frames, oldest first; `limit` keeps the newest. Failed: from its entry to the throw,
+  // oldest first; `limit` keeps the oldest. Not started: its function. Finished or cancelled: none. Running:
   // its own frames.
   std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const {
     return task_stack(core(), limit);
   }
-  // The same as text, in the look of a Python traceback; nullptr: std::cerr.
+  // The same as text, in the form of a Python traceback; nullptr: std::cerr.
   void print_stack(std::optional<std::size_t> limit = std::nullopt, std::ostream* file = nullptr) const {
     print_task_stack(core(), limit, file);
   }
@@ -88,7 +88,7 @@ class [[nodiscard]] Task : public Future<T>, public detail::TaskMembers<Task<T>>
   Task() noexcept = default;
   explicit Task(runtime::Ref<detail::TaskState<T>> state) noexcept
       : Future<T>(runtime::Ref<detail::FutureState<T>>(std::move(state))) {}
-  // "I drop this handle on purpose"; the loop keeps the task.
+  // Drops this handle on purpose; the loop keeps the task.
   void detach() && { static_cast<AnyFuture&>(*this) = AnyFuture(); }
   operator AnyTask() const { return AnyTask(this->ref()); }
   static std::vector<AnyTask> all_tasks(EventLoop* loop = nullptr);
@@ -110,7 +110,7 @@ std::optional<AnyTask> Task<T>::current_task(EventLoop* loop) {
 }
 
 namespace detail {
-// Asks the loop's factory, then schedules the task, or runs its first step.
+// Calls the loop's factory, then schedules the task, or runs its first step.
 void launch_task(LoopCore& loop, TaskCore& task, bool eagerly);
 
 template <class T, class F>
@@ -130,9 +130,8 @@ concept TaskFunction =
 
 template <class F, class... Args>
 using ClosureOf = std::conditional_t<sizeof...(Args) == 0, F, Call<F, Args...>>;
-// What can be wrong with a function and its arguments, said by static assertions. The functions that a
-// program calls ask for it first: each step further in is another three lines of a compiler's (g++ 14) before
-// the sentence that names the remedy.
+// Static assertions about a function and its arguments. Public functions check them first: each level of
+// calls further in adds three lines of compiler output (g++ 14) before the message that names the remedy.
 template <class F, class... Args>
 struct CheckedTask {
   static_assert(TaskFunction<F>,
@@ -149,7 +148,7 @@ struct CheckedTask<F, Args...> : CallResultOf<F, Args...>,
 
 template <class T>
 Task<T> EventLoop::create_task(Coroutine<T> coroutine, TaskOptions options) {
-  if (core_->closed()) coroutine.close();  // refused: the error below says enough
+  if (core_->closed()) coroutine.close();  // refused: no never-awaited report, the error below is enough
   const detail::EntryInfo entry = coroutine.entry();
   return detail::start_task<T>(*core_, std::move(coroutine), options, entry);
 }
@@ -178,15 +177,15 @@ auto EventLoop::create_task(F&& fn, Args&&... args) {
 }
 
 // A task factory that starts each task at once, as TaskOptions::eager_start does:
-// loop.set_task_factory(eager_task_factory). A factory of the program may call it for the tasks that it wants
-// to start so. Source: asyncio.eager_task_factory.
+// loop.set_task_factory(eager_task_factory). A program's own factory may call it for selected tasks. Source:
+// asyncio.eager_task_factory.
 void eager_task_factory(EventLoop& loop, AnyTask task);
-// The same after `first` was called for the task, to name it or to refuse it. Source:
+// The same, but calls `first` before, to name the task or to refuse it. Source:
 // asyncio.create_eager_task_factory.
 EventLoop::TaskFactory create_eager_task_factory(EventLoop::TaskFactory first);
 
-// Tasks of the running loop. RuntimeError "no running event loop"; std::length_error: impossible stack_size;
-// std::bad_alloc, StackError: out of memory or stacks (the loop goes on).
+// Makes a task of the running loop. RuntimeError "no running event loop"; std::length_error: a stack_size
+// that is not allowed; std::bad_alloc, StackError: out of memory or stacks (the loop goes on).
 template <class T>
 Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
   return get_running_loop().create_task(std::move(coroutine), std::move(options));

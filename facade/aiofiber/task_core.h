@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TaskCore: what makes a future a task: a fiber, a name, and the delivery of cancellations.
+// TaskCore: the part that makes a future a task: a fiber, a name, and the delivery of cancellations.
 //
-// A cancellation is a request. A task that waits passes it on to what it waits for; a running or ready
-// one remembers it (must_cancel) until its next suspension. Chains of tasks are walked, not recursed into
-// (cancel_walk). The loop's list holds a reference while the task is pending; the fiber's owner points here.
+// A cancellation is a request. A waiting task passes it on to what it waits for. A running or ready task
+// stores it (must_cancel) until its next suspension. Chains of tasks are walked without recursion
+// (cancel_walk). The loop's list holds a reference while the task is pending. The fiber's owner pointer
+// refers to this object.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ struct TaskOptions {
       0;  // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
   // In a running loop, create_task() runs the task's first step before it returns, until the task suspends
-  // for the first time or ends; a task that never suspends costs no pass, and is done when it is handed out.
+  // for the first time or ends. A task that never suspends costs no pass, and is done when create_task()
+  // returns.
   // In a loop that does not run: no effect. KeyboardInterrupt and SystemExit of the first step leave
   // create_task(). Source: asyncio.eager_task_factory (3.12).
   bool eager_start = false;
@@ -37,37 +39,39 @@ struct TaskOptions {
 
 namespace detail {
 
-// The handle by which somebody awaits a future: whether its reference is only the waiting task's.
+// The handle through which a task awaits a future: whether the reference belongs only to the waiting task.
 struct WaitHandle {
   const void* address = nullptr;  // null: there is none
-  bool taken = false;             // it is gone with the wait, and nobody else can see it
+  bool taken = false;             // the wait ends its lifetime, and no other code can see it
 };
 
-// Who asks a task to end: one of its own open scopes (a Timeout, a TaskGroup), of which something else than
-// CancelledError comes out then; or, without a scope, anybody.
+// The source of a cancellation request: one of the task's own open scopes (a Timeout, a TaskGroup), or,
+// without a scope, any other code. A scope replaces its CancelledError with another exception.
 struct CancelSource {
   enum class Error : std::uint32_t { kTimeout, kGroup, kBaseGroup };
-  std::uint32_t scope = 0;  // its number, as open_scope() gave it
+  std::uint32_t scope = 0;  // its number, from open_scope()
   Error error = {};
 };
 
-// A request on its way through tasks and gathers (cancel_walk.cc).
+// A cancellation request on its way through tasks and gathers (cancel_walk.cc).
 struct CancelWalk {
   const RareText& message;
   CancelSource source;    // of the first task
-  bool accepted = false;  // the answer of the one that was asked last
-  bool ring = false;      // met below, and the task that closes it is not yet taken out
+  bool accepted = false;  // the answer of the task or gather that was asked last
+  bool ring = false;      // a ring was found below; the task that closes it is not yet taken out
 };
 
 class TaskCore : public runtime::ListNode {
  public:
-  // Creates the fiber and puts the task on the loop's list; it runs once it is launched. The closure must be
-  // in place.
+  // Creates the fiber and puts the task on the loop's list; it runs once it is launched. Precondition: the
+  // closure is set.
   // Errors of Scheduler::create_fiber.
   void start(const TaskOptions& options, EntryInfo entry);
-  // Makes it ready, or runs its first step here and now (in a running loop, on its thread). Again: no effect.
+  // Makes it ready, or runs its first step now (in a running loop, on its thread). A second call does
+  // nothing.
   void launch(bool eagerly);
-  // Its factory refused it: it ends cancelled without having run; one that was launched already is asked to.
+  // The factory refused the task: it ends cancelled and does not run. If it was launched already, it is
+  // cancelled.
   void refuse() noexcept;
 
   FutureBase& future() const noexcept { return future_; }
@@ -79,14 +83,16 @@ class TaskCore : public runtime::ListNode {
   int cancelling() const noexcept { return cancel_requests_; }
   int uncancel() noexcept;
   bool cancel(const RareText& message, CancelSource source = {});
-  // ---- for a CancelWalk: asks the task to end; what it waits for, if that is to be asked instead. `above`:
-  // who asked.
+  // ---- for a CancelWalk
+  // Requests the cancellation of the task. Returns what it waits for, if that must be asked instead. `above`:
+  // the requester.
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
-  // What it waits for has answered. Gives `above`.
+  // What it waits for has answered. Returns `above`.
   FutureBase* leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept;
-  // A piece of code whose handler puts something else in the place of the CancelledError that it asked for
-  // itself (runtime::PassesOnOther) begins; its number, counted from 1 outwards in. They are nested, and end
-  // in reverse order. Beyond kMostScopes 0, and requests of scopes count as anybody's from there on.
+  // Begins a scope: code whose handler replaces the CancelledError that the scope itself requested
+  // (runtime::PassesOnOther). Returns its number, counted from 1 for the outermost. Scopes nest and end in
+  // reverse order. After kMostScopes it returns 0, and requests of further scopes count as requests without a
+  // scope.
   std::uint32_t open_scope() noexcept { return open_scopes_ < kMostScopes ? ++open_scopes_ : 0; }
   void close_scope(std::uint32_t number) noexcept {
     if (number == 0) return;
@@ -94,9 +100,9 @@ class TaskCore : public runtime::ListNode {
     if (source_scope_ >= number) forget_request_of_scope();
   }
   EntryInfo entry() const noexcept { return entry_; }
-  // Of the last request that could not be handed down to what the task waited for.
+  // The message of the last request that could not be passed on to what the task waited for.
   const RareText& last_cancel_message() const noexcept { return cancel_message_; }
-  // What it waits for, if that is a future.
+  // The future it waits for, or null.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
 
@@ -108,22 +114,23 @@ class TaskCore : public runtime::ListNode {
   void wait_one_pass();
   // Suspends until the deadline.
   void wait_until(std::int64_t deadline_ns);
-  // Raises a cancellation that cut a runtime wait short (a hooked call returned ECANCELED).
+  // Raises a cancellation that interrupted a runtime wait (a hooked call returned ECANCELED).
   void raise_if_interrupted() {
     if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
   }
 
-  // For a scope that is left by the CancelledError of somebody else's request: whether it may pass the
-  // caller's frame. If it would end the program there, the request is remembered, and the scope must end in
-  // another way. Not noexcept, so that the tables of the caller have an entry for the call, where a walk for
-  // what it throws can start.
+  // For a scope that the CancelledError of another request leaves: whether it may pass the caller's frame. If
+  // it would end the program there, the request is stored, and the scope must end in another way. Not
+  // noexcept: the caller's unwind table must have an entry for this call, where the search for handlers
+  // starts.
   bool cancellation_passes_or_is_kept();
 
-  // For debuggers: what waits for it through a gather and the like (wait_object() of the future), or null.
+  // For debuggers: the gather or similar object that waits for this task (wait_object() of the future), or
+  // null.
   void note_watcher(const void* watcher) noexcept;
 
-  // For a loop that closes: tells its exception handler, which may throw what leaves a loop, or bad_alloc;
-  // and unwinds the suspended fiber, which must not be queued, or drops an unstarted one.
+  // For a closing loop. Calls its exception handler, which may throw an exception that leaves the loop, or
+  // bad_alloc. Then unwinds the suspended fiber, which must not be queued, or drops an unstarted one.
   void report_pending();
   void destroy_pending() noexcept;
 
@@ -145,7 +152,7 @@ class TaskCore : public runtime::ListNode {
   void check_stack_depth(bool at_end) noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
-  // The scope has ended, and with it what it asked for if that could not be raised.
+  // The scope has ended: drops its request if that was not raised.
   void forget_request_of_scope() noexcept {
     source_scope_ = 0;
     must_cancel_ = fiber_->interrupted = false;
@@ -162,7 +169,7 @@ class TaskCore : public runtime::ListNode {
   bool interrupt_current_wait(const RareText& message, CancelSource source) noexcept;
   bool can_be_thrown_at(CancelSource source) const noexcept;
   bool would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept;
-  // The text of the CancelledError that is due.
+  // The message of the CancelledError to raise next.
   const RareText& request_message() const noexcept {
     return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
   }
@@ -177,34 +184,33 @@ class TaskCore : public runtime::ListNode {
   EntryInfo entry_;
   std::uint64_t name_number_ = 0;
   std::unique_ptr<std::string> name_;  // null: "Task-N"
-  RareText cancel_message_;            // of the last request that had to be remembered
-  RareText interrupt_message_;         // of the request that cut a runtime wait short
+  RareText cancel_message_;            // of the last request that had to be stored
+  RareText interrupt_message_;         // of the request that interrupted a runtime wait
   std::shared_ptr<ContextData> context_;
   std::int64_t step_started_ns_ = -1;  // debug mode; -1: it was off when the step began
-  // In two words, as there may be a million tasks. Those of each scope are halves of one, not bits: a store
-  // of a part that is read as a whole right after stalls the processor (store forwarding).
+  // Two words, because there may be a million tasks. The fields of a scope are half words, not bits: a store
+  // to a part of a word that is then read as a whole stalls the processor (store forwarding).
   static constexpr std::uint16_t kMostScopes = 0xffff;
   std::uint16_t open_scopes_ = 0;
-  std::uint16_t source_scope_ = 0;  // of the request that is remembered (must_cancel_): its CancelSource
+  std::uint16_t source_scope_ = 0;  // of the stored request (must_cancel_): its CancelSource
   CancelSource::Error source_error_ : 2 = {};
   bool must_cancel_ : 1 = false;
-  bool cancel_walk_ : 1 = false;  // a cancel() is passing through: a ring of tasks comes back here
+  bool cancel_walk_ : 1 = false;  // a cancel() passes through: a ring of tasks comes back here
   bool launched_ : 1 = false;
-  bool first_step_is_eager_ : 1 = false;  // while somebody waits in launch() for its end
-  bool watches_stack_ : 1 =
-      false;  // debug mode: it is reported when the task comes near the end of its stack
-  static constexpr int kMostRequests = (1 << 24) - 1;  // more are not told from so many
+  bool first_step_is_eager_ : 1 = false;  // while launch() waits for its end
+  bool watches_stack_ : 1 = false;        // debug mode: reports a task that comes near the end of its stack
+  static constexpr int kMostRequests = (1 << 24) - 1;  // larger counts saturate
   int cancel_requests_ : 25 = 0;
 };
 
-// The task whose code runs now, or null: a finished one runs no code of the user's.
+// The task whose code runs now, or null: a finished task runs no user code.
 inline TaskCore* current_task_core() noexcept {
   const runtime::Fiber* const fiber = runtime::current_fiber();
   if (fiber == nullptr) return nullptr;
   auto* const task = static_cast<TaskCore*>(fiber->owner);
   return task != nullptr && task->fiber() == fiber ? task : nullptr;
 }
-// The reason of an await that cannot work, as seen from where it stands: RuntimeError that names the remedy.
+// Throws the RuntimeError for an await that cannot work at this place; it names the remedy.
 [[noreturn]] void throw_outside_task();
 // As current_task_core(); RuntimeError outside a task.
 inline TaskCore& require_current_task() {
@@ -233,7 +239,7 @@ std::string TaskState<T>::details() const {
   return task_details(*this);
 }
 
-// What a task keeps of its function.
+// The callable that a task stores.
 template <class F>
 struct TaskClosure {
   static_assert(std::is_nothrow_destructible_v<F>,
@@ -274,8 +280,8 @@ class ClosureTask final : public TaskState<T> {
   }
 
  private:
-  // Not inlined: g++ describes nothing of what it inlines into the thunk through which invoke() is called, so
-  // the user's function would be missing in stacks.
+  // Not inlined: g++ describes no function that it inlines into the thunk of invoke(), so the user's function
+  // would be missing in stacks.
   AIOFIBER_NOINLINE T run_closure() {
     if constexpr (IsCoroutine<F>::value) {
       return closure_->run();

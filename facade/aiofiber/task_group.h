@@ -2,10 +2,10 @@
 //
 // task_group(): tasks that do not outlive a scope. Source: asyncio.TaskGroup (3.13).
 //
-// The body creates children; the scope ends when all of them have. The first child that fails, or an error of
-// the body, cancels the others, in order of creation; all errors are then thrown together as an
-// ExceptionGroup, in order of completion, the body's last. A cancelled child is no error. Differs from
-// asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
+// The body creates children. The scope ends when all of them have ended. The first error, of a child or of
+// the body, cancels the other children, in order of creation. All errors are then thrown together as an
+// ExceptionGroup, in order of completion, with the body's error last. A cancelled child is no error.
+// Differs from asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@
 
 namespace aiofiber {
 
-// The handle of a child: a Task that may be dropped without a word, because its group keeps it.
+// The handle of a child. It is a Task that may be dropped without detach(), because its group keeps the task.
 template <class T>
 class GroupTask : public Task<T> {
  public:
@@ -34,14 +34,14 @@ class GroupTask : public Task<T> {
   explicit GroupTask(Task<T> task) noexcept : Task<T>(std::move(task)) {}
 };
 
-// The scope that the body takes by reference; it ends with task_group().
+// The scope, which the body takes by reference; it ends with task_group().
 class TaskGroup {
  public:
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // A task of the group, made as by aiofiber::create_task(). Allowed while the body runs and, for children,
-  // while any child lives. RuntimeError: the group is finished, or shutting down after an error.
+  // Makes a task of the group, as aiofiber::create_task() does. Allowed while the body runs or any child
+  // lives. RuntimeError: the group is finished, or shutting down after an error.
   template <class T>
   GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
     std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
@@ -76,7 +76,7 @@ class TaskGroup {
   TaskGroup() noexcept = default;
   ~TaskGroup();
   void enter();
-  // Waits for the children; throws what the scope throws, given the body's error (null: none).
+  // Waits for the children and throws the outcome of the scope. `error`: the body's error (null: none).
   void exit(std::exception_ptr error);
   std::unique_ptr<Child, ChildDeleter> prepare();
   template <class T>
@@ -84,7 +84,7 @@ class TaskGroup {
     try {
       return prepare();
     } catch (...) {
-      coroutine->close();  // refused, not forgotten: no never-awaited report
+      coroutine->close();  // refused: no never-awaited report
       throw;
     }
   }
@@ -104,14 +104,14 @@ class TaskGroup {
   std::uint32_t scope_ = 0;   // its number among the parent's open scopes
   runtime::List<Link> live_;  // in order of creation
   runtime::List<Link>
-      failed_;  // in order of completion; keeps the errors, so that recording one never allocates
+      failed_;  // in order of completion; a link holds its error, so recording one never allocates
   std::size_t live_count_ = 0;
   std::size_t failed_count_ = 0;
-  std::exception_ptr base_error_;                // KeyboardInterrupt, SystemExit: passes alone
-  runtime::Ref<detail::ObjectFuture> all_done_;  // what the exit waits for
+  std::exception_ptr base_error_;                // KeyboardInterrupt, SystemExit: thrown alone
+  runtime::Ref<detail::ObjectFuture> all_done_;  // the exit waits for it
   bool exiting_ = false;
   bool aborting_ = false;
-  bool parent_cancel_requested_ = false;  // by the group: to be taken back
+  bool parent_cancel_requested_ = false;  // by the group, which must take it back
 
   template <class Body>
   friend class TaskGroupCall;
@@ -156,12 +156,12 @@ class TaskGroupCall {
   Body body_;
 };
 
-// Calls body(TaskGroup&) in the current task and waits for all tasks that were created in the group; the
-// body's value is the value of the await. A body without living children does not give up control at its end.
-// Cancellation: a cancellation of the current task cancels the children, waits for them, and passes on; if a
-// child fails meanwhile, the ExceptionGroup takes its place and the task stays asked to cancel. Errors:
+// Calls body(TaskGroup&) in the current task and waits for all tasks of the group. The value of the await is
+// the body's value. If no child lives when the body ends, the call does not give up control.
+// Cancellation: a cancellation of the current task cancels the children, waits for them, and passes on. If a
+// child fails meanwhile, the ExceptionGroup replaces it, and the cancellation request stays set. Errors:
 // ExceptionGroup "unhandled errors in a TaskGroup" (BaseExceptionGroup if a member is no std::exception);
-// KeyboardInterrupt and SystemExit pass alone, after the children have ended.
+// KeyboardInterrupt and SystemExit are thrown alone, after the children have ended.
 // Source: asyncio.TaskGroup.
 template <class Body>
 Coroutine<std::invoke_result_t<std::decay_t<Body>&, TaskGroup&>> task_group(Body&& body) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What tests of programs on aiofiber need: exact time, exact passes, reproducible orders.
+// Tools for tests of programs on aiofiber: exact time, exact passes, reproducible orders.
 //
-// TestLoop is an ordinary EventLoop on a clock that stands still while code runs and jumps to the next
-// deadline when the loop would sleep: an hour of timers takes microseconds, and times can be compared with
-// ==. When nothing is ready and nothing is scheduled, run_until_complete() throws runtime::Deadlock
-// instead of hanging.
+// TestLoop is an ordinary EventLoop on a virtual clock. Its time stands still while code runs, and jumps to
+// the next deadline when the loop would sleep. An hour of timers takes microseconds, and times can be
+// compared with ==. When nothing is ready and nothing is scheduled, run_until_complete() throws
+// runtime::Deadlock instead of hanging.
 #pragma once
 
 #include <cstddef>
@@ -25,29 +25,31 @@ class TestLoop : public EventLoop {
  public:
   TestLoop();
 
-  // Moves time forward from inside a callback or a task, as if the code had taken that long. Never suspends.
+  // Advances the clock inside a callback or a task, as if the code had taken that long. Never suspends.
   void burn(Duration duration) noexcept { clock_->burn(duration.nanoseconds()); }
-  // Passes of the loop begun so far.
+  // The number of passes begun so far.
   std::uint64_t iteration() const noexcept { return core().scheduler().passes(); }
-  // Real threads or signals may wake the loop: before time jumps it passes as in reality for 2 ms, and while
-  // a call on another thread (to_thread(), run_in_executor(), a hooked fsync()) is under way for a second.
+  // Set it if real threads or signals may wake the loop. The loop then waits in real time before the clock
+  // jumps: 2 ms, or a second while a call on another thread (to_thread(), run_in_executor(), a hooked
+  // fsync()) is running.
   void set_may_block(bool may_block) noexcept { clock_->set_may_block(may_block); }
-  // While the loop does not run: runs it until its time is `duration` later; what is due by then has run.
-  // RuntimeError while it runs (there, await a sleep instead) or when it is closed.
+  // Runs a loop that is not running until its time is `duration` later. Everything that is due by then has
+  // run.
+  // RuntimeError if the loop runs (await a sleep there) or is closed.
   void advance(Duration duration);
-  // Timers that are armed: call_later(), call_at(), sleep() and time limits that have neither run nor been
-  // cancelled.
+  // The number of armed timers: call_later(), call_at(), sleep() and time limits that have neither run nor
+  // been cancelled.
   std::size_t live_timers() const noexcept { return core().scheduler().timers().size(); }
 
  private:
   explicit TestLoop(const std::shared_ptr<runtime::VirtualClock>& clock);
 
-  runtime::VirtualClock* clock_;  // owned by the core, whose scheduler refers to it
+  runtime::VirtualClock* clock_;  // owned by the core; its scheduler refers to it
 };
 
-// While it lives, the choices that the specification leaves open are made from this seed, on this thread: the
-// order in which timers that were started meanwhile and are due at the same moment run, and, on the system's
-// clock, when a busy loop polls. The same seed, the same order. Scopes nest.
+// While this object lives, its seed decides, on this thread, the choices that the specification leaves open:
+// the order of timers that were started during its lifetime and are due at the same moment, and, on the
+// system's clock, when a busy loop polls. The same seed gives the same order. Scopes nest.
 class Seed {
  public:
   explicit Seed(std::uint64_t seed) noexcept : chooser_(seed), outer_(runtime::current_chooser) {

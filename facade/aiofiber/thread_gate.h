@@ -2,10 +2,10 @@
 //
 // ThreadGate: how other threads reach the futures of a loop that may be closed at any moment.
 //
-// Futures are counted with plain integers, so another thread may not even drop one. What is to happen on the
-// loop's thread is therefore a Link that the gate owns; other threads know its number. Posting a number to
-// a closed gate, or one whose link is gone, does nothing.
-// For any thread X that posts and the loop's thread L: what X did before post() is visible to arrive() on L.
+// Futures are counted with plain integers, so another thread must not even drop one. The gate therefore owns
+// a Link for each action on the loop's thread, and other threads know only its number. Posting a number to a
+// closed gate, or after its link is gone, does nothing.
+// post() on thread X happens before arrive() on the loop's thread L: L sees the writes of X before post().
 // Not for users.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace aiofiber::detail {
 
 class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
  public:
-  // Something to be done on the loop's thread, once, when another thread says so.
+  // An action on the loop's thread. It runs once, when another thread posts it.
   class Link : public CallbackNode {
    public:
     Link() noexcept : CallbackNode(run_node) {}
@@ -30,7 +30,7 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
 
    protected:
     virtual void arrive() = 0;
-    // Instead of that: the loop was closed first.
+    // Called instead of arrive(): the loop was closed first.
     virtual void loop_closed() noexcept {}
 
    private:
@@ -40,24 +40,24 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
 
     std::shared_ptr<ThreadGate> gate_;
     std::uint64_t id_ = 0;
-    bool posted_ = false;  // guarded by the gate's mutex_; once true the queue's node is in use until it ran
+    bool posted_ = false;  // guarded by the gate's mutex_; once true, the queue's node is in use until it ran
   };
 
   explicit ThreadGate(LoopCore& core) noexcept : core_(&core) {}
   // The loop's gate. Loop's thread.
   static ThreadGate& of(LoopCore& core);
 
-  // Loop's thread. The number stays unused after the link is gone.
+  // Loop's thread. The number is not used again after the link is gone.
   std::uint64_t add(std::unique_ptr<Link> link);
   // Loop's thread: destroys the link, unless it is posted: then it arrives first.
   void remove(std::uint64_t id) noexcept;
-  // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link gone or
-  // posted.
+  // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link is gone
+  // or posted.
   bool post(std::uint64_t id) noexcept;
-  // Loop's thread: nothing is posted from now on.
+  // Loop's thread: post() fails from now on.
   void shut() noexcept;
-  // The same, and all links are told and destroyed; but for those that are still on their way, which are when
-  // they are dropped.
+  // As shut(), and also calls loop_closed() of all links and destroys them. Links that are posted are
+  // destroyed when the loop drops them.
   void close() noexcept;
 
  private:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// to_thread(): a blocking function, awaited. Source: asyncio.to_thread.
+// to_thread(): awaits a blocking function on another thread. Source: asyncio.to_thread.
 //
-// The thread belongs to the loop's default executor (executor.h); the context variables of the caller are
-// seen there, in a copy.
+// The thread belongs to the loop's default executor (executor.h). The function sees a copy of the caller's
+// context variables.
 #pragma once
 
 #include <type_traits>
@@ -17,9 +17,9 @@
 namespace aiofiber {
 
 // Calls fn(args...) on a thread of the loop's default executor, with a copy of the current context, and gives
-// its result. Arguments are decay-copied. Nothing starts before it is awaited or made a task. Cancellation: a
-// cancellation point; a call that has begun goes on without being waited for, so it must not refer to what
-// the cancelled task owns. Errors: what fn throws; RuntimeError when the executor was shut down.
+// its result. Arguments are decay-copied. The call starts when it is awaited or made a task. Cancellation: a
+// cancellation point. A call that has begun goes on, and nothing waits for it, so it must not refer to data
+// of the cancelled task. Errors: the exception of fn; RuntimeError when the executor was shut down.
 template <class F, class... Args>
 Coroutine<detail::CallResult<F, Args...>> to_thread(F&& fn, Args&&... args) {
   using R = detail::CallResult<F, Args...>;

@@ -2,13 +2,14 @@
 //
 // timeout(): a time limit on a piece of code. Source: asyncio.timeout, timeout_at, Timeout (3.13).
 //
-// At the deadline the task that runs the body is cancelled; at the end of the body that cancellation, and no
-// other, becomes a TimeoutError. Whether there was another one is told by counting requests (cancelling(),
-// uncancel()). In a destructor a limit has its effect where the TimeoutError is caught inside, also while an
-// exception unwinds; where it would leave the destructor, and so end the program, the body is not cut short.
-// A foreign cancellation that comes in the same pass as the expiry, and could not leave the destructor, is
-// raised at a later await instead. Differs from asyncio: `async with timeout(t):` is a call with a body; the
-// Timeout object lives as long as the body.
+// At the deadline the task that runs the body is cancelled. At the end of the body this cancellation, and no
+// other, becomes a TimeoutError. Counting requests (cancelling(), uncancel()) tells whether there was another
+// one. In a destructor, also while an exception unwinds, a limit works if the destructor catches the
+// TimeoutError. If the TimeoutError would leave the destructor and end the program, the body is not cut
+// short. If a foreign cancellation comes in the same pass as the expiry and cannot leave the destructor, it
+// is raised at a later await.
+// Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as
+// the body.
 #pragma once
 
 #include <cstdint>
@@ -30,18 +31,18 @@ class TaskCore;
 class TimeoutScope;
 }  // namespace detail
 
-// The scope that a body may take by reference: body(Timeout& scope).
+// The scope, which a body may take by reference: body(Timeout& scope).
 class Timeout {
  public:
   Timeout(const Timeout&) = delete;
   Timeout& operator=(const Timeout&) = delete;
 
-  // The deadline on the loop's clock; none: no limit. Stays after the end.
+  // The deadline on the loop's clock; none: no limit. Unchanged after the end.
   std::optional<TimePoint> when() const noexcept { return when_; }
-  // A new deadline; nullopt disarms. One that has passed expires in the next pass, not in this call.
+  // Sets a new deadline; nullopt disarms. A deadline in the past expires in the next pass, not in this call.
   // RuntimeError: the scope has expired.
   void reschedule(std::optional<TimePoint> when);
-  // Whether the deadline fired, from that moment on.
+  // True from the moment when the deadline fired.
   bool expired() const noexcept { return state_ == State::kExpiring || state_ == State::kExpired; }
   friend std::string repr(const Timeout& scope);
 
@@ -55,22 +56,24 @@ class Timeout {
   };
   explicit Timeout(std::optional<TimePoint> when) noexcept : when_(when) {}
   ~Timeout() { disarm(); }
-  // `ahead`: the deadline is known to lie in the future, which saves a look at the clock.
+  // `ahead`: the deadline is known to be in the future, which saves reading the clock.
   void enter(bool ahead);
   void arm();
-  // The body returned. Throws the cancellation that a hooked call turned into an error which the body took.
+  // For a body that returned. Throws a cancellation that a hooked call turned into an error and the body
+  // swallowed.
   void check_interrupted();
   void leave() noexcept;
-  // The body threw what is being handled now: throws it on, or the TimeoutError that it stands for.
+  // For a body that threw the exception being handled: rethrows it, or throws the TimeoutError that replaces
+  // it.
   [[noreturn]] void leave_throwing();
-  // It expired, and a CancelledError came out of the body: whether that is told as a TimeoutError.
+  // For a scope that expired and whose body threw CancelledError: whether that becomes a TimeoutError.
   bool ends_by_timeout();
   void disarm() noexcept;
   void on_timeout();
   static const char* state_name(State state) noexcept;
 
   std::optional<TimePoint> when_;
-  // The deadline for debuggers that look at what the task waits for.
+  // Shows the deadline to debuggers that look at what the task waits for.
   void show_limit() noexcept;
 
   std::optional<Handle> timer_;
@@ -95,7 +98,7 @@ decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
     return std::invoke(body, scope);
   } else {
     static_cast<void>(scope);
-    if constexpr (is_timeout_body<Body>) return std::invoke(body);  // else timeout_at() says what is wrong
+    if constexpr (is_timeout_body<Body>) return std::invoke(body);  // else timeout_at() reports the error
   }
 }
 template <class Body>
@@ -158,16 +161,16 @@ auto timeout_at(std::optional<TimePoint> when, Body&& body) {
       detail::TimeoutCall<Function>{when, std::forward<Body>(body)});
 }
 
-// Calls the body in the current task, with a time limit that counts from this call; its value is the value of
-// the await. nullopt: no limit. Zero or negative: expires at the body's first suspension. A body that
-// overruns without suspending afterwards, or that swallows the cancellation, ends normally. Cancellation: a
+// Calls the body in the current task, with a time limit that counts from this call. The value of the await is
+// the body's value. nullopt: no limit. Zero or negative: expires at the body's first suspension. A body ends
+// normally if it overruns and does not suspend afterwards, or swallows the cancellation. Cancellation: a
 // foreign cancellation passes, and wins over an expiry that happens before the body has ended. Errors:
-// TimeoutError; what the body throws. RuntimeError: no running loop. Source: asyncio.timeout.
+// TimeoutError; the exception of the body. RuntimeError: no running loop. Source: asyncio.timeout.
 template <class Body>
 auto timeout(std::optional<Duration> delay, Body&& body) {
   return timeout_at(detail::deadline_after(delay), std::forward<Body>(body));
 }
-// A number has no unit, and is refused here, not some functions further in.
+// A number has no unit. It is refused here, before deeper functions report a worse error.
 template <class Number, class Body>
 requires std::is_arithmetic_v<Number>
 auto timeout(Number, Body&& body) {

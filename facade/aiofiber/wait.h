@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait(): until some or all of several futures are done. Source: asyncio.wait.
+// wait(): waits until some or all of several futures are done. Source: asyncio.wait.
 //
 // Differs from asyncio: callables and Coroutines are accepted and become tasks, as in Python 3.5.
 // Differs from asyncio: `done` and `pending` are vectors in input order, not sets.
@@ -18,7 +18,7 @@
 
 namespace aiofiber {
 
-// When wait() returns: all are done; one is done; one failed (a cancelled one does not count) or all are
+// When wait() returns: all are done; one is done; one failed (cancelled futures do not count) or all are
 // done.
 enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
 
@@ -27,7 +27,7 @@ struct WaitOptions {
   ReturnWhen return_when = ALL_COMPLETED;
 };
 
-// The distinct inputs, in input order, sorted by whether they were done when wait() resumed.
+// The distinct inputs, in input order, in two lists: done or not done when wait() resumed.
 template <class F>
 struct WaitResult {
   std::vector<F> done;
@@ -35,7 +35,7 @@ struct WaitResult {
 };
 
 namespace detail {
-// ValueError: no inputs, or an impossible return_when.
+// ValueError: no inputs, or an invalid return_when.
 void check_wait(bool empty, ReturnWhen return_when);
 // Suspends the current task until the condition holds or the time is over; inputs: distinct, of this loop.
 void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options);
@@ -64,9 +64,10 @@ struct WaitCall {
 };
 }  // namespace detail
 
-// Suspends until return_when holds or the timeout has passed, and says which futures are done. It neither
-// throws their errors nor cancels anything; a timeout is no error. Gives up control even if all are done
-// already. A timeout of zero or less gives the loop a turn. The same future given twice counts once.
+// Suspends until return_when holds or the timeout has passed, and returns which futures are done. It throws
+// no errors of the futures and cancels nothing; a timeout is no error. It gives up control even if all are
+// done already. With a timeout of zero or less the loop still runs a pass. The same future given twice counts
+// once.
 // Cancellation: a cancellation point; the inputs are left alone.
 // Errors, when it is awaited: ValueError: no futures, a future of another loop, an invalid return_when.
 template <WaitableRange Range>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // wait_for(): one awaitable with a time limit. Source: asyncio.wait_for (3.13): timeout() around an await.
-// On expiry the awaitable is cancelled and its end is waited for, however long that takes.
+// At the limit the awaitable is cancelled. wait_for() then waits for its end, however long that takes.
 // A limit of zero or less never starts a coroutine.
 #pragma once
 
@@ -39,9 +39,9 @@ struct WaitForCall {
   }
   ResultOf<A> await_within(std::optional<TimePoint> when) {
     auto body = [this]() -> ResultOf<A> { return aiofiber::await(std::move(awaitable)); };
-    return TimeoutScope(when, true).run(body);  // `when` was taken from the clock just now
+    return TimeoutScope(when, true).run(body);  // `when` was just read from the clock
   }
-  // No time at all: the result if it is there; a function that has not begun never begins.
+  // A limit of zero: gives the result if it is there. A function that has not begun never begins.
   ResultOf<A> without_time(LoopCore& loop) {
     Future<ResultOf<A>> future = ensure_on(loop, std::move(awaitable));
     if (!future.done()) {
@@ -60,16 +60,17 @@ struct WaitForCall {
 }  // namespace detail
 
 // Awaits the awaitable for at most `timeout` (nullopt: without limit), which counts from the await. A
-// callable or Coroutine runs in the current task; no task is made. At the limit what runs is cancelled and
-// waited for, however long it takes; if it ends by that, TimeoutError, else its value or error. Zero or less:
-// what is done gives its result, a function never starts, a future or task is cancelled and waited for. Use
-// shield() to let a task go on after the limit. Cancellation: a cancellation point; a cancellation reaches
-// what is awaited. Errors: TimeoutError; what the awaitable throws. ValueError: a future of another loop.
+// callable or Coroutine runs in the current task; no task is made. At the limit the awaitable is cancelled,
+// and wait_for() waits for its end, however long that takes. If it ends by this cancellation: TimeoutError;
+// otherwise its value or error. Zero or less: a done future gives its result, a function never starts, and a
+// pending future or task is cancelled and waited for. Use shield() to let a task go on after the limit.
+// Cancellation: a cancellation point; a cancellation reaches the awaitable. Errors: TimeoutError; the
+// exception of the awaitable. ValueError: a future of another loop.
 template <Awaitable A>
 Coroutine<ResultOf<A>> wait_for(A&& awaitable, std::optional<Duration> timeout) {
   return Coroutine<ResultOf<A>>(detail::WaitForCall<std::decay_t<A>>{std::forward<A>(awaitable), timeout});
 }
-// A number has no unit, and is refused here, not some functions further in.
+// A number has no unit. It is refused here, before deeper functions report a worse error.
 template <Awaitable A, class Number>
 requires std::is_arithmetic_v<Number> Coroutine<ResultOf<A>> wait_for(A&& awaitable, Number) {
   static_assert(detail::LengthOfTime<Number>::value);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the locks and queues are built of: a FIFO of waiting tasks, and the state that outlives its handle.
+// The common part of locks and queues: a FIFO of waiting tasks, and state that outlives its handle.
 //
-// Each wait is a Future<void> in a list node on the waiting task's stack, so waiting allocates nothing but
-// the future. The state of a lock is counted and held by everybody who waits: a lock that is a local
-// variable may die before its waiters do, as when a closing loop unwinds them.
+// Each wait is a Future<void> in a list node on the waiting task's stack, so a wait allocates only the
+// future. The state of a lock is counted, and every waiter holds a reference. A lock in a local variable may
+// therefore die before its waiters, for example when a closing loop unwinds them.
 // Not for users. Threads: the loop's.
 #pragma once
 
@@ -20,8 +20,8 @@
 
 namespace aiofiber::detail {
 
-// A base with a reference count for runtime::Ref; T is the most derived class and has no members of these
-// names.
+// A base class with a reference count for runtime::Ref. T is the most derived class and has no members with
+// these names.
 template <class T>
 class Counted {
  public:
@@ -40,10 +40,10 @@ class Counted {
   std::uint32_t references_ = 0;
 };
 
-// Ties a lock to the loop of its first contended use.
+// Binds a lock to the loop of its first contended use.
 class LoopBound {
  public:
-  // The running loop. RuntimeError "<...> is bound to a different event loop"; RuntimeError: none runs.
+  // The running loop. RuntimeError "<...> is bound to a different event loop"; RuntimeError: no loop runs.
   EventLoop& get_loop(std::string_view type, const void* object);
 
  private:
@@ -53,11 +53,11 @@ class LoopBound {
 // `<asyncio.locks.NAME object at 0x... [EXTRA]>`, with `, waiters:N` in it when there are any.
 std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters);
 
-// Waiters stand in the order in which they came, until they run and leave; those in front are mostly done
-// already. So that n wakes in a row cost n steps, two cursors remember how far the front is known to be done.
+// Waiters keep their order of arrival until they run and leave. Those in front are mostly done already. Two
+// cursors remember how much of the front is done, so that n wake-ups in a row cost n steps.
 class WaitQueue {
  public:
-  // One wait; lives on the waiter's stack.
+  // One wait; this object is on the waiting task's stack.
   class Waiter : public runtime::ListNode {
    public:
     Waiter(WaitQueue& queue, EventLoop& loop)
@@ -68,9 +68,9 @@ class WaitQueue {
     ~Waiter() { leave(); }
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    // Suspends until it is woken. Cancelled, it leaves the queue and calls `pass_on`, which gives what it was
-    // woken for, and will not use, to the next one; then CancelledError goes on. Inlined into a function
-    // without handlers of its own (runtime::PassesOn).
+    // Suspends until it is woken. If cancelled, it leaves the queue, calls `pass_on`, and rethrows
+    // CancelledError. `pass_on` gives the unused wake-up to the next waiter. Inlined into a function without
+    // handlers of its own (runtime::PassesOn).
     template <class PassOn>
     AIOFIBER_ALWAYS_INLINE void wait(PassOn pass_on) {
       try {
@@ -87,11 +87,11 @@ class WaitQueue {
     void leave() noexcept {
       if (linked()) queue_.remove(*this);
     }
-    // Woken in vain: waits again at the same place. Throws std::bad_alloc.
+    // After a wake-up in vain: waits again at the same place. Throws std::bad_alloc.
     void wait_again();
-    // Woken by somebody, whatever became of the task since.
+    // True if it was woken, whatever happened to the task since.
     bool woken() const { return future.done() && !future.cancelled(); }
-    // What it was woken for was given to somebody else by take_back().
+    // True if take_back() gave the reason of its wake-up to another task.
     bool in_vain() const noexcept { return in_vain_; }
 
     Future<void> future;
@@ -102,17 +102,17 @@ class WaitQueue {
       Waiter* waiter = nullptr;
     };
     WaitQueue& queue_;
-    WokenLink woken_link_;  // in the queue's list of the woken
+    WokenLink woken_link_;  // in the queue's list of woken waiters
     std::uint64_t place_;   // grows from the front to the back
     bool in_vain_ = false;
   };
 
-  // What is waited for here, as debuggers are told: a kind, the lock or queue that this belongs to, and, of a
-  // lock, where the id of the fiber is that has it.
+  // What debuggers show for a wait here: the kind, the lock or queue that owns this object, and, for a lock,
+  // the address of the id of the fiber that holds it.
   WaitQueue(aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
       : kind_(kind), object_(object), owner_(owner) {}
 
-  // What uses another's queue as its own says so.
+  // For an object that uses the queue of another as its own.
   void show_as(aiofiber_wait kind, const void* object) noexcept {
     kind_ = kind;
     object_ = object;
@@ -120,25 +120,25 @@ class WaitQueue {
 
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
-  // Whether all who are in the queue were cancelled and have not yet run to leave it.
+  // Whether all waiters in the queue were cancelled and have not yet run to leave it.
   bool all_cancelled() const;
 
-  // Wakes the first waiter unless that was done already.
+  // Wakes the first waiter unless it is woken already.
   void wake_front();
-  // Wakes the first who is not woken yet; false if there is none.
+  // Wakes the first waiter that is not woken yet; false if there is none.
   bool wake_next();
-  // Of those whom wake_next() woke and who have not run since, makes the first one's wake-up vain; false if
-  // there is none.
+  // Finds the first waiter that wake_next() woke and that has not run since, and makes its wake-up vain;
+  // false if there is none.
   bool take_back() noexcept;
-  // As wake_next(), taking those it looks at out of the queue.
+  // As wake_next(), but removes the waiters that it looks at from the queue.
   void pop_and_wake_next();
   void pop_and_wake_all();
-  // Wakes at most `limit` who are not woken yet, in FIFO order.
+  // Wakes at most `limit` waiters that are not woken yet, in FIFO order.
   void wake(std::size_t limit);
 
   // For debuggers: appends the tasks that wait here.
   void add_awaiting(std::vector<FutureBase*>& out) const;
-  // How many waiters the calls above have looked at, ever: for tests of their cost.
+  // The total number of waiters that the calls above have looked at; for tests of their cost.
   std::uint64_t steps() const noexcept { return steps_; }
 
  private:

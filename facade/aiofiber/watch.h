@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watch: a done-callback of the library's own, reserved before it is needed.
+// Watch: an internal done-callback, reserved before it is needed.
 //
-// gather, shield, wait and as_completed keep one Watch per input; completing an input moves the node to the
-// ready queue and never allocates. A queued node holds its owner and its input. While the input is pending
-// the owner holds the input, and the input does not hold the owner: an owner that nobody refers to any more
-// either dies, which takes its nodes out, or moves into its inputs (hand_to_inputs), as asyncio's callbacks
-// do. Not for users.
+// gather, shield, wait and as_completed keep one Watch for each input. Completing an input moves the node to
+// the ready queue and never allocates. A queued node holds a reference to its owner and its input. While the
+// input is pending, the owner holds the input, but the input does not hold the owner. When the last reference
+// to the owner goes, it either dies and removes its nodes, or moves into its inputs (hand_to_inputs), as
+// asyncio's callbacks do. Not for users.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,8 @@ class WatchOwner {
   virtual void retain_owner() noexcept = 0;
   virtual void release_owner() noexcept = 0;
   virtual std::uint32_t owner_references() const noexcept = 0;
-  // For debuggers: appends the futures and tasks that wait for the inputs; what those are waiting for, as
-  // wait_object().
+  // For debuggers: appends the futures and tasks that wait for the inputs. Their wait_object() is given by
+  // the next function.
   virtual void add_awaiting(std::vector<FutureBase*>& out) const = 0;
   virtual const void* watcher() const noexcept = 0;
   WatchOwner* next_to_go = nullptr;  // for release_in_turn()
@@ -38,8 +38,9 @@ class WatchOwner {
   ~WatchOwner() = default;
 };
 
-// Drops a reference. The last one of a gather or a shield drops others, and so on down a chain of them that
-// may be as long as memory allows: so whatever is dropped meanwhile ends after it, and not inside of its end.
+// Drops a reference. The last reference to a gather or a shield drops others, and chains of them may be as
+// long as memory allows. So an owner that is dropped meanwhile is destroyed after this one, without
+// recursion.
 void release_in_turn(WatchOwner& owner) noexcept;
 void release_in_turn(runtime::Ref<FutureBase> future) noexcept;
 
@@ -52,14 +53,14 @@ struct Watch final : CallbackNode, Waiter {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  // Keeps the input without waiting for it: it is done, and its owner looks at it itself.
+  // Keeps the input without waiting: it is done, and its owner reads it.
   void keep(runtime::Ref<FutureBase> future) noexcept { input = std::move(future); }
-  // Calls watch_owner.input_done() once the input is done; of a done input, in the next pass.
+  // Calls watch_owner.input_done() once the input is done; for a done input, in the next pass.
   void start(WatchOwner& watch_owner, runtime::Ref<FutureBase> future);
   // Takes the node out of a pending input. A queued node still runs.
   void stop() noexcept;
   bool pending() const noexcept { return linked(); }
-  // The pending input keeps the owner alive, and no longer the other way round.
+  // Turns the reference around: the pending input now keeps the owner alive.
   void hold_owner() noexcept;
   void drop() noexcept override;
   void add_awaiting(std::vector<FutureBase*>& out) const override { owner_->add_awaiting(out); }
@@ -85,8 +86,8 @@ class WatchArray {
   void stop_all() noexcept {
     for (Watch& watch : *this) watch.stop();
   }
-  // The last handle of the owner is gone. True: pending inputs hold it from now on (or did, and it is
-  // destroyed already): do not touch it. False: it is to be destroyed.
+  // Called when the last handle of the owner is gone. True: do not touch the owner; pending inputs hold it
+  // from now on, or have held it and it is destroyed. False: destroy it.
   bool hand_to_inputs(WatchOwner& owner) noexcept;
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The queue of finished inputs and of those who wait for one, first come, first served.
+// The queue of finished inputs, and the FIFO of tasks that wait for one.
 #include "aiofiber/as_completed.h"
 
 #include "aiofiber/event_loop.h"
@@ -25,7 +25,7 @@ void AsCompletedState::start(const std::vector<runtime::Ref<FutureBase>>& inputs
 }
 
 void AsCompletedState::input_done(Watch& watch) noexcept {
-  if (unfinished_ == 0) return;  // the timeout was first
+  if (unfinished_ == 0) return;  // the timeout came first
   --unfinished_;
   finished_.push_back(std::move(watch.input));
   if (unfinished_ == 0 && timer_) timer_->cancel();

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// cancel() of tasks and gathers: the request goes down to what is waited for, by a walk.
+// cancel() of tasks and gathers: a walk passes the request down to what they wait for.
 //
-// Tasks that await tasks and gathers of gathers may be nested as deep as memory allows, so nothing recurses,
-// and nothing is allocated: the way back up is written into the objects that are passed. A task's waits_for_
-// points upwards while the walk is below it (nobody's code runs meanwhile), a gather has a field for it.
+// Tasks and gathers may be nested as deep as memory allows, so the walk neither recurses nor allocates. The
+// objects on the path store the way back up. A task's waits_for_ points upwards while the walk is below it
+// (no user code runs meanwhile); a gather has its own field.
 //
-// A ring (a task waits, through whatever gathers, for a task that the walk has passed) would wait for ever:
-// the last task of it is taken out of its wait and raises CancelledError at its next step; the others end by
-// its end.
+// In a ring, a task waits for a task that the walk has passed, directly or through gathers. Such a ring would
+// wait for ever. The walk takes its last task out of its wait; this task raises CancelledError at its next
+// step. The end of this task then ends the others.
 #include "aiofiber/cancel_walk.h"
 
 #include "aiofiber/gather.h"
@@ -18,7 +18,7 @@ namespace aiofiber::detail {
 
 namespace {
 
-// Asks it. What is to be asked next because of that, or null: walk.accepted is the answer then.
+// Asks the future. Returns the next future to ask, or null: walk.accepted is then the answer.
 FutureBase* enter(FutureBase& future, FutureBase* above, CancelWalk& walk) {
   if (TaskCore* task = future.task()) return task->enter_walk(walk, above);
   if (future.wait_kind == AIOFIBER_WAIT_GATHER && !future.done()) {
@@ -39,7 +39,7 @@ bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource sour
       above = std::exchange(at, below);
       continue;
     }
-    // Up again, to the first that has another input to ask.
+    // Goes up to the first gather that has another input to ask.
     FutureBase* next = nullptr;
     while (next == nullptr) {
       if (above == nullptr) return walk.accepted;
@@ -68,20 +68,20 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
     future_.mark_retrieved();
     return nullptr;
   }
-  if (fiber_ == nullptr) return nullptr;  // its loop was closed over it
+  if (fiber_ == nullptr) return nullptr;  // its loop was closed while it was pending
   walk.accepted = true;
   if (cancel_walk_) {
     walk.ring = true;
     return nullptr;
   }
   CancelSource source = above == nullptr ? walk.source : CancelSource{};
-  // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
+  // Two requesters of different kinds: the scope then throws an ordinary CancelledError.
   if (must_cancel_ && source_scope_ != source.scope) source = {};
   if (cancel_requests_ < kMostRequests) ++cancel_requests_;
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
-      // Asked already, not yet resumed: one CancelledError serves both. Where only the first one's could
-      // pass, its scope keeps this one.
+      // Asked already, but not yet resumed: one CancelledError serves both requests. If only that of the
+      // first could pass, the first's scope keeps this request.
       cancel_message_ = walk.message;
       const bool passes = fiber_ == runtime::current_fiber() || can_be_thrown_at(source);
       if (source_scope_ != source.scope && passes) source_scope_ = 0;
@@ -90,7 +90,8 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
     }
     return nullptr;
   }
-  // The running one is about to suspend, and has looked itself (wait_for_future): it has no saved frames yet.
+  // The running task is about to suspend: it has no saved frames yet. wait_for_future() has made this check
+  // itself.
   if (fiber_ != runtime::current_fiber() && !can_be_thrown_at(source)) {
     remember_request(walk.message, source);
     return nullptr;
@@ -117,7 +118,7 @@ FutureBase* TaskCore::leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept
 
 bool GatherCore::cancel(const RareText& message) {
   if (outer_.done()) return false;
-  outer_.loop().check_open();  // the inputs' waiters could not be told
+  outer_.loop().check_open();  // otherwise the inputs' waiters could not be scheduled
   return cancel_by_walk(outer_, message, {});
 }
 

@@ -23,8 +23,8 @@ void GatherCore::inputs_complete() noexcept {
     return;
   }
   for (Watch& watch : watches_) {
-    // What was done when it was added. What the first step of an eager task has ended since is queued, and
-    // comes by itself.
+    // Inputs that were done when they were added. An input that an eager task's first step has ended since is
+    // queued, and comes by itself.
     if (watch.input->done() && !watch.queued) input_done(watch);
   }
 }
@@ -55,8 +55,9 @@ void GatherCore::input_done(Watch& watch) noexcept {
     }
     if (finished_ < watches_.size()) return;
     if (cancel_requested_) {
-      for (Watch& each : watches_) each.input->mark_retrieved();  // as if they had become items
-      // The error of the last input of the list; if that did not end cancelled, its last request stands in.
+      for (Watch& each : watches_) each.input->mark_retrieved();  // as if they were items of the result
+      // The error of the last input in the list. If that did not end cancelled, its last request is used
+      // instead.
       FutureBase& last = *watches_[watches_.size() - 1].input;
       const TaskCore* task = last.task();
       fail(last.cancelled()
@@ -67,7 +68,7 @@ void GatherCore::input_done(Watch& watch) noexcept {
       deliver();
     }
   } catch (...) {
-    // Copying a result threw.
+    // The copy of a result threw.
     if (!outer_.done()) fail(std::current_exception());
   }
 }

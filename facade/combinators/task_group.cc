@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bookkeeping of a TaskGroup. Each child has a node that was allocated when it was created, and that
-// moves from the list of the living to that of the failed, or is freed.
+// The bookkeeping of a TaskGroup. Each child has a node that is allocated with it. The node moves from the
+// list of live children to the list of failed ones, or is freed.
 #include "aiofiber/task_group.h"
 
 #include "aiofiber/exception_group.h"
@@ -13,7 +13,7 @@ struct TaskGroup::Child final : detail::CallbackNode, detail::Waiter {
     link.child = this;
     target = this;
   }
-  // Out of every list. A node that is still in the ready queue stays until the queue lets go of it.
+  // Leaves every list. A node in the ready queue stays until the queue drops it.
   void leave() noexcept {
     if (link.linked()) link.unlink();
     if (detail::Waiter::linked()) detail::Waiter::unlink();
@@ -22,7 +22,7 @@ struct TaskGroup::Child final : detail::CallbackNode, detail::Waiter {
     if (!queued) delete this;
   }
   void drop() noexcept override {
-    if (group != nullptr && !detail::Waiter::linked()) return;  // its group's exit or destruction frees it
+    if (group != nullptr && !detail::Waiter::linked()) return;  // its group's exit or destructor frees it
     leave();
   }
   void add_awaiting(std::vector<detail::FutureBase*>& out) const override {
@@ -46,14 +46,14 @@ void TaskGroup::ChildDeleter::operator()(Child* child) const noexcept { delete c
 
 TaskGroup::~TaskGroup() {
   if (scope_ != 0) parent_->close_scope(scope_);
-  // Children are left only when the loop closes under the group.
+  // Children are left only if the loop closes while the group is open.
   while (Link* link = live_.front()) link->child->leave();
   while (Link* link = failed_.front()) link->child->leave();
 }
 
 void TaskGroup::enter() {
   detail::TaskCore& parent = detail::require_current_task();
-  // Made now, where there are no children yet that would be left alone if it cannot be made.
+  // Made now, because there are no children yet: a failure leaves no child behind.
   all_done_ = runtime::Ref<detail::ObjectFuture>(
       new detail::ObjectFuture(parent.loop(), AIOFIBER_WAIT_TASK_GROUP, this));
   parent_ = &parent;
@@ -107,7 +107,7 @@ void TaskGroup::child_done(Child& child) noexcept {
 }
 
 void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
-  // The parent may be cancelled here more than once; only the first cancellation means anything.
+  // The parent may be cancelled here more than once; only the first cancellation counts.
   while (live_count_ > 0) {
     try {
       parent_->wait_for_future(*all_done_);
@@ -158,7 +158,8 @@ void TaskGroup::exit(std::exception_ptr error) {
   std::vector<std::exception_ptr> errors = collect_errors(std::move(error));
   if (errors.empty()) return;
   if (parent_->cancelling() > 0) {
-    // Cancelled from outside as well: the group's errors win, and the next await raises the cancellation.
+    // The parent was also cancelled from outside: the group's errors win, and the next await raises the
+    // cancellation.
     parent_->uncancel();
     parent_->cancel({});
   }

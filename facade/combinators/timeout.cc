@@ -95,8 +95,8 @@ void Timeout::leave() noexcept {
   }
 }
 
-// Somebody else asked too: then his cancellation goes on, unless it would end the program here, in a
-// destructor.
+// If other code requested a cancellation too, that cancellation passes on, unless it would end the program
+// here, in a destructor.
 bool Timeout::ends_by_timeout() {
   return task_->cancelling() <= cancelling_at_entry_ || !task_->cancellation_passes_or_is_kept();
 }
@@ -136,7 +136,7 @@ std::string repr(const Timeout& scope) {
     if (!scope.when_) {
       text += "None";
     } else {
-      // Rounded to three digits, as asyncio does.
+      // Rounded to three digits, as in asyncio.
       char digits[64];
       std::snprintf(digits, sizeof digits, "%.3f",
                     std::chrono::duration<double>(scope.when_->time_since_epoch()).count());

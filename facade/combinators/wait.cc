@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait(), without the types of its inputs. The state is counted, because nodes of inputs that finished while
-// the waiting task was cancelled are still queued when wait() has left.
+// wait(), without the types of its inputs. The state is counted: inputs may finish while the waiting task is
+// cancelled, and their nodes are then still queued after wait() has returned.
 #include "aiofiber/wait.h"
 
 #include "aiofiber/event_loop.h"
@@ -74,7 +74,7 @@ void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& option
   const runtime::Ref<WaitState> state(new WaitState(task.loop(), inputs.size(), options.return_when));
   struct Leave {
     WaitState& state;
-    TimerHandle timer;  // refers to nothing where there is no limit
+    TimerHandle timer;  // empty without a limit
     ~Leave() {
       timer.cancel();
       state.stop();

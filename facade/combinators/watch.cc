@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header: who holds whom, when.
+// See the header for which object holds which, and when.
 #include "aiofiber/watch.h"
 
 #include "aiofiber/task_core.h"
@@ -11,8 +11,8 @@ using runtime::Ref;
 
 namespace {
 
-// Those whose last reference is dropped when the one that ends now has ended. Of a fiber: a destructor of the
-// program that runs in between may suspend it.
+// Owners whose last reference was dropped while another owner ends; they end after it. One list for each
+// fiber, because a destructor of the program may suspend the fiber in between.
 struct Turn {
   WatchOwner* first = nullptr;
   WatchOwner* last = nullptr;
@@ -51,7 +51,7 @@ void release_in_turn(WatchOwner& owner) noexcept {
 void release_in_turn(Ref<FutureBase> future) noexcept {
   if (!future || future->references() > 1) return;
   if (WatchOwner* const owner = future->watch_owner()) {
-    static_cast<void>(future.detach());  // it is the same reference
+    static_cast<void>(future.detach());  // the next call takes over this reference
     release_in_turn(*owner);
   }
 }
@@ -112,7 +112,8 @@ bool WatchArray::hand_to_inputs(WatchOwner& owner) noexcept {
     if (watch.pending()) watch.hold_owner();
   }
   for (Watch& watch : *this) {
-    // May destroy the input, which then drops the watch. A pending Ref is moved out first: drop() writes it.
+    // May destroy the input, which then drops the watch. A pending Ref is moved out first, because drop()
+    // writes it.
     if (watch.pending()) release_in_turn(std::move(watch.input));
   }
   owner.release_owner();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which context is current, and copy-on-write of its map.
+// The current context, and copy-on-write of its map.
 //
-// A map is never changed once it is shared: set() replaces it by a changed copy, so that a copy of a
-// context is one pointer. Programs have few variables, so the map is a plain array that is searched.
+// A shared map never changes: set() replaces it by a changed copy, so a copy of a context is one pointer.
+// Programs have few variables, so the map is an array with linear search.
 #include "aiofiber/context.h"
 
 #include <algorithm>
@@ -47,7 +47,8 @@ void context_assign(const void* variable, std::shared_ptr<const void> value) {
   } else {
     changed->erase(place);
   }
-  // Last, and the old map outlives the assignment: destroying a value may run code that sets variables.
+  // This comes last, and the old map outlives the assignment: destroying a value may run code that sets
+  // variables.
   std::shared_ptr<const ContextMap> replacement = std::move(changed);
   current->map.swap(replacement);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// EventLoop's own members: life, descriptors, signals, and which loop is this thread's.
+// EventLoop's own members: construction and closing, descriptors, signals, and the loop of this thread.
 //
-// A descriptor or a signal keeps one persistent handle, which is queued each time something happens unless it
-// still is in the queue; replacing or removing it cancels the handle, so a queued call does not run either.
+// Each descriptor or signal has one persistent handle. An event queues it, unless it is in the queue already.
+// Replacing or removing it cancels the handle, so a queued call does not run.
 #include "aiofiber/event_loop.h"
 
 #include <pthread.h>
@@ -28,14 +28,14 @@ namespace aiofiber {
 
 namespace {
 
-// What set_event_loop() set; `ever_set` also when that was nothing.
+// The loop of set_event_loop(). `ever_set`: it was called, even with nullptr.
 struct ThreadLoop {
   EventLoop* loop = nullptr;
   bool ever_set = false;
 };
 constinit thread_local ThreadLoop thread_loop;
 
-// libev wants a signal in one loop only. The owner is compared, never followed.
+// libev allows a signal in one loop only. The owner is only compared, never dereferenced.
 constinit std::array<std::atomic<const EventLoop*>, NSIG> signal_owners{};
 
 bool debug_by_environment() noexcept {
@@ -49,7 +49,7 @@ const char* python_bool(bool value) noexcept { return value ? "True" : "False"; 
 
 }  // namespace
 
-// ---- life -------------------------------------------------------------------------------------------------
+// ---- construction and closing -----------------------------------------------------------------------------
 
 struct EventLoop::FdHandler : runtime::FdWaiter {
   FdHandler(EventLoop& event_loop, int descriptor, unsigned events,
@@ -63,7 +63,7 @@ struct EventLoop::FdHandler : runtime::FdWaiter {
   FdHandler& operator=(const FdHandler&) = delete;
 
   static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
-    // As with epoll, a descriptor that was closed is silent. One that the kernel refuses to watch is not.
+    // As with epoll, a closed descriptor is not reported. A descriptor that the kernel refuses to watch is.
     if ((events & runtime::kClosed) == 0) {
       static_cast<FdHandler&>(waiter).handle->schedule_again();
     } else if (waiter.failure != EBADF) {
@@ -72,7 +72,7 @@ struct EventLoop::FdHandler : runtime::FdWaiter {
                                          " cannot be watched, its callback will not be called: " +
                                          std::generic_category().message(waiter.failure));
       } catch (const std::bad_alloc&) {
-        // No memory to say so.
+        // No memory for the report.
       }
     }
   }
@@ -98,7 +98,7 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
   SignalHandler(const SignalHandler&) = delete;
   SignalHandler& operator=(const SignalHandler&) = delete;
 
-  // Takes the signal for this loop. False: another one has it.
+  // Reserves the signal for this loop. False: another loop has it.
   bool claim() noexcept {
     const EventLoop* owner = nullptr;
     claimed = signal_owners[static_cast<std::size_t>(signo)].compare_exchange_strong(owner, &loop);
@@ -131,9 +131,9 @@ EventLoop::~EventLoop() {
     std::terminate();
   }
   if (is_running()) {
-    // exit() was called in one of its tasks, or on another thread: the loop's stack refers to the core, which
-    // stays, and so does what is registered at its reactor, which that other thread may be using. Reachable,
-    // so that no leak is reported.
+    // exit() was called in one of its tasks, or on another thread. The loop's stack refers to the core, so
+    // the core stays. Registrations at its reactor stay too, because the other thread may be using them. A
+    // pointer keeps them reachable, so that no leak is reported.
     static constinit std::atomic<void*> kept_descriptors{nullptr};
     static constinit std::atomic<void*> kept_signals{nullptr};
     kept_descriptors = new (std::nothrow) auto(std::move(fd_handlers_));
@@ -147,7 +147,7 @@ EventLoop::~EventLoop() {
     try {
       close();
     } catch (...) {
-      // What an exception handler throws cannot leave a destructor; the loop is closed all the same.
+      // An exception of an exception handler cannot leave a destructor; the loop is closed all the same.
       detail::log(LogLevel::ERROR, "the exception handler of a closing event loop threw");
     }
   }
@@ -164,13 +164,13 @@ void EventLoop::run_until_done(detail::FutureBase& future, bool made_here) {
   if (made_here) future.quiet_when_destroyed = true;
   const CallbackId id = awaited.add_done_callback([this](const AnyFuture& done) {
     const detail::FutureBase& state = done.state();
-    // That exception has left the loop already; a stop would end the next run too soon.
+    // That exception has left the loop already; stop() would end the next run too soon.
     if (!state.failed() || !detail::leaves_the_loop(state.peek_exception())) stop();
   });
   try {
     run_forever();
   } catch (...) {
-    if (made_here) future.mark_retrieved();  // the caller gets it from here
+    if (made_here) future.mark_retrieved();  // the caller gets the error from here
     future.remove_callback(static_cast<std::uint64_t>(id));
     throw;
   }
@@ -183,7 +183,7 @@ void EventLoop::set_task_factory(TaskFactory factory) { task_factory_ = std::mov
 void EventLoop::close() {
   if (is_running()) throw RuntimeError("Cannot close a running event loop");
   if (!core_->begin_close()) return;
-  // Destructors of the program run meanwhile, which may register something: so again after the tasks.
+  // Destructors of the program run meanwhile and may register something: so this runs again after the tasks.
   struct Forget {
     EventLoop& loop;
     ~Forget() { loop.forget_handlers(); }
@@ -192,8 +192,8 @@ void EventLoop::close() {
   core_->close();
 }
 
-// One by one: a callback's object may take away its others in its destructor, for which the tables must be
-// whole.
+// One by one: the destructor of a callback's object may remove other callbacks, so the tables must be
+// consistent.
 void EventLoop::forget_handlers() noexcept {
   while (!fd_handlers_.empty()) fd_handlers_.extract(fd_handlers_.begin());
   while (!signal_handlers_.empty()) signal_handlers_.extract(signal_handlers_.begin());
@@ -215,8 +215,9 @@ void EventLoop::watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> h
   core_->check_thread();
   handle->persistent = true;
   const long key = static_cast<long>(fd) * 2 + (writer ? 1 : 0);
-  // Taken out first, also when the new one fails: the number may belong to another file by now, which only
-  // a fresh wait finds out. Its callback is destroyed last, as that may run destructors of the program.
+  // The old handler is removed first, also if the new one fails: the number may belong to another file by
+  // now, and only a fresh wait detects that. Its callback is destroyed last, because this may run destructors
+  // of the program.
   const auto replaced = fd_handlers_.extract(key);
   if (!replaced.empty()) core_->scheduler().reactor().remove(*replaced.mapped());
   auto handler = std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable,
@@ -239,7 +240,7 @@ void EventLoop::watch_signal(int signo, runtime::Ref<detail::HandleBase> handle)
   core_->check_thread();
   handle->persistent = true;
   if (const auto found = signal_handlers_.find(signo); found != signal_handlers_.end()) {
-    // The watch stays, so that the signal does not meet its default action in between.
+    // The watch stays, so that the signal never triggers its default action in between.
     std::exchange(found->second->handle, std::move(handle))->cancel();
     return;
   }
@@ -269,7 +270,8 @@ bool EventLoop::remove_signal_handler(int signo) {
 EventLoop& get_running_loop() {
   detail::LoopCore* const loop = detail::LoopCore::running();
   if (loop == nullptr) {
-    // A task whose loop closes may begin anew each time, by this function as by any wait.
+    // A task of a closing loop may catch the exception each time and go on: this call counts, as any wait
+    // does.
     const runtime::Fiber* const fiber = runtime::current_fiber();
     if (fiber != nullptr && fiber->unwinding) fiber->scheduler->count_unwind_request();
     throw RuntimeError("no running event loop");
@@ -280,7 +282,7 @@ EventLoop& get_running_loop() {
 EventLoop& get_event_loop() {
   if (detail::LoopCore* const loop = detail::LoopCore::running()) return loop->facade();
   if (thread_loop.loop == nullptr && !thread_loop.ever_set && in_main_thread()) {
-    set_event_loop(new EventLoop);  // for the rest of the process, as nobody owns it
+    set_event_loop(new EventLoop);  // for the rest of the process: it has no owner
   }
   if (thread_loop.loop == nullptr) {
     char name[16] = "";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How exceptions are written: Python's names for ours and for the standard library's, else the C++ name.
+// The text of exceptions: Python's names for ours and for the standard library's, else the C++ name.
 #include "aiofiber/exceptions.h"
 
 #include <cxxabi.h>
@@ -19,7 +19,7 @@ namespace aiofiber {
 
 namespace {
 
-// The kind of an exception and its text, as a traceback names them.
+// The type of an exception and its text, as a traceback shows them.
 struct Description {
   std::string type;
   std::string text;
@@ -32,7 +32,7 @@ std::string current_type_name() {
   return type != nullptr ? detail::type_name(*type) : std::string("foreign exception");
 }
 
-// aiofiber's own types go by asyncio's names.
+// aiofiber's own types have asyncio's names.
 std::string short_name(std::string name) {
   const std::string prefix = "aiofiber::";
   return name.starts_with(prefix) && name.find("::", prefix.size()) == std::string::npos
@@ -105,7 +105,7 @@ std::string format_exception(const std::exception_ptr& exception) {
 }
 
 namespace {
-// In Python's words.
+// Python's messages.
 void check_members(const std::vector<std::exception_ptr>& exceptions) {
   if (exceptions.empty()) throw ValueError("second argument (exceptions) must be a non-empty sequence");
   const auto null = std::find(exceptions.begin(), exceptions.end(), nullptr);

@@ -74,7 +74,7 @@ void FutureBase::fail(std::exception_ptr exception) {
   complete(State::kFinished);
 }
 
-// The CancelledError that left a task goes to its first reader, later ones get new ones: as in CPython.
+// The first reader gets the CancelledError that left the task, later readers get new ones: as in CPython.
 std::exception_ptr FutureBase::cancelled_error() {
   if (exception_ != nullptr) return std::exchange(exception_, nullptr);
   return make_cancelled(cancel_message_.view());
@@ -91,8 +91,7 @@ void FutureBase::check_result() {
   }
   log_failure_ = false;
   if (exception_ == nullptr) return;
-  // The reader's stack goes with the exception, so that its traceback leads through every task that passed it
-  // on.
+  // The reader's stack is added to the exception, so that its traceback shows every task that passed it on.
   if (const TaskCore* reader = current_task_core(); reader != nullptr && !is_cancelled_error(exception_)) {
     const bool hands_on = wait_kind == AIOFIBER_WAIT_GATHER || wait_kind == AIOFIBER_WAIT_SHIELD;
     runtime::add_rethrow_segment(exception_, &reader->future(), hands_on ? nullptr : this);
@@ -126,7 +125,7 @@ void FutureBase::add_waiter(Waiter& waiter) {
 // The list (or, for a done future, the queue) takes over the reference to the handle.
 std::uint64_t FutureBase::add_callback(Ref<HandleBase> handle, CallbackWaiter& waiter,
                                        std::shared_ptr<ContextData> context) {
-  // Of the whole process: a loop may run in one thread after the other.
+  // One counter for the process: a loop may run in several threads, one after the other.
   static constinit std::atomic<std::uint64_t> last_id{0};
   waiter.id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
   waiter.owner = this;
@@ -159,13 +158,13 @@ void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
 }
 
 FutureBase::~FutureBase() {
-  // Callbacks of a future that was never completed; fibers cannot be here, they hold a reference.
+  // Callbacks of a future that was never completed. Fibers cannot be here: they hold a reference.
   while (Waiter* waiter = waiters_.pop_front()) {
     forget_callback(*waiter);
     if (waiter->handle != nullptr) {
       waiter->handle->release();
     } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {
-      static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that lives on in this input
+      static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that this input keeps alive
     }
   }
 }
@@ -174,12 +173,12 @@ void FutureBase::few_references_left() noexcept {
   if (references_ == 0) {
     last_reference_gone();
   } else if (wait_kind == AIOFIBER_WAIT_FUTURE &&
-             loop_->is_running()) {  // one that closes destroys tasks by and by
+             loop_->is_running()) {  // a closing loop destroys tasks one by one
     report_abandoned();
   }
 }
 
-// At once: the loop may have other work for ever, so that no standstill would tell.
+// Reported at once: the loop may have other work for ever, and then the deadlock report never comes.
 void FutureBase::report_abandoned() noexcept {
   try {
     std::vector<FutureBase*> awaiting;
@@ -194,12 +193,12 @@ void FutureBase::report_abandoned() noexcept {
               format_frames(task_stack(*waiter, std::nullopt)));
     }
   } catch (...) {
-    // A report that cannot be made must not become an error of the program.
+    // A failed report must not become an error of the program.
   }
 }
 
-// Reports may hand out new references to the dying object: it is kept alive meanwhile, and for longer if
-// one of them is kept.
+// Reports may give out new references to the dying object. It is kept alive meanwhile, and for longer if one
+// of them is kept.
 void FutureBase::last_reference_gone() noexcept {
   if (log_failure_) {
     log_failure_ = false;

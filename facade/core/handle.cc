@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of a handle: queued or armed, called, forgotten.
+// The life of a handle: queued or armed, called, cleared.
 //
-// The callable and its arguments are destroyed as soon as they cannot be called any more, not when the last
-// Handle object goes: a program may keep handles for long, and a captured reference should not live with
-// them.
+// The callable and its arguments are destroyed as soon as they cannot be called any more, not with the last
+// Handle object. A program may keep handles for long, and captured references should not live as long.
 #include "aiofiber/handle.h"
 
 #include <string_view>
@@ -21,7 +20,7 @@ std::string entry_name(EntryInfo entry) {
   if (entry.address != 0) {
     std::string name = runtime::symbolize(entry.address, true).back().function;
     if (name != "??") {
-      // A lambda or a functor is called by its own name.
+      // A lambda or a functor has its own name.
       constexpr std::string_view kCall = "::operator()";
       if (name.size() > kCall.size() && name.ends_with(kCall)) name.resize(name.size() - kCall.size());
       return name;
@@ -78,7 +77,7 @@ void HandleBase::forget_once() noexcept {
 
 void HandleBase::cancel() noexcept {
   cancelled_.store(true, std::memory_order_relaxed);
-  const runtime::Ref<HandleBase> keep(this);  // what forget() destroys may hold the last handle
+  const runtime::Ref<HandleBase> keep(this);  // forget() may destroy the last handle
   forget_once();
   if (!armed()) return;
   loop_->scheduler().timers().cancel(*this);
@@ -98,7 +97,7 @@ void HandleBase::run_node(Runnable& node) {
 }
 
 void HandleBase::run() {
-  // Also when call() is left by an exception, and before its error is reported.
+  // Also for an exception of call(), and before its error is reported.
   struct Running {
     explicit Running(HandleBase& handle) noexcept : self(handle) {
       self.calling_ = true;

@@ -48,7 +48,7 @@ void log(LogLevel level, std::string_view text) noexcept {
       std::fwrite(line.data(), 1, line.size(), stderr);
     }
   } catch (...) {
-    // A report that cannot be made must not become an error of the program.
+    // A failed report must not become an error of the program.
   }
 }
 

@@ -2,11 +2,11 @@
 //
 // Running, reporting and closing a loop.
 //
-// Closing empties the queues before the tasks are unwound (a fiber that is queued cannot be unwound) and
-// again after it, because destructors of the program may schedule something. Nothing ends it half-way: a
-// report that cannot be made for lack of memory is left out, and what the exception handler throws leaves
-// close() at its end. In a forked child nothing of the parent's loop is touched: it is marked closed and kept
-// in memory.
+// Closing empties the queues before the tasks are unwound, because a queued fiber cannot be unwound. It
+// empties them again after it, because destructors of the program may schedule something. Nothing stops it
+// half-way: a report without memory is left out, and an exception of the exception handler is thrown at the
+// end of close(). A forked child changes nothing of the parent's loop: the loop is marked closed and kept in
+// memory.
 #include "aiofiber/loop_core.h"
 
 #include <cstdio>
@@ -29,9 +29,9 @@ namespace {
 
 constinit thread_local LoopCore* running_loop = nullptr;
 
-// exit() destroys its thread's objects first, then static ones and what atexit() registered, the latest
-// first. So the first of these two is in time for a loop of this thread, whenever that was made, and the
-// second for loops of other threads that are older than the first run of any.
+// exit() destroys its thread's objects first, then static objects and atexit() functions in reverse order.
+// The first flag therefore comes in time for any loop of this thread. The second comes in time for loops of
+// other threads that were made before any loop first ran.
 constinit thread_local bool thread_ends = false;
 constinit std::atomic<bool> exit_has_begun{false};
 
@@ -67,7 +67,7 @@ LoopCore::~LoopCore() {
     static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
     return;
   }
-  drop_scheduled();  // what other threads posted after the loop was closed
+  drop_scheduled();  // posted by other threads after the loop was closed
 }
 
 bool LoopCore::from_parent_process() const noexcept { return fork_generation_ != runtime::fork_generation(); }
@@ -141,7 +141,7 @@ void LoopCore::update_watchdog() {
 }
 
 void LoopCore::watch_now() {
-  // Time that is virtual says nothing of who is slow.
+  // Virtual time does not show which task is slow.
   if (!watchdog_limit && scheduler_->clock().polls_every_pass()) return;
   const Duration limit = watchdog_limit.value_or(slow_callback_duration);
   runtime::watchdog::watch(*scheduler_, limit.nanoseconds(),
@@ -212,7 +212,7 @@ void LoopCore::drop_scheduled() noexcept {
     scheduler_->take_posted();
     scheduler_->discard_ready(drop);
     while (runtime::Timer* timer = scheduler_->timers().pop_due(runtime::kForever)) {
-      // The deadline of a suspended fiber must not run out now; the fiber is about to be unwound.
+      // The deadline of a suspended fiber must not expire now: the fiber is about to be unwound.
       if (timer->kind == runtime::Runnable::Kind::kCallback) drop(*timer);
     }
   } while (scheduler_->ready_count() > 0);
@@ -224,7 +224,7 @@ void LoopCore::close() {
   const bool ours = !from_parent_process();
   if (ours) {
     if (thread_gate != nullptr) thread_gate->shut();
-    // Again after each task: what its destructors release may be what another waits for.
+    // Repeated after each task: its destructors may release what another task waits for.
     do {
       drop_scheduled();
     } while (close_next_task(*this, failure));
@@ -232,9 +232,9 @@ void LoopCore::close() {
   }
   closed_.exchange(true, std::memory_order_acq_rel);
   if (ours) {
-    drop_scheduled();  // what a thread posted before it could know: see closed_after_post()
-    // Only now that no task has anything to do with them: whoever waits there may destroy what the tasks
-    // referred to.
+    drop_scheduled();  // posted by threads before they could see the closing: see closed_after_post()
+    // The gate closes last, when no task needs it: a thread that waits there may destroy objects to which
+    // tasks referred.
     if (thread_gate != nullptr) thread_gate->close();
   }
   if (failure != nullptr) std::rethrow_exception(failure);

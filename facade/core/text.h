@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small text helpers of the facade's sources: how Python would write things.
+// Small text helpers of the facade's sources: values in Python's notation.
 //
-// The texts of repr() and of the reports are compared with CPython's letter by letter, so quoting, type names
-// and numbers are written in this one place. Private: no public header includes it.
+// Tests compare the texts of repr() and of reports with CPython's byte for byte, so quoting, type names and
+// numbers are written only here. Private: no public header includes it.
 #pragma once
 
 #include <string>
@@ -12,14 +12,14 @@
 
 namespace aiofiber::detail {
 
-// 'text' in single quotes with escapes, as Python's repr of a str.
+// The text in single quotes with escapes, as Python's repr of a str.
 std::string quote(std::string_view text);
 // The demangled name of a type.
 std::string type_name(const std::type_info& type);
 // The shortest decimal that reads back as the same double: 0.1, 5.0.
 std::string number(double value);
 
-// Keeps a long text readable: its middle is cut out.
+// Shortens a long text: cuts its middle out.
 std::string shorten(const std::string& text);
 
 }  // namespace aiofiber::detail

@@ -50,7 +50,7 @@ void ThreadGate::remove(std::uint64_t id) noexcept {
   const std::lock_guard lock(mutex_);
   const auto found = links_.find(id);
   if (found == links_.end() || found->second->posted_) return;
-  link = std::move(found->second);  // declared first, so destroyed after the mutex is free
+  link = std::move(found->second);  // declared before the lock, so destroyed after the mutex is free
   links_.erase(found);
   if (core_ != nullptr) core_->scheduler().clock().expect_answers(-1);
 }
@@ -74,7 +74,7 @@ void ThreadGate::shut() noexcept {
 
 void ThreadGate::close() noexcept {
   shut();
-  Link* idle = nullptr;  // a chain by the nodes' own links: a closing loop must not need memory
+  Link* idle = nullptr;  // a chain through the nodes' own links: a closing loop must not need memory
   {
     const std::lock_guard lock(mutex_);
     for (auto entry = links_.begin(); entry != links_.end();) {

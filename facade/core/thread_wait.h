@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait_at_most(): a thread waits for a condition, with a limit that may be any Duration.
+// wait_at_most(): a thread waits for a condition, with any Duration as the limit.
 //
-// std::condition_variable adds the limit to its clock's now, so a huge one lies in the past for it and the
-// wait ends at once. Not for users.
+// std::condition_variable adds the limit to the current time. A huge limit overflows into the past, and the
+// wait ends at once. wait_at_most() avoids this. Not for users.
 #pragma once
 
 #include <algorithm>
@@ -16,12 +16,13 @@
 
 namespace aiofiber::detail {
 
-// Blocks the thread until done(), at most `timeout` of real time; nullopt: no limit. False: the limit passed
-// first.
+// Blocks the thread until done(), for at most `timeout` of real time; nullopt: no limit. False: the limit
+// passed first.
 template <class Done>
 bool wait_at_most(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
                   std::optional<Duration> timeout, Done done) {
-  // The standard library adds the limit to now. What would lead out of its clocks' range is no limit.
+  // The standard library adds the limit to the current time. A limit beyond its clock's range counts as no
+  // limit.
   constexpr std::chrono::hours kLongest{24 * 365 * 100};
   if (!timeout || *timeout > Duration(kLongest)) {
     changed.wait(lock, done);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A handler of std::terminate() that knows a KeyboardInterrupt and leaves everything else to the handler
-// before it. An interpreter of Python does the same: it kills itself by SIGINT when an interrupt is caught
-// nowhere. Invariant: installed once, never taken away; the handler of the program, set before or after,
-// stays in force for the rest.
+// A handler of std::terminate() for an uncaught KeyboardInterrupt. It kills the process by SIGINT, as the
+// Python interpreter does. Any other exception goes to the previous handler. Invariant: installed once, never
+// removed. The program's own handler, set before or after, still handles everything else.
 #include "core/uncaught_interrupt.h"
 
 #include <signal.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The facade of the runtime's dumps: asyncio's exceptions instead of the system's.
+// The facade of the runtime's dumps, with asyncio's exceptions instead of the system's.
 #include "aiofiber/debug.h"
 
 #include <ostream>

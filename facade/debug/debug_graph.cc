@@ -2,8 +2,8 @@
 //
 // Call graphs: a walk from waiter to waiter, upwards from one future.
 //
-// Graphs of gathers of gathers can have more paths than nodes, so the walk stops at a number of entries; a
-// ring is recognised by the futures on the path from the start.
+// Graphs with nested gathers can have more paths than nodes, so the walk stops at a maximum number of
+// entries. A ring is found by comparing with the futures on the path from the start.
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
@@ -21,8 +21,7 @@ using detail::TaskCore;
 
 constexpr std::size_t kMaxEntries = 4096;
 constexpr std::string_view kCall = "::operator()";  // a lambda or a functor is called by its own name
-constexpr std::size_t kMaxDepth =
-    256;  // of tasks that wait for each other: the graph is built and printed by recursion
+constexpr std::size_t kMaxDepth = 256;  // maximum depth of waiting tasks: building and printing are recursive
 
 class Builder {
  public:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The facade of the runtime's settings: asyncio's exceptions and durations.
+// The facade of the runtime's stack settings, with asyncio's exceptions and durations.
 #include "aiofiber/stacks.h"
 
 #include <stdexcept>

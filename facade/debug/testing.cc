@@ -24,7 +24,7 @@ void TestLoop::advance(Duration duration) {
 void wait_all_tasks_blocked() {
   detail::TaskCore& task = detail::require_current_task();
   runtime::Scheduler& scheduler = task.loop().scheduler();
-  // Others that wait here are ready all the time, without being a reason to wait for them.
+  // Other tasks that wait here are always ready, but do not count as a reason to wait.
   static constinit thread_local std::size_t waiting = 0;
   struct Count {
     Count() noexcept { ++waiting; }

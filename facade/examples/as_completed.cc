@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// as_completed(): results in the order in which they come.
+// as_completed(): results in order of completion.
 #include <chrono>
 #include <iostream>
 #include <string>

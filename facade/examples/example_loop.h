@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loop that an example runs on: the real one, or, when AIOFIBER_VIRTUAL_TIME is set, one whose clock
-// jumps, so that the tests run programs of many seconds in no time. Also the date those programs show.
+// The loop of an example: the real one, or, if AIOFIBER_VIRTUAL_TIME is set, one with a virtual clock. On the
+// virtual clock, tests run programs of many seconds in no time. Also the date that those programs print.
 #pragma once
 
 #include <cstdlib>
@@ -19,7 +19,7 @@ inline std::unique_ptr<asyncio::EventLoop> make_example_loop() {
   return asyncio::new_event_loop();
 }
 
-// "2026-01-01 00:00:03": the wall clock's, or on virtual time a fixed day's start plus the loop's time.
+// "2026-01-01 00:00:03": the wall clock's time, or on virtual time a fixed start plus the loop's time.
 inline std::string date_and_time(asyncio::EventLoop& loop) {
   std::time_t now = std::time(nullptr);
   if (virtual_time())

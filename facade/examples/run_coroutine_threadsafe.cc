@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// run_coroutine_threadsafe(): a thread gives work to the loop, waits too briefly, and cancels it.
+// run_coroutine_threadsafe(): a thread gives work to the loop, its wait times out, and it cancels the work.
 #include <chrono>
 #include <iostream>
 #include <string>

@@ -16,7 +16,7 @@ constexpr std::size_t kEverybody = std::numeric_limits<std::size_t>::max();
 class Holding {
  public:
   explicit Holding(LockState& lock) : lock_(lock) { lock_.acquire(); }
-  // Not held when a closing loop unwinds a task that waited.
+  // The lock is not held if a closing loop unwinds a waiting task.
   ~Holding() { lock_.unlock_if_locked(); }
   Holding(const Holding&) = delete;
   Holding& operator=(const Holding&) = delete;
@@ -31,7 +31,7 @@ void BarrierState::wait_until(Predicate predicate) {
   while (!predicate()) condition->wait();
 }
 
-// Waits for the end of a round that is being left.
+// Waits until all parties of the last round have left.
 void BarrierState::hold_off() {
   wait_until([this] { return phase != Phase::kDraining && phase != Phase::kResetting; });
   if (phase == Phase::kBroken) throw BrokenBarrierError("Barrier aborted");
@@ -62,7 +62,7 @@ std::size_t BarrierState::wait() {
   } party(*this);
   if (count == parties) {
     phase = Phase::kDraining;
-    // Numbered now, because a party that was cancelled has left a gap.
+    // Numbered now, because a cancelled party has left a gap.
     for (std::size_t next = 0; Party* released = arrived.pop_front(); ++next) released->index = next;
     condition->wake(kEverybody);
     return party.index;

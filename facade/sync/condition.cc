@@ -24,7 +24,7 @@ bool ConditionState::wait() {
       error = std::current_exception();
     }
   }
-  // The caller holds the lock whatever happens, and waits for it however often it is cancelled.
+  // The caller must hold the lock after the wait, so it waits for the lock however often it is cancelled.
   for (bool held = false; !held;) {
     try {
       held = lock->acquire();
@@ -35,7 +35,7 @@ bool ConditionState::wait() {
     }
   }
   if (error == nullptr) return true;
-  wake(1);  // perhaps it was notified: somebody else must be
+  wake(1);  // it may have been notified: the notification goes to another waiter
   std::rethrow_exception(error);
 }
 

@@ -26,7 +26,7 @@ bool LockState::acquire() {
     WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
     for (;;) {
       waiter.wait([this] {
-        if (!locked) waiters.wake_front();  // woken and cancelled at once
+        if (!locked) waiters.wake_front();  // woken and cancelled before it ran
       });
       if (!locked) break;
       waiter.wait_again();  // try_lock() was faster

@@ -9,7 +9,7 @@ void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) 
   WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
   waiter.wait([&] {
     const bool possible = for_room ? !full() : size() > 0;
-    if (possible && waiter.woken()) queue.pop_and_wake_next();  // the item or the room is for the next one
+    if (possible && waiter.woken()) queue.pop_and_wake_next();  // the next waiter gets the item or the room
   });
 }
 

@@ -14,7 +14,7 @@ bool SemaphoreState::acquire() {
     return true;
   }
   const runtime::Ref<SemaphoreState> self(this);
-  // Units that came back while those in front could not take them.
+  // For units that came back while the first waiters could not take them.
   const auto wake_as_many_as_allowed = [this] {
     while (value > 0 && hand_over()) {
     }
@@ -23,7 +23,7 @@ bool SemaphoreState::acquire() {
     WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
     for (;;) {
       waiter.wait([&] {
-        if (waiter.woken() && !waiter.in_vain()) ++value;  // it was handed over, and cannot be used
+        if (waiter.woken() && !waiter.in_vain()) ++value;  // it got a unit and cannot use it
         wake_as_many_as_allowed();
       });
       if (!waiter.in_vain()) break;

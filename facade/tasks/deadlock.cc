@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The report of a loop that nothing can wake: no timer, no descriptor, no signal handler, no other thread.
+// The deadlock report, for a loop that nothing can wake: no timer, descriptor, signal handler or other
+// thread.
 //
-// Another thread could always call call_soon_threadsafe(), so a process with threads is only told of rings,
-// and only in debug mode, as looking at the threads costs a system call each time the loop falls asleep.
+// Another thread could always call call_soon_threadsafe(). A process with threads is therefore told only of
+// rings, and only in debug mode: looking for threads costs a system call each time the loop falls asleep.
 #include <sys/single_threaded.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace aiofiber::detail {
 
 namespace {
 
-// The threads of the process that could wake the loop: not aiofiber's own helpers.
+// Whether the process has threads that could wake the loop; aiofiber's own helper threads do not count.
 bool other_threads_exist() {
   if (__libc_single_threaded) return false;
   std::size_t others = 0;
@@ -38,7 +39,7 @@ bool other_threads_exist() {
 
 // The tasks that wait for `future`, also through gathers and the like.
 void add_awaiting_tasks(const FutureBase& future, std::vector<TaskCore*>& out, int depth = 0) {
-  constexpr int kMaxDepth = 32;  // of gathers of gathers
+  constexpr int kMaxDepth = 32;  // of nested gathers
   std::vector<FutureBase*> awaiting;
   future.add_awaiting(awaiting);
   for (FutureBase* parent : awaiting) {
@@ -50,8 +51,8 @@ void add_awaiting_tasks(const FutureBase& future, std::vector<TaskCore*>& out, i
   }
 }
 
-// Rings of tasks that wait for each other, or for a lock that the other has: each once, as a list in which
-// every task is waited for by the next.
+// Rings of tasks that wait for each other or for each other's locks. Each ring is found once, as a list in
+// which every task is awaited by the next.
 class RingFinder {
  public:
   explicit RingFinder(LoopCore& loop) {
@@ -79,7 +80,7 @@ class RingFinder {
   struct Node {
     TaskCore* task;
     std::vector<TaskCore*> awaited_by;
-    std::size_t next;  // of awaited_by
+    std::size_t next;  // index into awaited_by
     Color color;
   };
 
@@ -117,7 +118,7 @@ class RingFinder {
   std::vector<std::vector<TaskCore*>> rings_;
 };
 
-// Who waits for what now, as one number.
+// A hash of the current graph of waiting tasks.
 std::uint64_t situation(LoopCore& loop) {
   std::uint64_t sum = 1;
   for (TaskCore* task = loop.tasks.front(); task != nullptr; task = loop.tasks.after(*task)) {
@@ -161,7 +162,7 @@ void report_deadlock(LoopCore& loop) noexcept {
   try {
     if (loop.tasks.empty() || (!loop.debug() && !__libc_single_threaded)) return;
     runtime::Scheduler& scheduler = loop.scheduler();
-    // The inbox last: a thread that is gone by now may have posted something before.
+    // The inbox is read last: a thread that has ended since may have posted something before.
     const bool certain = loop.signal_handlers == 0 && !scheduler.reactor().has_fd_waiters() &&
                          !other_threads_exist() && !scheduler.has_posted();
     if (!certain && !loop.debug()) return;
@@ -172,7 +173,7 @@ void report_deadlock(LoopCore& loop) noexcept {
     loop.reported_deadlock = now;
     log(LogLevel::WARNING, report_text(loop, certain, rings));
   } catch (...) {
-    // A report that cannot be made must not become an error of the program.
+    // A failed report must not become an error of the program.
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The texts of an ExceptionContext, by one list of its keys and values.
+// The texts of an ExceptionContext, from one list of its keys and values.
 #include "aiofiber/exception_context.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using Items = std::vector<std::pair<std::string, std::string>>;
 
-// As Python's repr of a list of traceback.FrameSummary.
+// The text of Python's repr of a list of traceback.FrameSummary.
 std::string frame_summaries(const std::vector<Frame>& frames) {
   std::string out = "[";
   for (const Frame& frame : frames) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeps that take time, and the name that reports give to all of them.
+// Sleeps longer than one pass, and the name of sleep() in reports.
 #include "aiofiber/sleep.h"
 
 namespace aiofiber {

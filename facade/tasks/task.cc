@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task's life on its fiber: made, launched, run, ended; and what becomes of it when its loop closes.
+// A task's life on its fiber: creation, launch, run, end; and its end when its loop closes.
 //
-// How it waits is in task_wait.cc, how it is cancelled in task_cancel.cc.
+// Its waits are in task_wait.cc, its cancellation in task_cancel.cc.
 #include "aiofiber/task.h"
 
 #include <atomic>
@@ -71,7 +71,7 @@ void TaskCore::start(const TaskOptions& options, EntryInfo entry) {
 }
 
 namespace {
-// Apart from launch_task(), because loops have no factory as a rule.
+// Separate from launch_task(), because loops usually have no factory.
 AIOFIBER_NOINLINE void ask_factory(LoopCore& loop, TaskCore& task) {
   const EventLoop::TaskFactory factory = loop.facade().get_task_factory();  // it may replace itself
   try {
@@ -89,10 +89,10 @@ void launch_task(LoopCore& loop, TaskCore& task, bool eagerly) {
 }
 
 void TaskCore::launch(bool eagerly) {
-  if (launched_ || fiber_ == nullptr) return;  // done by its factory; or that closed the loop
+  if (launched_ || fiber_ == nullptr) return;  // its factory launched it, or closed the loop
   launched_ = true;
   runtime::Scheduler& scheduler = loop().scheduler();
-  // Not in a loop that closes, whose tasks' destructors may make tasks.
+  // Not in a closing loop: destructors of its tasks may make tasks.
   if (AIOFIBER_UNLIKELY(eagerly) && scheduler.running() && runtime::Scheduler::current() == &scheduler) {
     run_first_step();
   } else {
@@ -124,7 +124,7 @@ void TaskCore::refuse() noexcept {
     leave_loop();
     future_.finish_cancelled({});
   } catch (...) {
-    // The loop was closed meanwhile: nobody is left to be told.
+    // The loop was closed meanwhile: there is no one to report to.
   }
 }
 
@@ -156,8 +156,8 @@ void TaskCore::body() noexcept {
     } catch (...) {
       error = std::current_exception();
     }
-    // A cancellation that was requested and never raised: it wins over a value, and over the error by which a
-    // hooked call's caller gave up, but not over any other error.
+    // A cancellation that was requested and never raised. It wins over a value, and over the error with which
+    // the caller of an interrupted hooked call gave up, but over no other error.
     if (must_cancel_ && !destroyed && !cancelled && (error == nullptr || fiber_->interrupted)) {
       cancelled = true;
       error = nullptr;
@@ -166,7 +166,7 @@ void TaskCore::body() noexcept {
   destroy_closure();
   if (loop().debug()) {
     check_stack_depth(true);
-    watches_stack_ = false;  // the fiber is gone below
+    watches_stack_ = false;  // the fiber is released below
   }
   const RareText message = cancelled && error == nullptr ? request_message() : RareText();
   leave_loop();
@@ -182,16 +182,16 @@ void TaskCore::body() noexcept {
       finish_value();
     }
   } catch (const RuntimeError&) {
-    // The loop was closed by the task's own last words: nobody is left to be told.
+    // The task's last code closed the loop: there is no one to report to.
   }
-  if (loop().debug()) before_suspend();  // last, so that a report shows how the task has ended
+  if (loop().debug()) before_suspend();  // last, so that a report shows the task's outcome
 }
 
-// From here on the fiber is no task any more; the loop's reference is gone when `keep` in body() goes.
+// From here on the fiber is no longer a task. `keep` in body() drops the loop's reference.
 void TaskCore::leave_loop() noexcept {
   fiber_ = nullptr;
   must_cancel_ = false;
-  // An abandoned task is told of nothing any more.
+  // An abandoned task gets no more wake-ups.
   if (waiter_ != nullptr && waiter_->linked()) waiter_->unlink();
   waits_for_ = nullptr;
   waiter_ = nullptr;

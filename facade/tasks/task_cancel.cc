@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cancellation of a task: kept, raised, or kept back.
+// A cancellation of a task: stored, raised, or kept back.
 //
-// A request that reached the task (cancel_walk.cc) is raised where it waits. Before that the exception tables
-// are asked whether what is thrown there would find its way; if not, it is remembered for a later wait.
-// Nothing is thrown into frames that it would end the program in: that is the invariant.
+// A request that reached the task (cancel_walk.cc) is raised where the task waits. Before that, the exception
+// tables show whether the exception would reach a handler. If not, the request is stored for a later wait.
+// Invariant: no exception is thrown that would end the program in one of the task's frames.
 #include <exception>
 #include <span>
 #include <typeinfo>
@@ -18,7 +18,7 @@ namespace aiofiber::detail {
 
 namespace {
 
-// The type of what comes out of the scope that asked for a cancellation.
+// The type of the exception that leaves the requesting scope.
 const std::type_info& error_type(CancelSource::Error error) noexcept {
   switch (error) {
     case CancelSource::Error::kTimeout:
@@ -31,9 +31,9 @@ const std::type_info& error_type(CancelSource::Error error) noexcept {
   return typeid(BaseExceptionGroup);
 }
 
-// The frame that `frames` functions were called from, this one included. None of them is inlined, and the
-// last can throw: so the tables of the frame have an entry for its call, and a walk for what it throws can
-// start there.
+// The caller of the `frames` innermost functions, this one included. None of them is inlined, and the last
+// one can throw. So the frame's unwind table has an entry for its call, where the search for handlers can
+// start.
 AIOFIBER_NOINLINE runtime::Registers frame_outside(std::size_t frames, runtime::StackBounds bounds) noexcept {
   runtime::Registers frame = runtime::current_registers();
   std::uintptr_t own_frames[3];
@@ -49,10 +49,10 @@ int TaskCore::uncancel() noexcept {
   return cancel_requests_;
 }
 
-// Whether the CancelledError that is asked for would end the program when it is thrown at these frames.
+// Whether the requested CancelledError would end the program when it is thrown at these frames.
 bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource source) const noexcept {
   struct Ahead {
-    std::uint32_t scopes;  // to be passed, the asking one included; 0: none of them asked
+    std::uint32_t scopes;  // to be passed, with the requesting one; 0: none of them requested it
     CancelSource::Error error;
   } ahead{0, source.error};
   const bool known = source.scope != 0 && source.scope <= open_scopes_ && open_scopes_ < kMostScopes;
@@ -67,24 +67,25 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
   return runtime::throw_would_terminate(registers, fiber_->bounds(), what);
 }
 
-// Whether an exception thrown where the task waits would find its way; if not, the request is kept back.
+// Whether an exception that is thrown where the task waits would reach a handler. If not, the request is kept
+// back.
 bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
   const runtime::Registers registers =
       runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
   if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0)
-    return false;  // nothing is known of the frames
+    return false;  // the frames are unknown
   return !would_terminate(registers, source);
 }
 
 void TaskCore::remember_request(const RareText& message, CancelSource source) noexcept {
-  // Two askers of different kinds: what comes out of the scope is anybody's CancelledError.
+  // Two requesters of different kinds: the scope then throws an ordinary CancelledError.
   if (must_cancel_ && source_scope_ != source.scope) source = {};
   remember_source(source);
   must_cancel_ = true;
   cancel_message_ = message;
 }
 
-// Asks whatever the suspended task waits for to end, other than another task. True if it will.
+// Cancels what the suspended task waits for, if it is not another task. True if the wait will end.
 bool TaskCore::interrupt_current_wait(const RareText& message, CancelSource source) noexcept {
   if (fiber_->parker == nullptr) return false;
   if (fiber_->parker->throws_when_interrupted && !can_be_thrown_at(source)) return false;
@@ -102,8 +103,8 @@ void TaskCore::throw_cancelled() {
   throw cancelled_error(message.view());
 }
 
-// Raises the remembered cancellation, unless the frames that wait here could not let it pass (a destructor, a
-// noexcept function): then it stays remembered for a later await.
+// Raises the stored cancellation, unless it could not pass the waiting frames (a destructor, a noexcept
+// function): then it stays stored for a later await.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
   if (frame.rip == 0 && std::uncaught_exceptions() > 0) return;
@@ -111,7 +112,7 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   throw_cancelled();
 }
 
-// Whether a cancellation could be raised by the function that asks: a wait, or the end of a scope.
+// Whether the calling function, a wait or the end of a scope, could raise a cancellation.
 AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller(CancelSource source) const noexcept {
   const runtime::Registers frame = frame_outside(3, fiber_->bounds());
   if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
@@ -125,8 +126,8 @@ AIOFIBER_NOINLINE bool TaskCore::cancellation_passes_or_is_kept() {
   return false;
 }
 
-// The loop closes: the task ends by ForcedUnwind. Where that would end the program, its fiber is left for
-// good.
+// The loop closes: the task ends by ForcedUnwind. If that would end the program, its fiber stays suspended
+// for ever.
 AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
   runtime::Scheduler& scheduler = loop().scheduler();
   scheduler.count_unwind_request();

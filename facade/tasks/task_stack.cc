@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Task::get_stack and print_stack: addresses from the runtime, names from libdw, Python's look.
+// Task::get_stack and print_stack: addresses from the runtime, names from libdw, in Python's format.
 //
-// A suspended task is walked from its saved context and never run. A failed one shows the throw, as it was
-// recorded when it happened. Frames of aiofiber itself and of the standard library's call machinery are
-// left out: a reader wants the program's own.
+// A suspended task is unwound from its saved context and does not run. A failed task shows the throw, as
+// recorded when it happened. Frames of aiofiber and of the standard library's call machinery are left out.
 #include <array>
 #include <iostream>
 #include <span>
@@ -34,7 +33,7 @@ Frames entry_frame(const TaskCore& task) {
 
 enum class Source { kStack, kTraceback };
 
-// The segment of the one who passed the exception on to the owner of `segment`, or null if that one threw it.
+// The segment of the task that passed the exception to the owner of `segment`; null if the owner threw it.
 const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segment) {
   if (segment.from == nullptr) return segment.before;
   const runtime::RethrowSegment* other = segment.before;
@@ -42,8 +41,8 @@ const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segme
   return other;
 }
 
-// From the outermost awaiting task to the throw. `owner`: the failed task whose traceback it is; null: the
-// last reader's.
+// From the outermost awaiting task to the throw. `owner`: the failed task of the traceback; null: the last
+// reader.
 Frames traceback_of(const std::exception_ptr& exception, const FutureBase* owner) {
   Frames frames;
   const auto append = [&frames](std::span<const std::uintptr_t> addresses) {
@@ -62,7 +61,7 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
     if (!future.failed()) return {Source::kStack, {}};
     return {Source::kTraceback, traceback_of(future.peek_exception(), &future)};
   }
-  if (task.fiber() == nullptr) return {Source::kStack, {}};  // its loop was closed over it
+  if (task.fiber() == nullptr) return {Source::kStack, {}};  // its loop was closed while it was pending
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started()) return {Source::kStack, entry_frame(task)};
   std::array<std::uintptr_t, kMaxFrames> addresses;
@@ -75,7 +74,7 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
   return {Source::kStack, runtime::fiber_frames(std::span(addresses).first(count), fiber.entry)};
 }
 
-// The newest of a stack, the oldest of a traceback: what tells most about each.
+// Keeps the newest frames of a stack and the oldest of a traceback: these say most.
 void apply_limit(Source source, Frames& frames, std::optional<std::size_t> limit) {
   if (!limit || frames.size() <= *limit) return;
   if (source == Source::kTraceback) {

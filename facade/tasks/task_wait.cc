@@ -2,9 +2,9 @@
 //
 // How a task waits: for a future, for a time, for one pass.
 //
-// Each wait says first what it is for, to those who look from outside; then it suspends; then it looks at
-// what happened meanwhile: the loop closes, or a cancellation is due. Every suspension of the facade goes
-// through here.
+// Each wait first tells the registry what it waits for. Then it suspends. Then it checks what happened
+// meanwhile: the loop closes, or a cancellation must be raised. Every suspension of the facade goes through
+// here.
 #include <bit>
 
 #include "aiofiber/log.h"
@@ -17,7 +17,7 @@ namespace aiofiber::detail {
 using runtime::Fiber;
 using runtime::Ref;
 
-// Debug mode: how long the step that ends here has kept the loop.
+// Debug mode: measures how long the ending step has kept the loop.
 void TaskCore::before_suspend() noexcept {
   if (!loop().debug() || step_started_ns_ < loop().debug_since_ns()) return;
   check_stack_depth(false);
@@ -29,8 +29,8 @@ void TaskCore::before_suspend() noexcept {
   }
 }
 
-// Debug mode: reports once that the task came near the end of its stack. Asked at its end, and not at each of
-// its waits, as the question costs a system call; what was used stays visible.
+// Debug mode: reports once that the task came near the end of its stack. This is checked at the task's end,
+// not at each wait, because the check costs a system call. The used part of the stack stays visible.
 void TaskCore::check_stack_depth(bool at_end) noexcept {
   constexpr std::uint64_t kWaitsBetween = 16;
   if (!watches_stack_) return;
@@ -67,14 +67,14 @@ void TaskCore::note_watcher(const void* watcher) noexcept {
   if (fiber_ != nullptr) fiber_->watched_by = reinterpret_cast<std::uint64_t>(watcher);
 }
 
-// Common to all waits: what happened while the task was away.
+// The common end of all waits: checks what happened while the task was suspended.
 inline void TaskCore::after_resume() {
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
 }
 
-// Debug mode takes a handle on the task's own stack or in its closure for its own too. That is a guess:
-// others may refer to it.
+// In debug mode, a handle on the task's own stack or in its closure counts as the task's own too. That is a
+// guess: other code may refer to it.
 bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
   if (AIOFIBER_LIKELY(handle.taken || handle.address == nullptr || !loop().debug())) return handle.taken;
   return runtime::on_current_stack(handle.address) || closure_contains(handle.address);

@@ -45,7 +45,7 @@ class ThreadPool {
     const std::lock_guard lock(mutex_);
     return unfinished_;
   }
-  // Blocks until nothing runs; false: not within the limit.
+  // Blocks until no work runs; false: the timeout passed.
   bool wait_idle(std::optional<Duration> timeout) {
     std::unique_lock lock(mutex_);
     return wait_at_most(idle_, lock, timeout, [this] { return unfinished_ == 0; });
@@ -75,16 +75,16 @@ class ThreadPool {
   mutable std::mutex mutex_;
   std::condition_variable idle_;
   std::size_t unfinished_ = 0;    // guarded by mutex_
-  runtime::OffloadPool threads_;  // last: its threads end before the rest goes
+  runtime::OffloadPool threads_;  // last: its threads end before the other members are destroyed
 };
 
-// Pools without an owner that still work. Their destructor joins their threads: now if they are idle, else at
-// exit. A list through the pools themselves, as a destructor must not need memory.
+// Pools without an owner that still work. The destructor of a pool joins its threads: now if they are idle,
+// else at exit. The list links the pools themselves, because a destructor must not need memory.
 class Orphans {
  public:
   Orphans() = default;
   ~Orphans() {
-    // One that ends may drop the last handle of another, which is adopted then.
+    // The end of a pool may drop the last handle of another pool, which is then added here.
     for (;;) {
       ThreadPool* all = nullptr;
       {
@@ -152,7 +152,7 @@ ThreadPoolExecutor::ThreadPoolExecutor(std::size_t max_workers)
     : pool_(std::make_unique<detail::ThreadPool>(
           max_workers > 0 ? max_workers
                           : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4))) {
-  detail::orphans();  // made first, so that it ends last
+  detail::orphans();  // made first, so that it is destroyed last
 }
 
 ThreadPoolExecutor::~ThreadPoolExecutor() { detail::orphans().adopt(std::move(pool_)); }
@@ -182,7 +182,8 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
       executor->shutdown(true);
       return;
     }
-    // A thread of its own waits for the others. It shares the ownership: it may outlive a cancelled wait.
+    // A separate thread waits for the others. It shares the ownership, because it may outlive a cancelled
+    // wait.
     const concurrent::Future<bool> idle;
     std::thread([executor, pool, idle, timeout] {
       if (idle.set_running_or_notify_cancel()) idle.set_result(pool->wait_idle(timeout));

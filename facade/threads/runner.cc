@@ -32,8 +32,8 @@ bool same_handler(const struct sigaction& a, const struct sigaction& b) noexcept
 
 namespace detail {
 
-// While it lives, SIGINT is the loop's, unless the program has a handler: the first one cancels the main
-// task, any other leaves the loop.
+// While this object lives, the loop handles SIGINT, unless the program has a handler. The first SIGINT
+// cancels the main task, any other leaves the loop.
 class Interruption {
  public:
   explicit Interruption(EventLoop& loop) : loop_(loop) {
@@ -55,12 +55,12 @@ class Interruption {
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
 
-  // The task that the next SIGINT cancels; an empty handle: none, it leaves the loop.
+  // The task that the next SIGINT cancels. With an empty handle, SIGINT leaves the loop.
   void set_main(const AnyTask& main) {
     main_ = main;
     count_ = 0;
   }
-  // Those since set_main().
+  // The number of signals since set_main().
   int count() const noexcept { return count_; }
 
  private:
@@ -177,7 +177,7 @@ void Runner::close() {
       try {
         if (!loop->is_closed()) loop->close();
       } catch (...) {
-        if (std::uncaught_exceptions() == 0) throw;  // else the first error is the one to be told
+        if (std::uncaught_exceptions() == 0) throw;  // otherwise the first error is reported
       }
     }
   } const close_loop{*this};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table's text. Sizes are rounded up to KiB, times to microseconds: more would be noise.
+// The text of the table. Sizes are rounded up to KiB, times to microseconds: smaller units would be noise.
 #include "client_table.h"
 
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the matrix of clients and troubles found out, as a table of runtime/hooks/README.md.
+// The results of the matrix of clients and faults, as a table of runtime/hooks/README.md.
 //
-// Written at the end of the program, between the file's two marker comments, if AIOFIBER_CLIENT_TABLE names
-// the file; a run without that variable writes nothing.
+// The program writes the table at its end, between two marker comments of the file that AIOFIBER_CLIENT_TABLE
+// names. Without that variable it writes nothing.
 #pragma once
 
 #include <cstddef>

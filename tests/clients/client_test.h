@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests of the clients share: one loop on one thread, many tasks in it.
+// Common code for the tests of clients: one loop on one thread, with many tasks.
 //
-// Real servers and real time: what is asserted is an upper bound that a machine with two busy cores keeps.
+// Real servers and real time: the tests assert upper bounds that hold on a machine with two busy cores.
 #pragma once
 
 #include <aiofiber/asyncio.h>

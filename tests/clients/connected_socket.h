@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A blocking TCP connection to a port of 127.0.0.1, for clients that want to be given one; closed at the end.
+// A blocking TCP connection to a port of 127.0.0.1, for clients that take a socket; closed at the end.
 #pragma once
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Other libraries' event loops in tasks that are cancelled. The process lives, the loop ends by an error that
-// it understands or by itself, and it does not keep the processor busy meanwhile.
+// Other libraries' event loops in cancelled tasks. The process survives, and the loop ends with an error that
+// it handles, or by itself. Meanwhile it does not keep the processor busy.
 #include <ev.h>
 #include <event2/event.h>
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libcurl's easy interface in tasks. By name it looks up in a thread of its own and waits for that in poll().
+// libcurl's easy interface in tasks. It resolves names in its own thread and waits for that in poll().
 #include <curl/curl.h>
 
 #include <memory>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libmariadb, the client library of MariaDB and MySQL, in tasks. What happens to a call in trouble is in
-// matrix_test.cc.
+// libmariadb, the client library of MariaDB and MySQL, in tasks. matrix_test.cc tests its calls under faults.
 #include <mysql.h>
 
 #include <memory>

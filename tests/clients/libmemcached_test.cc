@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libmemcached in tasks. memcached has no request that takes a second; what a task looks like that must wait
-// is shown by the library's own time limit, and, cancelled and timed out, in matrix_test.cc.
+// libmemcached in tasks. memcached has no request that takes a second. The library's own time limit shows a
+// waiting task here; matrix_test.cc tests cancellations and timeouts.
 #include <libmemcached/memcached.h>
 
 #include <cstdlib>

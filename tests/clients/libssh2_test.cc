@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libssh2 in tasks. A login costs the server a process and tens of milliseconds of processor time, so the
-// hundred sessions are made first, and only the hundred commands of a second each are timed.
+// libssh2 in tasks. A login costs the server a process and tens of milliseconds of CPU time. The test
+// therefore opens the hundred sessions first and measures only the hundred commands of a second each.
 #include <vector>
 
 #include "calls/ssh_session.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A port of 127.0.0.1 that accepts connections into its backlog and never says a word: a server that hangs.
+// A port of 127.0.0.1 that accepts connections into its backlog and never sends: a server that hangs.
 #pragma once
 
 #include <arpa/inet.h>

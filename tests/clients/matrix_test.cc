@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every client in every kind of trouble. A call returns or raises in time, whatever happens to it; the other
-// tasks of the loop hardly notice; and the next call works.
+// Every client under every kind of fault. A call returns or throws in time under each fault. The other tasks
+// of the loop are hardly delayed. The next call works.
 //
-// AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, and the run writes its table into that file
+// With AIOFIBER_CLIENT_TABLE=runtime/hooks/README.md, the run writes its table into that file
 // (client_table.h).
 #include <time.h>
 
@@ -59,9 +59,9 @@ class Matrix : public testing::TestWithParam<std::string> {
     client_table().add(client_->name(), client_->functions(), column_, HasFailure() ? "**no**" : outcome_);
   }
 
-  // Runs body() in a loop beside a ticker, and asks that the call after it works, and that nobody waited
-  // long. A blocked thread blocks each time; what only looks like one (a page fault, a host that took the
-  // processor) does not. after() is called without a loop after each run of the body.
+  // Runs body() in a loop beside a ticker, and checks that the call after it works and that no task waited
+  // long. A blocked thread blocks each time; a page fault or a busy host, which look similar, do not. after()
+  // is called without a loop after each run of the body.
   void beside_a_ticker(
       const char* column, const std::function<void()>& body, const std::function<void()>& after = [] {},
       double limit_ms = kLongestWaitMs) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a call costs in a thread and in a task. The clock is the process's processor time, so that neither the
-// waiting nor what else the machine does is counted; servers are other processes. Of several rounds the
-// cheapest counts.
+// The cost of a call in a thread and in a task. The clock is the process's CPU time, which excludes waiting
+// and other processes such as the servers. The cheapest of several rounds counts.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/fiber.h>
 #include <aiofiber/runtime/engine/stack.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenSSL's blocking calls on sockets of one's own, in tasks, with nginx at the other end.
+// OpenSSL's blocking calls on the test's own sockets, in tasks, with nginx at the other end.
 #include <openssl/err.h>
 
 #include "calls/tls_connection.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each connection has two tasks, one for what the client says and one for what the server says.
+// Each connection has two tasks, one for the client's data and one for the server's.
 #include "proxy.h"
 
 #include <aiofiber/asyncio.h>

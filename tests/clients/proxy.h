@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A bad network between a client and its server: a port of 127.0.0.1 that passes everything on to another
-// one, in its own way.
+// A bad network between a client and its server: a port of 127.0.0.1 that passes all data on to another port,
+// with a fault.
 //
-// It is an aiofiber program itself: a thread with a loop, a task a direction, written with the blocking calls
-// that it is there to test. The destructor ends its connections.
+// It is an aiofiber program itself: a thread with a loop, a task for each direction, written with the
+// blocking calls that it helps to test. The destructor ends its connections.
 #pragma once
 
 #include <thread>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each server of these tests starts, answers, stops and leaves nothing behind; killed, it comes back on the
-// same port.
+// Each server of these tests starts, answers, stops and leaves nothing behind. After a kill it starts again
+// on the same port.
 #include <gtest/gtest.h>
 #include <signal.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What programs use without thinking of it as a client: the standard library's sleeps, locks and streams,
-// processes, names.
+// Library functions that programs do not regard as a client: the standard library's sleeps, locks and
+// streams, processes, names.
 #include <netdb.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// thrift_server PORT: a server of Thrift on 127.0.0.1 with one procedure, ask(number, seconds), which gives
-// the number after so many seconds. Without Thrift's compiler: the arguments follow the message's head one by
-// one. A thread a connection.
+// thrift_server PORT: a Thrift server on 127.0.0.1 with one procedure, ask(number, seconds), which returns
+// the number after that many seconds. It does not need Thrift's compiler: the arguments follow the message's
+// head one by one. One thread for each connection.
 #include <thrift/TProcessor.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/server/TThreadedServer.h>

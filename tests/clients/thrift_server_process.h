@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The server of thrift_server.cc, which stands beside the tests.
+// Starts the server of thrift_server.cc, whose program is in the folder of the tests.
 #pragma once
 
 #include <signal.h>

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A witness of the loop's liveness: a task that wants its turn every millisecond and notes how long it had to
-// wait for it.
+// Checks that the loop stays responsive: a task that wants to run every millisecond and records its delays.
 //
-// Only what the loop's own thread did counts: the time in which the kernel ran something else although this
-// thread was ready, which on a busy machine is most of a late turn, is taken off (the second number of
-// /proc/thread-self/schedstat).
+// Only delays by the loop's own thread count. The time in which this thread was ready but the kernel ran
+// another is subtracted (the second number of /proc/thread-self/schedstat); on a busy machine it is most of a
+// delay.
 #pragma once
 
 #include <aiofiber/asyncio.h>

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles each snippet of misuses.txt and demands that the compiler refuses it with the words that are written there.
+"""Compiles each snippet of misuses.txt and checks that the compiler rejects it with the words given there.
 
-Usage: check.py WORK_DIR COMPILER_COMMAND...  Each snippet stands in the body of a task; the first one is right and must
-compile, so that a broken header is not taken for a refusal. The words have to be in the first error, and from g++ all of
-it is at most 15 lines long, so that nobody has to scroll to the first. The headers are compiled
-once, ahead, as parsing them is what takes the time.
+Usage: check.py WORK_DIR COMPILER_COMMAND...  Each snippet becomes the body of a task. The first snippet is correct and must
+compile, so that a broken header does not count as a rejection. The first error must contain the words. g++'s whole output
+must have at most 15 lines, so that users see the first error without scrolling. The headers are precompiled, because
+parsing them takes most of the time.
 """
 import pathlib
 import subprocess

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""compare.py has to fail when it should: a comparison that cannot fail is none. Needs no program of aiofiber."""
+"""Tests that compare.py fails when traces differ. Needs no program of aiofiber."""
 import contextlib
 import io
 import pathlib

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trace, the loop whose clock stamps it, and the two places where the library's own voice enters the
+// The trace, the loop whose clock gives the times, and the two places where the library itself writes to the
 // trace: the exception handler and the log sink.
 #include "conf.h"
 

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every scenario of the conformance suite uses. A scenario is the C++ twin of a Python program of the
-// same name in python/: one small file that prints one event a line, and the lines must be those that CPython
-// prints (expected/). The helpers bear the names of python/conf.py, so both texts can be read side by side.
+// Helpers for every scenario of the conformance suite. A scenario is the C++ twin of a Python program of the
+// same name in python/: one small file that prints one event per line. CPython must print the same lines
+// (expected/). The helpers have the names of python/conf.py, so both texts can be read side by side.
 //
 //   SCENARIO(001_call_soon_order) { run([] { log("main"); }); }
 //
 // A trace line is "<virtual time> <event>", or with CONF_ITER=1 "<virtual time> #<pass of the loop> <event>".
-// Each scenario runs in a process of its own, on testing::TestLoop: time stands still until the loop would
-// sleep.
+// Each scenario runs in its own process, on testing::TestLoop: time stands still until the loop would sleep.
 //
-// Two habits differ from Python. C++ does not fix the order in which the arguments of a call are evaluated,
-// so two arguments with side effects are named first. And `finally` is try_finally(), because an unwinding
-// destructor is no place to await in.
+// Two rules differ from Python. C++ does not fix the order in which the arguments of a call are evaluated, so
+// two arguments with side effects become named variables. And `finally` is try_finally(), because a
+// destructor must not await while an exception unwinds.
 #pragma once
 
 #include <aiofiber/asyncio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a C++ exception to Python's name for it: one catch clause a class, the derived before their bases.
+// From a C++ exception to its name in Python: one catch clause for each class, derived classes before their
+// bases.
 #include "exceptions.h"
 
 #include <aiofiber/runtime/engine/clock.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Exceptions with Python's names. The library has asyncio's own ones; what a scenario throws beside those is
-// made here, with arguments of any type (ValueError(1) and ValueError('1') are different lines in a trace).
+// Exceptions with Python's names. The library has asyncio's own exceptions. The other exceptions of scenarios
+// are here, with arguments of any type (ValueError(1) and ValueError('1') are different lines in a trace).
 //
 //   exc(p)   type and message: ValueError('x'), CancelledError(), ExceptionGroup('m': A, B)
-//   exc()    the same of the exception that is being handled
+//   exc()    the same for the exception being handled
 //
-// Derived from std::exception is here what is derived from Exception in Python; KeyboardInterrupt,
-// SystemExit, CancelledError and BaseException's other children are not.
+// A class derives from std::exception here if its Python class derives from Exception. KeyboardInterrupt,
+// SystemExit, CancelledError and other direct children of BaseException do not.
 #pragma once
 
 #include <aiofiber/asyncio.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// exc() and is_ordinary() on their own: each exception of the library under Python's name, with the arguments
-// that CPython shows. One that exc() did not know would still be told from others in a trace, but never as
-// CPython writes it.
+// exc() and is_ordinary() alone: each exception of the library has Python's name, with the arguments that
+// CPython shows. In a trace, an exception that exc() does not know would be distinct, but never equal to
+// CPython's text.
 #include "exceptions.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every draw of a random number is a step that python/fuzz_gen.py makes at the same place; their order is the
-// contract. So values are drawn in statements of their own or between braces, never as arguments of one call.
+// python/fuzz_gen.py draws each random number at the same place; the two files must draw in the same order.
+// So values are drawn in separate statements or between braces, never as arguments of one call.
 #include "fuzz_gen.h"
 
 #include <initializer_list>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The generator of random task programs: the same seed gives the same bytes as python/fuzz_gen.py, so a seed
-// number is all that a report needs. The language is described in python/fuzz_interp.py.
+// The generator of random task programs. The same seed gives the same bytes as python/fuzz_gen.py, so a
+// report needs only a seed number. python/fuzz_interp.py describes the language.
 #pragma once
 
 #include <cstdint>

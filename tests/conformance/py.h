@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Values the way Python prints them, so that a C++ trace can be compared with CPython's byte for byte.
+// Values as Python prints them, so that a C++ trace can be compared with CPython's byte for byte.
 //
-//   py(x)    what Python's repr() gives: True, None, 0.1, 'text', [1, 'a'], (1, None)
-//   str(x)   what Python's str() gives: the same, but a string stands bare
+//   py(x)    the text of Python's repr(): True, None, 0.1, 'text', [1, 'a'], (1, None)
+//   str(x)   the text of Python's str(): the same, but a string has no quotes
 //
-// A value is rendered by its shape (an optional, a range, a tuple, something with value() and exception()),
-// not by a list of the library's types, so this file can be tested without the library. Two shapes reach
-// further: a type with a member py_repr() renders itself, and std::exception_ptr is rendered by exc() of
-// conf.h.
+// The shape of a value (an optional, a range, a tuple, a type with value() and exception()) decides its text,
+// not a list of the library's types, so this file can be tested without the library. Two more shapes: a type
+// with a member py_repr() provides its own text, and exc() of conf.h prints a std::exception_ptr.
 #pragma once
 
 #include <chrono>

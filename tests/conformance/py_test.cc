@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// py() and str() on their own, against the texts that CPython's repr() and str() give. A trace can only be as
-// right as these: a wrong float here would look like a wrong clock in a scenario.
+// py() and str() alone, against the texts of CPython's repr() and str(). Traces depend on them: a wrong float
+// here would look like a wrong clock in a scenario.
 #include "py.h"
 
 #include <gtest/gtest.h>

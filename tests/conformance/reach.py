@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Counts what the stored random programs really do, and fails when they do too little of it: reach.py PROGRAM.
+"""Counts what the stored random programs do, and fails when a count is too small: reach.py PROGRAM.
 
-An instruction that never comes to its end, or a barrier that never breaks, checks nothing. So each instruction has to
-end at least LEAST times in each of the ways that are listed for it, over all programs; and each of the lines that show
-an effect has to come in at least as many traces. Needs Python's standard library only.
+An instruction that never ends, or a barrier that never breaks, checks nothing. So over all programs each instruction must
+end at least LEAST times in each of its listed ways. Each line that shows an effect must occur in at least as many traces.
+Needs Python's standard library only.
 """
 import collections
 import re

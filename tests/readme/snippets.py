@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles and runs every ```cpp block of README.md; a ```text block right after one is its whole output.
 
-Usage: snippets.py README WORK_DIR COMPILER_COMMAND...  The command gets `SOURCE -o PROGRAM` and then what follows `--`.
+Usage: snippets.py README WORK_DIR COMPILER_COMMAND...  The command gets `SOURCE -o PROGRAM` and then the words after `--`.
 """
 import pathlib
 import re

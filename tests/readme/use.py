@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Follows the README's section "Use it in your project" to the letter: installs, and builds the README's first program in
-each of the ways that stand there.
+"""Follows the README's section "Use it in your project" exactly: installs, and builds the README's first program in each of
+the ways given there.
 
-Usage: use.py SOURCE_TREE WORK_DIR CXX  What differs from a user's terminal: the build folder and the place where things are
-installed lie in WORK_DIR, `sudo` is nothing, Ninja builds, and compilations come from the cache where there is one.
+Usage: use.py SOURCE_TREE WORK_DIR CXX  Differences from a user's terminal: the build folder and the installed files are in
+WORK_DIR, `sudo` does nothing, Ninja builds, and the compiler cache is used if there is one.
 """
 import os
 import pathlib

@@ -93,7 +93,7 @@ class Loop {
   std::vector<std::unique_ptr<Start>> abandoned_;
 };
 
-// Suspends until somebody wakes the fiber by Scheduler::wake_fiber; throws when the loop closes.
+// Suspends until Scheduler::wake_fiber wakes the fiber; throws when the loop closes.
 inline void sleep_until_woken() {
   Fiber& self = *current_fiber();
   self.set_wait(AIOFIBER_WAIT_OTHER, 0, 0);

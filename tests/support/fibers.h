@@ -2,9 +2,9 @@
 //
 // A bare loop for the tests of the hooks: fibers without tasks, on real sockets and the real clock.
 //
-// The hooks belong to the runtime, so what they do is tested without the facade; tasks, cancellation by
-// Task::cancel() and wait_for are in tasks_test.cc. Time is real here, since it is the kernel that is
-// asked; each wait is some ten milliseconds, and assertions on time have an upper bound ten times as long.
+// The hooks belong to the runtime, so these tests do not use the facade. tasks_test.cc tests tasks,
+// Task::cancel() and wait_for. Time is real here, because the kernel does the waiting. Each wait is about ten
+// milliseconds, and assertions on time have an upper bound ten times as long.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A sandbox as containers have it: one system call fails with EPERM from now on (seccomp(2)), in what is
-// executed too.
+// A sandbox as in containers: one system call fails with EPERM from now on (seccomp(2)), also in executed
+// programs.
 #pragma once
 
 #include <linux/filter.h>

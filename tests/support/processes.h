@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Real processes for the tests: one that is run to its end, and one that lives as long as an object.
+// Real processes for the tests: one that runs to its end, and one that lives as long as an object.
 #pragma once
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@ struct Finished {
   std::string out;
   std::string err;
   long peak_kib = 0;       // of its memory
-  double cpu_seconds = 0;  // what it used: unlike how long it took, nobody else's affair
+  double cpu_seconds = 0;  // CPU time used; unlike real time, it does not depend on other processes
 };
 
 using Words = std::vector<std::string>;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// The aiofiber command against real processes and real cores: it looks at other processes, so nothing less
-// would do.
+// The aiofiber command on real processes and real cores, because it inspects other processes.
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -213,7 +212,7 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   EXPECT_TRUE(contains(in_full, "[what the task begins with]")) << stack;
 }
 
-// Neither a control of C0 or C1, nor a mark of direction, nor a byte that is no UTF-8.
+// No control of C0 or C1, no mark of direction, and no byte that is not UTF-8.
 bool is_fit_for_a_terminal(const std::string& text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = [&](std::size_t k) {
@@ -296,9 +295,9 @@ TEST(Command, TakesNoMoreMemoryThanItMay) {
   EXPECT_EQ(aiofiber({"ps", process.pid(), "--max-memory", "12X"}).code, 2);
 }
 
-// Locks are taken in the order of their addresses, so nobody who has one waits for itself or a lower one, and
-// there are no rings; and a gather waits for children of its own task. Ends that were not seen at one moment
-// would tell otherwise.
+// Locks are taken in the order of their addresses. So no owner waits for its own lock or a lower one, and
+// there are no rings. A gather waits for children of its own task. Ends that were not read at one moment
+// would show something else.
 TEST(Command, JoinsOnlyWhatWasSeenTogether) {
   const Running process(target({"churn"}));
   std::size_t owners = 0, children = 0;
@@ -486,7 +485,7 @@ TEST(Command, WorksForStrippedAndDeletedPrograms) {
   EXPECT_GT(count(result.out, "Module "), 4u) << result.out;
 }
 
-// By module, offset and build id, whoever has the debug information can look a frame up.
+// With module, offset and build id, a user with the debug information can look a frame up.
 TEST(Command, SaysOfStrippedProgramsWhichBuildTheyAreAndWhere) {
   const Folder folder;
   ASSERT_EQ(run({"strip", "-o", folder / "bare", INSPECT_TARGET}).code, 0);

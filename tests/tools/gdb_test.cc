@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// gdb's task commands, through gdb itself in batch mode, on real processes and a real core: gdb's unwinding
-// cannot be had otherwise. Most tests use the commands that the program carries in itself.
+// gdb's task commands, in gdb itself in batch mode, on real processes and a real core: gdb's unwinding is not
+// available otherwise. Most tests use the commands that the program contains.
 #include <sys/resource.h>
 
 #include <cstdlib>
@@ -101,8 +101,8 @@ TEST_F(Gdb, InfoTasksTellsUntilWhenAndWhichCall) {
   const std::string lambda = "start_all::{lambda} (waits_target.cc:";
   EXPECT_TRUE(contains(line_of(out, "to-thread"), called + "blocks_a_thread()")) << out;
   EXPECT_TRUE(contains(line_of(out, "to-thread-lambda"), called + lambda)) << out;
-  // Where: neither in libstdc++ nor in a thunk; and of who has no frame of the program's own, what it began
-  // with.
+  // Where: not in libstdc++ and not in a thunk. For a task without a frame of the program, the function with
+  // which it began.
   EXPECT_TRUE(contains(line_of(out, "join"), "{lambda} (waits_target.cc:")) << out;
   EXPECT_TRUE(contains(line_of(out, "system"), "{lambda} (waits_target.cc:")) << out;
   EXPECT_TRUE(contains(line_of(out, "tail-call"), "::ends_in_a_call (waits_target.cc:")) << out;
@@ -264,8 +264,8 @@ TEST_F(Gdb, WorksOnAKernelCore) {
   EXPECT_TRUE(contains(out.substr(out.find("to task 5")), " (__closure=")) << out;
 }
 
-// gcore gives up a mapping at its first unreadable page and leaves zeros. The guards of the first stacks
-// split the mapping for its sake; whoever reads a core that lacks the others must be told so.
+// gcore drops the rest of a mapping after its first unreadable page and leaves zeros. The guards of the first
+// stacks split the mapping for this reason. A reader of a core without the other stacks must be told.
 TEST_F(Gdb, ReadsACoreOfGcore) {
   const std::string core = core_of_gcore({"family"});
   const std::string out = gdb({INSPECT_TARGET, core}, {"info tasks", "task 4", "bt"});

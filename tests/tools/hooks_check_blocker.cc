@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library with one call of each kind that the check tells apart: hooked, past the hooks, and without libc.
+// A library with one call of each kind that the check distinguishes: hooked, past the hooks, and without
+// libc.
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>

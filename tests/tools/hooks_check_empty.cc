@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program that does nothing, with all of aiofiber in it. The same source makes one that blocks in each way
-// that aiofiber's own code has as well.
+// A program that does nothing, with all of aiofiber in it. The same source also makes a program that blocks
+// in each way in which aiofiber's own code blocks.
 #if defined(HOOKS_CHECK_BLOCKS)
 #include <linux/futex.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// System calls by number: one that waits, some that do not, and (another library of the same source) one that
-// nobody can know. With a FILE that it is given, and types that have the names of Asio's and gRPC's.
+// System calls by number: one that waits, some that do not, and (in another library from the same source) one
+// whose number cannot be known. Also a FILE from the caller, and types with the names of Asio's and gRPC's.
 #include <linux/futex.h>
 #include <stdio.h>
 #include <sys/syscall.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library that reads nothing but its settings, from files that it opens by name, and looks for in a folder.
+// A library that reads only its settings, from files that it opens by name and finds in a folder.
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>

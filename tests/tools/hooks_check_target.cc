@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program with hooks that opens the library it is given, with RTLD_DEEPBIND if a second word says so, and
-// stays.
+// A program with hooks that opens the given library, with RTLD_DEEPBIND if a second word says so, and then
+// waits.
 #include <dlfcn.h>
 #include <unistd.h>
 

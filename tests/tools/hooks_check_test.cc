@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber hooks --check` against real libraries, programs and processes, and against files that are none.
+// `aiofiber hooks --check` on real libraries, programs and processes, and on files of other kinds.
 #include <elf.h>
 #include <sys/wait.h>
 #include <unistd.h>

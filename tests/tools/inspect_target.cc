@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The program that the tests of the aiofiber command look at. The first argument says what its tasks do; when
-// they do it, it prints "ready" and goes on until it is killed (or, for `step`, until it is done).
+// The program that the tests of the aiofiber command inspect. The first argument chooses what its tasks do.
+// When they do it, the program prints "ready" and goes on until it is killed (or, for `step`, until it is
+// done).
 #include <aiofiber/asyncio.h>
 #include <signal.h>
 #include <sys/prctl.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program whose tasks wait for each other's locks, for the tests of the command and of gdb. Two accounts
-// and two transfers, each with its mutex, taken in opposite order; a Lock of a task that has ended; a mutex
-// that a thread has. It prints "ready" and goes on until it is killed. With the argument "old", its registry
-// is that of a program whose records do not say who has a lock.
+// A program whose tasks wait for each other's locks, for the tests of the command and of gdb. Two accounts,
+// each with a mutex, and two transfers that take the mutexes in opposite order; a Lock of an ended task; a
+// mutex that a thread holds. It prints "ready" and goes on until it is killed. With the argument "old", its
+// registry is that of a program whose records do not have the owners of locks.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/inspect/registry_abi.h>
 #include <signal.h>

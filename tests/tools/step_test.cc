@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// The registry can be walked at any instruction: a program that creates, switches and ends tasks is stopped
-// at each one of a stretch of its instructions, and all of its tasks are looked at there, as the aiofiber
-// command does.
+// The registry can be walked at any instruction. The test stops a program that creates, switches and ends
+// tasks at each instruction of a part of its code, and reads all of its tasks there, as the aiofiber command
+// does.
 #include <elfutils/libdwfl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>

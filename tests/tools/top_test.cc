@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber top` on a real process, at a pseudo-terminal: keys are typed, and what the screen then shows is
-// read. It refreshes by real time, so the tests wait for a screen that shows what they expect, never for a
-// time.
+// `aiofiber top` on a real process, at a pseudo-terminal: the test sends keys and reads the screen. It
+// refreshes in real time, so the tests wait for a screen with the expected text, never for a time.
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber trace` against real processes: it looks at other processes while they run, so nothing less would
-// do, and takes real time. Nothing depends on how much, but for a recording that lasts until its target has
-// surely run.
+// `aiofiber trace` on real processes, which it inspects while they run, in real time. Nothing depends on the
+// time taken, except one recording that lasts until its target has certainly run.
 #include <sys/stat.h>
 
 #include <chrono>

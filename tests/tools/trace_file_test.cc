@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parts of `aiofiber trace` that need no other process: the reader of files, whole, cut off at every byte
-// and damaged; what is counted; and the timeline that is made of looks at a registry, fed with records that a
-// test wrote. Labels: slow
+// The parts of `aiofiber trace` that need no other process: the reader of files, complete, cut off at every
+// byte and damaged; the counts; and the timeline from samples of a registry, with records that a test wrote.
+// Labels: slow
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a timeline must be for a viewer: the rules of the Trace Event Format ("Trace Event Format", a public
-// document of the Chromium project) that our events are under, checked by a JSON library and code that know
-// nothing of who wrote the file.
+// The requirements of a viewer on a timeline: the rules of the Trace Event Format (a public document of the
+// Chromium project) for our events. A JSON library and code that does not know the writer check them.
 #pragma once
 
 #include <rapidjson/document.h>

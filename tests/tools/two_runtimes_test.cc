@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// `aiofiber ps` of a process with two runtimes in it: the tasks are shown, whichever of the two has them.
-// Real processes, because preloading is the loader's work.
+// `aiofiber ps` of a process with two runtimes: it shows the tasks, whichever runtime has them.
+// Real processes, because preloading is done by the loader.
 #include <cstdlib>
 
 #include "support/processes.h"

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program whose tasks each wait in another way, for the tests of the command: in particular in calls that
-// look again and again, for the kernel tells nobody when they are over. It prints "ready" and goes on until
-// it is killed.
+// A program whose tasks each wait in a different way, for the tests of the command. Some of the calls poll,
+// because the kernel does not report their end. It prints "ready" and goes on until it is killed.
 #include <aiofiber/asyncio.h>
 #include <fcntl.h>
 #include <poll.h>

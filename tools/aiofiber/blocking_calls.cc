@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables. A function belongs here when it can wait in the kernel and libc calls the kernel for it behind
-// the hooks' back; one that only ever waits for a busy disk blocks sometimes.
+// The tables. A function is listed if it can wait in the kernel and libc makes the system call for it
+// internally, past the hooks. A function that only ever waits for a busy disk blocks sometimes.
 #include "blocking_calls.h"
 
 #include <sys/syscall.h>
@@ -173,8 +173,8 @@ constexpr SystemCall kSystemCalls[] = {
 #undef CALL
 };
 
-// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2; the flags (private,
-// clock) aside.
+// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2; without the flags
+// (private, clock).
 bool is_futex_wait(int operation) {
   constexpr int kCommand = 127;
   constexpr int kWaits[] = {0, 6, 9, 11, 13};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which functions of libc can block the thread, by name: those that the hooks take, so that they suspend the
-// task, and those that nobody takes, with what to do instead.
+// The functions of libc that can block the thread, by name: those that the hooks replace, so that they
+// suspend the task, and those that stay, with advice for each.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@ namespace aiofiber::tool {
 bool is_hooked(const std::string& name);
 
 enum class Blocks {
-  kAlways,     // waiting is what it is for
+  kAlways,     // its purpose is to wait
   kSometimes,  // on a FIFO, a slow disk, a full pipe: shown with --verbose
-  kUnknown,    // it depends on what is done with it
+  kUnknown,    // it depends on the arguments
 };
 
 // Whether stdio suspends tasks: AIOFIBER_STDIO=1, hooks::enable_stdio().
@@ -28,13 +28,13 @@ struct BlockingCall {
   WaitsFor waits_for = WaitsFor::kOther;
 };
 
-// Null: it does not block, as far as is known. Hooked names are not in the table, but for those that are
-// hooked on request. Where stdio suspends, only what uses the standard streams by definition (getchar,
-// printf) is left of it.
+// Null: it does not block, as far as is known. Hooked names are not in the table, except names that are
+// hooked on request. If stdio suspends, only functions that always use the standard streams (getchar, printf)
+// stay in the result.
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 
 // The name of a system call that can block, by its number on this machine; null: it does not block, or is
-// unknown here. `operation`: what futex is to do, -1 if that is not known.
+// unknown here. `operation`: the operation of futex, -1 if it is not known.
 const char* find_blocking_system_call(int number, int operation = -1);
 
 }  // namespace aiofiber::tool

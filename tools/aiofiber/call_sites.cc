@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The search for displacements. On other processors than x86-64 nothing is found, and the caller has to do
-// with the imports.
+// The search for displacements. On other processors than x86-64 it finds nothing, and the caller must use the
+// imports.
 #include "call_sites.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ const CodeRange* find_range(const std::vector<CodeRange>& sorted, std::uint64_t 
 
 namespace {
 
-// Addresses that lead to an import, with a quick answer for the many that do not.
+// Addresses that lead to an import, with a fast test for the many that do not.
 class Targets {
  public:
   void add(std::uint64_t address, const std::string* name) {
@@ -41,7 +41,7 @@ class Targets {
   std::unordered_map<std::uint64_t, const std::string*> names_;
 };
 
-// Calls found(address of the displacement, where it leads to) for every four bytes of the code.
+// Calls found(address of the displacement, its target) for every four bytes of the code.
 template <class Found>
 void for_each_displacement(const Code& code, Found found) {
   for (std::size_t at = 2; at + 4 <= code.size; ++at) {
@@ -55,7 +55,7 @@ bool is_jump_through_slot(const unsigned char* displacement) {
   return displacement[-2] == 0xff && displacement[-1] == 0x25;
 }
 
-// A stub is a jump through the slot, maybe with a `bnd` and an `endbr64` before it.
+// A stub is a jump through the slot. `bnd` and `endbr64` may be before it.
 std::uint64_t stub_of(const Code& code, std::size_t displacement_at) {
   static constexpr unsigned char kEndbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
   std::size_t at = displacement_at - 2;
@@ -65,14 +65,14 @@ std::uint64_t stub_of(const Code& code, std::size_t displacement_at) {
   return code.address + at;
 }
 
-// A relative call or jump, conditional ones included.
+// A relative call or jump, also a conditional one.
 bool is_branch(const unsigned char* displacement) {
   const unsigned char last = displacement[-1];
   return last == 0xe8 || last == 0xe9 || (displacement[-2] == 0x0f && (last & 0xf0) == 0x80);
 }
 
-// An operand in memory, relative to what follows: how a slot is called through, or an address taken. Other
-// bytes may be such a distance by chance.
+// A memory operand relative to the next instruction: a call through a slot, or the use of an address. Other
+// bytes may match by chance.
 bool is_operand(const unsigned char* displacement) { return (displacement[-1] & 0xc7) == 0x05; }
 
 // The value that the nearest `mov register, value` before `at` sets, by the register's opcode; -1: none near.
@@ -135,7 +135,7 @@ CallSites::SystemCall CallSites::system_call_at(std::uint64_t place) const {
   for (const Code& part : code_) {
     if (place < part.address || place - part.address >= part.size) continue;
     const std::size_t at = place - part.address;
-    // Through a slot or a stub; another use of its address tells nothing of the number.
+    // A call through a slot or a stub. Another use of its address does not show the number.
     const bool through_slot =
         part.bytes[at - 2] == 0xff && (part.bytes[at - 1] == 0x15 || part.bytes[at - 1] == 0x25);
     const bool calls = is_branch(part.bytes + at) || through_slot;

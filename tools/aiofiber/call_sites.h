@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who in a module's code uses an imported function, and with which number it calls syscall(2).
+// The places in a module's code that use an imported function, and the numbers in its calls of syscall(2).
 //
-// An import says that something in the module calls it. Where the code is x86-64 and still has its symbols,
-// more can be told: each call leads by a displacement to a stub or to the slot that the loader fills, so the
-// places are found by looking for such displacements, without a disassembler. Bytes that only look so count
-// as a use too: what is left out is certainly unused.
+// An import shows that some code in the module calls the function. For x86-64 code with symbols, this class
+// finds the places: each call has a displacement to a stub or to the slot that the loader fills. It searches
+// for such displacements without a disassembler. Bytes that match by chance count as a use. A function
+// without a use is therefore certainly unused.
 #pragma once
 
 #include <cstddef>
@@ -17,37 +17,37 @@
 
 namespace aiofiber::tool {
 
-// A place that the loader fills with the address of an imported function.
+// A slot that the loader fills with the address of an imported function.
 struct ImportSlot {
-  std::uint64_t address = 0;  // before the module's load bias is added
+  std::uint64_t address = 0;  // without the module's load bias
   std::string name;
 };
 
-// A segment of code, as it is in the file.
+// A segment of code, as in the file.
 struct Code {
   std::uint64_t address = 0;
   const unsigned char* bytes = nullptr;
   std::size_t size = 0;
 };
 
-// From its first byte to behind its last one.
+// The first address, and the address after the last byte.
 using CodeRange = std::pair<std::uint64_t, std::uint64_t>;
 
 class CallSites {
  public:
-  // `functions`: where the module's own functions are, sorted; what lies outside may be stubs. The code must
-  // outlive this.
+  // `functions`: the ranges of the module's own functions, sorted; code outside them may be stubs. The code
+  // must outlive this object.
   CallSites(const std::vector<Code>& code, const std::vector<ImportSlot>& slots,
             const std::vector<CodeRange>& functions);
 
-  // Addresses in the code, by the import that they use. An import that is not here is used by data only, or
-  // not so that it can be seen.
+  // Addresses in the code, by the import that they use. An import without an entry is used only by data, or
+  // in a way that this search does not see.
   const std::map<std::string, std::vector<std::uint64_t>>& places() const { return places_; }
 
-  // Where the code calls the module's own function at `address`, or takes that.
+  // The places where the code calls the module's own function at `address`, or takes its address.
   std::vector<std::uint64_t> users_of(std::uint64_t address) const;
 
-  // Of a place that calls syscall(): the number, and for futex what is done with it (-1: not seen).
+  // For a call of syscall(): the number, and for futex the operation (-1: not seen).
   struct SystemCall {
     int number = -1;
     int operation = -1;
@@ -59,7 +59,7 @@ class CallSites {
   std::map<std::string, std::vector<std::uint64_t>> places_;
 };
 
-// The range that an address lies in; null: none.
+// The range that contains an address; null: none.
 const CodeRange* find_range(const std::vector<CodeRange>& sorted, std::uint64_t address);
 inline bool contains(const std::vector<CodeRange>& sorted, std::uint64_t address) {
   return find_range(sorted, address) != nullptr;

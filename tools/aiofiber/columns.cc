@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two blanks between columns; none at the end of a line.
+// Two spaces between columns; none at the end of a line.
 #include "columns.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The commands, each in a file of its name. They write to `out` and return; trouble is a Failure.
+// The commands, each in a file with its name. They write to `out` and return. They report errors as a
+// Failure.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@ struct Options {
   std::string command;
   pid_t pid = 0;
   std::string core;                // instead of pid
-  std::string executable;          // of the core; empty: what the core says
+  std::string executable;          // of the core; empty: the path that the core names
   std::string output;              // of core-threads
   std::vector<std::string> tasks;  // ids or names; empty: all
   bool stop = false;
@@ -26,8 +27,8 @@ struct Options {
   bool json = false;
   bool verbose = false;
   bool dot = false;
-  bool once = false;       // of top: one table, no screen
-  int interval_ms = 1000;  // of top
+  bool once = false;       // for top: one table, no screen
+  int interval_ms = 1000;  // for top
 };
 
 void ps(Inspection& inspection, const Options& options, std::ostream& out);
@@ -37,27 +38,28 @@ void pstree(Inspection& inspection, const Options& options, std::ostream& out);
 void top(Inspection& inspection, const Options& options, std::ostream& out);
 void core_threads(Inspection& inspection, const Options& options, std::ostream& out);
 
-// ---- what they share
+// ---- common to several commands
 
-// The traceback of one task, in Python's look.
+// The traceback of one task, in Python's format.
 void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose, std::ostream& out);
 // What the task does: "waiting for fd 7 readable (socket) since 0.05 s".
 std::string doing_text(const Inspection& inspection, const TaskSnapshot& task);
 // The members of an open object that describe a task, and its frames, oldest first.
 void write_task(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task);
 void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first);
-// Opens the outermost object and writes what is true of the whole target.
+// Opens the outermost object and writes the members that describe the whole target.
 void begin_report(JsonWriter& json, const Inspection& inspection);
-// The list of these tasks; `write_rest` adds what is the command's own to the open object of the one at that
-// place.
+// The list of these tasks. `write_rest` adds the command's own members to the open object of the task at that
+// index.
 void write_tasks(JsonWriter& json, const Inspection& inspection,
                  const std::vector<const TaskSnapshot*>& tasks,
                  const std::function<void(std::size_t)>& write_rest);
 // The place where a task is, as `ps` shows it.
 void write_place(JsonWriter& json, Inspection& inspection, const TaskSnapshot& task);
-// Only digits, at least one.
+// True for a text of digits only, at least one.
 bool is_number(const std::string& text);
-// Those that the options name; all when they name none. Errors: kUsage for a task that is not there.
+// The tasks that the options name; all tasks if they name none. Errors: kUsage for a task that does not
+// exist.
 std::vector<const TaskSnapshot*> chosen_tasks(const Snapshot& snapshot, const Options& options);
 
 }  // namespace aiofiber::tool

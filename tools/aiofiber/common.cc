@@ -44,7 +44,7 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
 }
 
 namespace {
-// Who has the lock: of a task that has ended, its id; of a thread that is in no task, the thread alone.
+// The owner of the lock: for an ended task, its id; for a thread outside tasks, the thread alone.
 void write_owner(JsonWriter& json, const Inspection& inspection, const TaskSnapshot& task) {
   const TaskSnapshot* owner = inspection.snapshot().find_owner(task);
   json.key("owner");

@@ -2,7 +2,7 @@
 //
 // A core file, the kernel's or gcore's: memory from its segments, modules from its notes.
 //
-// Kernels leave out the pages that are in files anyway (code, constants): the modules' files supply those.
+// Kernels leave out pages that are also in files (code, constants). The modules' files supply those pages.
 #include <elf.h>
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ const Dwfl_Callbacks* callbacks() {
   return &result;
 }
 
-// The file is the first base, so it outlives the modules, which are the other's and read from it.
+// The file is the first base, so it outlives the modules of the other base, which read from it.
 class CoreTarget : private ElfFile, public Target {
  public:
   CoreTarget(const std::string& path, const std::string& executable) : ElfFile(path), path_(path) {
@@ -120,8 +120,7 @@ class CoreTarget : private ElfFile, public Target {
     }
   }
 
-  // libdwfl takes the executable only when its build id is one of the core's, and says nothing when it is
-  // not.
+  // libdwfl uses the executable only if its build id is in the core, and otherwise ignores it silently.
   void warn_of_a_stranger(const std::string& executable) const {
     ElfFile file(executable);
     if (elf_kind(file.elf()) != ELF_K_ELF) {
@@ -158,7 +157,7 @@ class CoreTarget : private ElfFile, public Target {
     return search.found;
   }
 
-  // Of a module without its file a core holds neither names nor the tables for unwinding.
+  // For a module without its file, a core has no names and no unwind tables.
   void warn_of_missing_files() const {
     std::string missing;
     const auto look = [](Dwfl_Module* module, void**, const char* name, Dwarf_Addr, void* argument) -> int {
@@ -213,7 +212,7 @@ class CoreTarget : private ElfFile, public Target {
     auto* into = static_cast<char*>(range.into);
     std::uint64_t address = range.address;
     std::size_t left = range.bytes;
-    while (left > 0) {  // neighbouring segments are one piece of memory
+    while (left > 0) {  // adjacent segments are one range of memory
       const std::size_t got = read_from_segment(address, into, left);
       if (got == 0) return read_from_module(address, into, left);
       address += got;

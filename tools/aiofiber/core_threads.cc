@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber core-threads: a copy of a core in which each suspended task is a thread, so that any debugger
-// shows them all
-// (`thread apply all bt`) without knowing anything of aiofiber.
+// aiofiber core-threads: a copy of a core in which each suspended task is a thread. Any debugger shows all of
+// them (`thread apply all bt`) without knowing aiofiber.
 //
-// A thread of a core is a note with its registers. The copy is the core, byte for byte, with a longer segment
-// of notes behind its end, and the one entry of the segment table that points there. The thread of task N has
-// the number 10^9 + N.
+// A thread of a core is a note with its registers. The copy has all bytes of the core, then a longer segment
+// of notes, and one entry of the segment table points to that segment. The thread of task N has the number
+// 10^9 + N.
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/procfs.h>
@@ -89,8 +88,8 @@ void core_threads(Inspection& inspection, const Options& options, std::ostream& 
   const File core(options.core, O_RDONLY);
   Elf64_Ehdr header{};
   core.read(0, &header, sizeof header);
-  // A core with more segments than fit the field has their number in section 0; its notes are first in any
-  // case.
+  // A core whose number of segments does not fit the field has that number in section 0. Its notes come first
+  // in both cases.
   const std::size_t count = header.e_phnum == PN_XNUM ? 1 : header.e_phnum;
   std::vector<Elf64_Phdr> segments(count);
   core.read(header.e_phoff, segments.data(), count * sizeof(Elf64_Phdr));
@@ -103,7 +102,7 @@ void core_threads(Inspection& inspection, const Options& options, std::ostream& 
 
   std::size_t threads = 0;
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
-    if (!task->has_stack || task->exact_pc) continue;  // not started, or a thread already
+    if (!task->has_stack || task->exact_pc) continue;  // not started, or already a thread
     append_note(notes, *task);
     ++threads;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An ELF file as long as an object: its descriptor, and libelf's view of it.
+// An open ELF file: its descriptor, and libelf's view of it.
 #pragma once
 
 #include <libelf.h>
@@ -14,8 +14,8 @@ namespace aiofiber::tool {
 
 class ElfFile {
  public:
-  // Never fails: fd() is negative (errno says why, as of open_regular_file()) or elf() null where there is
-  // nothing to be had.
+  // Never fails. Without a file, fd() is negative (errno has the reason, as for open_regular_file()) or elf()
+  // is null.
   explicit ElfFile(const std::string& path) : fd_(runtime::open_regular_file(path)) {}
   ~ElfFile() {
     elf_end(elf_);
@@ -25,7 +25,7 @@ class ElfFile {
   ElfFile& operator=(const ElfFile&) = delete;
 
   int fd() const { return fd_; }
-  // Of what is no ELF file, elf_kind() is not ELF_K_ELF. Maps the file.
+  // If it is no ELF file, elf_kind() is not ELF_K_ELF. Maps the file.
   Elf* elf() {
     if (elf_ == nullptr) {
       elf_version(EV_CURRENT);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading by program headers, not by sections: those are what the loader sees, and strip may have removed the
-// others.
+// Reads program headers, not sections: the loader uses only the former, and strip may have removed the
+// latter.
 #include "elf_module.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ class Reader {
     if (data == nullptr) damaged(what);
     return static_cast<const char*>(data->d_buf);
   }
-  // From an address, as the dynamic section gives them, to the file.
+  // Converts an address of the dynamic section to an offset in the file.
   std::uint64_t offset_of(std::uint64_t address, const char* what) const {
     for (const GElf_Phdr& segment : segments_) {
       if (segment.p_type == PT_LOAD && address >= segment.p_vaddr &&
@@ -113,7 +113,7 @@ class Reader {
       read_relocations(entries[DT_JMPREL], entries[DT_PLTRELSZ]);
   }
 
-  // No entry says how many symbols there are: the hash tables know.
+  // No entry has the number of symbols: the hash tables give it.
   std::uint64_t count_symbols(std::map<std::int64_t, std::uint64_t>& entries) {
     std::uint32_t
         header[4];  // of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift
@@ -185,8 +185,8 @@ class Reader {
     if (notes.find(std::string(kOwner, sizeof kOwner)) != std::string::npos) module_.has_runtime = true;
   }
 
-  // `syscall` with the number that a `mov eax, N` shortly before it has set. Bytes that only look so are
-  // rare: both instructions, in that order and near, and a number that exists.
+  // Finds `syscall` after a near `mov eax, N`. Other bytes rarely match both instructions in this order with
+  // a number that exists.
   void find_direct_calls(const GElf_Phdr& segment) {
 #if defined(__x86_64__)
     constexpr std::size_t kNear = 24, kMove = 5;
@@ -210,11 +210,11 @@ class Reader {
 #endif
   }
 
-  // The name of a type's description stays in the file, stripped or not: a string of its own, while those who
-  // import something of the type have its name with something before it.
+  // The name of a type description stays in the file, stripped or not. It is a separate string, while modules
+  // that import a symbol of the type have the name with a prefix.
   void find_known_types(const GElf_Phdr& segment) {
     const std::string_view bytes(raw(segment.p_offset, segment.p_filesz, "a segment"), segment.p_filesz);
-    // Apart, so that this command has no such string.
+    // In two parts, so that this command does not contain the string.
     const auto describes = [&](const char* scope, const char* type) {
       const std::string text = std::string(scope) + type + '\0';
       std::size_t at = bytes.find(text);
@@ -227,8 +227,8 @@ class Reader {
     module_.has_grpc |= describes("N9grpc_core", "7ExecCtxE");
   }
 
-  // Where the functions are, and which of them are aiofiber's. Templates and inline functions (weak) count as
-  // the user's, since his code may be inlined into them.
+  // The ranges of the functions, and which of them are aiofiber's. Templates and inline functions (weak
+  // symbols) count as the user's, because user code may be inlined into them.
   void read_functions() {
     for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf_, section)) != nullptr;) {
       GElf_Shdr header;
@@ -253,8 +253,8 @@ class Reader {
     std::sort(own_functions_.begin(), own_functions_.end());
     std::sort(asio_functions_.begin(), asio_functions_.end());
   }
-  // A copy or a part that the compiler has made (name.cold) is local, though it may be of a weak function:
-  // such are ours where nobody else can name the function.
+  // A copy or a part made by the compiler (name.cold) is local, but may belong to a weak function. It counts
+  // as ours if no other code can name the function.
   static bool is_aiofibers(std::string_view name) {
     if (name.find('.') != std::string_view::npos) return is_in_anonymous_namespace(name);
     if (is_hooked(std::string(name))) return true;
@@ -287,7 +287,7 @@ class Reader {
     return true;
   }
 
-  // In our code, or in a function of a header (std::atomic's wait) that nothing but our code uses.
+  // In our code, or in a function of a header (std::atomic's wait) that only our code uses.
   bool is_own(const CallSites& sites, std::uint64_t place) {
     if (contains(own_functions_, place)) return true;
     const CodeRange* const function = find_range(functions_, place);
@@ -310,7 +310,7 @@ class Reader {
           return contains(asio_functions_, place);
         });
       }
-      std::vector<std::uint64_t> others;  // who is not aiofiber
+      std::vector<std::uint64_t> others;  // users that are not aiofiber
       std::copy_if(places.begin(), places.end(), std::back_inserter(others),
                    [&](std::uint64_t place) { return !module_.has_runtime || !is_own(sites, place); });
       if (others.empty() && used_by_data_.count(name) == 0) module_.own_imports.insert(name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the loader would know of one ELF file: what it needs, imports and exports. And the system calls that
-// its code makes without asking anybody, as far as they can be recognised.
+// One ELF file as the loader sees it: the libraries it needs, its imports and exports. Also the system calls
+// that its code makes directly, as far as they can be recognised.
 #pragma once
 
 #include <compare>
@@ -15,10 +15,10 @@
 
 namespace aiofiber::tool {
 
-// Calls of syscall(2) by what they ask for.
+// Calls of syscall(2), grouped by number and operation.
 struct NumberedCall {
   int number = -1;     // -1: not seen
-  int operation = -1;  // of futex; -1: not seen
+  int operation = -1;  // for futex; -1: not seen
   auto operator<=>(const NumberedCall&) const = default;
 };
 
@@ -26,29 +26,29 @@ struct ElfModule {
   std::string path;
   std::string soname;               // empty: none
   std::vector<std::string> needed;  // in the order of the file
-  std::vector<std::string> rpath;   // ignored by the loader where there is a runpath
+  std::vector<std::string> rpath;   // ignored by the loader if there is a runpath
   std::vector<std::string> runpath;
   std::set<std::string> imports;               // undefined names
   std::vector<ImportSlot> import_slots;        // of functions
   std::map<int, int> direct_calls;             // number of a system call -> places; x86-64 only
-  std::map<NumberedCall, int> numbered_calls;  // -> places; empty where the code cannot be searched
+  std::map<NumberedCall, int> numbered_calls;  // -> places; empty if the code cannot be searched
   std::set<std::string>
       own_imports;           // with the runtime, and symbols: nothing but aiofiber's own code uses these
   bool has_symbols = false;  // of its functions, so that own_imports is known
   bool has_asio = false;     // the event loop of Asio is in it
-  bool pauses_only_in_asio = false;  // pause() is called by Asio's own code alone, as its symbols tell
-  bool has_grpc = false;             // gRPC's core is in it
+  bool pauses_only_in_asio = false;  // only Asio's own code calls pause(), by its symbols
+  bool has_grpc = false;             // it contains gRPC's core
   bool dynamic = false;              // false: fully static, nothing can come before its libc
-  bool has_hooks = false;            // exports what all hooks export
-  std::uint64_t stdio_state = 0;     // where the hooks say whether stdio suspends; 0: nowhere
-  bool has_runtime = false;          // carries the runtime's note
-  std::uint64_t first_address = 0;   // where its first segment wants to be
+  bool has_hooks = false;            // exports the names that all hooks export
+  std::uint64_t stdio_state = 0;     // where the hooks store whether stdio suspends; 0: nowhere
+  bool has_runtime = false;          // has the runtime's note
+  std::uint64_t first_address = 0;   // the address that its first segment requests
 
   std::string name() const;  // the soname, else the file's name
 };
 
-// `shown`: how to call the file in errors. Errors (kCore): no such file, not readable, not ELF, of another
-// word size, neither a program nor a library, cut off.
+// `shown`: the name of the file in errors. Errors (kCore): no such file, not readable, not ELF, of another
+// word size, not a program or library, cut off.
 ElfModule read_elf_module(const std::string& path, const std::string& shown);
 
 }  // namespace aiofiber::tool

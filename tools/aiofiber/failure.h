@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What ends the command: a message that says what to do, and an exit code that a script can tell apart.
+// The error that ends the command: a message with a remedy, and an exit code that a script can test.
 #pragma once
 
 #include <stdexcept>
@@ -15,8 +15,8 @@ enum class Exit : int {
   kNoProcess = 3,    // no such process, or it ended while it was read
   kNotAiofiber = 4,  // it has no aiofiber runtime
   kVersion = 5,      // its runtime is of a version or machine that this command does not know
-  kPermission = 6,   // it may not be read
-  kCore = 7,         // the core file (program, trace) is none, is damaged, or does not fit the executable
+  kPermission = 6,   // access is not permitted
+  kCore = 7,         // the core file (program, trace) is of another kind, damaged, or of another executable
 };
 
 class Failure : public std::runtime_error {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a target to its registry block: the ELF note "aiofiber" of some module.
+// From a target to its registry block: the ELF note "aiofiber" of a module.
 //
-// The note is read from the target's own memory first, so neither symbols nor files are needed; cores leave
-// that page out sometimes, then it is read from the module's file. A process can hold several runtimes, as
-// preloaded hooks bring one along that the program's own takes the place of: the registry that counts fibers
-// is the one in use.
+// The note is read from the target's own memory first, so no symbols and no files are needed. Some cores
+// leave out that page; then the note is read from the module's file. A process can hold several runtimes:
+// preloaded hooks bring a runtime, and the program's own replaces it. The registry that counts fibers is the
+// one in use.
 #include <elf.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ std::size_t aligned(std::size_t bytes, std::size_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-// The registry's address, from the bytes of a segment of notes that begins at `address`.
+// The registry's address, from the bytes of a segment of notes at `address`.
 std::optional<std::uint64_t> find_in_notes(const unsigned char* notes, std::size_t bytes,
                                            std::size_t alignment, std::uint64_t address) {
   Elf64_Nhdr header;
@@ -49,7 +49,7 @@ std::optional<std::uint64_t> find_in_notes(const unsigned char* notes, std::size
   return std::nullopt;
 }
 
-// When a loop last ran in it; 0: nothing has ever run in it, or there is no registry.
+// When a loop of the registry last ran; 0: none has ever run, or there is no registry.
 std::uint64_t last_use(Target& target, std::uint64_t address) {
   aiofiber_registry head{};
   constexpr std::size_t kBytes = offsetof(aiofiber_registry, chunks);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PTRACE_SEIZE does not stop; PTRACE_INTERRUPT then does, without a signal that the program could notice.
-// Threads may be created until the last one is stopped, so the list is read until nothing is new in it.
+// PTRACE_SEIZE does not stop a thread. PTRACE_INTERRUPT then stops it, without a signal that the program
+// could notice.
+// Threads may be created until the last one is stopped, so the list is read until it has no new thread.
 #include "freeze.h"
 
 #include <dirent.h>

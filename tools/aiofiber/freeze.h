@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stops every thread of a process for as long as the object lives (--stop): exact registers, one moment for
-// all tasks. Detaching, also by our death, lets the process run on; a signal that arrives meanwhile is
-// delivered. Errors: kPermission, kNoProcess.
+// Stops every thread of a process while the object lives (--stop): this gives exact registers, and one moment
+// for all tasks. Detaching lets the process continue, also when this command dies. A signal that arrives
+// meanwhile is delivered. Errors: kPermission, kNoProcess.
 #pragma once
 
 #include <sys/types.h>
@@ -25,7 +25,7 @@ class Freeze {
  private:
   struct Stopped {
     pid_t tid;
-    int signal;  // to be delivered when it goes on; 0: none
+    int signal;  // to deliver when the thread continues; 0: none
   };
   bool seize_new_threads();
   void stop(pid_t tid);

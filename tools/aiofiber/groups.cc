@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber groups: tasks with equal stacks are one entry, largest group first: the view for thousands of
-// tasks.
+// aiofiber groups: folds tasks with equal stacks into one entry, largest group first, for programs with
+// thousands of tasks.
 #include <algorithm>
 #include <map>
 #include <tuple>

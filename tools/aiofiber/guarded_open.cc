@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libdw and libelf open regular files that begin as ELF files do, and nothing else.
+// Restricts libdw and libelf to regular files that begin as ELF files do.
 //
-// A core says which files its modules are, in its notes and in the loader's list, and libdwfl opens these
-// names by itself before it asks any callback. Such a name may lead to a FIFO without a writer, which would
-// hold the command for ever, to a device, or to a compressed file, which these libraries would unpack however
-// much comes out. They call open(2) by its name, and a program's own comes first. The command's own code
-// always says O_CLOEXEC, by which it is told from theirs.
+// A core names the files of its modules, in its notes and in the loader's list. libdwfl opens these names
+// before it calls any callback. Such a name may be a FIFO without a writer, which would block the command for
+// ever, or a device, or a compressed file, which these libraries would unpack without a limit. They call
+// open(2) by its name, so this program's own open() replaces it. The command's own code always sets
+// O_CLOEXEC, so its calls can be distinguished.
 #include "guarded_open.h"
 
 #include <fcntl.h>
@@ -35,7 +35,7 @@ void note_refusal(const std::string& path) {
     files.push_back(path);
 }
 
-// -1 with errno; EINVAL where something is there that must not be read.
+// -1 with errno; EINVAL for a file that must not be read.
 int open_elf(const char* path) {
   const int fd = runtime::open_elf_file(path);
   if (fd < 0 && errno == EINVAL) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which of the files that a target named libdw and libelf were kept from opening.
+// The files of a target that libdw and libelf were not allowed to open.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace aiofiber::tool {
 
-// Each once, in the order in which they were asked for; at most a few. Threads: one at a time.
+// Each file once, in the order of the attempts; at most a few. Threads: one at a time.
 const std::vector<std::string>& refused_files();
 
 }  // namespace aiofiber::tool

@@ -91,7 +91,7 @@ bool is_shown(const Finding& finding, const Request& request) {
   return request.verbose || !finding.sometimes;
 }
 
-// C++ functions without their parameters.
+// The name of a C++ function without its parameters.
 std::string shown_name(const std::string& name) {
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> spelled(
@@ -116,8 +116,7 @@ void print_module(const CheckedModule& module, const Request& request, std::ostr
         << std::get<std::string>(line) << '\n';
 }
 
-// What waits for sockets and locks comes first; otherwise modules stay in the order in which the loader asks
-// them.
+// Modules that wait for sockets and locks come first. Otherwise modules keep the loader's order.
 std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request& request) {
   const auto rank_of = [&](const CheckedModule* module) {
     int rank = static_cast<int>(Rank::kUnknown) + 1;

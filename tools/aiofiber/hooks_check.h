@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `aiofiber hooks --check PROGRAM|PID`: which calls in it would block the thread although the hooks are
-// there.
+// `aiofiber hooks --check PROGRAM|PID`: the calls that would block the thread despite the hooks.
 //
-// Unlike the other commands it needs no aiofiber in what it looks at: it is asked before a client is moved
-// into tasks.
+// Unlike the other commands it needs no aiofiber in its subject: users run it before they move a client into
+// tasks.
 #pragma once
 
 #include <ostream>
@@ -13,7 +12,7 @@
 
 namespace aiofiber::tool {
 
-// `words`: the command line behind `hooks`. Errors: kUsage, and those of check_program() and check_process().
+// `words`: the command line after `hooks`. Errors: kUsage, and those of check_program() and check_process().
 void hooks(const std::vector<std::string>& words, std::ostream& out);
 
 }  // namespace aiofiber::tool

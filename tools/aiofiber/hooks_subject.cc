@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding what escapes the hooks. A program says what it imports, a process also what the loader made of
-// that: the slots of the imported functions hold the addresses that will be called.
+// Finds the calls that the hooks do not reach. A program shows its imports. A process also shows how the
+// loader bound them: the slots of imported functions contain the addresses that will be called.
 #include "hooks_subject.h"
 
 #include <unistd.h>
@@ -39,15 +39,14 @@ bool imports_any(const ElfModule& elf, std::initializer_list<const char*> names)
                      [&](const char* name) { return elf.imports.count(name) != 0; });
 }
 
-// A library that opens its FILEs by their names reads configuration and data, which does not take long; one
-// that makes them of descriptors or commands, or is given them, may wait for somebody.
+// A library that opens its FILEs by name reads configuration and data, which takes a short time. A library
+// that makes FILEs from descriptors or commands, or gets them from its caller, may wait long.
 bool opens_files_by_name_only(const ElfModule& elf) {
   return imports_any(elf, {"fopen", "fopen64"}) &&
          !imports_any(elf, {"fdopen", "popen", "stdin", "freopen", "freopen64"});
 }
 
-// Of a call that aiofiber's own code makes as well: without symbols nobody can say whether anything else
-// does.
+// For a call that aiofiber's own code makes too: without symbols, other callers cannot be excluded.
 void doubt_without_symbols(const ElfModule& elf, Finding& finding) {
   if (!elf.has_runtime || elf.has_symbols) return;
   finding.certainty = Certainty::kUnknown;
@@ -93,7 +92,7 @@ void add_direct_calls(CheckedModule& module, const ElfModule& elf) {
   }
 }
 
-// syscall() with a number that can be seen in the code before the call is judged by the number.
+// A call of syscall() with a visible number before it is judged by that number.
 void add_numbered_calls(CheckedModule& module, const ElfModule& elf) {
   std::map<std::string, int> by_name;
   for (const auto& [call, places] : elf.numbered_calls) {
@@ -147,7 +146,7 @@ CheckedModule examine(ElfModule elf, Stdio stdio) {
   return module;
 }
 
-// ---- what is there for aiofiber only
+// ---- modules that only aiofiber needs
 
 bool is_called(const CheckedModule& module, const std::string& name) {
   return module.elf.soname == name || module.elf.path.ends_with("/" + name.substr(name.rfind('/') + 1));
@@ -158,7 +157,7 @@ bool needs(const CheckedModule& who, const CheckedModule& what) {
                      [&](const std::string& name) { return is_called(what, name); });
 }
 
-// The program that carries aiofiber calls the library for itself as well.
+// The program that contains aiofiber also calls the library itself.
 bool uses_for_itself(const CheckedModule& who, const OwnLibrary& own) {
   const std::string_view begin = own.imports;
   return !begin.empty() && who.elf.has_symbols &&
@@ -167,7 +166,7 @@ bool uses_for_itself(const CheckedModule& who, const OwnLibrary& own) {
          });
 }
 
-// Whether nobody needs the module but aiofiber, directly or by way of what is only there for aiofiber.
+// Whether only aiofiber needs the module, directly or through other modules that only aiofiber needs.
 bool is_there_for_aiofiber(const CheckedModule& module, const std::vector<CheckedModule>& modules) {
   const OwnLibrary* const own = find_own_library(module.elf.name());
   bool needed = false;
@@ -195,7 +194,7 @@ void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
   }
 }
 
-// gRPC's types are in more than one of its libraries; one line says it.
+// gRPC's types are in several of its libraries; only one line reports them.
 void say_once_what_is_known_by_name(std::vector<CheckedModule>& modules) {
   std::set<std::string> said;
   for (CheckedModule& module : modules) {
@@ -243,7 +242,7 @@ std::vector<Mapping> read_mappings(pid_t pid) {
   return mappings;
 }
 
-// Where the file of a mapping can be read, though it be deleted or of another mount namespace.
+// A path at which the file of a mapping can be read, even if it is deleted or in another mount namespace.
 std::string file_of(const Mapping& mapping, pid_t pid) {
   const std::string proc = "/proc/" + std::to_string(pid) + "/";
   if (mapping.path.ends_with(" (deleted)")) return proc + "map_files/" + mapping.range;
@@ -303,7 +302,8 @@ class ProcessCheck {
     return elf.stdio_state != 0 && target_->read(address, &state, sizeof state) && state == 1;
   }
 
-  // The program first, then what it needs; what nobody needs was opened later or preloaded.
+  // The program first, then the libraries that it needs. Modules that no other needs were opened later or
+  // preloaded.
   void order_and_mark() {
     std::vector<CheckedModule> rest = std::move(subject_.modules);
     subject_.modules.clear();
@@ -318,7 +318,7 @@ class ProcessCheck {
       rest.erase(found);
     };
     take([&](const CheckedModule& module) { return module.elf.path == program; });
-    // A preloaded set of hooks comes right behind the program.
+    // Preloaded hooks come directly after the program.
     take([&](const CheckedModule& module) { return module.is_hooks && !is_needed(module, rest); });
     for (std::size_t i = 0; i < subject_.modules.size(); ++i) {
       const std::vector<std::string> needed = subject_.modules[i].elf.needed;
@@ -330,7 +330,7 @@ class ProcessCheck {
       subject_.modules.push_back(std::move(module));
     }
   }
-  // What dlopen() has opened so far is among the modules.
+  // The libraries that dlopen() has opened so far are among the modules.
   void mark_what_is_seen() {
     for (CheckedModule& module : subject_.modules) {
       for (Finding& finding : module.findings) {
@@ -353,7 +353,8 @@ class ProcessCheck {
     return nullptr;
   }
 
-  // A slot that still leads into its own module was never called: the loader will look the name up then.
+  // A slot that still points into its own module was never called: the loader will look the name up at the
+  // first call.
   void find_bypasses(CheckedModule& module) {
     if (module.is_libc || module.is_hooks) return;
     const std::uint64_t bias = starts_[module.elf.path] - module.elf.first_address;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `aiofiber hooks --check` looks at: the modules of a program as the loader would bring them in, or
-// those that a process has, with what was found in each.
+// The subject of `aiofiber hooks --check`: the modules of a program as the loader would load them, or the
+// modules of a process, with the findings in each.
 #pragma once
 
 #include <sys/types.h>
@@ -13,16 +13,16 @@
 
 namespace aiofiber::tool {
 
-// The surest first.
+// The most certain first.
 enum class Certainty {
-  kByName,    // a library that is known for it
-  kBypassed,  // a hooked name, bound in this process to another function than the hooks'
+  kByName,    // a library with a known problem
+  kBypassed,  // a hooked name that is bound to another function in this process
   kDirect,    // the code makes the system call itself
-  kImported,  // the function is imported; whether a task ever calls it is not known
+  kImported,  // the function is imported; whether a task ever calls it is unknown
   kUnknown,   // imported, and it depends on the arguments
 };
 
-// What it is that blocks, the worst first: it is what a task waits for all day, or but once at the start.
+// The kind of call that blocks, the worst first: tasks wait for sockets and locks often, for others rarely.
 enum class Rank { kSocketOrLock, kOther, kFile, kUnknown };
 
 struct Finding {
@@ -35,11 +35,11 @@ struct Finding {
 
 struct CheckedModule {
   ElfModule elf;
-  bool is_libc = false;   // libc's parts and the loader: what they call is the hooks' business or nobody's
+  bool is_libc = false;   // libc's parts and the loader: their calls are not checked
   bool is_hooks = false;  // libaiofiber_hooks.so
-  bool is_own = false;    // a library that is there for aiofiber only: not looked at
+  bool is_own = false;    // a library that only aiofiber needs: not checked
   bool opened_late =
-      false;  // of a process: not needed by the program, so dlopen() or LD_PRELOAD brought it in
+      false;  // in a process: the program does not need it, so dlopen() or LD_PRELOAD loaded it
   std::vector<Finding> findings;
   int hooked_imports = 0;
 };
@@ -53,10 +53,10 @@ struct Subject {
   std::vector<std::string> missing;
   HooksPlace hooks = HooksPlace::kNone;
   std::string hooks_module;
-  bool stdio_suspends = false;  // of a process: it is switched on
+  bool stdio_suspends = false;  // in a process: it is switched on
 };
 
-// Errors: those of read_elf_module() and, of a process, of open_process().
+// Errors: those of read_elf_module() and, for a process, of open_process().
 Subject check_program(const std::string& path);
 Subject check_process(pid_t pid);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the records say, in words, and which frames are the program's own.
+// The records as text, and the choice of frames that are the program's own.
 #include "inspection.h"
 
 #include <unistd.h>
@@ -16,19 +16,19 @@
 namespace aiofiber::tool {
 namespace {
 
-// Behind what was so at a moment before the one at which the other end was seen.
+// After a statement that was true before the moment at which the other end was read.
 constexpr char kEarlier[] = " (a moment ago)";
 
 bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
 }
 
-// Neither on the way from the program's own code to the call that waits. Which call that is, the wait says.
+// Frames between the program's own code and the waiting call do not count. The wait itself names that call.
 bool is_own(const Frame& frame) {
   return !is_plumbing(frame) && !runtime::is_library_code(frame.file, frame.module);
 }
 
-// What a descriptor of a live process is: " (socket)", " (pipe)", " (/dev/tty)".
+// The kind of a live process's descriptor: " (socket)", " (pipe)", " (/dev/tty)".
 std::string descriptor_text(const Target& target, std::uint32_t fd) {
   if (!target.live()) return {};
   char link[PATH_MAX];
@@ -209,7 +209,7 @@ std::string Inspection::missing_stacks() const {
   if (target_.live()) return {};
   std::size_t missing = 0;
   for (const TaskSnapshot& task : snapshot_.tasks) {
-    // gcore writes zeros for what it could not read.
+    // gcore writes zeros for memory that it could not read.
     if (!is_wanted(task)) continue;
     const bool blank = !task.has_stack || (task.registers.values[Registers::kRip] == 0 && !task.exact_pc);
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
@@ -231,7 +231,7 @@ std::optional<std::uint64_t> Inspection::stack_deepest(const TaskSnapshot& task)
 }
 
 std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const {
-  if (task.on_cpu) {  // at most so long
+  if (task.on_cpu) {  // at most this long
     for (const StandingLoop& loop : snapshot_.standing_loops) {
       if (loop.task == task.record.id) return loop.stands_ns;
     }
@@ -263,7 +263,7 @@ std::string Inspection::hooked_call(const TaskSnapshot& task) const {
   std::string call;
   for (const Address& address : addresses(task)) {
     for (const Frame& frame : symbolizer_.frames(address)) {
-      // The outermost that is C, as the names of libc are.
+      // The outermost frame with a C name, as libc's functions have.
       if (runtime::is_hook(frame.file) && frame.function.find_first_of(":<{") == std::string::npos)
         call = frame.function + "()";
     }

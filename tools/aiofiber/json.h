@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes JSON in order of the calls: commas, quotes and escapes are its business, structure is the caller's.
+// Writes JSON in the order of the calls. It adds commas, quotes and escapes; the caller is responsible for
+// the structure.
 #pragma once
 
 #include <concepts>
@@ -22,7 +23,7 @@ class JsonWriter {
   void end_object() { close('}'); }
   void begin_array() { open('['); }
   void end_array() { close(']'); }
-  // Of an object's member; its value is the next call.
+  // The name of an object's member; the next call writes its value.
   void key(std::string_view name) {
     separate();
     write(name);
@@ -74,7 +75,7 @@ class JsonWriter {
 
   std::string text_;
   std::ostream& out_;
-  std::vector<bool> first_;  // of each open bracket: nothing stands in it yet
+  std::vector<bool> first_;  // for each open bracket: it has no element yet
   bool behind_key_ = false;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables. A line here needs a reason that was read in the library's source or seen in a run.
+// The tables. Each line needs a reason that was found in the library's source or in a run.
 #include "known_libraries.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 struct Harmless {
   const char* file;
-  const char* function;  // empty: whatever reads from a FILE
+  const char* function;  // empty: every function that reads from a FILE
   const char* why;
 };
 constexpr Harmless kHarmless[] = {
@@ -48,7 +48,7 @@ constexpr char kPauseOfAsio[] =
 constexpr OwnLibrary kOwnLibraries[] = {
     {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
 
-// What our code calls beside the hooked names and in every program.
+// Functions that our code calls in every program, besides the hooked names.
 constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fgetws",
                                              "fread", "syscall", "dlopen"};
 

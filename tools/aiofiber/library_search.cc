@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RPATH (of the module and those that brought it in, unless it has a RUNPATH), LD_LIBRARY_PATH, RUNPATH, the
-// cache that ldconfig writes, the default directories.
+// The order: RPATH (of the module and of the modules that loaded it, unless it has a RUNPATH),
+// LD_LIBRARY_PATH, RUNPATH, the cache of ldconfig, the default directories.
 #include "library_search.h"
 
 #include <limits.h>
@@ -20,7 +20,7 @@
 namespace aiofiber::tool {
 namespace {
 
-// /etc/ld.so.cache in the layout of glibc 2.32 and later, and the one that older ones append it to.
+// /etc/ld.so.cache in the layout of glibc 2.32 and later, also when it is appended to the older layout.
 std::map<std::string, std::string> read_loader_cache() {
   std::ifstream in("/etc/ld.so.cache", std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
@@ -50,7 +50,7 @@ std::map<std::string, std::string> read_loader_cache() {
     Entry entry;
     std::memcpy(&entry, bytes.data() + at, sizeof entry);
 #if defined(__x86_64__)
-    if ((entry.flags & 0xff00) != 0x0300) continue;  // another machine's
+    if ((entry.flags & 0xff00) != 0x0300) continue;  // for another machine
 #endif
     if (entry.capabilities == 0) paths.emplace(string_at(entry.name), string_at(entry.path));
   }
@@ -78,7 +78,7 @@ std::string real_path(const std::string& path) {
   return realpath(path.c_str(), resolved) != nullptr ? resolved : path;
 }
 
-// $ORIGIN and the like in a directory of a search path.
+// Expands $ORIGIN and similar in a directory of a search path.
 std::string expand(std::string directory, const std::string& module_path) {
   const std::string origin = module_path.substr(0, module_path.rfind('/'));
   const std::pair<const char*, std::string> tokens[] = {{"${ORIGIN}", origin},
@@ -121,7 +121,7 @@ class Search {
       add(real_path(path), path, inherited_[by]);
       return true;
     } catch (const Failure&) {
-      return false;  // of another machine: the loader goes on looking too
+      return false;  // for another machine: the loader also continues its search
     }
   }
   void find(const std::string& name, std::size_t by) {

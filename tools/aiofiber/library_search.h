@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a program to its libraries, in the order and the places in which the loader looks: see ld.so(8).
+// From a program to its libraries, in the loader's order and search path: see ld.so(8).
 //
-// What it does not know: LD_PRELOAD and /etc/ld.so.preload, hardware capabilities below the library
-// directories, and what dlopen() will open. A process is the surer thing to look at.
+// Not considered: LD_PRELOAD and /etc/ld.so.preload, hardware capabilities below the library directories, and
+// later calls of dlopen(). The check of a running process is more certain.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace aiofiber::tool {
 
 struct Closure {
   std::vector<ElfModule> modules;    // the program first, then breadth first: the order of the symbol lookup
-  std::vector<std::string> missing;  // what is needed and was not found
+  std::vector<std::string> missing;  // needed and not found
 };
 
 // LD_LIBRARY_PATH of the calling process counts, as it would for the program. Errors: those of

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `aiofiber` command: what the tasks of a running process, or of a core file, are doing.
+// The `aiofiber` command: shows what the tasks of a running process, or of a core file, do.
 #include <malloc.h>
 #include <unistd.h>
 
@@ -114,7 +114,7 @@ Options parse(int argc, char** argv) {
     if (word == "--core") {
       if (++i == argc) usage_error("--core wants the name of a core file");
       options.core = argv[i];
-      // Behind it the executable, if what follows is a file.
+      // The executable may follow, if the next word is a file.
       if (i + 1 < argc && argv[i + 1][0] != '-' && access(argv[i + 1], F_OK) == 0)
         options.executable = argv[++i];
     } else if (word == "--stop") {
@@ -183,7 +183,7 @@ void run(const Options& options) {
   const Command command = find_command(options.command);
   const auto target =
       options.core.empty() ? open_process(options.pid) : open_core(options.core, options.executable);
-  // A tree is about others than those that were named, and top shows all.
+  // A tree shows other tasks than the named ones, and top shows all.
   const bool all = options.command == "pstree" || options.command == "top";
   Inspection inspection(*target, {options.stop, all ? std::vector<std::string>{} : options.tasks,
                                   options.most_bytes, options.source});
@@ -214,7 +214,7 @@ void say_what_was_refused() {
   }
 }
 
-// A report that is cut short must not look like a whole one.
+// A truncated report must not look like a complete one.
 void finish_output() {
   std::cout.flush();
   if (!std::cout) throw Failure(Exit::kInternal, "the output could not be written whole (a full disk?)");
@@ -235,7 +235,7 @@ int main(int argc, char** argv) {
     }
   }
   std::ios::sync_with_stdio(false);
-  mallopt(M_MMAP_THRESHOLD, 1 << 20);  // what a copy of a stack took is given back, and not kept for the next
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);  // memory of a stack's copy is returned and not kept for the next
   unsetenv("DEBUGINFOD_URLS");  // libdwfl would ask the network for what has the build ids that a target says
   try {
     const std::string_view command = argc > 1 ? argv[1] : "";

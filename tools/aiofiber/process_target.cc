@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A live process: memory by process_vm_readv, modules by /proc/PID/maps.
+// A live process: memory through process_vm_readv, modules from /proc/PID/maps.
 //
-// The process is neither stopped nor traced. Its files are looked for through /proc/PID/exe (the executable
-// may be deleted or replaced), /proc/PID/root (it may live in another mount namespace), and
-// /proc/PID/map_files (libraries that were replaced), before the plain path.
+// The process is not stopped and not traced. Its files are searched through /proc/PID/exe (the executable may
+// be deleted or replaced), /proc/PID/root (it may be in another mount namespace), and /proc/PID/map_files
+// (libraries may be replaced), before the plain path.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -42,7 +42,7 @@ std::string first_line(const std::string& path) {
   return text;
 }
 
-// Why a process may not be read, and which knob changes it.
+// Why reading the process is not permitted, and which setting changes this.
 Failure permission_failure(pid_t pid) {
   std::string text = "no permission to read process " + std::to_string(pid);
   struct stat status {};
@@ -68,8 +68,8 @@ Failure permission_failure(pid_t pid) {
                                  "capability CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)."};
 }
 
-// The ids of the threads here, by those in the innermost PID namespace that they live in: status has all ids
-// of a thread, from the reader's namespace inwards (proc(5): NSpid).
+// The ids of the threads here, by their ids in their innermost PID namespace: status has all ids of a thread,
+// from the reader's namespace inwards (proc(5): NSpid).
 std::map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
   static const std::string kField = "NSpid:";
   std::map<std::uint32_t, std::uint32_t> ids;
@@ -97,7 +97,7 @@ Failure no_program(pid_t pid) {
                                 " has no program (a thread of the kernel, or one that has ended)"};
 }
 
-// ---- files of the modules. libdwfl's callbacks get no argument of ours: the process is kept here.
+// ---- files of the modules. libdwfl's callbacks have no argument for the process, so it is stored here.
 
 pid_t g_pid = 0;
 
@@ -115,7 +115,7 @@ bool is_executable_of_target(const std::string& name) {
   return target == name || target == name + " (deleted)";
 }
 
-// The mapping that begins at `start`, as a link to the very file that is mapped, deleted or not.
+// The mapping at `start`, as a link to the mapped file, deleted or not.
 std::string map_file(Dwarf_Addr start) {
   std::ifstream maps(proc(g_pid, "maps"));
   for (std::string line; std::getline(maps, line);) {
@@ -137,7 +137,7 @@ int find_elf(Dwfl_Module* module, void** user_data, const char* module_name, Dwa
     if (fd < 0 && deleted) fd = open_as(map_file(base), file_name);
     if (fd < 0 && !deleted) fd = open_as(proc(g_pid, "root") + name, file_name);
     if (fd < 0 && !deleted) fd = open_as(name, file_name);
-    return fd;  // of a deleted one, another file may stand there by now
+    return fd;  // if it was deleted, another file may have its path now
   }
   return dwfl_linux_proc_find_elf(module, user_data, module_name, base, file_name, elf);
 }
@@ -166,8 +166,7 @@ class ProcessTarget : public Target {
     dwfl_report_begin(modules_.get());
     const int error = runtime::report_process_modules(modules_.get(), pid);
     if (error == EACCES || error == EPERM) throw permission_failure(pid);
-    // A thread of the kernel, or one that has ended and is not yet waited for, is a process without a
-    // program.
+    // A kernel thread, or a zombie, is a process without a program.
     if (error == ENOENT || error == ESRCH)
       throw access(proc(pid, "").c_str(), F_OK) != 0 ? no_process(pid, true) : no_program(pid);
     if (error != 0) {
@@ -202,7 +201,7 @@ class ProcessTarget : public Target {
         at += count;
         continue;
       }
-      // A range is not there. Those before it are; go on behind it, with a whole group of ranges.
+      // A range is missing. The ranges before it were read. Continue after it, with a whole group of ranges.
       std::size_t i = 0;
       for (; i < count && ranges[at + i].bytes <= left; ++i) {
         ranges[at + i].complete = true;
@@ -215,7 +214,7 @@ class ProcessTarget : public Target {
     }
   }
 
-  // proc(5), /proc/PID/pagemap: a word a page.
+  // proc(5), /proc/PID/pagemap: one word for each page.
   std::uint64_t lowest_used(std::uint64_t low, std::uint64_t high) const override {
     constexpr std::uint64_t kPresent = std::uint64_t{1} << 63, kSwapped = std::uint64_t{1} << 62;
     if (pagemap_ < 0) return 0;
@@ -244,20 +243,19 @@ class ProcessTarget : public Target {
   }
   std::uint32_t thread_id(std::uint32_t tid) override {
     auto known = thread_ids_.find(tid);
-    // The target says which ids we are asked for: an unknown one must not cost a walk through /proc each
-    // time.
+    // The target chooses the ids, so an unknown id must not cost a walk through /proc each time.
     const auto now = std::chrono::steady_clock::now();
     if (known == thread_ids_.end() && (!ids_read_at_ || now - *ids_read_at_ > std::chrono::seconds(1))) {
       thread_ids_ = read_thread_ids(pid_);
       ids_read_at_ = now;
       known = thread_ids_.find(tid);
     }
-    return known != thread_ids_.end() ? known->second : tid;  // else it has ended
+    return known != thread_ids_.end() ? known->second : tid;  // otherwise it has ended
   }
   std::string thread_name(std::uint32_t tid) const override {
     return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
   }
-  // "NUMBER ARGUMENTS... RSP RIP"; "running", or "-1" where it is blocked outside of a call (proc(5)).
+  // "NUMBER ARGUMENTS... RSP RIP"; "running", or "-1" if it is blocked outside a system call (proc(5)).
   BlockedThread blocked_thread(std::uint32_t tid) const override {
     std::istringstream words(first_line(proc(pid_, "task/" + std::to_string(tid) + "/syscall")));
     long number = -1;

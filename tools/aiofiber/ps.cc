@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber ps: one line a task.
+// aiofiber ps: one line for each task.
 #include <map>
 #include <string>
 
@@ -14,7 +14,7 @@ const std::vector<Column> kColumns{
     {"THREAD", false}, {"ID", true},       {"NAME", false}, {"STATE", false},  {"WAITS FOR", false},
     {"SINCE", true},   {"SWITCHES", true}, {"STACK", true}, {"DEEPEST", true}, {"WHERE", false}};
 
-// "20 KiB of 256": how much of its stack was ever used.
+// "20 KiB of 256": the most of its stack that was ever used.
 std::string deepest_text(const Inspection& inspection, const TaskSnapshot& task) {
   const auto deepest = inspection.stack_deepest(task);
   if (!deepest) return "-";

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber pstree: who awaits whom. A task's calls stand under it, what it awaits under the innermost of
-// them.
+// aiofiber pstree: the graph of waiting tasks. A task's calls are below it, and the tasks it awaits below the
+// innermost call.
 //
-// A record names the awaited task, or the gather, group and the like through which it awaits several; of a
-// lock, who has it is looked up, and stands under the waiter like an awaited one. A task that awaits a bare
-// future does not tell outsiders whose it is; then the tasks that it created stand under it, marked as
-// created. Waiting in a circle is shown and marked, not an error. A branch of more than kDeepest tasks goes
-// on at the left margin. --dot draws the same as a graph for graphviz.
+// A record names the awaited task, or the gather, group and so on through which it awaits several. For a
+// lock, the owner is looked up and printed below the waiter, as an awaited task is. A task that awaits a
+// plain future does not publish who sets it. Then the tasks that it created are below it, marked as created.
+// A circle of waiting tasks is shown and marked; it is no error. A branch of more than kDeepest tasks goes on
+// at the left margin. --dot writes the same graph for graphviz.
 #include <algorithm>
 #include <deque>
 #include <set>
@@ -24,10 +24,10 @@ enum class Relation { kAwaited, kHoldsItsLock, kCreated };
 struct Edge {
   const TaskSnapshot* to;
   Relation relation;
-  bool certain = true;  // both ends were seen at the same moment
+  bool certain = true;  // both ends were read at the same moment
 };
 
-// Before the task at the end of a branch, on an arrow of --dot, and as the name of a list in JSON.
+// The text before the task at the end of a branch, on an arrow of --dot, and as the name of a list in JSON.
 std::string branch_text(const Edge& edge) {
   return std::string(edge.certain ? "" : "(a moment ago) ") +
          (edge.relation == Relation::kHoldsItsLock ? "holds the lock: "
@@ -46,12 +46,12 @@ const char* json_name(Relation relation) {
 }
 
 constexpr std::size_t kDeepest = 32;  // tasks on one branch
-constexpr std::uint64_t kNoTask = 0;  // under which the roots stand
+constexpr std::uint64_t kNoTask = 0;  // the parent of the roots
 
-// Where a task is printed.
+// The position of a printed task.
 struct Place {
   std::string branch;  // in front of the task
-  std::string margin;  // in front of what stands under it
+  std::string margin;  // before the lines below it
   std::size_t depth = 0;
 };
 
@@ -81,7 +81,7 @@ class Tree {
     return edges;
   }
 
-  // Those under no other, then those that only a circle holds.
+  // First tasks without a parent, then tasks that are only in a circle.
   void print(std::ostream& out) {
     std::vector<const TaskSnapshot*> roots;
     for (const TaskSnapshot* task : chosen_tasks(inspection_.snapshot(), options_)) {
@@ -96,7 +96,7 @@ class Tree {
     }
   }
 
-  // The tasks of the circles of waiting, each in the order of waiting.
+  // The tasks of the circles, each in the order of waiting.
   std::vector<std::vector<std::uint64_t>> circles() const {
     std::vector<std::vector<std::uint64_t>> found;
     std::set<std::uint64_t> visited;
@@ -123,7 +123,7 @@ class Tree {
     return edges;
   }
 
-  // Of what is certain: a circle of ends that were not seen together may never have been one.
+  // Only certain edges: a circle of ends that were not read together may never have existed.
   std::vector<const TaskSnapshot*> awaited_tasks(const TaskSnapshot& task) const {
     std::vector<const TaskSnapshot*> awaited;
     for (const Edge& edge : waits(task)) {
@@ -133,7 +133,7 @@ class Tree {
   }
 
  private:
-  // A walk in depth, with its own stack: chains of waiting can be as long as there are tasks.
+  // A depth-first walk with its own stack: chains of waiting can be as long as there are tasks.
   void find_circles(const TaskSnapshot& start, std::set<std::uint64_t>& visited,
                     std::vector<std::vector<std::uint64_t>>& found) const {
     struct Step {
@@ -161,8 +161,8 @@ class Tree {
     }
   }
 
-  // Neither the lines nor the recursion may grow with a chain of waiting, which can be as long as there are
-  // tasks.
+  // The length of lines and the depth of recursion must not grow with a chain of waiting, which can be as
+  // long as there are tasks.
   void print_tree(const TaskSnapshot& root, std::ostream& out) {
     print_task({&root, Relation::kAwaited}, kNoTask, Place{}, out);
     while (!cut_.empty()) {
@@ -172,7 +172,7 @@ class Tree {
     }
   }
 
-  // `parent`: the task that it stands under.
+  // `parent`: the task above it.
   void print_task(const Edge& edge, std::uint64_t parent, const Place& place, std::ostream& out) {
     const TaskSnapshot& task = *edge.to;
     const std::uint64_t id = task.record.id;
@@ -217,15 +217,15 @@ class Tree {
   Inspection& inspection_;
   const Options& options_;
   std::set<std::uint64_t> has_waiter_;
-  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by what watches them
-  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by who created them
+  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by the object that watches them
+  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by the task that created them
   struct Above {
     std::uint64_t task;
-    bool certain;  // that it waits for what stands under it
+    bool certain;  // whether it waits for the task below
   };
-  std::map<std::uint64_t, Above> above_;  // of each task that is printed, the one it stands under
+  std::map<std::uint64_t, Above> above_;  // for each printed task, the task above it
   std::deque<std::pair<const TaskSnapshot*, std::uint64_t>>
-      cut_;  // what goes on below, with what it stands under
+      cut_;  // tasks whose branch goes on at the left margin, with the task above
 };
 
 std::string dot_quoted(const std::string& text) {

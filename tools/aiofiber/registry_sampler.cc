@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The sequence lock: a record is right when its count, read again right behind it, is the one that was read
-// before it. An odd count is a task on the CPU, whose other fields stand still while it runs. The copies of
-// whole chunks only tell which records to read again, each with its count, in one system call for many of
-// them.
+// The sequence lock: a record is consistent if its count is the same before and after the read. An odd count
+// means a task on the CPU; its other fields do not change while it runs. The copies of whole chunks only show
+// which records to read again. Those are read with their counts, many in one system call.
 #include "registry_sampler.h"
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks at the registry of a running process again and again, at the price of what changed.
+// Samples the registry of a running process. The cost grows with the number of changed records.
 //
-// A look copies the records, some microseconds a chunk of 512, and compares each one's sequence count and
-// state with those of the look before: only what is new is checked and handed on. What changes while it is
-// copied is left for the next look.
+// A sample copies the records, in some microseconds for a chunk of 512. It compares each sequence count and
+// state with the sample before. Only changed records are checked and passed on. A record that changes while
+// it is copied is left for the next sample.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@ namespace aiofiber::tool {
 
 class RegistrySampler {
  public:
-  // Errors: as find_registry() and take_snapshot() have them.
+  // Errors: as find_registry() and take_snapshot().
   RegistrySampler(Target& target, std::uint64_t registry_address);
 
-  // Calls changed(place, record) for each record that is another than at the look before (its state may be
-  // FREE), and each that runs; `place` stays with the record. Calls torn(place) for those that changed while
-  // they were copied: the next look tries again. Errors: kNoProcess when it has ended, or runs another
-  // program by now.
+  // Calls changed(place, record) for each record that differs from the sample before (its state may be FREE),
+  // and for each that runs; `place` identifies the record. Calls torn(place) for records that changed while
+  // they were copied: the next sample tries again. Errors: kNoProcess when the process has ended, or runs
+  // another program now.
   using Changed = std::function<void(std::size_t place, const aiofiber_record& record)>;
   using Torn = std::function<void(std::size_t place)>;
   void look(const Changed& changed, const Torn& torn);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A state machine for each place of the registry, moved by what a look finds there.
+// A state machine for each place of the registry, driven by the samples.
 #include "sampled_timeline.h"
 
 #include <algorithm>
@@ -39,8 +39,8 @@ void SampledTimeline::miss(std::size_t place) {
   tasks_[place].sure_until = before_;
 }
 
-// Until when it is known to have been in its phase. A look is called after its beginning, so that a phase may
-// be younger.
+// The time until which it is known to have been in its phase. A sample has the time of its beginning, so a
+// phase may be younger than its sample.
 std::int64_t SampledTimeline::sure_until(const Task& task, std::int64_t otherwise) const {
   return std::max(task.missed ? task.sure_until : otherwise, task.since);
 }
@@ -60,7 +60,7 @@ void SampledTimeline::see(std::size_t place, const aiofiber_record& record) {
   if (task.phase == Phase::kRunning) ++task.samples_on_cpu;
 }
 
-// A task that was not there, or not looked at, before.
+// A task that was not there, or not sampled, before.
 void SampledTimeline::arrive(Task& task, const aiofiber_record& record) {
   task = Task{};
   task.id = record.id;
@@ -68,7 +68,7 @@ void SampledTimeline::arrive(Task& task, const aiofiber_record& record) {
   task.switches = record.switches;
   names_[task.id] = task.name;
   ++tasks_seen_;
-  // What it did before the first look is not ours; of one that was made since, all its runs are.
+  // Runs before the first sample do not count. For a task that was created since, all its runs count.
   task.runs = looks_ > 1 ? record.switches : 0;
   runs_ += task.runs;
   enter(task, record, 0);
@@ -100,7 +100,7 @@ void SampledTimeline::move(Task& task, const aiofiber_record& record) {
     enter(task, record, now_);
     return;
   }
-  // With one run between two waits, the first lasted at least until the pass in which the second began.
+  // With one run between two waits, the first wait lasted at least until the pass in which the second began.
   const bool just_one = ran == 1 && record.state == AIOFIBER_WAITING && task.phase != Phase::kRunning;
   const std::int64_t known_until = just_one ? std::max(sure, record.wait_since_ns) : sure;
   close(task, known_until);
@@ -110,9 +110,9 @@ void SampledTimeline::move(Task& task, const aiofiber_record& record) {
   }
 }
 
-// Into the phase that the record tells. Its beginning is known if the record's time lies behind `free_from`,
-// until when the task did something else; otherwise the task has been in it for as long as it is seen.
-// Returns since when.
+// Enters the phase of the record. Its beginning is known if the record's time is after `free_from`, the end
+// of the phase before. Otherwise the task has been in the phase since it was first seen.
+// Returns the beginning.
 std::int64_t SampledTimeline::enter(Task& task, const aiofiber_record& record, std::int64_t free_from) {
   const auto known = [&](std::int64_t time) { return time >= free_from ? time : std::max(now_, free_from); };
   if (record.state == AIOFIBER_WAITING) {

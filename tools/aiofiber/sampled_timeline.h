@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A timeline from looks at the registry. What is drawn was so; what happened between two looks is counted,
-// not guessed.
+// A timeline from samples of the registry. Drawn slices are true. Events between two samples are counted, not
+// guessed.
 //
-// A record tells since when its task waits (the loop's clock at the start of the pass) and how often it has
-// run. So a wait begins where it began, not where it was seen, and ends where the task was last seen in it,
-// or, when the task ran just once since, where its next wait began. Several runs between two looks are one
-// slice, "3 runs between two looks".
+// A record has the begin of its task's wait (the loop's clock at the start of the pass) and the number of
+// runs. So a wait begins at its real begin, not at the first sample. It ends at the last sample that saw it,
+// or, if the task ran just once since, at the begin of its next wait. Several runs between two samples are
+// one slice, "3 runs between two looks".
 #pragma once
 
 #include <cstdint>
@@ -25,13 +25,14 @@ class SampledTimeline {
       : text_(process_id, start_ns), now_(start_ns), before_(start_ns) {}
 
   void begin(const std::string& process_name, std::int64_t interval_ns);
-  // A look, at a time: what follows was seen then.
+  // Begins a sample at this time.
   void begin_look(std::int64_t now_ns);
   void see(std::size_t place, const aiofiber_record& record);
-  // It changed while it was copied: nothing is known of it from the look before on, until it is seen again.
+  // The record changed while it was copied: nothing is known about it from the last sample until the next one
+  // that sees it.
   void miss(std::size_t place);
-  // Ends what is open, at the last look that was whole, and the file. `interval_ns`: between two looks, on
-  // the average.
+  // Ends the open slices at the last complete sample, and the file. `interval_ns`: the average time between
+  // two samples.
   void end(std::int64_t interval_ns, std::int64_t last_look_ns);
 
   std::string& text() noexcept { return text_.text(); }
@@ -42,7 +43,7 @@ class SampledTimeline {
  private:
   enum class Phase : std::uint8_t { kNone, kWaiting, kReady, kRunning };
   struct Task {
-    std::uint64_t id = 0;  // 0: none is at this place
+    std::uint64_t id = 0;  // 0: no task is at this place
     std::string name;
     bool row_named = false;
     bool missed = false;  // since sure_until
@@ -50,8 +51,8 @@ class SampledTimeline {
     Phase phase = Phase::kNone;
     std::uint32_t wait_kind = 0;
     std::uint64_t wait_arg = 0;
-    std::int64_t since = 0;      // of the phase
-    std::uint64_t switches = 0;  // when it was last seen
+    std::int64_t since = 0;      // begin of the phase
+    std::uint64_t switches = 0;  // at the last sample
     std::uint64_t runs = 0, waits_drawn = 0, samples_on_cpu = 0;
   };
 
@@ -66,9 +67,9 @@ class SampledTimeline {
   void slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to);
 
   runtime::TraceText text_;
-  std::int64_t now_, before_;                             // this look, and the one before
+  std::int64_t now_, before_;                             // this sample, and the one before
   std::vector<Task> tasks_;                               // by place
-  std::unordered_map<std::uint64_t, std::string> names_;  // of those that are there, by id
+  std::unordered_map<std::uint64_t, std::string> names_;  // of living tasks, by id
   std::uint64_t looks_ = 0, tasks_seen_ = 0, runs_ = 0, waits_drawn_ = 0;
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Four rounds: all records; the stacks of those at rest, in few large system calls; the others one by one,
-// each with record and stack in one system call, which lasts a microsecond and mostly falls between two
-// changes; and all records again. Those that are as they were then were so together, at the moment when the
-// last round began.
+// Four rounds. First all records. Then the stacks of suspended tasks, in few large system calls. Then the
+// other tasks one by one, record and stack in one system call: it lasts a microsecond and mostly falls
+// between two changes. Then all records again. Tasks whose records are unchanged were in these states at one
+// moment, the begin of the last round.
 //
-// Copies of stacks are kept to be walked when somebody wants to see them. Where they are too large for that,
-// each is walked at once, and dropped.
+// Copies of stacks are kept and unwound on demand. If they are too large, each is unwound at once and
+// dropped.
 #include "snapshot.h"
 
 #include <elf.h>
@@ -23,16 +23,16 @@ namespace aiofiber::tool {
 namespace {
 
 constexpr std::size_t kMostStackBytes = 8 << 20;
-constexpr std::size_t kBatchBytes = 8 << 20;  // of stacks, copied together
+constexpr std::size_t kBatchBytes = 8 << 20;  // of stacks that are copied together
 constexpr std::size_t kBatchTasks = 4096;
 constexpr std::uint64_t kMostChunkBytes = 16 << 20;
-constexpr std::uint64_t kMostKeptBytes = 256 << 20;  // of stacks that are not walked at once
+constexpr std::uint64_t kMostKeptBytes = 256 << 20;  // of stacks that are not unwound at once
 constexpr std::size_t kEntryBytes = 64;              // of a task, in the index
 constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
 constexpr int kTriesInAll = 40;
-constexpr std::uint64_t kMostOfAThread = 256 << 10;  // of the stack of a thread that is in no task
+constexpr std::uint64_t kMostOfAThread = 256 << 10;  // of the stack of a thread outside tasks
 constexpr std::uint64_t kGuardBytes = 64 << 10;      // below a stack, at least
 constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
 
@@ -41,7 +41,7 @@ bool is_suspended(const aiofiber_record& record) {
          record.fcontext >= record.stack_low && record.fcontext < record.stack_high;
 }
 
-// Its seq is odd, but it does not run: it is just being created or freed, or it is on its way.
+// Its seq is odd, but it does not run: it is being created, freed or switched.
 bool needs_another_look(const TaskSnapshot& task) {
   return task.record.state != AIOFIBER_FREE &&
          !(task.record.state == AIOFIBER_NEW && task.record.seq % 2 == 0);
@@ -117,7 +117,7 @@ class Reader {
     }
   }
 
-  // The stacks of all that are at rest, and whether they stayed so; then those of the others.
+  // The stacks of all suspended tasks, and whether these stayed suspended; then those of the others.
   void read_stacks() {
     std::vector<TaskSnapshot*> restless, resting;
     std::uint64_t wanted = 0;
@@ -149,13 +149,13 @@ class Reader {
     }
   }
 
-  // Record, window of the stack and record again, in one system call.
+  // Reads record, window of the stack and record again, in one system call.
   void catch_moving(TaskSnapshot& task) {
     for (int tries = 0; tries < kTriesInAll; ++tries) {
       ++snapshot_.retries;
       const std::uint64_t high = task.record.stack_high;
       const std::uint64_t whole = high - task.record.stack_low;
-      // Windows of those that have been seen lower on their stack reach as far.
+      // If a task was seen deeper in its stack, its window reaches as far.
       const std::uint64_t wanted = tries < kTriesSmall ? kSmallWindow : kLargeWindow;
       const std::uint64_t low = high - std::min(whole, wanted);
       aiofiber_record before{}, after{};
@@ -167,7 +167,7 @@ class Reader {
       if (!ranges[0].complete) return;
       const bool has_stack = ranges[1].complete && ranges[2].complete && !window_.empty();
       if (before.state == AIOFIBER_FREE || before.id != task.record.id) {
-        task.record.state = AIOFIBER_FREE;  // it ended, or its record is another task's by now
+        task.record.state = AIOFIBER_FREE;  // it ended, or its record belongs to another task now
         return;
       }
       task.record = before;
@@ -183,8 +183,7 @@ class Reader {
     task.record.state = AIOFIBER_RUNNING;
   }
 
-  // Who has the locks that are waited for. Of a task that went on meanwhile, so that its lock may be gone,
-  // nothing is said.
+  // Reads the owners of the locks. Skips tasks that continued meanwhile, because their lock may be gone.
   void read_lock_owners() {
     std::vector<TaskSnapshot*> waiting;
     for (TaskSnapshot& task : snapshot_.tasks) {
@@ -207,12 +206,12 @@ class Reader {
     }
   }
 
-  // A frozen target: the thread whose stack pointer is on the task's stack runs it.
+  // In a frozen target, the thread whose stack pointer is on the task's stack runs the task.
   void give_registers(const std::vector<ThreadRegisters>& threads) {
     for (TaskSnapshot& task : snapshot_.tasks) {
       for (const ThreadRegisters& thread : threads) {
         const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
-        // A thread that overflowed its stack stands in the guard.
+        // After an overflow, a thread's stack pointer is in the guard.
         if (rsp + kGuardBytes < task.record.stack_low || rsp >= task.record.stack_high) continue;
         task.registers = thread.registers;
         task.exact_pc = true;
@@ -229,7 +228,7 @@ class Reader {
     }
   }
 
-  // Live programs with a real clock only: a core, and a virtual clock, stand still anyway.
+  // Only for live programs with a real clock: a core and a virtual clock always stand still.
   void find_standing_loops(std::int64_t now_ns, const std::vector<ThreadRegisters>& threads) {
     constexpr std::size_t kLoopsAt = offsetof(aiofiber_registry, loops);
     std::vector<aiofiber_loop> loops(AIOFIBER_REGISTRY_LOOPS);
@@ -260,8 +259,8 @@ class Reader {
     }
   }
 
-  // Which tasks are still as they were read: all of those were so at one moment, when the first of them was
-  // read again.
+  // Finds the tasks whose records are unchanged. They all were in these states at one moment, when the first
+  // record was read again.
   void find_steady() {
     std::vector<aiofiber_record> again;
     for (std::size_t begin = 0; begin < snapshot_.tasks.size(); begin += kBatchTasks) {
@@ -284,7 +283,7 @@ class Reader {
     std::erase_if(snapshot_.tasks, [](const TaskSnapshot& t) { return t.record.state == AIOFIBER_FREE; });
     for (TaskSnapshot& task : snapshot_.tasks) {
       task.record.name[sizeof task.record.name - 1] = '\0';
-      // A target that lives in a PID namespace of its own writes its own ids everywhere.
+      // A target in its own PID namespace writes its own ids everywhere.
       if (task.record.tid != 0) task.record.tid = target_.thread_id(task.record.tid);
       if (task.owner.tid != 0) task.owner.tid = target_.thread_id(task.owner.tid);
       if (!frozen && !task.has_stack && task.record.state == AIOFIBER_RUNNING) task.on_cpu = true;
@@ -323,7 +322,7 @@ class Reader {
     return false;
   }
 
-  // False: its tasks are more than may be.
+  // False: the limit of memory does not allow its tasks.
   bool read_chunk(std::uint64_t chunk) {
     const std::size_t stride = snapshot_.registry.record_stride;
     bytes_.resize(stride * snapshot_.registry.chunk_records);
@@ -341,7 +340,7 @@ class Reader {
     return true;
   }
 
-  // Those that did not stay at rest are added to `restless`.
+  // Adds tasks that did not stay suspended to `restless`.
   void read_batch(std::span<TaskSnapshot* const> tasks, std::vector<TaskSnapshot*>& restless) {
     std::vector<std::uint64_t> seq_after(tasks.size());
     std::vector<Range> ranges;
@@ -365,7 +364,7 @@ class Reader {
     }
   }
 
-  // An owner that is not in the list has ended, or it began after the list was read.
+  // An owner that is not in the list has ended, or began after the list was read.
   void find_younger_owners() {
     std::set<std::uint64_t> missing;
     for (const TaskSnapshot& task : snapshot_.tasks) {
@@ -384,9 +383,8 @@ class Reader {
     }
   }
 
-  // A thread that is blocked in a system call does not move: its stack can be copied although its task is on
-  // the CPU. What the kernel tells of its registers is where it stands, and not rbp and rbx: the walk may end
-  // early.
+  // A thread that is blocked in a system call does not move, so its stack can be copied although its task is
+  // on the CPU. The kernel gives its rip and rsp, but not rbp and rbx, so unwinding may end early.
   void take_blocked_stack(TaskSnapshot& task, const BlockedThread& blocked) {
     if (task.has_stack || blocked.rsp < task.record.stack_low || blocked.rsp >= task.record.stack_high)
       return;
@@ -404,7 +402,8 @@ class Reader {
     take_stack(task);
   }
 
-  // Of a thread that stands still: stopped, with all its registers, or blocked, with few of them (see above).
+  // For a thread that does not move: stopped, with all its registers, or blocked, with few of them (see
+  // above).
   std::vector<Address> calls_of_thread(std::uint32_t tid, const BlockedThread& blocked,
                                        const std::vector<ThreadRegisters>& threads) {
     TaskSnapshot thread;
@@ -430,7 +429,7 @@ class Reader {
     });
   }
 
-  // As far as there is memory: where a thread's stack begins is not known.
+  // Reads as far as there is memory, because the begin of a thread's stack is unknown.
   std::vector<unsigned char> read_upwards(std::uint64_t address, std::uint64_t most) {
     constexpr std::uint64_t kPage = 4096;
     std::vector<unsigned char> bytes(most);
@@ -446,7 +445,7 @@ class Reader {
     return bytes;
   }
 
-  // Its copy is whole: it is kept, or read right away.
+  // For a complete copy: keeps it, or unwinds it at once.
   void take_stack(TaskSnapshot& task) {
     task.has_stack = true;
     take_saved_registers(task);
@@ -460,7 +459,7 @@ class Reader {
     ++snapshot_.stacks_left_out;
   }
 
-  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, behind them, the return address.
+  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, after them, the return address.
   void take_saved_registers(TaskSnapshot& task) const {
     constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};
     const std::size_t layout = snapshot_.registry.ctx_layout;
@@ -476,8 +475,8 @@ class Reader {
   Snapshot& snapshot_;
   const SnapshotWishes& wishes_;
   const bool stands_still_;  // a core, or frozen
-  std::uint64_t left_;       // of the memory that may be used
-  bool keep_ = false;        // stacks, to be walked later
+  std::uint64_t left_;       // of the memory limit
+  bool keep_ = false;        // keep stacks, to unwind them later
   std::set<std::uint64_t> chunks_;
   std::vector<unsigned char> bytes_, window_;
 };
@@ -500,10 +499,10 @@ const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
 
 std::optional<std::int64_t> Snapshot::limit_ns(const TaskSnapshot& task) const {
   const aiofiber_record& record = task.record;
-  // Older programs do not have it: their records are shorter, and what is missing was not written.
+  // Older programs do not have this field: their records are shorter, and it was not written.
   if (!task.waits() || record.wait_limit == 0 || record.wait_limit > INT64_MAX) return std::nullopt;
   const auto limit = static_cast<std::int64_t>(record.wait_limit);
-  // Of a sleep the sooner end counts.
+  // For a sleep, the earlier of the two limits counts.
   const bool sooner = record.wait_kind != AIOFIBER_WAIT_SLEEP || record.wait_limit < record.wait_arg;
   return sooner ? std::optional(limit) : std::nullopt;
 }

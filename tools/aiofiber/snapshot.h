@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All tasks of a target at one look: each one's record and a copy of its stack, consistent with each other.
+// A snapshot of all tasks of a target: each task's record and a copy of its stack, consistent with each
+// other.
 //
 // The target runs on meanwhile. A record counts its changes (`seq`, odd while it changes or its task is on
-// the CPU), so a copy is right when {record, stack, seq} were read in this order and both counts are the same
-// even number. What keeps moving is tried again, and in the end reported as being on the CPU.
-// Different tasks are seen at slightly different moments, unless the target is frozen (freeze.h) or a core.
+// the CPU). A copy is consistent if {record, stack, seq} were read in this order and both counts are the same
+// even number. A task that keeps changing is tried again, and in the end reported as being on the CPU.
+// Different tasks are read at slightly different moments, unless the target is frozen (freeze.h) or a core.
 //
-// What the target says of itself is not believed: counts and sizes are bounded by what can be read, and by a
-// sum.
+// The snapshot does not trust the target: counts and sizes are limited to the readable memory and to a total.
 #pragma once
 
 #include <cstdint>
@@ -27,57 +27,57 @@ namespace aiofiber::tool {
 
 struct Address {
   std::uint64_t pc = 0;
-  bool exact = false;  // the instruction itself, not the one behind a call
-  bool entry = false;  // of the function that the task begins with, which is not on its stack
+  bool exact = false;  // the instruction itself, not the one after a call
+  bool entry = false;  // the task's function, which is not on its stack
   auto operator<=>(const Address&) const = default;
 };
 
 struct TaskSnapshot {
   aiofiber_record record{};
   std::uint64_t record_address = 0;
-  bool has_stack = false;  // it was copied; else the task has none, was on the CPU, or was not asked for
-  // The newest part of the stack. Empty too when it was walked at once (`walked`).
+  bool has_stack = false;  // it was copied; otherwise the task has none, was on the CPU, or was not requested
+  // The newest part of the stack. Also empty when it was unwound at once (`walked`).
   std::vector<unsigned char> stack;
   bool walked = false;
-  std::vector<Address> addresses;  // of the walk
+  std::vector<Address> addresses;  // from unwinding
   std::uint64_t stack_address = 0;
   Registers registers;
   runtime::LockOwner owner;  // of the lock that it waits for
   bool on_cpu = false;       // running, or changing faster than it can be read
   bool exact_pc = false;     // registers.rip is the next instruction, not a return address
-  bool truncated = false;    // more of the stack than is copied
-  // It was still the same when all had been read: tasks of which that is so were so at the same moment.
+  bool truncated = false;    // the stack is larger than the copy
+  // The record was unchanged after everything was read: all such tasks were in these states at the same
+  // moment.
   bool steady = false;
 
   std::string name() const;
-  // Whether there was a moment at which both were as they are here. An owner of a lock may have been running
-  // then.
+  // Whether both were in these states at the same moment. An owner of a lock may have been running then.
   bool seen_together(const TaskSnapshot& other) const { return steady && other.steady; }
   bool seen_with_owner(const TaskSnapshot& other) const { return steady && (other.steady || other.on_cpu); }
   std::uint64_t stack_used() const;  // bytes; 0 while it has no stack or runs
   bool waits() const { return record.state == AIOFIBER_WAITING && !on_cpu; }
 };
 
-// What is to be copied.
+// The contents of a snapshot.
 struct SnapshotWishes {
   static constexpr std::uint64_t kUsualBytes = std::uint64_t{1} << 30;
 
-  // The tasks whose stacks are of interest; empty: all.
+  // The tasks whose stacks are needed; empty: all.
   std::function<bool(const TaskSnapshot&)> stack_of;
-  // Reads the addresses of a stack that cannot be kept. Empty: such a stack is left out.
+  // Unwinds a stack that cannot be kept. Empty: such a stack is left out.
   std::function<std::vector<Address>(const TaskSnapshot&)> walk;
-  // Of memory, for records, copies and addresses together.
+  // The memory for records, copies and addresses together.
   std::uint64_t most_bytes = kUsualBytes;
 };
 
-// A loop that has not come back to look at its clock for longer than any handle should take.
+// A loop that has not read its clock for longer than any handle should take.
 struct StandingLoop {
   static constexpr std::int64_t kLeastNs = 100'000'000;
   std::uint32_t tid = 0;
   std::int64_t stands_ns = 0;
-  std::uint64_t task = 0;   // id of the one that runs; 0: a callback, or that is not known
+  std::uint64_t task = 0;   // id of the running task; 0: a callback, or unknown
   std::string system_call;  // that its thread is blocked in, as "read"; empty: none
-  // The calls of its thread if no task runs, innermost first; empty: not to be seen.
+  // The calls of its thread if no task runs, innermost first; empty: unknown.
   std::vector<Address> callback;
 };
 
@@ -89,26 +89,27 @@ struct Snapshot {
   std::map<std::uint64_t, std::size_t> by_id;
   std::int64_t now_ns = 0;
   std::size_t retries = 0;  // tasks that moved while they were read
-  // What the bound of memory left out.
+  // What the limit of memory left out.
   std::size_t chunks_left_out = 0;
   std::size_t stacks_left_out = 0;
 
   const TaskSnapshot* find(std::uint64_t id) const;
-  // The task that has the lock that `task` waits for; null when that is a thread, has ended, or is not known.
+  // The task that holds the lock of `task`; null if a thread holds it, or the owner has ended or is unknown.
   const TaskSnapshot* find_owner(const TaskSnapshot& task) const;
-  // When a time limit ends what the task waits for; nullopt: there is none, or it is not told.
+  // When a time limit ends the task's wait; nullopt: there is none, or it is unknown.
   std::optional<std::int64_t> limit_ns(const TaskSnapshot& task) const;
-  // Tasks that began after the list was read and have locks by now.
+  // Tasks that began after the list was read and hold locks now.
   std::set<std::uint64_t> younger;
 };
 
 // The address of the registry block. Errors: kNotAiofiber, kVersion.
 std::uint64_t find_registry(Target& target);
 
-// The registry block there, without its chunks. Errors: kVersion, kNotAiofiber; of a core also kCore.
+// The registry block at the address, without its chunks. Errors: kVersion, kNotAiofiber; for a core also
+// kCore.
 aiofiber_registry read_registry(Target& target, std::uint64_t address);
 
-// `threads`: those of a frozen process or of a core, else empty.
+// `threads`: those of a frozen process or of a core, otherwise empty.
 Snapshot take_snapshot(Target& target, std::uint64_t registry_address, const SnapshotWishes& wishes,
                        const std::vector<ThreadRegisters>& threads);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber stack: the calls of each task, in Python's look: oldest first, each with its line of source.
+// aiofiber stack: the calls of each task, in Python's format: oldest first, each with its line of source.
 #include <cstdio>
 
 #include "aiofiber/runtime/inspect/source_line.h"
@@ -47,7 +47,7 @@ void print_frames(const Inspection& inspection, const std::vector<Frame>& frames
   });
 }
 
-// Of the loops that stand in a callback. Where those stand that are in a task, its stack says.
+// Prints callbacks that block a loop. For a loop that a task blocks, the task's stack shows the place.
 void print_callbacks(const Inspection& inspection, bool verbose, std::ostream& out) {
   for (const StandingLoop& loop : inspection.snapshot().standing_loops) {
     const std::vector<Frame> frames = inspection.callback_frames(loop, verbose);

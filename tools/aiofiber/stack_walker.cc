@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libdwfl's callbacks for one thread whose memory is a copy.
+// libdwfl's callbacks for one thread, whose memory is a copy.
 #include "stack_walker.h"
 
 #include <cstring>
@@ -10,7 +10,7 @@
 namespace aiofiber::tool {
 
 namespace {
-constexpr pid_t kAnyPid = 1;  // libdwfl wants one; it never uses it here
+constexpr pid_t kAnyPid = 1;  // libdwfl needs one; it never uses it here
 constexpr pid_t kAnyTid = 1;
 }  // namespace
 
@@ -46,7 +46,7 @@ struct StackWalker::Callbacks {
     Dwarf_Addr pc = 0;
     bool activation = false;
     if (!dwfl_frame_pc(frame, &pc, &activation)) return DWARF_CB_ABORT;
-    // The innermost frame is an activation to libdwfl, but what a suspended task saved is a return address.
+    // libdwfl treats the innermost frame as an activation, but a suspended task has saved a return address.
     const bool exact = activation && (walker->exact_ || !walker->first_);
     walker->first_ = false;
     addresses.push_back({pc, exact});
@@ -71,8 +71,8 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
   }
 }
 
-// After a call through a null or wild pointer the thread stands where no tables for unwinding are. What was
-// called has not pushed anything yet: the return address is on top of the stack.
+// After a call through a null or wild pointer, rip is at an address without unwind tables. The called code
+// has not pushed anything yet, so the return address is on top of the stack.
 void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
   std::uint64_t& rip = registers_.values[Registers::kRip];
   std::uint64_t& rsp = registers_.values[Registers::kRsp];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a task's copied stack to the addresses of its calls, by elfutils' evaluator of call-frame information.
+// From a task's copied stack to the addresses of its calls, with elfutils' evaluator of call-frame
+// information.
 //
-// libdwfl walks threads: each task is shown to it as the one thread of a process, whose registers are the
-// saved ones and whose memory is the copy. So what is walked cannot change under the walk, and no read leaves
-// the copy.
+// libdwfl unwinds threads. Each task is given to it as the only thread of a process, with the saved registers
+// and the copy as memory. So the stack cannot change during unwinding, and no read leaves the copy.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,9 @@ class StackWalker {
   StackWalker(const StackWalker&) = delete;
   StackWalker& operator=(const StackWalker&) = delete;
 
-  // Innermost first, at most kMostFrames. One that has not started: the address of its function, exact.
-  // Empty: not to be seen.
+  // Innermost first, at most kMostFrames. For a task that has not started: the address of its function,
+  // exact.
+  // Empty: unknown.
   static constexpr std::size_t kMostFrames = 2048;
   std::vector<Address> walk(const TaskSnapshot& task);
 
@@ -31,9 +32,9 @@ class StackWalker {
   void leave_what_is_no_code(std::vector<Address>& addresses);
   Dwfl* dwfl_;
   const TaskSnapshot* task_ = nullptr;
-  Registers registers_;  // where the walk begins
-  bool exact_ = false;   // their rip is an instruction
-  bool first_ = false;   // the frame that comes next is the innermost of the walk
+  Registers registers_;  // the start of unwinding
+  bool exact_ = false;   // their rip is the current instruction
+  bool first_ = false;   // the next frame is the innermost one
 };
 
 }  // namespace aiofiber::tool

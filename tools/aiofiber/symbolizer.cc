@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Debug information first, then the symbol tables; what neither knows is a module and an offset.
+// Debug information first, then the symbol tables; otherwise a module and an offset.
 #include "symbolizer.h"
 
 #include "inspect/debug_file.h"

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From an address in the target to function, file and line, inlined calls included.
+// From an address in the target to function, file and line, also for inlined calls.
 //
-// The modules are those of the target; what their debug information says is read by the runtime's own reader.
-// Each address is looked up once. Without debug information it says less: the symbol, or only module and
-// offset.
+// The modules belong to the target. The runtime's own reader reads their debug information. Each address is
+// looked up once. Without debug information the result is only the symbol, or the module and an offset.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +34,7 @@ class Symbolizer {
  public:
   explicit Symbolizer(Target& target) : target_(target) {}
 
-  // INNERMOST (inlined) first, the function that has the stack frame last; at least one.
+  // INNERMOST (inlined) first, the function with the stack frame last; at least one.
   const std::vector<Frame>& frames(const Address& address);
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What processes and cores have in common: single reads, and how registers are laid out.
+// The common part of processes and cores: single reads, and the layout of registers.
 #include "target.h"
 
 namespace aiofiber::tool {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is looked at: the memory and the modules (executable, libraries) of a process or of a core file.
+// The target of an inspection: the memory and the modules (executable, libraries) of a process or of a core
+// file.
 //
-// The two differ only here. Nothing is ever written to a target and no code runs in it. Addresses are those
-// of the target. Errors: Failure, with what to do about it.
+// Only this interface differs between the two. The tool never writes to a target and runs no code in it.
+// Addresses are those of the target. Errors: Failure, with a remedy.
 #pragma once
 
 #include <elfutils/libdwfl.h>
@@ -26,7 +27,7 @@ struct Registers {
   std::array<std::uint64_t, kCount> values{};
 };
 
-// The registers of a stopped thread, and which one it is.
+// The registers of a stopped thread, and its id.
 struct ThreadRegisters {
   pid_t tid = 0;
   Registers registers;
@@ -46,7 +47,7 @@ struct Range {
   std::uint64_t address = 0;
   void* into = nullptr;
   std::size_t bytes = 0;
-  bool complete = false;  // set by read_in_order(): all of it was there
+  bool complete = false;  // set by read_in_order(): the whole range was read
 };
 
 class Target {
@@ -55,35 +56,35 @@ class Target {
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
 
-  // All of the ranges, each strictly after the one before it: what a sequence lock needs. `together` ranges
-  // at a time belong together; a range that is not there costs none of the others.
-  // Errors: kNoProcess when a live target has ended meanwhile, kPermission when it may not be read.
+  // Reads all ranges, each strictly after the one before it, as a sequence lock needs. `together` ranges form
+  // a group. A missing range does not affect the other groups.
+  // Errors: kNoProcess when a live target has ended meanwhile, kPermission when reading is not permitted.
   virtual void read_in_order(std::vector<Range>& ranges, std::size_t together) = 0;
   bool read(std::uint64_t address, void* into, std::size_t bytes);
 
-  // It runs and changes while it is read.
+  // The target runs and changes while it is read.
   virtual bool live() const = 0;
   // 0 for a core whose process is unknown.
   virtual pid_t pid() const = 0;
   // "process 4711", "core file x".
   virtual std::string name() const = 0;
-  // The user that the process, or the core file, belongs to; nullopt when that is not known.
+  // The user that owns the process or the core file; nullopt when unknown.
   virtual std::optional<uid_t> owner() const = 0;
-  // The id here of the thread that the target calls `tid`: another one when the target lives in a PID
-  // namespace of its own.
+  // The id here of the thread that the target calls `tid`: a different one if the target is in its own PID
+  // namespace.
   virtual std::uint32_t thread_id(std::uint32_t tid) { return tid; }
-  // The name of a thread, given its id here; empty when it is not known.
+  // The name of a thread, given its id here; empty when unknown.
   virtual std::string thread_name(std::uint32_t tid) const = 0;
-  // What the thread (its id here) is blocked in.
+  // The system call in which the thread (its id here) is blocked.
   virtual BlockedThread blocked_thread(std::uint32_t) const { return {}; }
   // The time of the loops' clock, given when a loop last read it.
   virtual std::int64_t now_ns(std::int64_t last_tick_ns) const = 0;
 
-  // The lowest address of [low, high) that was ever used, as far as memory tells: the begin of its first page
-  // that is in memory or swapped out. high if there is none; 0 when that is not known, as of a core.
+  // The lowest address of [low, high) that was ever used, as far as memory shows: the begin of its first page
+  // in memory or in swap. high if there is none; 0 when unknown, as for a core.
   virtual std::uint64_t lowest_used(std::uint64_t, std::uint64_t) const { return 0; }
 
-  // The threads of a core, with their registers; none of a process (see freeze.h).
+  // The threads of a core, with their registers; empty for a process (see freeze.h).
   virtual std::vector<ThreadRegisters> threads() const { return {}; }
 
   Dwfl* modules() const { return modules_.get(); }
@@ -98,7 +99,7 @@ class Target {
 
 // Errors: kNoProcess, kPermission.
 std::unique_ptr<Target> open_process(pid_t pid);
-// `executable` may be empty: then the path that the core names. Errors: kCore.
+// `executable` may be empty: then the path in the core is used. Errors: kCore.
 std::unique_ptr<Target> open_core(const std::string& core, const std::string& executable);
 
 }  // namespace aiofiber::tool

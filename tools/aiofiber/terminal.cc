@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Signals are blocked and read from a descriptor, beside the keys.
+// Signals are blocked and read from a descriptor, like the keys.
 #include "terminal.h"
 
 #include <poll.h>
@@ -31,7 +31,7 @@ void write_all(std::string_view text) noexcept {
   while (!text.empty()) {
     const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // the terminal is gone: the next read tells
+    if (written <= 0) return;  // the terminal is gone: the next read reports it
     text.remove_prefix(static_cast<std::size_t>(written));
   }
 }
@@ -145,7 +145,7 @@ void Terminal::read_keys() {
       push(known->second);
       typed.remove_prefix(known->first.size());
     } else if (typed[0] == '\x1b' && typed.size() > 1 && (typed[1] == '[' || typed[1] == 'O')) {
-      // A key that is not known here: its sequence ends with a letter or a tilde.
+      // An unknown key: its sequence ends with a letter or a tilde.
       std::size_t end = 2;
       while (end < typed.size() && (typed[end] < '@' || typed[end] > '~')) ++end;
       typed.remove_prefix(std::min(end + 1, typed.size()));

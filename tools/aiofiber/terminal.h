@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The terminal as a full-screen program needs it: keys one by one, its size, whole screens at a time, and
-// everything as it was afterwards.
+// The terminal for a full-screen program: single keys, its size, whole screens, and a restore at the end.
 //
-// termios and a dozen control sequences that every terminal of today has; a library of screens (ncurses)
-// would be one more dependency for what is here 150 lines. Signals come as events, in order with the keys, so
-// no handler runs and nothing has to be safe in one.
+// It uses termios and a dozen control sequences that every current terminal has. A library such as ncurses
+// would be one more dependency and replace only 150 lines. Signals arrive as events, in order with the keys,
+// so no signal handler runs.
 #pragma once
 
 #include <signal.h>
@@ -33,7 +32,7 @@ struct TerminalEvent {
     kEscape,
     kRedraw,  // another size, or back after Ctrl-Z
     kSignal,  // SIGINT, SIGTERM or SIGHUP, which asks the program to end
-    kClosed,  // nothing can be typed any more
+    kClosed,  // no more input is possible
   };
   Kind kind = Kind::kTimeout;
   int value = 0;  // the character, or the signal
@@ -41,10 +40,10 @@ struct TerminalEvent {
 
 class Terminal {
  public:
-  // Takes the terminal over: no echo, no line editing, the other screen buffer, no cursor. Errors: Failure
+  // Takes over the terminal: no echo, no line editing, the other screen buffer, no cursor. Errors: Failure
   // kInternal.
   Terminal();
-  // Gives it back as it was.
+  // Restores the terminal.
   ~Terminal();
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
@@ -53,9 +52,9 @@ class Terminal {
     std::size_t columns, rows;
   };
   Size size() const;
-  // Replaces what the screen shows. Each line ends with "\n" and fits.
+  // Replaces the contents of the screen. Each line ends with "\n" and fits.
   void show(const std::string& lines);
-  // The next thing that happens within the time; kTimeout when nothing does.
+  // The next event within the time; kTimeout if there is none.
   TerminalEvent wait(int timeout_ms);
 
  private:

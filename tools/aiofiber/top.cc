@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber top: a view that refreshes, of what the tasks do: the busiest, the longest waiting, those with
-// most stack.
+// aiofiber top: a refreshing view of the tasks: the busiest, the longest waiting, those with the largest
+// stack.
 //
-// On a terminal it is a screen with keys, else (and with --once) one table of two snapshots, so that it can
-// be piped.
+// On a terminal it is a screen with keys. Otherwise, and with --once, it prints one table of two snapshots,
+// so that the output can be piped.
 #include <poll.h>
 #include <unistd.h>
 
@@ -39,13 +39,13 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-// What the person at the keys sees and chooses.
+// The view of the user, and its choices.
 class TopView {
  public:
   TopView(Inspection& inspection, const Options& options, Terminal& terminal)
       : inspection_(inspection), options_(options), terminal_(terminal) {}
 
-  // Until the person has enough; then the signal that asks this program to end, or 0.
+  // Runs until the user quits. Returns the signal that ends this program, or 0.
   int run() {
     Clock::time_point due = Clock::now();
     for (int refreshes = 0;;) {
@@ -70,7 +70,7 @@ class TopView {
  private:
   milliseconds interval() const { return milliseconds(options_.interval_ms); }
 
-  // False: enough.
+  // False: quit.
   bool handle(const TerminalEvent& event) {
     std::size_t& place = opened_ != 0 ? scroll_ : selected_;
     const std::size_t page = std::max<std::size_t>(visible(), 1);
@@ -125,7 +125,7 @@ class TopView {
   bool order(TopOrder wanted) {
     order_ = wanted;
     selected_ = 0;
-    selected_id_ = 0;  // the first, whichever it is: a new order is asked for to see what leads it
+    selected_id_ = 0;  // the first task, whichever it is: a new order is chosen to see its first tasks
     return true;
   }
 
@@ -139,14 +139,14 @@ class TopView {
     return true;
   }
 
-  // Out of the stack, or out of the program.
+  // Leaves the stack view, or the program.
   bool back(bool may_end) {
     const bool goes_on = opened_ != 0 || !may_end;
     opened_ = 0;
     return goes_on;
   }
 
-  // From here on the selection stays with the task at this place, wherever that goes.
+  // From here on the selection follows the task at this place.
   void follow(std::size_t place) {
     const auto& rows = table_.rows();
     selected_ = rows.empty() ? 0 : std::min(place, rows.size() - 1);
@@ -174,7 +174,7 @@ class TopView {
     lines.push_back(footer());
     std::string screen;
     for (std::size_t i = size.rows < lines.size() ? 1 : 0; i < lines.size(); ++i) {
-      // A line that is shown in reverse brings its own sequences, which take no room.
+      // A reversed line contains its own control sequences, which take no width.
       const bool reverse = lines[i].starts_with(kReverse);
       const std::string text = cut(reverse ? lines[i].substr(sizeof kReverse - 1) : lines[i], size.columns);
       screen += (reverse ? kReverse + text + kPlain : text) + "\n";
@@ -253,8 +253,8 @@ void write_top(Inspection& inspection, const TopTable& table, double cost_ms, st
   out.flush();
 }
 
-// Without a terminal: all tasks, busiest first, after two snapshots; as JSON once or for as long as the
-// output is read.
+// Without a terminal: all tasks, busiest first, after two snapshots; as JSON, once or as long as the output
+// is read.
 void print_reports(Inspection& inspection, const Options& options, std::ostream& out) {
   TopTable table;
   table.update(inspection, Clock::now());
@@ -290,7 +290,7 @@ void top(Inspection& inspection, const Options& options, std::ostream& out) {
     Terminal terminal;
     signal = TopView(inspection, options, terminal).run();
   }
-  // Ctrl-C is a way to quit; who sends another signal shall see that it ended this program.
+  // Ctrl-C quits normally. For other signals the exit status must show the signal.
   if (signal != 0 && signal != SIGINT) {
     ::signal(signal, SIG_DFL);
     raise(signal);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands in the heading and in the columns.
+// The contents of the heading and of the columns.
 #include "top_screen.h"
 
 #include <cstdio>
@@ -63,7 +63,7 @@ std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table,
   std::vector<Column> columns = kTable;
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = first; i < last; ++i) rows.push_back(cells_of(inspection, table, table.rows()[i]));
-  if (table.summary().loops <= 1) {  // of a program with one loop the thread tells nothing
+  if (table.summary().loops <= 1) {  // in a program with one loop, the thread is not useful
     columns.erase(columns.begin());
     for (std::vector<std::string>& row : rows) row.erase(row.begin());
   }

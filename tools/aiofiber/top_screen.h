@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `aiofiber top` shows, as lines of text: a heading, and the tasks as a table.
+// The output of `aiofiber top` as lines of text: a heading, and the tasks as a table.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace aiofiber::tool {
 
-// Two lines: what is looked at, and its tasks by state. `cost_ms`: what the refresh took.
+// Two lines: the target, and its tasks by state. `cost_ms`: the time of the refresh.
 std::vector<std::string> top_heading(const Inspection& inspection, const TopTable& table, double cost_ms);
 
 // The titles and the rows [first, last). Only these are unwound.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task that was not there before has made all its switches since: they count for it.
+// All switches of a task that is new in this snapshot count.
 #include "top_table.h"
 
 #include <algorithm>
@@ -49,7 +49,7 @@ void TopTable::sort(TopOrder order) {
     if (order == TopOrder::kSwitches) first = row.switches_per_s;
     if (order == TopOrder::kWaiting) first = static_cast<double>(row.since_ns.value_or(-1));
     if (order == TopOrder::kStack) first = static_cast<double>(row.task->stack_used());
-    // Of equally busy ones, that which has the CPU.
+    // Among equally busy tasks, the one on the CPU comes first.
     return std::tuple(-first, order == TopOrder::kSwitches && !row.task->on_cpu, row.task->record.id);
   };
   std::sort(rows_.begin(), rows_.end(), [&](const TopRow& a, const TopRow& b) { return key(a) < key(b); });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `aiofiber top` knows at a refresh: the tasks of the newest snapshot, and how fast each switches, which
-// is the difference to the snapshot before.
+// The data of `aiofiber top` at a refresh: the tasks of the newest snapshot, and the rate of switches of each
+// since the snapshot before.
 #pragma once
 
 #include <chrono>
@@ -24,12 +24,12 @@ struct TopRow {
 
 struct TopSummary {
   std::size_t loops = 0, on_cpu = 0, ready = 0, waiting = 0, not_started = 0;
-  double switches_per_s = 0;  // of the tasks that live: what ended since the last refresh is not in it
+  double switches_per_s = 0;  // of living tasks only, without tasks that ended since the last refresh
 };
 
 class TopTable {
  public:
-  // Takes the inspection's snapshot in, copied at `when`. The rows point into it.
+  // Reads the inspection's snapshot, which was copied at `when`. The rows point into it.
   void update(const Inspection& inspection, std::chrono::steady_clock::time_point when);
   // Largest first, then by id.
   void sort(TopOrder order);
@@ -37,7 +37,7 @@ class TopTable {
   bool has_rates() const { return updates_ > 1; }
   const TopSummary& summary() const { return summary_; }
   const std::vector<TopRow>& rows() const { return rows_; }
-  // Its place in the rows; nullopt when there is no such task.
+  // Its place in the rows; nullopt if there is no such task.
   std::optional<std::size_t> find(std::uint64_t id) const;
 
  private:

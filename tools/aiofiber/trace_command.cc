@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands behind `aiofiber trace`. A number is a process; a file of such a name is ./NUMBER.
+// The command line of `aiofiber trace`. A number is a process; a file with such a name is ./NUMBER.
 #include "trace_command.h"
 
 #include <charconv>

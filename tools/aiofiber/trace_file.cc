@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A last line without its end is what a killed program leaves; the same in the middle of a file is damage,
-// and said to be.
+// A killed program leaves an incomplete last line. An incomplete line in the middle is damage and is
+// reported.
 #include "trace_file.h"
 
 #include <fcntl.h>
@@ -25,7 +25,7 @@ using Json = rapidjson::Value;
 using Kind = TraceLine::Kind;
 
 constexpr std::size_t kPieceBytes = 1 << 20;
-constexpr std::size_t kLongestLine = 1 << 16;  // the longest that aiofiber writes have a few hundred bytes
+constexpr std::size_t kLongestLine = 1 << 16;  // the longest lines of aiofiber have a few hundred bytes
 
 const Json* find(const Json& object, const char* name) {
   if (!object.IsObject()) return nullptr;
@@ -33,7 +33,7 @@ const Json* find(const Json& object, const char* name) {
   return found != object.MemberEnd() ? &found->value : nullptr;
 }
 
-// What a line lacks is told by exceptions: the caller knows its number.
+// The error of a line is an exception: the caller knows the line's number.
 struct BadLine {
   std::string why;
 };
@@ -51,10 +51,10 @@ std::uint64_t count_of(const Json& object, const char* name) {
   return value->GetUint64();
 }
 
-// Microseconds with a fraction, as the format has them.
+// Microseconds with a fraction, as the format requires.
 std::int64_t time_of(const Json& object, const char* name) {
   const Json* value = find(object, name);
-  constexpr double kMost = 1e15;  // 30 years: what follows is added up
+  constexpr double kMost = 1e15;  // 30 years: these values are summed up later
   if (value == nullptr || !value->IsNumber() || !(std::abs(value->GetDouble()) < kMost)) {
     throw BadLine{std::string("it has no time \"") + name + '"'};
   }
@@ -153,7 +153,7 @@ class Reader {
           "or it is no trace");
     }
     if (number_ == 0 && rest != "[") fail(kNoTrace);
-    // The end of the file in the middle of a line: "]" alone may be all that is left of one.
+    // The file ends in the middle of a line: "]" alone may be the rest of one.
     if (rest == "]" && end_seen_) rest.clear(), end_.complete = true;
     end_.cut_off = rest.size();
     return end_;
@@ -174,7 +174,7 @@ class Reader {
     if (fstat(fd_, &status) == 0 && S_ISDIR(status.st_mode)) fail("is a folder");
   }
 
-  // A whole line, which ends with a zero.
+  // A complete line, which ends with a zero byte.
   void take(char* text, std::size_t length) {
     ++number_;
     if (number_ == 1) {
@@ -193,7 +193,7 @@ class Reader {
     if (length > 0 && text[length - 1] == ',') text[--length] = '\0';
     rapidjson::MemoryPoolAllocator<> pool(memory_, sizeof memory_);
     rapidjson::Document document(&pool);
-    // Not in place, and with a bound for the depth: nothing that is read decides how much stack is used.
+    // Not in place, and with a limited depth: the input must not decide how much stack is used.
     document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(text, length);
     if (document.HasParseError()) {
       bad_line(std::string("it is no JSON (") + rapidjson::GetParseError_En(document.GetParseError()) + ")");
@@ -216,7 +216,7 @@ class Reader {
   const std::function<void(const TraceLine&)>& use_;
   int fd_ = -1;
   std::uint64_t number_ = 0;  // of the line
-  bool end_seen_ = false;     // the last event says that it is the last
+  bool end_seen_ = false;     // the last event marks the end
   TraceFileEnd end_;
   alignas(16) char memory_[8192];  // enough for the JSON of one line
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads the timelines that aiofiber writes (trace_text.h of the runtime), line by line, so that a file whose
-// program was killed in the middle of a line gives all the lines before it.
+// Reads the timelines that aiofiber writes (trace_text.h of the runtime), line by line. If the program was
+// killed in the middle of a line, all lines before it are used.
 //
-// The JSON of a line is RapidJSON's business; which lines there may be is this file's. Other programs' traces
-// are refused rather than guessed at.
+// RapidJSON parses the JSON of a line. This file checks which lines are allowed. Traces of other programs are
+// refused.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct TraceLine {
     kSlice,        // row, name, category, begin_ns, duration_ns
     kArrowBegin,   // row, arrow, begin_ns
     kArrowEnd,     // row, arrow, begin_ns
-    kLost,         // row, begin_ns, name tells how many
+    kLost,         // row, begin_ns; name has the number
     kSampled,      // name is the note; interval_us
     kTaskCounts,   // row, runs, samples
     kEnd,          // lost
@@ -33,14 +33,14 @@ struct TraceLine {
 };
 
 struct TraceFileEnd {
-  bool complete = false;      // it was ended by its writer
-  std::uint64_t lines = 0;    // that were used
+  bool complete = false;      // its writer ended it
+  std::uint64_t lines = 0;    // lines that were used
   std::uint64_t bytes = 0;    // of the file
-  std::uint64_t cut_off = 0;  // bytes of a last line that is not whole
+  std::uint64_t cut_off = 0;  // bytes of an incomplete last line
 };
 
-// Calls use(line) for each line, in the order of the file. Errors: kCore, if there is no such file, it cannot
-// be read, or it is no timeline of aiofiber (the message names the line and what is wrong with it).
+// Calls use(line) for each line, in the order of the file. Errors: kCore: there is no such file, it cannot be
+// read, or it is no timeline of aiofiber (the message has the line and the error).
 TraceFileEnd read_trace_file(const std::string& path, const std::function<void(const TraceLine&)>& use);
 
 }  // namespace aiofiber::tool

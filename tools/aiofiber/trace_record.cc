@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber trace PID: looks at the registry of a running process at a steady rate and writes what it sees as
-// a timeline.
+// aiofiber trace PID: samples the registry of a running process at a steady rate and writes a timeline.
 //
-// The process is not stopped and runs no code of ours; it only shares the cache lines that are looked at.
-// This program takes at most a tenth of a CPU: where a look takes longer than a tenth of the interval
-// (thousands of tasks), the interval grows, and the file says so. However it ends (Ctrl-C, the time, the
-// process), the file is whole.
+// The process is not stopped and runs no code for the command; it only shares the cache lines that are read.
+// This program uses at most a tenth of a CPU: if a sample takes longer than a tenth of the interval
+// (thousands of tasks), the interval grows, and the file says so. The file is complete however the recording
+// ends (Ctrl-C, the time, the end of the process).
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -29,7 +28,7 @@ namespace aiofiber::tool {
 namespace {
 
 constexpr double kDefaultInterval = 0.001;
-constexpr std::int64_t kMostShare = 10;  // a look may take so much of the interval: a tenth
+constexpr std::int64_t kMostShare = 10;  // a sample may take this part of the interval: a tenth
 constexpr std::size_t kWriteBytes = 1 << 18;
 
 class OutputFile {
@@ -73,7 +72,7 @@ class EndSignals {
   EndSignals(const EndSignals&) = delete;
   EndSignals& operator=(const EndSignals&) = delete;
 
-  // True: one came within the time.
+  // True: a signal came within the time.
   bool wait(std::int64_t ns) const {
     const timespec time{ns / 1'000'000'000, ns % 1'000'000'000};
     return sigtimedwait(&set_, nullptr, &time) > 0;
@@ -95,7 +94,7 @@ class Recording {
         start_(now()),
         timeline_(static_cast<std::uint32_t>(target.pid()), start_) {}
 
-  // Returns why it ended.
+  // Returns the reason of the end.
   std::string run(const EndSignals& signals) {
     timeline_.begin(target_.thread_name(static_cast<std::uint32_t>(target_.pid())), interval_);
     std::string why;
@@ -168,7 +167,7 @@ class Recording {
 
 void record_trace(const TraceOptions& options, std::ostream& out) {
   const auto target = open_process(options.pid);
-  prctl(PR_SET_TIMERSLACK, 1);  // else each look comes 50 us late
+  prctl(PR_SET_TIMERSLACK, 1);  // otherwise each sample comes 50 us late
   const EndSignals signals;
   Recording recording(*target, options);
   std::fprintf(stderr, "aiofiber: recording process %d to %s%s\n", static_cast<int>(options.pid),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber trace FILE: what happened, on one screen. Tasks whose names differ in a number only are one line
-// when there are many; -v has a line for each.
+// aiofiber trace FILE: a summary on one screen. If there are many tasks, those whose names differ only in a
+// number share a line; -v has a line for each.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,8 +16,8 @@
 namespace aiofiber::tool {
 namespace {
 
-constexpr std::size_t kMostRows = 12;  // of a table: two of them and the headings are a screen
-constexpr std::size_t kUnfolded = 12;  // so many tasks are listed one by one
+constexpr std::size_t kMostRows = 12;  // of a table: two tables and the headings fill a screen
+constexpr std::size_t kUnfolded = 12;  // up to this number, tasks are listed one by one
 
 // Three digits and a unit: 12.3 us, 4.56 ms, 1.20 s.
 std::string short_duration(std::int64_t ns) {
@@ -51,7 +51,7 @@ std::string task_name(const TraceSummary& summary, std::uint64_t row) {
   return "task " + std::to_string(row - std::min(row, runtime::kTraceTaskRows));
 }
 
-// Whether the name of the wait says more than its kind: "fd 7 readable", not "sleep".
+// Whether the name of the wait contains more than its kind: "fd 7 readable", not "sleep".
 std::string longest_wait(const TraceSummary& summary, const std::string& kind, const TraceWait& wait) {
   std::string what = wait.longest_name;
   if (what.starts_with("wait: ")) what.erase(0, 6);
@@ -111,7 +111,7 @@ void print_tasks(const TraceSummary& summary, bool all, std::ostream& out) {
   for (std::size_t i = 0; i < shown; ++i) {
     const TraceRow& row = tasks[i];
     if (summary.sampled) {
-      // What a sampling profiler would say: so many looks found it running.
+      // As a sampling profiler: the number of samples that found it running.
       const auto on_cpu = static_cast<std::int64_t>(row.samples_on_cpu * summary.interval_us * 1000);
       rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.counted_runs),
                       "~" + short_duration(on_cpu), percent(on_cpu, summary.span_ns()),

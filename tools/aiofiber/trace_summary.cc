@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names of slices are those that the runtime gives them: "wait: " and the words of wait_kind.h, then the
-// object.
+// The runtime chooses the names of slices: "wait: " and the words of wait_kind.h, then the object.
 #include "trace_summary.h"
 
 #include <algorithm>
@@ -18,8 +17,7 @@ namespace {
 
 bool is_task(std::uint64_t row) { return row >= runtime::kTraceTaskRows; }
 
-// "wait: fd 7 readable" is one for "fd", "wait: wait 0x..." one for "wait": the longest of the words that
-// fits.
+// "wait: fd 7 readable" gives "fd", "wait: wait 0x..." gives "wait": the longest word that fits.
 std::string kind_of_wait(std::string_view name) {
   constexpr std::string_view kBefore = "wait: ";
   if (name.starts_with(kBefore)) name.remove_prefix(kBefore.size());

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happened in a timeline: for each task its runs, its CPU and its longest run; the waits by what was
-// waited for; how long after it was woken a task ran. Counts only: one pass over the lines, nothing kept of a
-// slice.
+// A summary of a timeline: for each task its runs, CPU time and longest run; the waits by kind of object; and
+// the times from wake-up to run. It counts in one pass over the lines and keeps no slices.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@
 
 namespace aiofiber::tool {
 
-// A number of stretches of time.
+// Statistics of durations.
 struct TraceTimes {
   std::uint64_t count = 0;
   std::int64_t total_ns = 0, longest_ns = 0;
@@ -26,17 +25,17 @@ struct TraceTimes {
 
 struct TraceRow {
   std::string name;
-  std::uint64_t tasks = 1;           // that are counted here
+  std::uint64_t tasks = 1;           // counted in this row
   TraceTimes run, ready, wait;       // of a task
   TraceTimes poll, callback;         // of a loop
-  std::uint64_t counted_runs = 0;    // of a sampled timeline: how often it ran, drawn or not ...
-  std::uint64_t samples_on_cpu = 0;  // ... and was seen running
+  std::uint64_t counted_runs = 0;    // in a sampled timeline: the number of runs, drawn or not
+  std::uint64_t samples_on_cpu = 0;  // ... and of samples that saw it running
 };
 
 struct TraceWait {
   TraceTimes times;
-  std::uint64_t longest_row = 0;  // whose wait was the longest
-  std::string longest_name;       // and for what
+  std::uint64_t longest_row = 0;  // the row with the longest wait
+  std::string longest_name;       // and its object
 };
 
 class TraceSummary {
@@ -56,9 +55,9 @@ class TraceSummary {
 
   std::int64_t span_ns() const { return last_ns - first_ns; }
   std::size_t wakes() const { return latencies_.size(); }
-  // From wake to run: so much or less in this part of the cases. 0 when there were none.
+  // The time from wake-up to run for this part of the cases, or less. 0 when there were none.
   std::int64_t latency_ns(double part);
-  // Tasks whose names differ in their last number only, as one row "name*"; most CPU first.
+  // Tasks whose names differ only in their last number, as one row "name*"; most CPU first.
   std::vector<TraceRow> rows_by_name(bool fold) const;
 
  private:

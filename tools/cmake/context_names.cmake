@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Which names the functions of Boost.Context have that is linked, the target Boost::context. Our assembly enters
-# them by name (context_names.h). Up to 1.86 the names are C's. From 1.87 on they are C++'s: the shared library hides
-# C's, the archive has both. So C++'s are asked for: who builds with one of the two can link with the other then.
+# Finds the names of the functions in the linked Boost.Context (target Boost::context). Our assembly calls them by name
+# (context_names.h). Up to 1.86 they are C names. From 1.87 on they are C++ names: the shared library hides the C names,
+# the archive has both. The test therefore searches C++ names first, so that a build with one can link with the other.
 include(CheckCXXSourceCompiles)
 set(CMAKE_REQUIRED_LIBRARIES Boost::context)
 check_cxx_source_compiles("

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where: archives, public headers, and the two descriptions of the package that a build finds
-# it by, aiofiberConfig.cmake for find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Only the hooks are a shared
-# library too, for LD_PRELOAD and for programs that want them so.
+# The files of `cmake --install`: archives, public headers, and two descriptions of the package: aiofiberConfig.cmake for
+# find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Only the hooks are also a shared library, for LD_PRELOAD and
+# for programs that link it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(AIOFIBER_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/aiofiber)

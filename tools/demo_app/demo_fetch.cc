@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// demo_fetch: many concurrent fetches on one thread through blocking code that knows nothing of aiofiber.
+// demo_fetch: many concurrent fetches on one thread, through blocking code that does not know aiofiber.
 //
-// legacy::fetch() is plain POSIX code (legacy_http.cc). Here it is called from a few hundred tasks; the hooks
-// turn each of its blocking calls into a suspension of the task. Every body is compared with the file on the
-// disk; one URL that never answers is given up by wait_for(); half-way the stacks of three tasks are printed.
+// legacy::fetch() is plain POSIX code (legacy_http.cc). A few hundred tasks call it here. The hooks turn each
+// of its blocking calls into a suspension of the task. Every body is compared with the file on disk.
+// wait_for() gives up one URL that never answers. Half-way the stacks of three tasks are printed.
 // Exit code 0: every body was right and the timeout came.
 #include <unistd.h>
 
@@ -45,7 +45,7 @@ class UsageError : public std::runtime_error {
 
 struct Options {
   std::string server;
-  std::string never;  // the server that has /__never; the same one unless said otherwise
+  std::string never;  // the server of /__never; by default the same one
   fs::path root = "/usr/share";
   std::size_t files = 1000;
   std::size_t tasks = 200;
@@ -88,7 +88,7 @@ Options parse_options(int argc, char** argv) {
   return options;
 }
 
-// ---- progress: one line that is overwritten on a terminal, a line for every tenth of the way elsewhere
+// ---- progress: one line that is overwritten on a terminal, otherwise a line for each tenth
 
 class Progress {
  public:
@@ -130,7 +130,7 @@ class Run {
         files_(demo::pick_files(options.root, options.files, kLargestFile)),
         progress_(files_.size()) {}
 
-  // In the main task: everything, from the first request to the table.
+  // In the main task: the whole run, from the first request to the table.
   int main() {
     warm_up();
     const long resident_before = demo::resident_kib();
@@ -154,8 +154,7 @@ class Run {
   }
 
  private:
-  // The first request pays for what is done once in a process (the heap, locale, name service); it is not
-  // counted.
+  // The first request pays for the set-up of the process (the heap, locale, name service); it does not count.
   void warm_up() { fetch_and_compare(files_.front()); }
 
   // Fetches a file through the legacy code and compares it with the disk. Throws legacy::HttpError.
@@ -197,7 +196,7 @@ class Run {
   }
 
   void report_wrong(const fs::path& file, const char* reason) {
-    if (++wrong_ > 5) return;  // the table has the number
+    if (++wrong_ > 5) return;  // the table has the total
     progress_.end_line();
     std::fprintf(stderr, "  wrong: %s: %s\n", file.c_str(), reason);
   }
@@ -208,7 +207,7 @@ class Run {
     if (!stacks_printed_ && done_ * 2 >= files_.size()) print_three_stacks(worker);
   }
 
-  // What three of the other tasks are doing at this moment: suspended, deep in the legacy code.
+  // Prints what three of the other tasks do now: suspended, deep in the legacy code.
   void print_three_stacks(std::size_t self) {
     stacks_printed_ = true;
     progress_.end_line();
@@ -224,8 +223,8 @@ class Run {
   }
 
   // Memory per suspended task: the growth of the resident set from just before the tasks were created to the
-  // moment when as many as possible are suspended in a request, divided by their number. That counts touched
-  // pages of stacks, the tasks' records, sockets' user-side buffers and the heap that the requests use.
+  // moment when as many as possible wait for a response, divided by their number. This counts touched pages
+  // of stacks, the tasks' records, sockets' user-side buffers and the heap that the requests use.
   void measure_memory(long resident_before) {
     const Clock::time_point give_up = Clock::now() + 60ms;
     while (in_flight_ < workers_.size() && done_ == 0 && Clock::now() < give_up)
@@ -286,7 +285,7 @@ class Run {
   Progress progress_;
   std::vector<asyncio::Task<>> workers_;
   std::vector<bool> waiting_now_;  // by worker: in a request
-  std::size_t next_ = 0;           // the first file that nobody has taken
+  std::size_t next_ = 0;           // the first file that no task has taken
   std::size_t done_ = 0;
   std::size_t right_ = 0;
   std::size_t wrong_ = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// demo_file_server: serves the files below a directory by HTTP, each after a delay, one task a connection.
+// demo_file_server: serves the files below a directory over HTTP, each after a delay, with one task for each
+// connection.
 //
 // Everything runs on one thread: plain accept, recv and send of libc, which the hooks turn into suspensions,
-// and asyncio's sleep for the delay. "/__never" never answers, for a client that wants to see a timeout.
-// SIGTERM and SIGINT end it: no new connection, and the open ones are cancelled.
+// and asyncio's sleep for the delay. "/__never" never answers; clients use it to test a timeout.
+// SIGTERM and SIGINT end it: it accepts no new connection and cancels the open ones.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -43,7 +44,7 @@ struct Options {
   std::chrono::milliseconds delay{100};
 };
 
-// A wrong command line, or a server that cannot start: the message is for the user.
+// A wrong command line, or an error at the start: the message is for the user.
 class StartError : public std::runtime_error {
  public:
   StartError(int code, const std::string& message) : std::runtime_error(message), exit_code(code) {}
@@ -116,7 +117,7 @@ std::pair<FileDescriptor, int> listen_on(int port) {
   return {std::move(listener), ntohs(address.sin_port)};
 }
 
-// ---- one connection. The functions that return bool say whether the client is still there.
+// ---- one connection. Functions that return bool return false if the client is gone.
 
 bool send_all(int connection, std::string_view data) {
   while (!data.empty()) {
@@ -152,8 +153,8 @@ void send_error(int connection, std::string_view status, std::string_view more_h
   send_all(connection, head_of_answer(status, body.size(), more_headers) + body);
 }
 
-// The regular file that the path names, opened; -1 if there is none below the root. Symbolic links are
-// followed as long as they stay inside.
+// Opens the regular file of the path; -1 if there is none below the root. Symbolic links are followed as long
+// as they stay inside.
 FileDescriptor open_below(const fs::path& root, const std::string& path) {
   std::error_code error;
   const fs::path target = fs::canonical(root / path.substr(1), error);
@@ -175,7 +176,7 @@ void send_file(int connection, const demo::HttpRequest& request, const fs::path&
   std::string block(std::min(kBlockBytes, left), '\0');
   while (left > 0) {
     const ssize_t n = ::read(file.get(), block.data(), std::min(block.size(), left));
-    if (n <= 0) return;  // the file shrank: the client sees a body that is too short
+    if (n <= 0) return;  // the file shrank: the client gets a body that is too short
     if (!send_all(connection, {block.data(), static_cast<std::size_t>(n)})) return;
     left -= static_cast<std::size_t>(n);
   }
@@ -218,8 +219,8 @@ void accept_connections(int listener, const Options& options) {
     } else if (errno == ECANCELED) {
       return;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      asyncio::await(asyncio::sleep(50ms));  // some connection will end
-    }                                        // else: this client went away before it was accepted
+      asyncio::await(asyncio::sleep(50ms));  // a connection will end soon
+    }                                        // otherwise: this client went away before it was accepted
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A walk in the order of names, which stops when it has enough.
+// A walk in the order of names, which stops when it has enough files.
 #include "file_list.h"
 
 #include <unistd.h>

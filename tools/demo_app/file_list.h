@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which files the demo fetches: real ones, found below a directory, the same ones each time.
+// The files that the demo fetches: real files below a directory, the same ones each time.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The first line of an HTTP/1.x request, as far as a file server needs it. Knows nothing of sockets.
+// The first line of an HTTP/1.x request, as far as a file server needs it. Does not know sockets.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,7 @@ struct HttpRequest {
   std::string path;  // decoded, without the query; begins with '/'
 };
 
-// Nothing when the head is not a well-formed request of HTTP/1.x for a path.
+// nullopt if the head is not a well-formed request of HTTP/1.x for a path.
 std::optional<HttpRequest> parse_request(std::string_view head);
 
 }  // namespace demo

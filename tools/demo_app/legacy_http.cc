@@ -49,7 +49,7 @@ class AddressList {
   addrinfo* first_ = nullptr;
 };
 
-// The value of a header in the head of an answer, or nothing.
+// The value of a header in the head of a response; empty if it is missing.
 std::string_view header_value(std::string_view head, std::string_view name) {
   for (std::size_t line = head.find("\r\n"); line != std::string_view::npos; line = head.find("\r\n", line)) {
     line += 2;
@@ -107,7 +107,7 @@ void send_all(int socket_fd, std::string_view data) {
 Response read_response(int socket_fd, int timeout_ms) {
   std::string data;
   std::size_t head_end = std::string::npos;
-  std::size_t expected = std::string::npos;  // bytes in all, once the head is there and tells
+  std::size_t expected = std::string::npos;  // total bytes, once the head has come and contains the length
   char buffer[8192];
   while (data.size() < expected) {
     const std::size_t n = receive_some(socket_fd, buffer, sizeof buffer, timeout_ms);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small HTTP client as many an old code base has one: blocking sockets, errno, poll() for the time limits.
+// A small HTTP client in the style of old code: blocking sockets, errno, poll() for the time limits.
 //
-// It stands for the code that is to be retrofitted: it knows nothing of aiofiber, nor of tasks or loops, and
-// it is compiled without any of its headers. Linked with aiofiber::hooks it suspends the task it runs in.
+// It is an example of code to retrofit: it does not know aiofiber, tasks or loops, and is compiled without
+// aiofiber's headers. Linked with aiofiber::hooks, it suspends the task in which it runs.
 #pragma once
 
 #include <stdexcept>
@@ -12,7 +12,7 @@
 
 namespace legacy {
 
-// What goes wrong on the way: a name that is not known, a connection that breaks, an answer that is no HTTP.
+// An error of the request: an unknown name, a broken connection, an answer that is not HTTP.
 class HttpError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -29,8 +29,8 @@ int connect_to(const std::string& host, const std::string& port);
 
 void send_all(int socket_fd, std::string_view data);
 
-// Reads until the server closes the connection, or Content-Length bytes of body are there. Gives up when
-// nothing came for timeout_ms.
+// Reads until the server closes the connection, or Content-Length bytes of body have come. Gives up if
+// nothing comes for timeout_ms.
 Response read_response(int socket_fd, int timeout_ms);
 
 // GET of "http://HOST[:PORT]/PATH".

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Linux says about this process: /proc/self/status and smaps_rollup.
+// Linux's data about this process: /proc/self/status and smaps_rollup.
 #pragma once
 
 #include <string_view>
@@ -10,8 +10,8 @@ namespace demo {
 // The number after "name:" in /proc/self/status: "Threads", or in KiB "VmHWM". 0: not there.
 long process_status(std::string_view name);
 
-// Resident memory in KiB, counted page by page. (VmRSS is a sum of counters of each CPU that are brought
-// together now and then, so it can be off by some hundred KiB.)
+// Resident memory in KiB, counted page by page. (VmRSS adds counters of each CPU that are merged now and
+// then, so it can be wrong by some hundred KiB.)
 long resident_kib();
 
 }  // namespace demo

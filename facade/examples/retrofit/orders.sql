@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- What the report reads: :customers customers with up to nine orders each, the same ones every time, behind a function
--- that takes its time as a query over real tables of some size would.
+-- The data of the report: :customers customers with up to nine orders each, the same ones every time. A function reads
+-- them and is as slow as a query on large tables.
 begin;
 create table customer (id int primary key, name text not null);
 create table customer_order (customer int references customer, cents int not null);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each function calls a C library and waits for its answer; not one of them knows that there could be other
-// tasks.
+// Each function calls a C library and waits for its answer. None of them knows of tasks.
 #include "report.h"
 
 #include <curl/curl.h>
@@ -21,7 +20,7 @@ struct Orders {
   std::string total;
 };
 
-// One customer's orders, by a connection of its own. The function in the database takes 0.1 s (orders.sql).
+// One customer's orders, through a separate connection. The query takes 0.1 s in the database (orders.sql).
 Orders query_orders(const std::string& conninfo, int customer) {
   const std::unique_ptr<PGconn, decltype(&PQfinish)> database(PQconnectdb(conninfo.c_str()), &PQfinish);
   const std::string sql = "select name, orders, total from summary_of(" + std::to_string(customer) + ")";
@@ -55,7 +54,7 @@ std::string fetch_score(const std::string& url) {
 
 using Reply = std::unique_ptr<redisReply, decltype(&freeReplyObject)>;
 
-// Takes hiredis' untyped reply. Error: std::runtime_error with what the connection says, if there is none.
+// Takes hiredis' untyped reply. Error: std::runtime_error with the connection's message if there is no reply.
 Reply checked(redisContext* context, void* reply) {
   if (reply == nullptr) throw std::runtime_error(std::string("Redis: ") + context->errstr);
   return {static_cast<redisReply*>(reply), &freeReplyObject};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A report about customers, written years ago in the usual blocking style: PostgreSQL by libpq, a score from
-// an HTTP service by libcurl, Redis as a cache by hiredis, a log file. It knows nothing of aiofiber, and
-// nothing in it was changed for main_after.cc: the two programs link the same report.cc.
+// A report about customers in the usual blocking style: PostgreSQL through libpq, a score from an HTTP
+// service through libcurl, Redis as a cache through hiredis, and a log file. It does not know aiofiber.
+// main_before.cc and main_after.cc link the same, unchanged report.cc.
 #pragma once
 
 #include <cstdio>
@@ -12,27 +12,26 @@
 
 struct redisContext;
 
-// Where everything is.
+// Addresses and paths of the report.
 struct Settings {
   std::string database;       // libpq's conninfo
   std::string score_service;  // the URL up to the customer's name
   int redis_port;             // on 127.0.0.1
-  std::string log_file;       // is begun anew
-  int customers;              // how many there are to report on
+  std::string log_file;       // the report truncates it
+  int customers;              // how many customers to report on
 };
 
-// From the environment (POSTGRES_CONNINFO, HTTP_URL, REDIS_PORT: what with_servers sets) and the arguments
-// LOG_FILE and CUSTOMERS. Ends the program with a message if something is missing.
+// Reads the environment (POSTGRES_CONNINFO, HTTP_URL, REDIS_PORT, as with_servers sets them) and the
+// arguments LOG_FILE and CUSTOMERS. Ends the program with a message if something is missing.
 Settings settings_from(int argc, char** argv);
 
-// Its functions may be called by several threads at once, as a report of the time before fibers would have
-// it.
+// Several threads may call its functions at once, as a report without fibers would need.
 class Report {
  public:
   // Connects to the cache. Error: std::runtime_error.
   explicit Report(Settings settings);
 
-  // The line about one customer; takes a fifth of a second, most of it waiting for others.
+  // The line about one customer. Takes a fifth of a second, most of it waiting for the servers.
   // Errors: std::runtime_error when the database, the service or the cache fails.
   std::string line_about(int customer);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every client library behind the same three calls, so that one test can put all of them through the same
-// troubles. A call is what a program in blocking style writes: it connects, asks, checks the answer, closes;
-// it knows nothing of tasks.
+// faults. A call is what a program in blocking style writes: it connects, sends a request, checks the answer,
+// closes. It does not know tasks.
 //
-// The port is an argument because a test may put a Proxy between client and server. Calls never throw: false
-// is whatever the library reports as an error, so a caller cannot mistake one for a cancellation.
+// The port is an argument because a test may put a Proxy between client and server. Calls never throw: they
+// return false for every error of the library, so a caller cannot confuse an error with a cancellation.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ECHO, and the wait for an element of a list that nobody fills.
+// ECHO, and the wait for an element of a list that stays empty.
 #include <hiredis/hiredis.h>
 
 #include <string>

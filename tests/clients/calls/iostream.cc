@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A std::iostream on a socket, by libstdc++'s own stream buffer for descriptors: what it reads with is read()
-// of libc.
+// A std::iostream on a socket, with libstdc++'s own stream buffer for descriptors, which reads with libc's
+// read().
 #include <unistd.h>
 #include <ext/stdio_filebuf.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The easy interface, over http and over https (libcurl's OpenSSL; the server's own certificate is its
+// The easy interface, over http and over https (libcurl's OpenSSL; the server's own certificate is the
 // authority).
 #include <curl/curl.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// MariaDB's client library, which MySQL's programs use as well.
+// MariaDB's client library, which programs for MySQL use too.
 #include <mysql.h>
 
 #include <string>

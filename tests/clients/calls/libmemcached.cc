@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A value stored and read again. memcached answers everything at once, so it is a proxy that keeps an answer
-// back; the library's own limit for that (5 s) is raised out of the way.
+// Stores a value and reads it again. memcached answers everything at once, so a proxy delays the answer. The
+// library's own limit (5 s) is raised, so that it has no effect.
 #include <libmemcached/memcached.h>
 
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL by libpqxx, each question in a transaction of its own, as its users write it: the transaction's
-// destructor rolls back where the question failed.
+// PostgreSQL through libpqxx, with a transaction for each query, as its users write it. The transaction's
+// destructor rolls back a failed query.
 #include <exception>
 #include <pqxx/pqxx>
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A request to nginx by OpenSSL alone.
+// A request to nginx with OpenSSL alone.
 #include <string>
 
 #include "calls/client_calls.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL by unixODBC and psqlodbc. The driver is named by its file, so nothing has to be registered.
+// PostgreSQL through unixODBC and psqlodbc. The driver is given by its file, so it needs no registration.
 #include <sql.h>
 #include <sqlext.h>
 

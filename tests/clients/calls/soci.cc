@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL by SOCI, with a pool of one connection: who asks next is given the one that was cut off.
+// PostgreSQL through SOCI, with a pool of one connection: after a cut, the next caller gets the same
+// connection.
 #include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
 #include <exception>

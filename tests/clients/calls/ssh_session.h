@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A session of libssh2 on a socket of its own, logged in with the server's test key. Blocking, as libssh2 is
-// by default.
+// A session of libssh2 on its own socket, logged in with the server's test key. Blocking, as libssh2 is by
+// default.
 #pragma once
 
 #include <libssh2.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A call of Thrift's binary protocol, as the code that its compiler makes has it: the answer's number is read
-// and not compared. The server is a program of these tests (thrift_server.cc).
+// A call of Thrift's binary protocol, as in the code of its compiler: the answer's number is read and not
+// compared. The server is a program of these tests (thrift_server.cc).
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/TSocket.h>

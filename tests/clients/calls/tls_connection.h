@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenSSL's blocking calls on a socket of one's own, with the server's certificate checked.
+// OpenSSL's blocking calls on a given socket. The server's certificate is checked.
 #pragma once
 
 #include <openssl/err.h>

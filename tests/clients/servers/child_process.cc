@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything between fork and exec is in become(), which makes system calls only: users and groups are looked
-// up before, since another thread may hold the locks of such look-ups when the fork happens.
+// All code between fork and exec is in become(), which makes only system calls. Users and groups are looked
+// up before, because another thread may hold the locks of such look-ups at the fork.
 #include "servers/child_process.h"
 
 #include <fcntl.h>

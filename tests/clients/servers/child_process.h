@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program started as a child, in its own process group and, when we are root, as another user.
+// A program that runs as a child, in its own process group and, if we are root, as another user.
 //
-// It never outlives us: the kernel is asked to signal it when the thread that started it ends, so a test that
-// crashes leaves no server behind. It is stopped by its own pid (and those of its descendants), never by
-// name.
+// It never outlives us: the kernel signals it when the thread that started it ends, so a crashed test leaves
+// no server behind. It is stopped by its own pid (and those of its descendants), never by name.
 #pragma once
 
 #include <sys/types.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// nginx in one process, so that the pid that was started is all there is, and no change of user. Its echo
-// module, which comes with nginx-light, makes an answer late. The certificate is made on the fly.
+// nginx in one process, so that there is only the started pid, and without a change of user. Its echo module,
+// which is in nginx-light, delays answers. The certificate is made at the start.
 #include <signal.h>
 
 #include "servers/servers.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mariadbd refuses to run as root; its data must belong to whom it runs as. The first bytes that it sends,
-// before being asked anything, are its greeting: protocol 10, at offset 4.
+// mariadbd refuses to run as root, and its user must own its data. It sends a greeting before any request:
+// protocol 10, at offset 4.
 #include <signal.h>
 
 #include "servers/servers.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PostgreSQL refuses to run as root, initdb too. It is killed with SIGQUIT, its own name for "no goodbye":
-// after a SIGKILL its children and its shared memory would stand in the way of the next start.
+// PostgreSQL and initdb refuse to run as root. The server is killed with SIGQUIT, its immediate shutdown.
+// After a SIGKILL its children and its shared memory would block the next start.
 #include <signal.h>
 
 #include "servers/servers.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Redis runs as whoever starts it, and keeps nothing on the disk here.
+// Redis runs as any user, and stores nothing on the disk here.
 #include <signal.h>
 
 #include "servers/servers.h"

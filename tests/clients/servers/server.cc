@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of a server (folder, port, start, readiness) without what is particular about any of them.
+// The common life of a server: folder, port, start, readiness.
 #include "servers/server.h"
 
 #include <arpa/inet.h>

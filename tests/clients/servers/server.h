@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A real server for the tests: on 127.0.0.1 and unix sockets only, everything it writes in a temporary
-// folder.
+// A real server for the tests: on 127.0.0.1 and unix sockets only, with all its files in a temporary folder.
 //
-// start() returns when the server has answered in its own protocol, not when its port is open: PostgreSQL for
-// one accepts connections that it then refuses. A server that was killed is started again on the same port.
-// Blocking calls, so from outside a loop; kill_now() may be called from a task.
+// start() returns when the server has answered in its own protocol, not when its port is open: PostgreSQL,
+// for example, accepts connections that it then refuses. A killed server starts again on the same port. The
+// calls block, so use them outside a loop; kill_now() may be called from a task.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The servers, each as Debian ships it. What is particular about one (who may run it, what it must find in
-// its folder, how it shows that it is there) is in the source file of its name.
+// The servers, as in Debian's packages. The source file with a server's name has its special rules: which
+// user may run it, which files it needs, how it shows that it is ready.
 //
 // The destructors of these classes stop the server before its folder is removed.
 #pragma once

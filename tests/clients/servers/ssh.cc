@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sshd wants absolute paths and, as root, the folder /run/sshd, which it locks itself into. Its keys are made
-// on the fly; the user's is RSA in PEM, which every libssh2 reads. StrictModes is off because the folder is
-// in /tmp. HOME is that folder too: bash reads the .bashrc of whoever runs the tests at each command
-// otherwise, which can take its time.
+// sshd needs absolute paths and, as root, the folder /run/sshd for its chroot. Its keys are made at the
+// start. The user's key is RSA in PEM, which every libssh2 reads. StrictModes is off because the folder is in
+// /tmp. HOME is that folder too: otherwise bash would read the .bashrc of the current user at each command,
+// which can be slow.
 #include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>

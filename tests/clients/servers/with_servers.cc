@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// with_servers NAME... -- COMMAND ARGUMENT...: starts servers, tells the command in its environment where
-// they are, runs it, stops the servers, and ends with the command's exit code. For programs and scripts that
-// cannot use the classes.
+// with_servers NAME... -- COMMAND ARGUMENT...: starts servers, puts their addresses into the command's
+// environment, runs the command, stops the servers, and ends with the command's exit code. For programs and
+// scripts that cannot use the classes.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A callback's name in the trace is that of its maker with a number, which is drawn even if it is not added
-// in the end.
+// A callback's name in the trace is its maker's name with a number. The number is drawn even if the callback
+// is not added in the end.
 #include "callbacks.h"
 
 namespace conf {

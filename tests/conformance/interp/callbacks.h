@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions that make callbacks of their blocks: of the loop, of its timers, and of futures. A callback
-// has a frame of its own and no task; nothing in it may wait.
+// Instructions that make callbacks from their blocks: for the loop, for its timers, and for futures. A
+// callback has its own frame and no task; no instruction in it may wait.
 #pragma once
 
 #include <functional>

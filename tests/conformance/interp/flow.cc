@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `Return` passes every `try`, as in Python, where it is no Exception; `finally` may await, so it is
+// `Return` passes every `try`, as in Python, where it is no Exception. `finally` may await, so it is
 // try_finally().
 #include "flow.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions that decide where a body goes on: errors, `finally`, time limits and groups. Their scopes are
-// on the frame, where what is inside finds the innermost one.
+// Instructions for the flow of control: errors, `finally`, time limits and groups. The frame holds their
+// scopes, and inner instructions use the innermost one.
 #pragma once
 
 #include "machine.h"

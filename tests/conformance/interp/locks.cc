@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The blocks under a lock are acquire(), try_finally(), release(), which is what Python's `async with` does.
-// An error of release() then takes the place of the block's.
+// A block under a lock is acquire(), try_finally(), release(), as Python's `async with`. An error of
+// release() replaces the block's error.
 #include "locks.h"
 
 namespace conf {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions about the synchronization of tasks: a lock, a semaphore, two events, a condition, two
-// barriers. A program has one set of them.
+// Instructions for the synchronization of tasks: a lock, a semaphore, two events, a condition, two barriers.
+// Each program has one set of them.
 #pragma once
 
 #include <map>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens around every instruction: traces of a body's start and end, the wait graph, the count of
-// outcomes.
+// Common steps of every instruction: traces of a body's start and end, the wait graph, the count of outcomes.
 #include "machine.h"
 
 namespace conf {

@@ -2,8 +2,8 @@
 //
 // The interpreter's core: runs bodies and blocks of a program, one instruction after the other.
 //
-// What an instruction does it does not know. Each subject (tasks, flow, locks, queue, callbacks) is a class
-// that holds the state of its instructions and adds them here by their names.
+// It does not know what an instruction does. Each subject (tasks, flow, locks, queue, callbacks) is a class
+// that holds the state of its instructions and registers them here by name.
 #pragma once
 
 #include <functional>

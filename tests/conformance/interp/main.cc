@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interpreter of random task programs. python/fuzz_interp.py runs the same programs in CPython; the traces
-// must agree line by line, so each program checks hundreds of decisions about order that nobody has written
-// down.
+// Interpreter of random task programs. python/fuzz_interp.py runs the same programs in CPython. The traces
+// must agree line by line, so each program checks hundreds of decisions about order that no document lists.
 //
-//   conformance_fuzz FILE                 runs a program; "-": that of the standard input
-//   conformance_fuzz --seed N             runs the program that the generator makes of a seed
+//   conformance_fuzz FILE                 runs a program; "-": the one on the standard input
+//   conformance_fuzz --seed N             runs the program that the generator makes from a seed
 //   conformance_fuzz --print-seed N       prints it
-//   conformance_fuzz --outcomes FILE      also says on the error output how often each instruction ended how
+//   conformance_fuzz --outcomes FILE      also prints the outcomes of each instruction, on the error output
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the text to the tree. The one table here says which instructions have blocks; what they do is not
-// known to it.
+// From the text to the tree. The only table here lists the instructions that have blocks; their meaning is
+// defined elsewhere.
 #include "program.h"
 
 #include <algorithm>

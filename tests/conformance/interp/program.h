@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A random program as the interpreter sees it: bodies of instructions, whose blocks are instructions again.
-// The text and what each instruction means stand at the top of python/fuzz_interp.py.
+// A parsed random program: bodies of instructions, whose blocks are instructions again. The beginning of
+// python/fuzz_interp.py defines the text and the instructions.
 //
-// Any lines of a program may be left out as long as the counts of the blocks are kept right; a count that is
-// too large means "what is left". So a failing program can be shrunk.
+// To shrink a failing program, delete any lines and correct the counts of the blocks. A count that is too
+// large means "the rest".
 #pragma once
 
 #include <map>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A queue that was replaced stays, because tasks may wait at it, and it is still theirs.
+// A replaced queue stays, because tasks may still wait at it.
 #include "shared_queue.h"
 
 namespace conf {

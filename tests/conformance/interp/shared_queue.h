@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions about a queue that all tasks of a program share; `qnew` puts another one in its place.
+// Instructions for a queue that all tasks of a program share; `qnew` replaces it.
 #pragma once
 
 #include <list>

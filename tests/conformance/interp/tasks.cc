@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An argument of log() with a side effect stands in a statement of its own: C++ does not fix the order of
-// arguments, and the order of the trace is what is compared.
+// An argument of log() with a side effect is in a separate statement: C++ does not fix the order of
+// arguments, and the tests compare the order of the trace.
 #include "tasks.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions about tasks and futures: what starts, completes and cancels them, and every way to wait for
-// them. Variables hold them and are shared by all tasks of a program.
+// Instructions for tasks and futures: start, complete and cancel them, and wait for them in every way. They
+// are in variables that all tasks of a program share.
 #pragma once
 
 #include <list>

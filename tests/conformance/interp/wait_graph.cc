@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A search from the targets along all waits: it meets the waiter if the new wait would close a ring.
+// A search from the targets along all waits. It finds the waiter if the new wait would close a ring.
 #include "wait_graph.h"
 
 #include <set>

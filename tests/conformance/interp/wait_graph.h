@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who waits for whom, so that no program closes a ring of tasks: CPython cannot cancel rings.
+// The graph of waiting tasks. No program may close a ring of tasks, because CPython cannot cancel rings.
 //
-// Tasks and futures are known by their numbers, tasks from 0 up and futures from -1 down. A task waits for
-// what its present instruction awaits, and it will wait for the tasks of its groups.
+// Tasks and futures have numbers, tasks from 0 up and futures from -1 down. A task waits for what its current
+// instruction awaits, and will wait for the tasks of its groups.
 #pragma once
 
 #include <aiofiber/asyncio.h>

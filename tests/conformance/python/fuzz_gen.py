@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generator of random task programs for fuzz_interp.py: fuzz_gen.py SEED > PROG.
 
-fuzz_gen.cc makes the same bytes of the same seed: every draw of a random number has its place in both, and the tables
-are the same."""
+fuzz_gen.cc makes the same bytes from the same seed: both draw random numbers at the same places, and the tables are the
+same."""
 import collections
 import sys
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// call_soon is FIFO; what a callback schedules runs in the next pass.
+// call_soon is FIFO; a callback that another callback schedules runs in the next pass.
 // The twin of python/001_call_soon_order.py.
 #include "../conf.h"
 

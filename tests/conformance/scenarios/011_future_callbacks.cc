@@ -3,8 +3,8 @@
 // Done-callbacks: always via the loop, in order, duplicates kept, removal counts.
 // The twin of python/011_future_callbacks.py.
 //
-// Python removes callbacks by the function, all its registrations at once; here each registration has an id,
-// so the twin removes the ids of one function and adds the numbers up.
+// Python removes all registrations of a function at once. Here each registration has an id, so the twin
+// removes the ids of one function and adds the numbers up.
 #include "../conf.h"
 
 #include <map>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task that cancels itself: hits the next real suspension; return wins nothing; raise wins.
+// A task that cancels itself: CancelledError comes at the next real suspension; cancellation wins over
+// return; raise wins.
 // The twin of python/021_cancel_self.py.
 #include "../conf.h"
 

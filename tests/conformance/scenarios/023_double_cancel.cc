@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two cancels in one pass are one CancelledError; which message; cancels in separate passes.
+// Two cancels in one pass are one CancelledError; its message; cancels in separate passes.
 // The twin of python/023_double_cancel.py.
 #include "../conf.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Awaiting oneself, a future of another loop, set_result on a task, a coroutine run twice.
+// A task that awaits itself, a future of another loop, set_result on a task, a coroutine run twice.
 // The twin of python/028_task_misuse.py.
 #include "../conf.h"
 

@@ -3,7 +3,7 @@
 // timeout(): expiry, no expiry, None, zero, past, expired(), when(), repr.
 // The twin of python/049_timeout_basic.py.
 //
-// A scope exists while its body runs: what Python reads from the object afterwards is read at the body's end
+// A scope exists while its body runs. So the twin reads at the body's end what Python reads afterwards
 // (leaving the scope does not suspend, so the deadline cannot fire in between).
 #include "../conf.h"
 

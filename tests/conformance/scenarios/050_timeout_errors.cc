@@ -3,8 +3,8 @@
 // timeout(): misuse messages, other exceptions, swallowed cancellation, foreign cancel.
 // The twin of python/050_timeout_errors.py.
 //
-// A scope is entered by construction and gone when its body has ended, so most of Python's misuse cannot be
-// written.
+// Construction enters a scope, and the scope is gone when its body has ended. So most of Python's misuse
+// cannot be written.
 #include "../conf.h"
 
 namespace conf::s050 {

@@ -3,8 +3,8 @@
 // TaskGroup: waits for all; children that add children; cancelled child is not an error.
 // The twin of python/053_taskgroup_ok.py.
 //
-// A group is entered by construction and gone when its body and its children have ended: Python's misuse
-// before and after cannot be written.
+// Construction enters a group, and the group is gone when its body and its children have ended. So Python's
+// misuse before and after cannot be written.
 #include "../conf.h"
 
 namespace conf::s053 {

@@ -3,7 +3,8 @@
 // Reports at destruction: unread exceptions, coroutines never awaited, and no pending tasks.
 // The twin of python/067_never_retrieved.py.
 //
-// The loop keeps its tasks: a suspended one that nobody refers to lives on, until it is cancelled at the end.
+// The loop keeps its tasks: a suspended task without other references lives on, until it is cancelled at the
+// end.
 #include "../conf.h"
 
 static void hang(asyncio::Future<> f) { asyncio::await(f); }  // global: its name is a part of a report

@@ -3,8 +3,8 @@
 // get_stack: frames per state and the two meanings of limit (function names, oldest first).
 // The twin of python/069_get_stack.py.
 //
-// A fiber's stack has the frames below the task's function, too. The functions are global and not inlined,
-// so that they have frames with plain names; what they do last keeps their calls from becoming jumps.
+// A fiber's stack also has the frames below the task's function. The functions are global and not inlined, so
+// that they have frames with plain names. Their last statements keep their calls from becoming tail calls.
 #include "../conf.h"
 
 using namespace std::chrono_literals;

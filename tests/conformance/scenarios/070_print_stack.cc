@@ -3,8 +3,8 @@
 // print_stack: header line per state, frame lines, exception line; limit 0; stream argument.
 // The twin of python/070_print_stack.py.
 //
-// The functions are global and not inlined, so that they have frames with plain names; what they do last
-// keeps their calls from becoming jumps.
+// The functions are global and not inlined, so that they have frames with plain names. Their last statements
+// keep their calls from becoming tail calls.
 #include "../conf.h"
 
 #include <iostream>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loop keeps its tasks alive, as well one that waits for something nobody holds.
+// The loop keeps its tasks alive, also a task that waits for a future without other references.
 // The twin of python/074_garbage_and_refs.py.
 //
-// A weak reference is here a look at what all_tasks() still lists.
+// all_tasks() replaces Python's weak reference here: it shows which tasks still exist.
 #include "../conf.h"
 
 namespace conf::s074 {

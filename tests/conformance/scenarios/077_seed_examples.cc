@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The programs that the page on tasks and coroutines (3.5) describes, in today's spelling.
+// The programs of the page on tasks and coroutines (3.5), in the current syntax.
 // The twin of python/077_seed_examples.py.
 #include "../conf.h"
 

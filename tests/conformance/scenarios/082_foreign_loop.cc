@@ -3,8 +3,9 @@
 // Objects that belong to another loop, in every combinator; locks bind on first contention.
 // The twin of python/082_foreign_loop.py.
 //
-// A lock does not tell whether it is bound: that one was used in another loop before shows that uncontended
-// use does not bind it, that it cannot be waited for in another loop afterwards shows that contention does.
+// A lock does not show whether it is bound. The test uses a lock in another loop first: this shows that
+// uncontended use does not bind it. Afterwards a wait in another loop fails: this shows that contention binds
+// it.
 #include "../conf.h"
 
 namespace conf::s082 {

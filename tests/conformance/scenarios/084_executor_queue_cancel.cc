@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A job still queued in the executor is really cancelled; a finished result beats a late cancel.
+// A job that is still queued in the executor is really cancelled; a finished result wins over a late cancel.
 // The twin of python/084_executor_queue_cancel.py.
 #include "../conf.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// as_completed starts all at the call; finished but unread items survive the timeout; what is left over keeps
-// running.
+// as_completed starts all inputs at the call; finished but unread items survive the timeout; the other inputs
+// keep running.
 // The twin of python/090_as_completed_lazy.py.
 #include "../conf.h"
 

@@ -4,8 +4,8 @@
 // looking at another task.
 // The twin of python/099_stack_details.py.
 //
-// The functions are global and not inlined, so that they have frames with plain names; what they do last
-// keeps their calls from becoming jumps.
+// The functions are global and not inlined, so that they have frames with plain names. Their last statements
+// keep their calls from becoming tail calls.
 #include "../conf.h"
 
 #include <sstream>
@@ -32,7 +32,7 @@ FRAME void fin() {
 
 namespace conf {
 
-// The lines that are neither the header nor of a frame.
+// The lines except the header and the frames.
 static std::vector<std::string> exception_lines(const asyncio::Task<>& t) {
   std::ostringstream text;
   t.print_stack(std::nullopt, &text);

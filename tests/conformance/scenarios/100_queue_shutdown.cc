@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Queue.shutdown: puts fail, gets drain, those who wait are told; immediate drops the items and ends join.
+// Queue.shutdown: puts fail, gets drain the queue, waiters get the error; immediate drops the items and ends
+// join.
 // The twin of python/100_queue_shutdown.py.
 #include "../conf.h"
 

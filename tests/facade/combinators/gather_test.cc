@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gather and shield: results, errors, cancellation, and who keeps whom alive.
+// gather and shield: results, errors, cancellation, and lifetimes of inputs.
 #include <gtest/gtest.h>
 
 #include <functional>

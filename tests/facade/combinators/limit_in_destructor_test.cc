@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Limits, groups and cancellations in destructors, also while something unwinds: they have their effect where
-// the error is caught inside, and are kept back where it would leave the destructor and so end the program.
+// Limits, groups and cancellations in destructors, also while an exception unwinds. They work if the
+// destructor catches the error. They are kept back if the error would leave the destructor and end the
+// program.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -159,7 +160,7 @@ TEST(InADestructor, ALimitThatWasKeptBackIsForgottenWithItsScope) {
   });
 }
 
-// The limit's own request would be caught; but what comes out of the scope after somebody's cancellation is
+// The destructor would catch the limit's own TimeoutError. But after another cancellation the scope throws
 // CancelledError.
 TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
   const auto body_that_sleeps = [] { await(sleep(300ms)); };
@@ -183,8 +184,8 @@ TEST(InADestructor, ALimitAfterACancellationThatIsKeptBackIsKeptBackToo) {
   }
 }
 
-// The limit's CancelledError is on its way already when somebody else asks: it still comes out as
-// TimeoutError, and the other request is raised at the next place that can.
+// The limit's CancelledError is already being thrown when another request comes. It still becomes a
+// TimeoutError, and the other request is raised at the next possible place.
 TEST(InADestructor, ACancellationInTheSamePassAsALimitIsKeptBack) {
   const auto body_that_sleeps = [] { await(sleep(2h)); };
   const auto body_that_awaits = [] { await(create_task([] { await(sleep(2h)); })); };

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One allocation fails, any one: the n-th of a scenario, for all n. Whatever the scenario does then (it may
-// end with bad_alloc), nothing is left behind: no task, no timer, no byte; nobody waits for ever; and the
-// same loop works afterwards. Who claims something before it allocates, and forgets it when that fails, is
-// found here.
+// One allocation fails: the n-th of a scenario, for all n. The scenario may end with bad_alloc, but it leaves
+// no task, no timer and no byte behind, no task waits for ever, and the same loop works afterwards. The test
+// finds code that reserves something before it allocates, and does not release it when the allocation fails.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -496,7 +495,7 @@ TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
   });
 }
 
-// A call that nobody hears of again was not made.
+// A call whose future the caller did not get is not made.
 TEST(OneFailedAllocation, InThePoolsCalls) {
   fail_each(
       [](Bench& bench) {

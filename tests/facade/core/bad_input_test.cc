@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Misuse of the API: each gives a clear error that says what to do, and the loop goes on.
+// Misuse of the API: each misuse gives a clear error with a remedy, and the loop goes on.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

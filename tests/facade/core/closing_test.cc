@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens when a loop is closed over something that is not finished: it always ends, whatever the frames
-// of the tasks and the destructors of the program do; what cannot be unwound is named; and who waits
-// elsewhere is told. Labels: threads
+// Closing a loop that has unfinished work. Closing always ends, for any frames of tasks and any destructors
+// of the program. A task that cannot be unwound is named in a report. Waiting threads get an error.
+// Labels: threads
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What grows with the number of waiters and what must not: steps are counted, not timed. A wake is paid by
-// what it wakes, however many wait, were woken or were cancelled before it.
+// Costs that may grow with the number of waiters, and costs that must not: the tests count steps and measure
+// no time. The cost of a wake-up depends only on the tasks that it wakes, not on those that wait, were woken
+// or were cancelled before.
 #include <gtest/gtest.h>
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Durations of every representation, and deadlines at the ends of time: they saturate, and what is past is
-// due.
+// Durations of every representation, and deadlines at the ends of the range: they saturate, and a deadline in
+// the past is due.
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Results that can only be moved, and containers of them, which claim to be copyable: each way in which a
-// result travels compiles and hands the very same objects on; what can be copied still is where others look
-// at it too.
+// Results that can only be moved, and containers of them, which look copyable. Each way of a result compiles
+// and passes the same objects on. Copyable results are still copied where others can see them.
 // Labels: threads
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small parts of the public names: repr() by its full name, empty handles, handles that are const, contexts
-// of callbacks, exceptions that carry data, seeds, ids of callbacks.
+// Small parts of the public names: repr() by its full name, empty handles, const handles, contexts of
+// callbacks, exceptions with data, seeds, ids of callbacks.
 // Labels: threads
 #include <gtest/gtest.h>
 

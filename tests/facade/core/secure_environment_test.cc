@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program that runs with more rights than whoever started it heeds no variable of ours: it would write
-// files for strangers.
+// A program with more rights than its caller ignores aiofiber's environment variables: otherwise it would
+// write files for strangers.
 //
-// The test makes a copy of itself that is setuid and starts it as another user, which takes root; without, it
+// The test makes a setuid copy of itself and starts it as another user. This needs root; otherwise the test
 // is skipped.
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports of loops that nothing can wake, and of tasks that nobody can. The loops are real ones, which would
-// sleep for ever: the log's sink, which runs on the loop's stack before it sleeps, ends the wait. The test's
-// process has no other thread, as the report asks for that.
+// Reports of loops that nothing can wake, and of tasks that nothing can wake. The loops are real and would
+// sleep for ever. The log's sink runs on the loop's stack before the sleep and ends the wait. The test's
+// process has no other thread, as the report requires.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -199,8 +199,7 @@ TEST(Abandoned, DebugModeSaysWhereTheFutureWasMade) {
   EXPECT_NE(reports[0].find("debug_deadlock_test.cc:"), std::string::npos) << reports[0];
 }
 
-// A named handle may be known to others by reference: only debug mode takes the waiting task's own for nobody
-// else's.
+// Other code may refer to a named handle. Only debug mode counts the waiting task's handle as the task's own.
 TEST(Abandoned, DebugModeKnowsTheTasksOwnHandles) {
   const auto in_closure = [] {
     auto answer = aio::get_running_loop().create_future<int>();

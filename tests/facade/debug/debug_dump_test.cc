@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Dumps of all tasks, of this thread and of others.
-// Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether it was
-// whole. Real threads and real signals: what is tested is that a dump works while another thread's loop runs
-// or hangs.
+// Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether the data
+// was consistent. Real threads and real signals: a dump must work while another thread's loop runs or hangs.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Call graphs, and what the registry says about who waits for what. The program under test is in a namespace
-// of its own, because frames of aiofiber's are left out of stacks.
+// Call graphs, and the registry's data about waiting tasks. The program under test is in its own namespace,
+// because stacks leave out frames of aiofiber.
 #include <gtest/gtest.h>
 
 #include <sstream>

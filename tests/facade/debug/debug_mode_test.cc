@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What debug mode adds to reports and reprs. The program under test is in a namespace of its own, because
-// frames of aiofiber's are left out. Labels: threads
+// Additions of debug mode to reports and reprs. The program under test is in its own namespace, because
+// stacks leave out frames of aiofiber.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tracebacks of failed tasks: from the task that reports, through those it awaited, to the throw. The program
-// under test is in a namespace of its own, because frames of aiofiber's are left out.
+// Tracebacks of failed tasks: from the reporting task, through the tasks it awaited, to the throw. The
+// program under test is in its own namespace, because stacks leave out frames of aiofiber.
 #include <gtest/gtest.h>
 
 #include <sstream>

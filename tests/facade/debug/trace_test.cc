@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The timeline's file: that it is JSON whatever happens, that its slices and arrows fit together, and that it
-// says what is missing. A reader of JSON is in this file, so that the tests believe nothing that the writer
-// says. Real clock: a trace has no other; nothing here depends on how long anything takes. The programs that
-// end by exit() or fork() are children of the test. Labels: threads
+// The timeline's file: it is always JSON, its slices and arrows are consistent, and it reports lost events.
+// This file has its own reader of JSON, so the tests do not depend on the writer. Real clock: a trace has no
+// other, and no test depends on durations. Programs that end by exit() or fork() are children of the test.
+// Labels: threads
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -400,8 +400,8 @@ TEST_F(Trace, HasTheWaitsThatAreNotOver) {
 }
 
 TEST_F(Trace, CountsWhatAFullRingDrops) {
-  // Into a pipe that nobody reads at first: the writer is stuck for sure while far more events come than the
-  // ring holds.
+  // Writes into a pipe without a reader at first: the writer is certainly blocked while far more events come
+  // than the ring holds.
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   const int pipe = open(path.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_GE(pipe, 0);

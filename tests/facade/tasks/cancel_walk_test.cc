@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// cancel() through what waits for each other, at any depth and in rings; and the end of futures that hold
-// each other. Labels: slow
+// cancel() through chains and rings of waiting tasks, at any depth; and the destruction of futures that hold
+// each other.
+// Labels: slow
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for the end of a child process (runtime/child_wait.h), from tasks.
+// Tasks that wait for the end of a child process (runtime/child_wait.h).
 //
-// Real processes and therefore a real clock; each child lives until the test closes its pipe, so nothing
-// depends on speed.
+// Real processes, so a real clock. Each child lives until the test closes its pipe, so nothing depends on
+// speed.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/runtime/engine/child_wait.h>
 #include <gtest/gtest.h>

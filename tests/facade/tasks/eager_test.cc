@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Eager tasks and task factories: what runs before create_task() returns, in which order, and who is told of
-// what it throws. The order is that of CPython 3.12 and later (test_eager_task_factory.py).
+// Eager tasks and task factories: the code that runs before create_task() returns, its order, and the
+// receiver of its exceptions. The order is that of CPython 3.12 and later (test_eager_task_factory.py).
 #include <gtest/gtest.h>
 
 #include <mutex>

@@ -170,8 +170,8 @@ void uncaught(Program program) {
   }
 }
 
-// What nobody catches ends the program as Ctrl-C ends others: the status says SIGINT, and there is neither a
-// core nor an abort.
+// An uncaught interrupt ends the program as Ctrl-C ends others: the status has SIGINT, and there is no core
+// and no abort.
 TEST(Interrupt, EndsAProgramThatDoesNotCatchItBySigint) {
   const auto main = [] {
     std::raise(SIGINT);

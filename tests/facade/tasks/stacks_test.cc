@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stacks as a program sees them: the settings of the process, and debug mode's word about tasks that nearly
-// used theirs up.
+// Stacks as a program sees them: the settings of the process, and the reports of debug mode about tasks that
+// used nearly all of their stack.
 #include <gtest/gtest.h>
 
 #include <chrono>

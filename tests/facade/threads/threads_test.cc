@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Executors, to_thread, run_coroutine_threadsafe and wrap_future. Threads meet at events, never at times.
+// Executors, to_thread, run_coroutine_threadsafe and wrap_future. Threads synchronize by events, never by
+// time.
 // Labels: threads
 #include "aiofiber/threads.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prints "suspended" if a blocking read() lets the other task run, the one that writes what is read; else
+// Prints "suspended" if a blocking read() lets another task run, which writes the data to read; otherwise
 // "blocked".
 #include <aiofiber/asyncio.h>
 

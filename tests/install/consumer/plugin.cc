@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin that sees aiofiber's headers and is not linked with it: what waits is the program's.
+// A plugin that uses aiofiber's headers and is not linked with aiofiber: the program provides the code that
+// waits.
 #include <aiofiber/asyncio.h>
 
 #include <cstdio>

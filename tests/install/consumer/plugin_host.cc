@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opens the plugin that is its argument, and runs it in a task.
+// Opens the plugin given as its argument, and runs it in a task.
 #include <aiofiber/asyncio.h>
 #include <dlfcn.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task throws and its awaiter catches: for ways of linking in which throws are easily broken.
+// A task throws and its awaiter catches: for ways of linking that easily break exceptions.
 #include <aiofiber/asyncio.h>
 
 #include <cstdio>

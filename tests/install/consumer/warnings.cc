@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls the templates of the public headers as a program does. It is compiled, never run, with every warning
-// an error: what the headers are warned for is in the user's way, and the user cannot mend it.
+// Calls the templates of the public headers as a program does. It is only compiled, with every warning as an
+// error: users cannot fix warnings of the headers.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <aiofiber/testing.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Switches to and fro, and looks at a task that is switched away from.
+// Switches to a task and back, and inspects the suspended task.
 #include <aiofiber/asyncio.h>
 
 #include <cstdio>

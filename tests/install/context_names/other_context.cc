@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The C++ names of Boost.Context's functions, in front of the C names of the one that this is linked with.
+// The C++ names of Boost.Context's functions, which call the C names of the linked library.
 extern "C" {
 void jump_fcontext();
 void make_fcontext();

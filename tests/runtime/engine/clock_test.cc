@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The virtual clock: when time jumps, and for what it waits before that.
+// The virtual clock: when its time jumps, and what it waits for before.
 //
-// The reactor is one whose poll ends at once, with nothing or with an event, as a signal or another thread
-// makes it.
+// The reactor's poll ends at once, with nothing or with an event, as after a signal or a call of another
+// thread.
 #include <aiofiber/runtime/engine/clock.h>
 #include <aiofiber/runtime/engine/reactor.h>
 

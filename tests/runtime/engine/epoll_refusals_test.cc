@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the kernel refuses libev is told to who waits, with the reason; nothing of it ends the process. As
-// reactor_test, but with the runtime's own epoll_ctl in its place, so that the refusals are the kernel's.
+// Errors of the kernel's epoll reach the waiters, with the reason; none of them ends the process. As
+// reactor_test, but with the runtime's own epoll_ctl, so that the errors are the kernel's.
 #include "engine/epoll_refusals.h"
 
 #include <aiofiber/runtime/engine/fd_wait.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stack overflow: the process dies of SIGSEGV, and says before that which task it was and what to do.
+// Stack overflow: the process ends by SIGSEGV, and first prints the task and the remedy.
 #include <aiofiber/runtime/engine/make_scheduler.h>
 
 #include <gtest/gtest.h>

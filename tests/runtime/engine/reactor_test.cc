@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the reactor makes of shortage: of memory, of descriptors, of what the kernel has for epoll. Nothing of
-// it ends the process, and a healthy descriptor is never called closed.
+// The reactor under shortage of memory, of descriptors, and of the kernel's resources for epoll. No shortage
+// ends the process, and a healthy descriptor is never reported as closed.
 //
-// epoll_ctl(2) is this program's own, which refuses what a test wants refused; libev's allocations fail by a
-// FaultPlan. So the runtime's own epoll_ctl is not in use here (epoll_refusals.h), and the reactor looks
-// beforehand and asks again.
+// epoll_ctl(2) is this program's own function, which refuses calls as a test requires; libev's allocations
+// fail by a FaultPlan. So the runtime's own epoll_ctl is not in use here (epoll_refusals.h), and the reactor
+// checks before a call and tries again.
 #include <aiofiber/runtime/engine/fd_wait.h>
 #include <aiofiber/runtime/engine/make_scheduler.h>
 #include <aiofiber/runtime/engine/syscall.h>

@@ -90,7 +90,7 @@ TEST(Fibers, AThousandSuspendAndAreWokenInReverse) {
 
 // ---- polling
 
-// A clock that stands still but for burn(), under a loop that need not poll in every pass.
+// A clock that moves only by burn(), under a loop that need not poll in every pass.
 class ManualClock final : public Clock {
  public:
   Nanoseconds now() const noexcept override { return now_; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pool of stacks: sizes, guards of both kinds, reuse, and what happens when the kernel says no.
+// The pool of stacks: sizes, guards of both kinds, reuse, and errors of the kernel.
 //
-// A guard is probed by a read(2) into it: the kernel answers EFAULT where a store would be a SIGSEGV.
+// The test probes a guard by a read(2) into it: the kernel returns EFAULT where a store would be a SIGSEGV.
 #include <aiofiber/runtime/engine/stack.h>
 #include <aiofiber/runtime/engine/syscall.h>
 

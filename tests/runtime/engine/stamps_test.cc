@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stamps become times by two readings. The arithmetic on readings that a test wrote; and, on the real clock,
-// that what lies between two moments is shown to lie between them.
+// Stamps become times by two readings of the clock. Tests of the arithmetic with given readings; and, on the
+// real clock, stamps between two moments must give times between them.
 #include <gtest/gtest.h>
 
 #include "aiofiber/runtime/engine/clock.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The timer heap against a sorted set that holds the same timers: whatever is started, cancelled and
-// expired in whatever order, both give the same next deadline and the same order of expiry.
+// The timer heap against a sorted set with the same timers. For any order of starts, cancellations and
+// expiries, both give the same next deadline and the same order of expiry.
 #include <aiofiber/runtime/engine/choice.h>
 #include <aiofiber/runtime/engine/timer_heap.h>
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The demo on a small scale: our file server serves 30 files that are made here, each after 20 ms, and the legacy
-# client fetches and compares them. Also the server's manners: what it refuses, and how it ends.
+# The demo on a small scale: our file server serves 30 files that this script makes, each after 20 ms, and the legacy
+# client fetches and compares them. It also tests which requests the server refuses, and how it ends.
 # usage: demo_small.sh DIR, the directory of demo_file_server and demo_fetch.
 set -euo pipefail
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library for other_compilers_test.cc, compiled by clang++ with several flags: calls below each other whose
-// lines are marked.
+// A library for other_compilers_test.cc, compiled by clang++ with several flags: nested calls with marked
+// lines.
 namespace plugin {
 
 struct Worker {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Recursion in a traceback: which lines are shown, and what is said of the others.
+// Recursion in a traceback: the lines that are shown, and the text for the others.
 #include "inspect/fold_repeats.h"
 
 #include <gtest/gtest.h>

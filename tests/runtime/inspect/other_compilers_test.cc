@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Debug information that is not g++'s -g: clang lists no address ranges, and with -g1 it describes no
-// function that nothing is inlined into. The frames are those of a library that clang++ compiled, whose lines
-// say in comments what they are.
+// Debug information that differs from g++'s -g: clang lists no address ranges, and with -g1 it describes only
+// functions with inlined calls. The frames are those of a library that clang++ compiled. Comments on its
+// lines have the expected names.
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 

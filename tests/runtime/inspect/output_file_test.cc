@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files that reports are written to: what may lie under their name, and what becomes of it.
+// Files for reports: what may already exist under their name, and what happens to it.
 #include "inspect/output_file.h"
 
 #include <fcntl.h>
@@ -82,7 +82,7 @@ TEST_F(OutputFile, FollowsNoSymbolicLink) {
   EXPECT_NE(output_file_error(ELOOP).find("symbolic link"), std::string::npos);
 }
 
-// Opened for writing alone, a FIFO would hold the program until somebody reads.
+// Opening a FIFO only for writing would block the program until it has a reader.
 TEST_F(OutputFile, WaitsForNoReaderOfAFifo) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   EXPECT_EQ(write_to(path("fifo"), OldContent::kReplace, "x"), ENXIO);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lists of mappings as the kernel writes them, and which modules are in them.
+// The kernel's lists of mappings, and the modules in them.
 #include "inspect/process_modules.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The registry block as a reader from outside sees it: every fiber of the process is in it, in the state it
-// is in, with a context that can be walked; and a slot that is used again goes on counting.
+// The registry block as an external reader sees it. Every fiber of the process is in it, in its current
+// state, with a context that can be unwound. A reused slot continues its count.
 #include <aiofiber/runtime/engine/make_scheduler.h>
 #include <aiofiber/runtime/engine/parker.h>
 #include <aiofiber/runtime/inspect/registry.h>

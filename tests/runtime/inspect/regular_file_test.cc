@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files whose names somebody else has chosen: which are opened, and which are not even touched.
+// Files with names from untrusted sources: which are opened, and which are not touched.
 #include "inspect/regular_file.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Symbolization of this very program: the expected lines come from __LINE__ next to the code in question.
+// Symbolization of this program: the expected lines come from __LINE__ next to the code in question.
 // Needs debug information (-g), which the project's default build type has.
 // Labels: threads
 #include <aiofiber/runtime/inspect/symbolize.h>
@@ -253,7 +253,7 @@ TEST(SourceLine, IsEmptyWhenItDoesNotExist) {
   EXPECT_EQ(source_line("", 1), "");
 }
 
-// Debug information may name anything: none of these has an end, or somebody who writes.
+// Debug information may name any file: these files have no end, or no writer.
 TEST(SourceLine, IsReadFromRegularFilesAlone) {
   EXPECT_EQ(source_line("/dev/zero", 1), "");
   EXPECT_EQ(source_line("/proc/self/status", 1), "");

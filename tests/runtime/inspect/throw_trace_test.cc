@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Traces of exceptions that are really thrown: by this program, inside libstdc++, on other threads. Frames
-// are recognised by the name of the function, which the symbol table has: these tests need no debug
-// information.
+// Traces of real exceptions: thrown by this program, inside libstdc++, on other threads. The tests recognise
+// frames by the function's name in the symbol table, so they need no debug information.
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/throw_trace.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Built twice, as libraries of equal layout whose functions have different names and frames of different
-// sizes: what one has taught the unwinder's cache is wrong for the other.
+// Built twice, as libraries with the same layout. Their functions have different names and frames of
+// different sizes, so the unwinder's cache for one is wrong for the other.
 
 using Callback = void (*)();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library is closed and another one is mapped where it was, as plugins are: stacks and names are those of
-// the new code, though what was learnt of the old one is still in the caches.
+// A library is closed and another one is mapped at its address, as happens with plugins. Stacks and names are
+// those of the new code, although the caches still have data of the old code.
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The unwinder's reading of call-frame information against elfutils', for every row of every module of this
-// process and of some large libraries: at each address where the rules change (in linkage tables at each
-// address, where the rule asks for it), both take one step over a made-up stack and must arrive alike.
+// process and of some large libraries. At each address where the rules change (in linkage tables at each
+// address, if the rule requires it), both take one step over an artificial stack and must give the same
+// result.
 //
-// The stack is a block whose words all differ and all point into it, so that a wrong rule shows as a wrong
-// word. Where the unwinder declines, elfutils' rule must be one that it says it declines. Labels: slow
+// The stack is a block of different words that all point into the block, so a wrong rule gives a wrong word.
+// If the unwinder refuses a rule, it must be one that its documentation excludes.
+// Labels: slow
 #include <aiofiber/runtime/inspect/unwind.h>
 
 #include <dlfcn.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The unwinder, on contexts that are really suspended: made with Boost.Context directly, so that no other
-// part of the runtime is involved. Each has its own stack between two guard pages; a read outside of it is a
-// crash.
+// The unwinder on really suspended contexts. They are made with Boost.Context directly, so no other part of
+// the runtime is involved. Each has its own stack between two guard pages; a read outside it is a crash.
 // Labels: threads
 #include <aiofiber/runtime/inspect/unwind.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Text from anywhere: what of it reaches a terminal and JSON.
+// Untrusted text: the part of it that reaches a terminal and JSON.
 #include "inspect/utf8.h"
 
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 //
 // The watchdog over real loops.
 // Labels: threads slow
-// Real time: what is tested is that a thread which is blocked in it is noticed. Upper limits are not tested.
+// Real time: the watchdog must notice a thread that is blocked in real time. The tests check no upper limits.
 #include "aiofiber/runtime/inspect/watchdog.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No hooked call ends with EINTR on its own account, though every second system call below it does
+// No hooked call ends with an unexpected EINTR, though every second system call below it does
 // (interrupting_libc.h).
 #include <fcntl.h>
 #include <netinet/in.h>

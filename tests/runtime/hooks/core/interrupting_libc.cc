@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calls that the hooks make and that a signal may cut short. Those with a timeout of their own are only
-// ever called to look.
+// The system calls of the hooks that a signal may interrupt. The hooks use those with a timeout only to poll.
 #include "interrupting_libc.h"
 
 #include <dlfcn.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library between the hooks and libc whose system calls are cut short by a signal each second time.
+// A library between the hooks and libc. A simulated signal interrupts every second of its system calls.
 //
-// Real signals come when they like, so a test of them would pass by luck. This library is asked by the hooks
-// in place of libc (it comes first on the link line), and fails with EINTR as the kernel may.
+// Real signals come at random times, so a test with them would pass by chance. The hooks call this library
+// instead of libc (it is first on the link line), and it fails with EINTR as the kernel may.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where the hooks must not act: disabled for the task, other threads, a forked child, the fortified names'
-// checks; and a loop that is closed over fibers in the middle of a call.
+// Cases in which the hooks must not act: disabled for the task, other threads, a forked child, the checks of
+// the fortified names; and a loop that is closed while fibers are inside a call.
 // Labels: threads
 #include <poll.h>
 #include <sys/wait.h>

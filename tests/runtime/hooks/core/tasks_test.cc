@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hooked calls under the facade: what a cancellation looks like to C code and to whoever awaits the task.
-// Real sockets, real time: some ten milliseconds a test.
+// Hooked calls under the facade: how C code and the awaiting task see a cancellation.
+// Real sockets, real time: about ten milliseconds for each test.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// without_call NAME PROGRAM [ARGUMENT...]: runs the program where the system call NAME is forbidden.
+// without_call NAME PROGRAM [ARGUMENT...]: runs the program with the system call NAME forbidden.
 #include <unistd.h>
 
 #include <cstdio>

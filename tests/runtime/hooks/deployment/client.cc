@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client library that knows nothing of aiofiber: a shared one, so its calls are bound by the loader.
+// A client library that does not know aiofiber. It is shared, so the loader binds its calls.
 #include <sys/socket.h>
 #include <sys/types.h>
 

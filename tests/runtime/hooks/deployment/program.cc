@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Does a library's blocking call suspend the task? One task receives by way of the client library, another
-// sends afterwards, on one thread: a call that blocks the thread keeps the sender from running, and fails
-// after its time limit. Prints "suspended" or "blocked", each for the library of the link line and for the
-// same code opened with dlopen(). Compiled twice: as a program, and as a library of which the program is but
-// a main().
+// Tests whether a library's blocking call suspends the task. One task receives through the client library,
+// another task sends afterwards, on one thread. If the call blocks the thread, the sender cannot run, and the
+// call fails after its time limit. Prints "suspended" or "blocked", for the library of the link line and for
+// the same code opened with dlopen(). It is compiled twice: as a program, and as a library for a program that
+// has only a main().
 #include <aiofiber/asyncio.h>
 
 #include <dlfcn.h>

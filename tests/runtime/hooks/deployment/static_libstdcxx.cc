@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Function-local statics where libstdc++ is inside the program: the guards are the hooks' own then. Threads
-// race for one.
+// Function-local statics with libstdc++ linked statically: the hooks then provide the guards. Threads race
+// for one.
 #include <pthread.h>
 #include <unistd.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Does fgets suspend the task? One task reads a line, another sends it afterwards, on one thread: a fgets
-// that blocks the thread fails after the socket's time limit. Prints "suspended" or "blocked". With the word
-// "call" the program switches stdio on itself, else the environment is to; with "spoil" an operation inside
-// libc is somebody else's before.
+// Tests whether fgets suspends the task. One task reads a line, another sends it afterwards, on one thread.
+// If fgets blocks the thread, it fails after the socket's time limit. Prints "suspended" or "blocked". With
+// the word "call" the program enables stdio itself, otherwise the environment does. With "spoil" other code
+// has replaced an operation inside libc before.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 

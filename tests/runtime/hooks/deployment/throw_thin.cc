@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program without a runtime of its own, around the library of throw_tracing.cc.
+// A program without its own runtime, around the library of throw_tracing.cc.
 extern "C" void report_throws();
 
 int main() { report_throws(); }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Are throws recorded as the program says, whichever copy of the recorder sees them? Throws in the program
-// and inside libstdc++, with tracing on and off, and prints "on 2;off 0" where all agree: how many of the two
-// have a trace. Compiled as a program, and as a library that calls its own copy (-Bsymbolic-functions) while
-// libstdc++ calls the first one.
+// Tests whether throws are recorded as the program requests, by any copy of the recorder. It throws in the
+// program and inside libstdc++, with tracing on and off, and prints "on 2;off 0" if all agree: the numbers of
+// throws with a trace. It is compiled as a program, and as a library that calls its own copy
+// (-Bsymbolic-functions) while libstdc++ calls the first one.
 #include <aiofiber/runtime/inspect/throw_trace.h>
 
 #include <cstdio>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files that have to be waited for: past the page cache (O_DIRECT), and dropped from it. Run again
-// without io_uring, so that the pool does it, and in sandboxes that forbid it. Real files in the temporary
-// folder.
+// Files that need a wait: read past the page cache (O_DIRECT), or dropped from it. The test runs again
+// without io_uring, so that the pool does the work, and in sandboxes that forbid io_uring. Real files in the
+// temporary folder.
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -216,8 +216,8 @@ TEST_F(Disk, ACancelledTaskStartsNoRead) {
   EXPECT_FAILS_WITH(ECANCELED, read);
 }
 
-// What a cancelled task gives to a file is kept, as the kernel keeps it for a process that gets a signal:
-// whoever has written must not be told of a failing disk. The cancellation comes at a wait that can fail.
+// A cancelled task's write to a file is kept, as the kernel keeps it for a process that gets a signal: the
+// writer must not see a disk error. The cancellation comes at a wait that can fail.
 TEST_F(Disk, WhatIsWrittenIsNeitherCutShortNorRefused) {
   const Buffer buffer = aligned(kBlock);
   std::memset(buffer.get(), 'w', kBlock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names, folders, and streams that are opened: libc's own unless asked for, on the pool then,
-// with the same results; never cut short.
+// Files by name, folders, and opened streams. By default these calls are libc's own. On request they run on
+// the pool, with the same results, and are never interrupted.
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// read and write in a fiber on what is not a socket: pipes, eventfd, terminals, regular files. Run twice, the
-// second time without RWF_NOWAIT (AIOFIBER_HOOKS_POLL_FIRST=1). Real descriptors, real time.
+// read and write in a fiber on descriptors that are not sockets: pipes, eventfd, terminals, regular files.
+// The test runs twice, the second time without RWF_NOWAIT (AIOFIBER_HOOKS_POLL_FIRST=1). Real descriptors,
+// real time.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that move several messages or move bytes inside the kernel, and reads at a position: the thread stays
-// free while they wait, all of it arrives, and limits are the kernel's. Real descriptors, real time.
+// Calls that move several messages or move bytes inside the kernel, and reads at a position. The thread stays
+// free while they wait, all data arrives, and limits are the kernel's. Real descriptors, real time.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// C11's threads in tasks: each call that waits suspends the task, gives C11's numbers, and works on an object
-// together with pthread's names and with plain threads. Not for ThreadSanitizer, which takes the handing over
-// of a mutex for an unlock by a wrong thread.
+// C11's threads in tasks. Each waiting call suspends the task and returns C11's numbers. An object works
+// together with pthread's names and with plain threads. Not for ThreadSanitizer, which reports the hand-over
+// of a mutex as an unlock by a wrong thread.
 #include <pthread.h>
 #include <threads.h>
 #include <time.h>

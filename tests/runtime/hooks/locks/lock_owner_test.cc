@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who has the lock that a task waits for, as debuggers are told, at every moment of its life: taken, handed
-// over, released; by tasks and by threads. Not for ThreadSanitizer, which takes the handing over of a mutex
-// for an unlock by a wrong thread.
+// The owner of a lock as debuggers see it, at every moment: taken, handed over, released; by tasks and by
+// threads. Not for ThreadSanitizer, which reports the hand-over of a mutex as an unlock by a wrong thread.
 #include <pthread.h>
 #include <unistd.h>
 

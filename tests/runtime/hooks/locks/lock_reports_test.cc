@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the reports say of locks: who has the one that a task waits for, rings of tasks that wait for each
-// other's, and, in debug mode, tasks that suspend with one. The loops are real ones: a ring would sleep for
-// ever, so the log's sink ends the wait.
+// Locks in reports: the owner of the lock for which a task waits, rings of tasks that wait for each other's
+// locks, and, in debug mode, tasks that suspend while they hold a lock. The loops are real: a ring would
+// sleep for ever, so the log's sink ends the wait.
 #include <gtest/gtest.h>
 
 #include <pthread.h>

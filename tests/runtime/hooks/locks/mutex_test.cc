@@ -2,7 +2,7 @@
 //
 // Mutexes and condition variables of the C and C++ libraries: the task parks, the thread goes on; between
 // tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
-// Not for ThreadSanitizer, which takes the handing over of a mutex for an unlock by a wrong thread.
+// Not for ThreadSanitizer, which reports the hand-over of a mutex as an unlock by a wrong thread.
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -284,7 +284,7 @@ TEST(HookedMutex, IsHandedOverByAThreadThatHardlyLetsGo) {
   EXPECT_LT(now_ms() - start, 5000);
 }
 
-// Inside pthread_cond_wait libc releases the mutex without telling anybody.
+// Inside pthread_cond_wait libc releases the mutex without calling a hook.
 TEST(HookedMutex, IsFoundFreeThoughAThreadReleasedItInACondWait) {
   Fibers fibers;
   std::mutex mutex;

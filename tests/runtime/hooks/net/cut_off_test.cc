@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What becomes of a connection on which a call was cut short: nobody is ever given the answer to an earlier
-// question.
+// Connections on which a call was interrupted: no later call ever gets the answer to an earlier request.
 //
-// Both ends belong to the test, and nothing is sent but what it sends, so what is outstanding is certain.
-// Real sockets and real time: a call is cut short after some milliseconds, and would last for ever otherwise.
+// Both ends belong to the test, and only the test sends, so the outstanding data is known.
+// Real sockets and real time: a call is interrupted after some milliseconds; otherwise it would last for
+// ever.
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <fcntl.h>
@@ -243,7 +243,7 @@ TEST_P(Asked, AgainGetsNoAnswerToTheQuestionBefore) {
   });
 }
 
-// The server had the question and sees the end: it need not go on working for nobody.
+// The server has the request and sees the end of the connection, so it can stop working.
 TEST_P(Asked, TellsTheServerThatNobodyWaits) {
   asyncio::run([&] {
     const Connection connection = Connection::tcp();
@@ -706,7 +706,7 @@ TEST_P(CutOffConnection, GoesOnWhereTheEnvironmentNamesThePeer) {
 
 // ---- loops that take no notice
 
-// A timer of the kernel's, so that it is seen by whoever looks.
+// A timer of the kernel, so that every observer sees it.
 int timer_in(std::chrono::milliseconds time) {
   const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
   const itimerspec setting{{}, {0, static_cast<long>(time.count()) * 1'000'000}};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poll, ppoll and select in a fiber: the kernel's answers, while others run. Real descriptors, real time.
+// poll, ppoll and select in a fiber give the kernel's answers while others run. Real descriptors, real time.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -113,7 +113,7 @@ TEST(HookedPoll, ReportsNvalForWhatIsClosedMeanwhile) {
   fibers.run();
 }
 
-// events == 0 asks for errors only: bytes that wait to be read must neither wake it nor keep the loop busy.
+// events == 0 requests errors only: bytes to read must not wake the task and must not keep the loop busy.
 TEST(HookedPoll, SeesAHangUpThoughNoEventWasAsked) {
   Fibers fibers;
   SocketPair pair;

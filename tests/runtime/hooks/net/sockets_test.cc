@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// recv and send and their variants in a fiber: what a blocking caller is promised. Real sockets, real time.
+// recv, send and their variants in a fiber keep the promises of blocking calls. Real sockets, real time.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -296,7 +296,7 @@ TEST(HookedDup2, ThatFailsLeavesWhoWaitsAlone) {
   EXPECT_EQ(got.value, 3);
 }
 
-// The kernel does not look at what it is pointed to; nor may a hook.
+// The kernel does not read what the pointer refers to, and a hook must not read it either.
 TEST(HookedMessages, ThatAreMalformedFailAsInTheKernel) {
   Fibers fibers;
   SocketPair pair;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Values of pthread keys that belong to the task (AIOFIBER_TASK_KEYS=all): each task has its own, and the
-// key's destructor gets it when the task ends. Other keys stay the thread's.
+// Values of pthread keys for each task (AIOFIBER_TASK_KEYS=all): each task has its own value, and the key's
+// destructor gets it when the task ends. Other keys stay per thread.
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Children, the disk, file locks, names of hosts and users, the system's log: what suspends a task though
-// the kernel has no descriptor for it. Real processes (sh, sleep) and real time.
-// Not for ThreadSanitizer, which sees a mutex that is handed over as locked twice.
+// Calls that suspend a task although the kernel has no descriptor for them: children, the disk, file locks,
+// names of hosts and users, the system's log. Real processes (sh, sleep) and real time.
+// Not for ThreadSanitizer, which reports a mutex that is handed over as locked twice.
 #include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Labels: slow
 //
-// stdio that suspends: streams over pipes and sockets in fibers, two fibers in one stream, and what must stay
-// as it was. Real descriptors, real time.
+// stdio that suspends: streams over pipes and sockets in fibers, two fibers in one stream, and behaviour that
+// must not change. Real descriptors, real time.
 #include <aiofiber/hooks.h>
 #include <signal.h>
 #include <stdio.h>

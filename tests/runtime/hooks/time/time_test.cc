@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping in a fiber: sleeps overlap, say what was left, and refuse what libc refuses; and names are looked
-// up while others run. Real time, because the calls are libc's; virtual time is tested at the end.
+// Sleeping in a fiber: sleeps overlap, return the remaining time, and refuse the arguments that libc refuses.
+// Also look-ups of names while others run. Real time, because the calls are libc's; virtual time is tested at
+// the end.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
