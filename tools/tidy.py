@@ -277,6 +277,8 @@ def check_text(sources):
         for number, line in enumerate(source.lines, 1):
             if len(line) > COLUMNS:
                 yield source.path, number, "columns", f"{len(line)} columns; at most {COLUMNS}: run clang-format -i"
+            if re.match(r"\s*//.*\bLabels: ", line) and not re.match(r"// Labels: [a-z ]+$", line):
+                yield source.path, number, "labels", "a line of its own, `// Labels: threads slow`, or CMake does not see it"
             if re.search(r"\bTODO\b(?!\([a-z][a-z -]*\))", line):
                 yield source.path, number, "todo", "write TODO(kind): perf, correctness, api, ..."
         if not source.path.startswith("tests/") and source.is_header:
@@ -476,6 +478,7 @@ SELF_TEST = [
     (None, "tools/aiofiber/ps.cc", "const char* kind = ::secure_getenv(name);\n"),
     (None, "tests/b_test.cc", "const char* kind = std::getenv(name);\n"),
     ("columns", "tests/c_test.cc", f"const char* s = \"{'x' * 100}\";\n"),
+    ("labels", "tests/d_test.cc", "// Real time. Labels: threads\n"),
     ("todo", "tests/a_test.cc", "// TODO: later\n"),
     ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
     ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),
