@@ -2,10 +2,10 @@
 //
 // Who in a module's code uses an imported function, and with which number it calls syscall(2).
 //
-// An import says that something in the module calls it. Where the code is x86-64 and still has its symbols,
-// more can be told: each call leads by a displacement to a stub or to the slot that the loader fills, so the
-// places are found by looking for such displacements, without a disassembler. Bytes that only look so count
-// as a use too: what is left out is certainly unused.
+// An import says that something in the module calls it. Where the processor's code is known (runtime/arch/)
+// and still has its symbols, more can be told: each call leads by a displacement to a stub or to the slot
+// that the loader fills, so the places are found by looking for such displacements, without a disassembler.
+// Bytes that only look so count as a use too: what is left out is certainly unused.
 #pragma once
 
 #include <cstddef>

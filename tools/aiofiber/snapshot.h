@@ -44,7 +44,7 @@ struct TaskSnapshot {
   Registers registers;
   runtime::LockOwner owner;  // of the lock that it waits for
   bool on_cpu = false;       // running, or changing faster than it can be read
-  bool exact_pc = false;     // registers.rip is the next instruction, not a return address
+  bool exact_pc = false;     // registers.pc is the next instruction, not a return address
   bool truncated = false;    // more of the stack than is copied
   // It was still the same when all had been read: tasks of which that is so were so at the same moment.
   bool steady = false;

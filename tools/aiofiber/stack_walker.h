@@ -32,7 +32,7 @@ class StackWalker {
   Dwfl* dwfl_;
   const TaskSnapshot* task_ = nullptr;
   Registers registers_;  // where the walk begins
-  bool exact_ = false;   // their rip is an instruction
+  bool exact_ = false;   // their pc is an instruction
   bool first_ = false;   // the frame that comes next is the innermost of the walk
 };
 

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <unordered_map>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
@@ -159,9 +160,7 @@ void note_hand_over(const void* address, const Fiber& owner) noexcept {
 bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
   if (knows_owner(mutex) || !held_by_other_thread(mutex, fiber)) return false;
   for (int i = 0; i < kSpins; ++i) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
+    runtime::arch::pause();
     if (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) != 0) continue;
     if ((result = try_mutex(fiber, mutex)) != EBUSY) return true;
   }
