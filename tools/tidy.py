@@ -51,6 +51,7 @@ FLOORS = [
         "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler at_fork abi_layout",
         "runtime/inspect": "watchdog dump_on_signal held_locks"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
+    ("hooks: what libc's objects hold", {"runtime/hooks/glibc": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),
     ("hooks: stdio", {"runtime/hooks/stdio": "*"}),
     ("hooks", {f"runtime/hooks/{room}": "*" for room in ("files", "names", "net", "process", "time")}),
