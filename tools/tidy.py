@@ -29,15 +29,19 @@ from pathlib import Path
 # the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor"}),
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor",
+        "runtime/arch": "arch",
+        "runtime/arch/x86_64": "machine hints registers jump saved_context",
+        "runtime/arch/other": "machine hints registers jump"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind throw_trace",
-        "runtime/arch/x86_64": "context_layout"}),
+        "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
+        "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
+        "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork",
-        "runtime/arch/x86_64": "switch",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
     ("loops", {
@@ -47,6 +51,7 @@ FLOORS = [
         "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
         "runtime/inspect": "watchdog dump_on_signal held_locks"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
+    ("hooks: what libc's objects hold", {"runtime/hooks/glibc": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),
     ("hooks: stdio", {"runtime/hooks/stdio": "*"}),
     ("hooks", {f"runtime/hooks/{room}": "*" for room in ("files", "names", "net", "process", "time")}),
@@ -95,8 +100,8 @@ SYSCALLS = (
 # (rule, pattern of code, files that are its seam, what to use instead). Applies to runtime/ and facade/ without
 # facade/examples; the rules of RULES_FOR_ALL apply everywhere. Comments and strings do not count.
 SEAM_RULES = [
-    ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\b__rdtsc\b",
-     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/time/time\.cc", "take the time from engine/clock.h, so that it can be virtual"),
+    ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\bread_counter\b",
+     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/aiofiber/runtime/arch/.*|runtime/hooks/time/time\.cc", "take the time from engine/clock.h, so that it can be virtual"),
     ("random", r"#\s*include\s*<random>|(?<![\w.>])s?rand(om)?\s*\(|\brandom_device\b|\bmt19937|\bgetrandom\s*\(",
      r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)", "ask engine/choice.h, so that a seed repeats the run"),
     ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
@@ -107,10 +112,13 @@ SEAM_RULES = [
     ("deadline", r"\b(\w*deadline\w*|when_?|until)(\(\))?(\.time_since_epoch\(\)(\.count\(\))?)?\s*-(?![-=>])"
      r"|(?<![-\w>])-\s*([\w.]+(\.|->))?\w*deadline\w*\b",
      r"runtime/aiofiber/runtime/engine/saturating\.h", "a deadline may be any number: ask engine/saturating.h, time_until()"),
+    ("processor", r"\b(__x86_64__|__i386__|__aarch64__|__arm__|__riscv|EM_(X86_64|AARCH64)|R_(X86_64|AARCH64)_\w+|REG_R\w+"
+     r"|\w*rdtscp?|\w*_ia32_\w+|[ix]\w*86intrin)\b", r"runtime/(aiofiber/runtime/)?arch/.*|tests/.*",
+     "what differs between processors is in runtime/arch/: ask arch.h"),
     ("getenv", r"\bgetenv\b", r"tests/.*", "use secure_getenv(), which gives a stranger's variables to no privileged program"),
 ]
 # Rules that also apply to tools, benchmarks and examples: they may run privileged, or users may copy them.
-RULES_FOR_ALL = {"getenv"}
+RULES_FOR_ALL = {"getenv", "processor"}
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the comment that opens a file of runtime/ or facade/
@@ -479,6 +487,10 @@ SELF_TEST = [
     (None, "tests/b_test.cc", "const char* kind = std::getenv(name);\n"),
     ("columns", "tests/c_test.cc", f"const char* s = \"{'x' * 100}\";\n"),
     ("labels", "tests/d_test.cc", "// Real time. Labels: threads\n"),
+    ("processor", "runtime/engine/fiber.cc", "#if defined(__x86_64__)\nint x;\n#endif\n"),
+    ("processor", "tools/aiofiber/stack.cc", "int x = EM_X86_64;\n"),
+    (None, "runtime/aiofiber/runtime/arch/arch.h", "#if defined(__x86_64__)\n#endif\n"),
+    (None, "tests/e_test.cc", "#if defined(__aarch64__)\n#endif\n"),
     ("todo", "tests/a_test.cc", "// TODO: later\n"),
     ("using", "facade/aiofiber/event.h", "namespace a {}\nusing namespace a;\n"),
     ("alone", "facade/aiofiber/barrier.h", "std::string text;\n"),

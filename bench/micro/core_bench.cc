@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "aiofiber/asyncio.h"
-#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/engine/make_scheduler.h"
+#include "aiofiber/runtime/engine/switch.h"
 
 using namespace std::chrono_literals;
 

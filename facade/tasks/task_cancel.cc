@@ -72,7 +72,7 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
 bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
   const runtime::Registers registers =
       runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
-  if (registers.rip == 0 && fiber_->exceptions.uncaught_exceptions > 0)
+  if (registers.pc == 0 && fiber_->exceptions.uncaught_exceptions > 0)
     return false;  // the frames are unknown
   return !would_terminate(registers, source);
 }
@@ -107,7 +107,7 @@ void TaskCore::throw_cancelled() {
 // function): then it stays stored for a later await.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
-  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return;
+  if (frame.pc == 0 && std::uncaught_exceptions() > 0) return;
   if (would_terminate(frame, remembered_source())) return;
   throw_cancelled();
 }
@@ -115,7 +115,7 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
 // Whether the calling function, a wait or the end of a scope, could raise a cancellation.
 AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller(CancelSource source) const noexcept {
   const runtime::Registers frame = frame_outside(3, fiber_->bounds());
-  if (frame.rip == 0 && std::uncaught_exceptions() > 0) return false;
+  if (frame.pc == 0 && std::uncaught_exceptions() > 0) return false;
   return !would_terminate(frame, source);
 }
 
@@ -132,7 +132,7 @@ AIOFIBER_NOINLINE void TaskCore::end_with_loop() {
   runtime::Scheduler& scheduler = loop().scheduler();
   scheduler.count_unwind_request();
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
-  const bool unknown = frame.rip == 0 && std::uncaught_exceptions() > 0;
+  const bool unknown = frame.pc == 0 && std::uncaught_exceptions() > 0;
   if (unknown ||
       runtime::throw_would_terminate(frame, fiber_->bounds(), {.type = &typeid(runtime::ForcedUnwind)})) {
     scheduler.abandon_current();

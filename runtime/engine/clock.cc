@@ -4,13 +4,11 @@
 #include "aiofiber/runtime/engine/clock.h"
 
 #include <time.h>
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
 
 #include <algorithm>
 #include <string_view>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "aiofiber/runtime/engine/saturating.h"
 #include "aiofiber/runtime/engine/syscall.h"
@@ -34,14 +32,12 @@ Nanoseconds monotonic() noexcept {
 }
 
 bool kernel_trusts_the_counter() noexcept {
-#if defined(__x86_64__)
-  char name[16];
+  if (arch::kCounterName.empty()) return false;
+  char line[32];
   const std::size_t length =
-      sys::read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
-  return std::string_view(name, length) == "tsc\n";
-#else
-  return false;
-#endif
+      sys::read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", line, sizeof line);
+  const std::string_view name(line, length);
+  return name.ends_with('\n') && name.substr(0, length - 1) == arch::kCounterName;
 }
 // Asked once: all stamps of a process are of one kind.
 bool stamps_are_counter() noexcept {
@@ -53,9 +49,7 @@ bool stamps_are_counter() noexcept {
 Nanoseconds SteadyClock::now() const noexcept { return monotonic(); }
 
 std::uint64_t Stamps::now() noexcept {
-#if defined(__x86_64__)
-  if (AIOFIBER_LIKELY(stamps_are_counter())) return __rdtsc();
-#endif
+  if (AIOFIBER_LIKELY(stamps_are_counter())) return arch::read_counter();
   return static_cast<std::uint64_t>(monotonic());
 }
 

@@ -9,8 +9,8 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 
-#include "aiofiber/runtime/arch/x86_64/switch.h"
 #include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/engine/switch.h"
 #include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/trace/trace.h"
 #include "inspect/utf8.h"

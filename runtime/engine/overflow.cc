@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include <span>
 #include <string>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/engine/stack.h"
@@ -44,33 +44,20 @@ void print(const char* text) noexcept {
 }
 
 // Where a fault happened.
-struct Fault {
+struct Fault : arch::FaultDetails {
   Registers registers{};
-  std::uintptr_t r11 = 0;
   std::uintptr_t address = 0;
-  bool by_the_kernel = false;  // no access of the program's, but one that the kernel made or refused to make
 };
 
 Fault describe(const siginfo_t& info, const void* context) noexcept {
-  Fault fault;
-  fault.address = reinterpret_cast<std::uintptr_t>(info.si_addr);
-#if defined(__x86_64__)
-  const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-  const auto value = [&](int index) { return static_cast<std::uintptr_t>(registers[index]); };
-  fault.registers = {value(REG_RIP), value(REG_RSP), value(REG_RBP), value(REG_RBX)};
-  fault.r11 = value(REG_R11);
-  constexpr std::uintptr_t kGeneralProtection = 13;  // an address that cannot be one: the program's own doing
-  fault.by_the_kernel = info.si_code == SI_KERNEL && value(REG_TRAPNO) != kGeneralProtection;
-#else
-  static_cast<void>(context);
-#endif
-  return fault;
+  return {arch::fault_details(info.si_code, context), arch::interrupted_registers(context),
+          reinterpret_cast<std::uintptr_t>(info.si_addr)};
 }
 
 void print_frames(const Fiber& fiber, const Fault& fault) {
   std::uintptr_t addresses[kFramesShown];
   const std::size_t count =
-      unwind_overflowed(fault.registers, fault.r11, fiber.bounds(), std::span(addresses));
+      unwind_overflowed(fault.registers, fault.probing, fiber.bounds(), std::span(addresses));
   for (std::size_t i = 0; i < count; ++i) {
     for (const SymbolizedFrame& frame : symbolize(addresses[i], i == 0)) {
       std::string line = "  in " + frame.function;
@@ -80,11 +67,11 @@ void print_frames(const Fiber& fiber, const Fault& fault) {
   }
 }
 
-bool on_alternate_stack(std::uintptr_t rsp) noexcept {
+bool on_alternate_stack(std::uintptr_t sp) noexcept {
   stack_t stack{};
   if (::sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) != 0) return false;
   const auto low = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
-  return rsp >= low && rsp - low < stack.ss_size;
+  return sp >= low && sp - low < stack.ss_size;
 }
 
 // What a fault has to do with the running fiber's stack.
@@ -99,28 +86,25 @@ enum class Verdict {
 Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
   // Code reads and writes its frames at the stack pointer and above it, but for the ABI's red zone;
   // -fstack-check touches the stack some pages ahead.
-  constexpr std::uintptr_t kRedZone = 128;
   constexpr std::uintptr_t kProbedAhead = 32 * 1024;
   const StackPool& pool = fiber.scheduler->stacks();
-  const std::uintptr_t rsp = fault.registers.rsp;
+  const std::uintptr_t sp = fault.registers.sp;
   const std::uintptr_t guard_low = fiber.stack_low - pool.guard_bytes();
   const bool in_guard = fault.address >= guard_low && fault.address < fiber.stack_low;
-#if !defined(__x86_64__)
-  return in_guard ? Verdict::kUsedUp : Verdict::kUnrelated;
-#endif
-  if (rsp >= fiber.stack_low && rsp < fiber.stack_high) {
-    if (in_guard) return rsp - fault.address <= kProbedAhead ? Verdict::kUsedUp : Verdict::kStray;
+  if (!arch::kTellsInterruptedRegisters) return in_guard ? Verdict::kUsedUp : Verdict::kUnrelated;
+  if (sp >= fiber.stack_low && sp < fiber.stack_high) {
+    if (in_guard) return sp - fault.address <= kProbedAhead ? Verdict::kUsedUp : Verdict::kStray;
     // The kernel ends a process whose handler it cannot call. It says so by a fault without an address.
     const std::uintptr_t signal_frame = ::getauxval(AT_MINSIGSTKSZ) + 1024;
-    const bool no_room = rsp - fiber.stack_low < std::max<std::uintptr_t>(signal_frame, 4096);
+    const bool no_room = sp - fiber.stack_low < std::max<std::uintptr_t>(signal_frame, 4096);
     return fault.by_the_kernel && fault.address == 0 && no_room ? Verdict::kNoFrame : Verdict::kUnrelated;
   }
-  if (rsp >= guard_low && rsp < fiber.stack_low) return Verdict::kUsedUp;
-  if (on_alternate_stack(rsp)) return Verdict::kUnrelated;
+  if (sp >= guard_low && sp < fiber.stack_low) return Verdict::kUsedUp;
+  if (on_alternate_stack(sp)) return Verdict::kUnrelated;
   // Nobody else gives these stacks away: who is on another task's has walked there.
-  if (pool.owns(rsp)) return Verdict::kSkipped;
-  const bool in_frame = fault.address + kRedZone >= rsp && fault.address < fiber.stack_low;
-  return rsp < fiber.stack_low && in_frame ? Verdict::kSkipped : Verdict::kUnrelated;
+  if (pool.owns(sp)) return Verdict::kSkipped;
+  const bool in_frame = fault.address + arch::kRedZoneBytes >= sp && fault.address < fiber.stack_low;
+  return sp < fiber.stack_low && in_frame ? Verdict::kSkipped : Verdict::kUnrelated;
 }
 
 // Piece by piece, so that no buffer has to hold the longest text.
@@ -143,7 +127,7 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
   const auto low = static_cast<unsigned long>(fiber.stack_low);
   const auto high = static_cast<unsigned long>(fiber.stack_high);
   const auto address = static_cast<unsigned long>(fault.address);
-  const auto rsp = static_cast<unsigned long>(fault.registers.rsp);
+  const auto sp = static_cast<unsigned long>(fault.registers.sp);
   print_format("': its stack of %zu KiB [%#lx-%#lx) ", kib, low, high);
   switch (verdict) {
     case Verdict::kUnrelated:
@@ -155,7 +139,7 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
           "is used up, the stack pointer is %lu KiB away from it, access at %#lx. A frame larger than the "
           "guard skipped it "
           "(or the code runs on a stack that is not aiofiber's).",
-          (rsp < low ? low - rsp : rsp - high) / 1024, address);
+          (sp < low ? low - sp : sp - high) / 1024, address);
       break;
     case Verdict::kNoFrame:
       print("has no room left for the frame of a signal handler.");
@@ -164,12 +148,12 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
       print_format(
           "has %lu KiB left, access at %#lx in the guard below: an index below an array, or a pointer to a "
           "frame that is gone.",
-          (rsp - low) / 1024, address);
+          (sp - low) / 1024, address);
       break;
   }
   if (verdict != Verdict::kStray) {
     // Four times as large, and large enough for the frame that did not fit.
-    const std::size_t wanted = rsp < low ? (high - rsp) / 1024 : 0;
+    const std::size_t wanted = sp < low ? (high - sp) / 1024 : 0;
     print_format(" Give the task a larger one: create_task({.stack_size = %zu * 1024}, ...)",
                  std::max(kib * 4, std::bit_ceil(wanted)));
   }

@@ -14,34 +14,22 @@
 #include <thread>
 #include <utility>
 
-#include "aiofiber/runtime/arch/x86_64/switch.h"
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/abi.h"
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/runtime/engine/overflow.h"
+#include "aiofiber/runtime/engine/switch.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 
 namespace aiofiber::runtime {
 
 constinit thread_local Scheduler* Scheduler::current_ = nullptr;
 
-namespace {
-
-// Where a saved context keeps its return address, by the unwinder's self-test; 0 if that failed.
-std::uint32_t context_layout() noexcept {
-  alignas(16) static constexpr char kBlock[256] = {};  // larger than any context that Boost saves
-  const std::uintptr_t after_return_address = saved_registers(kBlock).rsp;
-  if (after_return_address == 0) return 0;
-  return static_cast<std::uint32_t>(after_return_address - sizeof(std::uintptr_t) -
-                                    reinterpret_cast<std::uintptr_t>(kBlock));
-}
-
-}  // namespace
-
 Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
   asm volatile("" : : "r"(&abi_mark));  // a program that links the archive gets it
   set_stack_bounds_source(current_stack_bounds);
-  static const std::uint32_t layout = context_layout();
+  static const std::uint32_t layout = arch::saved_pc_offset();
   __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);
 }
 

@@ -1,83 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Call sites, actions, and the recognition of handlers that end the program.
+// Call sites, actions, and the types of handlers.
 #include "inspect/exception_table.h"
 
-#include <algorithm>
-#include <array>
-#include <initializer_list>
-
 #include "aiofiber/runtime/inspect/unwind.h"
+#include "arch/landing_pad.h"
 #include "inspect/table_bytes.h"
-
-#if defined(__x86_64__) && defined(__LP64__)
 
 // The C++ runtime's interpreter of exception tables: frames that name it have tables which we can read.
 extern "C" void __gxx_personality_v0();
 
 namespace aiofiber::runtime {
 namespace {
-
-// Machine code, for the one question below. As Bytes, and knows a few instructions.
-class Code : private Bytes {
- public:
-  explicit Code(std::uintptr_t at) : Bytes(reinterpret_cast<const std::uint8_t*>(at)) {}
-
-  bool take(std::initializer_list<std::uint8_t> wanted) {
-    if (!std::equal(wanted.begin(), wanted.end(), at())) return false;
-    skip(wanted.size());
-    return true;
-  }
-  void take_endbr() { take({0xf3, 0x0f, 0x1e, 0xfa}); }
-
-  // `call` with a distance; its target, or 0.
-  std::uintptr_t take_call() {
-    if (!take({0xe8})) return 0;
-    const auto distance = fixed<std::int32_t>();
-    return reinterpret_cast<std::uintptr_t>(at()) + static_cast<std::uintptr_t>(std::intptr_t{distance});
-  }
-};
-
-// clang has no "may not throw" in its tables: it catches everything and calls a helper that calls
-// __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls
-// __cxa_begin_catch itself. Between the landing pad and either call there may be clean-ups (and, under
-// AddressSanitizer, a call of its own), so the pad's code is searched for the call of a helper that no call
-// of __cxa_begin_catch precedes. A heuristic: bytes are searched, not instructions, and a far helper is not
-// seen.
-constexpr std::size_t kLandingPadBytes = 192;
-
-// What the helper at `target` calls first, if it is one; else 0.
-std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
-  // A byte that only looks like a call leads anywhere: look no further unless a function begins there.
-  const auto table = find_frame_table(target);
-  if (!table || table->function != target) return 0;
-  Code helper(target);
-  helper.take_endbr();
-  const bool pushes_rax = helper.take({0x50});
-  if (!pushes_rax && !helper.take({0x55, 0x48, 0x89, 0xe5})) return 0;  // push %rbp; mov %rsp,%rbp
-  const std::uintptr_t first = helper.take_call();
-  return first != 0 && helper.take_call() != 0 ? first : 0;
-}
-
-// `after_others`: handlers for certain types stand before it and call __cxa_begin_catch, so that order says
-// nothing: a pad that calls a helper at all is taken for one that ends the program.
-bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others) {
-  std::uintptr_t end = landing_pad + kLandingPadBytes;
-  constexpr std::uintptr_t kPageMask = 4095;
-  if (!find_frame_table(end)) end = std::min(end, (landing_pad | kPageMask) - sizeof(std::int32_t));
-  std::array<std::uintptr_t, 32> seen;
-  std::size_t seen_count = 0;
-  for (std::uintptr_t at = landing_pad; at < end && seen_count < seen.size(); ++at) {
-    const std::uintptr_t target = Code(at).take_call();
-    if (target == 0) continue;
-    if (const std::uintptr_t begin_catch = first_call_of_terminate_helper(target)) {
-      return after_others ||
-             std::find(seen.begin(), seen.begin() + seen_count, begin_catch) == seen.begin() + seen_count;
-    }
-    seen[seen_count++] = target;
-  }
-  return false;
-}
 
 // What a handler for `type` means to an exception of type `thrown`; kPasses: it is not for it.
 Fate fate_of_handler(const std::type_info& type, const std::type_info* thrown) {
@@ -152,5 +86,3 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const st
 }
 
 }  // namespace aiofiber::runtime
-
-#endif

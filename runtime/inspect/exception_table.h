@@ -4,7 +4,7 @@
 // thrown.
 //
 // g++'s tables say where nothing may pass; clang's do not, so the code of its handlers is looked at. Whoever
-// wants to raise a cancellation in a frame asks here whether that would end the program. x86-64 only.
+// wants to raise a cancellation in a frame asks here whether that would end the program.
 #pragma once
 
 #include <cstdint>

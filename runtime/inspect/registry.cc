@@ -6,12 +6,11 @@
 // in a process-wide list, guarded by a mutex that only chunk hand-over takes.
 #include "aiofiber/runtime/inspect/registry.h"
 
-#include <elf.h>
-
 #include <atomic>
 #include <mutex>
 #include <new>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/engine/syscall.h"
 
@@ -23,11 +22,7 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     sizeof(aiofiber_record),
     aiofiber::runtime::kRecordStride,
     aiofiber::runtime::kRecordsPerChunk,
-#if defined(__x86_64__)
-    EM_X86_64,
-#else
-    EM_NONE,
-#endif
+    aiofiber::runtime::arch::kElfMachine,
     0,  // ctx_layout: filled by the first scheduler, which knows the Boost it runs with
     0,
     0,
@@ -39,7 +34,7 @@ extern aiofiber_registry aiofiber_registry_here
     __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));
 }
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if defined(__LP64__)
 // A loaded note, so that it is found in stripped programs; the address is relative, so it needs no
 // relocation, in a shared library neither.
 asm(R"(

@@ -45,11 +45,20 @@ inline constexpr CallName kCalls[] = {
     {SYS_ppoll, "ppoll", false, false},
     {SYS_pselect6, "pselect", false, false},
     {SYS_epoll_pwait, "epoll_wait", true, false},
-#if defined(__x86_64__)
+// Processors that came late have only the newer forms of these.
+#ifdef SYS_poll
     {SYS_poll, "poll", false, false},
+#endif
+#ifdef SYS_select
     {SYS_select, "select", false, false},
+#endif
+#ifdef SYS_epoll_wait
     {SYS_epoll_wait, "epoll_wait", true, false},
+#endif
+#ifdef SYS_open
     {SYS_open, "open", false, true},
+#endif
+#ifdef SYS_pause
     {SYS_pause, "pause", false, false},
 #endif
 };

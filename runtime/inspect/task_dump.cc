@@ -57,10 +57,11 @@ bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
   const ssize_t copied = sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(low), copy.size());
   const auto again = copy_record(original);
   if (copied <= 0 || !again || again->seq != task.record.seq) return false;
-  // The saved context is the lowest part of the copy; what it says of rsp is relative to where it stands now.
+  // The saved context is the lowest part of the copy; what it says of `sp` is relative to where it stands
+  // now.
   std::array<std::uintptr_t, kMaxFrames> addresses;
   Registers registers = saved_registers(copy.data());
-  registers.rsp += low - reinterpret_cast<std::uintptr_t>(copy.data());
+  registers.sp += low - reinterpret_cast<std::uintptr_t>(copy.data());
   const std::size_t count =
       unwind_copy(registers, {low, low + static_cast<std::uintptr_t>(copied)}, copy.data(), addresses);
   task.stack.assign(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(count));

@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include <mutex>
 #include <vector>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/registry.h"
@@ -48,16 +48,6 @@ Request request;  // of the one who holds request_mutex
 std::mutex request_mutex;
 struct sigaction previous_action;
 
-#if defined(__x86_64__)
-Registers interrupted_registers(const void* context) noexcept {
-  const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-  const auto value = [&](int index) { return static_cast<std::uintptr_t>(registers[index]); };
-  return {value(REG_RIP) + 1, value(REG_RSP), value(REG_RBP), value(REG_RBX)};
-}
-#else
-Registers interrupted_registers(const void*) noexcept { return {}; }
-#endif
-
 void on_signal(int signo, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   Phase wanted = Phase::kWanted;
@@ -65,7 +55,8 @@ void on_signal(int signo, siginfo_t* info, void* context) {
   if (info->si_code == SI_TKILL && request.phase.load(std::memory_order_acquire) == wanted &&
       request.tid == own_tid &&
       request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
-    const Registers registers = interrupted_registers(context);
+    Registers registers = arch::interrupted_registers(context);
+    if (registers.pc != 0) ++registers.pc;  // an instruction, no return address
     const Fiber* fiber = current_fiber();
     request.fiber_id = fiber != nullptr ? fiber->id : 0;
     // The loop has asked for the thread's bounds when it began to run: no allocation now.
@@ -90,8 +81,8 @@ bool handler_is_ours() noexcept {
 struct Blocked {
   long number = -1;
   std::array<std::uint64_t, 6> arguments{};
-  std::uintptr_t rsp = 0;
-  std::uintptr_t rip = 0;
+  std::uintptr_t sp = 0;
+  std::uintptr_t pc = 0;
 };
 
 std::optional<Blocked> blocked_in(pid_t tid) {
@@ -102,7 +93,7 @@ std::optional<Blocked> blocked_in(pid_t tid) {
   in >> std::hex;
   // The numbers are written with 0x, which the stream takes when it reads hexadecimal.
   for (std::uint64_t& argument : call.arguments) in >> argument;
-  in >> call.rsp >> call.rip;
+  in >> call.sp >> call.pc;
   return in ? std::optional(call) : std::nullopt;
 }
 
@@ -149,13 +140,15 @@ std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
 void sample_from_outside(pid_t tid, const Blocked& blocked, ThreadSample& sample) {
   StackBounds bounds{0, 0};
   sample.fiber_id = running_fiber_of(tid, bounds);
-  const bool on_fiber = blocked.rsp >= bounds.low && blocked.rsp < bounds.high;
-  std::vector<char> copy(on_fiber ? std::min(bounds.high - blocked.rsp, kMaxStackCopied) : kMaxStackCopied);
+  const bool on_fiber = blocked.sp >= bounds.low && blocked.sp < bounds.high;
+  std::vector<char> copy(on_fiber ? std::min(bounds.high - blocked.sp, kMaxStackCopied) : kMaxStackCopied);
   const ssize_t copied =
-      sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(blocked.rsp), copy.size());
+      sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(blocked.sp), copy.size());
   if (copied <= 0) return;
-  const Registers registers{blocked.rip + 1, blocked.rsp, 0, 0};
-  sample.count = unwind_copy(registers, {blocked.rsp, blocked.rsp + static_cast<std::uintptr_t>(copied)},
+  Registers registers{};
+  registers.pc = blocked.pc + 1;
+  registers.sp = blocked.sp;
+  sample.count = unwind_copy(registers, {blocked.sp, blocked.sp + static_cast<std::uintptr_t>(copied)},
                              copy.data(), sample.addresses);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The recorder behind throw_trace(): __cxa_throw in assembly, because the thrower's rbp and rbx have to be
-// read before a compiled prologue changes them; then capture() in C++, which decides and records. The
-// assembly leaves by a jump, so that no frame of ours stands between the thrower and the C++ runtime.
+// The recorder behind throw_trace(): __cxa_throw is the processor's (throw_entry.h), because the thrower's
+// registers have to be read before a compiled prologue changes them; then capture_throw() decides and
+// records.
 //
 // libstdc++ lays an exception out like this (64 bits; distances from the thrown object):
 //   -128  reference count (4 bytes), then 12 bytes of padding; all zero when __cxa_allocate_exception returns
@@ -26,9 +26,9 @@
 #include <typeinfo>
 #include <utility>
 
-namespace aiofiber::runtime {
+#include "arch/throw_entry.h"
 
-using Destructor = void (*)(void*);
+namespace aiofiber::runtime {
 
 // A process can have two copies of this file, the program's and that of preloaded hooks, and any of them may
 // be the one that sees a throw. What both must agree on are objects that the loader unites by their names:
@@ -124,7 +124,7 @@ void walk(Registers at, Trace& trace) {
   const auto outermost = std::span(trace.addresses).subspan(kThrowTraceInnermost);
   std::array<std::uintptr_t, kThrowTraceOutermost> piece;
   std::size_t walked = trace.count;
-  while (at.rip != 0 && walked < kMaxWalk) {
+  while (at.pc != 0 && walked < kMaxWalk) {
     const std::size_t count = unwind_onwards(at, bounds, piece);
     std::copy(outermost.begin() + static_cast<std::ptrdiff_t>(count), outermost.end(), outermost.begin());
     std::copy_n(piece.begin(), count, outermost.end() - static_cast<std::ptrdiff_t>(count));
@@ -163,14 +163,11 @@ const Record* record_of(const std::exception_ptr& exception) noexcept {
 
 // ---- The real __cxa_throw
 
-using ThrowFunction = void (*)(void*, std::type_info*, Destructor);
-
 // Where `--wrap=__cxa_throw` links us in: the linker makes it the one that is wrapped.
 extern "C" __attribute__((weak)) void __real___cxa_throw(void*, std::type_info*, Destructor);
 // AddressSanitizer's, when it is linked statically (clang): the next definition in the order of the dynamic
 // linker would be libstdc++'s, behind its back.
 extern "C" __attribute__((weak)) void __interceptor___cxa_throw(void*, std::type_info*, Destructor);
-extern "C" void __wrap___cxa_throw(void*, std::type_info*, Destructor);  // ours, in assembly below
 
 constinit std::atomic<ThrowFunction> g_real_throw{nullptr};
 
@@ -204,21 +201,11 @@ void throw_trace_detail::destroy_with_record(void* object) {
   if (destructor) destructor(object);
 }
 
-// What the assembly needs to go on: in rax and rdx.
-struct ThrowContinuation {
-  Destructor destructor;
-  ThrowFunction real;
-};
-
-extern "C" __attribute__((visibility("hidden"), used)) ThrowContinuation aiofiber_capture_throw(
-    void* object, std::type_info*, Destructor destructor, const std::uintptr_t* rsp, std::uintptr_t rbp,
-    std::uintptr_t rbx) noexcept {
+ThrowContinuation capture_throw(void* object, Destructor destructor, const Registers& thrower) noexcept {
   const ThrowFunction real = real_throw();
   const bool wanted = enabled.load(std::memory_order_relaxed) && layout_is_known() &&
                       header_field<void*>(object, kSlotOffset) == nullptr;
   if (!wanted) return {destructor, real};
-  // The thrower's call pushed its return address.
-  const Registers thrower{rsp[0], reinterpret_cast<std::uintptr_t>(rsp + 1), rbp, rbx};
   return {record_trace(object, destructor, thrower) ? recorded_destructor : destructor, real};
 }
 
@@ -300,48 +287,3 @@ void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) 
 void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory_order_relaxed); }
 
 }  // namespace aiofiber::runtime
-
-#if defined(__x86_64__) && defined(__LP64__)
-// Weak, so that a libstdc++ that is linked statically keeps its own: its definition comes with other
-// functions that programs need. (Not under sanitizers, where clang's static ones have a weak one too, and the
-// first would win.)
-#if AIOFIBER_ASAN || AIOFIBER_TSAN
-#define AIOFIBER_THROW_BINDING ".globl"
-#else
-#define AIOFIBER_THROW_BINDING ".weak"
-#endif
-// In: rdi object, rsi type, rdx destructor. On to the real one with the same, but for the destructor.
-asm(R"(
-.text
-.p2align 4
-)" AIOFIBER_THROW_BINDING R"( __cxa_throw
-.globl __wrap___cxa_throw
-.type __cxa_throw,@function
-.type __wrap___cxa_throw,@function
-__cxa_throw:
-__wrap___cxa_throw:
-  .cfi_startproc
-  endbr64
-  movq %rsp, %rcx
-  movq %rbp, %r8
-  movq %rbx, %r9
-  pushq %rdi
-  .cfi_adjust_cfa_offset 8
-  pushq %rsi
-  .cfi_adjust_cfa_offset 8
-  subq $8, %rsp
-  .cfi_adjust_cfa_offset 8
-  call aiofiber_capture_throw
-  addq $8, %rsp
-  .cfi_adjust_cfa_offset -8
-  popq %rsi
-  .cfi_adjust_cfa_offset -8
-  popq %rdi
-  .cfi_adjust_cfa_offset -8
-  xchgq %rax, %rdx
-  jmp *%rax
-  .cfi_endproc
-.size __cxa_throw,.-__cxa_throw
-.size __wrap___cxa_throw,.-__wrap___cxa_throw
-)");
-#endif

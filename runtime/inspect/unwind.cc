@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cache of Rows (call_frame.h), the walk over a stack by them, and the question whether a throw would get
+// The cache of Rows (frame_rule.h), the walk over a stack by them, and the question whether a throw would get
 // through it.
 //
 // Stack memory may be poisoned for the sanitizers, or be written to by its owner's thread, when a walk is
@@ -14,11 +14,9 @@
 #include <atomic>
 #include <bit>
 
-#include "arch/x86_64/context_layout.h"
+#include "arch/frame_rule.h"
 #include "inspect/call_frame.h"
 #include "inspect/exception_table.h"
-
-#if defined(__x86_64__) && defined(__LP64__)
 
 namespace aiofiber::runtime {
 namespace {
@@ -61,26 +59,22 @@ AIOFIBER_NOT_SANITIZED inline std::uintptr_t read_word(std::uintptr_t address) {
   return *reinterpret_cast<const volatile std::uintptr_t*>(address);
 }
 
-// How the step from a frame to its caller went.
-enum class Step { kCaller, kOutermost, kNoTable, kUnsupported, kCorrupted };
-
 // A walk over one stack. Reads are confined to the given bounds and, a red zone apart, to what lies above the
-// first frame's rsp.
+// first frame's sp.
 class Walk {
  public:
   // `displacement`: of the memory that is read, when that is a copy of the stack.
   explicit Walk(const Registers& registers, StackBounds bounds, std::uintptr_t displacement = 0)
       : registers_(registers), displacement_(displacement) {
-    constexpr std::uintptr_t kRedZone = 128;
-    const std::uintptr_t rsp = registers.rsp;
-    if (rsp < bounds.low || rsp >= bounds.high || bounds.high - rsp < sizeof(std::uintptr_t)) return;
-    low_ = rsp - bounds.low > kRedZone ? rsp - kRedZone : bounds.low;
+    const std::uintptr_t sp = registers.sp;
+    if (sp < bounds.low || sp >= bounds.high || bounds.high - sp < sizeof(std::uintptr_t)) return;
+    low_ = sp - bounds.low > arch::kRedZoneBytes ? sp - arch::kRedZoneBytes : bounds.low;
     last_ = bounds.high - sizeof(std::uintptr_t);
   }
   // From a fault in a frame that reaches below the bounds.
-  Walk(const Registers& registers, std::uintptr_t r11, StackBounds bounds) : Walk(registers, bounds) {
-    r11_ = r11;
-    if (registers.rsp >= bounds.low) return;
+  Walk(const Registers& registers, std::uintptr_t probing, StackBounds bounds) : Walk(registers, bounds) {
+    probing_ = probing;
+    if (registers.sp >= bounds.low) return;
     low_ = bounds.low;
     last_ = bounds.high - sizeof(std::uintptr_t);
   }
@@ -88,63 +82,19 @@ class Walk {
   const Registers& registers() const { return registers_; }
 
   [[gnu::always_inline]] Step step() {
-    const Row row = find_row(registers_.rip, generation_);
-    std::uintptr_t cfa = static_cast<std::uintptr_t>(row.offset());
-    switch (row.rule()) {
-      case CfaRule::kRsp:
-        cfa += registers_.rsp;
-        break;
-      case CfaRule::kRbp:
-        cfa += registers_.rbp;
-        break;
-      case CfaRule::kRbx:
-        cfa += registers_.rbx;
-        break;
-      case CfaRule::kR11:
-        cfa += r11_;
-        break;
-      case CfaRule::kRbpDeref:
-        if (!load(cfa + registers_.rbp, cfa)) return Step::kCorrupted;
-        break;
-      case CfaRule::kOutermost:
-        return Step::kOutermost;
-      case CfaRule::kNoTable:
-        return Step::kNoTable;
-      default:
-        return Step::kUnsupported;
-    }
-    std::uintptr_t caller = 0;
-    if (cfa <= registers_.rsp || !load(cfa - 8, caller)) return Step::kCorrupted;
-    if (!restore(row.rbp, cfa, registers_.rbp) || !restore(row.rbx, cfa, registers_.rbx))
-      return Step::kCorrupted;
-    registers_.rip = caller;
-    registers_.rsp = cfa;
-    return caller != 0 ? Step::kCaller : Step::kOutermost;
+    return step_by(find_row(registers_.pc, generation_), registers_, probing_, *this);
   }
 
- private:
+  // The word at `address`; false if it may not be read.
   bool load(std::uintptr_t address, std::uintptr_t& value) const {
     if (address < low_ || address > last_ || address % sizeof address != 0) return false;
     value = read_word(address + displacement_);
     return true;
   }
 
-  bool restore(std::int16_t place, std::uintptr_t cfa, std::uintptr_t& value) const {
-    switch (place) {
-      case Row::kSame:
-        return true;
-      case Row::kAtRbp:
-        return load(value, value);
-      case Row::kLost:
-        value = 0;
-        return true;
-      default:
-        return load(cfa + static_cast<std::uintptr_t>(std::intptr_t{place}), value);
-    }
-  }
-
+ private:
   Registers registers_;
-  std::uintptr_t r11_ = 0;  // of the first frame, if known: no other can be found by it
+  std::uintptr_t probing_ = 0;  // of the first frame, if known: no other can be found by it
   std::uint64_t generation_ = g_generation.load(std::memory_order_relaxed);
   const std::uintptr_t displacement_;
   std::uintptr_t low_ = 1;  // nothing is readable until the bounds are known to be good
@@ -156,8 +106,8 @@ class Walk {
 std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept {
   Walk walk(registers, bounds);
   std::size_t count = 0;
-  while (count < out.size() && walk.registers().rip != 0) {
-    out[count++] = walk.registers().rip;
+  while (count < out.size() && walk.registers().pc != 0) {
+    out[count++] = walk.registers().pc;
     if (walk.step() != Step::kCaller) {
       registers = Registers{};
       return count;
@@ -176,41 +126,31 @@ std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const vo
                         std::span<std::uintptr_t> out) noexcept {
   Walk walk(registers, bounds, reinterpret_cast<std::uintptr_t>(copy) - bounds.low);
   std::size_t count = 0;
-  while (count < out.size() && walk.registers().rip != 0) {
-    out[count++] = walk.registers().rip;
+  while (count < out.size() && walk.registers().pc != 0) {
+    out[count++] = walk.registers().pc;
     if (walk.step() != Step::kCaller) break;
   }
   return count;
 }
 
-std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t r11, StackBounds bounds,
+std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t probing, StackBounds bounds,
                               std::span<std::uintptr_t> out) noexcept {
-  Walk walk(registers, r11, bounds);
+  Walk walk(registers, probing, bounds);
   std::size_t count = 0;
-  while (count < out.size() && walk.registers().rip != 0) {
-    out[count++] = walk.registers().rip;
+  while (count < out.size() && walk.registers().pc != 0) {
+    out[count++] = walk.registers().pc;
     if (walk.step() != Step::kCaller) break;
   }
   return count;
-}
-
-AIOFIBER_NOT_SANITIZED Registers saved_registers(const void* fcontext) noexcept {
-  const FcontextLayout layout = fcontext_layout();
-  if (layout.rip == 0 || !fcontext) return Registers{};
-  const auto block = reinterpret_cast<std::uintptr_t>(fcontext);
-  return Registers{.rip = read_word(block + layout.rip),
-                   .rsp = block + layout.rip + sizeof(std::uintptr_t),
-                   .rbp = read_word(block + layout.rbp),
-                   .rbx = read_word(block + layout.rbx)};
 }
 
 bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw what) noexcept {
-  if (registers.rip == 0) return false;
+  if (registers.pc == 0) return false;
   notice_unloaded_code();
   Walk walk(registers, bounds);
   bool may_be_caught = false;
   for (;;) {
-    const std::uintptr_t instruction = walk.registers().rip - 1;
+    const std::uintptr_t instruction = walk.registers().pc - 1;
     if (const auto table = find_frame_table(instruction)) {
       switch (fate_in_frame(*table, instruction, what.type)) {
         case Fate::kPasses:
@@ -255,58 +195,6 @@ void notice_unloaded_code() noexcept {
   flush_unwind_cache();
   g_unloaded.store(unloaded, std::memory_order_relaxed);
 }
-
-}  // namespace aiofiber::runtime
-
-// The result's address is in rdi.
-asm(R"(
-.text
-.p2align 4
-.globl aiofiber_current_registers
-.type aiofiber_current_registers,@function
-aiofiber_current_registers:
-  .cfi_startproc
-  endbr64
-  movq %rdi, %rax
-  movq (%rsp), %rcx
-  movq %rcx, (%rax)
-  leaq 8(%rsp), %rcx
-  movq %rcx, 8(%rax)
-  movq %rbp, 16(%rax)
-  movq %rbx, 24(%rax)
-  ret
-  .cfi_endproc
-.size aiofiber_current_registers,.-aiofiber_current_registers
-
-)");
-
-#else  // an architecture whose frames we do not know
-
-namespace aiofiber::runtime {
-
-std::size_t unwind_onwards(Registers& registers, StackBounds, std::span<std::uintptr_t>) noexcept {
-  registers = Registers{};
-  return 0;
-}
-std::size_t unwind(const Registers&, StackBounds, std::span<std::uintptr_t>) noexcept { return 0; }
-std::size_t unwind_copy(const Registers&, StackBounds, const void*, std::span<std::uintptr_t>) noexcept {
-  return 0;
-}
-std::size_t unwind_overflowed(const Registers&, std::uintptr_t, StackBounds,
-                              std::span<std::uintptr_t>) noexcept {
-  return 0;
-}
-Registers saved_registers(const void*) noexcept { return Registers{}; }
-Registers current_registers() noexcept { return Registers{}; }
-bool throw_would_terminate(const Registers&, StackBounds, Throw) noexcept { return false; }
-void flush_unwind_cache() noexcept {}
-void notice_unloaded_code() noexcept {}
-
-}  // namespace aiofiber::runtime
-
-#endif
-
-namespace aiofiber::runtime {
 
 StackBounds thread_stack_bounds() noexcept {
   constinit thread_local StackBounds bounds{0, 0};

@@ -59,15 +59,6 @@ Nanoseconds now() noexcept { return Stamps::read().time; }
 // the next locked instruction (the kernel has several in each system call) waits for them: so the lines are
 // asked for some events ahead.
 constexpr std::size_t kFetchAhead = 8;
-inline void fetch_for_writing(const void* address) noexcept {
-#if defined(__x86_64__)
-  // A hint that older processors take for nothing. __builtin_prefetch() fetches for reading unless built for
-  // newer ones.
-  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
-#else
-  __builtin_prefetch(address, 1);
-#endif
-}
 
 class Ring {
  public:
@@ -94,7 +85,7 @@ class Ring {
       missing_ = 0;
     }
     events_[(head + wanted - 1) & mask_] = event;
-    fetch_for_writing(&events_[(head + kFetchAhead) & mask_]);
+    arch::fetch_for_writing(&events_[(head + kFetchAhead) & mask_]);
     head_.store(head + wanted, std::memory_order_release);
     return ((head ^ (head + wanted)) & (capacity_ / 2)) != 0;
   }

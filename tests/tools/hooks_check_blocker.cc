@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "aiofiber/runtime/arch/arch.h"
+
 extern "C" {
 
 ssize_t blocker_receive(int fd, char* byte) { return ::recv(fd, byte, 1, 0); }
@@ -18,7 +20,7 @@ int blocker_wait_for_signal(const sigset_t* signals) {
 char* blocker_read_line(char* line, int length, FILE* file) { return ::fgets(line, length, file); }
 char* blocker_ask(char* line) { return ::scanf("%7s", line) == 1 ? line : nullptr; }
 
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
 long blocker_read_directly(int fd, char* byte) {
   long result;
   asm volatile("movl $0, %%eax; syscall"

@@ -10,8 +10,9 @@
 #endif
 
 #include "aiofiber/asyncio.h"
+#include "aiofiber/runtime/arch/arch.h"
 
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
 // Bytes in the code that are no instruction, and are by chance as far from syscall's slot as a call of it
 // would say.
 asm(R"(

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "support/processes.h"
 
 namespace aiofiber::tool_test {
@@ -57,7 +58,7 @@ TEST(HooksCheck, NamesAnImportThatNobodyHooksAndSaysWhatToDo) {
   EXPECT_TRUE(contains(text, "; 1 import is hooked")) << result.out;
 }
 
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
 TEST(HooksCheck, SeesASystemCallThatTheCodeMakesItself) {
   const Finished result = check(BLOCKER);
   EXPECT_TRUE(contains(without_lines(result.out),
@@ -157,7 +158,7 @@ TEST(HooksCheck, FindsNothingInAProgramThatHasOnlyAiofiberInIt) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(contains(result.out, "the hooks are in hooks_check_empty")) << result.out;
   EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
   EXPECT_FALSE(contains(result.out, "cannot be judged")) << result.out;
 #endif
 }
@@ -171,7 +172,7 @@ TEST(HooksCheck, IsNotSureOfAiofibersOwnCallsWithoutSymbols) {
   EXPECT_TRUE(contains(result.out, "could be seen if it had its symbols")) << result.out;
 }
 
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
 TEST(HooksCheck, TellsAProgramsOwnCallsFromThoseOfAiofiberInIt) {
   const Finished result = check(BLOCKS);
   const std::string text = without_lines(result.out);

@@ -3,6 +3,7 @@
 // The tables. A function is listed if it can wait in the kernel and libc makes the system call for it
 // internally, past the hooks. A function that only ever waits for a busy disk blocks sometimes.
 #include "blocking_calls.h"
+#include "aiofiber/runtime/arch/arch.h"
 
 #include <sys/syscall.h>
 

@@ -2,10 +2,10 @@
 //
 // The places in a module's code that use an imported function, and the numbers in its calls of syscall(2).
 //
-// An import shows that some code in the module calls the function. For x86-64 code with symbols, this class
-// finds the places: each call has a displacement to a stub or to the slot that the loader fills. It searches
-// for such displacements without a disassembler. Bytes that match by chance count as a use. A function
-// without a use is therefore certainly unused.
+// An import shows that some code in the module calls the function. For code with symbols of a processor that
+// runtime/arch/ knows, this class finds the places: each call has a displacement to a stub or to the slot
+// that the loader fills. It searches for such displacements without a disassembler. Bytes that match by
+// chance count as a use. A function without a use is therefore certainly unused.
 #pragma once
 
 #include <cstddef>

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "elf_file.h"
 #include "failure.h"
 #include "inspect/debug_file.h"
@@ -92,7 +93,9 @@ class CoreTarget : private ElfFile, public Target {
     if (header.e_type != ET_CORE) {
       throw bad("not a core file but a program or library: give the core first, then the executable");
     }
-    if (header.e_machine != EM_X86_64) throw bad("a core of another kind of machine than x86-64");
+    if (header.e_machine != runtime::arch::kElfMachine) {
+      throw bad(std::string("a core of another kind of machine than ") + runtime::arch::kName);
+    }
   }
 
   void read_segments() {
@@ -202,7 +205,7 @@ class CoreTarget : private ElfFile, public Target {
           user_regs_struct registers;
           static_assert(sizeof registers == sizeof status.pr_reg);
           std::memcpy(&registers, &status.pr_reg, sizeof registers);
-          threads_.push_back({status.pr_pid, from_user(registers)});
+          threads_.push_back({status.pr_pid, runtime::arch::from_user(registers)});
         }
       }
     }

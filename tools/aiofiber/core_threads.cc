@@ -73,7 +73,7 @@ void append_note(std::vector<char>& notes, const TaskSnapshot& task) {
   } start;
   elf_prstatus status{};
   status.pr_pid = static_cast<pid_t>(kFirstThread + task.record.id % kFirstThread);
-  const user_regs_struct registers = to_user(task.registers);
+  const user_regs_struct registers = runtime::arch::to_user(task.registers);
   static_assert(sizeof registers == sizeof status.pr_reg);
   std::memcpy(&status.pr_reg, &registers, sizeof registers);
   const auto* bytes = reinterpret_cast<const char*>(&start);

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <utility>
 
+#include "arch/call_code.h"
+#include "arch/elf.h"
 #include "blocking_calls.h"
 #include "elf_file.h"
 #include "failure.h"
@@ -170,11 +172,9 @@ class Reader {
       std::memcpy(&entry, data + at, sizeof entry);
       const std::uint64_t symbol = ELF64_R_SYM(entry.r_info);
       if (symbol == 0 || symbol >= names_.size() || names_[symbol].empty()) continue;
-#if defined(__x86_64__)
-      const std::uint64_t type = ELF64_R_TYPE(entry.r_info);
-      if (type == R_X86_64_64) used_by_data_.insert(names_[symbol]);
-      if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
-#endif
+      const runtime::arch::SlotKind kind = runtime::arch::slot_kind(ELF64_R_TYPE(entry.r_info));
+      if (kind == runtime::arch::SlotKind::kData) used_by_data_.insert(names_[symbol]);
+      if (kind != runtime::arch::SlotKind::kImport) continue;
       module_.import_slots.push_back({entry.r_offset, names_[symbol]});
     }
   }
@@ -185,29 +185,12 @@ class Reader {
     if (notes.find(std::string(kOwner, sizeof kOwner)) != std::string::npos) module_.has_runtime = true;
   }
 
-  // Finds `syscall` after a near `mov eax, N`. Other bytes rarely match both instructions in this order with
-  // a number that exists.
   void find_direct_calls(const GElf_Phdr& segment) {
-#if defined(__x86_64__)
-    constexpr std::size_t kNear = 24, kMove = 5;
-    constexpr std::uint32_t kNumbers = 500;
     const auto* code =
         reinterpret_cast<const unsigned char*>(raw(segment.p_offset, segment.p_filesz, "code"));
     code_.push_back({segment.p_vaddr, code, segment.p_filesz});
-    for (std::size_t at = kMove; at + 1 < segment.p_filesz; ++at) {
-      if (code[at] != 0x0f || code[at + 1] != 0x05) continue;
-      for (std::size_t back = kMove; back <= kNear && back <= at; ++back) {
-        if (code[at - back] != 0xb8) continue;
-        std::uint32_t number;
-        std::memcpy(&number, code + at - back + 1, sizeof number);
-        if (number >= kNumbers) continue;
-        ++module_.direct_calls[static_cast<int>(number)];
-        break;
-      }
-    }
-#else
-    (void)segment;
-#endif
+    runtime::arch::for_each_system_call(code, segment.p_filesz,
+                                        [&](int number) { ++module_.direct_calls[number]; });
   }
 
   // The name of a type description stays in the file, stripped or not. It is a separate string, while modules

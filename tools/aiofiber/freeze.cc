@@ -55,7 +55,7 @@ Freeze::Freeze(pid_t pid) : pid_(pid) {
     for (const Stopped& thread : stopped_) {
       user_regs_struct registers{};
       if (ptrace(PTRACE_GETREGS, thread.tid, nullptr, &registers) == 0) {
-        threads_.push_back({thread.tid, from_user(registers)});
+        threads_.push_back({thread.tid, runtime::arch::from_user(registers)});
       }
     }
   } catch (...) {

@@ -211,7 +211,7 @@ std::string Inspection::missing_stacks() const {
   for (const TaskSnapshot& task : snapshot_.tasks) {
     // gcore writes zeros for memory that it could not read.
     if (!is_wanted(task)) continue;
-    const bool blank = !task.has_stack || (task.registers.values[Registers::kRip] == 0 && !task.exact_pc);
+    const bool blank = !task.has_stack || (task.registers.values[Registers::kPc] == 0 && !task.exact_pc);
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};

@@ -15,6 +15,7 @@
 #include <set>
 #include <utility>
 
+#include "arch/elf.h"
 #include "failure.h"
 
 namespace aiofiber::tool {
@@ -49,9 +50,7 @@ std::map<std::string, std::string> read_loader_cache() {
     if (at + sizeof(Entry) > bytes.size()) break;
     Entry entry;
     std::memcpy(&entry, bytes.data() + at, sizeof entry);
-#if defined(__x86_64__)
-    if ((entry.flags & 0xff00) != 0x0300) continue;  // for another machine
-#endif
+    if (!runtime::arch::is_own_cache_entry(entry.flags)) continue;
     if (entry.capabilities == 0) paths.emplace(string_at(entry.name), string_at(entry.path));
   }
   return paths;
@@ -83,8 +82,8 @@ std::string expand(std::string directory, const std::string& module_path) {
   const std::string origin = module_path.substr(0, module_path.rfind('/'));
   const std::pair<const char*, std::string> tokens[] = {{"${ORIGIN}", origin},
                                                         {"$ORIGIN", origin},
-                                                        {"${LIB}", "lib/x86_64-linux-gnu"},
-                                                        {"$LIB", "lib/x86_64-linux-gnu"}};
+                                                        {"${LIB}", runtime::arch::kLibraryFolder},
+                                                        {"$LIB", runtime::arch::kLibraryFolder}};
   for (const auto& [token, value] : tokens) {
     for (std::size_t at; (at = directory.find(token)) != std::string::npos;)
       directory.replace(at, strlen(token), value);
@@ -138,9 +137,11 @@ class Search {
       if (try_file(directory + "/" + name, by)) return;
     }
     if (const auto cached = cache_.find(name); cached != cache_.end() && try_file(cached->second, by)) return;
-    for (const char* directory :
-         {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}) {
-      if (try_file(std::string(directory) + "/" + name, by)) return;
+    const std::string own = runtime::arch::kLibraryFolder;
+    for (const std::string& directory :
+         {"/" + own, "/usr/" + own, std::string("/lib64"), std::string("/usr/lib64"), std::string("/lib"),
+          std::string("/usr/lib")}) {
+      if (try_file(directory + "/" + name, by)) return;
     }
     closure_.missing.push_back(name);
   }

@@ -9,14 +9,13 @@
 // dropped.
 #include "snapshot.h"
 
-#include <elf.h>
-
 #include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <set>
 #include <span>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "failure.h"
 
 namespace aiofiber::tool {
@@ -68,8 +67,9 @@ aiofiber_registry read_registry(Target& target, std::uint64_t address) {
                                       std::to_string(AIOFIBER_REGISTRY_VERSION) +
                                       ": use the command of the aiofiber that the program was built with");
   }
-  if (header.arch != EM_X86_64) {
-    throw Failure(Exit::kVersion, target.name() + " runs on another kind of machine than x86-64");
+  if (header.arch != runtime::arch::kElfMachine) {
+    throw Failure(Exit::kVersion, target.name() + std::string(" runs on another kind of machine than ") +
+                                      runtime::arch::kName);
   }
   constexpr std::size_t kLeastRecord = offsetof(aiofiber_record, name);
   if (header.chunk_count > AIOFIBER_REGISTRY_CHUNKS || header.chunk_records > (1 << 20) ||
@@ -210,13 +210,13 @@ class Reader {
   void give_registers(const std::vector<ThreadRegisters>& threads) {
     for (TaskSnapshot& task : snapshot_.tasks) {
       for (const ThreadRegisters& thread : threads) {
-        const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
+        const std::uint64_t sp = thread.registers.values[Registers::kSp];
         // After an overflow, a thread's stack pointer is in the guard.
-        if (rsp + kGuardBytes < task.record.stack_low || rsp >= task.record.stack_high) continue;
+        if (sp + kGuardBytes < task.record.stack_low || sp >= task.record.stack_high) continue;
         task.registers = thread.registers;
         task.exact_pc = true;
         task.on_cpu = true;
-        task.stack_address = std::max(rsp, task.record.stack_low);
+        task.stack_address = std::max(sp, task.record.stack_low);
         task.stack.resize(
             std::min<std::uint64_t>(task.record.stack_high - task.stack_address, most_of_a_stack()));
         if (target_.read(task.stack_address, task.stack.data(), task.stack.size())) {
@@ -386,19 +386,18 @@ class Reader {
   // A thread that is blocked in a system call does not move, so its stack can be copied although its task is
   // on the CPU. The kernel gives its rip and rsp, but not rbp and rbx, so unwinding may end early.
   void take_blocked_stack(TaskSnapshot& task, const BlockedThread& blocked) {
-    if (task.has_stack || blocked.rsp < task.record.stack_low || blocked.rsp >= task.record.stack_high)
-      return;
-    task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - blocked.rsp, most_of_a_stack()));
-    if (!target_.read(blocked.rsp, task.stack.data(), task.stack.size()) ||
+    if (task.has_stack || blocked.sp < task.record.stack_low || blocked.sp >= task.record.stack_high) return;
+    task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - blocked.sp, most_of_a_stack()));
+    if (!target_.read(blocked.sp, task.stack.data(), task.stack.size()) ||
         target_.blocked_thread(task.record.tid) != blocked) {
       give_back(task.stack);
       return;
     }
     task.registers = {};
-    task.registers.values[Registers::kRsp] = blocked.rsp;
-    task.registers.values[Registers::kRip] = blocked.rip;
+    task.registers.values[Registers::kSp] = blocked.sp;
+    task.registers.values[Registers::kPc] = blocked.pc;
     task.exact_pc = true;
-    task.stack_address = blocked.rsp;
+    task.stack_address = blocked.sp;
     take_stack(task);
   }
 
@@ -408,24 +407,24 @@ class Reader {
                                        const std::vector<ThreadRegisters>& threads) {
     TaskSnapshot thread;
     thread.record.state = AIOFIBER_RUNNING;
-    thread.registers.values[Registers::kRsp] = blocked.rsp;
-    thread.registers.values[Registers::kRip] = blocked.rip;
+    thread.registers.values[Registers::kSp] = blocked.sp;
+    thread.registers.values[Registers::kPc] = blocked.pc;
     thread.exact_pc = true;
     const auto it = std::find_if(threads.begin(), threads.end(), [tid](const ThreadRegisters& each) {
       return static_cast<std::uint32_t>(each.tid) == tid;
     });
     if (it != threads.end()) thread.registers = it->registers;
-    const std::uint64_t rsp = thread.registers.values[Registers::kRsp];
-    if (!wishes_.walk || rsp == 0 || is_on_stack_of_a_task(rsp)) return {};
-    thread.stack_address = rsp;
-    thread.stack = read_upwards(rsp, kMostOfAThread);
+    const std::uint64_t sp = thread.registers.values[Registers::kSp];
+    if (!wishes_.walk || sp == 0 || is_on_stack_of_a_task(sp)) return {};
+    thread.stack_address = sp;
+    thread.stack = read_upwards(sp, kMostOfAThread);
     if (it == threads.end() && target_.blocked_thread(tid) != blocked) return {};
     return wishes_.walk(thread);
   }
 
-  bool is_on_stack_of_a_task(std::uint64_t rsp) const {
-    return std::any_of(snapshot_.tasks.begin(), snapshot_.tasks.end(), [rsp](const TaskSnapshot& task) {
-      return rsp >= task.record.stack_low && rsp < task.record.stack_high;
+  bool is_on_stack_of_a_task(std::uint64_t sp) const {
+    return std::any_of(snapshot_.tasks.begin(), snapshot_.tasks.end(), [sp](const TaskSnapshot& task) {
+      return sp >= task.record.stack_low && sp < task.record.stack_high;
     });
   }
 
@@ -459,16 +458,10 @@ class Reader {
     ++snapshot_.stacks_left_out;
   }
 
-  // Boost.Context saves r12 r13 r14 r15 rbx rbp and, after them, the return address.
   void take_saved_registers(TaskSnapshot& task) const {
-    constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};
-    const std::size_t layout = snapshot_.registry.ctx_layout;
-    if (task.exact_pc || task.stack.size() < layout + 8 || layout < 48) return;
-    std::uint64_t words[7];
-    std::memcpy(words, &task.stack[layout - 48], sizeof words);
-    for (std::size_t i = 0; i < 6; ++i) task.registers.values[kSaved[i]] = words[i];
-    task.registers.values[Registers::kRip] = words[6];
-    task.registers.values[Registers::kRsp] = task.record.fcontext + layout + 8;
+    if (task.exact_pc) return;
+    runtime::arch::from_saved_context(task.stack, snapshot_.registry.ctx_layout, task.record.fcontext,
+                                      task.registers);
   }
 
   Target& target_;

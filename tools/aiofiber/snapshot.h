@@ -44,7 +44,7 @@ struct TaskSnapshot {
   Registers registers;
   runtime::LockOwner owner;  // of the lock that it waits for
   bool on_cpu = false;       // running, or changing faster than it can be read
-  bool exact_pc = false;     // registers.rip is the next instruction, not a return address
+  bool exact_pc = false;     // registers.pc is the next instruction, not a return address
   bool truncated = false;    // the stack is larger than the copy
   // The record was unchanged after everything was read: all such tasks were in these states at the same
   // moment.

@@ -38,7 +38,7 @@ struct StackWalker::Callbacks {
   static bool set_registers(Dwfl_Thread* thread, void* argument) {
     const Registers& registers = self(argument).registers_;
     if (!dwfl_thread_state_registers(thread, 0, Registers::kCount, registers.values.data())) return false;
-    dwfl_thread_state_register_pc(thread, registers.values[Registers::kRip]);
+    dwfl_thread_state_register_pc(thread, registers.values[Registers::kPc]);
     return true;
   }
   static int add_frame(Dwfl_Frame* frame, void* argument) {
@@ -74,14 +74,14 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
 // After a call through a null or wild pointer, rip is at an address without unwind tables. The called code
 // has not pushed anything yet, so the return address is on top of the stack.
 void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
-  std::uint64_t& rip = registers_.values[Registers::kRip];
-  std::uint64_t& rsp = registers_.values[Registers::kRsp];
+  std::uint64_t& pc = registers_.values[Registers::kPc];
+  std::uint64_t& sp = registers_.values[Registers::kSp];
   Dwarf_Word caller = 0;
-  if (dwfl_addrmodule(dwfl_, rip) != nullptr || !Callbacks::read_memory(nullptr, rsp, &caller, this)) return;
+  if (dwfl_addrmodule(dwfl_, pc) != nullptr || !Callbacks::read_memory(nullptr, sp, &caller, this)) return;
   if (dwfl_addrmodule(dwfl_, caller) == nullptr) return;
-  addresses.push_back({rip, true});
-  rip = caller;
-  rsp += sizeof caller;
+  addresses.push_back({pc, true});
+  pc = caller;
+  sp += sizeof caller;
   exact_ = false;
 }
 
@@ -92,7 +92,7 @@ std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   }
   if (task.walked) return task.addresses;
   std::pair<StackWalker*, std::vector<Address>> walk{this, {}};
-  if (task.stack.empty() || (task.registers.values[Registers::kRip] == 0 && !task.exact_pc)) return {};
+  if (task.stack.empty() || (task.registers.values[Registers::kPc] == 0 && !task.exact_pc)) return {};
   task_ = &task;
   registers_ = task.registers;
   exact_ = task.exact_pc;

@@ -33,7 +33,7 @@ class StackWalker {
   Dwfl* dwfl_;
   const TaskSnapshot* task_ = nullptr;
   Registers registers_;  // the start of unwinding
-  bool exact_ = false;   // their rip is the current instruction
+  bool exact_ = false;   // their pc is the current instruction
   bool first_ = false;   // the next frame is the innermost one
 };
 

@@ -9,9 +9,7 @@
 
 #include <elfutils/libdwfl.h>
 #include <sys/types.h>
-#include <sys/user.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,13 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "arch/dwarf_registers.h"
+
 namespace aiofiber::tool {
 
-// By DWARF's numbers for x86-64: 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8 to 15, 16 rip.
-struct Registers {
-  static constexpr std::size_t kRsp = 7, kRip = 16, kCount = 17;
-  std::array<std::uint64_t, kCount> values{};
-};
+using Registers = runtime::arch::DwarfRegisters;
 
 // The registers of a stopped thread, and its id.
 struct ThreadRegisters {
@@ -33,13 +29,10 @@ struct ThreadRegisters {
   Registers registers;
 };
 
-Registers from_user(const user_regs_struct& registers);
-user_regs_struct to_user(const Registers& registers);
-
 // A thread that is blocked in a system call.
 struct BlockedThread {
   std::string call;  // "read"; empty: it is not blocked in any, or that cannot be seen
-  std::uint64_t rsp = 0, rip = 0;
+  std::uint64_t sp = 0, pc = 0;
   bool operator==(const BlockedThread&) const = default;
 };
 

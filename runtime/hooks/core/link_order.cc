@@ -20,6 +20,7 @@
 #include <cstring>
 #include <string>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 #include "hooks/core/abi_match.h"
 

@@ -37,6 +37,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "aiofiber/runtime/arch/arch.h"
+
 // What `name` is behind the hooks of this module; null: nothing. Exported: a program that has the hooks in it
 // may have them preloaded too, and then asks those, so that its calls pass only one set. `version` as below.
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept;

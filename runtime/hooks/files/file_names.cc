@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
@@ -237,7 +238,7 @@ int ftruncate64(int fd, off64_t length) noexcept { return ftruncate(fd, length);
 #endif
 
 // What mknod and mknodat were until glibc 2.33, in programs and libraries that were linked then.
-#if defined(__x86_64__) || defined(__aarch64__)
+#if AIOFIBER_ARCH_HAS_XSTAT
 int __xmknod(int version, const char* path, mode_t mode, dev_t* device);
 int __xmknodat(int version, int folder, const char* path, mode_t mode, dev_t* device);
 int __xmknod(int version, const char* path, mode_t mode, dev_t* device) {

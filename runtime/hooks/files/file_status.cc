@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
@@ -109,7 +110,7 @@ int statvfs64(const char* path, struct statvfs64* status) noexcept {
 #endif
 
 // What stat, lstat and fstatat were until glibc 2.33, in programs and libraries that were linked then.
-#if defined(__x86_64__) || defined(__aarch64__)
+#if AIOFIBER_ARCH_HAS_XSTAT
 int __xstat(int version, const char* path, struct stat* status);
 int __lxstat(int version, const char* path, struct stat* status);
 int __fxstatat(int version, int folder, const char* path, struct stat* status, int flags);

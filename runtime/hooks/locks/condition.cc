@@ -13,6 +13,7 @@
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/hidden_words.h"
 #include "hooks/locks/lock_queue.h"
 #include "hooks/locks/mutex.h"
 
@@ -22,12 +23,6 @@ namespace {
 
 using runtime::kForever;
 using runtime::Nanoseconds;
-
-// glibc's pthread_cond_t, as far as its public header shows it.
-bool is_shared(const pthread_cond_t* condition) noexcept { return (condition->__data.__wrefs & 1) != 0; }
-clockid_t clock_of(const pthread_cond_t* condition) noexcept {
-  return (condition->__data.__wrefs & 2) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
-}
 
 bool suspends(const pthread_cond_t* condition) noexcept {
   const runtime::Fiber* fiber = act();

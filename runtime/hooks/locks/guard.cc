@@ -17,46 +17,41 @@
 
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/hidden_words.h"
 #include "hooks/locks/once.h"
 
 namespace aiofiber::hooks {
 
 namespace {
 
-constexpr std::uint32_t kDone = 1, kRunning = 0x100, kThreadsWait = 0x10000;
-
 std::uint32_t* word_of(std::uint64_t* guard) noexcept { return reinterpret_cast<std::uint32_t*>(guard); }
-
-bool guard_is_running(std::uint64_t* guard) noexcept {
-  return (__atomic_load_n(word_of(guard), __ATOMIC_ACQUIRE) & (kRunning | kDone)) == kRunning;
-}
 
 int acquire_here(std::uint64_t* guard) noexcept {
   std::uint32_t* const word = word_of(guard);
   for (;;) {
     std::uint32_t seen = 0;
-    if (__atomic_compare_exchange_n(word, &seen, kRunning, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (__atomic_compare_exchange_n(word, &seen, kGuardRunning, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
       return 1;
-    if ((seen & kDone) != 0) return 0;
-    if (seen == kRunning && !__atomic_compare_exchange_n(word, &seen, kRunning | kThreadsWait, false,
-                                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if ((seen & kGuardDone) != 0) return 0;
+    if (seen == kGuardRunning && !__atomic_compare_exchange_n(word, &seen, kGuardRunning | kGuardThreadsWait,
+                                                              false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
     const int saved_errno = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, kRunning | kThreadsWait, nullptr);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, kGuardRunning | kGuardThreadsWait, nullptr);
     errno = saved_errno;
   }
 }
 
 void finish_here(std::uint64_t* guard, std::uint32_t value) noexcept {
   std::uint32_t* const word = word_of(guard);
-  if ((__atomic_exchange_n(word, value, __ATOMIC_ACQ_REL) & kThreadsWait) == 0) return;
+  if ((__atomic_exchange_n(word, value, __ATOMIC_ACQ_REL) & kGuardThreadsWait) == 0) return;
   const int saved_errno = errno;
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX);
   errno = saved_errno;
 }
 
-void release_here(std::uint64_t* guard) { finish_here(guard, kDone); }
+void release_here(std::uint64_t* guard) { finish_here(guard, kGuardDone); }
 void abort_here(std::uint64_t* guard) { finish_here(guard, 0); }
 
 // libstdc++'s function, or the one here. Found at the first call, as in real.h; no static here can have a
@@ -90,9 +85,9 @@ constinit GuardFunction<void> real_abort{"__cxa_guard_abort", &abort_here};
 
 // All three at load time, so that two of them never come from different places.
 [[gnu::constructor]] void resolve_guards() noexcept {
-  real_acquire.resolve();
-  real_release.resolve();
-  real_abort.resolve();
+  const auto acquire = real_acquire.resolve();
+  const auto release = real_release.resolve();
+  check_guard_words(acquire, release, real_abort.resolve());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/scheduler.h"
@@ -30,9 +31,7 @@ extern constinit std::atomic<int> starving_waiters;  // of these, that want the 
 
 // The release that came before is ordered before this look.
 inline bool lock_waiters_exist() noexcept {
-#if !defined(__x86_64__)
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // on x86-64 every release of libc's is a full barrier
-#endif
+  if constexpr (!runtime::arch::kReleaseIsFullBarrier) std::atomic_thread_fence(std::memory_order_seq_cst);
   return AIOFIBER_UNLIKELY(detail::lock_waiters.load(std::memory_order_seq_cst) != 0);
 }
 

@@ -22,13 +22,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <unordered_map>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/mutex_words.h"
 #include "hooks/locks/lock_queue.h"
 
 namespace aiofiber::hooks {
@@ -44,34 +45,6 @@ constexpr int kSpins = 40;  // a thread inside a short critical section is waite
 constexpr Nanoseconds kFirstLook = 100'000;
 constexpr Nanoseconds kLongestLook = 20'000'000;
 
-// glibc's pthread_mutex_t, as far as its public header shows it.
-constexpr int kTypeMask = 3;
-constexpr int kNoElision = 512;
-bool knows_owner(const pthread_mutex_t* mutex) noexcept {
-  const int type = mutex->__data.__kind & kTypeMask;
-  return AIOFIBER_UNLIKELY(type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK);
-}
-bool is_recursive(const pthread_mutex_t* mutex) noexcept {
-  return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
-}
-// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so
-// they can be handed over.
-bool is_simple(const pthread_mutex_t* mutex) noexcept {
-  const int kind = mutex->__data.__kind & ~kNoElision;
-  return AIOFIBER_LIKELY(kind == PTHREAD_MUTEX_NORMAL) || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
-}
-
-// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too:
-// the first is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves
-// there is told by its thread.
-bool has_room_for_task(const pthread_mutex_t* mutex) noexcept {
-  return AIOFIBER_LIKELY((mutex->__data.__kind & ~(kTypeMask | kNoElision)) == 0);
-}
-void note_task(pthread_mutex_t* mutex, std::uint64_t id) noexcept {
-  auto& word = mutex->__data.__list.__prev;
-  __atomic_store_n(&word, reinterpret_cast<__pthread_internal_list*>(id), __ATOMIC_RELAXED);
-}
-
 AIOFIBER_ALWAYS_INLINE void note_taken(const Fiber& fiber, pthread_mutex_t* mutex) noexcept {
   if (has_room_for_task(mutex)) note_task(mutex, fiber.id);
   if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
@@ -81,16 +54,13 @@ AIOFIBER_ALWAYS_INLINE void note_released(pthread_mutex_t* mutex) noexcept {
   if (runtime::held_locks::noting()) runtime::held_locks::note_released(mutex);
 }
 
-constexpr std::size_t kOwnerAt = offsetof(pthread_mutex_t, __data.__owner);
-static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) == kOwnerAt + 16, "see AIOFIBER_OWNER_THREAD");
 ShownWait shown_wait(const pthread_mutex_t* mutex) noexcept {
-  const std::uint64_t at = reinterpret_cast<std::uint64_t>(mutex) + kOwnerAt;
+  const std::uint64_t at = reinterpret_cast<std::uint64_t>(mutex) + kMutexOwnerAt;
   return {AIOFIBER_WAIT_LOCK, has_room_for_task(mutex) ? at | AIOFIBER_OWNER_THREAD : 0};
 }
 
 bool held_by_other_thread(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
-  const int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
-  return static_cast<std::uint32_t>(owner) != fiber.tid;
+  return owner_thread(mutex) != fiber.tid;
 }
 
 // ---- mutexes that know their owner
@@ -133,8 +103,7 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
 AIOFIBER_ALWAYS_INLINE int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
   // libc's lock does without a locked instruction while the process has one thread; its trylock does not.
   // Then one that looks free stays so.
-  const bool is_free =
-      __libc_single_threaded && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
+  const bool is_free = __libc_single_threaded && looks_free(mutex);
   const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
   if (AIOFIBER_LIKELY(error == 0)) note_taken(fiber, mutex);
   return error;
@@ -153,16 +122,14 @@ int try_mutex(Fiber& fiber, pthread_mutex_t* mutex) {
 void note_hand_over(const void* address, const Fiber& owner) noexcept {
   auto* mutex = static_cast<pthread_mutex_t*>(const_cast<void*>(address));
   note_task(mutex, owner.id);
-  __atomic_store_n(&mutex->__data.__owner, static_cast<int>(owner.tid), __ATOMIC_RELAXED);
+  set_owner_thread(mutex, owner.tid);
 }
 
 bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
   if (knows_owner(mutex) || !held_by_other_thread(mutex, fiber)) return false;
   for (int i = 0; i < kSpins; ++i) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-    if (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) != 0) continue;
+    runtime::arch::pause();
+    if (!looks_free(mutex)) continue;
     if ((result = try_mutex(fiber, mutex)) != EBUSY) return true;
   }
   return false;
@@ -248,7 +215,7 @@ AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
 // With hooks off the task has taken it of libc, but it may be its last release of what it took before they
 // were: then the table must hear of it.
 bool releases_noted(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
-  if (!knows_owner(mutex) || mutex->__data.__count > 1) return false;  // libc counts only recursive ones
+  if (!knows_owner(mutex) || recursions(mutex) > 1) return false;  // libc counts only recursive ones
   const Ownership* owner = find_owner(const_cast<pthread_mutex_t*>(mutex));
   return owner != nullptr && owner->fiber == &fiber;
 }

@@ -15,19 +15,12 @@
 
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/hidden_words.h"
 #include "hooks/locks/once.h"
 
 namespace aiofiber::hooks {
 
 namespace {
-
-// glibc's pthread_once_t: bit 0 while it runs, bit 1 when it is done.
-bool once_is_running(const pthread_once_t* control) noexcept {
-  return (__atomic_load_n(control, __ATOMIC_ACQUIRE) & 3) == 1;
-}
-bool once_is_done(const pthread_once_t* control) noexcept {
-  return (__atomic_load_n(control, __ATOMIC_ACQUIRE) & 2) != 0;
-}
 
 // An initialisation that runs, and whose it is. Never freed: a record may point to `owner`.
 struct Initialisation {

@@ -9,13 +9,13 @@
 #include <semaphore.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
 
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/hidden_words.h"
+#include "hooks/glibc/rwlock_words.h"
 #include "hooks/locks/lock_queue.h"
 
 namespace aiofiber::hooks {
@@ -25,28 +25,17 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-// libc writes the writing thread into the lock; the hooks write the task into a word that libc leaves alone,
-// for those who look at what tasks wait for. Not where processes share the lock: they number their tasks
-// alike.
-void note_writer(pthread_rwlock_t* lock, std::uint64_t id) noexcept {
-  __atomic_store_n(&lock->__data.__pad2, static_cast<unsigned long>(id), __ATOMIC_RELAXED);
-}
-constexpr std::size_t kWriterAt = offsetof(pthread_rwlock_t, __data.__cur_writer);
-static_assert(offsetof(pthread_rwlock_t, __data.__pad2) == kWriterAt + 16, "see AIOFIBER_OWNER_THREAD");
-
 // The task has it for writing: waiting for itself is EDEADLK, as libc tells a thread. (trylock cannot know:
 // EBUSY.)
 bool is_written_by(const pthread_rwlock_t* lock, const runtime::Fiber& fiber) noexcept {
-  return lock->__data.__shared == 0 && __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED) == fiber.id &&
-         static_cast<std::uint32_t>(__atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED)) ==
-             fiber.tid;
+  return !is_shared(lock) && noted_writer(lock) == fiber.id && writing_thread(lock) == fiber.tid;
 }
 
 // Of a task.
 int try_write(pthread_rwlock_t* lock) noexcept {
   const int error = real::pthread_rwlock_trywrlock(lock);
   if (error != 0) return error;
-  if (lock->__data.__shared == 0) note_writer(lock, runtime::current_fiber()->id);
+  if (!is_shared(lock)) note_writer(lock, runtime::current_fiber()->id);
   if (runtime::held_locks::noting()) runtime::held_locks::note_taken(lock, "read-write lock for writing");
   return 0;
 }
@@ -59,24 +48,16 @@ int try_read(pthread_rwlock_t* lock) noexcept {
 // Who releases a lock that has a writer is the writer.
 void note_release(pthread_rwlock_t* lock) noexcept {
   if (runtime::held_locks::noting()) runtime::held_locks::note_released(lock);
-  const auto noted = __atomic_load_n(&lock->__data.__pad2, __ATOMIC_RELAXED);
-  if (noted != 0 && __atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED) != 0) note_writer(lock, 0);
+  if (noted_writer(lock) != 0 && writing_thread(lock) != 0) note_writer(lock, 0);
 }
 
 template <class Attempt>
 int obtain_rwlock(pthread_rwlock_t* lock, Nanoseconds deadline, Attempt attempt) {
   if (is_written_by(lock, *runtime::current_fiber())) return EDEADLK;
-  const bool shared = lock->__data.__shared != 0;
-  const std::uint64_t writer_at = reinterpret_cast<std::uint64_t>(lock) + kWriterAt;
+  const bool shared = is_shared(lock);
+  const std::uint64_t writer_at = reinterpret_cast<std::uint64_t>(lock) + kRwlockWriterAt;
   return wait_for_lock(lock, {AIOFIBER_WAIT_LOCK, shared ? 0 : writer_at | AIOFIBER_OWNER_THREAD}, deadline,
                        false, shared, attempt);
-}
-
-// glibc's sem_t: the value, then whether processes share it.
-bool is_shared(const sem_t* semaphore) noexcept {
-  int shared;
-  std::memcpy(&shared, semaphore->__size + sizeof(std::uint64_t), sizeof shared);
-  return shared != 0;
 }
 
 int try_semaphore(sem_t* semaphore) noexcept {

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "hooks/core/act.h"
+#include "hooks/glibc/stdio_tables.h"
 #include "hooks/locks/lock_queue.h"
 #include "hooks/stdio/stdio_switch.h"
 
@@ -51,23 +52,6 @@ class StdioOccupants {
 };
 
 constinit thread_local StdioOccupant* StdioOccupants::chains_[kChains] = {};
-
-namespace {
-
-// The beginning of glibc's struct _IO_wide_data. enable_stdio() tries a wide FILE before it is relied upon.
-struct WidePointers {
-  void* read_ptr;
-  void* read_end;
-  void* read_base;
-  void* write_base;
-  void* write_ptr;
-  void* write_end;
-};
-WidePointers* wide_pointers(std::FILE* file) noexcept {
-  return file->_mode > 0 ? reinterpret_cast<WidePointers*>(file->_wide_data) : nullptr;
-}
-
-}  // namespace
 
 StdioOccupant::StdioOccupant(std::FILE* file, runtime::Fiber* fiber) noexcept
     : file_(file), fiber_(fiber), read_end_(file->_IO_read_end), write_end_(file->_IO_write_end) {

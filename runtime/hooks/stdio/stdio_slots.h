@@ -7,7 +7,7 @@
 // open_memstream, fopencookie) has other tables, which stay as they are.
 #pragma once
 
-#include "hooks/stdio/stdio_tables.h"
+#include "hooks/glibc/stdio_tables.h"
 
 namespace aiofiber::hooks {
 

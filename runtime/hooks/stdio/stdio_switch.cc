@@ -18,9 +18,9 @@
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
+#include "hooks/glibc/stdio_tables.h"
 #include "hooks/stdio/stdio_occupant.h"
 #include "hooks/stdio/stdio_slots.h"
-#include "hooks/stdio/stdio_tables.h"
 
 int aiofiber_stdio_state = 0;
 
@@ -77,13 +77,6 @@ struct TrialStream {
   std::FILE* file = nullptr;
   int peer = -1;
 };
-
-// The pointer to the table stands behind what the header shows of a FILE.
-const void* table_of(const std::FILE* file) noexcept {
-  const void* table;
-  std::memcpy(&table, file + 1, sizeof table);
-  return table;
-}
 
 const char* try_narrow(const StdioTables& tables) {
   const TrialStream stream;

@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_X86_64
 
 namespace aiofiber::runtime {
 namespace {
@@ -50,7 +50,7 @@ class MadeUpStack {
   std::uintptr_t low() const { return reinterpret_cast<std::uintptr_t>(words_.data()); }
   StackBounds bounds() const { return {low(), low() + 8 * kWords}; }
   // What it would be if this stack were suspended with these frames: rbp and rbx are frame pointers somewhere
-  // above rsp.
+  // above `sp`.
   Registers registers(std::uintptr_t pc) const {
     return {pc + 1, low() + (1u << 16), low() + (1u << 17), low() + (3u << 16)};
   }
@@ -67,7 +67,7 @@ class MadeUpStack {
 // What one step should lead to, by elfutils.
 struct Expected {
   enum { kCaller, kOutermost, kDeclined } kind = kDeclined;
-  std::uintptr_t rip = 0, rsp = 0;
+  std::uintptr_t pc = 0, sp = 0;
   std::optional<std::uintptr_t> rbp, rbx;  // nullopt: by a rule that the unwinder gives up for this register
 };
 
@@ -90,11 +90,11 @@ class Elfutils {
     }
     const auto cfa = frame_address(frame, registers);
     if (!cfa) return expected;
-    const auto rip = value(frame, return_register, registers, *cfa, 0);
-    if (!rip) return expected;
+    const auto pc = value(frame, return_register, registers, *cfa, 0);
+    if (!pc) return expected;
     expected.kind = Expected::kCaller;
-    expected.rsp = *cfa;
-    expected.rip = *rip;
+    expected.sp = *cfa;
+    expected.pc = *pc;
     expected.rbp = value(frame, kRbp, registers, *cfa, registers.rbp);
     expected.rbx = value(frame, kRbx, registers, *cfa, registers.rbx);
     return expected;
@@ -106,10 +106,10 @@ class Elfutils {
     if (!extended && (op.atom < DW_OP_breg0 || op.atom > DW_OP_breg31)) return std::nullopt;
     const Dwarf_Word number = extended ? op.number : static_cast<Dwarf_Word>(op.atom - DW_OP_breg0);
     const Dwarf_Word offset = extended ? op.number2 : op.number;
-    if (number == kRsp) return registers.rsp + offset;
+    if (number == kRsp) return registers.sp + offset;
     if (number == kRbp) return registers.rbp + offset;
     if (number == kRbx) return registers.rbx + offset;
-    if (number == kRip) return registers.rip - 1 + offset;
+    if (number == kRip) return registers.pc - 1 + offset;
     return std::nullopt;
   }
 
@@ -225,7 +225,7 @@ class Comparison {
     std::array<std::uintptr_t, 1> out;
     unwind_onwards(after, stack_.bounds(), out);
     const Expected expected = elfutils_.step(frame, before);
-    if (after.rip == 0) {
+    if (after.pc == 0) {
       if (expected.kind == Expected::kOutermost) {
         ++count_.same;
       } else if (expected.kind == Expected::kDeclined) {
@@ -235,8 +235,8 @@ class Comparison {
       }
       return;
     }
-    const bool same = expected.kind == Expected::kCaller && after.rip == expected.rip &&
-                      after.rsp == expected.rsp && after.rbp == expected.rbp.value_or(0) &&
+    const bool same = expected.kind == Expected::kCaller && after.pc == expected.pc &&
+                      after.sp == expected.sp && after.rbp == expected.rbp.value_or(0) &&
                       after.rbx == expected.rbx.value_or(0);
     if (same) {
       ++count_.same;

@@ -221,7 +221,7 @@ TEST(Unwind, StopsAtAnEntryWithoutReturnAddress) {
 
   EXPECT_GE(found.size(), 2u);
   EXPECT_LE(found.size(), 8u);
-  EXPECT_EQ(rest.rip, 0u);
+  EXPECT_EQ(rest.pc, 0u);
   context.resume();
 }
 
@@ -260,8 +260,8 @@ TEST(Unwind, KnowsTheRegistersOfAContextThatHasNotRunYet) {
 
   const Registers registers = context.registers();
 
-  EXPECT_GE(registers.rsp, context.bounds().low);
-  EXPECT_LE(registers.rsp, context.bounds().high);
+  EXPECT_GE(registers.sp, context.bounds().low);
+  EXPECT_LE(registers.sp, context.bounds().high);
   EXPECT_GE(context.walk().size(), 1u);
 }
 
@@ -398,7 +398,7 @@ TEST(Unwind, NeverReadsOutsideTheBoundsWithRandomRegisters) {
     const auto near_stack = [&] { return bounds.low - 64 + random() % (Context::kStackSize + 128); };
     const auto any = [&] { return random() % 4 == 0 ? random() : near_stack(); };
     const Registers registers{
-        .rip = intact[random() % intact.size()], .rsp = near_stack(), .rbp = any(), .rbx = any()};
+        .pc = intact[random() % intact.size()], .sp = near_stack(), .rbp = any(), .rbx = any()};
     ASSERT_LE(unwind(registers, bounds, out), out.size());
   }
   context.resume();

@@ -2,15 +2,16 @@
 //
 // Walking a native stack from a set of registers, without running the code that owns the stack.
 //
-// The idea: an unwinder needs only four registers to follow x86-64 code compiled with call-frame information:
-// rip, rsp, rbp and rbx. The rule that leads from one frame to the next depends on the program counter alone,
-// so it is interpreted once, compiled to eight bytes, and kept in a cache that all threads share.
+// The idea: an unwinder needs few registers to follow code compiled with call-frame information (on x86-64
+// four). The rule that leads from one frame to the next depends on the program counter alone, so it is
+// interpreted once, compiled to eight bytes, and kept in a cache that all threads share.
 //
 // Invariants: nothing here allocates, takes a lock, or reads a stack outside the bounds it was given,
 // whatever the stack contains; every step goes strictly outwards, so every walk ends. It knows nothing of
 // fibers: a suspended one is a pointer to the block that Boost.Context's switch left on top of its stack.
 //
-// x86-64 only. On other architectures there are no frames, and all functions say so quietly.
+// How a processor steps is in runtime/arch/. Where it is not known there are no frames, and all functions say
+// so quietly. Where registers come from: arch.h.
 #pragma once
 
 #include <cstddef>
@@ -18,22 +19,18 @@
 #include <span>
 #include <typeinfo>
 
-namespace aiofiber::runtime {
+#include "aiofiber/runtime/arch/arch.h"
 
-// What has to be known about a frame to find its caller. `rip` is a return address: the call stands before
-// it. (To walk from an interrupted instruction, as a signal handler does, pass its address + 1.)
-struct Registers {
-  std::uintptr_t rip, rsp, rbp, rbx;
-};
+namespace aiofiber::runtime {
 
 // The stack's memory, [low, high). Every read of the walker stays inside.
 struct StackBounds {
   std::uintptr_t low, high;
 };
 
-// Walks from `registers` outwards and writes return addresses, newest first; out[0] is registers.rip. Returns
+// Walks from `registers` outwards and writes return addresses, newest first; out[0] is registers.pc. Returns
 // how many were written. The walk ends at the outermost frame, at code without call-frame information, at a
-// signal frame, or where the stack is corrupted; an `rsp` outside the bounds gives one frame.
+// signal frame, or where the stack is corrupted; an `sp` outside the bounds gives one frame.
 //
 // Threads: any. Async-signal-safe (on a cache miss too where libgcc and glibc find unwind tables without a
 // lock: gcc 12 with glibc 2.35, and newer). About 5 ns a frame, 60 to 100 ns when its address is met for the
@@ -41,7 +38,7 @@ struct StackBounds {
 std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
 
 // As unwind(), and moves `registers` to the frame after the last one written, so that the next call goes on
-// from there; registers.rip is 0 once there is none. With a span of one it steps to the caller.
+// from there; registers.pc is 0 once there is none. With a span of one it steps to the caller.
 std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
 
 // As unwind(), over a copy of the stack that stands elsewhere: `copy` is where the byte of bounds.low is now.
@@ -49,19 +46,10 @@ std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<s
 std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
                         std::span<std::uintptr_t> out) noexcept;
 
-// As unwind(), from a fault in a frame that does not fit into the stack: rsp may lie below the bounds, which
-// alone are read. `r11` is the interrupted register: in the loop by which -fstack-clash-protection touches
-// each page of a large frame the caller is found through it.
-std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t r11, StackBounds bounds,
+// As unwind(), from a fault in a frame that does not fit into the stack: `sp` may lie below the bounds, which
+// alone are read. `probing`: see arch::FaultDetails.
+std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t probing, StackBounds bounds,
                               std::span<std::uintptr_t> out) noexcept;
-
-// The registers with which the suspended context at `fcontext` will resume. All zero when this Boost.Context
-// lays its block out in a way that the self-test (run at the first call) does not understand. Threads: any,
-// but the context must stay suspended; async-signal-safe.
-Registers saved_registers(const void* fcontext) noexcept;
-
-// The registers of the caller, as they are at the return from this call.
-Registers current_registers() noexcept __asm__("aiofiber_current_registers");
 
 // The stack of the calling OS thread, cached per thread. The first call of a thread may allocate and is not
 // async-signal-safe. {0, 0} when the system does not tell.

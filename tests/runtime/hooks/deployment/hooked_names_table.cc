@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "aiofiber/runtime/arch/arch.h"
+
 int main(int count, char** arguments) {
   const std::string_view fault = count > 1 ? arguments[1] : "";
   const char* place = "";

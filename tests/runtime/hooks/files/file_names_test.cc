@@ -27,9 +27,10 @@
 #include <vector>
 
 #include "aiofiber/hooks.h"
+#include "aiofiber/runtime/arch/arch.h"
 #include "support/fibers.h"
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if AIOFIBER_ARCH_HAS_XSTAT
 // What programs call that were linked with a glibc before 2.33.
 extern "C" {
 int __xstat(int version, const char* path, struct stat* status);
@@ -179,7 +180,7 @@ TEST(FileNames, AreAskedAboutOnThePool) {
     EXPECT_EQ(::getxattr(a.c_str(), "user.none", text, sizeof text), -1);
     EXPECT_TRUE(errno == ENODATA || errno == ENOTSUP) << ::strerror(errno);
     EXPECT_GT(turns.count, before);
-#if defined(__x86_64__)
+#if AIOFIBER_ARCH_HAS_XSTAT
     EXPECT_SUSPENDS(0, __xstat(1, link.c_str(), &status));
     EXPECT_EQ(status.st_size, 5);
     EXPECT_SUSPENDS(0, __lxstat(1, link.c_str(), &status));

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdio>
 
 namespace aiofiber::hooks {
 
@@ -38,6 +39,21 @@ enum class StdioSlot : unsigned {
 inline constexpr unsigned kStdioSlots = 21;
 // glibc 2.36 has seven: plain, mapped and perhaps mapped files, each narrow and wide, and popen's.
 inline constexpr unsigned kMostStdioTables = 12;
+
+// The table that a FILE points to: behind what <stdio.h> shows of it.
+const void* table_of(const std::FILE* file) noexcept;
+
+// The beginning of glibc's struct _IO_wide_data; null: the FILE is not wide. enable_stdio() tries a wide
+// FILE, and a narrow one, before any of this is relied upon.
+struct WidePointers {
+  void* read_ptr;
+  void* read_end;
+  void* read_base;
+  void* write_base;
+  void* write_ptr;
+  void* write_end;
+};
+WidePointers* wide_pointers(std::FILE* file) noexcept;
 
 class StdioTables {
  public:

@@ -2,7 +2,7 @@
 //
 // Finding the tables: libc exports one by name; the others are in the same region, and are known by the two
 // functions that all of them share, _IO_file_read and _IO_file_write.
-#include "hooks/stdio/stdio_tables.h"
+#include "hooks/glibc/stdio_tables.h"
 
 #include <dlfcn.h>
 #include <gnu/lib-names.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace aiofiber::hooks {
 
@@ -72,6 +73,16 @@ int find_region(dl_phdr_info* module, std::size_t, void* argument) {
 }
 
 }  // namespace
+
+const void* table_of(const std::FILE* file) noexcept {
+  const void* table;
+  std::memcpy(&table, file + 1, sizeof table);
+  return table;
+}
+
+WidePointers* wide_pointers(std::FILE* file) noexcept {
+  return file->_mode > 0 ? reinterpret_cast<WidePointers*>(file->_wide_data) : nullptr;
+}
 
 void* StdioTables::get(unsigned table, unsigned slot) const noexcept { return tables_[table][slot]; }
 

@@ -14,7 +14,7 @@
 
 #include <cstdint>
 
-#include "aiofiber/runtime/engine/context_names.h"
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/trace/trace.h"
 
@@ -26,50 +26,6 @@
 #endif
 
 namespace aiofiber::runtime {
-
-// boost::context::detail::transfer_t, which only fiber.cc and stack.cc know: who left, and what it passed on.
-struct Transfer {
-  void* context;
-  void* data;
-};
-
-#if !defined(__x86_64__)
-extern "C" Transfer jump_fcontext(void* to, void* data) __asm__(AIOFIBER_JUMP_FCONTEXT);
-#endif
-
-// jump_fcontext(to, data). It leaves by a jump, so the return address that a `call` pushed would stay on the
-// CPU's predictor of returns, and every return on the way out of the resumed fiber would be mispredicted. So
-// it is entered by a jump too, with the address to resume at pushed by hand.
-//
-// What includes this is compiled with -mno-red-zone: else the compiler might keep variables below the stack
-// pointer, where the push writes. The function that it is inlined into must have no clean-ups, handlers or
-// noexcept callees inlined around it: the compiler's exception tables do not know that a suspended fiber may
-// be left by an exception from here.
-AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
-#if defined(__x86_64__)
-  Transfer transfer;
-  asm volatile(
-      "leaq 1f(%%rip), %%rax\n\t"
-      "pushq %%rax\n\t"
-      "jmp *" AIOFIBER_JUMP_FCONTEXT
-      "@GOTPCREL(%%rip)\n"
-      "1:"
-      : "=a"(transfer.context), "=d"(transfer.data), "+D"(to), "+S"(data)
-      :
-      : "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)",
-        "st(6)", "st(7)", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-        "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
-#if defined(__AVX512F__)
-        ,
-        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26",
-        "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
-#endif
-  );
-  return transfer;
-#else
-  return jump_fcontext(to, data);
-#endif
-}
 
 // The first thing that a resumed fiber does, `self`: completes the record of the one that left. Not noexcept:
 // see jump_to().

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every processor has: a program counter and a stack pointer.
+//
+// Nobody fills them here: all functions of arch.h that give registers give zeros. A walk takes a `pc` of zero
+// for "unknown" and has no frames.
+#pragma once
+
+#include <cstdint>
+
+namespace aiofiber::runtime {
+
+struct Registers {
+  std::uintptr_t pc, sp;
+};
+
+}  // namespace aiofiber::runtime

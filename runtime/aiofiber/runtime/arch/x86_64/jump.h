@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The raw jump from one stack to another on x86-64: Boost.Context's jump_fcontext, entered without a call.
+//
+// The jump alone: what the scheduler notes around it is in engine/switch.h. Sources that inline jump_to() get
+// compiler options for it from runtime/arch/x86_64/options.cmake.
+#pragma once
+
+#include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/context_names.h"
+
+namespace aiofiber::runtime {
+
+// boost::context::detail::transfer_t, which only fiber.cc and stack.cc know: who left, and what it passed on.
+struct Transfer {
+  void* context;
+  void* data;
+};
+
+// jump_fcontext(to, data). It leaves by a jump, so the return address that a `call` pushed would stay on the
+// CPU's predictor of returns, and every return on the way out of the resumed fiber would be mispredicted. So
+// it is entered by a jump too, with the address to resume at pushed by hand.
+//
+// What inlines this is compiled with -mno-red-zone: else the compiler might keep variables below the stack
+// pointer, where the push writes. The function that it is inlined into must have no clean-ups, handlers or
+// noexcept callees inlined around it: the compiler's exception tables do not know that a suspended fiber may
+// be left by an exception from here.
+AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
+  Transfer transfer;
+  asm volatile(
+      "leaq 1f(%%rip), %%rax\n\t"
+      "pushq %%rax\n\t"
+      "jmp *" AIOFIBER_JUMP_FCONTEXT
+      "@GOTPCREL(%%rip)\n"
+      "1:"
+      : "=a"(transfer.context), "=d"(transfer.data), "+D"(to), "+S"(data)
+      :
+      : "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)",
+        "st(6)", "st(7)", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+        "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#if defined(__AVX512F__)
+        ,
+        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26",
+        "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+#endif
+  );
+  return transfer;
+}
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// x86-64 in numbers and names.
+//
+// Sources: the System V ABI for AMD64 (red zone), the Intel manual, volume 3, on memory ordering (locked
+// instructions).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace aiofiber::runtime::arch {
+
+inline constexpr const char* kName = "x86-64";
+inline constexpr std::uint16_t kElfMachine = 62;  // EM_X86_64
+// So many bytes below the stack pointer a function may use without moving it.
+inline constexpr std::size_t kRedZoneBytes = 128;
+// Each atomic read-modify-write is a full barrier, a release too.
+inline constexpr bool kReleaseIsFullBarrier = true;
+// interrupted_registers() and fault_details() know something.
+inline constexpr bool kTellsInterruptedRegisters = true;
+// The kernel's name for the counter of read_counter(), when it makes CLOCK_MONOTONIC of it. Empty: no
+// counter.
+inline constexpr std::string_view kCounterName = "tsc";
+
+}  // namespace aiofiber::runtime::arch

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The code of a processor of which nothing is known: no call is found.
+//
+// `aiofiber hooks --check` has to do with a program's imports then: it says what might be called, and not
+// from where.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "arch/call_code.h"
+
+namespace aiofiber::runtime::arch {
+
+template <class Found>
+void for_each_displacement(const unsigned char*, std::size_t, std::uint64_t, Found) {}
+inline bool is_branch(const unsigned char*) { return false; }
+inline bool is_operand(const unsigned char*) { return false; }
+inline bool is_jump_through_slot(const unsigned char*) { return false; }
+inline bool is_call_through_slot(const unsigned char*) { return false; }
+inline std::size_t stub_begin(const unsigned char*, std::size_t index) { return index; }
+inline int set_before(const unsigned char*, std::size_t, Argument) { return -1; }
+template <class Found>
+void for_each_system_call(const unsigned char*, std::size_t, Found) {}
+
+}  // namespace aiofiber::runtime::arch

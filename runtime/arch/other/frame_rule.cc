@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// No rules.
+#include "arch/frame_rule.h"
+
+namespace aiofiber::runtime {
+
+Row compile_row(std::uintptr_t) { return {}; }
+
+}  // namespace aiofiber::runtime

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Registers of a processor of which nothing is known: all zero, so that there are no frames.
+#include "aiofiber/runtime/arch/arch.h"
+
+namespace aiofiber::runtime {
+
+Registers current_registers() noexcept { return {}; }
+Registers saved_registers(const void*) noexcept { return {}; }
+
+namespace arch {
+
+std::uint32_t saved_pc_offset() noexcept { return 0; }
+Registers interrupted_registers(const void*) noexcept { return {}; }
+FaultDetails fault_details(int, const void*) noexcept { return {}; }
+
+}  // namespace arch
+
+}  // namespace aiofiber::runtime

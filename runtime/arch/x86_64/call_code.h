@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls, jumps and system calls in x86-64 code.
+//
+// Bytes are looked at, not instructions, which begin anywhere. What only looks like a call counts too, so
+// that what is left out is certainly none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "arch/call_code.h"
+
+namespace aiofiber::runtime::arch {
+
+// Every four bytes; what they lead to is relative to what follows them.
+template <class Found>
+void for_each_displacement(const unsigned char* code, std::size_t size, std::uint64_t address, Found found) {
+  for (std::size_t at = 2; at + 4 <= size; ++at) {
+    std::int32_t displacement;
+    std::memcpy(&displacement, code + at, sizeof displacement);
+    found(at, address + at + 4 + static_cast<std::uint64_t>(std::int64_t{displacement}));
+  }
+}
+
+// A relative call or jump, conditional ones included.
+inline bool is_branch(const unsigned char* at) {
+  const unsigned char last = at[-1];
+  return last == 0xe8 || last == 0xe9 || (at[-2] == 0x0f && (last & 0xf0) == 0x80);
+}
+
+// An operand in memory, relative to what follows: how a slot is called through, or an address taken. Other
+// bytes may be such a distance by chance.
+inline bool is_operand(const unsigned char* at) { return (at[-1] & 0xc7) == 0x05; }
+
+inline bool is_jump_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x25; }
+inline bool is_call_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x15; }
+
+// A stub is a jump through the slot, maybe with a `bnd` and an `endbr64` before it.
+inline std::size_t stub_begin(const unsigned char* code, std::size_t index) {
+  static constexpr unsigned char kEndbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+  std::size_t at = index - 2;
+  if (at >= 1 && code[at - 1] == 0xf2) --at;
+  if (at >= sizeof kEndbr64 && std::memcmp(code + at - sizeof kEndbr64, kEndbr64, sizeof kEndbr64) == 0)
+    at -= sizeof kEndbr64;
+  return at;
+}
+
+// By the nearest `mov register, value`.
+inline int set_before(const unsigned char* code, std::size_t index, Argument argument) {
+  constexpr unsigned char kSetEdi = 0xbf, kClearEdi = 0xff, kSetEdx = 0xba, kClearEdx = 0xd2;
+  const unsigned char set = argument == Argument::kFirst ? kSetEdi : kSetEdx;
+  const unsigned char cleared = argument == Argument::kFirst ? kClearEdi : kClearEdx;
+  constexpr std::size_t kNear = 48;
+  constexpr std::uint32_t kLargest = 1000;
+  for (std::size_t back = 2; back <= kNear && back <= index; ++back) {
+    const unsigned char* const byte = code + index - back;
+    const bool wide = back < index && (byte[-1] & 0xf0) == 0x40;  // a prefix: another register
+    if (wide) continue;
+    if (byte[0] == 0x31 && byte[1] == cleared) return 0;  // xor with itself
+    std::uint32_t value;
+    if (back < 1 + sizeof value || byte[0] != set) continue;
+    std::memcpy(&value, byte + 1, sizeof value);
+    if (value < kLargest) return static_cast<int>(value);
+  }
+  return -1;
+}
+
+// `syscall` with the number that a `mov eax, N` shortly before it has set. Bytes that only look so are rare:
+// both instructions, in that order and near, and a number that exists.
+template <class Found>
+void for_each_system_call(const unsigned char* code, std::size_t size, Found found) {
+  constexpr std::size_t kNear = 24, kMove = 5;
+  constexpr std::uint32_t kNumbers = 500;
+  for (std::size_t at = kMove; at + 1 < size; ++at) {
+    if (code[at] != 0x0f || code[at + 1] != 0x05) continue;
+    for (std::size_t back = kMove; back <= kNear && back <= at; ++back) {
+      if (code[at - back] != 0xb8) continue;
+      std::uint32_t number;
+      std::memcpy(&number, code + at - back + 1, sizeof number);
+      if (number >= kNumbers) continue;
+      found(static_cast<int>(number));
+      break;
+    }
+  }
+}
+
+}  // namespace aiofiber::runtime::arch
