@@ -26,7 +26,9 @@ struct ThrowContinuation {
   ThrowFunction real;  // the C++ runtime's __cxa_throw
 };
 
-// Records the stack of the thrower, where that is wanted (throw_trace.cc).
-ThrowContinuation capture_throw(void* object, Destructor destructor, const Registers& thrower) noexcept;
+// Records the stack of the thrower, where that is wanted (throw_trace.cc). Hidden: each copy of the runtime
+// in a process has to go on to what is behind it, not behind the program's.
+__attribute__((visibility("hidden"))) ThrowContinuation capture_throw(void* object, Destructor destructor,
+                                                                      const Registers& thrower) noexcept;
 
 }  // namespace aiofiber::runtime
