@@ -2,10 +2,10 @@
 //
 // Finds the owner of the lock that a task waits for, from a record's wait_owner.
 //
-// The record has the address of the owner, not the owner itself, so it stays right when the lock changes
-// hands. libc's locks store their thread, the hooks store the task beside it, and the facade's Lock stores
-// its task. A reader reads the address when it needs the owner. Header only: shared by the reports inside the
-// process and by the aiofiber command.
+// The record says where the owner is written, not who it is, so it stays right when the lock changes hands.
+// libc's locks store their thread, the hooks store the task beside it, and the facade's Lock stores its task.
+// A reader looks there when it needs the owner. Header only: shared by the reports inside the process and by
+// the aiofiber command.
 #pragma once
 
 #include <cstdint>
