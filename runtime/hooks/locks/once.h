@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for an initialisation that another task or thread has begun: common to pthread_once and guards of
-// statics.
+// Waiting for an initialisation that another has begun: what pthread_once and the guards of statics have in
+// common.
 //
-// libc and libstdc++ do not store the initialiser. A small table does, for reports of what tasks wait for.
-// Threads: wait_while() in a task, the others any.
+// Neither libc nor libstdc++ note who it is that initialises. A small table does, for those who look at what
 // tasks wait for. Threads: wait_while() in a task, the others any.
 #pragma once
 
@@ -15,15 +14,15 @@
 
 namespace aiofiber::hooks {
 
-// The current task or thread begins to initialise the object at `address`, or has ended, or given up. If its
-// place in the table is taken, the initialiser is not stored.
+// The current task, or the thread, begins with what is initialised at `address`; it has ended, or given up. A
+// place in the table that is taken is not waited for: then that initialisation has no name.
 void note_initialiser(const void* address) noexcept;
 void forget_initialiser(const void* address) noexcept;
-// Where the initialiser is stored, as a record's wait_owner; 0 if not known.
+// Where it is written who initialises, as a record's wait_owner; 0 if it is not known.
 std::uint64_t initialiser_at(const void* address) noexcept;
 
-// Parks until running() is false; errno is kept. It checks from time to time, because the initialiser may be
-// a thread without our hooks.
+// Parks until running() is false; errno is kept. Who initialises may be a thread whose hooks are not ours:
+// looks now and then.
 template <class Running>
 void wait_while(const void* address, Running running) {
   const int saved_errno = errno;

@@ -3,8 +3,8 @@
 // A fiber: a stack that can be suspended, with everything that must be saved with it.
 //
 // The saved state is the Boost.Context frame, the exception state of the C++ runtime, and the sanitizers'
-// data. Boost before 1.88 does not save the exception state, so a fiber suspended in a catch block would leak
-// its exception into the next fiber. The fiber *is* its registry record: a debugger reads the state that the
+// data. Boost before 1.88 does not save the exception state, so a fiber suspended in a catch block would hand
+// its exception to the next fiber. The fiber *is* its registry record: a debugger reads the state that the
 // scheduler works with, not a copy.
 //
 // Knows nothing of queues, timers or tasks: the scheduler decides which fiber runs next.

@@ -2,10 +2,10 @@
  *
  * The registry block, through which a debugger, another process or a core reader finds every fiber.
  *
- * A versioned, language-neutral layout of plain integers. Readers from outside may stop the program at any
- * instruction, so the order of writes keeps the block walkable. A chunk is filled before it is counted,
- * records never move and are never unmapped, and each record has a sequence lock. The layout is append-only:
- * a reader takes the sizes from the block itself and ignores fields that it does not know.
+ * A versioned, language-neutral layout of plain integers. It is read from outside while the program runs, at
+ * any instruction, so the order of writes keeps it walkable. A chunk is filled before it is counted, records
+ * never move and are never unmapped, and each record has a sequence lock. The layout is append-only: a reader
+ * takes the sizes from the block itself and ignores fields that it does not know.
  *
  * Readers find it by the symbol `aiofiber_debug_registry`, or in a stripped program by the ELF note
  * "aiofiber", type 1. The note's 8 bytes are the registry's address relative to their own.

@@ -3,8 +3,7 @@
 // Every task of the process as text, on all threads: state, name, what it waits for, stack.
 //
 // Uses the registry's records alone, as a debugger in another process would. The tasks of other threads keep
-// running; each is copied under its sequence lock. It takes no lock of a loop, so it works while a loop
-// hangs.
+// running; each is copied under its sequence lock. No lock of a loop is taken, so a loop may hang.
 // Threads: any. Not async-signal-safe.
 #pragma once
 
