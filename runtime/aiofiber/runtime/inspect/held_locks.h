@@ -6,9 +6,8 @@
 // This is legal, and often intended: tasks that share a connection behind a mutex take turns. But every other
 // waiter waits as long as the suspension lasts. A task parks; a plain thread or a loop callback blocks; a
 // callback of the same loop blocks for ever. No type system and no test shows this, so debug mode does. Not
-// reported: a wait for another lock (threads nest locks too; the deadlock report finds cycles), a
-// condition variable's mutex, which the wait releases, and the facade's Lock, which may be held over an
-// await.
+// reported: a wait for another lock (threads nest locks too; the deadlock report finds cycles), a condition
+// variable's mutex, which the wait releases, and the facade's Lock, which may be held over an await.
 //
 // While debug mode is off, a lock costs one read. Nothing here allocates before there is something to report,
 // because the lock may be an allocator's.
