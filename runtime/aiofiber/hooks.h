@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a program says to the hooks.
+// Settings of the hooks, for programs.
 //
-// Four things: where they are not to act (Disable), what becomes of a connection on which a call was cut
-// short (CutOff), and whether they take stdio (enable_stdio) and files by their names (set_files_on_pool)
-// too. All may be said in a program without hooks.
+// There are four: where hooks are off (Disable), what happens to a connection after a call on it was cut
+// short (CutOff), whether stdio is hooked (enable_stdio), and whether calls on files by name use the offload
+// pool (set_files_on_pool). All of them may be used in a program without hooks.
 #pragma once
 
 #include <cstdint>
@@ -12,45 +12,43 @@
 
 #include "aiofiber/runtime/engine/fiber.h"
 
-// Null: stdio suspends tasks. Else why it does not. Weak: null itself in a program without hooks.
+// Returns null if stdio suspends tasks, else why not. Weak: itself null in a program without hooks.
 extern "C" [[gnu::weak]] const char* aiofiber_enable_stdio() noexcept;
-// As above: null in a program without hooks.
+// Weak: null in a program without hooks.
 extern "C" [[gnu::weak]] void aiofiber_set_files_on_pool(bool wanted) noexcept;
 
 namespace aiofiber::hooks {
 
-// For as long as it lives, the hooked libc calls of the current task are libc's own: for code that must not
-// be suspended in the middle, because it holds a lock that another task of this thread may want, or is part
-// of an allocator or a logger. Such a call then blocks the whole thread, as it would in any program. Scopes
-// nest. Outside a task it does nothing. Lifetime: a local of the task; must be destroyed on the fiber that
-// made it.
+// While it lives, the hooked libc calls of the current task are libc's own and block the whole thread. It is
+// for code that must not be suspended in the middle: code with a lock that another task of this thread may
+// want, allocators, loggers. Scopes nest. Outside a task it does nothing. Lifetime: a local variable of the
+// task; must be destroyed on the fiber that created it.
 using Disable = runtime::HooksOff;
 
-// What becomes of a connection (a stream or seqpacket socket) when a wait on it ends because its task was
-// cancelled, ran into the limit of a wait_for, or lost its loop.
+// What happens to a connection (a stream or seqpacket socket) when a wait on it is cut short: its task was
+// cancelled, reached the limit of a wait_for, or lost its loop.
 enum class AfterCutOff : std::uint8_t {
-  // The default. A connection that this side has opened is given up, so that nobody takes the answer to the
-  // question that was cut off for the answer to the next one: it is shut down if something was sent since the
-  // last byte was received, and else at the next thing that is sent. Later calls fail with EPIPE (no signal)
-  // or
-  // ECONNRESET. One that accept() has returned is left as it is while it waits for bytes: a server waits for
-  // the next request. Either is shut down when the wait was for room to send, as a message is out in part.
+  // The default. A connection that this side opened is given up, so that the late answer is not taken for the
+  // answer to the next question. It is shut down at once if something was sent since the last byte was
+  // received, else at the next send. Later calls fail with EPIPE (no signal) or ECONNRESET. A connection from
+  // accept() stays usable when it waited for bytes: a server waits for the next request. Both are shut down
+  // when the wait was for room to send, because part of the message has been sent.
   kByRole,
-  // It is left as it is: the protocol can go on, because each answer says which question it belongs to.
+  // The connection stays usable. For protocols in which each answer says which question it belongs to.
   kGoesOn,
-  // It is shut down, whoever has opened it: the side that has accepted it is the one that asks.
+  // The connection is shut down, whichever side opened it. For protocols in which the accepting side asks.
   kShutDown,
 };
 
-// For as long as it lives, says so for the waits of the current task, and of the tasks that are created in
-// it, for as long as those live (wait_for(fn, ...) makes one). Scopes nest, the innermost counts. Outside a
-// task it does nothing.
+// While it lives, it sets the behaviour for waits of the current task, and of the tasks created in its scope
+// as long as those live (wait_for(fn, ...) creates one). Scopes nest; the innermost counts. Outside a task it
+// does nothing.
 //
-// Whole protocols: AIOFIBER_CUT_OFF_GOES_ON in the environment, a list of peers' ports and paths of unix
-// sockets with colons between them (5672:389:/run/broker.sock), is kGoesOn for connections to those where no
-// scope says otherwise, but not for waits for room to send: who was not asked does not know how much of its
-// message is out.
-// Lifetime: a local of the task; must be destroyed on the fiber that made it.
+// AIOFIBER_CUT_OFF_GOES_ON in the environment sets kGoesOn for whole protocols: it lists peers' ports and
+// paths of unix sockets, separated by colons (5672:389:/run/broker.sock). It applies where no scope says
+// otherwise, but not to waits for room to send, because the program does not know how much of the message was
+// sent.
+// Lifetime: a local variable of the task; must be destroyed on the fiber that created it.
 // Cancellation: never a cancellation point.
 class CutOff {
  public:
@@ -70,12 +68,12 @@ class CutOff {
   std::uint8_t before_ = 0;
 };
 
-// From now on stdio suspends tasks: fgets, fread, fscanf, fprintf, fflush and the like on a FILE over a
-// socket, a pipe or a terminal, but for stdin, stdout and stderr, which never do. The same as
-// AIOFIBER_STDIO=1 in the environment. It replaces operations inside libc, so it looks first whether libc is
-// as it must be, and tries afterwards. True: it is on, maybe since earlier. False: something is not as
-// expected, stdio is libc's own as before, and a line on stderr says why. Threads: any, at any time. Does not
-// suspend. See runtime/hooks/README.md.
+// Makes stdio suspend tasks: fgets, fread, fscanf, fprintf, fflush and so on, on a FILE over a socket, a pipe
+// or a terminal. stdin, stdout and stderr never suspend. Same as AIOFIBER_STDIO=1 in the environment. It
+// replaces operations inside libc, so it checks libc before and tests the result afterwards. Returns true if
+// it is on, also if it was on before. Returns false if a check failed: stdio is unchanged, and a line on
+// stderr says why.
+// Threads: any, at any time. Does not suspend. See runtime/hooks/README.md.
 inline bool enable_stdio() noexcept {
   const char* refusal =
       aiofiber_enable_stdio != nullptr
@@ -86,12 +84,11 @@ inline bool enable_stdio() noexcept {
   return refusal == nullptr;
 }
 
-// Whether what concerns a file by its name (open, rename, unlink, mkdir, truncate, chmod, stat, opendir,
-// readdir, fopen, mkstemp and their kin: runtime/hooks/README.md has them all) runs on the offload pool when
-// a task calls it, so that a busy disk holds up only that task. Off at first, as each trip costs some ten
-// microseconds; the same as AIOFIBER_FILES_ON_POOL=1 in the environment. Such a call is never cut short: a
-// cancellation comes at the task's next wait. False: the program has no hooks, and nothing changes. Threads:
-// any, at any time. Does not suspend.
+// Makes calls on files by name (open, rename, unlink, mkdir, truncate, chmod, stat, opendir, readdir, fopen,
+// mkstemp and so on: runtime/hooks/README.md lists all) run on the offload pool when a task calls them. Then
+// a busy disk delays only that task. Off by default, as each trip costs some ten microseconds; same as
+// AIOFIBER_FILES_ON_POOL=1 in the environment. Such a call is never cut short: a cancellation comes at the
+// task's next wait. Returns false if the program has no hooks. Threads: any, at any time. Does not suspend.
 inline bool set_files_on_pool(bool wanted) noexcept {
   if (aiofiber_set_files_on_pool == nullptr) return false;
   aiofiber_set_files_on_pool(wanted);

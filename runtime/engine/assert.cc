@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prints a broken invariant with write(2) alone: the heap or stdio may be what is broken.
+// Uses write(2) alone, because the heap or stdio may be broken.
 #include "aiofiber/runtime/engine/assert.h"
 
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A descriptor of the process for as long as somebody waits.
+// Holds a descriptor of the process during the wait.
 #include "aiofiber/runtime/engine/child_wait.h"
 
 #include <cerrno>
@@ -22,7 +22,7 @@ class PidDescriptor {
                               "cannot wait for process " + std::to_string(pid));
   }
   ~PidDescriptor() {
-    const HooksOff hooks_off;  // it may be an exception that leaves here: no place to suspend
+    const HooksOff hooks_off;  // an exception may be leaving here, so this is no place to suspend
     fd_closing(fd_);
     sys::close(fd_);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The name itself is weak: a program may have its own.
+// The symbol epoll_ctl is weak: a program may define its own.
 #include "engine/epoll_refusals.h"
 
 #include <dlfcn.h>
@@ -19,7 +19,8 @@ using Control = int (*)(int, int, int, epoll_event*);
 
 std::atomic<Control> next_control{nullptr};
 
-// Behind ours: libc's, or that of a library that takes the name as we do (a sanitizer, a preloaded one).
+// The next definition: libc's, or that of a library that also defines the name (a sanitizer, a preloaded
+// one).
 Control find_next() noexcept {
   auto found = reinterpret_cast<Control>(::dlsym(RTLD_NEXT, "epoll_ctl"));
   if (found == nullptr) found = sys::epoll_control;  // a static program
@@ -27,7 +28,7 @@ Control find_next() noexcept {
   return found;
 }
 
-// At load: dlsym() is nothing for a signal handler.
+// At load, because dlsym() must not be called in a signal handler.
 [[gnu::constructor]] void load() noexcept { find_next(); }
 
 int call_next(int epoll, int operation, int fd, epoll_event* event) noexcept {
@@ -36,10 +37,10 @@ int call_next(int epoll, int operation, int fd, epoll_event* event) noexcept {
   return next(epoll, operation, fd, event);
 }
 
-// libev makes something of these itself.
+// libev handles these itself.
 bool is_known_to_libev(int error) noexcept { return error == ENOENT || error == EEXIST || error == EPERM; }
 
-// Of this one it takes a watcher for refused.
+// libev stops the watcher after this error.
 constexpr int kRefused = ENOSPC;
 
 }  // namespace
@@ -48,7 +49,7 @@ constinit thread_local EpollRefusals* EpollRefusals::current_ = nullptr;
 
 int EpollRefusals::control(int epoll, int operation, int fd, epoll_event* event) noexcept {
   ++seen_;
-  const Aside aside;  // what comes next may be another such function, of a runtime in a library
+  const Aside aside;  // the next function may be another one like this, of a runtime in a library
   const int result = sys::injected("libev's epoll_ctl") ? -1 : call_next(epoll, operation, fd, event);
   if (result != 0 && !is_known_to_libev(errno)) {
     refused_(who_, fd, errno);
@@ -63,8 +64,8 @@ using namespace aiofiber::runtime;
 
 extern "C" __attribute__((weak, visibility("default"))) int epoll_ctl(int epoll, int operation, int fd,
                                                                       epoll_event* event) noexcept {
-  // A program's runtime takes the place of that of preloaded hooks, but each copy of this function knows what
-  // comes behind itself.
+  // A program's runtime replaces that of preloaded hooks, but each copy of this function has its own next
+  // one.
   EpollRefusals* const current = EpollRefusals::current();
   if (AIOFIBER_LIKELY(current == nullptr)) return call_next(epoll, operation, fd, event);
   return current->control(epoll, operation, fd, event);

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which descriptors the kernel refuses to watch while libev polls, and why.
+// Records which descriptors the kernel refuses to watch while libev polls, and why.
 //
-// libev tells the kernel of its watchers when it polls, and it is an assertion of its own that the
-// descriptors are open then: when another thread has closed one it ends the process, and so it does for one
-// that the kernel never watches (ELOOP: an epoll of epolls that is too deep; EINVAL). Of other errors it
-// stops the watcher without saying which it was. No look beforehand helps, since the close may come behind
-// the look. So the runtime has an epoll_ctl of its own, which a program's libev finds before libc's. While a
-// reactor polls, it notes what was refused and tells libev of an error that it does not die of; else it is
-// libc's. Not where something else of the program defines epoll_ctl, or libev was bound to libc's before (a
-// runtime in a library that dlopen() has brought): seen() says so, and descriptors are looked at beforehand
-// as well as it goes. Threads: an object is used by one at a time.
+// libev adds watchers to epoll when it polls. It ends the process if a descriptor was closed by another
+// thread or can never be watched (ELOOP: an epoll of epolls that is too deep; EINVAL). After other errors it
+// stops the watcher and does not report the error. An earlier check does not help, because the close may come
+// after it. So the runtime defines epoll_ctl, which a program's libev finds before libc's. While a reactor
+// polls, it notes refusals and returns an error that libev survives; else it calls libc's. It does not work
+// if something else in the program defines epoll_ctl, or if libev was already bound to libc's (a runtime in a
+// library opened by dlopen()). seen() tells that; then the reactor checks descriptors before it polls.
+// Threads: an object is used by one at a time.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,7 +23,7 @@ class EpollRefusals {
   using Refused = void (*)(void* who, int fd, int error) noexcept;
   EpollRefusals(Refused refused, void* who) noexcept : refused_(refused), who_(who) {}
 
-  // While it lives, this thread's calls of epoll_ctl are libev's.
+  // While it lives, this thread's epoll_ctl calls are handled as libev's.
   class Watch {
    public:
     explicit Watch(EpollRefusals& refusals) noexcept : outer_(current_) { current_ = &refusals; }
@@ -36,7 +35,7 @@ class EpollRefusals {
     EpollRefusals* outer_;
   };
 
-  // While it lives, they are not, though libev is further down on the stack.
+  // While it lives, they are not, although libev is on the stack.
   class Aside {
    public:
     Aside() noexcept : outer_(current_) { current_ = nullptr; }
@@ -48,10 +47,10 @@ class EpollRefusals {
     EpollRefusals* outer_;
   };
 
-  // How many calls came here: none though libev must have made one means that libev's go past.
+  // How many calls came here. None after libev must have made one: libev calls another definition.
   std::size_t seen() const noexcept { return seen_; }
 
-  // The one whose Watch lives; null: none.
+  // The object whose Watch lives; null: none.
   static EpollRefusals* current() noexcept { return current_; }
   // As epoll_ctl(2), for libev.
   int control(int epoll, int operation, int fd, epoll_event* event) noexcept;

@@ -11,7 +11,7 @@ namespace aiofiber::runtime {
 
 namespace {
 
-// Links itself out of the reactor however the wait ends.
+// Unlinks itself from the reactor, however the wait ends.
 struct FiberFdWaiter : FdWaiter {
   FiberFdWaiter(int descriptor, unsigned wanted_events) noexcept
       : FdWaiter(descriptor, wanted_events, [](FdWaiter& waiter, unsigned events) noexcept {

@@ -38,7 +38,7 @@ void MemoryReserve::provide(std::size_t count, std::size_t bytes) {
 }
 
 void* MemoryReserve::take(std::size_t bytes) noexcept {
-  // Their own sizes: the last provide() may have ended half-way.
+  // Blocks of different sizes are possible: the last provide() may have failed half-way.
   const auto fits = [bytes](void* block) { return block != nullptr && ::malloc_usable_size(block) >= bytes; };
   const auto found = std::find_if(blocks_.begin(), blocks_.end(), fits);
   if (found == blocks_.end()) return nullptr;
@@ -53,8 +53,8 @@ void* MemoryReserve::reallocate(void* block, long bytes) noexcept {
     return nullptr;
   }
   const std::size_t has = block != nullptr ? ::malloc_usable_size(block) : 0;
-  // A block of the reserve is larger than what was asked for. It is not made smaller, as it must not fail to
-  // grow again.
+  // A block of the reserve is larger than requested. It is not made smaller, because growing it again could
+  // fail.
   if (has >= wanted) return block;
   if (void* const result = sys::reallocate(block, wanted)) return result;
   void* const result = current_ != nullptr ? current_->take(wanted) : nullptr;

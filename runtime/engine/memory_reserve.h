@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory put by for a library that ends the process when it gets none: libev calls abort().
+// Reserved memory for a library that ends the process when it gets none: libev calls abort().
 //
-// Exceptions must not pass through such a library. So whoever is about to call it fills a reserve first,
-// where bad_alloc can still be thrown, and declares it by a Use; when realloc(3) then fails, the library gets
-// a block of the reserve. The blocks are ordinary ones, to be freed and enlarged like any other. Threads: a
-// reserve belongs to one; reallocate() is for any.
+// Exceptions must not pass through such a library. So its caller first fills a reserve, where bad_alloc can
+// still be thrown, and declares it by a Use. If realloc(3) fails then, the library gets a block of the
+// reserve. The blocks are ordinary: they can be freed and enlarged. Threads: a reserve belongs to one;
+// reallocate() is for any.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,11 @@ class MemoryReserve {
   MemoryReserve(const MemoryReserve&) = delete;
   MemoryReserve& operator=(const MemoryReserve&) = delete;
 
-  // From now on there are `count` blocks of at least `bytes`, those included that were used up. Costs nothing
-  // when there are. Throws std::bad_alloc, and has what it had before or more.
+  // Makes sure that there are `count` blocks of at least `bytes`; replaces used ones. Costs nothing if there
+  // are. Throws std::bad_alloc, and then has at least as much as before.
   void provide(std::size_t count, std::size_t bytes);
 
-  // While it lives, reallocate() on this thread may take from the reserve. They nest.
+  // While it lives, reallocate() on this thread may take from the reserve. Scopes nest.
   class Use {
    public:
     explicit Use(MemoryReserve& reserve) noexcept : outer_(current_) { current_ = &reserve; }
@@ -36,8 +36,8 @@ class MemoryReserve {
     MemoryReserve* outer_;
   };
 
-  // As realloc(3), but 0 bytes always free the block and give null. Otherwise null only when there is no
-  // memory and the reserve in use has no block large enough left.
+  // As realloc(3), but 0 bytes always free the block and return null. Otherwise it returns null only if there
+  // is no memory and the reserve in use has no block that is large enough.
   static void* reallocate(void* block, long bytes) noexcept;
 
  private:

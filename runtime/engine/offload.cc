@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The thread pool, and the fiber's side of handing it a call.
+// The thread pool, and the fiber's side of a call.
 #include "aiofiber/runtime/engine/offload.h"
 
 #include <pthread.h>
@@ -25,8 +25,8 @@ OffloadPool::~OffloadPool() { shutdown(true); }
 
 namespace {
 
-// A pool of the process, made when it is first wanted. Never destroyed: its threads outlive main(). A forked
-// child has none of them, and whatever they had locked stays so: it makes a pool of its own.
+// A pool of the process, created on first use. Never destroyed: its threads outlive main(). A forked child
+// has none of the threads, and their locks stay locked, so it creates a pool of its own.
 class ProcessPool {
  public:
   constexpr ProcessPool(std::size_t max_threads, const char* thread_name) noexcept
@@ -73,7 +73,7 @@ void OffloadPool::submit(Work& work) {
         work_loop();
       });
     } catch (const std::system_error&) {
-      if (threads_.empty()) throw;  // with at least one thread the work only waits longer
+      if (threads_.empty()) throw;  // if there is a thread, the work only waits longer
     }
   }
   work.next = nullptr;
@@ -132,7 +132,7 @@ namespace detail {
 
 namespace {
 
-// Wraps the work so that its end comes back to the loop as a node of the inbox.
+// Wraps the work; its end returns to the loop as a node of the inbox.
 struct Trip final : OffloadPool::Work, Runnable {
   explicit Trip(OffloadPool::Work& inner_work) noexcept
       : Runnable(Kind::kInternal,
@@ -149,7 +149,7 @@ struct Trip final : OffloadPool::Work, Runnable {
     error_number = errno;
     ran.store(true, std::memory_order_release);
     ran.notify_one();
-    scheduler.post(*this);  // the fiber leaves only after this node has come back, so *this still exists
+    scheduler.post(*this);  // *this still exists: the fiber leaves only after this node was run
   }
 
   OffloadPool::Work& inner;
@@ -160,7 +160,7 @@ struct Trip final : OffloadPool::Work, Runnable {
   bool back = false;
 };
 
-// An answer that the loop's clock knows to be due while this lives.
+// While it lives, the loop's clock expects an answer.
 struct Answer {
   explicit Answer(Scheduler& its_scheduler) noexcept : scheduler(its_scheduler) {
     scheduler.clock().expect_answers(1);
@@ -178,12 +178,12 @@ void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
   Trip trip(work);
   pool.submit(trip);
   const Answer due(*self.scheduler);
-  // The call's arguments are on this stack: neither a cancellation nor a closing loop may leave before it
-  // is back. An interruption is remembered and put back for the facade to raise.
+  // The call's arguments are on this stack, so a cancellation or a closing loop must wait for the call. An
+  // interruption is remembered and put back; the facade raises it.
   bool was_interrupted = std::exchange(self.interrupted, false);
   while (!trip.back) {
     if (self.unwinding) {
-      // The loop does not run any more: block the thread until the call is over and its node is back.
+      // The loop does not run any more: block the thread until the call and its node are done.
       trip.ran.wait(false, std::memory_order_acquire);
       while (!trip.back) trip.scheduler.settle();
       break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One wait of one fiber. Order of queueing makes it safe to keep the deadline's node on the stack: an
-// expired timer that lost the race is in the ready queue before the fiber, so it has run when we return.
+// One wait of one fiber. The deadline's node can be on the stack because of the queue's order: an expired
+// timer that lost the race is in the ready queue before the fiber, so it has run when park() returns.
 #include "aiofiber/runtime/engine/parker.h"
 
 #include <algorithm>
@@ -22,8 +22,8 @@ void Parker::arm(Nanoseconds deadline) { fiber_.scheduler->timers().start(timer_
 
 namespace {
 
-// Code that is told of a cancellation gives up after a few calls: closing, a good-bye. Code that does not
-// listen asks again for ever, and would keep the processor busy until something else ends its loop.
+// After a cancellation, most code gives up after a few calls: closing, a good-bye. Code that ignores it
+// retries for ever, and would keep the CPU busy until its loop ends.
 constexpr std::uint8_t kRefusedAtOnce = 16;
 constexpr std::uint8_t kPacesToTheLongest = 100;
 constexpr Nanoseconds kLongerEachTime = 500'000;
@@ -59,9 +59,9 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   Scheduler& scheduler = *fiber_.scheduler;
   if (deadline != kForever) arm(deadline);
   fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : scheduler.last_poll());
-  const std::uint64_t limit = fiber_.wait_limit;  // of the code that is run
+  const std::uint64_t limit = fiber_.wait_limit;  // of the code around this wait
   if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
-  // Locks are nested as threads nest them; a wait for anything else may last.
+  // Threads nest locks too; a wait for anything else may last.
   if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
   fiber_.parker = this;
   fiber_.state = AIOFIBER_WAITING;
@@ -79,7 +79,8 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
 bool Parker::wake(Wake reason) noexcept {
   if (reason_ != Wake::kNone) return false;
   reason_ = reason;
-  // Now, not when the fiber runs: a deadline that expired meanwhile would be queued behind the fiber.
+  // Cancel it now, not when the fiber runs: a deadline that expired meanwhile would be queued after the
+  // fiber.
   fiber_.scheduler->timers().cancel(timer_);
   if (reason == Wake::kInterrupted) {
     fiber_.interrupted = true;

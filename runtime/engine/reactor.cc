@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table of waiters, one entry a descriptor.
+// The table of waiters, one entry per descriptor.
 #include "aiofiber/runtime/engine/reactor.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@ namespace aiofiber::runtime {
 
 namespace {
 
-// How often each descriptor number was closed, in the whole process; large numbers share a counter.
+// Counts the closes of each descriptor number in the process; large numbers share a counter.
 constexpr std::size_t kCountedDescriptors = 65536;
 std::atomic<std::uint32_t> close_counts[kCountedDescriptors];
 
@@ -38,7 +38,7 @@ void Reactor::add(FdWaiter& waiter) {
   const int fd = waiter.fd;
   Descriptor* descriptor = find(fd);
   const bool idle = descriptor == nullptr || descriptor->waiters.empty();
-  // A number that nobody waits for may have been closed and opened again since.
+  // A number without waiters may have been closed and opened again.
   const bool reopened = descriptor != nullptr && fd >= 0 &&
                         descriptor->close_count != close_count_of(fd).load(std::memory_order_relaxed);
   const bool revalidate = reopened || (idle && !closes_are_reported_);
@@ -105,7 +105,7 @@ void Reactor::fd_ready(int fd, unsigned events) noexcept {
       waiter = following;
     }
   }
-  // An event that nobody wants would come again in every poll: withdraw the interest.
+  // An event without a waiter would be reported in every poll: stop watching it.
   if ((events & ~still_wanted) != 0) {
     descriptor->watched &= still_wanted;
     watch(fd, descriptor->watched);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libev under the reactor: one ev_io a descriptor, one ev_async, one ev_timer that bounds a sleep.
+// libev under the reactor: one ev_io per descriptor, one ev_async, one ev_timer that bounds a sleep.
 // The only file that includes <ev.h>.
 //
-// libev ends the process where we would throw: when it gets no memory, and when it gets no descriptor for its
-// own use. So each is made sure of before it is called. So it does when the kernel refuses a descriptor that
-// it is to watch, for some reasons, and passes on none: it does not hear of them, but we do
-// (epoll_refusals.h).
+// libev ends the process when it gets no memory, or no descriptor for its own use. So the reactor makes sure
+// of both before it calls libev. libev also ends the process when the kernel refuses a descriptor for some
+// reasons, so epoll_refusals.h hides those errors from libev and reports them to us.
 #include "aiofiber/runtime/engine/reactor_libev.h"
 
 #include <ev.h>
@@ -51,15 +50,15 @@ void init_signal(ev_signal* watcher, void (*callback)(struct ev_loop*, ev_signal
 bool is_active(const ev_io& watcher) { return ev_is_active(&watcher); }
 #pragma GCC diagnostic pop
 
-// libev's arrays double. So large can the next size of one be that holds a number for each of so many
-// watchers, 16 bytes an entry, rounded up to pages.
+// libev's arrays double. This is the next size of an array with one entry per watcher: 16 bytes an entry,
+// rounded up to pages.
 std::size_t largest_array(std::size_t watchers) {
   constexpr std::size_t kEntry = 16, kRounding = 4096 + 64;
   const std::size_t doubled = 2 * (watchers + 1) * kEntry;
   return doubled < kRounding / 2 ? doubled : doubled + kRounding;
 }
-// So many arrays has it that grow with the watchers, and each takes one block of the reserve at most until
-// the blocks become larger; and so many blocks does it ask for when a loop is made, and of this size at most.
+// kArrays: the arrays that grow with the watchers; each takes at most one block of the reserve until the
+// blocks become larger. kBlocksOfALoop: the blocks that creating a loop takes, each of kBytesOfALoop at most.
 constexpr std::size_t kArrays = 9;
 constexpr std::size_t kBlocksOfALoop = 16;
 constexpr std::size_t kBytesOfALoop = 4096;
@@ -89,7 +88,7 @@ class LibevReactor final : public Reactor {
     tell_the_kernel_of_our_own();
     ev_set_loop_release_cb(loop_, before_sleep, [](struct ev_loop*) noexcept {});
     init_timer(&timer_, [](struct ev_loop*, ev_timer*, int) {});
-    // Now, while there is memory for it.
+    // Start it now, while there is memory for it.
     set_timer(&timer_, 1.);
     ev_timer_start(loop_, &timer_);
     ev_timer_stop(loop_, &timer_);
@@ -117,7 +116,7 @@ class LibevReactor final : public Reactor {
   }
 
   void wake() noexcept override {
-    // libev writes to an eventfd: with the hooks linked, that call must not suspend the fiber we may be on.
+    // libev writes to an eventfd. With hooks linked, that call must not suspend the current fiber.
     Fiber* const fiber = current_fiber();
     if (fiber != nullptr) ++fiber->hooks_off;
     ev_async_send(loop_, &async_);
@@ -190,17 +189,17 @@ class LibevReactor final : public Reactor {
   }
   struct Watcher {
     ev_io io;
-    unsigned refusals = 0;  // by the kernel, in a row, that it would not repeat when it was asked
-    int refusal = 0;        // why it was refused last
+    unsigned refusals = 0;  // refusals in a row that a new try did not confirm
+    int refusal = 0;        // the last reason
   };
 
-  // Room for every watcher that there is, or is about to be.
+  // Reserves memory for all watchers, `descriptors` included.
   void provide_for(std::size_t descriptors) {
     constexpr std::size_t kOwn = 8;
     reserve_.provide(kArrays, largest_array(descriptors + signals_ + kOwn));
   }
 
-  // So that a loop without a descriptor to wake it is not made, and to see whether we hear of refusals.
+  // Fails if the loop has no descriptor for wake(). Also finds out whether we hear of refusals.
   void tell_the_kernel_of_our_own() {
     {
       const HooksOff hooks_off;  // a loop may be made in a task
@@ -223,8 +222,8 @@ class LibevReactor final : public Reactor {
     }
   }
 
-  // Where we do not hear of refusals: libev dies of a descriptor that was closed before it polls, or that the
-  // kernel never watches. Another thread may still close it after this look.
+  // Used if we do not hear of refusals. libev ends the process for a descriptor that was closed before the
+  // poll, or that can never be watched. Another thread may still close it after this check.
   void check_changed() {
     for (const int fd : changed_) {
       Watcher& watcher = *watchers_[static_cast<std::size_t>(fd)];
@@ -250,14 +249,13 @@ class LibevReactor final : public Reactor {
     reactor.fd_ready(watcher->fd, events);
   }
 
-  // libev sleeps (for up to a minute) although it has something to tell: that the kernel refused a descriptor
-  // just now.
+  // libev may sleep (up to a minute) with a pending event: that the kernel refused a descriptor just now.
   static void before_sleep(struct ev_loop* loop) noexcept {
     if (ev_pending_count(loop) > 0) ev_async_send(loop, &self(loop).async_);
   }
 
-  // The kernel did not take the descriptor, and libev has stopped its watcher. What may pass, and what we
-  // have not heard of, is asked again.
+  // The kernel refused the descriptor, and libev has stopped its watcher. If the reason may pass or is not
+  // known, we try again.
   void refused(int fd) {
     constexpr unsigned kMostRefusals = 3;
     const EpollRefusals::Aside aside;
@@ -266,7 +264,7 @@ class LibevReactor final : public Reactor {
     const bool asks = heard == 0 || heard == ENOMEM || heard == ENOSPC;
     int error = !asks ? heard : sys::is_open(fd) ? sys::try_to_watch(fd) : EBADF;
     if (error == 0 && ++watcher.refusals < kMostRefusals) {
-      // It was short of memory for a moment.
+      // The kernel was short of memory for a moment.
       set_io(&watcher.io, fd, watcher.io.events & (EV_READ | EV_WRITE));
       ev_io_start(loop_, &watcher.io);
       return;
@@ -286,7 +284,7 @@ class LibevReactor final : public Reactor {
   int events_ = 0;
   std::size_t signals_ = 0;                         // watched
   std::vector<std::unique_ptr<Watcher>> watchers_;  // by descriptor
-  std::vector<int> changed_;  // watched anew since the last poll, if we do not hear of refusals
+  std::vector<int> changed_;  // watched anew since the last poll; used if we do not hear of refusals
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The symbol of this build, and the look for a sanitizer that came in by translation units that know nothing
-// of aiofiber.
+// The symbol of this build, and the check for sanitizers in translation units without aiofiber's headers.
 #include "aiofiber/runtime/engine/sanitizer_match.h"
 
 #include <atomic>
@@ -9,7 +8,7 @@
 
 extern "C" constexpr char AIOFIBER_SANITIZER_MARK = 1;
 
-// The start of each sanitizer's own library; null in a program without it.
+// The init function of each sanitizer's library; null in a program without it.
 extern "C" __attribute__((weak)) void __asan_init();
 extern "C" __attribute__((weak)) void __tsan_init();
 

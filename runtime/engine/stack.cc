@@ -2,8 +2,8 @@
 //
 // Reservations, guards, and the two lists of idle stacks.
 //
-// A slot of a list is found from its stack by arithmetic in its reservation, and its neighbours in memory
-// are its neighbours in the array: that is how runs are found without sorting.
+// A slot is found from its stack by arithmetic in its reservation. Its neighbours in memory are its
+// neighbours in the array, so runs are found without sorting.
 #include "aiofiber/runtime/engine/stack.h"
 
 #include <algorithm>
@@ -32,12 +32,12 @@ constexpr std::size_t kMaxReservationBytes = std::size_t{1} << 30;
 std::atomic<std::size_t> process_guard_bytes{kMinGuardBytes};
 std::atomic<Nanoseconds> process_idle_time{kDefaultStackIdleTime};
 
-// Guards that are still to be by mprotect, in the whole process.
+// How many more guards of the process are made by mprotect.
 std::atomic<std::size_t> mprotect_guards_left{kMprotectGuards};
 // Cleared for good by the first refusal of MADV_GUARD_INSTALL (EINVAL: the kernel does not know it).
 std::atomic<bool> guard_install_works{true};
 
-// Takes one of the mprotect guards that are left. Threads that race for the last take a few more.
+// Takes one of the remaining mprotect guards. Threads that race for the last one may take a few more.
 bool take_mprotect_guard() noexcept {
   const std::size_t left = mprotect_guards_left.load(std::memory_order_relaxed);
   if (left == 0) return false;
@@ -103,7 +103,7 @@ Nanoseconds StackPool::default_idle_time() noexcept {
 StackPool::~StackPool() {
   for (const Reservation& reservation : reservations_) {
     sys::unmap(reservation.slots, reservation.slots_bytes);
-    // An abandoned fiber's stack may still be referred to (a waiter in some future's list): keep them all.
+    // Something may still refer to an abandoned fiber's stack (a waiter in a future's list): keep them all.
     if (in_use_ > 0) continue;
 #if AIOFIBER_ASAN
     __asan_unpoison_memory_region(reservation.base, reservation.bytes);
@@ -121,7 +121,7 @@ void StackPool::reserve(SizeClass& size, std::uint8_t size_class) {
   const std::size_t count = bytes / slot;
   reservations_.reserve(reservations_.size() + 1);
 
-  // All lists get their room now, so that giving a stack back never allocates.
+  // Reserve room in all lists now, so that releasing a stack never allocates.
   const std::size_t slots_bytes = (count + 2) * sizeof(Slot);
   void* const slots = sys::map_anonymous(slots_bytes);
   void* const base = slots != MAP_FAILED ? sys::map_anonymous(count * slot) : MAP_FAILED;
@@ -149,7 +149,7 @@ char* StackPool::fresh_stack(SizeClass& size, std::uint8_t size_class) {
     if (size.fresh_next == size.fresh_end) reserve(size, size_class);
     install_guard(size.fresh_next, guard_bytes_);
   } catch (const StackError& error) {
-    // Only a stack that comes back ends the exhaustion, so there must be one that can.
+    // Only a released stack ends the exhaustion, so one must be in use.
     if (in_use_ > 0) exhausted_ = error.what();
     throw;
   }
@@ -212,7 +212,7 @@ Stack StackPool::acquire(std::uint8_t size_class) {
 
 void StackPool::release(Stack stack, Nanoseconds now) noexcept {
 #if AIOFIBER_ASAN
-  // A stack that was left by an exception or abandoned keeps poison that its next user would trip over.
+  // A stack that an exception left, or that was abandoned, still has poison that its next user would hit.
   __asan_unpoison_memory_region(stack.low, stack.bytes());
 #endif
   Slot& slot = slot_of(stack.low);
@@ -220,7 +220,7 @@ void StackPool::release(Stack stack, Nanoseconds now) noexcept {
   slot.low = stack.low;
   slot.idle_since = now;
   push_warm(classes_[stack.size_class], slot);
-  // Later ones expire later, so only the first has to be thought of.
+  // Later ones expire later, so only the first matters.
   next_cooling_ = std::min(next_cooling_, expiry(slot));
   --in_use_;
   exhausted_ = nullptr;
@@ -249,7 +249,7 @@ void StackPool::forget_last_quarter(const Stack& stack) noexcept {
 
 // ---- giving back ------------------------------------------------------------------------------------------
 
-// What a call of cool() may still do.
+// The rest of the budget of a call of cool().
 struct StackPool::Piece {
   std::size_t stacks = kPieceStacks;
   std::size_t calls = kPieceCalls;
@@ -272,8 +272,8 @@ void StackPool::cool(Nanoseconds now) noexcept {
   next_cooling_ = next;
 }
 
-// The oldest warm stack and those beside it that are idle for long enough, by one call. False: the piece is
-// used up.
+// Gives back the oldest warm stack and its neighbours that were idle long enough, by one call. False: the
+// piece is used up.
 bool StackPool::give_back_run(SizeClass& size, std::uint8_t size_class, Nanoseconds now,
                               Piece& piece) noexcept {
   if (piece.used_up()) return false;
@@ -299,7 +299,7 @@ bool StackPool::give_back_run(SizeClass& size, std::uint8_t size_class, Nanoseco
 }
 
 bool StackPool::give_back_rest(Piece& piece) noexcept {
-  // Somebody may have it again: then its memory is not idle any more.
+  // The stack may be in use again: then its memory is not idle any more.
   if (rest_of_ != nullptr && rest_of_->state != State::kCold) rest_of_ = nullptr;
   if (rest_of_ == nullptr) return true;
   const std::size_t bytes = std::min(static_cast<std::size_t>(rest_high_ - rest_low_), piece.bytes);

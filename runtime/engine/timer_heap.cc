@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A 4-ary heap: the sift of an early removal, which is what a cancelled timeout costs, touches half the
-// levels of a binary one.
+// A 4-ary heap: an early removal (a cancelled timeout) touches half as many levels as in a binary heap.
 #include "aiofiber/runtime/engine/timer_heap.h"
 
 #include "aiofiber/runtime/engine/assert.h"
@@ -42,7 +41,7 @@ void TimerHeap::sift_down(std::size_t index, Entry entry) noexcept {
 
 void TimerHeap::start(Timer& timer, Nanoseconds deadline) {
   AIOFIBER_ASSERT(!timer.armed());
-  // asyncio leaves the order of equal deadlines open: a seeded test sees others than this one's.
+  // asyncio leaves the order of equal deadlines open, so a seeded test varies it.
   const std::uint64_t sequence =
       AIOFIBER_UNLIKELY(current_chooser != nullptr) ? choose(UINT64_MAX) : next_sequence_;
   const Entry entry{deadline, sequence, &timer};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The places in their order: the build id's, beside the file, its .debug folder, the file's twin below
-// /usr/lib/debug.
+// Searches in this order: by build id, beside the file, in its .debug folder, below /usr/lib/debug.
 #include "inspect/debug_file.h"
 
 #include <cstring>
@@ -15,11 +14,11 @@ namespace {
 constexpr const char* kDebugFolder = "/usr/lib/debug";
 
 std::string& debug_root() {
-  static auto* root = new std::string;  // never destroyed: traces are printed to the very end of a program
+  static auto* root = new std::string;  // never destroyed: traces are printed until the very end of a program
   return *root;
 }
 
-// As libdwfl knows it already: it asks for the path while it opens the module.
+// The build id that libdwfl already knows: it asks for the path while it opens the module.
 std::string known_build_id(Dwfl_Module* module) {
   const unsigned char* bytes = nullptr;
   GElf_Addr address = 0;
@@ -43,7 +42,7 @@ std::string build_id_path(Dwfl_Module* module) {
 
 std::string build_id(Dwfl_Module* module) {
   GElf_Addr unused = 0;
-  dwfl_module_getelf(module, &unused);  // it is known only then
+  dwfl_module_getelf(module, &unused);  // only then the build id is known
   return known_build_id(module);
 }
 
@@ -52,7 +51,7 @@ void set_debug_root(const std::string& root) { debug_root() = root; }
 int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, const char* file,
                     const char* debug_link, GElf_Word, char** found) {
   std::vector<std::string> candidates{build_id_path(module)};
-  // Of a deleted executable, `file` is a link in /proc: the folder is that of the name it was started by.
+  // For a deleted executable, `file` is a link in /proc: take the folder of the name it was started by.
   for (const char* path : {file, name}) {
     if (path == nullptr || debug_link == nullptr || *path != '/') continue;
     const std::string folder = std::string(path).substr(0, std::string(path).rfind('/') + 1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which build a module is, and where its separate debug information is: by build id and debug link, in the
-// usual places.
+// Finds a module's build id and its separate debug information: by build id and debug link, in the usual
+// places.
 //
-// elfutils' own search is not used, since it asks the network when $DEBUGINFOD_URLS is set.
-// The aiofiber command is built with this file too.
+// elfutils' own search is not used, because it uses the network when $DEBUGINFOD_URLS is set. The aiofiber
+// command is built with this file too.
 #pragma once
 
 #include <elfutils/libdwfl.h>
@@ -17,11 +17,11 @@ namespace aiofiber::runtime {
 int find_debug_file(Dwfl_Module* module, void**, const char* name, Dwarf_Addr, const char* file,
                     const char* debug_link, GElf_Word, char** found);
 
-// The module's build id in hexadecimal digits, the name by which separate debug information is kept; empty:
-// it has none.
+// The module's build id in hexadecimal digits; files of separate debug information are named after it. Empty:
+// none.
 std::string build_id(Dwfl_Module* module);
 
-// Looks first below this folder: the root of another mount namespace. Not for use by several threads.
+// Searches this folder first: the root of another mount namespace. Not for use by several threads.
 void set_debug_root(const std::string& root);
 
 }  // namespace aiofiber::runtime

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kMaxInlined = 64;
 
-// The range that contains `address`: the last that begins at or before it, if it reaches so far.
+// The range that contains `address`: the last one that begins at or before it, if it is long enough.
 const CodeRange* find_range(const std::vector<CodeRange>& sorted, Dwarf_Addr address) {
   auto after = std::upper_bound(sorted.begin(), sorted.end(), address,
                                 [](Dwarf_Addr a, const CodeRange& range) { return a < range.low; });
@@ -57,7 +57,7 @@ void collect_functions(Dwarf_Die* parent, std::vector<CodeRange>& functions) {
   } while (dwarf_siblingof(&child, &child) == 0);
 }
 
-// A path of the line table, which may be relative to the compilation's folder.
+// A path of the line table. It may be relative to the compilation's folder.
 std::string absolute_path(Dwarf_Die* unit, const char* path) {
   if (!path) return {};
   Dwarf_Attribute attribute;
@@ -77,7 +77,7 @@ int unsigned_attribute(Dwarf_Die* die, unsigned name) {
 
 FunctionName name_of_die(Dwarf_Die* die);
 
-// The qualified name of a function that has no linkage name (main, C, lambdas), by its enclosing scopes.
+// The qualified name of a function without a linkage name (main, C, lambdas), from its enclosing scopes.
 std::string qualified_name(Dwarf_Die* die) {
   const char* own = dwarf_diename(die);
   if (!own) return {};
@@ -93,7 +93,7 @@ std::string qualified_name(Dwarf_Die* die) {
     const int tag = dwarf_tag(&scopes[i]);
     if (tag == DW_TAG_compile_unit || tag == DW_TAG_partial_unit) break;
     if (tag == DW_TAG_lexical_block) continue;
-    if (tag == DW_TAG_subprogram) {  // may stand elsewhere than its namespace, and knows its own name
+    if (tag == DW_TAG_subprogram) {  // may stand outside its namespace; has its own name
       name = name_of_die(&scopes[i]).display + "::" + name;
       break;
     }
@@ -124,7 +124,7 @@ void index_units(Dwarf* debug, std::vector<CodeRange>& units) {
   sort_ranges(units);
 }
 
-// Moves `die` to its child, a block or an inlined call, that contains the address.
+// Moves `die` to the child that contains the address: a block or an inlined call.
 bool descend(Dwarf_Die* die, Dwarf_Addr address) {
   Dwarf_Die child;
   if (dwarf_child(die, &child) != 0) return false;
@@ -138,8 +138,8 @@ bool descend(Dwarf_Die* die, Dwarf_Addr address) {
   return false;
 }
 
-// What compilers call their copies and parts of a C function. (Of C++'s, demangling says it in brackets,
-// which display_name() drops.)
+// Removes the suffix that compilers give to copies and parts of a C function. (In C++ names demangling puts
+// it in brackets, which display_name() drops.)
 std::string without_copy(std::string name) {
   for (const char* made : {".cold", ".part.", ".constprop.", ".isra.", ".lto_priv.", ".llvm."}) {
     if (const std::size_t at = name.find(made); at != 0 && at != std::string::npos) name.resize(at);
@@ -164,7 +164,7 @@ std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t in
   GElf_Sym symbol;
   FunctionName by_symbol =
       name_of_symbol(dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr));
-  // clang -g1 says the name without its scopes.
+  // clang -g1 gives the name without its scopes.
   if (name.display.empty() || by_symbol.display.ends_with("::" + name.display))
     name.display = std::move(by_symbol.display);
   name.linkage = std::move(by_symbol.linkage);
@@ -187,8 +187,8 @@ std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_
   Dwarf_Files* files = nullptr;
   dwarf_getsrcfiles(&unit, &files, nullptr);
   std::vector<DebugFrame> frames;
-  // Compilers leave entries out: clang -g1 those of functions without inlined calls, g++ those of functions
-  // that were found equal.
+  // Compilers leave entries out: clang -g1 for functions without inlined calls, g++ for functions that it
+  // found equal.
   if (calls.empty() && !frame.file.empty()) frames.push_back(frame);
   for (std::size_t i = calls.size(); i-- > 0;) {
     Dwarf_Die die = calls[i];
@@ -196,7 +196,7 @@ std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_
     frame.inlined = i > 0;
     frames.push_back(frame);
     if (!frame.inlined) break;
-    // Where the caller calls it.
+    // The place of the call.
     const auto file = static_cast<std::size_t>(unsigned_attribute(&die, DW_AT_call_file));
     frame.file = files ? absolute_path(&unit, dwarf_filesrc(files, file, nullptr, nullptr)) : std::string();
     frame.line = unsigned_attribute(&die, DW_AT_call_line);
@@ -205,7 +205,7 @@ std::vector<DebugFrame> DebugInfo::find_frames(Dwfl_Module* module, std::uint64_
 }
 
 bool DebugInfo::find_unit(Dwfl_Module* module, std::uint64_t instruction, Dwarf_Die* unit, Dwarf_Addr* bias) {
-  // libdwfl takes what lies between two ranges of a unit for the unit's, but it may be of one that
+  // libdwfl counts a gap between two ranges of a unit as part of the unit, but it may belong to a unit that
   // .debug_aranges does not list.
   Dwarf_Die* const found = dwfl_module_addrdie(module, instruction, bias);
   if (found != nullptr && dwarf_haspc(found, instruction - *bias) > 0) {

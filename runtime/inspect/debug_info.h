@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a module's debug information says of an address: function, file and line, inlined calls included. What
-// it leaves out, the symbol table may know.
+// Looks up an address in a module's debug information: function, file and line, inlined calls included. Falls
+// back to the symbol table.
 //
 // libdw finds compilation units and lines. Two indexes are our own:
 //   - the functions of each unit that was looked at: dwarf_getscopes() walks the whole tree of a unit at each
@@ -30,7 +30,7 @@ FunctionName name_of_symbol(const char* symbol);
 struct DebugFrame {
   FunctionName name;
   std::string file;  // empty when unknown
-  int line = 0;      // 0 when unknown. Of an outer frame: the line of the call that was inlined
+  int line = 0;      // 0 when unknown. In an outer frame: the line of the call that was inlined
   bool inlined = false;
 };
 
@@ -42,9 +42,9 @@ struct CodeRange {
 
 class DebugInfo {
  public:
-  // INNERMOST (inlined) first, the function that has the stack frame last; at least one.
+  // INNERMOST (inlined) first, the function with the stack frame last; at least one.
   std::vector<DebugFrame> look_up(Dwfl_Module* module, std::uint64_t instruction);
-  // The modules are not those of before.
+  // Call it when the modules have changed.
   void clear();
 
  private:

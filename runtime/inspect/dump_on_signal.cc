@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A semaphore wakes the thread; which signals came is a bit each, so that none is lost while a dump is
-// written.
+// A semaphore wakes the thread. Each signal has a bit, so none is lost while a dump is written.
 #include "aiofiber/runtime/inspect/dump_on_signal.h"
 
 #include <pthread.h>
@@ -55,7 +54,7 @@ void serve() {
   }
 }
 
-// Once a process: a forked child has lost the thread.
+// Once per process; again in a forked child, which has lost the thread.
 void start_thread() {
   static std::uint32_t started_in = 0;
   static bool started = false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Recursion in a traceback: calls that repeat are shown three times and then counted, as Python does; also
-// where several functions call each other in turn.
+// Folds recursion in a traceback: repeated calls are shown three times and then counted, as in Python. Also
+// folds functions that call each other in turn.
 //
 // Used by the runtime's tracebacks and by the aiofiber command. Header only.
 #pragma once
@@ -14,8 +14,8 @@ namespace aiofiber::runtime {
 inline constexpr std::size_t kRepeatsShown = 3;
 inline constexpr std::size_t kMostFunctionsInTurn = 8;
 
-// Calls show(i) for those of `count` lines that are shown, and fold(lines, times) where the `lines` before
-// were repeated so many times more. same(i, k): whether two lines are equal.
+// Calls show(i) for each shown line of `count` lines, and fold(lines, times) where the `lines` lines before
+// are repeated `times` more times. same(i, k): whether two lines are equal.
 template <class Same, class Show, class Fold>
 void fold_repeats(std::size_t count, Same same, Show show, Fold fold) {
   const auto times = [&](std::size_t from, std::size_t lines) {

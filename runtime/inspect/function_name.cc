@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A demangled name is [return type] scopes::name[<...>][(parameters) qualifiers], and scopes may be functions
-// themselves (lambdas, local classes). One scan drops what is in parentheses and what stands before a blank.
+// too (lambdas, local classes). One scan drops the text in parentheses and the text before a blank.
 //
-// The aiofiber command is built with this file too: it depends on nothing else of the runtime.
+// The aiofiber command is built with this file too: it uses nothing else of the runtime.
 #include "aiofiber/runtime/inspect/function_name.h"
 
 #include <cxxabi.h>
@@ -21,9 +21,9 @@ bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$';
 }
 
-// The position behind the bracket that closes the one at `open`; the text's end when none does. Angle
-// brackets count only as such when the text is inside some; operators with < or > in their name are not
-// expected in brackets, and end the search early at worst.
+// The position after the bracket that closes the one at `open`; the end of the text if there is none. Angle
+// brackets count only if `open` is one. Operators with < or > in their name are not expected in brackets; at
+// worst they end the search early.
 std::size_t skip_brackets(std::string_view text, std::size_t open) {
   int depth = 0;
   for (std::size_t i = open; i < text.size(); ++i) {
@@ -36,8 +36,8 @@ std::size_t skip_brackets(std::string_view text, std::size_t open) {
   return text.size();
 }
 
-// The length of the operator's name that `text` begins with, `operator` included; 0 when it begins with none.
-// `operator int` and its like are not covered: their names look like any other.
+// The length of the operator name at the start of `text`, `operator` included; 0 if there is none. Does not
+// cover `operator int` and so on: their names look like any other.
 std::size_t operator_length(std::string_view text) {
   constexpr std::string_view kOperator = "operator";
   if (!text.starts_with(kOperator)) return 0;
@@ -54,10 +54,9 @@ std::size_t operator_length(std::string_view text) {
 
 constexpr std::string_view kLambda = "{lambda}";
 
-// The length of what `text` begins with if that names a closure type, else 0: `{lambda(int)#1}` in mangled
-// names,
+// The length of the closure type name at the start of `text`, else 0: `{lambda(int)#1}` in mangled names,
 // `<lambda(int)>` in g++'s debug information, `$_0` of clang, `'lambda'(int)` of LLVM's demangler. `before`
-// is what stands before it, '\0' for nothing.
+// is the character before it, '\0' for none.
 std::size_t lambda_length(std::string_view text, char before) {
   if (text.starts_with("{lambda") || text.starts_with("<lambda(")) return skip_brackets(text, 0);
   if (text.starts_with("'lambda")) {
@@ -71,7 +70,7 @@ std::size_t lambda_length(std::string_view text, char before) {
   return end > 2 && (end == text.size() || !is_name_character(text[end])) ? end : 0;
 }
 
-// The length of the qualifiers of a member function that `text` begins with.
+// The length of the member function qualifiers at the start of `text`.
 std::size_t qualifiers_length(std::string_view text) {
   std::size_t length = 0;
   for (bool found = true; found;) {
@@ -85,9 +84,8 @@ std::size_t qualifiers_length(std::string_view text) {
   return length;
 }
 
-// The length of the call of a closure that `text` begins with, template arguments and parameters included;
-// else 0. A closure without captures is also called through a function pointer: `_FUN` of g++, `__invoke` of
-// clang.
+// The length of the closure call at the start of `text`, with template arguments and parameters; else 0. A
+// closure without captures is also called through a function pointer: `_FUN` of g++, `__invoke` of clang.
 std::size_t closure_call_length(std::string_view text) {
   for (const std::string_view call : {"::operator()", "::_FUN", "::__invoke"}) {
     if (!text.starts_with(call)) continue;
@@ -114,8 +112,8 @@ std::size_t scope_parameters_length(std::string_view text, std::string_view befo
   return text.substr(end).starts_with("::") ? end : 0;
 }
 
-// With `main::{lambda}` for `main()::{lambda()#2}::operator()() const::{lambda(int)#1}::operator()`: which
-// one it is, the line behind it tells.
+// Returns `main::{lambda}` for `main()::{lambda()#2}::operator()() const::{lambda(int)#1}::operator()`. The
+// line number, shown elsewhere, tells lambdas apart.
 std::string without_calls_of_lambdas(std::string_view text) {
   std::string name;
   for (std::size_t i = 0; i < text.size();) {
@@ -124,7 +122,7 @@ std::string without_calls_of_lambdas(std::string_view text) {
       name += kLambda;
       i += length;
       i += closure_call_length(text.substr(i));
-      if (text.substr(i).starts_with(" >")) ++i;  // "> >" was written for a bracket that has gone
+      if (text.substr(i).starts_with(" >")) ++i;  // "> >" was written for a bracket that was removed
       constexpr std::string_view kTwice = "{lambda}::{lambda}";
       if (name.ends_with(kTwice)) name.resize(name.size() - (kTwice.size() - kLambda.size()));
     } else if (const std::size_t parameters = text[i] == '(' ? scope_parameters_length(rest, name) : 0;
@@ -137,8 +135,8 @@ std::string without_calls_of_lambdas(std::string_view text) {
   return name;
 }
 
-// Drops one template argument that is what the standard library takes without it, and is the last of its
-// list: the argument before it may be one as well. Whether there was one.
+// Drops one template argument if it is the standard library's default and the last of its list. Then the
+// argument before it may be one too. Returns whether it dropped one.
 bool drop_default_argument(std::string& display) {
   for (const std::string_view argument : {", std::allocator<", ", std::less<", ", std::equal_to<",
                                           ", std::hash<", ", std::default_delete<", ", std::char_traits<"}) {
@@ -147,7 +145,7 @@ bool drop_default_argument(std::string& display) {
       const bool blank = display.compare(end, 2, " >") == 0;
       if (!blank && display.compare(end, 1, ">") != 0 && end != display.size()) continue;
       display.erase(at, end - at);
-      // "> >" was written for the two brackets of which one has gone.
+      // "> >" was written for two brackets; one of them was removed.
       if (blank && at > 0 && display[at - 1] != '>') display.erase(at, 1);
       return true;
     }
@@ -162,7 +160,7 @@ bool is_own_header(std::string_view file) {
   return folder.ends_with("/aiofiber/") || folder.find("/aiofiber/runtime/") != std::string_view::npos;
 }
 
-// libstdc++'s headers in which callables are called.
+// libstdc++'s headers that call callables.
 bool calls_callables(std::string_view file) {
   if (file.find("/c++/") == std::string_view::npos) return false;
   for (const std::string_view header : {"/functional", "/tuple", "/bits/invoke.h", "/bits/std_function.h"}) {
@@ -175,7 +173,7 @@ bool calls_callables(std::string_view file) {
 
 std::string demangle(const char* mangled) {
   if (!mangled) return {};
-  // Anything else could be taken for a type: "f" is float.
+  // Other text could be taken for a type: "f" is float.
   if (std::strncmp(mangled, "_Z", 2) != 0) return mangled;
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
@@ -187,7 +185,7 @@ std::string display_name(const std::string& demangled) {
   constexpr std::string_view kAnonymous = "(anonymous namespace)";
   const std::string_view text = demangled;
   std::string name;
-  bool after_parameters = false;  // what follows, up to the next ::, are qualifiers
+  bool after_parameters = false;  // until the next :: only qualifiers follow
   bool in_conversion = false;     // the blanks in `operator unsigned int` are part of the name
   for (std::size_t i = 0; i < text.size();) {
     const char c = text[i];
@@ -216,7 +214,7 @@ std::string display_name(const std::string& demangled) {
       const std::size_t end = skip_brackets(text, i);
       name += text.substr(i, end - i);
       i = end;
-    } else if (c == ' ' && !in_conversion) {  // before it stood the return type
+    } else if (c == ' ' && !in_conversion) {  // the return type stood before it
       name.clear();
       ++i;
     } else {
@@ -268,7 +266,7 @@ bool is_hook(std::string_view file) noexcept {
 bool is_library_code(std::string_view file, std::string_view module) noexcept {
   const auto in_file = [file](std::string_view part) { return file.find(part) != std::string_view::npos; };
   if (is_hook(file) || in_file("/usr/include/")) return true;
-  if (module.empty()) return true;  // called through a wild pointer, as a rule: who made the call says more
+  if (module.empty()) return true;  // usually called through a wild pointer: the caller is more useful
   const std::string_view name = module.substr(module.rfind('/') + 1);
   static constexpr std::string_view kLibraries[] = {"libc.so",      "libm.so",   "libpthread.so",
                                                     "libstdc++.so", "libc++.so", "libgcc_s.so"};
@@ -292,10 +290,10 @@ bool is_plumbing(std::string_view function, std::string_view linkage_name, std::
     if (function.starts_with(prefix)) return true;
   }
   if (!inlined) return false;
-  // clang -g1 names what is inlined without its scopes.
+  // clang -g1 names inlined functions without their scopes.
   const bool has_scope = function.substr(0, function.find('<')).find("::") != std::string_view::npos;
   if (!has_scope && (is_own_header(file) || calls_callables(file))) return true;
-  // Of the hooks, the libc name itself (`poll`) tells what the program called; their inlined helpers do not.
+  // For hooks, the libc name (`poll`) tells what the program called; their inlined helpers do not.
   return is_hook(file);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A table of fixed size, open addressing by the lock: a lock stands within a few places of its hash, or it is
-// not noted. Each task counts its own (locks_held of its record), so a task without one never looks.
+// A table of fixed size with open addressing by the lock. A lock is within a few places of its hash, or it is
+// not noted. Each task counts its own (locks_held of its record), so a task without locks never searches.
 #include "aiofiber/runtime/inspect/held_locks.h"
 
 #include <algorithm>
@@ -26,14 +26,14 @@ constinit std::atomic<std::uint32_t> wanted{0};
 
 namespace {
 
-constexpr std::size_t kFrames = 24;  // of which some are the hooks' own
+constexpr std::size_t kFrames = 24;  // some of them are the hooks' own
 constexpr std::size_t kPlaces = 4096;
 constexpr std::size_t kNeighbours = 16;
-constexpr std::size_t kMostPlaces = 10'000;  // then it is said often enough
+constexpr std::size_t kMostPlaces = 10'000;  // the limit of reports
 constexpr std::size_t kFramesOfAPlace = 3;
 
 struct Held {
-  std::atomic<const void*> lock{nullptr};  // null: the place is free. Claimed before the rest is written
+  std::atomic<const void*> lock{nullptr};  // null: the place is free. Written before the rest
   std::atomic<std::uint64_t> task{0};      // id
   Fiber* fiber = nullptr;
   const char* what = nullptr;
@@ -41,7 +41,7 @@ struct Held {
   std::uintptr_t frames[kFrames] = {};  // where it was taken, newest first
 };
 constinit Held table[kPlaces];
-constinit std::atomic<bool> used{false};  // since it was last empty: its memory need not be touched before
+constinit std::atomic<bool> used{false};  // since the table was last empty; its memory is not touched before
 
 constinit std::atomic<Report> current_report{nullptr};
 
@@ -57,7 +57,7 @@ Held* find_near(const void* lock, Visit is_it) noexcept {
   return nullptr;
 }
 
-// The task's own note; of a lock that another task has taken for it, as plain mutexes allow, that one's.
+// The task's own note. If another task took the lock for it, as plain mutexes allow, that task's note.
 Held* find_note(const void* lock, std::uint64_t task) noexcept {
   const auto is_lock = [&](const Held& held) { return held.lock.load(std::memory_order_relaxed) == lock; };
   Held* own = find_near(lock, [&](const Held& held) {
@@ -108,14 +108,14 @@ class Seen {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-// The stacks that have been looked at.
+// The stacks that were already examined.
 Seen& stacks() {
   static auto& seen = *new Seen;
   return seen;
 }
 
-// Whether a suspension at this place of the program is the first one. A place is what the newest calls say,
-// in file and line: whole stacks differ with every way to it, and with every copy of a loop's body.
+// Whether this is the first suspension at this place of the program. A place is the file and line of the
+// newest calls. Whole stacks differ with every path to it, and with every copy of a loop's body.
 bool is_news(std::span<const std::uintptr_t> suspended) {
   static auto& places = *new Seen;
   const auto frames = program_frames(suspended);
@@ -133,7 +133,7 @@ void start(Report report) noexcept {
   if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
   if (!used.exchange(false, std::memory_order_relaxed)) return;
   for (Held& held : table)
-    held.lock.store(nullptr, std::memory_order_relaxed);  // left from before: who knows
+    held.lock.store(nullptr, std::memory_order_relaxed);  // an old note: its owner is not known
 }
 
 void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
@@ -141,7 +141,7 @@ void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
 void note_taken(const void* lock, const char* what) noexcept {
   Fiber* fiber = current_fiber();
   if (fiber == nullptr) return;
-  // A free place, or one of a task that has ended without releasing its lock.
+  // A free place, or one of a task that ended without releasing its lock.
   Held* place = find_near(lock, [&](Held& held) {
     const void* seen = held.lock.load(std::memory_order_relaxed);
     if (seen != nullptr) {
@@ -169,7 +169,7 @@ void note_released(const void* lock) noexcept {
   held->task.store(0, std::memory_order_relaxed);
   held->lock.store(nullptr, std::memory_order_release);
   if (is_here && holder.locks_held > 0)
-    --holder.locks_held;  // another thread's task finds out when it suspends
+    --holder.locks_held;  // the task of another thread notices when it suspends
 }
 
 void report_suspension(Fiber& fiber) noexcept {
@@ -181,7 +181,7 @@ void report_suspension(Fiber& fiber) noexcept {
     const std::span<const std::uintptr_t> suspended(frames.data(), count);
     std::uint64_t hash = 1;
     for (const std::uintptr_t address : suspended) hash = (hash ^ address) * 0x100000001b3;
-    if (stacks().contains(hash)) return;  // quick: what follows is not
+    if (stacks().contains(hash)) return;  // fast; the rest is slow
     std::vector<const Held*> locks;
     for (const Held& held : table) {
       if (held.lock.load(std::memory_order_relaxed) != nullptr &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// It is looked at before it is emptied: open() with O_TRUNC would have done it already.
+// The file is checked before it is emptied: open() with O_TRUNC would empty it before the check.
 #include "inspect/output_file.h"
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@ bool prepare(int fd, OldContent old_content) noexcept {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return false;
   if (old_content == OldContent::kReplace && S_ISREG(status.st_mode) && ::ftruncate(fd, 0) != 0) return false;
-  // Opening was not to wait; writing may.
+  // Opening must not wait; writing may.
   const int flags = ::fcntl(fd, F_GETFL);
   return flags >= 0 && ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One pass over the mappings, which come in the order of their addresses.
+// One pass over the mappings, in the order of their addresses.
 #include "inspect/process_modules.h"
 
 #include <cerrno>
@@ -38,7 +38,7 @@ class Reader {
       modules_.push_back({mapping.name, mapping.low, mapping.high});
       return;
     }
-    // What lies between the parts of a module, and its variables that begin as zero, have no name.
+    // Gaps between the parts of a module, and its zero-initialised variables, have no name.
     if (mapping.inode == 0 || mapping.name.empty() || mapping.name[0] != '/') return;
     const bool goes_on = !current_.name.empty() && mapping.name == current_.name &&
                          mapping.device == last_.device && mapping.inode == last_.inode &&
@@ -89,7 +89,7 @@ int report_process_modules(Dwfl* dwfl, pid_t pid) {
   const std::vector<ProcessModule> modules = read_modules(maps);
   if (modules.empty()) return errno != 0 ? errno : ENOENT;
   for (const ProcessModule& module : modules) {
-    // By this name libdwfl knows that there is no file, and reads the memory instead.
+    // This name tells libdwfl that there is no file, so it reads the memory.
     const std::string name = module.name == "[vdso]" ? "[vdso: " + std::to_string(pid) + "]" : module.name;
     dwfl_report_module(dwfl, name.c_str(), module.low, module.high);
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The modules of a running process (executable, libraries), told to libdwfl, from its list of mappings.
+// Reports the modules of a running process (executable, libraries) to libdwfl, from its list of mappings.
 //
-// libdwfl's own reader takes neighbouring mappings of a file for one module. But a program that has looked at
-// itself has whole files mapped for their symbols (libelf does so), and where such a mapping lies right
-// before the library, that would seem to begin too low, and every address in it to be another. So a module is
-// here what the loader makes of a file: mappings with rising offsets, from the file's beginning, of which at
-// least one is executable. Used by the runtime for its own process, and by the aiofiber command for others.
+// libdwfl's own reader joins neighbouring mappings of a file into one module. But a program that has read its
+// own symbols has whole files mapped (by libelf). If such a mapping lies right before the library, the module
+// would begin too low, and all its addresses would be wrong. So a module here is what the loader makes of a
+// file: mappings with rising offsets from the file's beginning, at least one of them executable. Used by the
+// runtime for its own process, and by the aiofiber command for others.
 #pragma once
 
 #include <elfutils/libdwfl.h>
@@ -20,14 +20,14 @@
 namespace aiofiber::runtime {
 
 struct ProcessModule {
-  std::string name;  // as the list has it: a path, perhaps with " (deleted)" behind; "[vdso]"
+  std::string name;  // as in the list: a path, perhaps followed by " (deleted)"; "[vdso]"
   std::uint64_t low = 0, high = 0;
 };
 
-// From text in the format of /proc/PID/maps.
+// Reads text in the format of /proc/PID/maps.
 std::vector<ProcessModule> read_modules(std::istream& maps);
 
-// Reports them between dwfl_report_begin() and dwfl_report_end(). 0, or the errno of reading the list.
+// Call it between dwfl_report_begin() and dwfl_report_end(). Returns 0, or the errno of reading the list.
 int report_process_modules(Dwfl* dwfl, pid_t pid);
 
 }  // namespace aiofiber::runtime

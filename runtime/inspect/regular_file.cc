@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// O_PATH gives a hold on the file without opening it; what is opened then, through /proc/self/fd, is what was
-// looked at.
+// O_PATH refers to the file without opening it. Then /proc/self/fd opens exactly the file that was checked.
 #include "inspect/regular_file.h"
 
 #include <elf.h>
@@ -23,7 +22,7 @@ namespace aiofiber::runtime {
 
 namespace {
 
-// 0, or why it must not be read.
+// Returns 0, or the errno that says why it must not be read.
 int refusal(int fd, std::uint64_t most) noexcept {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return errno;
@@ -50,7 +49,7 @@ int open_regular_file(const std::string& path, std::uint64_t most) noexcept {
   if (error == 0) {
     char again[32] = "/proc/self/fd/";
     std::to_chars(again + 14, again + sizeof again - 1, held);
-    fd = ::open(again, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);  // somebody may have a lease of it
+    fd = ::open(again, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);  // another process may hold a lease
     error = errno;
   }
   sys::close(held);

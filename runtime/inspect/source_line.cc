@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files are read whole and kept, 16 of them. The aiofiber command is built with this file too.
+// Reads whole files and keeps 16 of them. The aiofiber command is built with this file too.
 #include "aiofiber/runtime/inspect/source_line.h"
 
 #include <algorithm>
@@ -16,12 +16,12 @@ namespace aiofiber::runtime {
 
 namespace {
 
-// Whoever made the debug information chose the files: how many there are and how long must not matter.
+// The debug information chooses the files, so their number and size must be limited.
 constexpr std::size_t kMaxFiles = 16;
 constexpr std::size_t kMaxFileBytes = 4 << 20;
 constexpr std::size_t kMaxLineBytes = 400;
 
-// No more than a file may have, however long it has become meanwhile.
+// Reads at most the allowed size, even if the file has grown meanwhile.
 std::string read_whole(const std::string& path) {
   const int fd = open_regular_file(path, kMaxFileBytes);
   if (fd < 0) return {};

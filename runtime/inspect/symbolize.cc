@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One libdwfl session for this process, answers are kept by address.
+// One libdwfl session for this process; answers are cached by address.
 #include <aiofiber/runtime/inspect/symbolize.h>
 
 #include <dlfcn.h>
@@ -18,7 +18,7 @@
 namespace aiofiber::runtime {
 namespace {
 
-// How many libraries were ever loaded and unloaded: changes with each dlopen() and dlclose().
+// The number of loads and unloads of libraries: changes with each dlopen() and dlclose().
 std::uint64_t loader_generation() {
   std::uint64_t generation = 0;
   dl_iterate_phdr(
@@ -30,7 +30,7 @@ std::uint64_t loader_generation() {
   return generation;
 }
 
-// Where the module begins in memory to which the address belongs; 0: none.
+// The start in memory of the module that contains the address; 0: none.
 std::uintptr_t loaded_at(std::uintptr_t address) {
   struct Search {
     std::uintptr_t address, start = 0;
@@ -56,7 +56,7 @@ class Symbolizer {
  public:
   Symbolizer() : dwfl_(dwfl_begin(callbacks())) { report(); }
 
-  // Learns which modules there are, and forgets what was known of those before.
+  // Reads the list of modules, and forgets the answers from the old list.
   void report() {
     debug_info_.clear();
     cache_.clear();
@@ -71,7 +71,7 @@ class Symbolizer {
     if (loader_generation() != generation_) report();
     const std::uintptr_t instruction = exact ? address : address - 1;
     if (const auto known = cache_.find(instruction); known != cache_.end()) {
-      for (auto& frame : known->second) {  // it may have been asked for as the other kind of address
+      for (auto& frame : known->second) {  // it may have been requested as the other kind of address
         frame.module_offset += address - frame.address;
         frame.address = address;
       }
@@ -83,7 +83,7 @@ class Symbolizer {
 
   std::string variable(std::uintptr_t address) {
     if (loader_generation() != generation_) report();
-    // Of a module, libdwfl knows the part that is a file's: not the variables that begin as zero.
+    // libdwfl knows only the part of a module that is in the file, not the zero-initialised variables.
     const std::uintptr_t start = loaded_at(address);
     Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
     GElf_Off offset = 0;
@@ -119,7 +119,7 @@ class Symbolizer {
     const char* path =
         module ? dwfl_module_info(module, nullptr, &start, &end, nullptr, nullptr, nullptr, nullptr)
                : nullptr;
-    if (!module || instruction < start || instruction >= end) {  // libdwfl counts the page behind to a module
+    if (!module || instruction < start || instruction >= end) {  // libdwfl adds the next page to a module
       describe_by_loader(instruction, frame);
       return {frame};
     }
@@ -141,7 +141,7 @@ class Symbolizer {
     return frames;
   }
 
-  // What the dynamic linker knows, for memory that libdw does not.
+  // Uses the dynamic linker's symbols, for memory that libdw does not know.
   static void describe_by_loader(std::uintptr_t instruction, SymbolizedFrame& frame) {
     Dl_info info{};
     if (dladdr(reinterpret_cast<void*>(instruction), &info) == 0) return;
@@ -163,7 +163,7 @@ class Symbolizer {
 
 std::mutex g_mutex;
 
-// Never destroyed: traces are printed to the very end of a program. Guarded by g_mutex.
+// Never destroyed: traces are printed until the very end of a program. Guarded by g_mutex.
 Symbolizer& symbolizer() {
   static auto* instance = new Symbolizer;
   return *instance;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cursor over the unwinder's tables: .eh_frame and the exception tables (LSDA), which share their number
+// A cursor over the unwinder's tables: .eh_frame and the exception tables (LSDA), which use the same number
 // formats.
 //
 // The formats are those of the LSB's description of .eh_frame: LEB128 numbers and encoded pointers
@@ -50,7 +50,7 @@ class Bytes {
   }
 
   // A pointer in one of the encodings of the Linux Standard Base ("DWARF exception header encoding"). 0 for a
-  // null pointer, whatever it is relative to, and for an encoding that is not known.
+  // null pointer, whatever its base, and for an unknown encoding.
   std::uintptr_t pointer(std::uint8_t encoding, std::uintptr_t data_base, std::uintptr_t function_base) {
     const auto place = reinterpret_cast<std::uintptr_t>(at_);
     std::uintptr_t value = raw(encoding);
@@ -74,7 +74,7 @@ class Bytes {
     return value;
   }
 
-  // The bits of such a pointer, before it is made absolute.
+  // The bits of such a pointer, before the base is added.
   std::uintptr_t raw(std::uint8_t encoding) {
     switch (encoding & 0x0f) {
       case 0x01:

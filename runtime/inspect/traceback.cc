@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The program's own frames, in the look of a Python traceback.
+// The program's own frames, in the format of a Python traceback.
 #include "aiofiber/runtime/inspect/traceback.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ void append_frame(const SymbolizedFrame& frame, std::string& out) {
     out += "  In " + frame.function + '\n';
     return;
   }
-  if (frame.module.empty()) {  // code that was made at run time, or was unloaded
+  if (frame.module.empty()) {  // code that was generated at run time, or was unloaded
     std::snprintf(number, sizeof number, "%#zx", static_cast<std::size_t>(frame.address));
     out += std::string("  Address ") + number + ", in no module\n";
     return;
@@ -46,7 +46,7 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
   std::vector<SymbolizedFrame> newest_first;
   for (const std::uintptr_t address : addresses) {
     for (SymbolizedFrame& frame : symbolize(address)) {
-      // Whoever runs the loop has no part in what a callback does, as nobody stands below a task.
+      // The caller of the loop is not part of a callback's stack, just as a task's stack has no caller.
       if (frame.linkage_name == kRunsTheLoop) return {newest_first.rbegin(), newest_first.rend()};
       if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined))
         newest_first.push_back(std::move(frame));

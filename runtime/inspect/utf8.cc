@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One walk over the characters; what is harmless ASCII as a whole, as most names are, is not walked.
+// One walk over the characters. Plain ASCII text, as in most names, is not walked.
 #include "inspect/utf8.h"
 
 #include <algorithm>
@@ -17,8 +17,8 @@ std::uint32_t code_of(std::string_view character) noexcept {
   return code;
 }
 
-// Controls; marks of direction; separators of lines; and what is not seen at all, so that two names would
-// look the same.
+// Control characters, direction marks, line separators; and invisible characters, with which two different
+// names would look the same.
 bool acts(std::uint32_t code) noexcept {
   return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
          (code >= 0x200b && code <= 0x200f && code != 0x200d) || (code >= 0x2028 && code <= 0x202e) ||
@@ -28,7 +28,7 @@ bool acts(std::uint32_t code) noexcept {
 
 bool is_plain(char c) noexcept { return c >= 0x20 && c < 0x7f; }
 
-// Calls use(character, code) for each character, and broken() for each byte that belongs to none.
+// Calls use(character, code) for each character, and broken() for each byte that is part of none.
 template <class Use, class Broken>
 void for_each_character(std::string_view text, Use use, Broken broken) {
   while (!text.empty()) {

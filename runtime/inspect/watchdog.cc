@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The watching thread and its list. A forked child has lost the thread, and perhaps the mutex with it: it
-// begins with a state of its own.
+// The watchdog's thread and its list. A forked child has lost the thread, and the mutex may be locked, so it
+// starts with a new state.
 #include "aiofiber/runtime/inspect/watchdog.h"
 
 #include <pthread.h>
@@ -39,11 +39,11 @@ struct Watched {
   Report report;
   std::uint64_t ticks = 0;
   Nanoseconds still_since = 0;
-  Nanoseconds queued_before = 0;  // CoreUse::waited, then
-  // Of the last look at it while it stood, and how long it has waited for a core since it last had one: the
-  // kernel counts that only when the wait is over.
+  Nanoseconds queued_before = 0;  // CoreUse::waited at that time
+  // From the last check during a block, and how long the thread has now waited for a core. The kernel counts
+  // a wait only when it is over.
   Nanoseconds looked_at = 0, ran = 0, waited = 0, waiting = 0;
-  Nanoseconds reported_at = 0;  // how long the block was, then; 0: this one was not reported yet
+  Nanoseconds reported_at = 0;  // the length of the block at that time; 0: not reported yet
 };
 
 struct State {
@@ -75,8 +75,8 @@ std::string name_of_fiber(std::uint64_t id) {
   return name;
 }
 
-// How long the thread has run in all its life, and how long it could have but waited for a core: the first
-// numbers of schedstat (the kernel's Documentation/scheduler/sched-stats.rst). Both 0 where that is not told.
+// The total time that the thread ran, and the total time that it waited for a core: the first numbers of
+// schedstat (the kernel's Documentation/scheduler/sched-stats.rst). Both 0 if not available.
 struct CoreUse {
   Nanoseconds ran = 0, waited = 0;
 };
@@ -86,7 +86,7 @@ CoreUse core_use(pid_t tid) {
   return in >> use.ran >> use.waited ? use : CoreUse{};
 }
 
-// It runs, or waits for a core to run on.
+// Whether it runs or waits for a core.
 bool is_runnable(pid_t tid) {
   std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/stat");
   std::string text;
@@ -95,7 +95,7 @@ bool is_runnable(pid_t tid) {
   return name_end != std::string::npos && text.compare(name_end, 3, ") R") == 0;
 }
 
-// A wait that is not over yet.
+// Measures a wait that is not over yet.
 void follow_wait(Watched& watched, const CoreUse& use, Nanoseconds now) {
   const bool had_none = use.ran == watched.ran && use.waited == watched.waited && use.ran != 0;
   watched.waiting = had_none && is_runnable(watched.tid) ? watched.waiting + now - watched.looked_at : 0;
@@ -129,7 +129,7 @@ void look_at(Watched& watched, Nanoseconds now) {
     watched.reported_at = 0;
     return;
   }
-  // Who waits for a core is not blocked by what it runs: a busy machine is no fault of the program.
+  // A thread that waits for a core is not blocked by its code: a busy machine is no fault of the program.
   const Nanoseconds stands = now - watched.still_since;
   const Nanoseconds queued =
       std::clamp<Nanoseconds>(use.waited - watched.queued_before + watched.waiting, 0, stands);
@@ -139,7 +139,7 @@ void look_at(Watched& watched, Nanoseconds now) {
   const auto sample = sample_thread(watched.tid);
   const Scheduler::Pulse after = watched.scheduler->pulse();
   if (after.idle || after.ticks != pulse.ticks)
-    return;  // it went on meanwhile: what was seen is not what blocked
+    return;  // it continued meanwhile: the sample does not show the block
   watched.report(report_text(blocked, queued, sample ? &*sample : nullptr));
 }
 

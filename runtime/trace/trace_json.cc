@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A state machine for each task (unknown, running, waiting, ready), moved by the events; what it leaves
-// becomes a slice.
+// A state machine for each task (unknown, running, waiting, ready). Events move it, and each state that it
+// leaves becomes a slice.
 #include "aiofiber/runtime/trace/trace_json.h"
 
 #include <algorithm>
@@ -73,8 +73,8 @@ void TraceJson::close(Loop& loop, Nanoseconds now) {
     text_.slice(loop.thread_id, "loop", "loop", loop.since, now);
   } else {
     text_.slice(kTaskRows + loop.running, "run", "run", loop.since, now);
-    // Only now: a viewer that takes the lines in the order of their times, and equal ones as they come, knows
-    // the slice on which the arrow ends.
+    // The arrow is written only now. A viewer sorts lines by time and keeps the order of equal ones; so it
+    // knows the slice on which the arrow ends.
     Task& task = tasks_[loop.running];
     if (task.arrow_comes) text_.arrow(task.arrow_row, task.arrow_from, kTaskRows + loop.running, loop.since);
     task.arrow_comes = false;
@@ -92,12 +92,12 @@ void TraceJson::leave(Loop& loop, const TraceEvent& event) {
     task.phase = Phase::kWaiting;
     task.wait_kind = event.wait_kind;
     task.wait_argument = event.argument;
-    // Woken while it ran, as one may be that wakes itself: it never waits.
+    // Woken while it ran: a task may wake itself. It never waits.
     if (task.woken) task.woken_at = event.time;
   } else if (event.state == AIOFIBER_READY) {
     task.phase = Phase::kReady;
   } else {
-    // Those who waited for it are still to be written, and want its name.
+    // Slices of its waiters are still to be written and need its name.
     task.phase = Phase::kUnknown;
     ended_.push_back(event.subject);
     if (ended_.size() <= kEndedKept) return;
@@ -116,7 +116,7 @@ void TraceJson::arrive(std::uint64_t id, Task& task, Nanoseconds now) {
   task.since = now;
 }
 
-// The wait, and the time in the ready queue behind it.
+// The wait, and the time in the ready queue after it.
 void TraceJson::wait_slices(std::uint64_t id, Task& task, Nanoseconds until) {
   const std::uint64_t row = kTaskRows + id;
   Nanoseconds ready_since = task.since;
@@ -128,7 +128,8 @@ void TraceJson::wait_slices(std::uint64_t id, Task& task, Nanoseconds until) {
 }
 
 void TraceJson::wake(Loop& loop, const TraceEvent& event) {
-  // The arrow must begin on a slice: after a loss, or at the start of a trace, it is not known yet who runs.
+  // The arrow must begin on a slice. After a loss, or at the start of a trace, the running task is not known
+  // yet.
   if (!loop.on_cpu) open(loop, event.object, event.time);
   Task& task = tasks_[event.subject];
   if (task.phase == Phase::kUnknown) {  // new, or seen for the first time
@@ -145,8 +146,7 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
   const auto what = static_cast<LoopMark>(event.state);
   if (what == LoopMark::kLeave) return close(loop, event.time);
   if (!loop.on_cpu) open(loop, 0, event.time);
-  // Not at the very moment at which the slice around it begins: that comes behind it in the file, see
-  // close().
+  // Not at the start of the slice around it, because that slice is written later, see close().
   const Nanoseconds within = std::max(event.time, loop.since + 1);
   const auto end_slice = [&](Nanoseconds& since, std::string_view text) {
     if (since >= 0) text_.slice(loop.thread_id, text, "loop", since, event.time);
@@ -170,7 +170,7 @@ void TraceJson::mark(Loop& loop, const TraceEvent& event) {
   }
 }
 
-// What the loop's tasks did meanwhile is not known: their slices begin anew with what is heard of them next.
+// The states of the loop's tasks are not known after a loss: their slices begin again with their next events.
 void TraceJson::lose(Loop& loop, const TraceEvent& event) {
   close(loop, event.time);
   row_of(loop);
@@ -219,9 +219,9 @@ void TraceJson::end(Nanoseconds now, std::uint64_t lost) {
   text_.end(lost);
 }
 
-// Most tasks wait for the same thing again and again.
+// Most tasks wait for the same thing repeatedly.
 const std::string& TraceJson::wait_name(Task& task) {
-  const bool names_a_task = task.wait_kind == AIOFIBER_WAIT_TASK;  // which may have got another name
+  const bool names_a_task = task.wait_kind == AIOFIBER_WAIT_TASK;  // its name may have changed
   if (!task.wait_text.empty() && task.text_kind == task.wait_kind &&
       task.text_argument == task.wait_argument && !names_a_task) {
     return task.wait_text;

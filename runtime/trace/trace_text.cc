@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lines are put together by hand: a trace writes hundreds of thousands a second.
+// Lines are built by hand: a trace writes hundreds of thousands a second.
 #include "aiofiber/runtime/trace/trace_text.h"
 
 #include <algorithm>
@@ -46,8 +46,8 @@ std::string wait_slice_name(std::uint32_t kind, std::uint64_t argument, std::str
   return text;
 }
 
-// The numbers of a line, put together on the stack and handed on in one piece: that halves the time of a
-// line. What is of any length, a name, does not go through here.
+// Builds the numbers of a line on the stack and appends them in one piece, which halves the time of a line.
+// Names, which have any length, do not go through here.
 class TraceText::Line {
  public:
   Line(const TraceText& of, char phase, std::uint64_t row, Nanoseconds at) noexcept {
@@ -64,8 +64,8 @@ class TraceText::Line {
   void number(std::uint64_t value) noexcept {
     end_ = std::to_chars(end_, bytes_.data() + bytes_.size(), value).ptr;
   }
-  // Microseconds, as the format wants them, with three digits behind the point. Never negative: a wake may be
-  // older than the trace.
+  // Microseconds, as the format requires, with three decimals. Never negative: a wake may be older than the
+  // trace.
   void time(Nanoseconds value) noexcept {
     const auto nanoseconds = static_cast<std::uint64_t>(std::max<Nanoseconds>(value, 0));
     number(nanoseconds / 1000);
@@ -183,7 +183,7 @@ void TraceText::number(std::uint64_t value) {
   text_.append(digits.begin(), std::to_chars(digits.begin(), digits.end(), value).ptr);
 }
 
-// Names come from anywhere.
+// Names may contain any bytes.
 void TraceText::quoted(std::string_view text) { append_json_string(text, text_); }
 
 }  // namespace aiofiber::runtime

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Comparing the marks. A runtime that is older than the mark has none: then the one that is found is this
-// library's own, while the registry, which every runtime exports, is the program's.
+// Compares the marks. A runtime that is older than the mark has none. Then the mark found is this library's
+// own, but the registry, which every runtime exports, is the program's.
 #include "hooks/core/abi_match.h"
 
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Standing aside, and giving others a turn.
+// The state of act(), and the turns of other tasks.
 #include "hooks/core/act.h"
 
 #include "aiofiber/runtime/engine/parker.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Second names under which libc exports some of the calls; old binaries and a few libraries import them.
+// Aliases under which libc exports some of the calls; old binaries and a few libraries import them.
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>

@@ -56,7 +56,7 @@ bool sleep_until(Nanoseconds deadline, const Purpose& purpose) {
   });
   if (!slept) return false;
   if (reason == runtime::Wake::kInterrupted) {
-    errno = ECANCELED;  // not counted as a turn: it may have come back at once
+    errno = ECANCELED;  // not counted as a turn: the wait may have returned at once
     return false;
   }
   calls_since_turn = 0;
@@ -70,7 +70,8 @@ bool BlockingCall::read_settings() noexcept {
   settings_read_ = true;
   const int flags = ::fcntl(fd_, F_GETFL);
   if (flags < 0) return false;
-  // Where poll(2) is the probe, nothing has said so yet: what is not open for this is never ready for it.
+  // If poll(2) is the probe, this was not checked yet: a descriptor that is not open for the operation is
+  // never ready.
   if ((flags & O_ACCMODE) == (events_ == runtime::kReadable ? O_WRONLY : O_RDONLY)) {
     errno = EBADF;
     return false;
@@ -102,7 +103,7 @@ bool BlockingCall::wait() {
   }
   if (result.interrupted) {
     errno = ECANCELED;                          // not counted as a turn either
-    const bool closed = result.error == EBADF;  // then the number may be somebody else's by now
+    const bool closed = result.error == EBADF;  // then the number may already belong to another file
     if (!closed) wait_was_cut_off(fd_, events_);
     return false;
   }

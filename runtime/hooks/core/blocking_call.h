@@ -2,10 +2,9 @@
 //
 // BlockingCall: the waiting part of one hooked call on one descriptor.
 //
-// The hook probes without blocking; on EAGAIN it calls wait(). Only then is the kernel asked what the
-// program has set on the descriptor: O_NONBLOCK (then EAGAIN is the program's answer) and the socket's
-// timeout. Nothing is remembered between calls, so dup, fork, descriptors that came from elsewhere and
-// flags changed behind our back are right by construction.
+// The hook probes without blocking; on EAGAIN it calls wait(). Only then it asks the kernel for the program's
+// settings: O_NONBLOCK (then EAGAIN is the result) and the socket's timeout. Nothing is remembered between
+// calls, so dup, fork, descriptors from elsewhere and changes of flags by other code need no special care.
 #pragma once
 
 #include <sys/types.h>
@@ -24,16 +23,16 @@ namespace aiofiber::hooks {
 class BlockingCall {
  public:
   // `events`: kReadable or kWritable. `timeout_option`: SO_RCVTIMEO, SO_SNDTIMEO or 0; it bounds the whole
-  // call, however often it waits, as in the kernel.
+  // call, not each wait, as in the kernel.
   BlockingCall(int fd, unsigned events, int timeout_option) noexcept;
 
-  // Call it with errno as the probe left it. True: probe again, errno is as before the call.
-  // False: give up, errno says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED,
-  // ENOMEM, ENOSPC, ELOOP. After the last four a connection is what cut_off.h says.
+  // Call it with errno from the probe. True: probe again, errno is as before the call. False: give up, errno
+  // says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED, ENOMEM, ENOSPC, ELOOP.
+  // cut_off.h says what the last four do to a connection.
   bool wait();
 
-  // What comes after a probe that failed, by its errno: EAGAIN waits, what a signal cut short is just probed
-  // again (errno is as before the call), anything else is the answer. True and false as above.
+  // Call it after a probe that failed. On EAGAIN it waits; after EINTR the caller probes again (errno is as
+  // before the call); any other errno is the result. True and false as above.
   bool probe_again() {
     if (errno == EINTR) {
       errno = errno_at_start_;
@@ -42,8 +41,8 @@ class BlockingCall {
     return errno == EAGAIN && wait();
   }
 
-  // What a call returns that ends with an error: bytes that it has moved before are a success, with errno as
-  // before the call.
+  // The result of a call that ends with an error. If it has moved bytes, it succeeds, with errno as before
+  // the call.
   ssize_t end_with_error(std::size_t moved) const noexcept;
 
  private:
@@ -60,43 +59,43 @@ class BlockingCall {
 // The socket's SO_RCVTIMEO or SO_SNDTIMEO in ns; kForever when there is none. errno is kept.
 runtime::Nanoseconds socket_timeout(int fd, int option) noexcept;
 
-// Now and `duration` from now, on the clock of the current task's loop. kForever stays kForever.
+// Now, and `duration` from now, on the clock of the current task's loop. kForever stays kForever.
 runtime::Nanoseconds loop_now() noexcept;
 runtime::Nanoseconds deadline_after(runtime::Nanoseconds duration) noexcept;
 
 inline constexpr runtime::Nanoseconds kSecond = 1'000'000'000;
 
-// Whether libc takes it as a timeout; none at all is one. What it is in ns: none, and centuries, are
-// kForever.
+// Whether libc accepts the timeout; null is accepted. Also its length in ns: kForever for null and for
+// centuries.
 bool is_valid_timeout(const timespec* timeout) noexcept;
 runtime::Nanoseconds to_nanoseconds(const timespec* timeout) noexcept;
 
-// When `clock` will show `time`, on the loop's clock; now if that is past (time.cc).
+// The time on the loop's clock when `clock` will show `time`; now if that is past (time.cc).
 runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept;
-// Whether a clock and a point in time are such as libc's *timed* and *clock* calls accept.
+// Whether libc's *timed* and *clock* calls accept this clock and time.
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
 
-// How long a call with a signal mask of its own parks before it looks again under that mask: a signal that it
-// lets in interrupts only the system call, which lasts no time. The next wake-up of a call that would park
-// until `deadline`.
+// The next wake-up of a call with its own signal mask that would park until `deadline`. It must look again
+// under that mask, because a signal that the mask lets in can interrupt only the short system call.
 runtime::Nanoseconds next_look(runtime::Nanoseconds deadline, const sigset_t* mask) noexcept;
 
-// What a wait is for, as a debugger is told (enum aiofiber_wait), and of which whole it is a part.
+// What a debugger shows as the reason of a wait (enum aiofiber_wait), and the whole call that the wait is
+// part of.
 struct Purpose {
   std::uint32_t kind = AIOFIBER_WAIT_SLEEP;
-  std::uint64_t arg = 0;  // of a sleep: its deadline is meant
+  std::uint64_t arg = 0;  // for a sleep: its deadline
   runtime::WholeWait whole = {};
 };
 
 // Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
 bool sleep_until(runtime::Nanoseconds deadline, const Purpose& purpose = {});
-// When a wait that begins now has begun, for WholeWait.
+// The start time of a wait that begins now, for WholeWait.
 runtime::Nanoseconds wait_begins() noexcept;
 
-// Trying again and again, ever less often, for what the kernel gives no descriptor to wait for.
+// Retries with growing pauses, for events without a descriptor to wait for.
 class Backoff {
  public:
-  // What it is that the caller looks for: see Purpose.
+  // `kind` and `arg`: see Purpose.
   Backoff(std::uint32_t kind, std::uint64_t arg, runtime::Nanoseconds deadline = runtime::kForever) noexcept
       : deadline_(deadline), purpose_{kind, arg, {wait_begins(), deadline}} {}
   // Suspends for 0.2 ms, then twice as long each time, up to 20 ms. False with errno ETIMEDOUT, ECANCELED or
@@ -109,9 +108,9 @@ class Backoff {
   runtime::Nanoseconds pause_ = 200'000;
 };
 
-// O_NONBLOCK on the open file description for the duration of one system call that has no flag of its own
-// for that. errno is kept. Another process or thread that uses the same description in that window can
-// see EAGAIN: it is opened only where the kernel offers nothing better.
+// Sets O_NONBLOCK on the open file description for one system call that has no flag for it. errno is kept.
+// Another process or thread that uses the same description meanwhile can see EAGAIN, so this is used only
+// where the kernel offers nothing better.
 class NonblockScope {
  public:
   NonblockScope(int fd, int flags) noexcept;

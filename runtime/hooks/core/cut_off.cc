@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two tables of sockets, and what becomes of one that was given up.
+// The two tables of sockets, and the shutdown of a connection that is given up.
 //
-// A socket that is shut down can still have bytes in it, which any read would get: they are thrown away. What
-// comes later the kernel refuses.
+// A socket that is shut down can still contain bytes, which any read would get: they are discarded. The
+// kernel refuses later bytes.
 #include "hooks/core/cut_off.h"
 
 #include <netinet/in.h>
@@ -48,7 +48,7 @@ class ErrnoKept {
   int saved_;
 };
 
-// 0: no socket, or a kernel that does not number them.
+// 0: no socket, or a kernel without these numbers.
 Cookie cookie_of(int fd) noexcept {
   const ErrnoKept errno_kept;
   Cookie cookie = 0;
@@ -58,7 +58,7 @@ Cookie cookie_of(int fd) noexcept {
 
 // ---- connections that accept() made
 
-// The last of them, by the low bits of their numbers: the kernel gives those one by one.
+// The latest ones, by the low bits of their numbers: the kernel counts up.
 
 constinit std::array<std::atomic<Cookie>, 65536> accepted;
 
@@ -68,15 +68,15 @@ bool was_accepted(Cookie cookie) noexcept {
 
 // ---- connections that are shut down or muted
 
-// Marks beside the number, whose upper bits no socket gets to. None: it is shut down.
+// Mark bits in the number: the kernel's numbers never reach them. No mark: it is shut down.
 constexpr Cookie kMuted = Cookie{1} << 63;
-// Of a muted one: what is read now could be taken for the answer to that.
+// For a muted one: the next bytes could be taken for the answer to the good-bye.
 constexpr Cookie kSaidGoodbye = Cookie{1} << 62;
 constexpr Cookie kMarks = kMuted | kSaidGoodbye;
 constexpr std::size_t kPlaces = 1024;
 constexpr std::size_t kTried = 16;  // places for one number
 constinit std::array<std::atomic<Cookie>, kPlaces> given_up;
-// That has put them there. A child that it forks has copies of the descriptors.
+// The process that filled the table. A forked child has copies of the descriptors.
 constinit std::atomic<pid_t> process{0};
 
 std::atomic<Cookie>& place(Cookie cookie, std::size_t attempt) noexcept {
@@ -90,7 +90,7 @@ std::atomic<Cookie>* find(Cookie cookie) noexcept {
   return nullptr;
 }
 
-// Changes the marks of a connection in its place. False: the place is another's, or nobody's, by now.
+// Changes the marks of a connection in its place. False: the place is empty or has another connection.
 bool mark(std::atomic<Cookie>& entry, Cookie cookie, Cookie marks) noexcept {
   Cookie old = entry.load(std::memory_order_acquire);
   while ((old & ~kMarks) == cookie) {
@@ -99,8 +99,8 @@ bool mark(std::atomic<Cookie>& entry, Cookie cookie, Cookie marks) noexcept {
   return false;
 }
 
-// False: no room. Then a socket that is shut down fails as the kernel has it, with its signal, which can be
-// borne: such entries make room for muted ones.
+// False: no room. Entries of shut-down sockets make room for muted ones: without an entry, the kernel fails
+// the call, with its signal, which is acceptable.
 bool remember(Cookie cookie, Cookie marks) noexcept {
   if (cookie == 0) return false;
   const pid_t self = ::getpid();
@@ -125,8 +125,8 @@ bool remember(Cookie cookie, Cookie marks) noexcept {
   return false;
 }
 
-// Both directions, at once, for all who have it. Then no more bytes can come, and those that had come are
-// thrown away.
+// Shuts down both directions, for all holders of the socket. Then no more bytes can arrive, and those in it
+// are discarded.
 void shut_down(int fd) noexcept {
   if (::shutdown(fd, SHUT_RDWR) != 0) return;
   char bytes[4096];
@@ -136,7 +136,7 @@ void shut_down(int fd) noexcept {
 
 void shut_down_and_remember(int fd, Cookie cookie) noexcept {
   shut_down(fd);
-  // Meanwhile another thread may have given the place to another connection.
+  // Another thread may have given the place to another connection meanwhile.
   if (std::atomic<Cookie>* known = find(cookie); known == nullptr || !mark(*known, cookie, 0))
     remember(cookie, 0);
 }
@@ -145,9 +145,9 @@ void mute(int fd, Cookie cookie) noexcept {
   if (find(cookie) == nullptr && !remember(cookie, kMuted)) shut_down(fd);
 }
 
-// ---- which connections it is about
+// ---- the connections that this file handles
 
-// Connected and with an order of its bytes. One that is still connecting has moved none.
+// Connected and with an ordered stream of bytes. A socket that is still connecting has moved none.
 bool is_connection(int fd, sockaddr_storage& peer, socklen_t& peer_length) noexcept {
   int type = 0;
   socklen_t length = sizeof type;
@@ -158,7 +158,7 @@ bool is_connection(int fd, sockaddr_storage& peer, socklen_t& peer_length) noexc
   return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_length) == 0;
 }
 
-// The peer as the environment names it: a port, or a unix socket's path.
+// The peer as it is named in the environment: a port, or a unix socket's path.
 std::string_view peer_name(const sockaddr_storage& peer, socklen_t length,
                            std::array<char, 8>& digits) noexcept {
   int port = 0;
@@ -187,8 +187,8 @@ bool environment_says_that_it_goes_on(const sockaddr_storage& peer, socklen_t le
   return false;
 }
 
-// Whether another descriptor of this process, that the hooks have seen being made, stands for the connection.
-// Only those that once had a duplicate are looked at; which of the two is closed first does not matter.
+// Whether this process has another descriptor for the connection, made through the hooks. Only descriptors
+// that once had a duplicate are checked; the order of closing does not matter.
 bool has_duplicate(int fd, Cookie cookie) noexcept {
   const auto self = static_cast<std::size_t>(fd);
   if (self >= detail::kDescriptors || !detail::duplicated[self].load(std::memory_order_relaxed)) return false;
@@ -200,7 +200,7 @@ bool has_duplicate(int fd, Cookie cookie) noexcept {
   return false;
 }
 
-// The sender is the task that was cut off, on its way out.
+// Whether the sender is the cancelled task itself.
 bool says_goodbye() noexcept {
   const runtime::Fiber* fiber = runtime::current_fiber();
   return fiber != nullptr && (fiber->interrupted || fiber->unwinding);
@@ -262,7 +262,7 @@ bool refuses_to_receive(int fd) noexcept {
 }
 
 std::atomic<Cookie>* find_to_close(int fd) noexcept {
-  if (process.load(std::memory_order_relaxed) != ::getpid()) return nullptr;  // the parent goes on with it
+  if (process.load(std::memory_order_relaxed) != ::getpid()) return nullptr;  // the parent still uses it
   const Cookie cookie = cookie_of(fd);
   std::atomic<Cookie>* const found = find(cookie);
   if (found == nullptr) return nullptr;
@@ -272,7 +272,8 @@ std::atomic<Cookie>* find_to_close(int fd) noexcept {
   return found;
 }
 
-// Of a socket that is shut down: if the entry stands for another by now, that one fails as the kernel has it.
+// For a socket that is shut down: if the entry already has another socket, the kernel's own errors apply to
+// that.
 void forget(std::atomic<Cookie>& entry) noexcept {
   Cookie old = entry.load(std::memory_order_acquire);
   if (old == 0 || (old & kMuted) != 0) return;

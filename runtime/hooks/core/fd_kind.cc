@@ -17,7 +17,7 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// A descriptor beyond the table is classified anew in every call.
+// A descriptor beyond the table is classified in every call.
 constexpr std::size_t kTableSize = 65536;
 constinit std::atomic<FdKind> kinds[kTableSize];
 
@@ -25,7 +25,7 @@ std::atomic<FdKind>* slot(int fd) noexcept {
   return fd >= 0 && static_cast<std::size_t>(fd) < kTableSize ? &kinds[fd] : nullptr;
 }
 
-// Asked again before each write, so that what is known of the flags is not.
+// The kind is asked again before each write, so the flags are not cached.
 FdKind file_kind(int fd) noexcept {
   const std::atomic<FdKind>* entry = slot(fd);
   if (entry != nullptr && entry->load(std::memory_order_relaxed) == FdKind::kFile) return FdKind::kFile;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names that a program compiled with -D_FORTIFY_SOURCE (Debian's default) calls instead of read, recv,
-// poll and so on when the compiler knows the size of the buffer. Declared here because libc's headers declare
-// them only to such programs; the hooks themselves are compiled without.
+// A program compiled with -D_FORTIFY_SOURCE (Debian's default) calls these names instead of read, recv, poll
+// and so on when the compiler knows the size of the buffer. libc's headers declare them only for such
+// programs. The hooks are compiled without the option, so the declarations are here.
 #pragma once
 
 #include <poll.h>

@@ -2,8 +2,8 @@
 //
 // IovCursor: the rest of an iovec array after part of it has been transferred.
 //
-// Never copies the array: a piece that is half done is offered alone, and then the rest of the caller's own
-// array. So it needs no memory, and a transfer that has begun cannot fail for the lack of it.
+// Never copies the array. After part of a piece was moved, it offers the rest of that piece alone, then the
+// rest of the caller's array. So it needs no memory, and a started transfer cannot fail for lack of it.
 #pragma once
 
 #include <sys/uio.h>
@@ -19,7 +19,7 @@ class IovCursor {
   }
 
   bool at_end() const noexcept { return count_ == 0; }
-  // What to transfer next: all that is left, or the rest of one piece.
+  // The next part to transfer: all that is left, or the rest of one piece.
   const iovec* pieces() const noexcept { return offset_ == 0 ? pieces_ : &partial_; }
   std::size_t count() const noexcept { return offset_ == 0 ? count_ : 1; }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Making and freeing a task's locals.
+// Creates and frees a task's locals.
 #include "hooks/core/locals.h"
 
 #include "aiofiber/hooks.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Locals: what libc keeps for a thread and a task must have for itself.
+// Locals: values that libc keeps per thread and that each task needs for itself.
 //
-// The results of gethostbyname, getpwnam and the like, which libc returns in static memory; and the values of
-// pthread keys (keys.cc). Made when a task first needs them, freed when its fiber ends (Fiber::locals).
+// They are the results of gethostbyname, getpwnam and so on, which libc returns in static memory, and the
+// values of pthread keys (keys.cc). Created when a task first needs them, freed when its fiber ends
+// (Fiber::locals).
 // Threads: the fiber's only.
 #pragma once
 
@@ -33,17 +34,17 @@ struct Locals : runtime::FiberLocals {
 
   struct KeyValue {
     void* value = nullptr;
-    std::uint32_t generation = 0;  // of the key when it was set: another means that it was deleted since
+    std::uint32_t generation = 0;  // of the key when it was set; differs after the key was deleted
   };
   std::vector<KeyValue> keys;  // by pthread_key_t
 };
 
-// The current task's; null when it has none yet, or outside a task.
+// The locals of the current task; null when it has none yet, or outside a task.
 Locals* find_locals() noexcept;
-// The same, made if need be. Precondition: in a task. Throws std::bad_alloc.
+// The same, created if needed. Precondition: in a task. Throws std::bad_alloc.
 Locals& get_locals();
 
-// Calls the keys' destructors for what the task has set (keys.cc).
+// Calls the keys' destructors for the values that the task has set (keys.cc).
 void destroy_key_values(Locals& locals) noexcept;
 
 }  // namespace aiofiber::hooks

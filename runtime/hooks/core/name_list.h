@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A list in an environment variable: items with colons between them, empty ones left out.
+// A list in an environment variable: items separated by colons; empty items are skipped.
 //
-// Walked without a copy, so that it can be asked where nothing may be allocated. What an item means is its
-// user's business.
+// It is read without a copy, so it can be used where nothing may be allocated. The caller interprets the
+// items.
 #pragma once
 
 #include <optional>

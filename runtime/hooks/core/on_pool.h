@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// on_pool(): a hooked call that only a thread can make runs on the offload pool while the task sleeps.
+// on_pool() runs a hooked call that needs a thread on the offload pool while the task sleeps.
 //
-// A task that is already cancelled starts none: `failure` with ECANCELED. One that is cancelled meanwhile
-// still gets the answer (the call's arguments are on its stack), and the cancellation at its next wait.
+// A cancelled task starts no call: it gets `failure` with ECANCELED. If it is cancelled during the call, it
+// still gets the answer (the call's arguments are on its stack), and the cancellation comes at its next wait.
 //
-// on_pool_to_the_end(): what a file is given, which no signal cuts short in the kernel either. A database
-// takes an fsync that failed for a failing disk. So a cancelled task makes that call too, and the
-// cancellation comes at a wait that can fail. The pool's threads may be sent signals as any others, so what
-// one of them cuts short (a copy, a reservation) is made again.
+// on_pool_to_the_end() is for writes to files, which no signal cuts short in the kernel either. A database
+// takes a failed fsync for a failing disk. So a cancelled task makes that call too, and the cancellation
+// comes at a wait that can fail. The pool's threads may get signals; a call that a signal interrupts (a copy,
+// a reservation) is made again.
 #pragma once
 
 #include <cerrno>
@@ -20,13 +20,14 @@
 
 namespace aiofiber::hooks {
 
-// Calls call() on a thread of the pool and gives its result; errno is the call's if that is `failure`, else
-// what it was. `failure` with errno ECANCELED, ENOMEM or EAGAIN (no thread) when it could not be made.
+// Calls call() on a thread of the pool and returns its result. errno is the call's if the result is
+// `failure`, else unchanged. Returns `failure` with errno ECANCELED, ENOMEM or EAGAIN (no thread) if it could
+// not be called.
 template <class R, class Call>
 R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPool::io()) {
   const runtime::Fiber& fiber = *runtime::current_fiber();
   if (fiber.interrupted || fiber.unwinding) {
-    // Refused as any wait is, so that who asks again and again is slowed down.
+    // Refused like any wait, so that a task that retries is slowed down.
     without_throwing([] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });
     errno = ECANCELED;
     return failure;
@@ -39,8 +40,8 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
   return result;
 }
 
-// The same without a refusal. While the loop closes, and where the pool cannot take it, this thread makes the
-// call. Once: for what must not be made twice.
+// The same, but never refused. While the loop closes, and if the pool cannot take the call, this thread makes
+// it. Once: for calls that must not be repeated.
 template <class R, class Call>
 R on_pool_to_the_end_once(R failure, Call call) {
   if (runtime::current_fiber()->unwinding) return call();
@@ -51,12 +52,12 @@ R on_pool_to_the_end_once(R failure, Call call) {
     errno = errno_at_start;
     return call();
   }
-  // Nor does every failure say why: readdir() ends with a null that is no error.
+  // A failure may have no errno: at its end readdir() returns null, which is no error.
   if (result != failure || errno == 0) errno = errno_at_start;
   return result;
 }
 
-// The same, made again when a signal has cut it short.
+// The same, but repeats a call that a signal interrupted.
 template <class R, class Call>
 R on_pool_to_the_end(R failure, Call call) {
   return on_pool_to_the_end_once(failure, [&] { return uninterrupted(failure, call); });

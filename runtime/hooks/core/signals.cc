@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sigaction and signal: the program's handler is called through one of ours, which counts that the thread is
-// in a handler and turns the hooks of the interrupted task off meanwhile.
+// sigaction and signal: our handler calls the program's handler. It counts that the thread is in a handler
+// and turns the hooks of the interrupted task off meanwhile.
 //
-// What sigaction reports back is always the program's own handler. A handler that leaves by siglongjmp leaves
-// the hooks of its task off.
+// sigaction always returns the program's own handler. If a handler leaves by siglongjmp, the hooks of its
+// task stay off.
 #include "hooks/core/signals.h"
 
 #include <signal.h>
@@ -24,7 +24,8 @@ namespace {
 
 using Handler = void (*)(int, siginfo_t*, void*);
 
-// The program's handlers; what takes one argument is called with three, which C's calling convention allows.
+// The program's handlers. A handler with one argument is called with three, which C's calling convention
+// allows.
 constinit std::atomic<Handler> handlers[NSIG];
 
 void call_handler(int signo, siginfo_t* info, void* context) {
@@ -51,7 +52,7 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
   if (action != nullptr) {
     ours = *action;
     if (is_function(ours)) {
-      // Before the kernel knows: a signal in between already gets the new handler.
+      // Store it before the kernel call: a signal in between already gets the new handler.
       handlers[signo].store(action->sa_sigaction, std::memory_order_relaxed);
       ours.sa_sigaction = call_handler;
     }
@@ -77,7 +78,7 @@ int sigaction(int signo, const struct ::sigaction* action, struct ::sigaction* o
   return set_action(signo, action, old);
 }
 
-// BSD's meaning, which is glibc's: calls are restarted, the handler stays.
+// BSD semantics, as in glibc: calls are restarted, the handler stays.
 sighandler_t signal(int signo, sighandler_t handler) noexcept {
   struct ::sigaction action {};
   struct ::sigaction old {};

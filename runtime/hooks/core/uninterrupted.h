@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// System calls that a signal cuts short are made again: no hook ends with EINTR on its own account.
+// Repeats system calls that a signal interrupted: no hook ends with EINTR because of a signal.
 //
-// The kernel says EINTR even where there was nothing to wait for: poll, select and their kin with a timeout
-// of 0 do when nothing is ready and a signal has come. A probe that took that for an answer would call a
-// connection made that is not, or make the thread wait in a read. The exception is a signal mask of the
-// call's own (ppoll, pselect): who gives one wants to be interrupted by what it lets in.
+// The kernel returns EINTR even if there is nothing to wait for: poll, select and so on with a timeout of 0
+// do so when nothing is ready and a signal has come. A probe that used this result would report a connection
+// that is not made, or block the thread in a read. The exception is a call with its own signal mask (ppoll,
+// pselect): its caller wants to be interrupted by the signals that the mask lets in.
 #pragma once
 
 #include <poll.h>
@@ -16,8 +16,8 @@
 
 namespace aiofiber::hooks {
 
-// Calls call(), which gives `failure` with errno as a system call gives -1, until a signal does not end it.
-// Not for what must not be made twice, as close() and system().
+// Repeats call() until no signal interrupts it. `failure` is its error value, with errno set. Not for calls
+// that must not be repeated, as close() and system().
 template <class R, class Call>
 R uninterrupted(R failure, Call call) {
   const int errno_at_start = errno;
@@ -32,12 +32,12 @@ auto uninterrupted(Call call) {
   return uninterrupted(decltype(call()){-1}, call);
 }
 
-// poll(2) as it stands now.
+// poll(2) with timeout 0.
 inline int poll_now(pollfd* entries, nfds_t count) noexcept {
   return uninterrupted([=] { return real::poll(entries, count, 0); });
 }
 
-// Whether `fd` has one of the events, or an error: then the call itself will report it. errno is kept.
+// Whether `fd` has one of the events, or an error, which the call itself will report. errno is kept.
 inline bool is_ready_now(int fd, short events) noexcept {
   pollfd entry{fd, events, 0};
   const int saved_errno = errno;

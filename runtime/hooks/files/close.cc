@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors that go away: close, dup2, dup3, and what closes inside libc (fclose, pclose, close_range,
-// closefrom). dup is here for what cut_off.h wants to know.
+// Calls that close descriptors: close, dup2, dup3, and those that close inside libc (fclose, pclose,
+// close_range, closefrom). dup is here because cut_off.h needs it.
 //
-// Tasks that wait for the descriptor are woken with EBADF *before* the number can be given out again; Linux
-// would leave them waiting for a file that nobody can name any more. These hooks act on every thread, as the
-// reactor relies on hearing of every close. pclose suspends: it waits for a child. fclose, freopen and pclose
-// of a FILE that a task is inside of (AIOFIBER_STDIO=1) wait until it is out, which is at once as its call
-// fails.
+// Tasks that wait for the descriptor are woken with EBADF *before* the number can be reused; on Linux they
+// would keep waiting for a file without a number. These hooks act on every thread, because the reactor must
+// see every close. pclose suspends: it waits for a child. If a task is inside the FILE (AIOFIBER_STDIO=1),
+// fclose, freopen and pclose wait until it has left; its call fails, so it leaves at once.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -37,7 +36,7 @@ void before_close(int fd) noexcept {
   errno = saved_errno;
 }
 
-// dup2 of what is not open fails and leaves the other descriptor as it is, waiters included.
+// dup2 of a closed descriptor fails and does not change the other descriptor or its waiters.
 bool is_open(int fd) noexcept {
   const int saved_errno = errno;
   const bool open = real::fcntl64(fd, F_GETFD, nullptr) >= 0;
@@ -45,7 +44,7 @@ bool is_open(int fd) noexcept {
   return open;
 }
 
-// A range usually reaches to the end of all numbers: only those that can be open are looked at.
+// A range usually reaches to the highest number: only numbers that can be open are checked.
 void before_close_range(unsigned first, unsigned last) noexcept {
   const long limit = ::sysconf(_SC_OPEN_MAX);
   const unsigned end = limit > 0 && limit < INT_MAX ? static_cast<unsigned>(limit) : 65536u;
@@ -55,7 +54,7 @@ void before_close_range(unsigned first, unsigned last) noexcept {
   }
 }
 
-// The file may be a FIFO or on a busy disk (files_on_pool.h). Once: a failure has closed the FILE.
+// The file may be a FIFO or on a busy disk (files_on_pool.h). Called once: a failure has closed the FILE.
 template <class Open>
 std::FILE* opened_again(Open open) {
   return goes_to_pool() ? on_pool_to_the_end_once<std::FILE*>(nullptr, open) : open();
@@ -75,7 +74,7 @@ int descriptor_of(std::FILE* file) noexcept {
 }
 
 // False with errno EBUSY: a task is inside the FILE, and the caller cannot wait for it (a loop's callback, a
-// loop that closes). Then the FILE stays open, since closing it would free what that task uses.
+// closing loop). Then the FILE stays open, because closing it would free memory that the task uses.
 bool before_file_close(std::FILE* file) {
   if (file == nullptr) return true;
   for (;;) {
@@ -90,15 +89,15 @@ bool before_file_close(std::FILE* file) {
   }
 }
 
-// Whether the FILE can be closed: no task is inside of it. What is buffered goes out before, as it may be a
-// good-bye, which a connection that is given up lets out as long as it is open (cut_off.h).
+// Whether the FILE can be closed: no task is inside it. First flushes it. The text may be a good-bye, which a
+// given-up connection sends only while it is open (cut_off.h).
 bool ready_to_close(std::FILE* file) {
   if (!before_file_close(file)) return false;
   if (file == nullptr || detail::given_up_count.load(std::memory_order_relaxed) == 0) return true;
   const int saved_errno = errno;
   std::fflush(file);
   errno = saved_errno;
-  return before_file_close(file);  // the flush may have let others in
+  return before_file_close(file);  // another task may have entered during the flush
 }
 
 }  // namespace
@@ -153,7 +152,7 @@ std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
 int pclose(std::FILE* file) {
   if (!before_file_close(file)) return -1;
   if (file == nullptr || !acts() || runtime::current_fiber()->unwinding) return real::pclose(file);
-  // Not refused when the task is cancelled, or the stream would be lost: the child's end is waited for.
+  // Waits for the child also if the task is cancelled; otherwise the stream would be lost.
   int status = -1;
   const bool closed = without_throwing(
       [&] { status = runtime::offload([=] { return real::pclose(file); }, runtime::OffloadPool::waits()); });

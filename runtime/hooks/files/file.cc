@@ -3,8 +3,8 @@
 // read and write on anything: sockets, pipes, eventfd, terminals, files.
 //
 // The probe depends on the kind of the descriptor (fd_kind.h). Regular files are read from the page cache at
-// once and otherwise on the offload pool; they are written directly, since buffered writes only copy.
-// O_DIRECT means the disk each time.
+// once, else on the offload pool. They are written directly, because buffered writes only copy. O_DIRECT
+// always waits for the disk.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -33,7 +33,7 @@ namespace {
 using runtime::kReadable;
 using runtime::kWritable;
 
-// The pieces as the system calls take them. IOV_MAX bounds the count of any call that succeeds.
+// The number of pieces for the system call. No successful call has more than IOV_MAX.
 int piece_count(const IovCursor& rest) noexcept {
   return static_cast<int>(std::min<std::size_t>(rest.count(), INT_MAX));
 }
@@ -51,7 +51,7 @@ bool is_ready(int fd, short events) noexcept {
   return false;
 }
 
-// The kernel refused the flag, or the hint was stale: chooses another probe. True: try again.
+// The kernel refused the flag, or the hint was stale: chooses another probe. Returns true to try again.
 bool probe_differently(int fd, FdKind kind) noexcept {
   if (errno == ENOTSOCK && kind == FdKind::kSocket) return classify_fd(fd) != FdKind::kSocket;
   if ((errno == EOPNOTSUPP || errno == ENOSYS) && kind == FdKind::kNowait) {
@@ -78,8 +78,8 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   }
 }
 
-// The data is not in memory, so the disk has to be waited for: a pool thread does, since the position in the
-// file moves under a lock that only read(2) takes.
+// The data is not in memory, so a pool thread waits for the disk. io_uring is no choice: the file position
+// moves under a lock that only read(2) takes.
 ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   ssize_t result = -1;
   const auto call = [&] {
@@ -94,7 +94,7 @@ ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
 ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
   IovCursor rest(pieces, static_cast<std::size_t>(count));
-  BlockingCall call(fd, kReadable, SO_RCVTIMEO);  // what is no socket has no timeout
+  BlockingCall call(fd, kReadable, SO_RCVTIMEO);  // only sockets have a timeout
   const int errno_at_start = errno;
   std::size_t received = 0;
   for (;;) {
@@ -112,7 +112,7 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
       }
       if (kind == FdKind::kFile && (errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS)) {
         if (classify_fd(fd) != FdKind::kFile) continue;  // the number was reused
-        // EOPNOTSUPP: tmpfs, procfs and the like have nothing to wait for.
+        // EOPNOTSUPP: tmpfs, procfs and so on have nothing to wait for.
         n = errno == EAGAIN ? read_file_offloaded(fd, rest)
                             : real::readv(fd, rest.pieces(), piece_count(rest));
         if (n >= 0) errno = errno_at_start;
@@ -125,14 +125,14 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
     if (kind == FdKind::kSocket && n > 0) note_received(fd);
     received += static_cast<std::size_t>(n);
     rest.advance(static_cast<std::size_t>(n));
-    // A short count from a file can mean "the rest is not in memory"; read(2) would have fetched it.
+    // A short count from a file can mean "the rest is not in memory"; read(2) would have read it.
     if (kind != FdKind::kFile || n == 0 || received >= length) return static_cast<ssize_t>(received);
   }
 }
 
 // ---- writing
 
-// Past the page cache, so the disk has to be waited for.
+// Bypasses the page cache, so it waits for the disk.
 ssize_t write_file_offloaded(int fd, const IovCursor& rest) {
   return on_pool_to_the_end(ssize_t{-1}, [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); });
 }
@@ -140,7 +140,7 @@ ssize_t write_file_offloaded(int fd, const IovCursor& rest) {
 ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) noexcept {
   if (!is_ready(fd, POLLOUT)) return -1;
   if (kind == FdKind::kPipe) {
-    // A pipe that polls as writable takes PIPE_BUF bytes without blocking, and no more than that is sure.
+    // A writable pipe takes PIPE_BUF bytes without blocking; more is not guaranteed.
     const iovec& first = *rest.pieces();
     return real::write(fd, first.iov_base, std::min<std::size_t>(first.iov_len, PIPE_BUF));
   }
@@ -169,14 +169,14 @@ ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent
 ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
   IovCursor rest(pieces, static_cast<std::size_t>(count));
-  BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // what is no socket has no timeout
+  BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // only sockets have a timeout
   const int errno_at_start = errno;
   std::size_t sent = 0;
   if (fd_kind(fd) == FdKind::kSocket) take_part();
   for (;;) {
     FdKind kind = fd_kind(fd);
     if (kind == FdKind::kFile || kind == FdKind::kDirect)
-      kind = classify_fd(fd);  // its write is not a probe: be sure
+      kind = classify_fd(fd);  // a write is not a probe, so the kind must be certain
     if (kind == FdKind::kDirect) return write_file_offloaded(fd, rest);
     if (kind == FdKind::kUnknown)
       return sent > 0 ? static_cast<ssize_t>(sent) : real::writev(fd, pieces, count);
@@ -197,7 +197,7 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   }
 }
 
-// Lengths that the kernel answers without looking at the data are its business, errors included.
+// Lengths for which the kernel does not look at the data. It handles them itself, errors included.
 bool is_trivial(const iovec* pieces, int count) noexcept {
   return count <= 0 || count > IOV_MAX || pieces == nullptr ||
          total_length(pieces, static_cast<std::size_t>(count)) == 0;
@@ -237,7 +237,7 @@ ssize_t writev(int fd, const iovec* pieces, int count) {
   return write_all_kinds(fd, pieces, count);
 }
 
-// What read is called when the program was compiled with -D_FORTIFY_SOURCE.
+// The name of read in programs compiled with -D_FORTIFY_SOURCE.
 ssize_t __read_chk(int fd, void* buffer, size_t length, size_t buffer_size) {
   if (length > buffer_size) __chk_fail();
   return read(fd, buffer, length);

@@ -2,9 +2,9 @@
 //
 // Locks on files: flock, lockf, and fcntl with F_SETLKW or F_OFD_SETLKW.
 //
-// The kernel tells nobody when a lock becomes free, so the call tries again and again, at most every 20 ms.
-// On a thread of the pool it would be first in the kernel's queue, but it could not be cancelled, and 64 of
-// them would leave no thread to whoever has to release the lock. The price: no EDEADLK from F_SETLKW.
+// The kernel does not report when a lock becomes free, so the call tries again, at most every 20 ms. On a
+// pool thread it would be first in the kernel's queue. But it could not be cancelled, and 64 such calls would
+// leave no thread for the task that has to release the lock. The price: no EDEADLK from F_SETLKW.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -23,13 +23,13 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// Calls attempt() until it does not fail for want of the lock.
+// Calls attempt() until it fails for another reason than a taken lock, or succeeds.
 template <class Attempt>
 int obtain(int fd, Attempt attempt) {
   const int errno_at_start = errno;
   Backoff backoff(AIOFIBER_WAIT_FILE_LOCK, static_cast<std::uint64_t>(static_cast<unsigned>(fd)) << 32);
   for (;;) {
-    const int result = uninterrupted(attempt);  // of a network file system
+    const int result = uninterrupted(attempt);  // network file systems return EINTR
     if (result == 0) {
       errno = errno_at_start;
       return 0;
@@ -75,7 +75,7 @@ int lockf(int fd, int command, off_t length) {
   return obtain(fd, [=] { return real::lockf(fd, F_TLOCK, length); });
 }
 
-// Whether there is a third argument, and its type, depends on the command: as a pointer it is passed on
+// The command decides whether there is a third argument, and its type. It is passed on as a pointer,
 // unchanged.
 int fcntl64(int fd, int command, ...) {
   va_list arguments;
@@ -86,7 +86,7 @@ int fcntl64(int fd, int command, ...) {
 }
 
 #if __LP64__
-// The same function under its other names: an alias, since a variadic function cannot pass its arguments on.
+// Another name of the function. It is an alias, because a variadic function cannot pass its arguments on.
 int fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
 int __fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
 int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }

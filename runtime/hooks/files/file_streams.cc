@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What opens a file inside libc: fopen, tmpfile, mkstemp and their kin, on the offload pool if that is asked
-// for (files_on_pool.h). freopen, which closes one as well, is in close.cc.
+// Calls that open a file inside libc: fopen, tmpfile, mkstemp and so on, on the offload pool if enabled
+// (files_on_pool.h). freopen, which also closes a file, is in close.cc.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,9 +15,8 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// A file whose name is made of a pattern: "...XXXXXX", and a suffix of so many bytes. libc writes the name
-// into the pattern before it knows that a signal will cut it short; to be made again, it wants the pattern
-// back.
+// Creates a file from a pattern: "...XXXXXX", and a suffix of this many bytes. libc overwrites the pattern
+// before a signal can interrupt the call, so a repeated call first needs the pattern restored.
 template <class Call>
 int make_by_pool(char* pattern, int suffix_length, Call call) {
   return by_pool([=] {
@@ -55,7 +54,7 @@ int mkstemps(char* pattern, int suffix_length) {
 int mkostemps(char* pattern, int suffix_length, int flags) {
   return make_by_pool(pattern, suffix_length, [=] { return real::mkostemps(pattern, suffix_length, flags); });
 }
-char* mkdtemp(char* pattern) noexcept {  // mkdir(2) is not cut short
+char* mkdtemp(char* pattern) noexcept {  // mkdir(2) is not interrupted
   return by_pool<char*>(nullptr, [=] { return real::mkdtemp(pattern); });
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// by_pool(): what concerns a file by its name goes to the offload pool, if that is asked for
-// (AIOFIBER_FILES_ON_POOL=1, hooks::set_files_on_pool()).
+// by_pool() runs calls on file names on the offload pool, if enabled (AIOFIBER_FILES_ON_POOL=1,
+// hooks::set_files_on_pool()).
 //
-// On an idle disk such calls take microseconds, and a trip to the pool takes longer than that; on a busy one,
-// while a journal is written, hundreds of milliseconds, which stop all tasks of the thread. As with fsync, a
-// cancelled task makes its call to the end: nobody wants to guess whether a file has its new name, and what
-// only looks is waited for too, as the answer is written to the caller's memory.
+// On an idle disk such a call takes microseconds, less than a trip to the pool. On a busy disk, while a
+// journal is written, it takes hundreds of milliseconds and stops all tasks of the thread. A cancelled task
+// completes its call, as with fsync, so that the caller knows whether a file has its new name. Calls that
+// only read are waited for too, because the answer is written to the caller's memory.
 //
-// A child of vfork shares the memory of its parent, so it looks like the task: it is told by its id, and
-// waits for nobody.
+// A child of vfork shares the memory of its parent, so it looks like the task. Its process id tells it apart,
+// and its calls do not go to the pool.
 #pragma once
 
 #include <atomic>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading folders: opendir, readdir and their kin, on the offload pool if that is asked for
-// (files_on_pool.h).
+// Reading folders: opendir, readdir and so on, on the offload pool if enabled (files_on_pool.h).
 //
-// libc reads entries in blocks of some thousand bytes and hands them out one by one, so most calls of readdir
-// ask nobody, and go nowhere. Which one will is told by two positions: the kernel's, behind the last entry of
-// the block, and that of the entry handed out last. Where they are the same, the block is used up.
-// What walks folders inside libc (scandir, nftw, fts_read, glob) is not reached, as it calls the caller back.
+// libc reads entries in blocks of some thousand bytes and returns them one by one, so most calls of readdir
+// need no system call. Two positions tell which call does: the kernel's, after the last entry of the block,
+// and that of the last returned entry. If they are equal, the block is used up.
+// Calls that walk folders inside libc (scandir, nftw, fts_read, glob) are not hooked, as they call the caller
+// back.
 #include <dirent.h>
 #include <unistd.h>
 
@@ -28,7 +28,7 @@ bool reads_next_block(DIR* folder) noexcept {
   return used_up;
 }
 
-// Returns its error and leaves errno alone.
+// Returns its error and does not change errno.
 int read_entry(DIR* folder, dirent* entry, dirent** result) {
   if (!goes_to_pool() || !reads_next_block(folder)) return real::readdir_r(folder, entry, result);
   return on_pool_to_the_end(-1, [=] { return real::readdir_r(folder, entry, result); });

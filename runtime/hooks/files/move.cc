@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bytes that move inside the kernel: sendfile, splice, tee, vmsplice; copy_file_range on the offload pool.
+// Calls that move bytes inside the kernel: sendfile, splice, tee, vmsplice; copy_file_range on the offload
+// pool.
 //
-// Only pipes know a flag for one call (SPLICE_F_NONBLOCK). For the socket at the other end, and for sendfile,
-// O_NONBLOCK is set around the system call. On EAGAIN the end that is not ready is waited for.
+// Only pipes have a flag for one call (SPLICE_F_NONBLOCK). For the socket at the other end, and for sendfile,
+// O_NONBLOCK is set around the system call. On EAGAIN the task waits for the end that is not ready.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/sendfile.h>
@@ -29,7 +30,7 @@ namespace {
 using runtime::kReadable;
 using runtime::kWritable;
 
-// O_NONBLOCK around one call on a descriptor that can make it wait; nothing on files.
+// O_NONBLOCK around one call, on a descriptor that can block it; does nothing for files.
 class NonblockEnd {
  public:
   explicit NonblockEnd(int fd) noexcept {
@@ -61,7 +62,7 @@ ssize_t send_file(int out, int in, off_t* position, std::size_t length) {
   }
 }
 
-// Calls move(), which must not block, until it does something else than EAGAIN.
+// Repeats move(), which must not block, while it returns EAGAIN.
 template <class Move>
 ssize_t between(int in, int out, Move move) {
   BlockingCall readable(in, kReadable, SO_RCVTIMEO);
@@ -84,7 +85,7 @@ ssize_t between(int in, int out, Move move) {
       continue;
     }
     if (errno != EAGAIN) return -1;
-    // Both may have become ready since: then it is tried again, in a later turn of the loop.
+    // Both may have become ready meanwhile: then try again, in a later turn of the loop.
     if (!is_ready_now(in, POLLIN) ? !readable.wait() : !writable.wait()) return -1;
   }
 }

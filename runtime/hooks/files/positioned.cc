@@ -3,10 +3,10 @@
 // Reads and writes at a position: pread, preadv, preadv2, pwrite, pwritev, pwritev2 with their 64-bit and
 // fortified names.
 //
-// What can be read at a position is a file: it comes out of the page cache at once, else by io_uring or from
-// the offload pool. Writes at a position only copy, so they stay libc's, but for files of O_DIRECT. Position
-// -1 of preadv2 and pwritev2 means the descriptor's own, which may be a pipe's or a socket's: then they are
-// readv and writev, unless the caller has asked not to wait.
+// Only files can be read at a position: from the page cache at once, else by io_uring or on the offload pool.
+// Writes at a position only copy, so they stay libc's, except for files with O_DIRECT. Position -1 of preadv2
+// and pwritev2 means the descriptor's own position, also on pipes and sockets. Then they act as readv and
+// writev, unless the caller asked not to wait.
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// A short count can mean "the rest is not in memory", which a blocking pread would have fetched.
+// A short count can mean "the rest is not in memory"; a blocking pread would have read it.
 ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flags) {
   const int errno_at_start = errno;
   const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
@@ -48,7 +48,7 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
       if (!ring_readv(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags, n))
         n = on_pool(ssize_t{-1}, [&] { return call(0); });
     } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-      n = call(0);  // tmpfs, procfs and the like have nothing to wait for
+      n = call(0);  // tmpfs, procfs and so on have nothing to wait for
     }
     if (n < 0 && received == 0) return -1;
     errno = errno_at_start;
@@ -61,7 +61,7 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
   return static_cast<ssize_t>(received);
 }
 
-// Only what passes the page cache by waits for the disk; everything else is libc's.
+// Only writes that bypass the page cache wait for the disk; all others are libc's.
 bool write_waits(int fd, off_t position) {
   return position >= 0 && act() != nullptr && fd_kind(fd) == FdKind::kDirect && acts();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for the disk: fsync and fdatasync by io_uring where there is one, their kin and the reservation of
-// space on the offload pool. None of these is cut short, nor refused to a cancelled task (on_pool.h).
+// Calls that wait for the disk: fsync and fdatasync by io_uring if available, similar calls and the
+// reservation of space on the offload pool. They are never cut short or refused to a cancelled task
+// (on_pool.h).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ int fallocate(int fd, int mode, off_t from, off_t length) {
   return on_pool_to_the_end(-1, [=] { return real::fallocate(fd, mode, from, length); });
 }
 
-// Returns its error and leaves errno alone.
+// Returns its error and does not change errno.
 int posix_fallocate(int fd, off_t from, off_t length) {
   if (!acts()) return real::posix_fallocate(fd, from, length);
   const int saved_errno = errno;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Barriers, spinlocks, and the end of a thread.
+// Barriers, spinlocks, and joining a thread.
 //
-// A barrier cannot be tried: to arrive is to wait. So a task arrives by way of a thread, of a pool that has
-// no other use and as many threads as the system gives: one short of the parties, and all of them would wait
-// for ever. A spinlock that is taken by a task of the same thread gives that task its turn. pthread_join
-// looks for the thread's end, at most every 20 ms.
+// A barrier has no try: arriving means waiting. So each task arrives on a thread of a separate pool, which
+// has as many threads as the system allows: one thread too few, and all parties would wait for ever. A task
+// that finds a spinlock taken lets the other tasks of its thread run. pthread_join checks for the thread's
+// end, at most every 20 ms.
 #include <pthread.h>
 
 #include <cerrno>
@@ -27,7 +27,7 @@ runtime::OffloadPool& barrier_pool() {
   return *pool;
 }
 
-// The OS thread; 0: it has ended. The clock of a thread's CPU time has it in its number.
+// The OS thread; 0: it has ended. The number of a thread's CPU-time clock contains it.
 std::uint64_t id_of(pthread_t thread) noexcept {
   clockid_t clock = 0;
   return ::pthread_getcpuclockid(thread, &clock) == 0 ? static_cast<std::uint64_t>(~(clock >> 3)) : 0;
@@ -77,12 +77,11 @@ int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
 
 int pthread_spin_trylock(pthread_spinlock_t* lock) noexcept {
   const int error = real::pthread_spin_trylock(lock);
-  if (error != 0 && act() != nullptr)
-    take_part();  // who tries until it succeeds lets the task that has it run
+  if (error != 0 && act() != nullptr) take_part();  // a task that retries lets the lock's owner run
   return error;
 }
 
-// Counted as well: the thread that is to end may wait for another task.
+// Counted too: the joined thread may wait for another task.
 int pthread_tryjoin_np(pthread_t thread, void** result) noexcept {
   const int error = real::pthread_tryjoin_np(thread, result);
   if (error == EBUSY && act() != nullptr) take_part();
@@ -91,7 +90,7 @@ int pthread_tryjoin_np(pthread_t thread, void** result) noexcept {
 
 int pthread_join(pthread_t thread, void** result) {
   if (!acts()) return real::pthread_join(thread, result);
-  // It must not return without having joined, so a cancellation is put off; while the loop closes it blocks.
+  // It must not return before it has joined, so a cancellation is deferred; while the loop closes, it blocks.
   aiofiber::runtime::Fiber& fiber = *aiofiber::runtime::current_fiber();
   bool cancelled = false;
   int error = ECANCELED;

@@ -2,10 +2,9 @@
 //
 // C11's threads: mtx_*, cnd_*, call_once, thrd_join, thrd_yield. (thrd_sleep: time.cc; tss_*: keys.cc.)
 //
-// In glibc they are the pthread calls under other names, on the same objects, but libc calls its own insides
-// for them, not what a program has put in front of those. So each comes here to the pthread hook, in a task
-// and elsewhere, and only the number that it gives is C11's. Hooking only those that wait would not do: the
-// release has to wake the tasks that wait.
+// In glibc they are the pthread calls under other names, on the same objects. But libc calls its internal
+// functions for them, not the hooks. So each calls the pthread hook, in a task and elsewhere, and only its
+// result is C11's. All must be hooked, not only those that wait: the release has to wake waiting tasks.
 #include <pthread.h>
 #include <sched.h>
 #include <threads.h>
@@ -24,7 +23,7 @@ pthread_cond_t* pthread_kind(cnd_t* condition) noexcept {
   return reinterpret_cast<pthread_cond_t*>(condition);
 }
 
-// As libc maps them: whatever C11 has no name for is thrd_error.
+// As libc maps them: any other error is thrd_error.
 int c11_result(int error) noexcept {
   switch (error) {
     case 0:

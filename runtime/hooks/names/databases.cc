@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hosts, users and groups: gethostby*, getpw*, getgr* and their _r forms, on the offload pool, because their
+// Hosts, users and groups: gethostby*, getpw*, getgr* and their _r forms, on the offload pool, because the
 // answer may come from a server (DNS, LDAP, sssd).
 //
-// The forms without _r return static memory in libc. Here it belongs to the task, so that another task's
-// lookup does not change it; it is valid until the task's next call of the same kind, or its end.
+// In libc the forms without _r return static memory. Here the memory belongs to the task, so another task's
+// lookup does not change it. It is valid until the task's next call of the same kind, or the task's end.
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
@@ -20,7 +20,7 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// A lookup of the _r kind: returns its error number, which is never -1.
+// A lookup with _r: returns its error number, which is never -1.
 template <class Lookup>
 int look_up_r(Lookup lookup) {
   const int saved_errno = errno;
@@ -30,7 +30,7 @@ int look_up_r(Lookup lookup) {
   return result;
 }
 
-// Runs lookup(entry, memory, size, &found) on the pool with ever more memory until the answer fits.
+// Runs lookup(entry, memory, size, &found) on the pool, with more memory each time until the answer fits.
 template <class Entry, class Lookup>
 Entry* look_up_stored(StoredEntry<Entry> Locals::*member, Lookup lookup) {
   constexpr std::size_t kFirstSize = 1024;

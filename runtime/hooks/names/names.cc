@@ -2,8 +2,8 @@
 //
 // Name service: getaddrinfo and getnameinfo run on the offload pool while the task sleeps.
 //
-// glibc's resolver makes its system calls internally, out of the hooks' sight, so it needs a thread. Numeric
-// names need no resolver and are answered at once, without one.
+// glibc's resolver makes its system calls internally, where no hook sees them, so it needs a thread. Numeric
+// names need no resolver and are answered at once.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -39,8 +39,8 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
   return numeric_node && numeric_service && !wants_name;
 }
 
-// Runs a lookup on the pool. A task that is already cancelled starts none; one that is cancelled meanwhile
-// still gets the answer, and the cancellation at its next wait.
+// Runs a lookup on the pool. A cancelled task starts none. If it is cancelled during the lookup, it still
+// gets the answer, and the cancellation comes at its next wait.
 template <class Lookup>
 int look_up(Lookup lookup) {
   const runtime::Fiber& fiber = *runtime::current_fiber();

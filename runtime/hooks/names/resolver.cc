@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The resolver's own calls, res_query and its kin, on the offload pool.
+// The resolver's own calls, res_query and so on, on the offload pool.
 //
-// Those without an explicit state use the thread's `_res`: on the pool that is a pool thread's, made from
-// resolv.conf; options that the program set in its own `_res` do not reach it. h_errno is carried over.
+// Calls without an explicit state use the thread's `_res`. On the pool that is a pool thread's, initialised
+// from resolv.conf; options that the program set in its own `_res` have no effect there. h_errno is carried
+// over.
 #include <netdb.h>
 #include <resolv.h>
 
@@ -80,7 +81,7 @@ int res_nsend(res_state state, const unsigned char* question, int length, unsign
   return query([=] { return real::res_nsend(state, question, length, answer, size); });
 }
 
-// The names by which programs linked with an older glibc import them.
+// The names that programs linked with an older glibc import.
 int __res_query(const char* name, int dns_class, int type, unsigned char* answer, int size) {
   return res_query(name, dns_class, type, answer, size);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The list of libraries and what they understand. Asked only when a wait is cut short, so looking a name up
-// may take its time.
+// The list of libraries and their errors. Used only when a wait is cut short, so the look-up may be slow.
 #include "hooks/net/cut_off_answer.h"
 
 #include <dlfcn.h>
@@ -17,8 +16,8 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// libevent says that its loop has failed, which ends it. The others would abort (libzmq, libuv, libev) or
-// complain and ask again (GLib, Qt).
+// libevent ends its loop with an error. The others would abort (libzmq, libuv, libev) or complain and ask
+// again (GLib, Qt).
 constexpr std::string_view kKnownLibraries =
     "libzmq.so=EINTR:libuv.so=EINTR:libev.so=EINTR:libevent=ECANCELED:libglib-2.0.so=EINTR:libQt5Core.so="
     "EINTR:"

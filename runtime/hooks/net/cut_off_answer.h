@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What poll, select and epoll_wait answer when their wait is cut short.
+// The result of poll, select and epoll_wait when their wait is cut short.
 //
-// ECANCELED is right for a client that waits for its answer: it gives up. An event loop has no answer to give
-// up: libuv, libev and libzmq end the process for any error but EINTR, Asio takes no notice and asks again.
-// All of them bear EINTR, as a signal can come at any time. So epoll_wait, which only event loops call,
-// answers that, and for poll and select it depends on the library that called. The request itself is raised
-// at the task's next await(), or at its end. A loop that asks again and again is let wait a little longer
-// each time (Parker::park), up to 50 ms.
+// ECANCELED is right for a client that waits for an answer: it gives up. An event loop cannot give up: libuv,
+// libev and libzmq end the process for any error but EINTR, and Asio ignores the error and asks again. All of
+// them accept EINTR, because a signal can come at any time. So epoll_wait, which only event loops call,
+// returns EINTR. For poll and select the result depends on the calling library. The cancellation is raised at
+// the task's next await() or at its end. A loop that asks again waits a little longer each time
+// (Parker::park), up to 50 ms.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,11 @@ enum class CutOffAnswer : std::uint8_t {
   kTimedOut,     // 0
 };
 
-// The answer that the library understands whose code returns to `caller`: of AIOFIBER_CUT_OFF_ANSWERS, else
-// of the built-in list, else `otherwise`. The variable holds items FILE=ANSWER with colons between them
-// (libfoo.so=EINTR:bar=0): FILE is part of the name of the library's, or the program's, file; ANSWER is
-// ECANCELED, EINTR or 0; the first that fits counts. errno is kept. Threads: any.
+// The result for the library that contains `caller`: from AIOFIBER_CUT_OFF_ANSWERS, else from the built-in
+// list, else `otherwise`. The variable has items FILE=ANSWER separated by colons (libfoo.so=EINTR:bar=0).
+// FILE is part of the file name of the library or program; ANSWER is ECANCELED, EINTR or 0; the first match
+// counts. errno is kept.
+// Threads: any.
 CutOffAnswer cut_off_answer(const void* caller, CutOffAnswer otherwise) noexcept;
 
 }  // namespace aiofiber::hooks

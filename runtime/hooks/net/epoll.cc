@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll_wait, epoll_pwait and epoll_pwait2 on an epoll descriptor of the program's own (or a library's): it
-// is itself readable when something in it is ready, so that is what the task waits for.
+// epoll_wait, epoll_pwait and epoll_pwait2 on an epoll descriptor of the program or a library. The descriptor
+// is readable when something in it is ready, so the task waits for that.
 //
-// What is in the set belongs to an event loop, which goes on after a cancellation (cut_off_answer.h); its
-// connections are left as they are. The signal mask of the p-forms is in force at each look, as in ppoll;
-// with one the call looks every 50 ms.
+// The descriptors in the set belong to an event loop, which continues after a cancellation
+// (cut_off_answer.h). So its connections are left as they are. The signal mask of the p-forms is in force at
+// each look, as in ppoll; with a mask the call looks every 50 ms.
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -35,8 +35,8 @@ int end_cut_off(CutOffAnswer answer) noexcept {
   return -1;
 }
 
-// Nothing suspends any more. Who would abort at an error, or ask again, has to block; others hear that it is
-// over.
+// Nothing suspends any more. A caller that would abort at an error, or ask again, must block; others get an
+// error.
 int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanoseconds deadline,
                            const void* caller) noexcept {
   const CutOffAnswer answer = cut_off_answer(caller, CutOffAnswer::kCancelled);
@@ -49,7 +49,7 @@ int wait_in_a_closing_loop(int epoll, epoll_event* events, int count, Nanosecond
 int look(int epoll, epoll_event* events, int count, const sigset_t* mask) noexcept {
   const int ready = uninterrupted([=] { return real::epoll_wait(epoll, events, count, 0); });
   if (ready != 0 || mask == nullptr) return ready;
-  // An epoll_pwait that is not to wait lets no signal in, a ppoll does.
+  // An epoll_pwait with timeout 0 lets no signal in; a ppoll does.
   constexpr timespec kNoTime{0, 0};
   return real::ppoll(nullptr, 0, &kNoTime, mask);
 }

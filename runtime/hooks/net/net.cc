@@ -2,10 +2,11 @@
 //
 // Sockets: connect, accept, recv and send with their variants.
 //
-// recv and send have a flag for one call, MSG_DONTWAIT, so O_NONBLOCK is never touched. connect and accept
-// have none: O_NONBLOCK is set around the one system call (accept: only once a connection is there). What the
-// kernel does for a blocking caller is done here: a send goes on until all is out, MSG_WAITALL until all is
-// in, a timeout bounds the whole call, and bytes already moved are never hidden by an error.
+// recv and send have a flag for one call, MSG_DONTWAIT, so they never set O_NONBLOCK. connect and accept have
+// no flag, so O_NONBLOCK is set around the one system call (accept: only after a connection has come).
+// Behaviour of blocking calls in the kernel is repeated here: a send continues until everything is sent,
+// MSG_WAITALL until everything is received, a timeout bounds the whole call, and an error never hides bytes
+// already moved.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -32,9 +33,9 @@ using runtime::kReadable;
 using runtime::kWritable;
 using runtime::Nanoseconds;
 
-// With these the kernel never waits, whatever the socket's mode: nothing to do for a hook.
+// With these flags the kernel never waits, whatever the socket's mode: the hook does nothing.
 constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
-// A send that connects first would answer EINPROGRESS to a probe; nobody's legacy code uses it.
+// A send that connects first would return EINPROGRESS to a probe; legacy code does not use it.
 constexpr int kSendsAsLibc = MSG_DONTWAIT | MSG_FASTOPEN;
 
 bool is_stream(int fd) noexcept {
@@ -43,13 +44,13 @@ bool is_stream(int fd) noexcept {
   return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
-// MSG_WAITALL asks for more. Datagrams ignore the flag; with MSG_PEEK the bytes that are there would only
-// be read again, so what is there is the answer.
+// MSG_WAITALL asks for more. Datagrams ignore the flag. With MSG_PEEK a second read would return the same
+// bytes, so the first result is the answer.
 bool wants_all(int fd, int flags) noexcept {
   return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
 }
 
-// Notes that bytes have moved. Those that were only looked at are still to be received.
+// Notes that bytes have moved. Bytes that were only peeked at are still to be received.
 ssize_t noted_received(int fd, int flags, ssize_t count) noexcept {
   if (count > 0 && (flags & (MSG_PEEK | MSG_ERRQUEUE)) == 0) note_received(fd);
   return count;
@@ -78,7 +79,7 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   }
 }
 
-// The kernel refuses it (EFAULT, EMSGSIZE) before it looks at the socket; its pieces must not be counted
+// The kernel refuses it (EFAULT, EMSGSIZE) before it looks at the socket; then its pieces must not be counted
 // here.
 bool is_malformed(const msghdr* message) noexcept {
   return message == nullptr || message->msg_iovlen > IOV_MAX ||
@@ -110,7 +111,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
       message->msg_flags = part.msg_flags;
       received += static_cast<std::size_t>(n);
       rest.advance(static_cast<std::size_t>(n));
-      // Ancillary data ends a WAITALL, as it belongs to the bytes received so far.
+      // Ancillary data ends a WAITALL, because it belongs to the bytes received so far.
       const bool complete = n == 0 || received >= length || part.msg_controllen > 0 ||
                             (part.msg_flags & (MSG_EOR | MSG_TRUNC | MSG_CTRUNC)) != 0;
       if (complete || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
@@ -122,7 +123,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
 
 namespace {
 
-// Linux raises SIGPIPE only for a call that has moved nothing: later pieces of ours must not raise it.
+// Linux raises SIGPIPE only for a call that has moved nothing, so our later pieces must not raise it.
 int flags_for_piece(int flags, std::size_t sent) noexcept {
   return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
 }
@@ -160,7 +161,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       rest.advance(static_cast<std::size_t>(n));
       part.msg_iov = const_cast<iovec*>(rest.pieces());
       part.msg_iovlen = rest.count();
-      part.msg_control = nullptr;  // ancillary data (descriptors) goes out once, with the first piece
+      part.msg_control = nullptr;  // the first piece sends the ancillary data (descriptors)
       part.msg_controllen = 0;
     } else if (!call.probe_again()) {
       return call.end_with_error(sent);
@@ -174,7 +175,7 @@ namespace {
 
 enum class ConnectState { kDone, kFailed, kInProgress };
 
-// Asks how a connection attempt stands; errno is its error.
+// Returns the state of a connection attempt; errno is its error.
 ConnectState connect_state(int fd) noexcept {
   int error = 0;
   socklen_t length = sizeof error;
@@ -186,8 +187,8 @@ ConnectState connect_state(int fd) noexcept {
   return is_ready_now(fd, POLLOUT) ? ConnectState::kDone : ConnectState::kInProgress;
 }
 
-// Waits for the outcome of a connect() that is under way. `unfinished`: what Linux answers when SO_SNDTIMEO
-// ends the wait, EINPROGRESS to the call that began the attempt, EALREADY to a later one.
+// Waits for the outcome of a pending connect(). `unfinished`: the errno on Linux when SO_SNDTIMEO ends the
+// wait: EINPROGRESS for the call that began the attempt, EALREADY for a later one.
 int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_start) {
   for (;;) {
     const Nanoseconds left = runtime::time_until(deadline, loop_now());
@@ -220,11 +221,11 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
   const int errno_at_start = errno;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::connect(fd, address, length);
-  // A Unix-domain server with a full backlog gives EAGAIN and nothing to poll: try again, ever less often.
+  // A Unix-domain server with a full backlog gives EAGAIN and nothing to poll: try again with growing pauses.
   constexpr Nanoseconds kFirstPause = 500'000;
   constexpr Nanoseconds kLongestPause = 50'000'000;
   Nanoseconds pause = kFirstPause;
-  Nanoseconds deadline = 0;  // 0: not asked yet
+  Nanoseconds deadline = 0;  // 0: not known yet
   for (;;) {
     int result;
     {
@@ -235,8 +236,8 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
       errno = errno_at_start;
       return 0;
     }
-    // EALREADY: an attempt that a time limit or a cancellation left under way; a blocking call waits for that
-    // one.
+    // EALREADY: a time limit or a cancellation left an attempt pending; a blocking call waits for that
+    // attempt.
     if (errno != EINPROGRESS && errno != EALREADY && errno != EAGAIN && errno != EINTR) return -1;
     if (deadline == 0) deadline = deadline_after(socket_timeout(fd, SO_SNDTIMEO));
     if (errno != EAGAIN)
@@ -250,7 +251,7 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
   }
 }
 
-// Nobody will ever knock at what does not listen, nor at what is no socket: the kernel says so at once.
+// A descriptor that does not listen, or is no socket, gets no connection: the kernel reports that at once.
 bool is_listening(int fd) noexcept {
   const int saved_errno = errno;
   int listening = 0;
@@ -279,7 +280,7 @@ int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_f
     } else {
       errno = EAGAIN;
     }
-    if (!call.probe_again()) return -1;  // EAGAIN of accept: another process took it
+    if (!call.probe_again()) return -1;  // EAGAIN of accept: another process took the connection
   }
 }
 
@@ -353,7 +354,7 @@ int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   return note_accepted(accept_suspending(fd, address, length, flags));
 }
 
-// What recv and recvfrom are called when the program was compiled with -D_FORTIFY_SOURCE.
+// The names of recv and recvfrom in programs compiled with -D_FORTIFY_SOURCE.
 ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t buffer_size, int flags) {
   if (length > buffer_size) __chk_fail();
   return recv(fd, buffer, length, flags);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One message of recvmsg and sendmsg, for the calls that move several of them.
-// They suspend the task and keep the rules of net.cc: all of a send goes out, time limits bound the call,
-// ancillary data goes once.
+// One message of recvmsg and sendmsg, for calls that move several messages. They suspend the task and follow
+// the rules of net.cc: a send sends everything, time limits bound the call,
+// ancillary data is sent once.
 #pragma once
 
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 
 namespace aiofiber::hooks {
 
-// As the hooked recvmsg() and sendmsg() of a task, with the task's turn already counted.
+// As the hooked recvmsg() and sendmsg() of a task, but the task's turn is already counted.
 ssize_t receive_message(int fd, msghdr* message, int flags);
 ssize_t transmit_message(int fd, const msghdr* message, int flags);
 

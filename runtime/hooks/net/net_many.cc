@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// recvmmsg and sendmmsg: several messages a call, each as recvmsg and sendmsg would move it.
+// recvmmsg and sendmmsg: several messages per call, each moved as by recvmsg and sendmsg.
 //
-// As in the kernel: an error after the first message is not reported, the count of the messages is; and
-// recvmmsg looks at its time limit only after a message has come. (The kernel's own man page calls that a
-// bug, but a program that was tested on it knows no other.)
+// As in the kernel, an error after the first message is not reported; the number of messages is. And recvmmsg
+// checks its time limit only after a message has come. (The kernel's man page calls that a bug, but programs
+// were tested with it.)
 #include <sys/socket.h>
 
 #include <algorithm>

@@ -2,14 +2,13 @@
 //
 // Readiness: poll, ppoll, select, pselect. (epoll_wait: epoll.cc.)
 //
-// The answer is always the kernel's: libc's own poll with timeout 0 looks, the reactor only tells when to
-// look again. libev knows reading and writing; what it cannot express (POLLPRI alone, POLLRDHUP alone,
-// hang-up only) is watched through an epoll descriptor made for the wait. POLLPRI beside POLLIN wakes with
-// POLLIN.
+// The result always comes from the kernel: libc's poll with timeout 0 looks, and the reactor only tells when
+// to look again. libev watches reading and writing. Other events (POLLRDHUP alone, POLLPRI alone, hang-up
+// only) are watched through an epoll descriptor made for the wait. POLLPRI with POLLIN wakes with POLLIN.
 //
-// The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks: it is applied at
-// each look, and with a mask the call looks again every 50 ms, so that a signal it lets in ends it with
-// EINTR. Without one no signal does. What is answered when the task is cancelled: cut_off_answer.h.
+// The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks. So it is applied
+// at each look, and a call with a mask looks every 50 ms: a signal that the mask lets in ends it with EINTR.
+// Without a mask no signal ends it. cut_off_answer.h has the result when the task is cancelled.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -48,7 +47,7 @@ constexpr Nanoseconds kPauseOfAClosingLoop = 50'000'000;
 
 // ---- waiting for any of several descriptors
 
-// One descriptor of a poll() that is parked.
+// One descriptor of a parked poll().
 struct PollWaiter : runtime::FdWaiter {
   PollWaiter() noexcept : FdWaiter(-1, 0, on_ready) {}
   static void on_ready(runtime::FdWaiter& waiter, unsigned events) noexcept {
@@ -90,7 +89,7 @@ class ExoticWatch {
     if (epoll_ < 0 && (epoll_ = ::epoll_create1(EPOLL_CLOEXEC)) < 0) {
       throw std::system_error(errno, std::generic_category(), "epoll_create1");
     }
-    // One descriptor may stand in several entries; the poll and epoll bits have the same values.
+    // A descriptor may be in several entries; the poll and epoll bits have the same values.
     epoll_event event{};
     for (nfds_t i = 0; i < count; ++i) {
       if (entries[i].fd == entries[index].fd && watchable_events(entries[i].events) == 0) {
@@ -104,7 +103,7 @@ class ExoticWatch {
   int epoll_ = -1;
 };
 
-// Every waiter that a parked poll has registered; withdrawn when it ends.
+// All waiters of a parked poll; removed when it ends.
 class PollWaiters {
  public:
   explicit PollWaiters(nfds_t count) : reactor_(runtime::Scheduler::current()->reactor()) {
@@ -129,7 +128,7 @@ class PollWaiters {
     return std::any_of(waiters_, waiters_ + used_,
                        [fd](const PollWaiter& w) { return w.closed && w.fd == fd; });
   }
-  // Why one of them, which is open, cannot be waited for; 0: all can.
+  // The error of an open descriptor that cannot be waited for; 0: there is none.
   int refused() const noexcept {
     const auto found = std::find_if(waiters_, waiters_ + used_,
                                     [](const PollWaiter& w) { return w.failure != 0 && !w.closed; });
@@ -145,13 +144,13 @@ class PollWaiters {
   nfds_t used_ = 0;
 };
 
-// Suspends until an entry may be ready or the deadline comes. Entries whose descriptor was closed
-// meanwhile get POLLNVAL. Throws what the reactor throws.
+// Suspends until an entry may be ready, or until the deadline. An entry whose descriptor was closed meanwhile
+// gets POLLNVAL. Throws what the reactor throws.
 runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline, const runtime::WholeWait& whole) {
   const ExoticWatch exotic(entries, count);
   PollWaiters waiters(count + 1);
   runtime::Parker parker;
-  int shown_fd = -1;  // what the registry shows: the first one, and how many there are
+  int shown_fd = -1;  // the registry shows the first one and the number of others
   std::uint64_t shown = 0, others = 0;
   for (nfds_t i = 0; i < count; ++i) {
     entries[i].revents = 0;
@@ -192,11 +191,11 @@ int count_closed(const pollfd* entries, nfds_t count) noexcept {
       std::count_if(entries, entries + count, [](const pollfd& e) { return e.revents == POLLNVAL; }));
 }
 
-// The wait ends here though nothing has happened; errno says why. As for recv(), the connections among the
-// entries are given up, unless the caller is an event loop that is to go on.
+// Ends the wait although nothing has happened; errno says why. Connections among the entries are given up, as
+// for recv(), unless the caller is an event loop that continues.
 int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswer answer) noexcept {
   if (answer == CutOffAnswer::kInterrupted) {
-    // Nothing suspends any more while the loop closes, so a caller that goes on has to block.
+    // Nothing suspends any more while the loop closes, so a caller that continues must block.
     if (runtime::current_fiber()->unwinding) {
       const Nanoseconds pause = std::min(kPauseOfAClosingLoop, runtime::time_until(deadline, loop_now()));
       const int ready = real::poll(entries, count, static_cast<int>(pause / 1'000'000));
@@ -207,7 +206,7 @@ int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswe
   }
   for (nfds_t i = 0; i < count; ++i) {
     const unsigned events = watchable_events(entries[i].events);
-    const bool closed = entries[i].revents == POLLNVAL;  // the number may be somebody else's by now
+    const bool closed = entries[i].revents == POLLNVAL;  // the number may already belong to another file
     if (entries[i].fd >= 0 && events != 0 && !closed) wait_was_cut_off(entries[i].fd, events);
   }
   return answer == CutOffAnswer::kTimedOut ? 0 : -1;
@@ -228,7 +227,7 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
     if (runtime::current_fiber()->unwinding) return cancelled();
     const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
-    // A descriptor that cannot be waited for any more is the kernel's to report at the next look.
+    // If a descriptor cannot be waited for any more, the kernel reports it at the next look.
     const bool parked = without_throwing([&] { reason = park_for(entries, count, look_again, whole); });
     if (!parked && errno != EBADF) return end_cut_off(entries, count, deadline, CutOffAnswer::kCancelled);
     if (reason == runtime::Wake::kInterrupted) return cancelled();
@@ -240,9 +239,8 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
 
 // ---- select
 
-// How many descriptors the kernel looks at, whatever it is told: as many as its table has places for. A
-// program may say getdtablesize() and give sets of FD_SETSIZE, and what lies behind them on its stack is no
-// set.
+// The number of descriptors that the kernel checks: at most the size of its table. A program may pass
+// getdtablesize() with sets of FD_SETSIZE, and the stack memory after the sets is no set.
 int clamp_to_table(int count) noexcept {
   if (count <= FD_SETSIZE) return count;
   const int saved_errno = errno;
@@ -261,7 +259,7 @@ int clamp_to_table(int count) noexcept {
   return size;
 }
 
-// The three sets of a select(), as the caller gave them: each look overwrites them.
+// The three sets of a select(), as the caller passed them; each look overwrites them.
 class SelectSets {
  public:
   SelectSets(int count, fd_set* readable, fd_set* writable, fd_set* exceptional)
@@ -283,7 +281,7 @@ class SelectSets {
     };
     return mask == nullptr ? uninterrupted(look_once) : look_once();
   }
-  // As the caller gave them, and as select() leaves them when it fails.
+  // Restores the caller's values, as select() does when it fails.
   void restore() noexcept {
     for (std::size_t i = 0; i < 3; ++i) {
       if (sets_[i] != nullptr) std::memcpy(sets_[i], &saved_[i * set_bytes_], set_bytes_);
@@ -316,7 +314,7 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
       return -1;
     }
     if (const int ready = sets.look(count, mask); ready != 0 || polled == 0) return ready;
-    // poll reports a hang-up of a descriptor that only stands in the third set, select does not.
+    // For a descriptor in the third set only, poll reports a hang-up and select does not.
     if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) {
       sets.restore();
       return -1;
@@ -324,7 +322,7 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
   }
 }
 
-// `caller`: where the program's call returns to.
+// `caller`: the return address of the program's call.
 int poll_from(const void* caller, pollfd* entries, nfds_t count, int timeout_ms) {
   if (!acts()) return real::poll(entries, count, timeout_ms);
   if (timeout_ms == 0) return poll_now(entries, count);
@@ -366,7 +364,7 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
           [&] { result = select_until(count, readable, writable, exceptional, deadline, nullptr, caller); }))
     return -1;
   if (timeout != nullptr && !endless) {
-    // Linux tells how much of the timeout was left.
+    // Linux returns the remaining timeout.
     const Nanoseconds left = aiofiber::runtime::time_until(deadline, loop_now());
     *timeout = {left / kSecond, left % kSecond / 1'000};
   }
@@ -385,7 +383,7 @@ int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, 
   return result;
 }
 
-// What poll and ppoll are called when the program was compiled with -D_FORTIFY_SOURCE.
+// The names of poll and ppoll in programs compiled with -D_FORTIFY_SOURCE.
 int __poll_chk(pollfd* entries, nfds_t count, int timeout_ms, size_t entries_size) {
   if (entries_size / sizeof *entries < count) __chk_fail();
   return poll_from(__builtin_return_address(0), entries, count, timeout_ms);

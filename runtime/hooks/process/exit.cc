@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// exit(3) in a task: what is registered to run at exit, and the destructors of statics, run on the task's
-// stack. They block the thread as they would without aiofiber: a suspension would leave the program half
-// ended and let other tasks run on in it.
+// exit(3) in a task: the registered functions and the destructors of statics run on the task's stack. They
+// block the thread as they would without aiofiber. A suspension would let other tasks run in a half-ended
+// program.
 #include <cstdlib>
 
 #include "aiofiber/runtime/engine/fiber.h"

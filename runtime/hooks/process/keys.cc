@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pthread keys whose values belong to the task: so that, for one, OpenSSL's error queue of a task is not read
-// by another.
+// pthread keys with values per task, so that a task does not read, for example, another task's OpenSSL
+// errors.
 //
-// Not every key: many libraries keep the value in a thread_local as well, and use a key only to hear of
-// the thread's end (allocators, abseil); for them a task is no thread. So a key is a task's when the library
-// that makes it is one known to need that, by the name of its file, or when AIOFIBER_TASK_KEYS says so: a
-// list of parts of file names with colons between them; `all`; or `none`. Other keys, and all outside tasks,
-// are libc's.
+// Not all keys: many libraries also keep the value in a thread_local, and use a key only to notice the
+// thread's end (allocators, abseil). They must not see a task as a thread. So a key has values per task only
+// if the library that creates it is in a list of file names, or if AIOFIBER_TASK_KEYS says so: parts of file
+// names separated by colons; `all`; or `none`. Other keys, and all keys outside tasks, are libc's.
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -30,12 +29,12 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// Libraries that keep in a key what one flow of calls leaves for its next call: errors, mostly.
+// Libraries that use a key to keep state between the calls of one task, mostly errors.
 constexpr std::string_view kKnownLibraries =
     "libcrypto.so:libssl.so:libxml2.so:libkrb5support.so:libldap:libmariadb.so:libmysqlclient";
 
 struct Key {
-  std::atomic<std::uint32_t> generation{0};  // odd: live, and values belong to tasks
+  std::atomic<std::uint32_t> generation{0};  // odd: the key exists, with values per task
   std::atomic<void (*)(void*)> destructor{nullptr};
 };
 constinit std::array<Key, PTHREAD_KEYS_MAX> task_keys;
@@ -47,7 +46,7 @@ bool lists(std::string_view list, std::string_view file) noexcept {
   return false;
 }
 
-// `maker`: the address that pthread_key_create() will return to.
+// `maker`: the return address of pthread_key_create().
 bool is_for_tasks(const void* maker) noexcept {
   const char* setting = ::secure_getenv("AIOFIBER_TASK_KEYS");
   const std::string_view wanted = setting == nullptr ? kKnownLibraries : setting;
@@ -77,7 +76,7 @@ int create_key(const void* maker, pthread_key_t* key, void (*destructor)(void*))
 }  // namespace
 
 void destroy_key_values(Locals& locals) noexcept {
-  // As at the end of a thread: destructors may set values anew, so several rounds.
+  // As at the end of a thread: destructors may set values again, so there are several rounds.
   for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS; ++round) {
     bool any = false;
     for (std::size_t i = 0; i < locals.keys.size(); ++i) {
@@ -132,7 +131,7 @@ int pthread_setspecific(pthread_key_t key, const void* value) noexcept {
   return stored ? 0 : ENOMEM;
 }
 
-// C11's names for the same keys; libc calls its insides for them.
+// C11's names for the same keys; libc calls its internal functions for them.
 int tss_create(tss_t* key, tss_dtor_t destructor) {
   const int error = create_key(__builtin_return_address(0), key, destructor);
   return error == 0 ? thrd_success : error == ENOMEM ? thrd_nomem : thrd_error;

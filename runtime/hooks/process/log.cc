@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// syslog: libc sends to the system's log internally, and blocks while that is slow. The text is made in the
-// task (%m is the task's errno) and sent from the offload pool.
+// syslog: libc sends to the system's log internally, and blocks while that is slow. The task makes the text
+// (%m is the task's errno), and the offload pool sends it.
 #include <syslog.h>
 
 #include <cerrno>
@@ -24,7 +24,7 @@ void send_text(int priority, const char* format, ...) {
   va_end(arguments);
 }
 
-// A task that is cancelled still logs, in the thread's time: a message is not lost.
+// A cancelled task still logs, but blocks the thread: no message is lost.
 void log_formatted(int priority, const char* format, va_list arguments) {
   const int saved_errno = errno;
   char* text = nullptr;

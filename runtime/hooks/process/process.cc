@@ -2,8 +2,8 @@
 //
 // Child processes: waitpid, wait, wait3, wait4, waitid; system on the offload pool.
 //
-// A single child has a pidfd, which becomes readable when it ends. For any child of a group, or for a child
-// that stops or continues, the kernel has no descriptor: the call looks again and again, at most every 20 ms.
+// A single child has a pidfd, which becomes readable when it ends. The kernel has no descriptor for any child
+// of a group, or for a child that stops or continues. There the call checks again, at most every 20 ms.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ bool wait_for_end(pid_t pid, Backoff& backoff) {
     return false;
   }
   runtime::FdWaitResult result;
-  // Out of descriptors, or reaped by somebody else: the next look will tell.
+  // Out of descriptors, or reaped by other code: the next check will show it.
   if (!without_throwing([&] { result = runtime::child_wait(pid); })) return backoff.wait();
   if (result.interrupted) {
     errno = ECANCELED;
@@ -38,8 +38,8 @@ bool wait_for_end(pid_t pid, Backoff& backoff) {
   return true;
 }
 
-// Calls look(), which does not block, until it says something else than "nothing yet". `pid`: the one child
-// that matters and only its end, or 0. `shown`: the child that is waited for; 0: any.
+// Calls look(), which does not block, until it returns something else than "nothing yet". `pid`: the one
+// child whose end matters, or 0. `shown`: the child that a debugger shows; 0: any.
 template <class Look>
 pid_t wait_with(pid_t pid, pid_t shown, Look look) {
   const int errno_at_start = errno;
@@ -96,7 +96,7 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return found < 0 ? -1 : 0;
 }
 
-// libc's own, signal handling included, on a thread of the pool for long calls.
+// libc's own system(), signal handling included, on a thread of the pool for long calls.
 int system(const char* command) {
   if (command == nullptr || !acts()) return real::system(command);
   return on_pool(

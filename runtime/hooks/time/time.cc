@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Sleeping: sleep, usleep, nanosleep, clock_nanosleep, thrd_sleep (std::this_thread::sleep_for and
-// sleep_until come here), and sched_yield, which lets the other tasks run.
+// sleep_until call these), and sched_yield, which lets the other tasks run.
 //
 // A task sleeps on its loop's clock, so under a virtual clock the call takes exactly its virtual time. A
-// cancelled sleep ends with ECANCELED and tells what was left, as EINTR does. Arguments that libc would
+// cancelled sleep ends with ECANCELED and returns the remaining time, as for EINTR. Arguments that libc would
 // refuse, and CPU-time clocks, go to libc.
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +25,7 @@ using runtime::Nanoseconds;
 
 constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
 
-// Sleeps for `duration`; `left` is what remained when it was cut short. True: slept it all.
+// Sleeps for `duration`; `left` is the rest if it was cut short. Returns true if it was not.
 bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
   const int saved_errno = errno;
   const Nanoseconds deadline = deadline_after(duration);
@@ -45,8 +45,8 @@ int sleep_relative(const timespec& duration, timespec* remaining) {
   return -1;
 }
 
-// Sleeps until `clock` shows `time`. How far that is gets decided now: a clock that is set meanwhile does
-// not move the end of the sleep.
+// Sleeps until `clock` shows `time`. The length is computed now: setting the clock meanwhile does not change
+// it.
 int sleep_to(clockid_t clock, const timespec& time) {
   timespec now;
   if (::clock_gettime(clock, &now) != 0) return errno;
@@ -118,7 +118,7 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
       (flags & ~TIMER_ABSTIME) != 0) {
     return real::clock_nanosleep(clock, flags, time, remaining);
   }
-  const int saved_errno = errno;  // this call returns its error and leaves errno alone
+  const int saved_errno = errno;  // this call returns its error and does not change errno
   const int result = (flags & TIMER_ABSTIME) != 0            ? sleep_to(clock, *time)
                      : sleep_relative(*time, remaining) == 0 ? 0
                                                              : errno;
@@ -126,7 +126,7 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* 
   return result;
 }
 
-// C11: 0, -1 if it was cut short, less than that for an error.
+// C11: 0; -1 if cut short; less than -1 for an error.
 int thrd_sleep(const timespec* duration, timespec* remaining) {
   if (!acts() || duration == nullptr || !is_valid_timeout(duration))
     return real::thrd_sleep(duration, remaining);

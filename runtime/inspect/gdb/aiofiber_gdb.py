@@ -33,7 +33,7 @@ WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "some
 SLEEP, FD, TASK, OTHER, LOCK, THREAD, FILE_LOCK, PROCESS, THREAD_END = 1, 2, 3, 6, 12, 18, 21, 22, 23
 GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that overflowed it stands there
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
-# Frames of these are not what the program is doing.
+# Frames of these functions are not the program's own.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
             "jump_fcontext", "make_fcontext")
 THUNK = re.compile(r"(non-)?virtual thunk to ")
@@ -235,7 +235,7 @@ def is_plumbing(frame):
     function = frame.function()  # a lambda is called "operator()": its linkage name, or its file, says whose it is
     if function is None:
         return False
-    # Of a function that is inlined, function.symtab is the file into which it is: the line's file is its own.
+    # For an inlined function, function.symtab is the file that it is inlined into; the line has its own file.
     place = frame.find_sal().symtab or function.symtab
     return bool(PLUMBING_LINKAGE.match(function.linkage_name or "")) or bool(PLUMBING_FILE.search(place.filename))
 
@@ -294,7 +294,7 @@ def short_name(frame):
     if name is None:
         return None
     short = without_parameters(name)
-    if short == LAMBDA and frame.type() == gdb.NORMAL_FRAME:  # the symbol tables know of whom
+    if short == LAMBDA and frame.type() == gdb.NORMAL_FRAME:  # the symbol tables know its function
         of_symbol = without_parameters(symbol_at(frame.function().value().address))
         short = of_symbol if of_symbol.endswith(LAMBDA) else short
     return short
@@ -440,7 +440,7 @@ def where(task):
         frame = program_frame(gdb.selected_frame())
     except (gdb.error, gdb.GdbError):
         return ""
-    if frame is None:  # a function that ends in a call is not on the stack while that waits
+    if frame is None:  # a function that ends in a tail call is not on the stack during that call
         known = task.entry and task.is_suspended()
         return without_parameters(task.entry_text()) + line_at(task.entry) if known else ""
     line = frame.find_sal()

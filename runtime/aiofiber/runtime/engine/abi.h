@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mark by which a library that was compiled apart from the runtime in use, the preloaded hooks, knows
-// whether it may touch that runtime's objects: both must be of one version and lay out their classes alike.
+// AbiMark tells a library that was compiled separately (the preloaded hooks) whether it may touch the objects
+// of the runtime in use. Both must have the same version and the same class layouts.
 //
-// Invariant: every program with a scheduler has the mark, since the scheduler refers to it.
+// Invariant: every program with a scheduler has the mark, because the scheduler refers to it.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@ namespace aiofiber::runtime {
 
 struct AbiMark {
   char version[24];      // of aiofiber, as text
-  std::uint64_t layout;  // a hash of where the members are that hooks use
+  std::uint64_t layout;  // a hash of the offsets of the members that hooks use
 
   friend constexpr bool operator==(const AbiMark&, const AbiMark&) = default;
 };
 
-// Of the runtime in use, which need not be the one that the caller was compiled with.
+// The mark of the runtime in use. The caller may have been compiled with another one.
 extern const AbiMark abi_mark;
 
 }  // namespace aiofiber::runtime

@@ -2,8 +2,8 @@
 //
 // AIOFIBER_ASSERT: an invariant of the runtime that is checked in every build, release included.
 //
-// A broken invariant of the scheduler means that some stack or queue is already corrupt: the message
-// goes to stderr and the process aborts, so that a core file shows the state as it was found.
+// A broken invariant of the scheduler means that a stack or a queue is already corrupt. The message goes to
+// stderr and the process aborts, so that a core file shows the state at that moment.
 // Errors of the *user* are never asserted: they are exceptions.
 #pragma once
 

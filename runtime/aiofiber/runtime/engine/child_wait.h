@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for a child process: suspend the current fiber until it has ended.
+// child_wait() suspends the current fiber until a child process has ended.
 //
-// A child has a descriptor that becomes readable when it ends (pidfd_open(2), Linux 5.3), so the reactor
-// needs nothing of its own for children: no SIGCHLD handler, which a program may have itself, and no table of
-// processes.
+// A child has a descriptor that becomes readable when the child ends (pidfd_open(2), Linux 5.3). So the
+// reactor needs no table of processes and no SIGCHLD handler, which the program may have itself.
 #pragma once
 
 #include <sys/types.h>
@@ -13,8 +12,8 @@
 
 namespace aiofiber::runtime {
 
-// Suspends the current fiber until process `pid` has ended; ready() of the result says that it has. Does not
-// reap it: that is the caller's, with waitpid(pid, &status, WNOHANG), which does not block then. `timeout` in
+// Suspends the current fiber until process `pid` has ended; then ready() of the result is true. Does not reap
+// the child: the caller does, with waitpid(pid, &status, WNOHANG), which does not block then. `timeout` in
 // ns, as for fd_wait(). Precondition: called on a fiber. Threads: the loop's; any number of fibers may wait
 // for one child. Throws std::system_error: ESRCH (there is no such process, or it was reaped), EINVAL (pid <=
 // 0), EMFILE, ENFILE; std::bad_alloc.

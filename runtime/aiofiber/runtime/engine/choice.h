@@ -2,11 +2,10 @@
 //
 // The one source of nondeterminism inside the scheduler, seeded in tests.
 //
-// Where the specification leaves something open, the scheduler asks choose(n): in which order timers with
-// equal deadlines run, and, on the system's clock, whether a pass with ready work polls. Without a chooser
-// the answer is 0, and the cost a load and a branch; a test installs a
-// seeded Chooser (testing::Seed) and gets other legal runs, the same for the same seed. Per thread, as loops
-// are.
+// The scheduler calls choose(n) where the specification leaves a choice: the order of timers with equal
+// deadlines, and, on the system's clock, whether a pass with ready work polls. Without a Chooser the answer
+// is 0, at the cost of a load and a branch. A test installs a seeded Chooser (testing::Seed) and gets other
+// legal runs, the same ones for the same seed. The Chooser is per thread, as loops are.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +30,7 @@ class Chooser {
 
 inline constinit thread_local Chooser* current_chooser = nullptr;
 
-// The index of the alternative to take, of n that are all legal.
+// Chooses one of n legal alternatives: returns its index.
 inline std::uint64_t choose(std::uint64_t n) noexcept {
   return __builtin_expect(current_chooser != nullptr, 0) ? current_chooser->choose(n) : 0;
 }

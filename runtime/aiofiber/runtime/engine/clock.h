@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seam for time: the only place where the runtime learns what time it is, and where it decides to
-// let time pass.
+// The seam for time: only here the runtime reads the time and lets time pass.
 //
-// SteadyClock is CLOCK_MONOTONIC. VirtualClock stands still while code runs and jumps to the next
-// deadline when the loop would otherwise sleep, so that a test of an hour takes milliseconds and sees
-// exact times. The loop's pass is the same for both.
+// SteadyClock is CLOCK_MONOTONIC. VirtualClock stands still while code runs. It jumps to the next deadline
+// when the loop would otherwise sleep, so a test of an hour takes milliseconds and sees exact times. The
+// loop's pass is the same for both.
 #pragma once
 
 #include <cstddef>
@@ -23,13 +22,13 @@ class Clock {
   virtual ~Clock() = default;
   // Nanoseconds since an arbitrary but fixed point; never goes back.
   virtual Nanoseconds now() const noexcept = 0;
-  // Called by the loop when it has nothing to run before `deadline` (kForever: nothing scheduled at all).
-  // Polls the reactor, and returns when something may have become ready or the deadline was reached.
+  // The loop calls this when it has nothing to run before `deadline` (kForever: nothing is scheduled). Polls
+  // the reactor. Returns when something may have become ready, or at the deadline.
   virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
-  // Whether every pass must poll the reactor: a virtual clock wants the exact passes of asyncio.
+  // Whether every pass must poll the reactor. A virtual clock wants the exact passes of asyncio.
   virtual bool polls_every_pass() const noexcept { return false; }
-  // So many answers more (or, below zero, fewer) are due from threads that work for the loop. For a clock
-  // that decides when time may pass.
+  // Adds to the number of answers that the loop expects from threads that work for it; may be negative. A
+  // clock can use the number to decide when time may pass.
   virtual void expect_answers(std::ptrdiff_t) noexcept {}
 };
 
@@ -42,12 +41,12 @@ class SteadyClock final : public Clock {
   static SteadyClock& instance() noexcept;
 };
 
-// Stamps for what happens millions of times a second, at half the price of a clock: the CPU's counter where
-// the kernel makes CLOCK_MONOTONIC of it (its clocksource is "tsc": same rate on all CPUs, never stops), else
-// that clock's nanoseconds.
+// Stamps for events that happen millions of times a second, at half the price of a clock. A stamp is the
+// CPU's counter if the kernel derives CLOCK_MONOTONIC from it (clocksource "tsc": same rate on all CPUs,
+// never stops). Otherwise it is CLOCK_MONOTONIC in nanoseconds.
 //
-// Stamps become times by two readings of both, one before and one behind them, so the counter's rate is never
-// assumed, and the kernel's corrections of its own (NTP) are followed from reading to reading. Threads: any.
+// A stamp becomes a time by two readings of counter and clock, one before it and one after it. So the
+// counter's rate is never assumed, and corrections of the clock (NTP) are followed. Threads: any.
 class Stamps {
  public:
   struct Reading {
@@ -55,9 +54,9 @@ class Stamps {
     Nanoseconds time;
   };
   static std::uint64_t now() noexcept;
-  // Both, at the same moment but for some 20 ns.
+  // Reads both, some 20 ns apart.
   static Reading read() noexcept;
-  // The time of a stamp, on the line through both readings. Of one behind the second, an extrapolation.
+  // The time of a stamp, on the line through both readings; extrapolated for a stamp after the second one.
   static Nanoseconds time(std::uint64_t stamp, const Reading& first, const Reading& second) noexcept;
 };
 
@@ -69,9 +68,9 @@ class VirtualClock final : public Clock {
 
   // Moves time forward from inside a callback, as if the callback had taken that long.
   void burn(Nanoseconds duration) noexcept { now_ = saturating_add(now_, duration); }
-  // Real threads or signals may wake the loop: before it jumps, time passes as in reality for 2 ms, and for a
-  // second while a call on another thread is under way; with nothing to jump to, for 5 s. At most, as a jump
-  // of less takes no longer.
+  // For tests in which real threads or signals may wake the loop. Before a jump the clock then waits in real
+  // time: 2 ms; 1 s while a call on another thread is under way; 5 s if there is no deadline. A jump that is
+  // shorter than that waits no longer than the jump.
   void set_may_block(bool may_block) noexcept { may_block_ = may_block; }
   void expect_answers(std::ptrdiff_t change) noexcept override { answers_due_ += change; }
 
@@ -81,8 +80,8 @@ class VirtualClock final : public Clock {
   bool may_block_ = false;
 };
 
-// Thrown out of the loop by a virtual clock when nothing is ready, nothing is scheduled and nothing is
-// expected: with a real clock the program would hang here for ever.
+// A virtual clock throws this out of the loop when nothing is ready, scheduled or expected. With a real clock
+// the program would hang.
 class Deadlock {
  public:
   const char* what() const noexcept { return "DEADLOCK: nothing ready, nothing scheduled"; }

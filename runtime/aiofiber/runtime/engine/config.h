@@ -2,8 +2,8 @@
 //
 // Compile-time facts about the machine and the build, and the defaults that the runtime starts from.
 //
-// Whatever differs between a release and a sanitizer build is decided here once, so that no other
-// file asks the compiler. Knows nothing of the rest of the runtime.
+// All differences between release and sanitizer builds are decided here, so no other file asks the compiler.
+// Knows nothing of the rest of the runtime.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@
 #define AIOFIBER_ASAN 0
 #endif
 
-// Given from outside to code of a ThreadSanitizer build that is not instrumented itself: it sees the same
-// classes.
+// The build sets it for code of a ThreadSanitizer build that is not instrumented itself, so that this code
+// sees the same classes.
 #ifndef AIOFIBER_TSAN
 #if defined(__SANITIZE_THREAD__)
 #define AIOFIBER_TSAN 1
@@ -35,7 +35,7 @@
 #define AIOFIBER_TSAN 0
 #endif
 
-// Functions whose frames a reader of stacks must see, or whose caller must not cache thread-locals.
+// For functions whose frames must be visible in stacks, or whose caller must not cache thread-locals.
 #define AIOFIBER_NOINLINE __attribute__((noinline))
 #define AIOFIBER_ALWAYS_INLINE __attribute__((always_inline)) inline
 #define AIOFIBER_LIKELY(x) __builtin_expect(static_cast<bool>(x), 1)
@@ -46,14 +46,14 @@ namespace aiofiber::runtime {
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kCacheLineBytes = 64;
 
-// Address space of a stack, without its guard, unless the task asks for another size; pages are committed on
-// first touch.
+// Address space of a stack, without its guard; a task may ask for another size. Pages are committed on first
+// touch.
 inline constexpr std::size_t kDefaultStackBytes = 256 * 1024;
 // The smallest stack: room for a system call deep in libc, and a C++ throw with its unwinder.
 inline constexpr std::size_t kMinStackBytes = 32 * 1024;
-// Beyond this a request is an error of the program rather than a wish.
+// A larger request is treated as a bug in the program.
 inline constexpr std::size_t kMaxStackBytes = std::size_t{1} << 30;
-// The inaccessible region below a stack: a frame that skips less than this without a touch still meets it.
+// The guard below a stack. A frame that skips less than this without touching it still hits the guard.
 inline constexpr std::size_t kMinGuardBytes = 64 * 1024;
 inline constexpr std::size_t kMaxGuardBytes = std::size_t{1} << 30;
 
@@ -63,14 +63,14 @@ inline constexpr Nanoseconds kForever = INT64_MAX;
 
 // How long a stack stays idle before it gives its memory back.
 inline constexpr Nanoseconds kDefaultStackIdleTime = 10'000'000'000;
-// A loop with ready work gives memory of stacks back at most so often, a bounded piece each time.
+// A loop with ready work gives memory of stacks back at most this often, a bounded piece each time.
 inline constexpr Nanoseconds kTimeBetweenCoolings = 1'000'000;
 
-// A pass with ready work enters the kernel only when this much time went by, ...
+// A pass with ready work enters the kernel only when this much time has passed, ...
 inline constexpr Nanoseconds kTimeBetweenPolls = 50'000;
 inline constexpr std::uint32_t kHandlesBetweenClockReads = 16;
-// ... or this many handles, unless they were so short that polling would be a twentieth of the work (a poll
-// costs 0.25 us).
+// ... or after this many handles, unless they were so short that polling would be a twentieth of the work (a
+// poll costs 0.25 us).
 inline constexpr std::uint32_t kHandlesBetweenPolls = 64;
 inline constexpr Nanoseconds kShortestTimeBetweenPolls = 5'000;
 

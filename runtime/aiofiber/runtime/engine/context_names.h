@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// By which names the linker knows Boost.Context's functions: for assembly that enters them, and for
-// declarations that keep Boost's headers out. Up to Boost 1.86 they are C's names, from 1.87 on C++'s. The
-// build finds out which (tools/cmake/context_names.cmake) and says so to aiofiber's own sources; nobody else
-// needs them.
+// The linker names of Boost.Context's functions, for assembly that jumps to them and for declarations without
+// Boost's headers. Up to Boost 1.86 they are C names, from 1.87 on C++ names. The build finds out which
+// (tools/cmake/context_names.cmake) and defines a macro for aiofiber's own sources; no other code needs them.
 #pragma once
 
 #if defined(AIOFIBER_CONTEXT_NAMES_ARE_CXX)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for a descriptor: suspend the current fiber until it is readable or writable.
+// fd_wait() suspends the current fiber until a descriptor is readable or writable.
 //
-// Any number of fibers may wait for one descriptor; each is told when it is ready and has to try its
-// operation again (level-triggered, as poll(2)).
+// Any number of fibers may wait for one descriptor. Each is woken when the descriptor is ready, and must try
+// its operation again (level-triggered, as poll(2)).
 #pragma once
 
 #include "aiofiber/runtime/engine/config.h"
@@ -22,15 +22,15 @@ struct FdWaitResult {
   bool ready() const noexcept { return (events & (kReadable | kWritable)) != 0; }
 };
 
-// Suspends the current fiber. `timeout` in ns; kForever: none; <= 0 looks only at the next poll.
-// Precondition: called on a fiber. Throws std::system_error (EBADF), std::bad_alloc.
-// `kind` and `arg`, `whole`: what a debugger is told instead, as for Parker::park(); kind 0: the descriptor.
+// Suspends the current fiber. `timeout` in ns; kForever: no timeout; <= 0: only one look, at the next poll.
+// Precondition: called on a fiber. Throws std::system_error (EBADF), std::bad_alloc. `kind`, `arg` and
+// `whole` are what a debugger shows, as for Parker::park(); kind 0: the descriptor.
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout = kForever);
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
                      const WholeWait& whole);
 
-// To be called right before a descriptor is closed: whoever waits for it on this thread's loop is woken
-// with kClosed. Returns how many. Does nothing on a thread without a loop.
+// Call it right before a descriptor is closed: all fibers of this thread's loop that wait for it wake with
+// kClosed. Returns their number. Does nothing on a thread without a loop.
 std::size_t fd_closing(int fd) noexcept;
 
 }  // namespace aiofiber::runtime

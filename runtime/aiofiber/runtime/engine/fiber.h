@@ -2,12 +2,12 @@
 //
 // A fiber: a stack that can be suspended, with everything that must be saved with it.
 //
-// The saved state is the Boost.Context frame, the C++ runtime's exception state (Boost before 1.88 leaves
-// it to the thread, so a fiber suspended in a catch block would hand its exception to the next one), and
-// what the sanitizers want to know. The fiber *is* its registry record: what a debugger reads is the
-// state that the scheduler works with, not a copy.
+// The saved state is the Boost.Context frame, the exception state of the C++ runtime, and the sanitizers'
+// data. Boost before 1.88 does not save the exception state, so a fiber suspended in a catch block would hand
+// its exception to the next fiber. The fiber *is* its registry record: a debugger reads the state that the
+// scheduler works with, not a copy.
 //
-// Knows nothing of queues, timers or tasks: who runs next is the scheduler's business.
+// Knows nothing of queues, timers or tasks: the scheduler decides which fiber runs next.
 // Threads: only the thread that runs the fiber's scheduler. Memory: a slot of a RecordSlab.
 #pragma once
 
@@ -33,14 +33,14 @@ struct ExceptionState {
   void* caught_exceptions = nullptr;
   unsigned int uncaught_exceptions = 0;
 };
-// The calling thread's. The address is constant for a thread: fetch it once per run.
+// The exception state of the calling thread. The address is constant for a thread: fetch it once per run.
 ExceptionState* thread_exception_state() noexcept;
 
-// Thrown through a suspended fiber whose loop closes, so that its destructors run. No base class; code
-// that swallows it meets it again at its next suspension.
+// Thrown through a suspended fiber when its loop closes, so that destructors run. It has no base class. If
+// code swallows it, the next suspension throws it again.
 struct ForcedUnwind {};
 
-// What a layer above keeps for a fiber; it says itself how it is released, on the fiber, without suspending.
+// Data that a layer above keeps for a fiber. release() runs on the fiber and must not suspend.
 struct FiberLocals {
   void (*release)(Fiber&) noexcept;
 };
@@ -50,7 +50,7 @@ class Fiber : public aiofiber_record, public Runnable {
   using Entry = void (*)(Fiber&) noexcept;
 
   // A fiber that has not started: no stack, state NEW. `user_entry` is the address shown for it. The record
-  // goes on counting from `slot_seq`, its slot's last sequence number, and is stable from begin_life() on.
+  // continues from `slot_seq`, the last sequence number of its slot, and is stable from begin_life() on.
   Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_object, std::uint8_t stack_class,
         std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept;
   // The thread's own context, as the scheduler's hub: not in the registry.
@@ -73,15 +73,15 @@ class Fiber : public aiofiber_record, public Runnable {
     wait_since_ns = since;
   }
 
-  // The time limit around what the fiber does, for readers from outside: what it waits for then ends at the
+  // Sets the time limit of the fiber's current work, for readers from outside: its waits end then at the
   // latest.
   void shorten_limit(Nanoseconds until) noexcept {
     const auto limit = static_cast<std::uint64_t>(until > 0 ? until : 1);
     if (wait_limit == 0 || limit < wait_limit) wait_limit = limit;
   }
 
-  // Binds a stack, which lies slot_bytes from its neighbours, and prepares the first switch into
-  // main_function(fiber), which must not return.
+  // Binds a stack and prepares the first switch into main_function(fiber), which must not return.
+  // `slot_bytes` is the distance to the neighbour stacks.
   using Main = void (*)(Fiber&) noexcept;
   void bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept;
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
@@ -90,12 +90,12 @@ class Fiber : public aiofiber_record, public Runnable {
   // ---- written by the scheduler and by the parker
   Scheduler* scheduler;
   Entry body;
-  void* owner;                     // whoever created the fiber: the facade's task
-  Parker* parker = nullptr;        // what it is parked on; null when it waits for something of the facade's
+  void* owner;                     // the creator's object: the facade's task
+  Parker* parker = nullptr;        // the wait's parker; null when it waits for an object of the facade
   ExceptionState exceptions;       // valid while suspended
   FiberLocals* locals = nullptr;   // released when its body has ended
   std::uint16_t hooks_off = 0;     // > 0: hooked libc calls stand aside
-  std::uint8_t refused_waits = 0;  // since it was interrupted; paces one that spins
+  std::uint8_t refused_waits = 0;  // since it was interrupted; slows down a fiber that spins
   std::uint8_t size_class;
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   bool unwinding = false;          // its loop is closing: every suspension throws ForcedUnwind
@@ -115,13 +115,13 @@ class Fiber : public aiofiber_record, public Runnable {
   friend class Scheduler;
 };
 
-// The fiber that runs on this thread, or null: in plain threads, in loop callbacks, outside a loop.
-// One initial-exec TLS load: the hooks ask it on every call.
+// The fiber that runs on this thread; null in plain threads, in loop callbacks and outside a loop. One
+// initial-exec TLS load, because the hooks read it on every call.
 extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
 inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
 
-// While it lives, hooked libc calls of the current fiber are libc's own: symbolizing, for one, reads files.
-// Does nothing outside fibers. Construct and destroy it on the same fiber; they nest.
+// While it lives, hooked libc calls of the current fiber are libc's own. Symbolizing needs it to read files.
+// Does nothing outside fibers. Construct and destroy it on the same fiber; scopes nest.
 class HooksOff {
  public:
   HooksOff() noexcept : fiber_(current_fiber()) {
@@ -137,11 +137,11 @@ class HooksOff {
   Fiber* fiber_;
 };
 
-// The bounds of whatever stack is running: the current fiber's, else the thread's.
+// The bounds of the running stack: the current fiber's, else the thread's.
 StackBounds current_stack_bounds() noexcept;
 
-// Whether an object is a local variable of whatever stack is running, those included that AddressSanitizer
-// keeps elsewhere (detect_stack_use_after_return).
+// Whether an object is a local variable on the running stack. Includes variables that AddressSanitizer keeps
+// elsewhere (detect_stack_use_after_return).
 bool on_current_stack(const void* object) noexcept;
 
 }  // namespace aiofiber::runtime

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What other threads hand to a loop: a multi-producer, single-consumer queue of Runnables.
+// Inbox: a multi-producer, single-consumer queue of Runnables that other threads hand to a loop.
 //
-// Producers push onto a lock-free stack; the loop takes all of it in one exchange and reverses it, so
-// the order of each producer is kept. For any threads X and Y, if X calls push() and Y's take() returns
-// that node, everything X did before push() happens before what Y does after take().
+// Producers push onto a lock-free stack. The loop takes the whole stack in one exchange and reverses it, so
+// the order of each producer is kept. For any threads X and Y, if X calls push() and Y's take() returns that
+// node, everything X did before push() happens before what Y does after take().
 // push() is async-signal-safe.
 #pragma once
 
@@ -26,7 +26,7 @@ class Inbox {
   }
   bool empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
 
-  // The loop's thread. All nodes pushed so far, oldest first, linked by `next`; null if none.
+  // The loop's thread. Returns all nodes pushed so far, oldest first, linked by `next`; null if none.
   Runnable* take() noexcept {
     Runnable* newest = head_.exchange(nullptr, std::memory_order_acquire);
     Runnable* oldest = nullptr;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Containers whose links live in the elements, and the reference count that shared objects carry.
+// Containers whose links live in the elements, and the reference count of shared objects.
 //
-// Nothing here allocates: this is what makes "nothing that finishes, cancels or wakes allocates"
-// possible. An element is in at most one container per link member; the containers never own.
-// None of it is thread-safe: reference counts are plain integers, as all users live on one loop's thread.
+// Nothing here allocates, so finishing, cancelling and waking never allocate. An element is in at most one
+// container per link member; the containers never own.
+// Not thread-safe: reference counts are plain integers, because all users live on one loop's thread.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct ListNode {
   }
 };
 
-// A doubly linked list of T, where T derives from ListNode. O(1) everything; size is not kept.
+// A doubly linked list of T, where T derives from ListNode. All operations are O(1); the size is not kept.
 template <class T>
 class List {
  public:
@@ -123,7 +123,7 @@ class Ref {
     return *this;
   }
 
-  // Takes over a reference that somebody already counted.
+  // Takes over a reference that is already counted.
   static Ref adopt(T* object) noexcept {
     Ref ref;
     ref.object_ = object;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Puts the usual parts together: a scheduler on the system's clock, over libev, that knows about fork().
-// Here because the scheduler itself must not know which reactor it polls.
-// Tests put the parts together themselves, with a virtual clock or another reactor.
+// make_scheduler() builds the usual scheduler: on the system's clock, over libev, with handlers for fork().
+// It has its own file because the scheduler must not know which reactor it polls.
+// Tests build theirs themselves, with a virtual clock or another reactor.
 #pragma once
 
 #include <memory>

@@ -2,10 +2,10 @@
 //
 // Offload: run a blocking call on a pool of threads while the fiber sleeps.
 //
-// OffloadPool is a plain thread pool: FIFO, threads started on demand up to a limit and named
-// "asyncio_N" (asyncio's executor). offload(fn) is what the hooks use: it suspends the fiber until fn
-// has run. A cancellation does not stop a call that already runs: the fiber waits for it (its arguments
-// live on the fiber's stack), and the cancellation is raised afterwards.
+// OffloadPool is a plain thread pool: FIFO, threads started on demand up to a limit and named "asyncio_N"
+// (asyncio's executor). The hooks use offload(fn), which suspends the fiber until fn has run. A cancellation
+// does not stop a running call, because the call's arguments live on the fiber's stack: the fiber waits, and
+// the cancellation is raised afterwards.
 #pragma once
 
 #include <condition_variable>
@@ -24,7 +24,7 @@ namespace aiofiber::runtime {
 
 class OffloadPool {
  public:
-  // A unit of work; embedded in whatever waits for it. run() is called on a pool thread and must not throw.
+  // A unit of work, embedded in the waiting object. run() is called on a pool thread and must not throw.
   struct Work {
     virtual void run() noexcept = 0;
     Work* next = nullptr;
@@ -38,19 +38,19 @@ class OffloadPool {
   OffloadPool(const OffloadPool&) = delete;
   OffloadPool& operator=(const OffloadPool&) = delete;
 
-  // Any thread. Throws std::runtime_error after shutdown(), std::system_error when no thread can be made
+  // Any thread. Throws std::runtime_error after shutdown(); std::system_error when no thread can be created
   // and none exists.
   void submit(Work& work);
   // Any thread: takes the work out again if no thread has begun it.
   bool withdraw(Work& work) noexcept;
-  // No more work is taken; with `wait` returns when all threads have ended.
+  // Refuses new work. With `wait` it returns when all threads have ended.
   void shutdown(bool wait) noexcept;
   bool is_shut_down() const noexcept;
 
   // The process-wide pool for blocking I/O of the hooks (64 threads at most). Never destroyed.
   static OffloadPool& io();
-  // The same for calls that may take as long as they like (a child process): apart, so that they cannot
-  // starve names and files (256 threads at most). Never destroyed.
+  // The pool for calls that may take any time (waiting for a child process). A separate pool, so that they do
+  // not starve names and files (256 threads at most). Never destroyed.
   static OffloadPool& waits();
 
  private:
@@ -73,8 +73,8 @@ namespace detail {
 void run_offloaded(OffloadPool::Work& work, OffloadPool& pool);
 }  // namespace detail
 
-// Calls fn() on a pool thread and gives its result, suspending the current fiber meanwhile. errno as fn
-// left it is carried over. Precondition: called on a fiber. Throws what fn throws.
+// Calls fn() on a pool thread and returns its result; the current fiber is suspended meanwhile. Carries errno
+// over from fn. Precondition: called on a fiber. Throws what fn throws.
 template <class F>
 std::invoke_result_t<F&> offload(F&& fn, OffloadPool& pool = OffloadPool::io()) {
   using R = std::invoke_result_t<F&>;

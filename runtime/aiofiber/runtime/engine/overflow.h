@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stack overflow: a SIGSEGV at or beyond the end of a fiber's stack becomes a message that names the task,
-// its stack size, its newest frames and the remedy; then the process dies of the SIGSEGV as it would have.
+// Stack overflow: a SIGSEGV at or beyond the end of a fiber's stack prints a message with the task, its stack
+// size, its newest frames and the remedy. Then the process dies of the SIGSEGV as usual.
 //
-// A frame that skips the whole guard is only noticed once it faults: what it wrote into a neighbour's stack
-// before is not undone. Code that is compiled with -fstack-clash-protection skips nothing.
+// A frame that skips the whole guard is noticed only when it faults: its earlier writes to a neighbour's
+// stack are not undone. Code compiled with -fstack-clash-protection skips nothing.
 //
-// The handler runs on an alternate stack, per thread that runs a loop. A fault that has nothing to do with
-// the end of the running fiber's stack goes to whatever handler was installed before.
+// The handler runs on an alternate stack, one per thread that runs a loop. Any other fault goes to the
+// handler that was installed before.
 #pragma once
 
 namespace aiofiber::runtime {

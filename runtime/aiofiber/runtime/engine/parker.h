@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parker: why a fiber sleeps. The one primitive that runtime and hooks suspend on.
+// Parker: the one primitive that runtime and hooks suspend a fiber on.
 //
-// A parker belongs to one wait of one fiber and lives on that fiber's stack. It carries its own wake
-// flag, so a wake that comes before the park is not lost, and a stale wake of another wait cannot end
-// this one. The first of unpark(), the deadline and interrupt() decides; the others do nothing.
-// Nothing here throws into the caller's frames for a cancellation, because those may be C: a wait that
-// is cut short says so, and keeps saying so (Fiber::interrupted) until the facade has raised the error.
+// A parker belongs to one wait of one fiber and lives on that fiber's stack. It has its own wake flag, so a
+// wake before the park is not lost, and a late wake of another wait cannot end this one. The first of
+// unpark(), the deadline and interrupt() decides; the others do nothing.
+// A cancellation throws nothing into the caller's frames, because they may be C. A wait that is cut short
+// returns kInterrupted, and later waits do so too (Fiber::interrupted) until the facade has raised the error.
 // Threads: the loop's only (another thread posts a Runnable that unparks).
 #pragma once
 
@@ -25,8 +25,8 @@ enum class Wake : std::uint8_t {
   kInterrupted,  // the task was cancelled first
 };
 
-// For a debugger, of a call that waits in several pieces, to look in between: when the first piece began (0:
-// now), and when the whole will end by itself.
+// For debuggers: the whole of a call that waits in several pieces. When the first piece began (0: now), and
+// when the call will end by itself.
 struct WholeWait {
   Nanoseconds since = 0;
   Nanoseconds until = kForever;
@@ -40,25 +40,24 @@ class Parker {
   Parker(const Parker&) = delete;
   Parker& operator=(const Parker&) = delete;
 
-  // The caller of park() throws when the wait was cut short, instead of telling its own caller: who
-  // interrupts it or unwinds its fiber asks first whether that is possible there.
+  // True: the caller of park() throws when the wait is cut short. Code that interrupts it or unwinds its
+  // fiber must first check that this is possible there.
   bool throws_when_interrupted = false;
 
-  // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and
-  // `arg` tell a debugger what it waits for (enum aiofiber_wait). May be called once.
-  // While an earlier interruption is still to be raised the wait is refused: kInterrupted at once. A fiber
-  // that waits on and on all the same is let wait, a little longer each time, before it is refused; what
-  // happens meanwhile ends the wait as ever. kInterrupted at once, always, when the loop is closing. Throws
-  // std::bad_alloc (no room for the timer).
+  // Suspends the fiber until woken, at most until `deadline` (ns of the scheduler's clock). `kind` and `arg`
+  // tell a debugger what it waits for (enum aiofiber_wait). May be called once. Returns kInterrupted at once
+  // while an earlier interruption has not been raised. If the fiber keeps waiting, each further wait lasts a
+  // little longer before it returns kInterrupted; its event can end it. Always returns kInterrupted at once
+  // when the loop is closing. Throws std::bad_alloc (no room for the timer).
   Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline = kForever) {
     return park(kind, arg, deadline, {0, deadline});
   }
   Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
-  // Arms the deadline before park(), for a caller that must look at the order of events.
+  // Arms the deadline before park(), for a caller that depends on the order of events.
   void arm(Nanoseconds deadline);
 
   void unpark() noexcept { wake(Wake::kUnparked); }
-  // True if this ends the wait; false if it was over already.
+  // True if this ends the wait; false if it has already ended.
   bool interrupt() noexcept { return wake(Wake::kInterrupted); }
 
   Fiber& fiber() const noexcept { return fiber_; }

@@ -2,15 +2,14 @@
 //
 // The reactor: which descriptors are ready, which signals came, and how another thread wakes the loop.
 //
-// The table of who waits for which descriptor is here, once, for all backends; a backend only knows how
-// to watch a set of events on a descriptor and how to sleep. libev is the backend of production
-// (reactor_libev.h).
+// The table of fd waiters is here, once, for all backends. A backend only knows how to watch a set of events
+// on a descriptor and how to sleep. Production uses libev (reactor_libev.h).
 //
-// Watchers outlive waits: interest is withdrawn lazily, when an event arrives that nobody waits for, so
-// that a connection which is read again and again costs no system call to watch. The price is that the
-// table must learn of a close: fd_closing(). Where nobody reports closes (no hooks linked), a wait
-// revalidates its watch with one epoll_ctl; see set_closes_are_reported().
-// Threads: the loop's, but for wake().
+// Watches outlive waits: a watch is removed lazily, when an event arrives and nobody waits for it. So reading
+// the same connection again and again costs no system call to watch it. The price is that the table must
+// learn of a close: fd_closing(). Where closes are not reported (no hooks linked), each wait revalidates its
+// watch with one epoll_ctl; see set_closes_are_reported().
+// Threads: the loop's, except wake().
 #pragma once
 
 #include <cstddef>
@@ -25,8 +24,7 @@ namespace aiofiber::runtime {
 
 inline constexpr unsigned kReadable = 1;
 inline constexpr unsigned kWritable = 2;
-// Reported to a waiter whose descriptor was closed under it, or refused by the kernel: FdWaiter::failure says
-// which.
+// A waiter gets it when its descriptor is closed or refused by the kernel: FdWaiter::failure says which.
 inline constexpr unsigned kClosed = 4;
 
 // One wait for one descriptor; embedded in the waiting object.
@@ -43,7 +41,7 @@ struct FdWaiter : ListNode {
   int failure = 0;
 };
 
-// A signal that the loop turns into a callback; embedded in the interested object.
+// A signal that the loop turns into a callback; embedded in the object that wants it.
 struct SignalWaiter {
   using Raised = void (*)(SignalWaiter&) noexcept;
   int signo = 0;
@@ -55,38 +53,38 @@ class Reactor {
  public:
   virtual ~Reactor() = default;
 
-  // Sleeps until something happens, at most `timeout` ns (0: only looks; kForever). Calls the waiters
-  // that are ready, readers of a descriptor before its writers. Returns how many events there were.
+  // Sleeps until something happens, at most `timeout` ns (0: does not sleep; kForever: no limit). Calls the
+  // ready waiters, readers of a descriptor before its writers. Returns the number of events.
   virtual int poll(Nanoseconds timeout) = 0;
   // Makes a sleeping poll() return. Any thread, async-signal-safe.
   virtual void wake() noexcept = 0;
-  // A signal can be watched by one loop at a time. Throws std::system_error for one that cannot be caught.
+  // Only one loop at a time can watch a signal. Throws std::system_error if the signal cannot be caught.
   virtual void watch_signal(SignalWaiter& waiter) = 0;
   virtual void unwatch_signal(SignalWaiter& waiter) noexcept = 0;
 
   // Throws std::system_error: EBADF for a descriptor that is not open.
   void add(FdWaiter& waiter);
   void remove(FdWaiter& waiter) noexcept;
-  // The descriptor is about to be closed: every waiter gets kClosed. Returns how many there were.
+  // Call it before the descriptor is closed: every waiter gets kClosed. Returns their number.
   std::size_t fd_closing(int fd) noexcept;
-  // The same for the loops of other threads, which only learn that the number may be another file now: any
-  // thread, async-signal-safe. (A wait of another thread's loop goes on, as a blocked call would on Linux.)
+  // Tells the loops of other threads that the number may soon be another file. Any thread, async-signal-safe.
+  // (A wait of another thread's loop continues, as a blocked call would on Linux.)
   static void note_close(int fd) noexcept;
 
-  // Whether anybody waits for a descriptor. Looks at each in turn.
+  // Whether anything waits for a descriptor. Checks them one by one.
   bool has_fd_waiters() const noexcept;
 
-  // Somebody calls fd_closing() for every close in the process (the hooks do).
+  // True: fd_closing() is called for every close in the process (the hooks do it).
   static void set_closes_are_reported(bool reported) noexcept { closes_are_reported_ = reported; }
 
  protected:
-  // Watch exactly `events` on fd from now on; 0: nothing. The kernel must be told even if they are the
-  // same as before: the number may belong to another file now.
+  // Watches exactly `events` on fd from now on; 0: nothing. The kernel must be told even if the events have
+  // not changed: the number may belong to another file now.
   virtual void watch(int fd, unsigned events) = 0;
   // Called by the backend from poll().
   void fd_ready(int fd, unsigned events) noexcept;
-  // Called by the backend from poll(): the descriptor cannot be watched, and is not any more. Every waiter
-  // gets kClosed and why.
+  // Called by the backend from poll(): the descriptor cannot be watched any more. Every waiter gets kClosed
+  // and the error.
   std::size_t fd_failed(int fd, int error) noexcept;
 
  private:

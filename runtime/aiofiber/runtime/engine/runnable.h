@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runnable: what the ready queue holds. A node that is embedded in the thing it runs, so that making
+// Runnable: an element of the ready queue. The node is embedded in the object that it runs, so making
 // something ready never allocates.
 //
-// The kind tells the scheduler on which stack the node may run, and thereby whether it can switch
-// straight from one fiber to the next or has to return to the loop's own stack first.
+// The kind tells the scheduler on which stack the node may run. So the scheduler knows whether it can switch
+// straight to the next fiber or must return to the loop's own stack first.
 #pragma once
 
 #include <cstdint>

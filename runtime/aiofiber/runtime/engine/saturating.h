@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arithmetic on times that saturates instead of overflowing: the only place that adds to and subtracts from
-// deadlines.
+// Saturating arithmetic on times. All additions to deadlines and subtractions from them are here.
 //
-// A program may give any 64-bit number as a delay, a limit or a deadline. `deadline - now` of one far in the
-// past wraps around and becomes a sleep of 292 years, so tools/tidy.py refuses that spelling.
+// A program may give any 64-bit number as a delay, a limit or a deadline. `deadline - now` of a deadline far
+// in the past wraps around and becomes a sleep of 292 years, so tools/tidy.py rejects that spelling.
 #pragma once
 
 #include <cstdint>
@@ -25,14 +24,13 @@ constexpr std::int64_t saturating_subtract(std::int64_t a, std::int64_t b) noexc
   return difference;
 }
 
-// How long it is until the deadline: 0 when it has passed, kForever when there is none.
+// The time until the deadline: 0 when it has passed, kForever when there is none.
 constexpr Nanoseconds time_until(Nanoseconds deadline, Nanoseconds now) noexcept {
   if (deadline == kForever) return kForever;
   return deadline <= now ? 0 : saturating_subtract(deadline, now);
 }
 
-// The deadline that lies `duration` after `now`; kForever for a duration of kForever, and for one that leads
-// beyond all times.
+// The deadline that lies `duration` after `now`; kForever if the duration is kForever or the sum overflows.
 constexpr Nanoseconds deadline_after(Nanoseconds now, Nanoseconds duration) noexcept {
   return duration == kForever ? kForever : saturating_add(now, duration);
 }

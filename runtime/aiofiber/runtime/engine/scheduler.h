@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The scheduler: who runs. One pass of asyncio's loop, over fibers and callbacks.
+// The scheduler decides which fiber or callback runs. It runs one pass of asyncio's loop after the other.
 //
 // A pass polls for I/O, appends due timers to the ready queue, and then runs exactly as many nodes as the
-// queue held at that moment; what becomes ready meanwhile waits for the next pass. A fiber that suspends
-// runs this logic itself and switches straight to the next fiber; only user callbacks and polling need
-// the loop's own stack (the hub).
+// queue holds at that moment. Nodes that become ready meanwhile wait for the next pass. A fiber that suspends
+// runs this logic itself and switches straight to the next fiber. Only user callbacks and polling need the
+// loop's own stack (the hub).
 //
-// A pass with ready work does not always enter the kernel: it polls when nothing is ready, and otherwise
-// after kHandlesBetweenPolls nodes or kTimeBetweenPolls. A virtual clock polls in every pass.
+// A pass with ready work does not always enter the kernel: it polls after kHandlesBetweenPolls nodes or
+// kTimeBetweenPolls. A pass without ready work polls, and with a virtual clock every pass polls.
 //
-// State: the ready queue and the current fiber are here; timers in TimerHeap, descriptors in Reactor,
-// foreign threads' work in Inbox, the reason of a sleep in Parker.
-// Threads: the one that runs it, but for post() and wake().
+// State: the ready queue and the current fiber are here; timers in TimerHeap, descriptors in Reactor, work
+// from other threads in Inbox, the reason of a sleep in Parker.
+// Threads: the one that runs it, except post() and wake().
 #pragma once
 
 #include <atomic>
@@ -45,38 +45,38 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   // ---- running
-  // Runs passes until stop(), on the calling thread; an exception that leaves a callback, or was handed to
-  // exit_with(), leaves it at once, in mid-pass, and the nodes that have not run stay queued.
+  // Runs passes on the calling thread until stop(). An exception from a callback or from exit_with() leaves
+  // run() at once, in mid-pass; nodes that have not run stay queued.
   // Precondition: no scheduler runs on this thread.
   void run();
-  // The current pass is finished first. Before run(): it runs one pass.
+  // Ends run() after the current pass. Called before run(), it makes run() do one pass.
   void stop() noexcept {
     stop_requested_ = true;
     fibers_begin_passes_ = false;
   }
   bool running() const noexcept { return running_; }
-  // The running fiber's body wants run() to end with this exception as soon as the fiber is off the CPU.
+  // Called from the running fiber: run() throws this exception as soon as the fiber is off the CPU.
   void exit_with(std::exception_ptr exception) noexcept {
     exit_exception_ = std::move(exception);
-    remaining_ = 0;  // for next_fiber(): nothing more of this pass, and no other one
+    remaining_ = 0;  // for next_fiber(): no more nodes of this pass, and no other pass
     fibers_begin_passes_ = false;
   }
-  // Passes begun so far.
+  // The number of passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
-  // For a watchdog, any thread: `ticks` is another number after every node that was run; `idle` while the
-  // loop sleeps or does not run. Read without synchronization, as the writers pay nothing for it.
+  // For a watchdog, any thread. `ticks` changes after every node that was run; `idle` is true while the loop
+  // sleeps or does not run. Read without synchronization, so that writers pay nothing.
   struct Pulse {
     std::uint64_t ticks;
     bool idle;
   };
   Pulse pulse() const noexcept;
-  // Called on the loop's stack before it sleeps without a deadline; may make something ready, or stop the
-  // loop. Null: nothing.
+  // The hook is called on the loop's stack before it sleeps without a deadline; it may make something ready
+  // or stop the loop. Null: no hook.
   void set_before_endless_sleep(void (*hook)(void*), void* argument) noexcept {
     before_endless_sleep_ = hook;
     endless_sleep_argument_ = argument;
   }
-  // The clock as of the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
+  // The clock at the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
   static Scheduler* current() noexcept { return current_; }
@@ -90,19 +90,19 @@ class Scheduler {
     ++ready_count_;
   }
   std::size_t ready_count() const noexcept { return ready_count_; }
-  // Takes out everything that is queued, calling drop(node) for each: for a loop that closes.
+  // Takes out everything that is queued and calls drop(node) for each: for a loop that closes.
   template <class Drop>
   void discard_ready(Drop drop) {
     while (ready_count_ > 0) drop(*pop_ready());
     remaining_ = 0;
   }
-  // While it does not run: runs the kInternal nodes that are posted or ready; the others stay queued.
+  // While it does not run: runs the kInternal nodes that are posted or ready. The others stay queued.
   void settle() noexcept;
-  // Any thread: appends the node at the loop's next pass and wakes it. Async-signal-safe.
+  // Any thread: appends the node at the loop's next pass and wakes the loop. Async-signal-safe.
   void post(Runnable& node) noexcept;
   void wake() noexcept { reactor_->wake(); }
   bool has_posted() const noexcept { return !inbox_.empty(); }
-  // Moves what other threads posted to the ready queue.
+  // Moves the nodes that other threads posted to the ready queue.
   void take_posted() noexcept;
 
   // ---- time
@@ -112,22 +112,22 @@ class Scheduler {
   Reactor& reactor() noexcept { return *reactor_; }
 
   // ---- fibers
-  // A fiber that will call body(fiber) on its own stack once it is made ready. stack_bytes 0: the default.
-  // Its stack is bound when it first runs; if there is none then, body() is called on the loop's stack, for a
-  // fiber that is not started(), and must fail with start_failure() at once. Throws std::length_error for an
-  // impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
+  // Creates a fiber that calls body(fiber) on its own stack after it is made ready. stack_bytes 0: the
+  // default. The stack is bound when the fiber first runs. If there is none then, body() is called on the
+  // loop's stack, for a fiber that is not started(), and must fail with start_failure() at once. Throws
+  // std::length_error for an impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
   // Frees a fiber that never started.
   void destroy_unstarted(Fiber& fiber) noexcept;
-  // Why the last fiber that could not be started has no stack.
+  // Why there was no stack for the last fiber that could not be started.
   const char* start_failure() const noexcept { return start_failure_; }
-  // Suspends the current fiber until somebody makes it ready. The caller says why, by Fiber::set_wait.
-  // Not noexcept, nor what it calls: a closing loop throws through the frames that wait here.
+  // Suspends the current fiber until it is made ready. The caller says why, by Fiber::set_wait. suspend() and
+  // the functions that it calls are not noexcept: a closing loop throws through the frames that wait here.
   void suspend();
   // Lets every other ready node run first.
   void yield();
-  // While the scheduler runs, on its thread: runs a fiber that was not made ready yet until it suspends for
-  // the first time or ends; then goes on here, before anything else runs. From a fiber or from a callback.
+  // Runs a new fiber, not yet made ready, until it first suspends or ends. Then the caller continues before
+  // anything else runs. From a fiber or a callback, while the scheduler runs, on its thread.
   void run_now(Fiber& fiber);
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
@@ -135,24 +135,23 @@ class Scheduler {
     if (tracing()) trace_wake(fiber, current_fiber());
     make_ready(fiber);
   }
-  // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. False when
-  // its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches everything
-  // and goes on): then it is abandoned, its record freed and its stack kept for good, because objects on it
-  // may be referred to. `parked_wait_throws`: of a parked fiber, that it throws in its turn when its wait is
-  // cut short (Parker::throws_when_interrupted).
+  // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. Returns false
+  // when its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches
+  // everything and continues). Then the fiber is abandoned: its record is freed, and its stack is kept for
+  // good, because something may refer to objects on it. `parked_wait_throws`: a parked fiber throws when its
+  // wait is cut short (Parker::throws_when_interrupted).
   bool unwind(Fiber& fiber, bool parked_wait_throws = false) noexcept;
-  // On a fiber that unwind() unwinds: gives it up, as unwind() says. Does not return.
+  // On a fiber that unwind() unwinds: abandons it, see unwind(). Does not return.
   [[noreturn]] void abandon_current();
-  // Counts how often the fiber was told, by ForcedUnwind or by a wait that returns at once. One that still
-  // goes on after that many times does so for ever, as a worker that catches everything and begins anew: it
-  // is given up.
+  // Counts the unwind requests to a fiber: each ForcedUnwind, and each wait that returns at once. A fiber
+  // that continues after this many (a worker that catches everything and starts again) is abandoned.
   static constexpr std::uint32_t kMostUnwindRequests = 1000;
   void count_unwind_request() {
     if (++unwind_requests_ > kMostUnwindRequests) abandon_current();
   }
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
-  // What another layer keeps for this loop: release() is called on its thread when it is destroyed, while its
-  // reactor is still there.
+  // An object that another layer attaches to this loop. release() is called on the loop's thread when the
+  // loop is destroyed, before its reactor is.
   struct Attachment {
     Attachment* next;
     void (*release)(Attachment&) noexcept;
@@ -161,14 +160,14 @@ class Scheduler {
     attachment.next = attachments_;
     attachments_ = &attachment;
   }
-  // In a forked child: no scheduler runs on its only thread.
+  // For a forked child: no scheduler runs on its only thread.
   static void forget_after_fork() noexcept;
   StackPool& stacks() noexcept { return stacks_; }
 
  private:
   class RunScope;
 
-  // In front of everything that is ready, in this pass.
+  // Inserts the node before everything that is ready, in this pass.
   void put_first(Runnable& node) noexcept {
     AIOFIBER_ASSERT(!node.queued);
     node.queued = true;
@@ -193,7 +192,7 @@ class Scheduler {
   bool poll_is_due() noexcept;
   AIOFIBER_NOINLINE bool clock_says_poll() noexcept;
   void run_pass();
-  // The next fiber to run straight from another fiber's stack, or null: the hub has to act first.
+  // The next fiber that can run straight from another fiber's stack; null if the hub has to act first.
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
   void prefetch_following() const noexcept;
   void suspend_here(Fiber& self);
@@ -213,7 +212,7 @@ class Scheduler {
   std::size_t ready_count_ = 0;
   std::size_t remaining_ = 0;  // nodes of the current pass that have not run
   std::uint32_t handles_since_poll_ = 0;
-  std::uint32_t next_clock_read_ = 0;  // when handles_since_poll_ is that far
+  std::uint32_t next_clock_read_ = 0;  // the value of handles_since_poll_ for the next reading
   Nanoseconds last_poll_ = 0;
   std::uint64_t passes_ = 0;
   bool running_ = false;
@@ -229,7 +228,7 @@ class Scheduler {
   Fiber hub_;
   std::uint32_t unwind_requests_ = 0;  // of the fiber that unwind() unwinds
   const char* start_failure_ = nullptr;
-  Fiber* finished_ = nullptr;  // off the CPU since the last switch; to be recycled by whoever runs now
+  Fiber* finished_ = nullptr;  // off the CPU since the last switch; the code that runs next recycles it
   std::exception_ptr exit_exception_;
   TimerHeap timers_;
   Inbox inbox_;

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stacks for fibers: large reservations cut into equal slots, each a guard and above it a stack.
+// Stacks for fibers: large reservations cut into equal slots. A slot is a guard with a stack above it.
 //
-// A slot's pages are committed by the first touch. The guard is a region, not a page, so that a frame which
-// skips some kilobytes without touching them still meets it. The first guards of a process are made by
-// mprotect, each of which splits the mapping: gdb's gcore gives up a mapping at its first unreadable page,
-// and would lose all stacks behind it. The others are MADV_GUARD_INSTALL where the kernel has it (Linux
-// 6.13), which splits nothing, so a million stacks fit; else mprotect again, to vm.max_map_count (about
-// 32,700 stacks), where acquire() throws StackError. No stack is without a guard.
+// The first touch commits a page. The guard is a region of many pages, so a frame that skips some kilobytes
+// still hits it. The first guards of a process are made by mprotect, each of which splits the mapping. gdb's
+// gcore needs this: it gives up a mapping at the first unreadable page and would lose all stacks after it.
+// The other guards are MADV_GUARD_INSTALL (Linux 6.13), which splits nothing, so a million stacks fit. Older
+// kernels get mprotect up to vm.max_map_count (about 32,700 stacks), where acquire() throws StackError. No
+// stack is without a guard.
 //
-// A stack that comes back is kept warm, last in first out, so those that nobody needs are the oldest. One
-// that was idle for the pool's idle time gives its pages back and becomes cold: its address space and its
-// guard stay. That is done by cool(), a bounded piece at a time, whole runs of neighbours by one call.
-// One pool per scheduler; its thread only.
+// A released stack is kept warm, last in first out, so unused stacks are the oldest. After the pool's idle
+// time cool() gives its pages back, a bounded piece at a time, a run of neighbours by one call. A cold stack
+// keeps its address space and guard. One pool per scheduler; its thread only.
 #pragma once
 
 #include <cstddef>
@@ -24,11 +23,10 @@
 
 namespace aiofiber::runtime {
 
-// So many guards are by mprotect in any case: an eighth of the mappings that the default vm.max_map_count
-// allows.
+// This many guards are made by mprotect: an eighth of the mappings that the default vm.max_map_count allows.
 inline constexpr std::size_t kMprotectGuards = 4096;
 
-// [low, high): all of it is the fiber's, the guard lies below. high is 64-byte aligned.
+// [low, high) belongs to the fiber; the guard lies below. high is 64-byte aligned.
 struct Stack {
   char* low = nullptr;
   char* high = nullptr;
@@ -38,8 +36,8 @@ struct Stack {
   explicit operator bool() const noexcept { return low != nullptr; }
 };
 
-// A stack could not be had; what() names the limit that was hit and what to raise. A std::bad_alloc, so
-// that code that survives a lack of memory survives a lack of stacks.
+// No stack is available; what() names the limit that was hit and what to raise. It is a std::bad_alloc: code
+// that survives a lack of memory also survives a lack of stacks.
 class StackError : public std::bad_alloc {
  public:
   explicit StackError(const char* message) noexcept : message_(message) {}
@@ -51,56 +49,55 @@ class StackError : public std::bad_alloc {
 
 class StackPool {
  public:
-  // With the settings of the process, see below, as they are now.
+  // Uses the process's current settings, see below.
   StackPool() noexcept;
   ~StackPool();
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
 
-  // The class of the smallest stack that holds `bytes` (0: the default size): sizes are powers of two
-  // from kMinStackBytes to kMaxStackBytes, the guard not counted. Throws std::length_error beyond that.
+  // The class of the smallest stack that holds `bytes` (0: the default size). Sizes are powers of two from
+  // kMinStackBytes to kMaxStackBytes, without the guard. Throws std::length_error beyond that.
   static std::uint8_t size_class(std::size_t bytes);
   static std::size_t class_bytes(std::uint8_t size_class) noexcept;
 
-  // Settings of the process, for the pools that are made from now on. Any thread.
-  // The guard below each stack, rounded up to whole pages; std::length_error unless it is
-  // kMinGuardBytes to kMaxGuardBytes.
+  // Settings of the process, for pools created from now on. Any thread. The size of the guard below each
+  // stack, rounded up to whole pages. Throws std::length_error unless it is kMinGuardBytes to kMaxGuardBytes.
   static void set_default_guard_bytes(std::size_t bytes);
   static std::size_t default_guard_bytes() noexcept;
-  // How long a stack stays idle before it gives its memory back; 0: not at all, kForever: it never does.
+  // How long a stack stays idle before it gives its memory back; 0: no time, kForever: never.
   static void set_default_idle_time(Nanoseconds time) noexcept;
   static Nanoseconds default_idle_time() noexcept;
 
   std::size_t guard_bytes() const noexcept { return guard_bytes_; }
-  // From one stack of the class to the next.
+  // The distance from one stack of the class to the next.
   std::size_t slot_bytes(std::uint8_t size_class) const noexcept {
     return guard_bytes_ + class_bytes(size_class);
   }
 
-  // A stack of the class, with its guard in place. Throws StackError.
+  // Returns a stack of the class, with its guard in place. Throws StackError.
   Stack acquire(std::uint8_t size_class);
-  // `now` is when it became idle, on the clock that cool() is told the time of.
+  // `now` is the time when the stack became idle, on the same clock as for cool().
   void release(Stack stack, Nanoseconds now) noexcept;
-  // Why the last acquire() failed, until a stack comes back; null if it did not, or if
-  // no stack is out that could come back.
+  // Why the last acquire() failed, until a stack is released. Null if it did not fail, or if no stack is in
+  // use that could be released.
   const char* exhausted() const noexcept { return exhausted_; }
 
-  // From when on cool() has something to do; kForever while there is nothing to wait for.
+  // The time from which cool() has work; kForever if there is none.
   Nanoseconds next_cooling() const noexcept { return next_cooling_; }
-  // Gives back memory that was idle for the idle time, at most kPieceStacks stacks, kPieceCalls system
-  // calls and kPieceBytes of addresses. If more is to be given back, next_cooling() stays in the past.
+  // Gives back memory that was idle for the idle time, at most kPieceStacks stacks, kPieceCalls system calls
+  // and kPieceBytes of addresses. If more remains, next_cooling() stays in the past.
   void cool(Nanoseconds now) noexcept;
   static constexpr std::size_t kPieceStacks = 64;
   static constexpr std::size_t kPieceCalls = 8;
   static constexpr std::size_t kPieceBytes = std::size_t{32} << 20;
 
-  // For debug mode: whether a stack was ever used to within a quarter of its end since that quarter was
-  // forgotten, which gives its memory back; it must not be in use then. Seen by what is in memory
-  // (mincore(2), 1 us): not what was swapped out, and of large stacks the quarter's first MiB.
+  // For debug mode: whether the last quarter of a stack was used since forget_last_quarter(), which gives the
+  // quarter's memory back. The quarter must not be in use then. The check is by resident pages (mincore(2), 1
+  // us): it misses swapped pages, and for large stacks it covers the quarter's first MiB only.
   static bool last_quarter_used(const Stack& stack) noexcept;
   static void forget_last_quarter(const Stack& stack) noexcept;
 
-  // Whether an address is in one of the pool's slots, guards included. Async-signal-safe on its thread.
+  // Whether an address is in one of the pool's slots or guards. Async-signal-safe on the pool's thread.
   bool owns(std::uintptr_t address) const noexcept;
 
   std::size_t stacks_in_use() const noexcept { return in_use_; }
@@ -108,8 +105,8 @@ class StackPool {
   // Address space reserved so far.
   std::size_t reserved_bytes() const noexcept { return reserved_bytes_; }
 
-  // For tests: how many of the process's next guards are by mprotect. Forgets that the kernel refused its own
-  // kind.
+  // For tests: how many of the process's next guards are made by mprotect. Also forgets that the kernel
+  // refused MADV_GUARD_INSTALL.
   static void set_mprotect_guards(std::size_t count) noexcept;
 
  private:
@@ -126,8 +123,8 @@ class StackPool {
     char* base;
     std::size_t bytes;
     std::size_t slot_bytes;
-    // One a slot, and one at either end that is never idle. In pages of their own, whose zeros are
-    // State::kOut: those of slots that never come back are not touched.
+    // One per slot, and one at each end that is never idle. They have pages of their own. Zero is
+    // State::kOut, so the pages of slots that are never released stay untouched.
     Slot* slots;
     std::size_t slots_bytes;
   };
@@ -135,7 +132,7 @@ class StackPool {
     Slot* newest = nullptr;  // of the warm ones
     Slot* oldest = nullptr;
     Slot* cold = nullptr;
-    char* fresh_next = nullptr;  // untouched slots of the newest reservation, guard not yet installed
+    char* fresh_next = nullptr;  // slots of the newest reservation never used so far, without guard
     char* fresh_end = nullptr;
     std::size_t slots = 0;  // all slots of this class
   };
@@ -156,8 +153,8 @@ class StackPool {
   Nanoseconds next_cooling_ = kForever;
   SizeClass classes_[kClasses];
   std::vector<Reservation> reservations_;  // by address
-  std::size_t last_found_ = 0;             // in it: neighbours come back one after the other
-  // Of a stack larger than a piece: what has still to be given back, while its slot is cold.
+  std::size_t last_found_ = 0;             // index: neighbours are often released one after the other
+  // For a stack larger than a piece: the range that is still to be given back, while its slot is cold.
   Slot* rest_of_ = nullptr;
   char* rest_low_ = nullptr;
   char* rest_high_ = nullptr;

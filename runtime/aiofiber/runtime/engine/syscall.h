@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seam for system calls: thin inline wrappers, and the place where a test injects faults.
+// The seam for system calls: thin inline wrappers, where a test can inject faults.
 //
-// Each call asks fail(name) first: null in production, so the cost is one predictable load. A test
+// Each call asks the fault plan first. It is null in production, so the cost is one predictable load. A test
 // installs a FaultPlan for its thread and decides which call fails with which errno.
-// Only calls that the runtime itself makes are here; user code and the hooks call libc directly.
+// Only the runtime's own calls are here; user code and the hooks call libc directly.
 #pragma once
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 
 namespace aiofiber::runtime {
 
-// Decides the fate of a system call: 0 lets it through, anything else becomes its errno.
+// Decides whether a system call fails: 0 lets it through, any other value becomes its errno.
 class FaultPlan {
  public:
   virtual ~FaultPlan() = default;
@@ -46,7 +46,7 @@ inline int pidfd_open(int pid) noexcept {
   return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
 }
 
-// close(2). Never fails in a way that its caller could mend.
+// close(2). Has no error that the caller could handle.
 inline void close(int fd) noexcept { ::close(fd); }
 
 // mmap(2), private and anonymous, without swap reservation.
@@ -59,7 +59,7 @@ inline int unmap(void* address, std::size_t bytes) noexcept { return ::munmap(ad
 inline int advise(void* address, std::size_t bytes, int advice) noexcept {
   return injected("madvise") ? -1 : ::madvise(address, bytes, advice);
 }
-// mincore(2): a byte a page, of which the lowest bit says whether the page is in memory. False: not known.
+// mincore(2): one byte per page; its lowest bit says whether the page is in memory. False: not known.
 inline bool resident(void* address, std::size_t bytes, unsigned char* pages) noexcept {
   return !injected("mincore") && ::mincore(address, bytes, pages) == 0;
 }
@@ -67,18 +67,18 @@ inline int protect(void* address, std::size_t bytes, int protection) noexcept {
   return injected("mprotect") ? -1 : ::mprotect(address, bytes, protection);
 }
 
-// realloc(3), for what cannot go through operator new. Null: no memory, and the block is as it was.
+// realloc(3), for memory that cannot come from operator new. Null: no memory, and the block is unchanged.
 inline void* reallocate(void* block, std::size_t bytes) noexcept {
   return injected("realloc") ? nullptr : std::realloc(block, bytes);
 }
 // Whether a descriptor is open.
 inline bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) >= 0; }
-// epoll_ctl(2), not by its name.
+// epoll_ctl(2), without libc's wrapper.
 inline int epoll_control(int epoll, int operation, int fd, epoll_event* event) noexcept {
   return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
 }
-// Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also when it
-// cannot be asked.
+// Whether the kernel would watch a descriptor now: 0, or the errno of epoll_ctl(2). ENOMEM also if no test
+// epoll descriptor can be created.
 inline int try_to_watch(int fd) noexcept {
   const int probe = ::epoll_create1(EPOLL_CLOEXEC);
   if (probe < 0) return ENOMEM;
@@ -91,8 +91,8 @@ inline int try_to_watch(int fd) noexcept {
 // eventfd(2), close-on-exec; -1 with errno.
 inline int event_fd() noexcept { return injected("eventfd") ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-// Copies this process's own memory, of which some may not be there: bytes copied, from the start; -1:
-// nothing, or forbidden. process_vm_readv(2), so other threads may write the memory meanwhile.
+// Copies this process's own memory, parts of which may not be mapped. Returns the bytes copied from the
+// start; -1: none, or forbidden. Uses process_vm_readv(2), so other threads may write meanwhile.
 inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) noexcept {
   if (injected("process_vm_readv")) return -1;
   const iovec local{to, bytes};
@@ -103,8 +103,8 @@ inline ssize_t copy_own_memory(void* to, const void* from, std::size_t bytes) no
 inline int signal_thread(pid_t tid, int signo) noexcept {
   return injected("tgkill") ? -1 : static_cast<int>(::syscall(SYS_tgkill, ::getpid(), tid, signo));
 }
-// read(2) from a descriptor that is not a task's business: never suspends, goes on after a short read, until
-// so many bytes or the end of the file. How many there were; what an error left out is missing.
+// read(2) from a descriptor of the runtime itself. Never suspends; continues after a short read until `bytes`
+// bytes or the end of the file. Returns the number of bytes; after an error the rest is missing.
 inline std::size_t read_all(int fd, char* into, std::size_t bytes) noexcept {
   std::size_t done = 0;
   while (done < bytes) {
@@ -115,8 +115,7 @@ inline std::size_t read_all(int fd, char* into, std::size_t bytes) noexcept {
   }
   return done;
 }
-// The beginning of a file of the kernel's (/proc, /sys), for which no task is suspended either: how many
-// bytes there were.
+// Reads the beginning of a kernel file (/proc, /sys); suspends no task either. Returns the number of bytes.
 inline std::size_t read_file(const char* path, char* into, std::size_t bytes) noexcept {
   const int fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
   if (fd < 0) return 0;
@@ -124,7 +123,7 @@ inline std::size_t read_file(const char* path, char* into, std::size_t bytes) no
   close(fd);
   return done;
 }
-// write(2) to a descriptor that is not a task's business: never suspends, goes on after a short write.
+// write(2) to a descriptor of the runtime itself. Never suspends; continues after a short write.
 // Async-signal-safe.
 inline bool write_all(int fd, const char* text, std::size_t bytes) noexcept {
   while (bytes > 0) {

@@ -2,9 +2,9 @@
 //
 // Timers: a 4-ary heap on the scheduler's clock, FIFO among equal deadlines.
 //
-// A timer is a node that its owner embeds (on a fiber's stack, or in a TimerHandle); starting one may
-// grow the heap's array, cancelling and expiring never allocate. Cancelling removes the entry at once,
-// so that the usual fate of a timeout (started, then cancelled) leaves nothing behind.
+// A timer is a node that its owner embeds (on a fiber's stack, or in a TimerHandle). Starting one may grow
+// the heap's array; cancelling and expiring never allocate. Cancelling removes the entry at once, because
+// most timeouts are started and then cancelled.
 // A node must be cancelled or expired before it is destroyed.
 #pragma once
 

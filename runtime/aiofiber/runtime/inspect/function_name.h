@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names of functions as a reader wants them: `legacy::fetch<int>` for `_ZN6legacy5fetchIiEEvi`; and which
-// functions are no business of the program's author.
+// Readable names of functions, `legacy::fetch<int>` for `_ZN6legacy5fetchIiEEvi`, and which functions are not
+// the program's own.
 // Shared by the tracebacks inside the process and by the aiofiber command. Threads: any.
 #pragma once
 
@@ -10,34 +10,34 @@
 
 namespace aiofiber::runtime {
 
-// The name in the source's spelling, with parameters; the argument itself when it is not a mangled name.
+// The demangled name, with parameters. Returns the argument itself when it is not a mangled name.
 std::string demangle(const char* mangled);
 
 // A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
 // `a::f<int>`.
 std::string display_name(const std::string& demangled);
-// The same without what nobody writes: `std::string` by that name, no arguments of templates that are the
-// standard library's defaults (allocators, comparisons, hashes), and `main::{lambda}` for a lambda in main
-// and for those in it, however the compiler spells them: the line tells which.
+// The same in the short form: `std::string` by that name; without template arguments that are the standard
+// library's defaults (allocators, comparisons, hashes); `main::{lambda}` for all lambdas in main, also nested
+// ones, in the spelling of any compiler. The line tells them apart.
 std::string abridge(std::string display);
 
-// What is called, in a line of text: `load()`, `main::{lambda} (main.cc:12)`. The line is where the function
-// begins.
+// The called function in a line of text: `load()`, `main::{lambda} (main.cc:12)`. The line is where the
+// function begins.
 std::string called_function(const std::string& function, const std::string& file, int line);
 
-// Whether a source file is one of the hooks'. Their tests, in a folder of the same name, are a program's own
-// code.
+// Whether a source file belongs to the hooks. The hooks' tests, in a folder of the same name, are the
+// program's own code.
 bool is_hook(std::string_view file) noexcept;
 
-// Whether code stands between the program's own and the call that waits: hooks, headers of the system, such
-// as those of std::mutex, and all that is in the libraries of C and C++, or in no module at all.
+// Whether code lies between the program's own code and the call that waits: hooks, system headers
+// (std::mutex), the libraries of C and C++, and addresses in no module.
 bool is_library_code(std::string_view file, std::string_view module) noexcept;
 
-// The linkage name of what runs a loop: whoever called it has no part in what the loop's callbacks do.
+// The linkage name of the function that runs a loop. Its callers are not part of the loop's callbacks.
 inline constexpr std::string_view kRunsTheLoop = "_ZN8aiofiber7runtime9Scheduler3runEv";
 
-// Whether a frame stands between the program's own: the runtime, the facade, and what the standard library
-// calls callables with. `function` is for display, `linkage_name` mangled or empty.
+// Whether a frame is not the program's own: the runtime, the facade, or the standard library's code for
+// calling callables. `function` is a display name, `linkage_name` is mangled or empty.
 bool is_plumbing(std::string_view function, std::string_view linkage_name, std::string_view file,
                  bool inlined) noexcept;
 

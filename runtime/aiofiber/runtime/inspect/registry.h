@@ -2,9 +2,9 @@
 //
 // The slabs that hold every fiber of the process, reachable from the registry block (registry_abi.h).
 //
-// Memory of a fiber is a slot of a chunk: it never moves and is never unmapped, so a reader from outside
-// can walk all of them at any instruction. A scheduler takes whole chunks and hands out their slots
-// without a lock; a dead scheduler's chunks go to the next one.
+// A fiber is in a slot of a chunk. Chunks never move and are never unmapped, so a reader from outside can
+// walk all fibers at any instruction. A scheduler takes whole chunks and hands out their slots without a
+// lock. The chunks of a destroyed scheduler go to the next one.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 namespace aiofiber::runtime {
 
-// A release's fiber fills its 256 bytes; AddressSanitizer wants 24 more, ThreadSanitizer 8.
+// A release build's fiber fills its 256 bytes; AddressSanitizer needs 24 more, ThreadSanitizer 8.
 inline constexpr std::size_t kRecordStride = AIOFIBER_ASAN || AIOFIBER_TSAN ? 320 : 256;
 inline constexpr std::size_t kRecordAlignment = kCacheLineBytes;
 static_assert(kRecordStride % kRecordAlignment == 0);
@@ -54,13 +54,13 @@ class RecordSlab {
   std::vector<char*> chunks_;
 };
 
-// Enters a loop that begins to run into the registry, with where it writes what it does; null: there is no
-// room, so nobody is told of it. Never fails otherwise, allocates nothing. Any thread.
+// Adds a loop that begins to run, with the addresses of its clock reading and state. Returns null if there is
+// no room; then readers do not see the loop. Has no other error, allocates nothing. Any thread.
 aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll,
                           const bool& polling) noexcept;
 void leave_loop(aiofiber_loop* loop) noexcept;
 
-// A process-wide number that is never given twice, from 1.
+// Returns a number that is unique in the process, from 1.
 std::uint64_t next_fiber_id() noexcept;
 
 }  // namespace aiofiber::runtime

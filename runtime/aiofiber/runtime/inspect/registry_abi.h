@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The registry block: how a debugger, another process or a core reader finds every fiber of a program.
+ * The registry block, through which a debugger, another process or a core reader finds every fiber.
  *
- * A versioned, language-neutral layout of plain integers. It is read from outside while the program runs,
- * at any instruction, so every field is written in an order that leaves it walkable: a chunk is filled
- * before it is counted, records never move and are never unmapped, and each record carries a sequence
- * lock. Append-only: a reader takes the sizes from the block itself and ignores what it does not know.
+ * A versioned, language-neutral layout of plain integers. It is read from outside while the program runs, at
+ * any instruction, so the order of writes keeps it walkable. A chunk is filled before it is counted, records
+ * never move and are never unmapped, and each record has a sequence lock. The layout is append-only: a reader
+ * takes the sizes from the block itself and ignores fields that it does not know.
  *
- * Found by the symbol `aiofiber_debug_registry`, or in a stripped program by the ELF note "aiofiber",
- * type 1, whose 8 bytes are the registry's address relative to their own.
+ * Readers find it by the symbol `aiofiber_debug_registry`, or in a stripped program by the ELF note
+ * "aiofiber", type 1. The note's 8 bytes are the registry's address relative to their own.
  */
 #pragma once
 
@@ -22,16 +22,16 @@ extern "C" {
 #define AIOFIBER_REGISTRY_VERSION 1
 #define AIOFIBER_REGISTRY_CHUNKS 16384
 
-/* What a fiber is doing; the queue that then holds it. */
+/* The state of a fiber, and the queue that holds it then. */
 enum aiofiber_state {
   AIOFIBER_FREE = 0,    /* the record is unused */
   AIOFIBER_NEW = 1,     /* created, never ran, has no stack yet; in the ready queue */
   AIOFIBER_READY = 2,   /* suspended, in the ready queue */
   AIOFIBER_RUNNING = 3, /* on the CPU of its loop's thread */
-  AIOFIBER_WAITING = 4, /* suspended; what wakes it holds it */
+  AIOFIBER_WAITING = 4, /* suspended; held by the object that will wake it */
 };
 
-/* Why a waiting fiber waits, and what wait_arg then is. */
+/* What a fiber waits for, and the meaning of wait_arg. */
 enum aiofiber_wait {
   AIOFIBER_WAIT_NONE = 0,
   AIOFIBER_WAIT_SLEEP = 1, /* the deadline in ns of the loop's clock */
@@ -41,14 +41,14 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_FUTURE = 4,  /* address of the future */
   AIOFIBER_WAIT_OFFLOAD = 5, /* 0: work on the offload pool */
   AIOFIBER_WAIT_OTHER = 6,   /* address of what it waits for */
-  /* Through a future that stands for other things: an address that equals watched_by of the fibers that are
-     waited for. Kinds that a reader does not know are to be shown as OTHER. */
+  /* A wait for other fibers through a future. The argument is an address that equals watched_by of those
+     fibers. A reader shows kinds that it does not know as OTHER. */
   AIOFIBER_WAIT_GATHER = 7,
   AIOFIBER_WAIT_SHIELD = 8,
   AIOFIBER_WAIT_SEVERAL = 9, /* wait() */
   AIOFIBER_WAIT_AS_COMPLETED = 10,
   AIOFIBER_WAIT_TASK_GROUP = 11,
-  /* Address of the object: all who wait for the same one have the same. */
+  /* Address of the object: the same for all its waiters. */
   AIOFIBER_WAIT_LOCK = 12,
   AIOFIBER_WAIT_EVENT = 13,
   AIOFIBER_WAIT_CONDITION = 14,
@@ -63,13 +63,13 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_THREAD_END = 23, /* the OS thread that is joined; 0: not known */
 };
 
-/* wait_owner of a fiber that waits for a lock: the address where it is written who has the lock, which is so
-   at every moment, with one of these in its two lowest bits. 0: nobody has it alone, or that is not known. */
+/* wait_owner of a fiber that waits for a lock: the address of the words that name the lock's owner, with one
+   of these in its two lowest bits. The words are always up to date. 0: no single owner, or not known. */
 enum aiofiber_owner_form {
   AIOFIBER_OWNER_ID = 0, /* a uint64: the id of a fiber, or AIOFIBER_OWNER_IS_THREAD | OS thread; 0: nobody */
   AIOFIBER_OWNER_THREAD =
-      1, /* an int32: the OS thread, 0: nobody; and 16 bytes further a uint64: the id of the fiber of
-            that thread that has it. No such fiber: the thread itself has it, or a callback of its loop */
+      1, /* an int32: the OS thread, 0: nobody; and 16 bytes after it a uint64: the id of the owner, a fiber
+            of that thread. No such fiber: the thread itself or a callback of its loop is the owner */
 };
 #define AIOFIBER_OWNER_FORM_MASK UINT64_C(3)
 #define AIOFIBER_OWNER_IS_THREAD (UINT64_C(1) << 63)
@@ -78,7 +78,7 @@ struct aiofiber_record {
   uint64_t seq;       /* even: stable. odd: running, or being changed */
   uint64_t id;        /* unique in the process, never reused */
   uint64_t fcontext;  /* the saved context while suspended: layout see ctx_layout */
-  uint64_t stack_low; /* the guard lies below (older ones: is included); 0 while the fiber has no stack */
+  uint64_t stack_low; /* the guard lies below (older programs: is included); 0 while the fiber has no stack */
   uint64_t stack_high;
   uint64_t entry;     /* address of the user's function, for fibers that have not started */
   uint32_t state;     /* enum aiofiber_state */
@@ -90,20 +90,19 @@ struct aiofiber_record {
   uint64_t spawner;     /* id of the fiber that created it; 0: the loop */
   uint64_t name_number; /* N of "Task-N" while name is empty */
   uint32_t tid;         /* the OS thread of its loop */
-  uint32_t locks_held;  /* locks of the C library that it was seen to take; in debug mode, else 0 */
+  uint32_t locks_held;  /* number of C library locks that it holds, in debug mode; else 0 */
   char name[32];        /* NUL-terminated, cut if longer */
-  uint64_t
-      watched_by; /* wait_arg of the fibers that wait for this one through a gather and the like; 0: none */
-  uint64_t wait_owner; /* of a LOCK: where its owner is written, see enum aiofiber_owner_form */
+  uint64_t watched_by; /* wait_arg of the fibers that wait for this one through a gather and so on; 0: none */
+  uint64_t wait_owner; /* in a wait for a LOCK: where its owner is written, see enum aiofiber_owner_form */
   uint64_t wait_limit; /* when a limit ends the wait, in ns of the loop's clock; 0: there is none */
 };
 
 #define AIOFIBER_REGISTRY_LOOPS 64
 
-/* A loop that runs. The addresses are of its own memory: they may be gone when they are read. */
+/* A running loop. The addresses point into its own memory, which may be unmapped when they are read. */
 struct aiofiber_loop {
   uint32_t tid;          /* the OS thread; 0: the entry is free */
-  uint32_t is_virtual;   /* 1: its clock is no real one */
+  uint32_t is_virtual;   /* 1: its clock is virtual */
   uint64_t last_poll_at; /* of an int64: when it last looked at its clock */
   uint64_t polling_at;   /* of a byte: 1 while it sleeps or asks the kernel */
 };
@@ -118,10 +117,10 @@ struct aiofiber_registry {
   uint32_t arch;         /* ELF e_machine */
   uint32_t ctx_layout;   /* bytes from fcontext to the saved return address */
   uint32_t chunk_count;  /* valid entries of chunks; only grows */
-  uint64_t last_tick_ns; /* the youngest clock reading of any loop: a core's idea of "now" */
+  uint64_t last_tick_ns; /* the latest clock reading of any loop: "now" for a core file */
   uint64_t chunks[AIOFIBER_REGISTRY_CHUNKS];
-  uint64_t features; /* 0, nothing is told by it yet; only if `size` reaches so far, as what follows */
-  struct aiofiber_loop loops[AIOFIBER_REGISTRY_LOOPS]; /* those that run, but for more than fit */
+  uint64_t features; /* 0: not used yet. This and later fields are valid only if `size` includes them */
+  struct aiofiber_loop loops[AIOFIBER_REGISTRY_LOOPS]; /* the running loops, as many as fit */
 };
 
 extern struct aiofiber_registry aiofiber_debug_registry;

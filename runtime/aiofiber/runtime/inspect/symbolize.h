@@ -2,12 +2,12 @@
 //
 // From an address in this process to function, file and line, inlined calls included.
 //
-// The idea: addresses are captured everywhere and cheaply (unwind.h); what they mean is looked up only when
-// somebody wants to read them, from DWARF debug information by elfutils' libdw. The first look-up in a
-// compilation unit takes milliseconds, and a repeated one finds the answer in a cache.
+// The idea: addresses are captured often and cheaply (unwind.h), and looked up only when they are shown, in
+// DWARF debug information by elfutils' libdw. The first look-up in a compilation unit takes milliseconds; a
+// repeated one finds the answer in a cache.
 //
-// Invariants: no network (a debug file is taken from this machine, or not at all); never throws for lack of
-// debug information, but says less. Threads: any; one mutex around all of it. Not async-signal-safe.
+// Invariants: no network (debug files come only from this machine); missing debug information never throws,
+// the frame only says less. Threads: any; one mutex around everything. Not async-signal-safe.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct SymbolizedFrame {
       function;  // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
   std::string linkage_name;  // as the linker knows it (mangled); empty when unknown
   std::string file;          // empty when unknown
-  int line = 0;              // 0 when unknown. Of an outer frame: the line of the call that was inlined
+  int line = 0;              // 0 when unknown. In an outer frame: the line of the call that was inlined
   bool inlined = false;      // has no frame of its own on the stack
   std::string module;        // path of the executable or shared library; empty when the address is in none
   std::uintptr_t module_offset = 0;  // address - start of the module, for symbolizing elsewhere
@@ -33,13 +33,13 @@ struct SymbolizedFrame {
       build_id;  // of the module, in hexadecimal digits: which build's symbols fit; empty when it has none
 };
 
-// The frames that one return address stands for: INNERMOST (inlined) first, the function that has the stack
-// frame last. At least one. With `exact`, the address is that of an instruction (a fault, a function's
-// start), not one behind a call.
+// The frames of one return address, at least one: INNERMOST (inlined) first, the function with the stack
+// frame last. `exact`: the address is that of an instruction (a fault, a function's start), not of one after
+// a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
 
-// The variable with static storage that the address lies in, as `app::cache` or `app::cache+0x8`; empty when
-// it is in none, or the module has no symbols left.
+// The static variable that contains the address, as `app::cache` or `app::cache+0x8`; empty when there is
+// none, or when the module has no symbols.
 std::string data_symbol(std::uintptr_t address);
 
 }  // namespace aiofiber::runtime

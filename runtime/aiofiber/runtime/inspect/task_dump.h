@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every task of the process as text: state, name, what it waits for, stack; whatever thread it belongs to.
+// Every task of the process as text, on all threads: state, name, what it waits for, stack.
 //
-// Works from the registry's records alone, as a debugger in another process would: the tasks of other threads
-// go on running, and each is copied between two looks at its sequence lock. No lock of a loop is taken, so a
-// loop that hangs is no obstacle. Threads: any. Not async-signal-safe.
+// Uses the registry's records alone, as a debugger in another process would. The tasks of other threads keep
+// running; each is copied under its sequence lock. No lock of a loop is taken, so a loop may hang.
+// Threads: any. Not async-signal-safe.
 #pragma once
 
 #include <cstdint>
@@ -21,19 +21,19 @@ struct TaskSnapshot {
   aiofiber_record record{};
   std::vector<std::uintptr_t>
       stack;                // return addresses, newest first; empty if it has none, or would not hold still
-  std::string system_call;  // of one that runs: the call that it is blocked in
+  std::string system_call;  // of a running task: the system call in which it is blocked
 };
 
-// All tasks that exist, by loop thread and id. A task that switches all the time may come without its stack.
+// Returns all tasks that exist, by loop thread and id. A task that switches often may have no stack here.
 std::vector<TaskSnapshot> snapshot_tasks();
 
-// Finds tasks among many, which must outlive it.
+// Finds tasks in a list, which must outlive the index.
 class TaskIndex {
  public:
-  // Implicit: a list of tasks will do wherever an index is asked for.
+  // Implicit: a list of tasks may be passed as an index.
   TaskIndex(const std::vector<TaskSnapshot>& tasks);
   const TaskSnapshot* find(std::uint64_t id) const;
-  // Those that are waited for through that gather and the like, by loop thread and id.
+  // The tasks that a gather or similar object waits for, by loop thread and id.
   const std::vector<const TaskSnapshot*>& watched_by(std::uint64_t watcher) const;
 
  private:
@@ -41,14 +41,14 @@ class TaskIndex {
   std::unordered_map<std::uint64_t, std::vector<const TaskSnapshot*>> by_watcher_;
 };
 
-// Who has the lock that `record` waits for, as of now; not known() when it waits for something else.
+// The current owner of the lock that `record` waits for; not known() when it does not wait for a lock.
 LockOwner lock_owner(const aiofiber_record& record);
 // What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`,
-// `lock at 0x7f..., held by task 'x'`; `all` gives the names. Empty when it does not wait.
+// `lock at 0x7f..., held by task 'x'`; names come from `all`. Empty when it does not wait.
 std::string describe_wait(const aiofiber_record& record, const TaskIndex& all);
 std::string task_name(const aiofiber_record& record);
 
-// The text. Many tasks with the same stack are shown once, with their number and some names.
+// The text of the dump. Tasks with the same stack are shown once, with their number and some names.
 std::string format_task_dump();
 
 }  // namespace aiofiber::runtime

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What another thread of this process is doing right now: its stack, the fiber that it runs, the system call
-// it is in.
+// A sample of another thread of this process: its stack, its current fiber, and its system call.
 //
-// A thread that computes is sent a signal, whose handler walks the interrupted stack. A thread that is in a
-// system call which a signal would end early (poll, nanosleep: EINTR whatever SA_RESTART says) must not
-// notice that it is looked at: its stack is walked from outside, from what the kernel tells of a blocked
-// thread; without rbp and rbx, such a walk may end early.
+// A thread that computes gets a signal, and the handler walks the interrupted stack. A signal would end some
+// system calls early (poll, nanosleep: EINTR whatever SA_RESTART says). A thread in such a call must not
+// notice the sample, so its stack is walked from outside, from the registers that the kernel shows for a
+// blocked thread. That walk may end early, because rbp and rbx are missing.
 #pragma once
 
 #include <signal.h>
@@ -21,8 +20,8 @@
 
 namespace aiofiber::runtime {
 
-// What a thread that computes is sent; ignored by default, and rarely used for what it is named after.
-// Handlers of the runtime's own block it: what is interrupted is to be seen, and not they.
+// The signal for threads that compute. It is ignored by default, and programs rarely use it. The runtime's
+// other handlers block it, so that a sample shows the interrupted code and not a handler.
 inline constexpr int kSampleSignal = SIGURG;
 
 struct ThreadSample {
@@ -30,19 +29,18 @@ struct ThreadSample {
   std::array<std::uintptr_t, kMaxFrames> addresses;  // newest first, as for symbolize()
   std::size_t count = 0;
   std::uint64_t fiber_id = 0;  // 0: none ran
-  std::string system_call;     // `read(fd 3 = pipe:[123])`; empty: it was not in one
+  std::string system_call;     // `read(fd 3 = pipe:[123])`; empty: not in a system call
 };
 
-// Looks at a thread that runs a loop; waits at most 200 ms for it. None: the thread is gone, blocks the
-// signal SIGURG, or somebody else has installed a handler for that. Threads: any but the one that is sampled.
-// Not async-signal-safe.
+// Samples a thread that runs a loop; waits at most 200 ms. Empty if the thread is gone, if it blocks SIGURG,
+// or if another handler is installed for SIGURG. Threads: any but the sampled one. Not async-signal-safe.
 std::optional<ThreadSample> sample_thread(pid_t tid);
 
-// Makes SIGURG the signal that samples; other senders of it reach the handler that was there before. Again:
-// no-op.
+// Installs the SIGURG handler. A SIGURG from another sender reaches the handler that was there before. A
+// second call does nothing.
 void install_sample_handler() noexcept;
 
-// `fd 3 = pipe:[123]`, `fd -1 (not open)`.
+// `fd 3 = pipe:[123]` or `fd -1 (not open)`.
 std::string describe_fd(int fd);
 
 }  // namespace aiofiber::runtime

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The words for what a task waits for (enum aiofiber_wait of the registry): whoever adds a kind adds its line
-// here.
+// The words for what a task waits for (enum aiofiber_wait of the registry). A new kind needs a new line here.
 //
-// Shared by the reports inside the process and by the aiofiber command, so that both say the same.
+// Shared by the reports inside the process and by the aiofiber command, so that both use the same words.
 // Header only.
 #pragma once
 
@@ -17,8 +16,8 @@ namespace aiofiber::runtime {
 
 struct WaitKind {
   const char* name;    // in JSON
-  const char* what;    // "waiting for " stands before it
-  bool through_watch;  // wait_arg equals watched_by of the tasks that are waited for
+  const char* what;    // follows "waiting for "
+  bool through_watch;  // wait_arg equals watched_by of the awaited tasks
 };
 
 inline constexpr WaitKind kWaitKinds[] = {
@@ -49,25 +48,26 @@ inline constexpr WaitKind kWaitKinds[] = {
 };
 static_assert(std::size(kWaitKinds) == AIOFIBER_WAIT_THREAD_END + 1);
 
-// A kind that is not known here, because the program is newer than the command, is one of "other".
+// A kind that is not known here (the program is newer than the command) counts as "other".
 constexpr const WaitKind& wait_kind(std::uint32_t kind) noexcept {
   return kWaitKinds[kind < std::size(kWaitKinds) ? kind : static_cast<std::uint32_t>(AIOFIBER_WAIT_OTHER)];
 }
 
-// What a wait for a descriptor is for, from its wait_arg: " readable", " readable or writable"; empty when
+// The events of a wait for a descriptor, from its wait_arg: " readable", " readable or writable"; empty when
 // unknown.
 constexpr const char* wait_events(std::uint64_t wait_arg) noexcept {
   constexpr const char* kEvents[] = {"", " readable", " writable", " readable or writable"};
   return kEvents[wait_arg & 3];
 }
 
-// ` and 2 more`; empty when it is for one descriptor.
+// ` and 2 more`; empty for a wait on one descriptor.
 inline std::string wait_others(std::uint64_t wait_arg) {
   const std::uint64_t others = (wait_arg & 0xffffffff) >> 8;
   return others == 0 ? "" : " and " + std::to_string(others) + " more";
 }
 
-// Of the kinds that are not described by an address: what stands behind `what`, ` 5`; false for any other.
+// For kinds that have a number instead of an address: sets `text` to what follows `what`, ` 5`. False for
+// others.
 inline bool wait_number(std::uint32_t kind, std::uint64_t arg, std::string& text) {
   if (kind == AIOFIBER_WAIT_FILE_LOCK) {
     text = ' ' + std::to_string(arg >> 32);

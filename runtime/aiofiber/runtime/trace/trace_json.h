@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From events to the slices and arrows of a timeline, whose text trace_text writes.
+// Turns events into the slices and arrows of a timeline. trace_text writes them.
 //
-// A task is a row, with a slice for each run, each wait (named after what was waited for) and each time in
-// the ready queue; a loop is a row with its polls and callbacks. A slice is written when it ends, so slices
-// of a task never overlap; an arrow is written when the woken task has run, so it always has both ends.
+// A task is a row, with a slice for each run, each wait (named after what it waits for) and each time in the
+// ready queue. A loop is a row with its polls and callbacks. A slice is written when it ends, so slices of a
+// task never overlap. An arrow is written when the woken task has run, so it always has both ends.
 // Threads: one at a time. Errors: std::bad_alloc.
 #pragma once
 
@@ -19,17 +19,17 @@
 
 namespace aiofiber::runtime {
 
-// What a hook writes. Which fields count depends on the kind.
+// An event in a ring. The kind decides which fields are valid.
 struct TraceEvent {
   enum class Kind : std::uint8_t {
     kSwitch,    // subject: who leaves, in `state`, waiting for wait_kind and argument; object: who comes. 0:
                 // the loop
-    kWake,      // subject: who is woken; object: by whom
+    kWake,      // subject: the woken task; object: its waker
     kNameLow,   // subject's name: its first 16 bytes in object and argument ...
     kNameHigh,  // ... and the others
     kNumber,    // subject is called Task-<object>
     kMark,      // state: a LoopMark
-    kLost,      // object: so many events are missing from here on
+    kLost,      // object: the number of events missing from here on
   };
   Nanoseconds time;  // in the ring a stamp (clock.h)
   std::uint64_t subject;
@@ -45,7 +45,7 @@ class TraceJson {
  public:
   static constexpr std::uint64_t kTaskRows = kTraceTaskRows;
 
-  // What is known of one loop's thread between two of its events.
+  // The state of one loop's thread between two of its events.
   struct Loop {
     std::uint32_t thread_id = 0;
     bool named = false;
@@ -60,15 +60,15 @@ class TraceJson {
   TraceJson(std::uint32_t process_id, Nanoseconds start) : text_(process_id, start) {}
 
   void begin(std::string_view process_name) { text_.begin(process_name); }
-  // What a task is called; before its first event, or when it changes.
+  // Sets the name of a task, before its first event or when it changes.
   void name(std::uint64_t id, std::string_view text);
-  // The events of a loop, in order.
+  // Adds an event of a loop; call it in order.
   void add(Loop& loop, const TraceEvent& event);
-  // Ends what is open: each loop, then the tasks that still wait, then the file.
+  // Ends open slices: call it for each loop, then once for the tasks that still wait and the file.
   void end(Loop& loop, Nanoseconds now);
   void end(Nanoseconds now, std::uint64_t lost);
 
-  // The text so far, to be written and cleared.
+  // The text so far. The caller writes it and clears it.
   std::string& text() noexcept { return text_.text(); }
 
  private:
@@ -80,12 +80,12 @@ class TraceJson {
     bool woken = false;  // waker and woken_at are valid
     std::uint32_t wait_kind = 0;
     std::uint64_t wait_argument = 0;
-    std::string wait_text;  // wait_name() of the kind and the argument behind it; empty: not made yet
+    std::string wait_text;  // wait_name() of the kind and argument below; empty: not made yet
     std::uint32_t text_kind = 0;
     std::uint64_t text_argument = 0;
     std::uint64_t waker_row = 0;
     std::uint32_t loop_thread = 0;
-    bool arrow_comes = false;  // behind the run that is under way: from arrow_row, at arrow_from
+    bool arrow_comes = false;  // follows the current run: from arrow_row, at arrow_from
     std::uint64_t arrow_row = 0;
     Nanoseconds arrow_from = 0;
     Nanoseconds since = 0;  // of the phase
@@ -108,7 +108,7 @@ class TraceJson {
   Nanoseconds last_ = 0;
   static constexpr std::size_t kEndedKept = 4096;
   std::unordered_map<std::uint64_t, Task> tasks_;
-  std::deque<std::uint64_t> ended_;  // of those the ones that have ended, the oldest first
+  std::deque<std::uint64_t> ended_;  // those of tasks_ that have ended, oldest first
   TraceText text_;
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The text of a timeline, line by line: the JSON trace event format that Chrome defined and Perfetto reads,
-// an array with one event a line. Whoever knows what happened says it in rows, slices and arrows; how that is
-// spelled is known here alone.
+// The text of a timeline: the JSON trace event format that Chrome defined and Perfetto reads, an array with
+// one event a line. Callers pass rows, slices and arrows; only this file knows the format.
 //
-// Used by the writer inside the process (trace_json) and by the command that samples one from outside, so it
-// knows of the runtime no more than the registry's words. Threads: one at a time. Errors: std::bad_alloc.
+// Used by the writer inside the process (trace_json) and by the command that samples another process. So it
+// knows only the registry's words of the runtime. Threads: one at a time. Errors: std::bad_alloc.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +15,11 @@
 
 namespace aiofiber::runtime {
 
-// Rows of tasks are numbered kTaskRows + id, those of loops by their thread: above any thread's id, so that
-// they never meet.
+// A task's row has the number kTaskRows + id, a loop's row that of its thread. kTaskRows is above all thread
+// numbers, so they never collide.
 inline constexpr std::uint64_t kTraceTaskRows = 10'000'000;
 
-// "wait: fd 7 readable", "wait: task 'child'"; `awaited` is the name of the task that is waited for, if it is
-// one and known.
+// "wait: fd 7 readable", "wait: task 'child'"; `awaited` is the name of the awaited task, if known.
 std::string wait_slice_name(std::uint32_t kind, std::uint64_t argument, std::string_view awaited);
 
 class TraceText {
@@ -31,23 +29,23 @@ class TraceText {
 
   void begin(std::string_view process_name);
   void row_name(std::uint64_t row, std::string_view text);
-  // What began before `start` is cut there, and says so.
+  // A slice that began before `start` is cut there and marked.
   void slice(std::uint64_t row, std::string_view name, std::string_view category, Nanoseconds from,
              Nanoseconds to);
-  // Its ends must lie on slices of their rows.
+  // Both ends must lie on slices of their rows.
   void arrow(std::uint64_t from_row, Nanoseconds from, std::uint64_t to_row, Nanoseconds to);
-  // So many events of the row's thread are missing from `at` on.
+  // Marks that this many events of the row's thread are missing from `at` on.
   void lost(std::uint64_t row, std::uint64_t events, Nanoseconds at);
-  // Of a timeline that was sampled: how often, and what it cannot show (the last such line counts); of a
-  // task, how often it ran, how many of its waits are in the file, and in how many samples it was seen
-  // running.
+  // For a sampled timeline. sampled(): the interval, and what sampling cannot show (the last such line
+  // counts). task_counts(): how often the task ran, how many of its waits are in the file, in how many
+  // samples it ran.
   void sampled(Nanoseconds interval, std::string_view note);
   void task_counts(std::uint64_t row, std::uint64_t runs, std::uint64_t waits_drawn,
                    std::uint64_t samples_on_cpu);
-  // The last line; nothing may follow.
+  // Writes the last line; nothing may follow.
   void end(std::uint64_t lost);
 
-  // The text so far, to be written and cleared.
+  // The text so far. The caller writes it and clears it.
   std::string& text() noexcept { return text_; }
 
  private:
