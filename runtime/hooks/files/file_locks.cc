@@ -29,7 +29,7 @@ int obtain(int fd, Attempt attempt) {
   const int errno_at_start = errno;
   Backoff backoff(AIOFIBER_WAIT_FILE_LOCK, static_cast<std::uint64_t>(static_cast<unsigned>(fd)) << 32);
   for (;;) {
-    const int result = uninterrupted(attempt);  // network file systems return EINTR
+    const int result = uninterrupted(attempt);  // network file systems may return EINTR
     if (result == 0) {
       errno = errno_at_start;
       return 0;
