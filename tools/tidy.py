@@ -36,7 +36,7 @@ FLOORS = [
                            " exception_table unwind throw_trace",
         "runtime/arch/x86_64": "context_layout"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals reactor fiber leak_roots",
         "runtime/arch/x86_64": "switch",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
