@@ -2,7 +2,6 @@
 //
 // What LeakSanitizer says of a program that abandons tasks, or ends while tasks are suspended: of what those
 // hold nothing, and of what is lost the truth. Without AddressSanitizer only the exit codes are looked at.
-// Labels: threads
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -19,6 +18,7 @@
 #include "aiofiber/runtime/engine/config.h"
 
 #if AIOFIBER_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
 #endif
 
@@ -103,6 +103,11 @@ TEST(LeaksDeathTest, AreNotWhatTasksHoldWhenACallbackExits) {
 }
 
 TEST(LeaksDeathTest, AreNotWhatTasksOfAnotherThreadHold) {
+#if AIOFIBER_ASAN
+  if (__asan_get_current_fake_stack() != nullptr) {
+    GTEST_SKIP() << "other threads' fake frames are not looked at (detect_stack_use_after_return)";
+  }
+#endif
   EXPECT_EXIT(
       {
         std::latch waits(1);
@@ -126,7 +131,7 @@ TEST(LeaksDeathTest, AreSeenInATaskThatExits) {
                 lose_some();
                 std::exit(3);
               }),
-              ::testing::ExitedWithCode(23), "LeakSanitizer");
+              ::testing::ExitedWithCode(1), "LeakSanitizer");
 }
 
 TEST(LeaksDeathTest, AreSeenBesideAnAbandonedTask) {
@@ -144,7 +149,7 @@ TEST(LeaksDeathTest, AreSeenBesideAnAbandonedTask) {
         }
         std::exit(3);
       },
-      ::testing::ExitedWithCode(23), "LeakSanitizer");
+      ::testing::ExitedWithCode(1), "LeakSanitizer");
 }
 #endif
 
