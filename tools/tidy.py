@@ -41,7 +41,7 @@ FLOORS = [
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch leak_roots",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
     ("loops", {

@@ -20,6 +20,7 @@
 #include "aiofiber/runtime/engine/overflow.h"
 #include "aiofiber/runtime/engine/switch.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
+#include "engine/leak_roots.h"
 
 namespace aiofiber::runtime {
 
@@ -29,6 +30,7 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
   asm volatile("" : : "r"(&abi_mark));  // a program that links the archive gets it
   set_stack_bounds_source(current_stack_bounds);
+  watch_suspended_at_exit();
   static const std::uint32_t layout = arch::saved_pc_offset();
   __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);
 }
@@ -76,6 +78,7 @@ class Scheduler::RunScope {
  private:
   Scheduler& scheduler_;
   aiofiber_loop* loop_ = nullptr;
+  [[no_unique_address]] ThreadStackRoot root_;
 };
 
 void Scheduler::run() {
@@ -396,6 +399,7 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   if ((fiber.parker == nullptr || parked_wait_throws) &&
       throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds(),
                             {.type = &typeid(ForcedUnwind)})) {
+    keep_abandoned(fiber);
     free_record(fiber);
     return false;
   }
@@ -411,7 +415,10 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   current_ = outer;
   const bool ended = finished_ == &fiber;
   if (finished_ != nullptr) recycle_finished();
-  if (!ended) free_record(fiber);  // it waits again: nothing can make it go on
+  if (!ended) {  // it waits again: nothing can make it go on
+    keep_abandoned(fiber);
+    free_record(fiber);
+  }
   return ended;
 }
 

@@ -4,11 +4,15 @@
 // it handles, or by itself. Meanwhile it does not keep the processor busy.
 #include <ev.h>
 #include <event2/event.h>
+#include <glib-unix.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 #include <zmq.h>
 #include <utility>  // Boost 1.74's Asio forgets it
 
+#include <array>
 #include <boost/asio.hpp>
 #include <cerrno>
 #include <functional>
@@ -156,6 +160,46 @@ TEST_P(EventLoop, OfAsioGoesOnToItsEnd) {
     context.run();
   });
   EXPECT_TRUE(rang);
+}
+
+// A timer writes to a socket, and the source that watches its other end ends the loop.
+TEST_P(EventLoop, OfGLibGoesOnToItsEnd) {
+  std::string complaints;
+  g_log_set_default_handler([](const gchar*, GLogLevelFlags, const gchar* text,
+                               gpointer to) { *static_cast<std::string*>(to) += text; },
+                            &complaints);
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+  bool arrived = false;
+  cut_off([&] {
+    GMainContext* const context = g_main_context_new();
+    GMainLoop* const loop = g_main_loop_new(context, FALSE);
+    GSource* const timer = g_timeout_source_new(static_cast<guint>(kTimerDuration.count()));
+    g_source_set_callback(
+        timer, [](gpointer fd) { return gboolean{::write(*static_cast<int*>(fd), "x", 1) != 1}; }, &ends[1],
+        nullptr);
+    GSource* const socket = g_unix_fd_source_new(ends[0], G_IO_IN);
+    const GUnixFDSourceFunc on_input = [](gint fd, GIOCondition, gpointer own) {
+      char byte = 0;
+      EXPECT_EQ(::read(fd, &byte, 1), 1);
+      g_main_loop_quit(static_cast<GMainLoop*>(own));
+      return gboolean{FALSE};
+    };
+    g_source_set_callback(socket, reinterpret_cast<GSourceFunc>(reinterpret_cast<void (*)()>(on_input)), loop,
+                          nullptr);
+    for (GSource* const source : {timer, socket}) {
+      g_source_attach(source, context);
+      g_source_unref(source);
+    }
+    g_main_loop_run(loop);
+    arrived = true;
+    g_main_loop_unref(loop);
+    g_main_context_unref(context);
+  });
+  EXPECT_TRUE(arrived);
+  EXPECT_EQ(complaints, "");
+  for (const int end : ends) ::close(end);
+  g_log_set_default_handler(g_log_default_handler, nullptr);
 }
 
 }  // namespace

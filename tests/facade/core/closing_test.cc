@@ -22,10 +22,6 @@
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/testing.h"
 
-// LeakSanitizer's question at the end. A task that is abandoned keeps what it has, by design, and several are
-// here.
-extern "C" int __lsan_is_turned_off() { return 1; }
-
 namespace aiofiber {
 namespace {
 

@@ -538,11 +538,7 @@ TEST_F(Trace, IsWholeWhenATaskCallsExit) {
       std::exit(7);
     });
   });
-  // Called on a task's stack, LeakSanitizer does not see the main stack, and changes the code for what
-  // GoogleTest holds there.
-  if (AIOFIBER_ASAN == 0) {
-    EXPECT_EQ(code, 7);
-  }
+  EXPECT_EQ(code, 7);
   const Timeline timeline = read();
   EXPECT_EQ(timeline.lost, 0);
   EXPECT_EQ(timeline.slices(timeline.rows_called("other").at(0), "wait: sleep"), 1);

@@ -16,9 +16,6 @@
 #include <thread>
 
 #include "support/fibers.h"
-#if AIOFIBER_ASAN
-#include <sanitizer/lsan_interface.h>
-#endif
 
 namespace aiofiber::hooks_test {
 namespace {
@@ -530,12 +527,6 @@ TEST(StdioUntouched, ExitInATaskWritesWhatIsBuffered) {
   Pipe pipe;
   const pid_t child = ::fork();
   if (child == 0) {
-#if AIOFIBER_ASAN
-    // LeakSanitizer looks for pointers on the stack from where the child ends, the task's: what this one
-    // holds is no leak.
-    const runtime::StackBounds here = runtime::thread_stack_bounds();
-    __lsan_register_root_region(reinterpret_cast<const void*>(here.low), here.high - here.low);
-#endif
     pipe.close(0);
     Fibers fibers;
     FILE* file = ::fdopen(pipe[1], "w");
