@@ -85,7 +85,7 @@ FLOOR_EXCEPTIONS = [
 # (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.
 INCLUDE_RULES = [
     (r"ev\.h|ev\+\+\.h", r"runtime/engine/reactor_libev\.cc", "only reactor_libev.cc knows libev"),
-    (r"boost/context/.*", r"runtime/engine/(fiber|stack)\.cc", "only fiber.cc and stack.cc know Boost.Context"),
+    (r"boost/context/.*", r"runtime/engine/fiber\.cc", "only fiber.cc knows Boost.Context"),
     (r"boost/.*|dlfcn\.h", r".*\.cc", "third-party and loader headers stay out of headers"),
 ]
 
@@ -125,7 +125,7 @@ OPENING_LINES = {".h": (3, 15), ".cc": (1, 15)}    # lines of text in the commen
 COLUMNS = 110    # as in .clang-format, which does not break strings and tables
 DIFFERS_BEGIN, DIFFERS_END = "<!-- differs:begin -->", "<!-- differs:end -->"
 NAMES_BEGIN, NAMES_END = "<!-- names:begin -->", "<!-- names:end -->"
-HOOKED_NAMES = "runtime/hooks/core/names.inc"
+HOOKED_NAMES = "runtime/hooks/core/hooked_names.inc"
 COMPILE_FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-x", "c++"]
 
 CODE_FOLDERS = ["runtime", "facade", "tests", "tools", "bench"]
@@ -365,7 +365,7 @@ def check_differences(root, sources, write):
 
 
 def hooked_names_table(text):
-    """The README's table, from the lines of names.inc: a row for each file that takes names of libc."""
+    """The README's table, from the lines of hooked_names.inc: a row for each file that takes names of libc."""
     rows = []
     for line in re.finditer(r'^HOOKS_IN\("([^"]*)",\s*"([^"]*)"\)|^(?:HOOK\w*|SECOND_NAME)\((always|on_request), (\w+)', text, re.M):
         file, what, when, name = line.groups()
@@ -460,7 +460,7 @@ SELF_TEST = [
     (None, "runtime/aiofiber/runtime/engine/stack.h", "#include <aiofiber/runtime/engine/config.h>\n"),
     (None, "runtime/aiofiber/runtime/engine/config.h", "// TODO(perf): measure\n// ::mmap(0) and TODO(api): in comments are no calls\n"),
     (None, "runtime/aiofiber/runtime/engine/clock.h", "#include <chrono>\ninline auto f() { return std::chrono::steady_clock::now(); }\n"),
-    (None, "runtime/engine/stack.cc", "#include <boost/context/stack_context.hpp>\nconst char* s = \"::mmap(\";\n"),
+    (None, "runtime/engine/fiber.cc", "#include <boost/context/stack_context.hpp>\nconst char* s = \"::mmap(\";\n"),
     (None, "runtime/engine/overflow.cc", "// tidy-allow(syscall): a signal handler\nvoid f() { ::write(2, s, 1); }\n"),
     (None, "runtime/hooks/files/read.cc", "#include <dlfcn.h>\nvoid f() { ::read(0, b, 1); }\n"),
     (None, "facade/examples/hello.cc", "void f() { ::read(0, b, 1); }\n"),

@@ -5,9 +5,9 @@
 // Its folder's dwarf_registers.h has, in namespace arch:
 //   struct DwarfRegisters       values[kCount] by DWARF's numbers, of which kSp and kPc are two
 //   from_user(), to_user()      from and to what ptrace(2) and cores have
-//   from_saved_context(block, pc_offset, address, registers)   of a suspended context that stands at
-//   `address`
-//                               and is copied to `block`; false if so little of it is there that it cannot be
+//   from_saved_context(block, pc_offset, address, registers)
+//                               of a suspended context at `address`, copied to `block`; false if the copy is
+//                               too short
 #pragma once
 
 #include <sys/user.h>

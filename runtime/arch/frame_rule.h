@@ -7,11 +7,10 @@
 //   struct Row             eight bytes without pointers
 //   compile_row(address)   the rule that holds where the return address will be returned to. No lock of ours,
 //                          no allocation
-//   step_by(row, registers, probing, memory)   applies it. `registers` become the caller's only if the answer
-//   is
-//                          kCaller or kOutermost; `probing`: see FaultDetails, 0 for all frames but the
-//                          first; memory.load(address, word) is the only way to the stack. Inline: 5 ns a
-//                          frame
+//   step_by(row, registers, probing, memory)
+//                          applies it. `registers` become the caller's only if the answer is kCaller or
+//                          kOutermost. `probing`: see FaultDetails; 0 for all frames but the first.
+//                          memory.load(address, word) is the only way to the stack. Inline: 5 ns a frame
 #pragma once
 
 #include <cstdint>

@@ -6,9 +6,8 @@
 // clang has no "may not throw" in its tables: it catches everything and calls a helper that calls
 // __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls
 // __cxa_begin_catch itself. Between the landing pad and either call there may be clean-ups (and, under
-// AddressSanitizer, a call of its own), so the pad's code is searched for the call of a helper that no call
-// of
-// __cxa_begin_catch precedes.
+// AddressSanitizer, a call of its own). So the pad's code is searched for the call of a helper without a call
+// of __cxa_begin_catch before it.
 #pragma once
 
 #include <cstdint>

@@ -137,7 +137,7 @@ enum class Hooked { no, always, on_request };
 Hooked hooked(const std::string& name) {
   static const std::map<std::string, Hooked> names = {
 #define HOOKED_NAME(when, name) {name, Hooked::when},
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
   };
   const auto found = names.find(name);
   return found != names.end() ? found->second : Hooked::no;

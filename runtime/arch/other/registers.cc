@@ -6,11 +6,9 @@
 namespace aiofiber::runtime {
 
 Registers current_registers() noexcept { return {}; }
-Registers saved_registers(const void*) noexcept { return {}; }
 
 namespace arch {
 
-std::uint32_t saved_pc_offset() noexcept { return 0; }
 Registers interrupted_registers(const void*) noexcept { return {}; }
 FaultDetails fault_details(int, const void*) noexcept { return {}; }
 

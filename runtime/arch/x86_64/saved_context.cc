@@ -14,7 +14,7 @@
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/context_names.h"
 
-// Boost.Context, declared here so that its headers stay in fiber.cc and stack.cc.
+// Boost.Context, declared here so that its headers stay in fiber.cc.
 extern "C" void* make_fcontext(void* stack_top, std::size_t size,
                                void (*entry)()) __asm__(AIOFIBER_MAKE_FCONTEXT);
 

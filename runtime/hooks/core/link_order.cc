@@ -32,7 +32,7 @@ namespace {
 
 constexpr const char* kHookedNames[] = {
 #define HOOKED_NAME(when, name) name,
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
 };
 
 bool contains(const dl_phdr_info& module, const void* address) noexcept {

@@ -47,12 +47,12 @@ namespace {
 
 // A second name is of one that has a pointer here.
 #define SECOND_NAME(when, name, of) static_assert(std::is_class_v<decltype(real::of)>);
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
 
 [[gnu::constructor]] void load_hooks() noexcept {
 #define HOOK(when, name, ...) name.resolve();
 #define HOOK_OF_VERSION(when, name, version, ...) name.resolve();
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
   const bool in_use = check_link_order();
   if (!stands_aside) {  // else the runtime is another one, which is left alone
     runtime::Reactor::set_closes_are_reported(true);

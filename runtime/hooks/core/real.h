@@ -78,6 +78,6 @@ class Function<R(A...)> {
 
 #define HOOK(when, name, ...) inline constinit Function<__VA_ARGS__> name{#name};
 #define HOOK_OF_VERSION(when, name, version, ...) inline constinit Function<__VA_ARGS__> name{#name, version};
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
 
 }  // namespace aiofiber::hooks::real

@@ -35,6 +35,7 @@ bool something_is_lost() {
 #endif
 }
 
+#if AIOFIBER_ASAN
 // More than one, for a pointer to one may be left somewhere.
 [[gnu::noinline]] void lose_some() {
   for (int i = 0; i < 100; ++i) {
@@ -42,6 +43,7 @@ bool something_is_lost() {
     lost = nullptr;
   }
 }
+#endif
 
 // Waits with objects on its stack, in its context and in the exception that it handles.
 void hold_and_wait() {

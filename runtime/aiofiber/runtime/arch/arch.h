@@ -6,7 +6,7 @@
 //
 // This is the only place that asks the compiler for the processor. A port writes, in this order: machine.h,
 // hints.h, jump.h (then fibers switch); registers.h with the functions declared here, and the sources'
-// frame_rule.h (then stacks can be walked); landing_pad.h, throw_entry.h (then exceptions are understood);
+// frame_rule.h (then stacks can be walked); landing_pad.cc, throw_entry.cc (then exceptions are understood);
 // dwarf_registers.h, elf.h, call_code.h (then the command `aiofiber` reads stacks and code). From
 // frame_rule.h on they are in runtime/arch/.
 //

@@ -20,6 +20,6 @@ int main(int count, char** arguments) {
 #define HOOKS_IN(file, text) place = file;
 #define HOOKED_NAME(when, name) print(name);
 #define OWN_NAME(name) print(#name);
-#include "hooks/core/names.inc"
+#include "hooks/core/hooked_names.inc"
   return 0;
 }
