@@ -32,7 +32,7 @@ FLOORS = [
         "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
-        "runtime/arch/other": "machine hints registers jump"}),
+        "runtime/arch/other": "machine hints registers jump saved_context"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
