@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Which folder of runtime/arch/ is compiled, as arch.h chooses its headers. The processor's own options.cmake sets
+# Selects the folder of runtime/arch/ to compile, as arch.h selects its headers. The processor's options.cmake sets
 #   AIOFIBER_ARCH_SWITCH_OPTIONS  options for the sources that inline jump_to()
 if(NOT DEFINED AIOFIBER_ARCH)
   set(AIOFIBER_ARCH other)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give for the command `aiofiber` to walk stacks of other programs with elfutils.
+// What an architecture must give so that the command `aiofiber` can walk stacks of other programs with
+// elfutils.
 //
 // Its folder's dwarf_registers.h has, in namespace arch:
-//   struct DwarfRegisters       values[kCount] by DWARF's numbers, of which kSp and kPc are two
-//   from_user(), to_user()      from and to what ptrace(2) and cores have
+//   struct DwarfRegisters       values[kCount] by DWARF's numbers, two of which are kSp and kPc
+//   from_user(), to_user()      convert from and to the form of ptrace(2) and core files
 //   from_saved_context(block, pc_offset, address, registers)
-//                               of a suspended context at `address`, copied to `block`; false if the copy is
-//                               too short
+//                               reads a suspended context at `address`, copied to `block`; false if the
+//                               copy is too short
 #pragma once
 
 #include <sys/user.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give for the command `aiofiber` to read programs and find their libraries.
+// What an architecture must give so that the command `aiofiber` can read programs and find their libraries.
 //
 // Its folder's elf.h has, in namespace arch:
-//   slot_kind(type)      what the loader does for a relocation of that type, an R_..._ number
+//   slot_kind(type)      what the loader does for a relocation of this type, an R_..._ number
 //   is_own_cache_entry(flags)   whether an entry of /etc/ld.so.cache is for this processor
-//   kLibraryFolder       what the loader puts for $LIB, as Debian names it
+//   kLibraryFolder       what the loader substitutes for $LIB, with Debian's name
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@
 namespace aiofiber::runtime::arch {
 
 enum class SlotKind {
-  kOther,   // nothing of interest
+  kOther,   // not relevant
   kImport,  // code calls the symbol through it
-  kData,    // the symbol's address in data: who calls it cannot be seen
+  kData,    // the symbol's address in data: its callers cannot be seen
 };
 
 }  // namespace aiofiber::runtime::arch

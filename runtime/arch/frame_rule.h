@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give for a walk over a stack: the rule that leads from a frame to its caller.
+// What an architecture must give for a stack walk: the rule that leads from a frame to its caller.
 //
-// The rule depends on the program counter alone, so it is read from the tables once and kept as a Row, eight
-// bytes, in a cache. The folder gives, in its own frame_rule.h and .cc:
+// The rule depends only on the program counter. So it is read from the tables once and cached as a Row of
+// eight bytes. The folder gives, in its own frame_rule.h and .cc:
 //   struct Row             eight bytes without pointers
-//   compile_row(address)   the rule that holds where the return address will be returned to. No lock of ours,
-//                          no allocation
+//   compile_row(address)   the rule at a return address. Takes no lock of ours, allocates nothing
 //   step_by(row, registers, probing, memory)
-//                          applies it. `registers` become the caller's only if the answer is kCaller or
-//                          kOutermost. `probing`: see FaultDetails; 0 for all frames but the first.
-//                          memory.load(address, word) is the only way to the stack. Inline: 5 ns a frame
+//                          applies the rule. `registers` become the caller's only if the answer is kCaller or
+//                          kOutermost. `probing`: see FaultDetails; 0 for all frames but the first. Reads the
+//                          stack only by memory.load(address, word). Inline: 5 ns a frame
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@
 
 namespace aiofiber::runtime {
 
-// How the step from a frame to its caller went.
+// The result of the step from a frame to its caller.
 enum class Step { kCaller, kOutermost, kNoTable, kUnsupported, kCorrupted };
 
 struct Row;

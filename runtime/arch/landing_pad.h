@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give to understand exception tables that clang wrote: a look at the code of a
-// handler.
+// What an architecture must give to understand exception tables written by clang: a check of a handler's
+// code.
 //
-// clang has no "may not throw" in its tables: it catches everything and calls a helper that calls
-// __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls
-// __cxa_begin_catch itself. Between the landing pad and either call there may be clean-ups (and, under
-// AddressSanitizer, a call of its own). So the pad's code is searched for the call of a helper without a call
-// of __cxa_begin_catch before it.
+// clang's tables have no "may not throw". Instead, a handler catches everything and calls a helper; the
+// helper calls __cxa_begin_catch and std::terminate and does not return. A handler written by the user calls
+// __cxa_begin_catch itself. Cleanups may come between the landing pad and either call (and a call by
+// AddressSanitizer). So the check searches the pad's code for a call of a helper without an earlier call of
+// __cxa_begin_catch.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 namespace aiofiber::runtime {
 
 // Whether the code at `landing_pad`, a handler for everything, ends the program. `after_others`: handlers for
-// certain types stand before it and call __cxa_begin_catch, so that order says nothing: a pad that calls a
-// helper at all is taken for one that ends the program. False where that cannot be told. Threads: any.
+// certain types come before it. They call __cxa_begin_catch, so the order says nothing: a pad that calls a
+// helper at all counts as one that ends the program. False if it is not known. Threads: any.
 bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others);
 
 }  // namespace aiofiber::runtime

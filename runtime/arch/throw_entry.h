@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give to record where exceptions are thrown: __cxa_throw, by that name and as
+// What an architecture must give to record where exceptions are thrown: definitions of __cxa_throw and of
 // __wrap___cxa_throw.
 //
-// It takes the thrower's registers as they are at the call, asks capture_throw(), and goes on to `real` with
-// the same object and type and the given destructor. It leaves by a jump, so that no frame of ours stands
-// between the thrower and the C++ runtime. An architecture may leave __cxa_throw alone: then no throw has a
-// trace.
+// They read the thrower's registers at the call and call capture_throw(). Then they jump to `real` with the
+// same object and type and the returned destructor. The jump leaves no frame of ours between the thrower and
+// the C++ runtime. An architecture may leave __cxa_throw alone: then throws have no trace.
 #pragma once
 
 #include <typeinfo>
@@ -20,14 +19,14 @@ namespace aiofiber::runtime {
 using Destructor = void (*)(void*);
 using ThrowFunction = void (*)(void*, std::type_info*, Destructor);
 
-// How a throw goes on.
+// How to continue a throw.
 struct ThrowContinuation {
   Destructor destructor;
   ThrowFunction real;  // the C++ runtime's __cxa_throw
 };
 
-// Records the stack of the thrower, where that is wanted (throw_trace.cc). Hidden: each copy of the runtime
-// in a process has to go on to what is behind it, not behind the program's.
+// Records the thrower's stack if recording is on (throw_trace.cc). Hidden: each copy of the runtime in a
+// process must continue with the next __cxa_throw after its own, not after the program's.
 __attribute__((visibility("hidden"))) ThrowContinuation capture_throw(void* object, Destructor destructor,
                                                                       const Registers& thrower) noexcept;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The code of a processor of which nothing is known: no call is found.
+// The code of an unknown processor: no call is found.
 //
-// `aiofiber hooks --check` has to do with a program's imports then: it says what might be called, and not
-// from where.
+// So `aiofiber hooks --check` has only a program's imports: it reports which functions may be called, but not
+// where.
 #pragma once
 
 #include <cstddef>

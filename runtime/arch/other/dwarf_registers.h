@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The registers of a processor of which nothing is known: a program counter and a stack pointer, never
-// filled.
+// The registers of an unknown processor: a program counter and a stack pointer, never filled.
 //
-// The command refuses programs of such a processor before it looks at their stacks.
+// The command refuses programs of such a processor before it reads their stacks.
 #pragma once
 
 #include "arch/dwarf_registers.h"

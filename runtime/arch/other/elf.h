@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Relocations of a processor of which nothing is known: each one that names a symbol counts as a call of it.
+// Relocations of an unknown processor: each one that names a symbol counts as a call of the symbol.
 //
-// That says too much rather than too little. Libraries are looked for in the folders that every system has,
-// and in the loader's cache whatever processor they are for: one of another is refused when it is opened.
+// This finds too many calls rather than too few. Libraries are searched for in the folders that every system
+// has, and in the loader's cache without regard to the processor: opening a library of another processor
+// fails.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No rules.
+// The rules of an unknown processor: there are none.
 #include "arch/frame_rule.h"
 
 namespace aiofiber::runtime {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The rule for a processor of which nothing is known: no frame has a caller.
+// The rule for an unknown processor: no frame has a caller.
 //
-// So a walk ends after its first frame, if it is given registers at all: none of the functions that tell
-// registers knows any.
+// So a walk ends after its first frame. Usually there is not even one, because no function here returns
+// registers.
 #pragma once
 
 #include "arch/frame_rule.h"

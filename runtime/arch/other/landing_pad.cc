@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No code is understood: a handler for everything is taken for one that catches.
+// No code is understood here: a handler for everything counts as one that catches.
 #include "arch/landing_pad.h"
 
 namespace aiofiber::runtime {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registers of a processor of which nothing is known: all zero, so that there are no frames.
+// Registers of an unknown processor: all zero, so there are no frames.
 #include "aiofiber/runtime/arch/arch.h"
 
 namespace aiofiber::runtime {

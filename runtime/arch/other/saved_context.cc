@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Suspended contexts of a processor of which nothing is known: where the registers are saved is unknown too.
+// Suspended contexts of an unknown processor: the place of the saved registers is unknown too.
 #include "aiofiber/runtime/arch/arch.h"
 
 namespace aiofiber::runtime {

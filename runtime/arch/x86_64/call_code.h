@@ -2,8 +2,8 @@
 //
 // Calls, jumps and system calls in x86-64 code.
 //
-// Bytes are looked at, not instructions, which begin anywhere. What only looks like a call counts too, so
-// that what is left out is certainly none.
+// The search looks at bytes, not instructions, because an instruction can begin at any byte. Bytes that only
+// look like a call count too, so no real call is missed.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 
 namespace aiofiber::runtime::arch {
 
-// Every four bytes; what they lead to is relative to what follows them.
+// Visits every four bytes as a displacement; its target is relative to the byte after it.
 template <class Found>
 void for_each_displacement(const unsigned char* code, std::size_t size, std::uint64_t address, Found found) {
   for (std::size_t at = 2; at + 4 <= size; ++at) {
@@ -30,14 +30,14 @@ inline bool is_branch(const unsigned char* at) {
   return last == 0xe8 || last == 0xe9 || (at[-2] == 0x0f && (last & 0xf0) == 0x80);
 }
 
-// An operand in memory, relative to what follows: how a slot is called through, or an address taken. Other
-// bytes may be such a distance by chance.
+// A memory operand relative to the next instruction: a call through a slot, or an address that is taken.
+// Other bytes may match by chance.
 inline bool is_operand(const unsigned char* at) { return (at[-1] & 0xc7) == 0x05; }
 
 inline bool is_jump_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x25; }
 inline bool is_call_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x15; }
 
-// A stub is a jump through the slot, maybe with a `bnd` and an `endbr64` before it.
+// A stub is a jump through the slot, perhaps after a `bnd` and an `endbr64`.
 inline std::size_t stub_begin(const unsigned char* code, std::size_t index) {
   static constexpr unsigned char kEndbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
   std::size_t at = index - 2;
@@ -47,7 +47,7 @@ inline std::size_t stub_begin(const unsigned char* code, std::size_t index) {
   return at;
 }
 
-// By the nearest `mov register, value`.
+// Looks for the nearest `mov register, value`.
 inline int set_before(const unsigned char* code, std::size_t index, Argument argument) {
   constexpr unsigned char kSetEdi = 0xbf, kClearEdi = 0xff, kSetEdx = 0xba, kClearEdx = 0xd2;
   const unsigned char set = argument == Argument::kFirst ? kSetEdi : kSetEdx;
@@ -67,8 +67,8 @@ inline int set_before(const unsigned char* code, std::size_t index, Argument arg
   return -1;
 }
 
-// `syscall` with the number that a `mov eax, N` shortly before it has set. Bytes that only look so are rare:
-// both instructions, in that order and near, and a number that exists.
+// `syscall` after a nearby `mov eax, N` that sets its number. False matches are rare: they need both
+// instructions, in this order and close together, and a number that exists.
 template <class Found>
 void for_each_system_call(const unsigned char* code, std::size_t size, Found found) {
   constexpr std::size_t kNear = 24, kMove = 5;

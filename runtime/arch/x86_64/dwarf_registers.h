@@ -33,7 +33,7 @@ inline user_regs_struct to_user(const DwarfRegisters& registers) noexcept {
   return r;
 }
 
-// Boost.Context saves r12 r13 r14 r15 rbx rbp and, behind them, the return address.
+// Boost.Context saves r12 r13 r14 r15 rbx rbp and then the return address.
 inline bool from_saved_context(std::span<const unsigned char> block, std::size_t pc_offset,
                                std::uint64_t address, DwarfRegisters& registers) noexcept {
   constexpr std::size_t kSaved[] = {12, 13, 14, 15, 3, 6};

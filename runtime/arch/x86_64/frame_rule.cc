@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The machine that interprets a function's call-frame instructions up to a program counter, for the registers
-// of x86-64.
+// The interpreter of a function's call-frame instructions, up to one program counter, for the registers of
+// x86-64.
 #include "arch/frame_rule.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 // DWARF's numbers of the registers that matter.
 constexpr std::uint64_t kRegRbx = 3, kRegRbp = 6, kRegRsp = 7, kRegR11 = 11, kRegRip = 16;
 
-// DWARF's call-frame instructions (DW_CFA_...), but for the three that have an operand in their low bits.
+// DWARF's call-frame instructions (DW_CFA_...), except the three with an operand in their low bits.
 enum CfaInstruction : std::uint8_t {
   kNop = 0x00,
   kAdvance1 = 0x02,
@@ -44,8 +44,8 @@ enum CfaInstruction : std::uint8_t {
   kGnuArgsSize = 0x2e,
 };
 
-// Interprets call-frame instructions. The state is that of one program counter after the other; run() stops
-// before the first instruction that is about an address behind the target.
+// Interprets call-frame instructions. The state belongs to one program counter after the other. run() stops
+// before the first instruction for an address after the target.
 class RowMachine {
  public:
   RowMachine(const FrameTable& table, std::uintptr_t target) : table_(table) {
@@ -82,9 +82,9 @@ class RowMachine {
     std::uint64_t cfa_register = 0;
     std::int64_t offset = 0;
     bool deref = false;
-    bool unsupported = false;  // until the CFA is defined anew
+    bool unsupported = false;  // until the CFA is defined again
     bool no_caller = false;
-    bool return_lost = false;  // the return address is not where a call puts it, until a rule brings it back
+    bool return_lost = false;  // the return address is not where a call puts it, until a rule restores it
     std::int16_t rbp = Row::kSame;
     std::int16_t rbx = Row::kSame;
   };
@@ -95,7 +95,7 @@ class RowMachine {
     state_.deref = state_.unsupported = false;
   }
 
-  // Register `reg` of the caller is saved at CFA + offset.
+  // The caller's register `reg` is saved at CFA + offset.
   void saved_at(std::uint64_t reg, std::int64_t offset) {
     if (reg == kRegRip) {
       state_.return_lost = offset != -8;
@@ -129,15 +129,15 @@ class RowMachine {
     }
   }
 
-  // DW_CFA_def_cfa_expression: only the two that compilers and linkers write.
+  // DW_CFA_def_cfa_expression: only the two forms that compilers and linkers write.
   void define_cfa_expression(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t target) {
     state_.unsupported = true;
     define_cfa_of_linkage_table(begin, end, target);
     define_cfa_by_rbp(begin, end);
   }
 
-  // What linkers write for the procedure linkage table, whose entries push one word on their way: rsp + 8,
-  // and 8 more from some byte of each 16 on. A thread that is interrupted can be in there.
+  // The form that linkers write for the procedure linkage table. Its entries push one word on the way: the
+  // CFA is rsp + 8, and 8 more from a certain byte of each 16 on. An interrupted thread can be there.
   void define_cfa_of_linkage_table(const std::uint8_t* begin, const std::uint8_t* end,
                                    std::uintptr_t target) {
     // breg7 (rsp) 8, breg16 (rip) 0, lit15, and, lit<n>, ge, lit3, shl, plus
@@ -152,7 +152,7 @@ class RowMachine {
     define_cfa(kRegRsp, target % 16 >= threshold ? 16 : 8);
   }
 
-  // "The word at rbp + n", which g++ writes where it aligns the stack.
+  // "The word at rbp + n": g++ writes this form where it aligns the stack.
   void define_cfa_by_rbp(const std::uint8_t* begin, const std::uint8_t* end) {
     constexpr std::uint8_t kBregRbp = 0x76, kDeref = 0x06;
     if (end - begin < 3 || *begin != kBregRbp) return;
@@ -164,7 +164,7 @@ class RowMachine {
     state_.unsupported = false;
   }
 
-  // DW_CFA_expression: only "rbp is saved where it points to", the companion of the above.
+  // DW_CFA_expression: only "rbp is saved at the address in rbp", which goes with the form above.
   void saved_at_expression(std::uint64_t reg, const std::uint8_t* begin, const std::uint8_t* end) {
     constexpr std::uint8_t kBregRbp = 0x76;
     const bool at_rbp = end - begin == 2 && begin[0] == kBregRbp && begin[1] == 0;
@@ -184,7 +184,7 @@ class RowMachine {
   State initial_;
   std::array<State, kMaxRemembered> remembered_;
   std::size_t remembered_count_ = 0;
-  bool failed_ = false;  // an instruction that we do not know: nothing after it can be trusted
+  bool failed_ = false;  // an unknown instruction: nothing after it can be trusted
 };
 
 void RowMachine::run(const std::uint8_t* begin, const std::uint8_t* end, std::uintptr_t location,

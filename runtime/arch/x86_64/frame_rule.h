@@ -2,43 +2,43 @@
 //
 // How to get from a frame to its caller on x86-64, for one program counter: a rule in eight bytes.
 //
-// Only rules that compilers and linkers use are understood; the others stop a walk. The names are those of
-// DWARF: the canonical frame address (CFA) is the caller's rsp after the call.
+// Only rules that compilers and linkers use are understood; any other rule stops a walk. The names are
+// DWARF's: the canonical frame address (CFA) is the caller's rsp after the call.
 #pragma once
 
 #include "arch/frame_rule.h"
 
 namespace aiofiber::runtime {
 
-// How the canonical frame address (CFA: the caller's rsp after the call) is found, or why it is not.
+// How to find the canonical frame address (CFA: the caller's rsp after the call), or why it is not known.
 enum class CfaRule : std::uint8_t {
   kNoTable,      // no call-frame information covers this address
-  kOutermost,    // the information says that there is no caller
-  kUnsupported,  // a rule which we do not interpret (signal frames, hand-written assembly)
+  kOutermost,    // the call-frame information says that there is no caller
+  kUnsupported,  // a rule that is not interpreted (signal frames, hand-written assembly)
   kRsp,          // rsp + offset
   kRbp,          // rbp + offset
   kRbx,          // rbx + offset
   kRbpDeref,     // the word at rbp + offset (functions that align their stack)
-  kR11,          // r11 + offset: in the loop that touches each page of a large frame, where nothing is called
+  kR11,          // r11 + offset: in the loop that touches each page of a large frame; the loop calls nothing
 };
 
 // The rule for one program counter, in the eight bytes that the cache stores. The CFA's offset is a multiple
 // of eight; the CfaRule takes its low three bits.
 struct Row {
   std::int32_t offset_and_rule = 0;
-  // Where the caller's register is saved, relative to the CFA, or one of the constants below.
+  // Where the caller's register is saved, relative to the CFA, or one of these constants.
   std::int16_t rbp = kSame;
   std::int16_t rbx = kSame;
 
-  static constexpr std::int16_t kSame = 0;   // the callee does not touch it
-  static constexpr std::int16_t kAtRbp = 1;  // at the address that rbp holds
-  static constexpr std::int16_t kLost = 2;   // somewhere that we do not follow
+  static constexpr std::int16_t kSame = 0;   // the callee does not change it
+  static constexpr std::int16_t kAtRbp = 1;  // at the address in rbp
+  static constexpr std::int16_t kLost = 2;   // in a place that is not followed
 
   static Row stop(CfaRule why) { return Row{static_cast<std::int32_t>(why)}; }
   CfaRule rule() const { return static_cast<CfaRule>(offset_and_rule & 7); }
   std::int64_t offset() const { return offset_and_rule & ~7; }
 };
-// Where a caller's register is, for step_by(). False: nowhere that may be read.
+// The place of a caller's register, for step_by(). False: no readable place.
 template <class Memory>
 [[gnu::always_inline]] inline bool restore(const Memory& memory, std::int16_t place, std::uintptr_t cfa,
                                            std::uintptr_t& value) {

@@ -2,7 +2,7 @@
 //
 // The search for the helper's call in x86-64 code.
 //
-// A heuristic: bytes are searched, not instructions, and a far helper is not seen.
+// This is a heuristic: it searches bytes, not instructions, and does not see a far helper.
 #include "arch/landing_pad.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace aiofiber::runtime {
 namespace {
 
-// Machine code. As Bytes, and knows a few instructions.
+// Machine code: a Bytes that knows a few instructions.
 class Code : private Bytes {
  public:
   explicit Code(std::uintptr_t at) : Bytes(reinterpret_cast<const std::uint8_t*>(at)) {}
@@ -27,7 +27,7 @@ class Code : private Bytes {
   }
   void take_endbr() { take({0xf3, 0x0f, 0x1e, 0xfa}); }
 
-  // `call` with a distance; its target, or 0.
+  // Takes a `call` with a displacement; returns its target, or 0.
   std::uintptr_t take_call() {
     if (!take({0xe8})) return 0;
     const auto distance = fixed<std::int32_t>();
@@ -37,9 +37,9 @@ class Code : private Bytes {
 
 constexpr std::size_t kLandingPadBytes = 192;
 
-// What the helper at `target` calls first, if it is one; else 0.
+// The first function that the helper at `target` calls, if it is a helper; else 0.
 std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
-  // A byte that only looks like a call leads anywhere: look no further unless a function begins there.
+  // A byte that only looks like a call can lead anywhere: continue only if a function begins there.
   const auto table = find_frame_table(target);
   if (!table || table->function != target) return 0;
   Code helper(target);

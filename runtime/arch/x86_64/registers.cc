@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registers of the caller, and of what a signal has interrupted.
+// The caller's registers, and the registers that a signal interrupted.
 #include <signal.h>
 #include <ucontext.h>
 
@@ -19,7 +19,7 @@ Registers interrupted_registers(const void* context) noexcept {
 }
 
 FaultDetails fault_details(int code, const void* context) noexcept {
-  constexpr std::uintptr_t kGeneralProtection = 13;  // an address that cannot be one: the program's own doing
+  constexpr std::uintptr_t kGeneralProtection = 13;  // an impossible address: the program's own access
   return {.probing = value(context, REG_R11),
           .by_the_kernel = code == SI_KERNEL && value(context, REG_TRAPNO) != kGeneralProtection};
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The block that a suspended context leaves on its stack: where in it the registers are.
+// The layout of the block that a suspended context leaves on its stack.
 //
-// Found out by a self-test instead of assumed, because it differs between releases of Boost.Context (1.81
-// saves one word more than 1.74): it suspends once with known registers, and looks where they went.
+// A self-test finds the layout, because it differs between releases of Boost.Context (1.81 saves one word
+// more than 1.74). The test suspends once with known registers and looks for them in the block.
 #include <signal.h>
 
 #include <algorithm>
@@ -14,14 +14,14 @@
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/context_names.h"
 
-// Boost.Context, declared here so that its headers stay in fiber.cc.
+// Boost.Context, declared here so that only fiber.cc includes its headers.
 extern "C" void* make_fcontext(void* stack_top, std::size_t size,
                                void (*entry)()) __asm__(AIOFIBER_MAKE_FCONTEXT);
 
 namespace aiofiber::runtime {
 namespace {
 
-// Byte offsets in the block; rsp will be the address behind rip. `rip` is 0 when unknown.
+// Byte offsets in the block; rsp will be the address after rip. `rip` is 0 if unknown.
 struct alignas(std::uint64_t) FcontextLayout {
   std::uint16_t rip = 0, rbp = 0, rbx = 0;
   std::uint16_t tested = 0;  // a flag
@@ -29,7 +29,7 @@ struct alignas(std::uint64_t) FcontextLayout {
 
 constexpr std::uintptr_t kProbeRbx = 0x7a0f1be25bb0b001, kProbeRbp = 0x7a0f1be25bb0b002;
 
-// Filled by the assembly below; its offsets are written there as numbers.
+// Filled by the assembly below, which has the offsets as numbers.
 struct FcontextProbe {
   std::uintptr_t fcontext = 0;
   std::uintptr_t rsp = 0;
@@ -41,13 +41,13 @@ static_assert(offsetof(FcontextProbe, block) == 24);
 extern "C" void aiofiber_fcontext_probe(void* helper, FcontextProbe* probe) noexcept;
 extern "C" void aiofiber_fcontext_probe_entry();
 
-// Suspends once with known registers, and looks where they went.
+// Suspends once with known registers and looks for them in the block.
 FcontextLayout test_fcontext_layout() noexcept {
   alignas(16) std::array<unsigned char, 1024> stack;
   FcontextProbe probe;
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler fits on that stack
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler fits on this stack
   void* helper = make_fcontext(stack.data() + stack.size(), stack.size(), aiofiber_fcontext_probe_entry);
   aiofiber_fcontext_probe(helper, &probe);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -75,7 +75,7 @@ static_assert(std::atomic<FcontextLayout>::is_always_lock_free);
 FcontextLayout fcontext_layout() noexcept {
   FcontextLayout layout = g_fcontext_layout.load(std::memory_order_relaxed);
   if (layout.tested == 0) [[unlikely]] {
-    layout = test_fcontext_layout();  // by several threads at once, perhaps: they find the same
+    layout = test_fcontext_layout();  // several threads may run this at once: they get the same result
     g_fcontext_layout.store(layout, std::memory_order_relaxed);
   }
   return layout;
@@ -103,8 +103,8 @@ std::uint32_t arch::saved_pc_offset() noexcept { return fcontext_layout().rip; }
 
 }  // namespace aiofiber::runtime
 
-// The two sides of the test. The calls go through the global offset table: the dynamic linker, resolving a
-// symbol lazily, would need more stack than there is.
+// The two sides of the test. The calls go through the global offset table: resolving a symbol lazily needs
+// more stack than there is.
 asm(R"(
 .text
 .p2align 4

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// __cxa_throw in assembly, because the thrower's rbp and rbx have to be read before a compiled prologue
-// changes them.
+// __cxa_throw in assembly: it must read the thrower's rbp and rbx before a compiled prologue changes them.
 #include "arch/throw_entry.h"
 
 #include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
 
-// Called by the assembly. What it gives is in rax and rdx there.
+// Called by the assembly. The result is in rax and rdx there.
 extern "C" __attribute__((visibility("hidden"), used)) ThrowContinuation aiofiber_capture_throw(
     void* object, std::type_info*, Destructor destructor, const std::uintptr_t* rsp, std::uintptr_t rbp,
     std::uintptr_t rbx) noexcept {
@@ -18,15 +17,16 @@ extern "C" __attribute__((visibility("hidden"), used)) ThrowContinuation aiofibe
 
 }  // namespace aiofiber::runtime
 
-// Weak, so that a libstdc++ that is linked statically keeps its own: its definition comes with other
-// functions that programs need. (Not under sanitizers, where clang's static ones have a weak one too, and the
-// first would win.)
+// Weak, so that a statically linked libstdc++ keeps its own: its definition comes with other functions that
+// programs need. (Not under sanitizers: clang's static ones have a weak definition too, and the first one
+// would win.)
 #if AIOFIBER_ASAN || AIOFIBER_TSAN
 #define AIOFIBER_THROW_BINDING ".globl"
 #else
 #define AIOFIBER_THROW_BINDING ".weak"
 #endif
-// In: rdi object, rsi type, rdx destructor. On to the real one with the same, but for the destructor.
+// In: rdi object, rsi type, rdx destructor. Continues with the real one: same arguments, except the
+// destructor.
 asm(R"(
 .text
 .p2align 4

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an architecture must give. A processor has a folder x86_64/ here and one of the same name in
-// runtime/arch/, for what only sources use. `other` is for the processors that have none: all of it compiles
-// there, and says quietly that nothing is known.
+// What an architecture must give. A processor has two folders of the same name: x86_64/ here, and one in
+// runtime/arch/ for what only sources use. `other` is for processors without a folder: everything compiles
+// there and answers that nothing is known.
 //
-// This is the only place that asks the compiler for the processor. A port writes, in this order: machine.h,
-// hints.h, jump.h (then fibers switch); registers.h with the functions declared here, and the sources'
-// frame_rule.h (then stacks can be walked); landing_pad.cc, throw_entry.cc (then exceptions are understood);
-// dwarf_registers.h, elf.h, call_code.h (then the command `aiofiber` reads stacks and code). From
-// frame_rule.h on they are in runtime/arch/.
+// Only this file asks the compiler for the processor. A port writes, in this order: machine.h, hints.h,
+// jump.h (then fibers switch); registers.h with the functions declared here, and the sources' frame_rule.h
+// (then stacks can be walked); landing_pad.cc, throw_entry.cc (then exceptions are understood);
+// dwarf_registers.h, elf.h, call_code.h (then the command `aiofiber` reads stacks and code). The files from
+// frame_rule.h on are in runtime/arch/.
 //
-// AIOFIBER_ARCH_OTHER, given to the whole build, takes `other` although the processor has a folder: a test.
+// The build option AIOFIBER_ARCH_OTHER selects `other` even if the processor has a folder: for a test.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@
 #define AIOFIBER_ARCH_X86_64 0
 #endif
 
-// glibc came to this processor before its version 2.33, so programs may call what stat() and mknod() were
-// inside then: __xstat, __xmknod and their like.
+// glibc has supported this processor since before version 2.33. So programs may call the functions that
+// stat() and mknod() used then: __xstat, __xmknod and the like.
 #if defined(__x86_64__) || defined(__aarch64__)
 #define AIOFIBER_ARCH_HAS_XSTAT 1
 #else
@@ -31,8 +31,8 @@
 
 // machine.h   facts in numbers: the red zone, the machine's number in ELF files, and so on
 // hints.h     single instructions: pause(), fetch_for_writing(), read_counter()
-// registers.h struct Registers, all that a walk over a stack needs; its first two are `pc` and `sp`
-// jump.h      jump_to() and Transfer: the raw switch of stacks, which the scheduler's switch is made of
+// registers.h struct Registers, all that a stack walk needs; its first two members are `pc` and `sp`
+// jump.h      jump_to() and Transfer: the raw switch of stacks, used by the scheduler's switch
 #if AIOFIBER_ARCH_X86_64
 #include "aiofiber/runtime/arch/x86_64/hints.h"
 #include "aiofiber/runtime/arch/x86_64/jump.h"
@@ -47,29 +47,30 @@
 
 namespace aiofiber::runtime {
 
-// The registers of the caller, as they are at the return from this call.
+// The caller's registers, as they are at the return from this call.
 Registers current_registers() noexcept __asm__("aiofiber_current_registers");
 
-// The registers with which the suspended context at `fcontext` will resume. All zero when this Boost.Context
-// lays its block out in a way that the self-test (run at the first call) does not understand. Threads: any,
-// but the context must stay suspended; async-signal-safe.
+// The registers with which the suspended context at `fcontext` will resume. All zero if the self-test, run at
+// the first call, does not understand how this Boost.Context lays out its block. Threads: any, but the
+// context must stay suspended; async-signal-safe.
 Registers saved_registers(const void* fcontext) noexcept;
 
 namespace arch {
 
-// How far behind `fcontext` a saved context keeps its program counter, by the same self-test; 0: not known.
+// The distance from `fcontext` to the saved program counter, by the same self-test; 0: not known.
 std::uint32_t saved_pc_offset() noexcept;
 
-// The registers where a signal has interrupted its thread: `pc` is an instruction, no return address. All
-// zero where kTellsInterruptedRegisters is false. `context`: the handler's third argument. Async-signal-safe.
+// The registers at the point where a signal interrupted its thread: `pc` is an instruction, not a return
+// address. All zero where kTellsInterruptedRegisters is false. `context`: the handler's third argument.
+// Async-signal-safe.
 Registers interrupted_registers(const void* context) noexcept;
 
-// What else is known of a SIGSEGV. `code`: the si_code. Async-signal-safe.
+// More about a SIGSEGV. `code`: the si_code. Async-signal-safe.
 struct FaultDetails {
-  // The register by which code that touches each page of a large frame (-fstack-clash-protection) finds its
-  // caller; 0: none.
+  // Code that touches each page of a large frame (-fstack-clash-protection) finds its caller by this
+  // register; 0: none.
   std::uintptr_t probing = 0;
-  bool by_the_kernel = false;  // no access of the program's, but one that the kernel made or refused to make
+  bool by_the_kernel = false;  // made or refused by the kernel: not an access of the program
 };
 FaultDetails fault_details(int code, const void* context) noexcept;
 

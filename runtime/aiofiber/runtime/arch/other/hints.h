@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Single instructions, on a processor of which nothing is known.
+// Single instructions, on an unknown processor.
 //
-// They do nothing, or what the compiler makes of them: a program is slower by that, and as right.
-// read_counter() is never asked, because kCounterName is empty.
+// They do nothing, or what the compiler makes of them: a program is slower but still correct. read_counter()
+// is never called, because kCounterName is empty.
 #pragma once
 
 #include <cstdint>

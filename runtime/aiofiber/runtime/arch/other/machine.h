@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A processor of which nothing is known.
+// Constants for an unknown processor.
 //
-// Each value is the careful one: a barrier is made where one may be needed, no red zone is read, and whoever
-// could use registers is told that there are none.
+// Each value is the safe choice: a barrier is used where one may be needed, the red zone has no bytes, and no
+// registers are available.
 #pragma once
 
 #include <cstddef>

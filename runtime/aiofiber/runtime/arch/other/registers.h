@@ -2,8 +2,8 @@
 //
 // What every processor has: a program counter and a stack pointer.
 //
-// Nobody fills them here: all functions of arch.h that give registers give zeros. A walk takes a `pc` of zero
-// for "unknown" and has no frames.
+// Nothing fills them here: all functions of arch.h that return registers return zeros. A stack walk takes a
+// `pc` of zero for "unknown" and has no frames.
 #pragma once
 
 #include <cstdint>

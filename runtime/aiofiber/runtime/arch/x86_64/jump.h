@@ -2,8 +2,8 @@
 //
 // The raw jump from one stack to another on x86-64: Boost.Context's jump_fcontext, entered without a call.
 //
-// The jump alone: what the scheduler notes around it is in engine/switch.h. Sources that inline jump_to() get
-// compiler options for it from runtime/arch/x86_64/options.cmake.
+// This is only the jump; engine/switch.h adds the scheduler's bookkeeping. Sources that inline jump_to() are
+// compiled with the options in runtime/arch/x86_64/options.cmake.
 #pragma once
 
 #include "aiofiber/runtime/engine/config.h"
@@ -11,20 +11,20 @@
 
 namespace aiofiber::runtime {
 
-// boost::context::detail::transfer_t, which only fiber.cc and stack.cc know: who left, and what it passed on.
+// boost::context::detail::transfer_t (for fiber.cc and stack.cc only): the context that left, and its data.
 struct Transfer {
   void* context;
   void* data;
 };
 
-// jump_fcontext(to, data). It leaves by a jump, so the return address that a `call` pushed would stay on the
-// CPU's predictor of returns, and every return on the way out of the resumed fiber would be mispredicted. So
-// it is entered by a jump too, with the address to resume at pushed by hand.
+// Calls jump_fcontext(to, data). jump_fcontext leaves by a jump, so the return address that a `call` pushes
+// would stay in the CPU's return predictor. Every return on the way out of the resumed fiber would be
+// mispredicted. So jump_fcontext is entered by a jump too, and the address to resume at is pushed by hand.
 //
-// What inlines this is compiled with -mno-red-zone: else the compiler might keep variables below the stack
-// pointer, where the push writes. The function that it is inlined into must have no clean-ups, handlers or
-// noexcept callees inlined around it: the compiler's exception tables do not know that a suspended fiber may
-// be left by an exception from here.
+// Code that inlines this is compiled with -mno-red-zone: else the compiler might keep variables below the
+// stack pointer, where the push writes. The function around it must have no cleanups, handlers or inlined
+// noexcept callees: the compiler's exception tables do not show that an exception can leave a suspended fiber
+// from here.
 AIOFIBER_ALWAYS_INLINE Transfer jump_to(void* to, void* data) {
   Transfer transfer;
   asm volatile(

@@ -14,14 +14,14 @@ namespace aiofiber::runtime::arch {
 
 inline constexpr const char* kName = "x86-64";
 inline constexpr std::uint16_t kElfMachine = 62;  // EM_X86_64
-// So many bytes below the stack pointer a function may use without moving it.
+// The number of bytes below the stack pointer that a function may use without moving it.
 inline constexpr std::size_t kRedZoneBytes = 128;
-// Each atomic read-modify-write is a full barrier, a release too.
+// Each atomic read-modify-write is a full barrier, even with release order.
 inline constexpr bool kReleaseIsFullBarrier = true;
-// interrupted_registers() and fault_details() know something.
+// interrupted_registers() and fault_details() return something.
 inline constexpr bool kTellsInterruptedRegisters = true;
-// The kernel's name for the counter of read_counter(), when it makes CLOCK_MONOTONIC of it. Empty: no
-// counter.
+// The kernel's clock source name for the counter of read_counter(), when CLOCK_MONOTONIC is derived from it.
+// Empty: no counter.
 inline constexpr std::string_view kCounterName = "tsc";
 
 }  // namespace aiofiber::runtime::arch

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The four registers by which code with call-frame information is walked on x86-64.
+// The four registers needed to walk code with call-frame information on x86-64.
 //
-// rbx is among them because g++ finds the frame of a function by it that aligns its stack and has a frame of
-// variable size.
+// rbx is one of them: if a function aligns its stack and has a frame of variable size, g++ finds the frame by
+// rbx.
 #pragma once
 
 #include <cstdint>
 
 namespace aiofiber::runtime {
 
-// What has to be known about a frame to find its caller. `pc` (rip) is a return address: the call stands
-// before it. (To walk from an interrupted instruction, as a signal handler does, pass its address + 1.)
+// What is needed to find a frame's caller. `pc` (rip) is a return address: the call is before it. (To walk
+// from an interrupted instruction, as a signal handler does, pass its address + 1.)
 struct Registers {
   std::uintptr_t pc, sp, rbp, rbx;
 };
