@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mark itself.
+// The runtime's mark.
 #include "aiofiber/runtime/engine/abi_layout.h"
 
 namespace aiofiber::runtime {

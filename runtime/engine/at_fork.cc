@@ -2,9 +2,8 @@
 //
 // The registry: a list in the order of the steps, and one pthread_atfork(3) for all of it.
 //
-// The mutex is held over the fork, so the list is whole in the child, and each handler that ran before the
-// fork runs after it too. It is taken with the hooks off: a task that forks must not be suspended in the
-// middle.
+// The mutex is held over the fork, so the list is intact in the child, and each handler that ran before the
+// fork runs after it too. It is locked with the hooks off, so that a task that forks is not suspended there.
 #include "aiofiber/runtime/engine/at_fork.h"
 
 #include <pthread.h>
@@ -43,7 +42,7 @@ struct ForkHandlers {
     }
   }
 
-  // There are a handful of handlers, so the depth is no more.
+  // The recursion is as deep as the list is long: a handful of handlers.
   static void prepare(const ForkHandler* handler) noexcept {
     if (handler == nullptr) return;
     prepare(handler->next_);
@@ -71,8 +70,8 @@ void in_parent() noexcept {
   mutex.unlock();
 }
 
-// No HooksOff: its fiber is the parent's, and the first step forgets it. The hooks' unlock() looks into the
-// queues of waiters, so it comes after all steps.
+// There is no HooksOff here: its fiber is the parent's, and the first step forgets that fiber. The hooks'
+// unlock() reads the queues of waiters, so it comes after all steps.
 void in_child() noexcept {
   ++generation;
   ForkHandlers::run(&ForkHandler::Functions::child);

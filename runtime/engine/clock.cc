@@ -16,11 +16,11 @@
 namespace aiofiber::runtime {
 
 namespace {
-// How long a virtual clock that expects real threads waits for them before it jumps.
+// How long a virtual clock that may block waits for real threads before it jumps.
 constexpr Nanoseconds kRealSlice = 2'000'000;
-// ... and how long for those that it knows to work for it.
+// The same while answers from other threads are expected.
 constexpr Nanoseconds kRealSliceForAnswers = 1'000'000'000;
-// ... and how long when there is nothing to jump to.
+// The same when there is no deadline to jump to.
 constexpr Nanoseconds kRealPatience = 5'000'000'000;
 }  // namespace
 
@@ -39,7 +39,7 @@ bool kernel_trusts_the_counter() noexcept {
   const std::string_view name(line, length);
   return name.ends_with('\n') && name.substr(0, length - 1) == arch::kCounterName;
 }
-// Asked once: all stamps of a process are of one kind.
+// Read once: all stamps of a process are of one kind.
 bool stamps_are_counter() noexcept {
   static const bool trusted = kernel_trusts_the_counter();
   return trusted;
@@ -54,7 +54,7 @@ std::uint64_t Stamps::now() noexcept {
 }
 
 Stamps::Reading Stamps::read() noexcept {
-  // Somebody may interrupt between the two, so the closest of a few pairs is taken.
+  // The thread may be interrupted between the two readings, so the closest of a few pairs is taken.
   Reading best{};
   std::uint64_t closest = UINT64_MAX;
   for (int i = 0; i < 5; ++i) {
@@ -72,7 +72,7 @@ Nanoseconds Stamps::time(std::uint64_t stamp, const Reading& first, const Readin
   if (second.stamp <= first.stamp || second.time <= first.time) return second.time;
   const double rate =
       static_cast<double>(second.time - first.time) / static_cast<double>(second.stamp - first.stamp);
-  // From the nearer end, and signed: stamps may lie outside.
+  // Measured from the nearer reading, and signed: a stamp may be outside both.
   const auto behind = static_cast<double>(static_cast<std::int64_t>(stamp - second.stamp));
   return second.time + static_cast<Nanoseconds>(behind * rate);
 }
@@ -83,12 +83,12 @@ void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
 
 SteadyClock& SteadyClock::instance() noexcept {
   static auto& clock =
-      *new SteadyClock;  // never destroyed: the watchdog's thread asks it to the end of the process
+      *new SteadyClock;  // never destroyed: the watchdog's thread reads it until the process ends
   return clock;
 }
 
 namespace {
-// Whether something happens within so much real time. A poll may end early with nothing, by a signal.
+// Whether something happens within this much real time. A signal may end a poll early.
 bool happens_within(Nanoseconds patience, Reactor& reactor) {
   const Nanoseconds end = monotonic() + patience;
   for (Nanoseconds left = patience; left > 0; left = end - monotonic()) {

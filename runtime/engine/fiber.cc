@@ -92,12 +92,12 @@ void Fiber::set_name(std::string_view text) noexcept {
 
 namespace {
 
-// Boost's make_fcontext pushes a frame that it cannot describe; this one says that the walk ends here.
+// Boost's make_fcontext pushes a frame without call-frame information; this one says that the walk ends here.
 void fiber_entry(ctx::transfer_t transfer) noexcept {
   asm volatile(".cfi_undefined rip");
   Fiber& self = *current_fiber();
   arrived(self, {transfer.fctx, transfer.data});
-  // bind() left the main function in wait_arg: see there.
+  // bind() stored the main function in wait_arg.
   reinterpret_cast<Fiber::Main>(self.wait_arg)(self);
   assertion_failed("a fiber's main function returned", __FILE__, __LINE__);
 }
@@ -107,11 +107,11 @@ void fiber_entry(ctx::transfer_t transfer) noexcept {
 void Fiber::bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept {
   stack_low = reinterpret_cast<std::uint64_t>(stack.low);
   stack_high = reinterpret_cast<std::uint64_t>(stack.high);
-  // Until it has started, a fiber waits for nothing: the field carries its main function across the switch.
+  // A fiber waits for nothing before it starts, so this field can carry its main function across the switch.
   wait_arg = reinterpret_cast<std::uint64_t>(main_function);
-  // Slots are multiples of large powers of two, so without this the hot frames of all fibers would compete
-  // for the same few sets of the cache (and two that alternate would be mistaken for each other by the CPU's
-  // check of loads against stores).
+  // Slots are multiples of large powers of two. Without the stagger the hot frames of all fibers would
+  // compete for the same few cache sets. The CPU's check of loads against stores would also confuse two
+  // fibers that alternate.
   const std::size_t stagger = (stack_high / slot_bytes % 16) * kCacheLineBytes;
   fcontext = reinterpret_cast<std::uint64_t>(
       ctx::make_fcontext(stack.high - stagger, stack.bytes() - stagger, fiber_entry));

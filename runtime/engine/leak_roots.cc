@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Root regions for stacks that may still run, copies for stacks that will not.
 //
-// LeakSanitizer reads /proc/self/maps anew for each root region, so there are few: those of running loops and
-// of abandoned fibers. Of the suspended fibers at the end, which may be many, it is shown copies: they are
-// not resumed any more. Those of other threads may be, so their stacks become regions.
+// LeakSanitizer reads /proc/self/maps again for each root region, so only few are used: running loops and
+// abandoned fibers. At the end there may be many suspended fibers. They are not resumed any more, so
+// LeakSanitizer gets copies. Those of other threads may be, so their stacks become regions.
 #include "engine/leak_roots.h"
 
 #if AIOFIBER_ASAN
@@ -30,7 +30,7 @@ __attribute__((no_sanitize("address"))) std::uint64_t word_at(std::uintptr_t add
   return *reinterpret_cast<const volatile std::uint64_t*>(address);
 }
 
-// The fake frames that a stack's words point to, one after the other; the same one may come again.
+// Visits the fake frames that a stack's words point to. A frame may be visited more than once.
 template <class Visit>
 void for_each_fake_frame(void* fakes, const StackBounds& stack, Visit visit) noexcept {
   if (fakes == nullptr) return;
@@ -45,14 +45,14 @@ void for_each_fake_frame(void* fakes, const StackBounds& stack, Visit visit) noe
   }
 }
 
-// What is live of a suspended fiber's stack, the saved registers included.
+// The live part of a suspended fiber's stack, including the saved registers.
 StackBounds live_part(const Fiber& fiber) noexcept { return {fiber.fcontext, fiber.stack_high}; }
 
 void add_region(const StackBounds& part) noexcept {
   __lsan_register_root_region(reinterpret_cast<const void*>(part.low), part.high - part.low);
 }
 
-// A block that is no leak, so what its content points to is none either.
+// Copies the memory into a block that counts as no leak, so what it points to is no leak either.
 void show_copy(const StackBounds& part) noexcept {
   auto* to = static_cast<std::uint64_t*>(std::calloc(part.high - part.low, 1));
   if (to == nullptr) return;
@@ -65,7 +65,7 @@ void show_suspended() noexcept {
   RecordSlab::for_each([own_thread](const aiofiber_record& record) {
     if (record.state == AIOFIBER_FREE) return;
     const Fiber& fiber = static_cast<const Fiber&>(record);
-    // What only the record knows: an exception that is being handled, the fiber's local objects.
+    // Pointers that only the record holds: an exception that is being handled, the fiber's local objects.
     const auto begin = reinterpret_cast<std::uintptr_t>(&fiber);
     show_copy({begin, begin + sizeof fiber});
     if (!fiber.started()) return;
@@ -89,7 +89,7 @@ void keep_abandoned(const Fiber& fiber) noexcept {
 }
 
 void watch_suspended_at_exit() noexcept {
-  // LeakSanitizer registered its own check before anything else, so it comes last.
+  // LeakSanitizer registered its check before anything else, so its check runs last.
   [[maybe_unused]] static const int registered = std::atexit(show_suspended);
 }
 

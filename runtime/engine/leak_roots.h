@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What LeakSanitizer has to be told, in builds for AddressSanitizer; nothing in others.
+// Tells LeakSanitizer where live pointers are, in builds for AddressSanitizer; does nothing in others.
 //
-// It looks for pointers in globals, in the heap, and on the stack that each thread is on. It knows nothing of
-// the stacks of suspended fibers, nor of a thread's own stack while a fiber runs on the thread. In a program
-// that has ended its loops nothing is left there. Three cases are: a loop that still runs, exit() while
-// fibers are suspended, and a fiber that was abandoned, whose stack stays for good.
+// LeakSanitizer looks for pointers in globals, in the heap, and on the current stack of each thread. It does
+// not know the stacks of suspended fibers, or a thread's own stack while a fiber runs on the thread. If a
+// program has ended its loops, nothing is left there. Three cases remain: a loop that still runs, exit()
+// while fibers are suspended, and an abandoned fiber, whose stack stays for good.
 //
-// With detect_stack_use_after_return, local variables lie in fake frames elsewhere, which are followed, but
-// not those of other threads' fibers in exit(): these may go away at any time.
+// With detect_stack_use_after_return, local variables are in fake frames elsewhere. These frames are followed
+// too, except those of other threads' fibers in exit(): they may disappear at any time.
 #pragma once
 
 #include <array>
@@ -22,14 +22,14 @@ namespace aiofiber::runtime {
 class Fiber;
 
 #if AIOFIBER_ASAN
-// What an abandoned fiber holds is no leak. To be called while it has its record, on its scheduler's thread.
+// Marks what an abandoned fiber holds as no leak. Call it while it has its record, on its scheduler's thread.
 void keep_abandoned(const Fiber& fiber) noexcept;
 
-// What suspended fibers hold when the program ends is no leak: looked at in exit(), after the destructors of
-// what was made later. Threads: any.
+// Marks what suspended fibers hold at the end of the program as no leak. The check runs in exit(), after the
+// destructors of objects that were constructed later. Threads: any.
 void watch_suspended_at_exit() noexcept;
 
-// While it lives, what the calling thread's own stack points to is no leak, whatever stack the thread is on.
+// During its lifetime, what the calling thread's own stack points to is no leak, also while a fiber runs.
 class ThreadStackRoot {
  public:
   ThreadStackRoot() noexcept;
@@ -40,7 +40,7 @@ class ThreadStackRoot {
  private:
   void add(const StackBounds& part) noexcept;
 
-  std::array<StackBounds, 64> parts_{};  // the stack, and the fake frames of those that called
+  std::array<StackBounds, 64> parts_{};  // the stack, and the fake frames of its callers
   std::size_t count_ = 0;
 };
 #else
@@ -48,7 +48,7 @@ inline void keep_abandoned(const Fiber&) noexcept {}
 inline void watch_suspended_at_exit() noexcept {}
 class ThreadStackRoot {
  public:
-  ThreadStackRoot() noexcept {}  // not trivial, so nobody is warned of an unused one
+  ThreadStackRoot() noexcept {}  // not trivial, so the compiler does not warn about an unused one
 };
 #endif
 

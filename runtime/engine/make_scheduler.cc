@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Builds the scheduler, after the sanitizer check and the at-fork registration, and starts a trace if one is
+// wanted.
 #include "aiofiber/runtime/engine/make_scheduler.h"
 
 #include "aiofiber/runtime/engine/at_fork.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SIGSEGV handler. A fault is the end of a stack by where the access was and by where the stack pointer
-// stood: a frame may skip the guard, and a stray pointer may hit it.
+// The SIGSEGV handler. It detects the end of a stack by the address of the access and by the stack pointer: a
+// frame may skip the guard, and a stray pointer may hit it.
 //
-// It runs on the thread's alternate stack; what it prints first is made with
-// write(2) alone, so that even a broken heap leaves the essential line. Symbolizing the newest frames
-// comes last, because it allocates: if that fails the line above it is already out.
+// It runs on the thread's alternate stack. The first lines are printed with write(2) alone, so they appear
+// even if the heap is broken. Symbolizing the newest frames comes last, because it allocates: if it fails,
+// those lines are already printed.
 #include "aiofiber/runtime/engine/overflow.h"
 
 #include <pthread.h>
@@ -74,17 +74,17 @@ bool on_alternate_stack(std::uintptr_t sp) noexcept {
   return sp >= low && sp - low < stack.ss_size;
 }
 
-// What a fault has to do with the running fiber's stack.
+// How a fault relates to the running fiber's stack.
 enum class Verdict {
   kUnrelated,
   kUsedUp,   // the stack ends at the access
-  kSkipped,  // a frame reaches beyond the end, and perhaps beyond the guard
+  kSkipped,  // a frame extends beyond the end, and perhaps beyond the guard
   kNoFrame,  // there was no room for the frame of a signal handler
   kStray,    // an access to the guard, far from the stack pointer
 };
 
 Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
-  // Code reads and writes its frames at the stack pointer and above it, but for the ABI's red zone;
+  // Code accesses its frames at and above the stack pointer, and in the ABI's red zone below it;
   // -fstack-check touches the stack some pages ahead.
   constexpr std::uintptr_t kProbedAhead = 32 * 1024;
   const StackPool& pool = fiber.scheduler->stacks();
@@ -94,20 +94,21 @@ Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
   if (!arch::kTellsInterruptedRegisters) return in_guard ? Verdict::kUsedUp : Verdict::kUnrelated;
   if (sp >= fiber.stack_low && sp < fiber.stack_high) {
     if (in_guard) return sp - fault.address <= kProbedAhead ? Verdict::kUsedUp : Verdict::kStray;
-    // The kernel ends a process whose handler it cannot call. It says so by a fault without an address.
+    // If the kernel cannot call a handler, it ends the process. It reports that as a fault without an
+    // address.
     const std::uintptr_t signal_frame = ::getauxval(AT_MINSIGSTKSZ) + 1024;
     const bool no_room = sp - fiber.stack_low < std::max<std::uintptr_t>(signal_frame, 4096);
     return fault.by_the_kernel && fault.address == 0 && no_room ? Verdict::kNoFrame : Verdict::kUnrelated;
   }
   if (sp >= guard_low && sp < fiber.stack_low) return Verdict::kUsedUp;
   if (on_alternate_stack(sp)) return Verdict::kUnrelated;
-  // Nobody else gives these stacks away: who is on another task's has walked there.
+  // Only fibers run on these stacks, so a stack pointer on another task's stack has overflowed into it.
   if (pool.owns(sp)) return Verdict::kSkipped;
   const bool in_frame = fault.address + arch::kRedZoneBytes >= sp && fault.address < fiber.stack_low;
   return sp < fiber.stack_low && in_frame ? Verdict::kSkipped : Verdict::kUnrelated;
 }
 
-// Piece by piece, so that no buffer has to hold the longest text.
+// Prints piece by piece, so no buffer has to hold the longest text.
 template <class... Values>
 void print_format(const char* format, Values... values) noexcept {
   char text[320];
@@ -161,7 +162,7 @@ void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noex
 }
 
 void on_fault(int signo, siginfo_t* info, void* context) {
-  const HooksOff hooks_off;  // what is called here must not suspend the task that has no stack left
+  const HooksOff hooks_off;  // calls from here must not suspend the task that has no stack left
   const Fiber* fiber = current_fiber();
   const Fault fault = describe(*info, context);
   const Verdict verdict = fiber != nullptr && info->si_code > 0 ? judge(*fiber, fault) : Verdict::kUnrelated;
@@ -169,7 +170,7 @@ void on_fault(int signo, siginfo_t* info, void* context) {
     print_verdict(*fiber, fault, verdict);
     print_frames(*fiber, fault);
   }
-  // Die of it, or give it to whoever was there before.
+  // Dies of the signal, or leaves it to the previous handler.
   ::sigaction(SIGSEGV, &previous_action, nullptr);
   if (info->si_code <= 0 || fault.by_the_kernel) ::raise(signo);  // it does not come again by itself
 }
@@ -179,12 +180,12 @@ class AlternateStack {
  public:
   AlternateStack() noexcept {
     thread_stack_bounds();  // may allocate the first time, which signal handlers must not
-    // Somebody's is kept if symbolizing fits in it; a sanitizer's is too small for that.
+    // An existing alternate stack is kept if it is large enough for symbolizing; a sanitizer's is too small.
     if (::sigaltstack(nullptr, &previous_) != 0) return;
     if ((previous_.ss_flags & SS_DISABLE) == 0 && previous_.ss_size >= kAlternateStackBytes) return;
     memory_ = sys::map_anonymous(kMappedBytes);
     if (memory_ == MAP_FAILED) return;
-    // Handlers may overflow too. Without the guard they would do so unnoticed, but no worse than without this
+    // Handlers may overflow too. Without the guard that goes unnoticed, but is no worse than without this
     // stack.
     sys::protect(memory_, kMinGuardBytes, PROT_NONE);
     stack_t stack{};
@@ -203,7 +204,7 @@ class AlternateStack {
  private:
   static constexpr std::size_t kMappedBytes = kMinGuardBytes + kAlternateStackBytes;
   void* memory_ = MAP_FAILED;
-  stack_t previous_{};  // comes back when the thread ends
+  stack_t previous_{};  // restored when the thread ends
 };
 
 }  // namespace

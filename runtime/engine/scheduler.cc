@@ -2,9 +2,9 @@
 //
 // The pass, the switch from fiber to fiber, and the life of a stack from first run to recycling.
 //
-// Two stacks run this code: the hub (the thread that called run()) polls and runs callbacks; a fiber that
-// suspends picks its successor itself. Both take from the same queue by the same counters, so the order
-// is the same whichever stack is on the CPU.
+// Two stacks run this code. The hub (the thread that called run()) polls and runs callbacks. A fiber that
+// suspends picks its successor itself. Both use the same queue and counters, so the order does not depend on
+// which stack is on the CPU.
 #include "aiofiber/runtime/engine/scheduler.h"
 
 #include <sys/syscall.h>
@@ -28,7 +28,7 @@ constinit thread_local Scheduler* Scheduler::current_ = nullptr;
 
 Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
-  asm volatile("" : : "r"(&abi_mark));  // a program that links the archive gets it
+  asm volatile("" : : "r"(&abi_mark));  // links the mark into every program that uses the archive
   set_stack_bounds_source(current_stack_bounds);
   watch_suspended_at_exit();
   static const std::uint32_t layout = arch::saved_pc_offset();
@@ -38,7 +38,7 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
 Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
   const HooksOff
-      hooks_off;  // a loop that is destroyed inside a task of another must not hand over to that one
+      hooks_off;  // the yield below must not suspend a task of another loop that destroys this loop
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   while (attachments_ != nullptr) {
     Attachment& attachment = *std::exchange(attachments_, attachments_->next);
@@ -48,7 +48,7 @@ Scheduler::~Scheduler() {
 
 // ---- running ----------------------------------------------------------------------------------------------
 
-// What is true while run() is on the stack, and no longer when it is left by an exception.
+// Sets the state of a running scheduler; resets it when run() ends, also by an exception.
 class Scheduler::RunScope {
  public:
   explicit RunScope(Scheduler& scheduler) noexcept : scheduler_(scheduler) {
@@ -118,14 +118,14 @@ void Scheduler::begin_pass() {
   remaining_ = ready_count_;
 }
 
-// When a sleeping loop has to wake for its idle stacks. Not on a virtual clock, which would jump there, and
-// would never find a program that hangs: it gives back in the passes that it makes anyway.
+// When a sleeping loop has to wake for its idle stacks. Never with a virtual clock: it would jump to that
+// time and never report a program that hangs. Its loop gives memory back in the passes that it makes anyway.
 Nanoseconds Scheduler::cooling_deadline() const noexcept {
   return polls_every_pass_ ? kForever : stacks_.next_cooling();
 }
 
-// A piece; the next one in the next pass. With work waiting the pieces keep a distance. True if the pass has
-// nothing else to do.
+// Gives back one piece; the next one follows in the next pass. While work waits, pieces are spaced out. True
+// if the pass has nothing else to do.
 bool Scheduler::cool_stacks() noexcept {
   const bool busy = ready_count_ > 0;
   if (busy && last_poll_ - last_cooling_ < kTimeBetweenCoolings) return false;
@@ -150,14 +150,14 @@ bool Scheduler::clock_says_poll() noexcept {
   const Nanoseconds elapsed = clock_.now() - last_poll_;
   if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls))
     return true;
-  // While handles are that short, a look at the clock costs more than two of them.
+  // If handles are that short, reading the clock costs more than two of them.
   next_clock_read_ = elapsed < kShortestTimeBetweenPolls
                          ? (handles_since_poll_ / kHandlesBetweenPolls + 1) * kHandlesBetweenPolls
                          : handles_since_poll_ + kHandlesBetweenClockReads;
   return false;
 }
 
-// The short form of begin_pass() for a fiber's stack: false when the hub must do the long one.
+// The short form of begin_pass(), for a fiber's stack. False: the hub must run the long one.
 inline bool Scheduler::begin_pass_without_polling() noexcept {
   if (!fibers_begin_passes_ || ready_count_ == 0 || !inbox_.empty() || poll_is_due()) return false;
   ++passes_;
@@ -179,7 +179,7 @@ void Scheduler::run_pass() {
 }
 
 void Scheduler::post(Runnable& node) noexcept {
-  // Once pushed, the node may run and end the scheduler before we have woken its reactor.
+  // After the push, the node may run and end the scheduler before its reactor is woken.
   posting_.fetch_add(1, std::memory_order_relaxed);
   if (inbox_.push(node)) reactor_->wake();
   posting_.fetch_sub(1, std::memory_order_release);
@@ -211,7 +211,7 @@ void Scheduler::settle() noexcept {
 Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes,
                                std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
-  // The last fiber found no stack: fail here, where the caller can be told, unless there is one again.
+  // The last fiber got no stack. Unless a stack is free again, fail here, where the caller sees the error.
   if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr))
     stacks_.release(stacks_.acquire(size_class), last_poll_);
   void* const slot = records_.allocate();
@@ -243,7 +243,7 @@ void Scheduler::destroy_unstarted(Fiber& fiber) noexcept {
   free_record(fiber);
 }
 
-// Gives a fiber that runs for the first time its stack. False: there is none to be had.
+// Gives a stack to a fiber that runs for the first time. False: there is no stack.
 bool Scheduler::prepare(Fiber& fiber) noexcept {
   if (AIOFIBER_LIKELY(fiber.started())) return true;
   try {
@@ -264,10 +264,10 @@ void Scheduler::recycle_finished() noexcept {
   free_record(fiber);
 }
 
-// From the hub.
+// Called on the hub.
 void Scheduler::resume(Fiber& fiber) {
   if (!prepare(fiber)) {
-    // Its body runs on the hub's stack, only to learn that it failed.
+    // Its body runs on the hub's stack and must fail at once.
     fiber.body(fiber);
     free_record(fiber);
     return;
@@ -276,7 +276,7 @@ void Scheduler::resume(Fiber& fiber) {
   if (finished_ != nullptr) recycle_finished();
 }
 
-// `finishing`: the asking fiber has ended, so a fresh successor of its size can have its stack.
+// `finishing`: the calling fiber has ended, so a new fiber of the same size can take over its stack.
 Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   for (;;) {
     if (remaining_ == 0 && !begin_pass_without_polling()) return nullptr;
@@ -285,7 +285,7 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
     if (node.kind == Runnable::Kind::kFiber) {
       auto& fiber = static_cast<Fiber&>(node);
       const bool can_adopt = finishing && fiber.size_class == current_fiber()->size_class;
-      if (!fiber.started() && !can_adopt && !prepare(fiber)) return nullptr;  // the hub fails it
+      if (!fiber.started() && !can_adopt && !prepare(fiber)) return nullptr;  // the hub makes it fail
     }
     take_next();
     if (node.kind == Runnable::Kind::kFiber) return &static_cast<Fiber&>(node);
@@ -293,9 +293,9 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   }
 }
 
-// Asks the cache for what the switch after this one will touch, and for what the next prefetch will look at.
-// With more fibers than the cache holds, each switch would wait for memory several times (10,000 that take
-// turns: about 4 times faster).
+// Prefetches what the switch after this one will touch, and what the next prefetch will read. With more
+// fibers than the cache holds, each switch would wait for memory several times (10,000 that take turns: about
+// 4 times faster).
 AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   const Runnable* const node = ready_.front();
   if (node == nullptr || node->kind != Runnable::Kind::kFiber) return;
@@ -306,18 +306,18 @@ AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   __builtin_prefetch(&fiber.exceptions);
   __builtin_prefetch(&fiber.switches);
   if (node->next == nullptr) return;
-  // Not looked at, so it need not be a fiber: nothing happens where there is no memory.
+  // The node is not read, so it need not be a fiber: a prefetch of unmapped memory does nothing.
   const char* const after = reinterpret_cast<const char*>(node->next);
   __builtin_prefetch(after);
   __builtin_prefetch(after - (reinterpret_cast<const char*>(node) - reinterpret_cast<const char*>(&fiber)));
 }
 
-// What fibers are suspended in must be left by an exception without an exception table (see jump_to()): not
-// inlined into what has one, and without the clean-up that ThreadSanitizer adds to functions.
+// An exception must be able to leave these functions without an exception table (see jump_to()). So they are
+// not inlined into functions that have one, and ThreadSanitizer must not add its cleanup.
 #define AIOFIBER_SUSPENDS AIOFIBER_NOINLINE __attribute__((no_sanitize("thread")))
 
-// suspend() and yield(), each with its own copy. The common case is worth being inline: the next node is a
-// fiber that has run before.
+// suspend() and yield() each inline a copy, for the common case: the next node is a fiber that has run
+// before.
 AIOFIBER_ALWAYS_INLINE void Scheduler::suspend_here(Fiber& self) {
   Fiber* next = nullptr;
   if (AIOFIBER_LIKELY(remaining_ != 0 || begin_pass_without_polling())) {
@@ -350,14 +350,14 @@ AIOFIBER_SUSPENDS void Scheduler::yield() {
 void Scheduler::run_now(Fiber& fiber) {
   AIOFIBER_ASSERT(current_ == this);
   if (Fiber* const self = current_fiber()) {
-    // Whatever the new fiber does, what follows it is the one that made it.
+    // When the new fiber suspends or ends, the fiber that made it runs next.
     self->state = AIOFIBER_READY;
     put_first(*self);
     put_first(fiber);
     suspend();
     return;
   }
-  // A callback, on the hub's stack: with no node left in the pass, and no way to begin another, the fiber
+  // A callback, on the hub's stack. No node is left in the pass and no other pass can begin, so the fiber
   // comes back here.
   const std::size_t left = std::exchange(remaining_, 0);
   const bool begin_passes = std::exchange(fibers_begin_passes_, false);
@@ -369,8 +369,8 @@ void Scheduler::run_now(Fiber& fiber) {
   fibers_begin_passes_ = begin_passes && !stop_requested_;
 }
 
-// The body of every stack: runs one fiber after the other for as long as the next one is fresh, so that a
-// finished fiber's stack goes to its successor while it is still in the cache.
+// The body of every stack. It runs one fiber after the other as long as the next one is new: a finished
+// fiber's stack goes to its successor while it is still in the cache.
 void Scheduler::fiber_main(Fiber& first) noexcept {
   Fiber* self = &first;
   Scheduler& scheduler = *first.scheduler;
@@ -395,7 +395,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
 
 bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   AIOFIBER_ASSERT(!running_ && fiber.suspended() && !fiber.queued);
-  // What is parked is told to return, not thrown into.
+  // A parked fiber returns from its wait; no exception is thrown into it.
   if ((fiber.parker == nullptr || parked_wait_throws) &&
       throw_would_terminate(saved_registers(reinterpret_cast<const void*>(fiber.fcontext)), fiber.bounds(),
                             {.type = &typeid(ForcedUnwind)})) {
@@ -406,7 +406,8 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   fiber.unwinding = true;
   unwind_requests_ = 0;
   exception_state_ = thread_exception_state();
-  // Nothing runs, so next_fiber() finds no pass to begin: whatever the fiber does, it comes back here.
+  // The scheduler does not run, so next_fiber() cannot begin a pass: when the fiber suspends, it comes back
+  // here.
   remaining_ = 0;
   Scheduler* const outer = std::exchange(current_, this);
   Fiber* const caller = current_fiber_slot;
@@ -415,7 +416,7 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   current_ = outer;
   const bool ended = finished_ == &fiber;
   if (finished_ != nullptr) recycle_finished();
-  if (!ended) {  // it waits again: nothing can make it go on
+  if (!ended) {  // it waits again and nothing can resume it
     keep_abandoned(fiber);
     free_record(fiber);
   }
@@ -425,13 +426,13 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
 void Scheduler::abandon_current() {
   AIOFIBER_ASSERT(current_fiber()->unwinding);
   current_fiber()->state = AIOFIBER_WAITING;
-  suspend();  // there is no pass to begin, so unwind() goes on
+  suspend();  // no pass can begin, so unwind() continues
   assertion_failed("an abandoned fiber was resumed", __FILE__, __LINE__);
 }
 
 void Scheduler::forget_after_fork() noexcept {
   for (aiofiber_loop& loop : aiofiber_debug_registry.loops)
-    leave_loop(&loop);  // of threads that are not here
+    leave_loop(&loop);  // their threads do not exist in the child
   current_ = nullptr;
   current_fiber_slot = nullptr;
 }

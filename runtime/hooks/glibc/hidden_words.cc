@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The words, and the trials: each makes such an object, does with it what changes the word, and looks.
+// Reads the words, and tests each kind: makes an object, changes it so that the word must change, and reads
+// it.
 #include "hooks/glibc/hidden_words.h"
 
 #include <cstring>
@@ -13,7 +14,7 @@ constinit KnownWords known_words;
 
 namespace {
 
-// The value comes first; behind it whether processes share it.
+// The first word is the value; the next one says whether the semaphore is process-shared.
 bool semaphore_is_shared(const sem_t* semaphore) noexcept {
   int shared;
   std::memcpy(&shared, semaphore->__size + sizeof(std::uint64_t), sizeof shared);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Words inside glibc's semaphores, condition variables, once controls and libstdc++'s guards whose meaning no
-// header tells.
+// Words that no header documents: in glibc's semaphores, condition variables and once controls, and in
+// libstdc++'s guards.
 //
-// Each kind is tried when the hooks are loaded. One that is not as expected, or not tried yet, gives the
-// answer with which the hooks leave more to libc: it may block the thread then, and is right.
+// Each kind is tested when the hooks are loaded. A kind that fails the test, or is not tested yet, gives the
+// answer that leaves more to libc. That may block the thread but is correct.
 #pragma once
 
 #include <pthread.h>
@@ -24,20 +24,20 @@ struct KnownWords {
 // Written once, at load.
 extern constinit KnownWords known_words;
 
-// Whether processes share it; true if that is not known.
+// Whether the object is process-shared; true if not known.
 bool is_shared(const sem_t* semaphore) noexcept;
 bool is_shared(const pthread_cond_t* condition) noexcept;
-// The clock of its deadlines, of one that is not shared.
+// The clock of the deadlines; the condition variable must not be process-shared.
 clockid_t clock_of(const pthread_cond_t* condition) noexcept;
 
-// Of pthread_once_t and the guard of a static; false if that is not known.
+// The state of a pthread_once_t or of the guard of a static; false if not known.
 bool once_is_running(const pthread_once_t* control) noexcept;
 bool once_is_done(const pthread_once_t* control) noexcept;
 bool guard_is_running(const std::uint64_t* guard) noexcept;
 
-// The bits of a guard. The Itanium C++ ABI leaves them to the implementation, but for the first byte.
+// The bits of a guard. The Itanium C++ ABI leaves them to the implementation, except the first byte.
 inline constexpr std::uint32_t kGuardDone = 1, kGuardRunning = 0x100, kGuardThreadsWait = 0x10000;
-// Tries the functions that are called for guards from now on.
+// Tests the functions that will be called for guards.
 void check_guard_words(int (*acquire)(std::uint64_t*), void (*release)(std::uint64_t*),
                        void (*abort)(std::uint64_t*)) noexcept;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hooks read and write inside glibc's pthread_mutex_t, whose fields <pthread.h> shows.
+// The fields of glibc's pthread_mutex_t that the hooks read and write. <pthread.h> shows them.
 //
-// The layout is part of glibc's binary interface; what is relied upon is asserted here. What the fields mean
-// is looked at by a test (mutex_words_test), kind by kind.
+// The layout is part of glibc's binary interface; the parts in use are asserted here. A test
+// (mutex_words_test) checks what the fields mean for each kind of mutex.
 #pragma once
 
 #include <pthread.h>
@@ -25,16 +25,16 @@ inline bool knows_owner(const pthread_mutex_t* mutex) noexcept {
 inline bool is_recursive(const pthread_mutex_t* mutex) noexcept {
   return (mutex->__data.__kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE;
 }
-// Plain and adaptive ones, private, without priorities, robustness and elision: a release checks nothing, so
-// they can be handed over.
+// Plain and adaptive mutexes: private, without priorities, robustness and elision. Their release checks
+// nothing, so they can be handed over.
 inline bool is_simple(const pthread_mutex_t* mutex) noexcept {
   const int kind = mutex->__data.__kind & ~kNoElision;
   return AIOFIBER_LIKELY(kind == PTHREAD_MUTEX_NORMAL) || kind == PTHREAD_MUTEX_ADAPTIVE_NP;
 }
 
-// Robust mutexes, and those with priorities, are in a list of their thread. The others have these words too:
-// the first is the id of the task that has it. Nothing is decided by it; what a release past the hooks leaves
-// there is told by its thread.
+// Robust mutexes, and mutexes with priorities, are in a list of their thread. Other mutexes have these words
+// too; the first holds the id of the owning task. No decision depends on the id: a release that bypasses the
+// hooks leaves an old one. The owner's thread shows that it is old.
 inline bool has_room_for_task(const pthread_mutex_t* mutex) noexcept {
   return AIOFIBER_LIKELY((mutex->__data.__kind & ~(kTypeMask | kNoElision)) == 0);
 }
@@ -43,7 +43,7 @@ inline void note_task(pthread_mutex_t* mutex, std::uint64_t id) noexcept {
   __atomic_store_n(&word, reinterpret_cast<__pthread_internal_list*>(id), __ATOMIC_RELAXED);
 }
 
-// Where libc writes the thread, and behind it the hooks the task: AIOFIBER_OWNER_THREAD.
+// libc writes the thread here, and the hooks write the task after it: AIOFIBER_OWNER_THREAD.
 inline constexpr std::size_t kMutexOwnerAt = offsetof(pthread_mutex_t, __data.__owner);
 static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) ==
               kMutexOwnerAt + offsetof(runtime::LockOwnerWords, third));
@@ -61,7 +61,7 @@ inline void set_owner_thread(pthread_mutex_t* mutex, std::uint32_t tid) noexcept
 inline bool looks_free(const pthread_mutex_t* mutex) noexcept {
   return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0;
 }
-// How often its owner has taken it; libc counts only recursive ones.
+// How often the owner has locked it; libc counts only for recursive mutexes.
 inline unsigned recursions(const pthread_mutex_t* mutex) noexcept { return mutex->__data.__count; }
 
 }  // namespace aiofiber::hooks

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hooks read and write inside glibc's pthread_rwlock_t, whose fields <pthread.h> shows.
+// The fields of glibc's pthread_rwlock_t that the hooks read and write. <pthread.h> shows them.
 //
-// libc writes the writing thread into the lock; the hooks write the task into a word that libc leaves alone,
-// for those who look at what tasks wait for. Not where processes share the lock: they number their tasks
-// alike. A test (mutex_words_test) looks at what the fields mean.
+// libc writes the writing thread into the lock. The hooks write the task into a word that libc does not use,
+// to show what tasks wait for. They skip process-shared locks, because processes use the same task numbers. A
+// test (mutex_words_test) checks what the fields mean.
 #pragma once
 
 #include <pthread.h>
@@ -16,7 +16,7 @@
 
 namespace aiofiber::hooks {
 
-// Where libc writes the thread, and behind it the hooks the task: AIOFIBER_OWNER_THREAD.
+// libc writes the thread here, and the hooks write the task after it: AIOFIBER_OWNER_THREAD.
 inline constexpr std::size_t kRwlockWriterAt = offsetof(pthread_rwlock_t, __data.__cur_writer);
 static_assert(offsetof(pthread_rwlock_t, __data.__pad2) ==
               kRwlockWriterAt + offsetof(runtime::LockOwnerWords, third));

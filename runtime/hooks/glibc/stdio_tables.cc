@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding the tables: libc exports one by name; the others are in the same region, and are known by the two
-// functions that all of them share, _IO_file_read and _IO_file_write.
+// Finds the tables. libc exports one by name. The others are in the same region and are recognized by two
+// functions that all of them share: _IO_file_read and _IO_file_write.
 #include "hooks/glibc/stdio_tables.h"
 
 #include <dlfcn.h>
@@ -21,7 +21,7 @@ struct KnownSlot {
   StdioSlot slot;
   const char* name;
 };
-// What stands in _IO_file_jumps, as far as libc exports it.
+// The functions in _IO_file_jumps that libc exports.
 constexpr KnownSlot kKnownSlots[] = {
     {StdioSlot::kFinish, "_IO_file_finish"},
     {StdioSlot::kOverflow, "_IO_file_overflow"},
@@ -50,7 +50,7 @@ struct Region {
   const char* code_high = nullptr;
 };
 
-// The pages of the module that the loader makes read-only, if `within` is in them, and the module's code.
+// The pages that the loader makes read-only, and the code, of the module that has `within` in those pages.
 int find_region(dl_phdr_info* module, std::size_t, void* argument) {
   auto& region = *static_cast<Region*>(argument);
   const auto at = reinterpret_cast<std::uintptr_t>(region.within);
@@ -60,7 +60,7 @@ int find_region(dl_phdr_info* module, std::size_t, void* argument) {
     const std::uintptr_t low = module->dlpi_addr + segment.p_vaddr;
     const std::uintptr_t high = low + segment.p_memsz;
     if (segment.p_type == PT_GNU_RELRO && at >= low && at < high) {
-      // As the loader does: a page that is shared with writable data stays writable.
+      // Rounded as the loader does: a page that is shared with writable data stays writable.
       region.low = reinterpret_cast<char*>(low & ~(page - 1));
       region.high = reinterpret_cast<char*>(high & ~(page - 1));
     }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// glibc's tables of what a FILE can do, found in the running libc.
+// glibc's tables of FILE operations, found in the running libc.
 //
-// A FILE points to a table of functions, and glibc makes sure that this table is one of its own, which stand
-// in memory that is read-only once libc is loaded. It does not look at what the tables hold. So the
-// operations of every FILE on a descriptor can be replaced in place, as the few tables that read by read(2)
-// are all there is. Nothing is replaced before each table is seen to be laid out as expected, slot by slot
-// against the functions that libc exports.
+// A FILE points to a table of functions. glibc checks that this table is one of its own, in memory that is
+// read-only once libc is loaded. It does not check the functions in the table. So the operations of every
+// FILE on a descriptor can be replaced in place: only a few tables read by read(2). Before any replacement,
+// each table's layout is checked slot by slot against the functions that libc exports.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +13,11 @@
 
 namespace aiofiber::hooks {
 
-// glibc's order of the operations; the first two words of a table are empty.
+// The operations in glibc's order; the first two words of a table are empty.
 enum class StdioSlot : unsigned {
   kFinish = 2,
-  kOverflow,   // room for one more character: writes the buffer out
-  kUnderflow,  // something to read: fills the buffer
+  kOverflow,   // makes room for one more character: writes the buffer out
+  kUnderflow,  // gets something to read: fills the buffer
   kUflow,
   kPbackfail,
   kXsputn,
@@ -40,11 +39,11 @@ inline constexpr unsigned kStdioSlots = 21;
 // glibc 2.36 has seven: plain, mapped and perhaps mapped files, each narrow and wide, and popen's.
 inline constexpr unsigned kMostStdioTables = 12;
 
-// The table that a FILE points to: behind what <stdio.h> shows of it.
+// The table that a FILE points to. The pointer is after the fields that <stdio.h> shows.
 const void* table_of(const std::FILE* file) noexcept;
 
-// The beginning of glibc's struct _IO_wide_data; null: the FILE is not wide. enable_stdio() tries a wide
-// FILE, and a narrow one, before any of this is relied upon.
+// The beginning of glibc's struct _IO_wide_data; null: the FILE is not wide. enable_stdio() tests a wide and
+// a narrow FILE before it relies on this.
 struct WidePointers {
   void* read_ptr;
   void* read_end;
@@ -57,15 +56,15 @@ WidePointers* wide_pointers(std::FILE* file) noexcept;
 
 class StdioTables {
  public:
-  // Looks for the tables. Null: found, and as expected; else a few words that say what is not.
+  // Finds the tables. Null: all are as expected; else a few words that say what is not.
   const char* find() noexcept;
 
   unsigned count() const noexcept { return count_; }
   void* get(unsigned table, unsigned slot) const noexcept;
   // The table that a fresh narrow FILE points to.
   const void* of_plain_files() const noexcept { return plain_; }
-  // Replaces replacement[i][slot] in table i, for each that is not null. False: the memory cannot be made
-  // writable. Other threads may use stdio meanwhile: each slot is one store.
+  // Replaces each slot of table i for which replacement[i][slot] is not null. False: the memory cannot be
+  // made writable. Other threads may use stdio meanwhile: each slot is one store.
   bool replace(void* const (*replacement)[kStdioSlots]) const noexcept;
 
  private:
@@ -74,7 +73,7 @@ class StdioTables {
   void* const* tables_[kMostStdioTables] = {};
   unsigned count_ = 0;
   const void* plain_ = nullptr;
-  char* low_ = nullptr;  // libc's pages that are read-only after loading, with the tables in them
+  char* low_ = nullptr;  // libc's pages that are read-only after loading; they contain the tables
   char* high_ = nullptr;
   const char* code_low_ = nullptr;  // libc's code
   const char* code_high_ = nullptr;

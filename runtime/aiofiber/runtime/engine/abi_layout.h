@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mark of the runtime whose headers are compiled here: a hash over the sizes and places of what hooks see
-// of it. Compiled into the runtime it is that runtime's mark (abi.h); compiled into the hooks, what they
-// expect to find.
+// The mark of the runtime whose headers are compiled here: a hash over the sizes and offsets of what the
+// hooks use of it. Compiled into the runtime, it is that runtime's mark (abi.h). Compiled into the hooks, it
+// is the mark that they expect.
 //
-// Invariant: whatever a hook reads or writes of a runtime's object by itself is in the list below.
+// Invariant: everything that a hook reads or writes directly in a runtime's object is in the list below.
 #pragma once
 
 #include <cstddef>

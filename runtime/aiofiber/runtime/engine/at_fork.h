@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fork(): what the parts of the runtime and of the hooks do at one, in one order.
+// fork(): what the parts of the runtime and of the hooks do at a fork, in one order.
 //
-// The child has the forking thread only, and a copy of everything as the other threads left it. No loop runs
-// there and no fiber is current: it goes on as a plain thread, on whatever stack it was forked from. The
-// parent's loop is refused there with the facade's RuntimeError; a fresh loop works.
+// The child has only the forking thread, and a copy of everything as the other threads left it. No loop runs
+// there and no fiber is current: the child continues as a plain thread, on the stack that called fork().
+// There the parent's loop is refused with the facade's RuntimeError; a new loop works.
 //
-// A part has one ForkHandler of static storage and registers it when it first needs it. Nothing here
-// allocates, in the child least of all, and a handler must not either. Threads: any may register or fork.
+// A part has one ForkHandler of static storage and registers it at first use. Nothing here allocates,
+// especially in the child, and a handler must not either. Threads: any may register or fork.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@ extern void* __dso_handle __attribute__((visibility("hidden")));  // its address
 
 namespace aiofiber::runtime {
 
-// The order. In the parent and in the child the handlers run from first to last, before the fork from last to
-// first, as those of pthread_atfork() do; within a step, in the order in which they came.
+// The order. In the parent and in the child the handlers run from first to last, and before the fork from
+// last to first, as with pthread_atfork(). Within a step they keep the order of registration.
 enum class ForkStep : unsigned char {
-  kScheduler,  // no fiber is current from here on, so what the later steps call is libc's own and never waits
-  kLocks,      // the queues of waiters are empty from here on, so a later step may use a mutex
-  kTrace,      // before the fork it takes its mutex, while the two above are whole: so it is after them
-  kStdio,      // forgets which tasks are inside a FILE; needs nothing but the first step, nor does anyone it
-  kRing,       // closes the parent's io_uring by libc's close(): after the first step
+  kScheduler,  // no fiber is current after this step, so later steps call libc's own functions and never wait
+  kLocks,      // the queues of waiters are empty after this step, so a later step may use a mutex
+  kTrace,  // locks its mutex before the fork, while the two steps above are intact: so it comes after them
+  kStdio,  // forgets which tasks are inside a FILE; needs only the first step, and no step needs it
+  kRing,   // closes the parent's io_uring by libc's close(): after the first step
 };
 
 class ForkHandler {
@@ -50,14 +50,14 @@ class ForkHandler {
   bool registered_ = false;
 };
 
-// From now on the handler runs at each fork. Does nothing when it is registered already. There may be several
-// of a step: a program that has the hooks may have them preloaded too.
+// Registers the handler; it runs at each fork from now on. Does nothing if it is registered already. A step
+// may have several: a program that contains the hooks may also have them preloaded.
 void at_fork(ForkHandler& handler) noexcept;
-// Before the module with this __dso_handle is unloaded: its handlers must not run any more. Where the
-// registry is in that module itself, libc does it.
+// Unregisters the handlers of the module with this __dso_handle. Call it before the module is unloaded. If
+// the registry is in that same module, libc does it.
 void forget_fork_handlers(const void* module) noexcept;
 
-// Grows by one in each forked child: a loop remembers the value of its birth and refuses another one.
+// Incremented in each forked child. A loop remembers the value of its creation and refuses any other.
 std::uint32_t fork_generation() noexcept;
 
 }  // namespace aiofiber::runtime

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seam for time: only here the runtime reads the time and lets time pass.
+// The seam for time: the only place where the runtime reads the time and lets time pass.
 //
 // SteadyClock is CLOCK_MONOTONIC. VirtualClock stands still while code runs. It jumps to the next deadline
 // when the loop would otherwise sleep, so a test of an hour takes milliseconds and sees exact times. The
@@ -25,7 +25,7 @@ class Clock {
   // The loop calls this when it has nothing to run before `deadline` (kForever: nothing is scheduled). Polls
   // the reactor. Returns when something may have become ready, or at the deadline.
   virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
-  // Whether every pass must poll the reactor. A virtual clock wants the exact passes of asyncio.
+  // Whether every pass must poll the reactor. A virtual clock needs the exact passes of asyncio.
   virtual bool polls_every_pass() const noexcept { return false; }
   // Adds to the number of answers that the loop expects from threads that work for it; may be negative. A
   // clock can use the number to decide when time may pass.

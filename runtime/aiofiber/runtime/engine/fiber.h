@@ -33,7 +33,7 @@ struct ExceptionState {
   void* caught_exceptions = nullptr;
   unsigned int uncaught_exceptions = 0;
 };
-// The exception state of the calling thread. The address is constant for a thread: fetch it once per run.
+// The exception state of the calling thread. Its address is constant for a thread: fetch it once per run.
 ExceptionState* thread_exception_state() noexcept;
 
 // Thrown through a suspended fiber when its loop closes, so that destructors run. It has no base class. If
@@ -65,7 +65,7 @@ class Fiber : public aiofiber_record, public Runnable {
 
   void begin_life() noexcept;
 
-  // Copies a name, cut to the record's size, for readers from outside.
+  // Copies the name into the record, cut to its size, for readers from outside.
   void set_name(std::string_view text) noexcept;
   void set_wait(std::uint32_t what, std::uint64_t arg, Nanoseconds since) noexcept {
     wait_kind = what;
@@ -73,8 +73,7 @@ class Fiber : public aiofiber_record, public Runnable {
     wait_since_ns = since;
   }
 
-  // Sets the time limit of the fiber's current work, for readers from outside: its waits end then at the
-  // latest.
+  // Sets the time limit of the fiber's current work, for readers from outside: its waits end then or earlier.
   void shorten_limit(Nanoseconds until) noexcept {
     const auto limit = static_cast<std::uint64_t>(until > 0 ? until : 1);
     if (wait_limit == 0 || limit < wait_limit) wait_limit = limit;
@@ -94,8 +93,8 @@ class Fiber : public aiofiber_record, public Runnable {
   Parker* parker = nullptr;        // the wait's parker; null when it waits for an object of the facade
   ExceptionState exceptions;       // valid while suspended
   FiberLocals* locals = nullptr;   // released when its body has ended
-  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls stand aside
-  std::uint8_t refused_waits = 0;  // since it was interrupted; slows down a fiber that spins
+  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
+  std::uint8_t refused_waits = 0;  // waits refused since its interruption; slows down a fiber that spins
   std::uint8_t size_class;
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   bool unwinding = false;          // its loop is closing: every suspension throws ForcedUnwind
@@ -115,13 +114,13 @@ class Fiber : public aiofiber_record, public Runnable {
   friend class Scheduler;
 };
 
-// The fiber that runs on this thread; null in plain threads, in loop callbacks and outside a loop. One
-// initial-exec TLS load, because the hooks read it on every call.
+// The fiber that runs on this thread; null in plain threads, in loop callbacks and outside a loop. Reading it
+// is one initial-exec TLS load, because the hooks read it on every call.
 extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
 inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
 
-// While it lives, hooked libc calls of the current fiber are libc's own. Symbolizing needs it to read files.
-// Does nothing outside fibers. Construct and destroy it on the same fiber; scopes nest.
+// During its lifetime, hooked libc calls of the current fiber are libc's own. Symbolizing needs it to read
+// files. It does nothing outside fibers. Construct and destroy it on the same fiber; scopes nest.
 class HooksOff {
  public:
   HooksOff() noexcept : fiber_(current_fiber()) {

@@ -63,7 +63,7 @@ class Scheduler {
   }
   // The number of passes begun so far.
   std::uint64_t passes() const noexcept { return passes_; }
-  // For a watchdog, any thread. `ticks` changes after every node that was run; `idle` is true while the loop
+  // For a watchdog, any thread. `ticks` changes after every node that runs; `idle` is true while the loop
   // sleeps or does not run. Read without synchronization, so that writers pay nothing.
   struct Pulse {
     std::uint64_t ticks;
@@ -76,7 +76,7 @@ class Scheduler {
     before_endless_sleep_ = hook;
     endless_sleep_argument_ = argument;
   }
-  // The clock at the last poll: cheap, and at most kTimeBetweenPolls old while handles are short.
+  // The clock at the last poll. Cheap to read; at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
   static Scheduler* current() noexcept { return current_; }
@@ -90,13 +90,13 @@ class Scheduler {
     ++ready_count_;
   }
   std::size_t ready_count() const noexcept { return ready_count_; }
-  // Takes out everything that is queued and calls drop(node) for each: for a loop that closes.
+  // Takes everything out of the queue and calls drop(node) for each node: for a loop that closes.
   template <class Drop>
   void discard_ready(Drop drop) {
     while (ready_count_ > 0) drop(*pop_ready());
     remaining_ = 0;
   }
-  // While it does not run: runs the kInternal nodes that are posted or ready. The others stay queued.
+  // Runs the kInternal nodes that are posted or ready. Only while run() does not run. The others stay queued.
   void settle() noexcept;
   // Any thread: appends the node at the loop's next pass and wakes the loop. Async-signal-safe.
   void post(Runnable& node) noexcept;
@@ -113,21 +113,22 @@ class Scheduler {
 
   // ---- fibers
   // Creates a fiber that calls body(fiber) on its own stack after it is made ready. stack_bytes 0: the
-  // default. The stack is bound when the fiber first runs. If there is none then, body() is called on the
-  // loop's stack, for a fiber that is not started(), and must fail with start_failure() at once. Throws
+  // default. The stack is bound when the fiber first runs. If there is none then, body() runs on the loop's
+  // stack, with a fiber that is not started(). It must fail with start_failure() at once. Throws
   // std::length_error for an impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
   // Frees a fiber that never started.
   void destroy_unstarted(Fiber& fiber) noexcept;
-  // Why there was no stack for the last fiber that could not be started.
+  // Why the last fiber that could not be started got no stack.
   const char* start_failure() const noexcept { return start_failure_; }
-  // Suspends the current fiber until it is made ready. The caller says why, by Fiber::set_wait. suspend() and
-  // the functions that it calls are not noexcept: a closing loop throws through the frames that wait here.
+  // Suspends the current fiber until it is made ready. The caller sets the reason by Fiber::set_wait.
+  // suspend() and the functions that it calls are not noexcept: a closing loop throws through the frames that
+  // wait here.
   void suspend();
   // Lets every other ready node run first.
   void yield();
   // Runs a new fiber, not yet made ready, until it first suspends or ends. Then the caller continues before
-  // anything else runs. From a fiber or a callback, while the scheduler runs, on its thread.
+  // anything else runs. Call it from a fiber or a callback, while the scheduler runs, on its thread.
   void run_now(Fiber& fiber);
   // Resumes a waiting fiber at the next pass.
   void wake_fiber(Fiber& fiber) noexcept {
@@ -135,13 +136,13 @@ class Scheduler {
     if (tracing()) trace_wake(fiber, current_fiber());
     make_ready(fiber);
   }
-  // While the scheduler does not run: unwinds a suspended fiber by ForcedUnwind and frees it. Returns false
-  // when its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches
+  // Unwinds a suspended fiber by ForcedUnwind and frees it. Only while the scheduler does not run. Returns
+  // false when its frames cannot be unwound (a noexcept frame, an await in a destructor, code that catches
   // everything and continues). Then the fiber is abandoned: its record is freed, and its stack is kept for
   // good, because something may refer to objects on it. `parked_wait_throws`: a parked fiber throws when its
   // wait is cut short (Parker::throws_when_interrupted).
   bool unwind(Fiber& fiber, bool parked_wait_throws = false) noexcept;
-  // On a fiber that unwind() unwinds: abandons it, see unwind(). Does not return.
+  // Abandons the current fiber, which unwind() is unwinding: see unwind(). Does not return.
   [[noreturn]] void abandon_current();
   // Counts the unwind requests to a fiber: each ForcedUnwind, and each wait that returns at once. A fiber
   // that continues after this many (a worker that catches everything and starts again) is abandoned.
@@ -151,7 +152,7 @@ class Scheduler {
   }
   std::size_t fibers_alive() const noexcept { return fibers_alive_; }
   // An object that another layer attaches to this loop. release() is called on the loop's thread when the
-  // loop is destroyed, before its reactor is.
+  // loop is destroyed, before its reactor is destroyed.
   struct Attachment {
     Attachment* next;
     void (*release)(Attachment&) noexcept;
@@ -192,7 +193,7 @@ class Scheduler {
   bool poll_is_due() noexcept;
   AIOFIBER_NOINLINE bool clock_says_poll() noexcept;
   void run_pass();
-  // The next fiber that can run straight from another fiber's stack; null if the hub has to act first.
+  // The next fiber that can run directly from another fiber's stack; null if the hub has to act first.
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
   void prefetch_following() const noexcept;
   void suspend_here(Fiber& self);
@@ -226,7 +227,7 @@ class Scheduler {
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
   Fiber hub_;
-  std::uint32_t unwind_requests_ = 0;  // of the fiber that unwind() unwinds
+  std::uint32_t unwind_requests_ = 0;  // for the fiber that unwind() unwinds
   const char* start_failure_ = nullptr;
   Fiber* finished_ = nullptr;  // off the CPU since the last switch; the code that runs next recycles it
   std::exception_ptr exit_exception_;
@@ -235,7 +236,7 @@ class Scheduler {
   std::atomic<std::uint32_t> posting_{0};  // threads inside post(): the destructor waits for them
   StackPool stacks_;
   Nanoseconds last_cooling_ = 0;  // when memory of idle stacks was last given back
-  bool only_cooled_ = false;      // the last pass woke for that alone
+  bool only_cooled_ = false;      // the last pass woke only for that
   RecordSlab records_;
   std::size_t fibers_alive_ = 0;
 };

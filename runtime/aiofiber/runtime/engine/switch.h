@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The switch from one fiber to another: Boost.Context's plain jump_fcontext (5 ns; resume_with costs 8), with
-// the exception state, the record's sequence lock and the sanitizers' notes around it.
+// The switch from one fiber to another: Boost.Context's plain jump_fcontext (5 ns; resume_with costs 8).
+// Around it come the exception state, the record's sequence lock and the calls of the sanitizers.
 //
-// The record is odd (unstable) while its fiber is on the CPU. The side that resumes completes the record of
-// the side that left, because only then its saved context is known.
+// The record is odd (unstable) while its fiber is on the CPU. The resumed side completes the record of the
+// side that left, because the saved context is only known then.
 //
-// Inline, because what a switch costs beyond the jump is returns: a CPU predicts where a return goes from the
-// calls that came before it, which were another fiber's, so each return whose caller is not the same for both
+// The switch is inline because, beyond the jump, its cost is in the returns. A CPU predicts a return's target
+// from earlier calls, but those were another fiber's. So each return whose caller differs between the two
 // fibers costs 7 ns, more than the jump and its bookkeeping together (measured: 1.1 against 2.7 resumes of a
 // Boost fiber).
 #pragma once
@@ -27,8 +27,8 @@
 
 namespace aiofiber::runtime {
 
-// The first thing that a resumed fiber does, `self`: completes the record of the one that left. Not noexcept:
-// see jump_to().
+// The first call of a resumed fiber, `self`: completes the record of the fiber that left. Not noexcept: see
+// jump_to().
 AIOFIBER_ALWAYS_INLINE void arrived([[maybe_unused]] Fiber& self, const Transfer& transfer) {
   Fiber& from = *static_cast<Fiber*>(transfer.data);
   from.fcontext = reinterpret_cast<std::uint64_t>(transfer.context);
@@ -37,7 +37,7 @@ AIOFIBER_ALWAYS_INLINE void arrived([[maybe_unused]] Fiber& self, const Transfer
   const void* low = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(self.fake_stack, &low, &bytes);
-  if (from.stack_high == 0) {  // the hub: ASan tells us the bounds of the stack that it is on this time
+  if (from.stack_high == 0) {  // the hub: ASan tells the bounds of its current stack
     from.asan_low = low;
     from.asan_bytes = bytes;
   }
