@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two parts of an entry: what a function shares with others (CIE) and its own (FDE).
+// Parses the two parts of an entry: what a function shares with others (CIE) and its own part (FDE).
 #include "inspect/call_frame.h"
 
 #include <cstring>
@@ -8,7 +8,7 @@
 #include "inspect/table_bytes.h"
 
 extern "C" {
-// libgcc: finds the .eh_frame entry (FDE) that covers `pc`. Exported for exactly this use, but in no header.
+// libgcc: finds the .eh_frame entry (FDE) for `pc`. Exported for exactly this use, but declared in no header.
 struct dwarf_eh_bases {
   void* tbase;
   void* dbase;

@@ -2,8 +2,8 @@
 //
 // Call-frame information: what .eh_frame says about a function.
 //
-// The entry is found by libgcc and taken apart here, alike for every processor. What its instructions mean
-// for a processor's registers is in runtime/arch/: frame_rule.h.
+// libgcc finds the entry, and the code here parses it in the same way for every processor. What its
+// instructions mean for a processor's registers is in runtime/arch/: frame_rule.h.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct FrameTable {
   std::uintptr_t exception_table = 0;  // LSDA; 0 when exceptions pass through without any work
 };
 
-// The table of the function that contains `instruction`, which lies inside the calling instruction, not
-// behind it.
+// The table of the function that contains `instruction`: an address inside the calling instruction, not after
+// it.
 std::optional<FrameTable> find_frame_table(std::uintptr_t instruction);
 
 }  // namespace aiofiber::runtime

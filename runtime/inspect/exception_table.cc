@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Call sites, actions, and the types of handlers.
+// Reads call sites, actions, and the types of handlers.
 #include "inspect/exception_table.h"
 
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "arch/landing_pad.h"
 #include "inspect/table_bytes.h"
 
-// The C++ runtime's interpreter of exception tables: frames that name it have tables which we can read.
+// The C++ runtime's interpreter of exception tables: the tables of frames that name it can be read here.
 extern "C" void __gxx_personality_v0();
 
 namespace aiofiber::runtime {
 namespace {
 
-// What a handler for `type` means to an exception of type `thrown`; kPasses: it is not for it.
+// What a handler for `type` does with an exception of type `thrown`; kPasses: it does not match.
 Fate fate_of_handler(const std::type_info& type, const std::type_info* thrown) {
   if (type == typeid(PassesOn)) return Fate::kPassesOn;
   if (type == typeid(PassesOnOther)) return Fate::kPassesOnOther;
@@ -22,7 +22,7 @@ Fate fate_of_handler(const std::type_info& type, const std::type_info* thrown) {
   return type.__do_catch(thrown, &object, 1) ? Fate::kCatches : Fate::kPasses;
 }
 
-// The chain of actions of one call site: which handlers an exception meets there.
+// The chain of actions of one call site: the handlers that an exception meets there.
 Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table, std::uint8_t type_encoding,
                      std::uintptr_t landing_pad, const std::type_info* thrown) {
   Fate fate = Fate::kPasses;
@@ -33,7 +33,7 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
     const auto* next = in.at();
     const std::int64_t displacement = in.sleb();
     if (filter < 0)
-      return Fate::kTerminates;  // an exception specification: nothing is listed, so nothing may pass
+      return Fate::kTerminates;  // an exception specification: it lists nothing, so nothing may pass
     if (filter > 0 && type_table) {
       const unsigned format = type_encoding & 0x0fu;
       const std::int64_t width = format == 0x03 || format == 0x0b   ? 4
@@ -82,7 +82,7 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const st
     return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad,
                            thrown);
   }
-  return Fate::kTerminates;  // g++ leaves a call that may not throw out of the table
+  return Fate::kTerminates;  // g++ omits a call that may not throw from the table
 }
 
 }  // namespace aiofiber::runtime

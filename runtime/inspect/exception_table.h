@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens to an exception in a frame, read from the function's exception table (LSDA) before anything is
-// thrown.
+// What happens to an exception in a frame, read from the function's exception table (LSDA) before a throw.
 //
-// g++'s tables say where nothing may pass; clang's do not, so the code of its handlers is looked at. Whoever
+// g++'s tables say where nothing may pass. clang's do not, so the code of its handlers is checked. Code that
 // wants to raise a cancellation in a frame asks here whether that would end the program.
 #pragma once
 
@@ -16,11 +15,11 @@ namespace aiofiber::runtime {
 
 enum class Fate {
   kPasses,         // at most clean-ups run here
-  kMayCatch,       // a handler for certain types, when the exception's is not known
+  kMayCatch,       // a handler for certain types; the exception's type is not known
   kCatches,        // a handler for everything, or for the exception's type
   kTerminates,     // std::terminate()
-  kPassesOn,       // the handler is marked: it throws on what it caught (PassesOn)
-  kPassesOnOther,  // marked as one that may throw something else instead (PassesOnOther)
+  kPassesOn,       // the handler is marked: it rethrows what it caught (PassesOn)
+  kPassesOnOther,  // marked as a handler that may throw something else instead (PassesOnOther)
 };
 
 // What happens to an exception of type `thrown` (null: unknown) that arrives at `instruction` of the function

@@ -2,8 +2,8 @@
 //
 // The registry block itself, the ELF note that leads to it, gdb's commands that read it, and the chunks.
 //
-// Chunks are carved from anonymous memory and live as long as the process. Those of a dead scheduler wait
-// in a process-wide list, guarded by a mutex that only chunk hand-over takes.
+// Chunks come from anonymous memory and live as long as the process. The chunks of a destroyed scheduler wait
+// in a process-wide list. Its mutex is locked only when chunks are handed over.
 #include "aiofiber/runtime/inspect/registry.h"
 
 #include <atomic>
@@ -23,20 +23,20 @@ __attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_re
     aiofiber::runtime::kRecordStride,
     aiofiber::runtime::kRecordsPerChunk,
     aiofiber::runtime::arch::kElfMachine,
-    0,  // ctx_layout: filled by the first scheduler, which knows the Boost it runs with
+    0,  // ctx_layout: filled by the first scheduler, for the Boost that it runs with
     0,
     0,
     {},
     0,  // features
     {}};
-// The same block under a name that no other module can take over.
+// The same block under a name that no other module can take.
 extern aiofiber_registry aiofiber_registry_here
     __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));
 }
 
 #if defined(__LP64__)
-// A loaded note, so that it is found in stripped programs; the address is relative, so it needs no
-// relocation, in a shared library neither.
+// A loaded note, so that readers find it in stripped programs. The address is relative, so it needs no
+// relocation, also in a shared library.
 asm(R"(
 .pushsection .note.aiofiber,"aR",@note
 .balign 4
@@ -49,9 +49,9 @@ asm(R"(
 )");
 #endif
 
-// The text of gdb/aiofiber_gdb.py, where gdb looks for it: an entry of type 4 is its name, a new line, the
-// script and a zero. Not loaded, as debug information is not; here because whoever links a task links this
-// file.
+// The text of gdb/aiofiber_gdb.py, where gdb looks for it: an entry of type 4 is its name, a newline, the
+// script and a zero. Like debug information, it is not loaded. It is here because every program that links a
+// task links this file.
 asm(R"(
 .pushsection .debug_gdb_scripts,"MS",@progbits,1
 .byte 4
@@ -105,7 +105,7 @@ void leave_loop(aiofiber_loop* loop) noexcept {
 }
 
 std::uint64_t next_fiber_id() noexcept {
-  // A thread takes a block of numbers at a time: one locked instruction for many fibers.
+  // A thread takes a block of numbers at a time: one locked instruction serves many fibers.
   constexpr std::uint64_t kBlock = 64;
   static std::atomic<std::uint64_t> blocks_end{0};
   static constinit thread_local std::uint64_t last = 0;
@@ -133,7 +133,7 @@ void* RecordSlab::allocate() {
       } else {
         const std::uint32_t count = aiofiber_debug_registry.chunk_count;
         if (count == AIOFIBER_REGISTRY_CHUNKS) throw std::bad_alloc();
-        // Room for every chunk there can be in the spare list, so that giving them back never allocates.
+        // Room in the spare list for every chunk, so that giving chunks back never allocates.
         store.spare.reserve(count + 1);
         void* memory = sys::map_anonymous(kRecordStride * kRecordsPerChunk);
         if (memory == MAP_FAILED) throw std::bad_alloc();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The system calls in which a thread may be found blocked: their names, and what a signal does to them.
-// What is not in the list is shown by its number.
+// The system calls in which a thread may be found blocked: their names, and what a signal does to them. A
+// call that is not in the list is shown by its number.
 //
-// Used by the runtime for threads of its own process, and by the aiofiber command for those of others. Header
+// The runtime uses it for threads of its own process, and the aiofiber command for those of others. Header
 // only.
 #pragma once
 
@@ -15,7 +15,7 @@ struct CallName {
   long number;
   const char* name;
   bool takes_fd;
-  bool survives_signals;  // is restarted after a handler with SA_RESTART: signal(7)
+  bool survives_signals;  // restarted after a handler with SA_RESTART: signal(7)
 };
 inline constexpr CallName kCalls[] = {
     {SYS_read, "read", true, true},
@@ -45,7 +45,7 @@ inline constexpr CallName kCalls[] = {
     {SYS_ppoll, "ppoll", false, false},
     {SYS_pselect6, "pselect", false, false},
     {SYS_epoll_pwait, "epoll_wait", true, false},
-// Processors that came late have only the newer forms of these.
+// Later ports of Linux have only the newer forms of these calls.
 #ifdef SYS_poll
     {SYS_poll, "poll", false, false},
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Snapshot, then text. A record is read twice around its stack; when both agree, nothing moved in between.
+// Takes the snapshot and makes the text. A record is read before and after its stack; if both readings agree,
+// nothing changed in between.
 #include "aiofiber/runtime/inspect/task_dump.h"
 
 #include <sys/syscall.h>
@@ -35,7 +36,7 @@ constexpr std::size_t kMaxFrames = 256;
 constexpr std::size_t kMaxStackCopied = 256 * 1024;
 constexpr int kAttempts = 8;
 constexpr std::size_t kNamesShown = 3;
-constexpr std::size_t kUngrouped = 16;  // so many tasks are shown one by one
+constexpr std::size_t kUngrouped = 16;  // up to this number, tasks are shown one by one
 
 pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
@@ -48,7 +49,7 @@ std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
   return copy;
 }
 
-// The suspended stack of another thread's fiber. False: it moved meanwhile.
+// Copies the suspended stack of another thread's fiber. False: the fiber ran meanwhile.
 bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
   const std::uintptr_t low = task.record.fcontext;
   const std::uintptr_t high = task.record.stack_high;
@@ -57,8 +58,7 @@ bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
   const ssize_t copied = sys::copy_own_memory(copy.data(), reinterpret_cast<const void*>(low), copy.size());
   const auto again = copy_record(original);
   if (copied <= 0 || !again || again->seq != task.record.seq) return false;
-  // The saved context is the lowest part of the copy; what it says of `sp` is relative to where it stands
-  // now.
+  // The saved context is the lowest part of the copy. The `sp` in it is relative to the address of the copy.
   std::array<std::uintptr_t, kMaxFrames> addresses;
   Registers registers = saved_registers(copy.data());
   registers.sp += low - reinterpret_cast<std::uintptr_t>(copy.data());
@@ -95,12 +95,12 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
         walk_own(current_registers(), *record, task);
       } else if (!own) {
         sample_running(task);
-        if (task.stack.empty() && attempt + 1 < kAttempts) continue;  // it suspended before we looked
+        if (task.stack.empty() && attempt + 1 < kAttempts) continue;  // it suspended before the sample
       }
       return task;
     }
-    if ((record->seq & 1) != 0) continue;                               // being changed
-    if (record->fcontext == 0 || record->stack_high == 0) return task;  // never ran
+    if ((record->seq & 1) != 0) continue;                               // it is being changed
+    if (record->fcontext == 0 || record->stack_high == 0) return task;  // it has never run
     if (own) {
       walk_own(saved_registers(reinterpret_cast<const void*>(record->fcontext)), *record, task);
       return task;
@@ -141,8 +141,8 @@ std::string watched_tasks(const char* what, std::uint64_t watcher, const TaskInd
   return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
 }
 
-// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty when nobody has it
-// alone, or it is not known.
+// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty if no single owner
+// exists or is known.
 std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   const LockOwner owner = lock_owner(record);
   if (owner.task != 0 && owner.task == record.id) return ", held by itself";
@@ -153,8 +153,8 @@ std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   return owner.task != 0 ? ", held by a task that has ended (id " + std::to_string(owner.task) + ")" : "";
 }
 
-// What the loops' clocks show: a real one goes on while its loop hangs, a virtual one stands where it was
-// last looked at.
+// The time on the loops' clocks: a real clock goes on while its loop hangs, a virtual one shows the time of
+// its last poll.
 std::int64_t clock_now() noexcept {
   for (const aiofiber_loop& loop : aiofiber_debug_registry.loops) {
     if (__atomic_load_n(&loop.tid, __ATOMIC_RELAXED) != 0 &&
@@ -166,7 +166,7 @@ std::int64_t clock_now() noexcept {
   return SteadyClock::instance().now();
 }
 
-// How long the loop of this thread has not come back to look at its clock; 0: it does, or sleeps.
+// How long the loop of this thread has not read its clock; 0: it reads it, or sleeps.
 std::int64_t stands_for(std::uint32_t tid) {
   for (const aiofiber_loop& loop : aiofiber_debug_registry.loops) {
     if (__atomic_load_n(&loop.tid, __ATOMIC_ACQUIRE) != tid || loop.is_virtual != 0) continue;
@@ -184,10 +184,10 @@ std::int64_t stands_for(std::uint32_t tid) {
   return 0;
 }
 
-// Above this, a loop is said to stand: asyncio's slow_callback_duration.
+// Above this limit the dump says that a loop stands: asyncio's slow_callback_duration.
 constexpr std::int64_t kStands = 100'000'000;
 
-// When a limit ends the wait; of a sleep, if that is before its own end.
+// The time limit that ends the wait; for a sleep, only if the limit is before the sleep's end.
 std::string limit_text(const aiofiber_record& record) {
   const std::uint64_t limit = record.wait_limit;
   if (limit == 0 || (record.wait_kind == AIOFIBER_WAIT_SLEEP && record.wait_arg <= limit)) return {};
@@ -195,7 +195,7 @@ std::string limit_text(const aiofiber_record& record) {
          " left)";
 }
 
-// The line that stands for tasks with the same stack.
+// The heading line for tasks with the same stack.
 std::string heading(const std::vector<const TaskSnapshot*>& tasks, const TaskIndex& all) {
   const aiofiber_record& record = tasks.front()->record;
   std::string out = tasks.size() > 1
@@ -219,7 +219,7 @@ std::string heading(const std::vector<const TaskSnapshot*>& tasks, const TaskInd
   return out + ", for " + seconds(std::max<std::int64_t>(clock_now() - since, 0));
 }
 
-// What a loop that stands does, when it is none of the tasks.
+// What a loop that stands is running, if that is none of the tasks.
 std::string callback_text(std::uint32_t tid, const std::vector<TaskSnapshot>& all) {
   for (const TaskSnapshot& task : all) {
     if (task.record.tid == tid && task.record.state == AIOFIBER_RUNNING) return {};
@@ -230,7 +230,7 @@ std::string callback_text(std::uint32_t tid, const std::vector<TaskSnapshot>& al
          format_frames(program_frames({sample->addresses.data(), sample->count}));
 }
 
-// What the tasks of a group have in common; `alone` keeps those apart that are shown one by one.
+// What the tasks of a group have in common; `alone` separates the tasks that are shown one by one.
 auto group_key(const TaskSnapshot& task, std::uint64_t alone) {
   const aiofiber_record& record = task.record;
   return std::tuple(record.tid, record.state, record.wait_kind, record.entry, alone, std::cref(task.stack));
@@ -254,7 +254,7 @@ std::string stack_text(const TaskSnapshot& task) {
   return frames.empty() ? "  (no frames of the program's own)\n" : format_frames(frames);
 }
 
-// `load()`; of a lambda also where it stands, for the name is not its own.
+// `load()`; for a lambda also its source line, because its name is not its own.
 std::string called_at(std::uint64_t address) {
   const SymbolizedFrame frame = symbolize(address, true).back();
   return called_function(frame.function, frame.file, frame.line);
@@ -314,7 +314,7 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
 
 namespace {
 
-// Races with the record's owner; what counts is read again, under the sequence lock.
+// Races with the record's owner; the decisive fields are read again under the sequence lock.
 __attribute__((no_sanitize("thread"))) bool looks_free(const aiofiber_record& record) noexcept {
   return *static_cast<const volatile std::uint32_t*>(&record.state) == AIOFIBER_FREE;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One request at a time, in static memory: a handler that comes too late finds no request and does nothing.
+// One request at a time, in static memory: a handler that runs too late finds no request and does nothing.
 #include "aiofiber/runtime/inspect/thread_sample.h"
 
 #include <semaphore.h>
@@ -44,7 +44,7 @@ struct Request {
   sem_t filled;
 };
 
-Request request;  // of the one who holds request_mutex
+Request request;  // belongs to the holder of request_mutex
 std::mutex request_mutex;
 struct sigaction previous_action;
 
@@ -56,10 +56,10 @@ void on_signal(int signo, siginfo_t* info, void* context) {
       request.tid == own_tid &&
       request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
     Registers registers = arch::interrupted_registers(context);
-    if (registers.pc != 0) ++registers.pc;  // an instruction, no return address
+    if (registers.pc != 0) ++registers.pc;  // an instruction, not a return address
     const Fiber* fiber = current_fiber();
     request.fiber_id = fiber != nullptr ? fiber->id : 0;
-    // The loop has asked for the thread's bounds when it began to run: no allocation now.
+    // The loop fetched the thread's bounds when it began to run, so this does not allocate.
     request.count = unwind(registers, current_stack_bounds(), request.addresses);
     ::sem_post(&request.filled);
   } else if ((previous_action.sa_flags & SA_SIGINFO) != 0 && previous_action.sa_sigaction != nullptr) {
@@ -77,7 +77,7 @@ bool handler_is_ours() noexcept {
 
 // ---- system calls
 
-// A blocked thread, as /proc tells it.
+// A blocked thread, as /proc shows it.
 struct Blocked {
   long number = -1;
   std::array<std::uint64_t, 6> arguments{};
@@ -89,9 +89,9 @@ std::optional<Blocked> blocked_in(pid_t tid) {
   std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/syscall");
   Blocked call;
   if (!(in >> call.number) || call.number < 0)
-    return std::nullopt;  // "running", or blocked outside of a call
+    return std::nullopt;  // "running", or blocked outside a system call
   in >> std::hex;
-  // The numbers are written with 0x, which the stream takes when it reads hexadecimal.
+  // The numbers have the prefix 0x, which a stream accepts when it reads hexadecimal.
   for (std::uint64_t& argument : call.arguments) in >> argument;
   in >> call.sp >> call.pc;
   return in ? std::optional(call) : std::nullopt;
@@ -104,7 +104,7 @@ std::string describe_call(const Blocked& blocked) {
          (call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "") + ")";
 }
 
-// A socket with a time limit of its own gives EINTR although SA_RESTART is set.
+// A socket with its own time limit gives EINTR even if SA_RESTART is set.
 bool has_time_limit(int fd) noexcept {
   for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
     timeval limit{};
@@ -125,8 +125,8 @@ bool may_be_interrupted(const Blocked& blocked) noexcept {
 
 std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
   std::uint64_t id = 0;
-  // Reads while the owner writes, like a reader from outside: each field whole, all of them of the fiber that
-  // is blocked.
+  // Reads while the owner writes, like a reader from outside. Each field is read whole, and all are from the
+  // blocked fiber.
   RecordSlab::for_each([&](const aiofiber_record& record) __attribute__((no_sanitize("thread"))) {
     if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) != AIOFIBER_RUNNING) return;
     if (__atomic_load_n(&record.tid, __ATOMIC_RELAXED) != static_cast<std::uint32_t>(tid)) return;
@@ -173,7 +173,7 @@ bool sample_by_signal(pid_t tid, ThreadSample& sample) {
   }
   Phase wanted = Phase::kWanted;
   if (!filled && !request.phase.compare_exchange_strong(wanted, Phase::kIdle, std::memory_order_acq_rel)) {
-    // The handler is at work: it ends soon.
+    // The handler is running: it ends soon.
     while (::sem_wait(&request.filled) != 0) {
     }
     filled = true;

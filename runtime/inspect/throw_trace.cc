@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The recorder behind throw_trace(): __cxa_throw is the processor's (throw_entry.h), because the thrower's
-// registers have to be read before a compiled prologue changes them; then capture_throw() decides and
-// records.
+// The recorder behind throw_trace(). __cxa_throw is in the processor's throw_entry.cc, because it must read
+// the thrower's registers before a compiled prologue changes them. Then capture_throw() decides and records.
 //
 // libstdc++ lays an exception out like this (64 bits; distances from the thrown object):
 //   -128  reference count (4 bytes), then 12 bytes of padding; all zero when __cxa_allocate_exception returns
 //   -120  ... of which these 8 bytes hold our Record*
 //   -112  type_info*;  -104  destructor
-// Both are part of its binary interface and have not changed since gcc 4.4; check_layout() tests them all the
-// same.
+// This is part of its binary interface and has not changed since gcc 4.4. check_layout() tests it anyway.
 #include <aiofiber/runtime/inspect/throw_trace.h>
 
 #include <aiofiber/runtime/engine/config.h>
@@ -30,10 +28,9 @@
 
 namespace aiofiber::runtime {
 
-// A process can have two copies of this file, the program's and that of preloaded hooks, and any of them may
-// be the one that sees a throw. What both must agree on are objects that the loader unites by their names:
-// the settings, and the destructor by which a recorded exception is known. (Not a function: a library may be
-// linked to keep to its own functions.)
+// A process can have two copies of this file: the program's and that of preloaded hooks. Either may see a
+// throw. They share objects that the loader unites by name: the settings, and the destructor that marks a
+// recorded exception. (Not a function: a library may be linked so that it uses its own functions.)
 namespace throw_trace_detail {
 constinit std::atomic<bool> enabled{true};
 constinit std::atomic<StackBounds (*)() noexcept> bounds_source{&thread_stack_bounds};
@@ -49,7 +46,7 @@ using throw_trace_detail::recorded_destructor;
 
 struct Record {
   Destructor destructor;                           // of the exception's type; null when it has none
-  std::atomic<RethrowSegment*> segments{nullptr};  // the last one; they only grow
+  std::atomic<RethrowSegment*> segments{nullptr};  // the newest one; segments are only added
   std::size_t count;
   std::size_t omitted;
   std::uintptr_t addresses[kThrowTraceInnermost + kThrowTraceOutermost];  // the first `count` are allocated
@@ -80,9 +77,9 @@ struct LayoutProbe {
   int value;
 };
 
-// Makes an exception without throwing it, and looks whether its header is as described above.
+// Makes an exception without throwing it, and checks that its header is as described above.
 Layout check_layout() noexcept {
-  t_checking_layout = true;  // a C++ runtime that throws here, after all, must not come back
+  t_checking_layout = true;  // if a C++ runtime throws here after all, it must not come back
   Layout result = Layout::kDifferent;
   if (const std::exception_ptr exception = std::make_exception_ptr(LayoutProbe{1})) {
     void* object = object_of(exception);
@@ -108,7 +105,7 @@ bool layout_is_known() noexcept {
 
 // ---- Recording
 
-// A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not looked for.
+// A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not recorded.
 constexpr std::size_t kMaxWalk = 4096;
 
 struct Trace {
@@ -120,7 +117,7 @@ struct Trace {
 void walk(Registers at, Trace& trace) {
   const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
   trace.count = unwind_onwards(at, bounds, trace.addresses);
-  // Deeper: read on in pieces as long as the outer part, and keep the last full one and what came after it.
+  // Deeper: read on in pieces as long as the outer part; keep the last full piece and the rest after it.
   const auto outermost = std::span(trace.addresses).subspan(kThrowTraceInnermost);
   std::array<std::uintptr_t, kThrowTraceOutermost> piece;
   std::size_t walked = trace.count;
@@ -145,7 +142,7 @@ Record* make_record(Destructor destructor, const Trace& trace) noexcept {
   return record;
 }
 
-// Returns false when the exception is to stay without a trace.
+// Returns false if the exception gets no trace.
 bool record_trace(void* object, Destructor destructor, const Registers& thrower) {
   Trace trace;
   walk(thrower, trace);
@@ -163,17 +160,17 @@ const Record* record_of(const std::exception_ptr& exception) noexcept {
 
 // ---- The real __cxa_throw
 
-// Where `--wrap=__cxa_throw` links us in: the linker makes it the one that is wrapped.
+// With `--wrap=__cxa_throw` the linker makes this the wrapped function.
 extern "C" __attribute__((weak)) void __real___cxa_throw(void*, std::type_info*, Destructor);
-// AddressSanitizer's, when it is linked statically (clang): the next definition in the order of the dynamic
-// linker would be libstdc++'s, behind its back.
+// AddressSanitizer's, if it is linked statically (clang): the dynamic linker's next definition would be
+// libstdc++'s and would bypass AddressSanitizer.
 extern "C" __attribute__((weak)) void __interceptor___cxa_throw(void*, std::type_info*, Destructor);
 
 constinit std::atomic<ThrowFunction> g_real_throw{nullptr};
 
 [[gnu::noinline]] ThrowFunction find_real_throw() {
   ThrowFunction found = &__interceptor___cxa_throw;
-  // A program that wraps the name and has a shared libstdc++ all the same gets our own name here.
+  // If a program wraps the name but has a shared libstdc++, this is our own function.
   if (!found && &__real___cxa_throw != &__wrap___cxa_throw) found = &__real___cxa_throw;
   if (!found) found = reinterpret_cast<ThrowFunction>(dlsym(RTLD_NEXT, "__cxa_throw"));
   if (!found) {
@@ -191,7 +188,7 @@ ThrowFunction real_throw() {
 
 }  // namespace
 
-// Takes the place of the exception type's destructor: the C++ runtime calls it when the last owner lets go.
+// Replaces the destructor of the exception's type: the C++ runtime calls it when the last owner lets go.
 void throw_trace_detail::destroy_with_record(void* object) {
   Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
   const Destructor destructor = record->destructor;
@@ -222,9 +219,9 @@ std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
 
 namespace {
 
-// An exception that was made and never thrown has no record yet: it gets an empty one. Its owner, the caller,
-// keeps the C++ runtime from reading the header meanwhile; two threads that do this at once are told apart by
-// the slot.
+// An exception that was made but never thrown has no record yet, so it gets an empty one. Its owner, the
+// caller, keeps the C++ runtime from reading the header meanwhile. If two threads do this at once, the slot
+// decides.
 Record* record_for_segments(void* object) noexcept {
   if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor)
     return header_field<Record*>(object, kSlotOffset);

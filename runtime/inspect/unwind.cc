@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cache of Rows (frame_rule.h), the walk over a stack by them, and the question whether a throw would get
-// through it.
+// The cache of Rows (frame_rule.h), the stack walk that uses them, and the check whether a throw gets through
+// a stack.
 //
-// Stack memory may be poisoned for the sanitizers, or be written to by its owner's thread, when a walk is
-// wrong or racing; all reads of it go through read_word(), which is not instrumented.
+// A walk may be wrong, or race with the stack's owner, so the memory that it reads may be poisoned for the
+// sanitizers or change meanwhile. All reads go through read_word(), which is not instrumented.
 #include <aiofiber/runtime/inspect/unwind.h>
 
 #include <link.h>
@@ -23,10 +23,10 @@ namespace {
 
 #define AIOFIBER_NOT_SANITIZED __attribute__((no_sanitize("address", "thread", "undefined")))
 
-// The cache is shared by all threads without locks. A slot holds a row and `check` = key ^ mix(row). The two
-// words are written and read separately; a reader that meets halves of two different writes computes a key
-// that is not its own, but for an accident of 1 in 2^47, and takes it for a miss. No other memory depends on
-// them, so relaxed order is enough.
+// All threads share the cache without locks. A slot holds a row and `check` = key ^ mix(row). The two words
+// are written and read separately. A reader that sees halves of two different writes computes a key that is
+// not its own (except by chance, 1 in 2^47) and treats it as a miss. No other memory depends on the words, so
+// relaxed order is enough.
 struct CacheSlot {
   std::atomic<std::uint64_t> check{0};
   std::atomic<std::uint64_t> row{0};
@@ -34,7 +34,7 @@ struct CacheSlot {
 constexpr unsigned kCacheBits = 12;
 constinit std::array<CacheSlot, std::size_t{1} << kCacheBits> g_cache{};
 constinit std::atomic<std::uint64_t> g_generation{0};  // bits 48..63 of the keys; changed to flush the cache
-constinit std::atomic<std::uint64_t> g_unloaded{0};  // how many libraries had been unloaded at the last look
+constinit std::atomic<std::uint64_t> g_unloaded{0};    // the number of unloaded libraries at the last check
 
 std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
 
@@ -59,11 +59,11 @@ AIOFIBER_NOT_SANITIZED inline std::uintptr_t read_word(std::uintptr_t address) {
   return *reinterpret_cast<const volatile std::uintptr_t*>(address);
 }
 
-// A walk over one stack. Reads are confined to the given bounds and, a red zone apart, to what lies above the
-// first frame's sp.
+// A walk over one stack. It reads only inside the given bounds, and only above the first frame's sp or in the
+// red zone below it.
 class Walk {
  public:
-  // `displacement`: of the memory that is read, when that is a copy of the stack.
+  // `displacement`: from the stack to the copy that is read; 0: no copy.
   explicit Walk(const Registers& registers, StackBounds bounds, std::uintptr_t displacement = 0)
       : registers_(registers), displacement_(displacement) {
     const std::uintptr_t sp = registers.sp;
@@ -71,7 +71,7 @@ class Walk {
     low_ = sp - bounds.low > arch::kRedZoneBytes ? sp - arch::kRedZoneBytes : bounds.low;
     last_ = bounds.high - sizeof(std::uintptr_t);
   }
-  // From a fault in a frame that reaches below the bounds.
+  // A walk from a fault in a frame that reaches below the bounds.
   Walk(const Registers& registers, std::uintptr_t probing, StackBounds bounds) : Walk(registers, bounds) {
     probing_ = probing;
     if (registers.sp >= bounds.low) return;
@@ -94,7 +94,7 @@ class Walk {
 
  private:
   Registers registers_;
-  std::uintptr_t probing_ = 0;  // of the first frame, if known: no other can be found by it
+  std::uintptr_t probing_ = 0;  // for the first frame, if known: no other frame can be found by it
   std::uint64_t generation_ = g_generation.load(std::memory_order_relaxed);
   const std::uintptr_t displacement_;
   std::uintptr_t low_ = 1;  // nothing is readable until the bounds are known to be good
@@ -188,7 +188,7 @@ void notice_unloaded_code() noexcept {
   std::uint64_t unloaded = 0;
   const auto look = [](dl_phdr_info* info, std::size_t, void* result) {
     *static_cast<std::uint64_t*>(result) = info->dlpi_subs;
-    return 1;  // each module tells the same
+    return 1;  // each module reports the same numbers
   };
   dl_iterate_phdr(look, &unloaded);
   if (g_unloaded.load(std::memory_order_relaxed) == unloaded) return;

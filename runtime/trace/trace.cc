@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the scheduler calls: each event goes to the ring of the calling thread.
+// The functions that the scheduler calls: each adds its event to the ring of the calling thread.
 #include "aiofiber/runtime/trace/trace.h"
 
 #include <cstdio>
@@ -20,13 +20,13 @@ constinit std::atomic<bool> trace_is_on{false};
 
 namespace {
 
-// Of an event, until the writer makes a time of it.
+// The stamp of an event, until the writer converts it to a time.
 Nanoseconds stamp() noexcept { return static_cast<Nanoseconds>(Stamps::now()); }
 
 constinit thread_local TraceRing* own_ring = nullptr;
-constinit thread_local bool no_ring = false;  // the thread ends, or there was no memory
+constinit thread_local bool no_ring = false;  // the thread is ending, or there was no memory
 
-// The child's thread is given a new ring if it traces: the old one is the parent writer's.
+// In the child, the old ring belongs to the parent's writer: the thread gets a new one if it traces.
 constinit ForkHandler own_ring_at_fork{ForkStep::kTrace, {.child = []() noexcept { own_ring = nullptr; }}};
 
 struct RingOwner {

@@ -3,7 +3,7 @@
 // The events of one thread, on their way to the writer.
 //
 // A full ring drops the newest events and counts them. A ring outlives its thread until the writer has
-// emptied it, and stays with its thread when a trace ends, because a hook may be running just then.
+// emptied it. It stays with its thread when a trace ends, because a hook may be running at that moment.
 #pragma once
 
 #include <sys/syscall.h>
@@ -21,9 +21,9 @@
 
 namespace aiofiber::runtime {
 
-// The ring's memory was last read by the writer, on another CPU. Stores to it wait in the store buffer, and
-// the next locked instruction (the kernel has several in each system call) waits for them: so the lines are
-// asked for some events ahead.
+// The writer, on another CPU, was the last to read the ring's memory. Stores to it wait in the store buffer.
+// The next locked instruction (the kernel has several in each system call) waits for them. So the lines are
+// fetched some events ahead.
 inline constexpr std::size_t kTraceFetchAhead = 8;
 
 // One producer, the thread that owns the ring, and one consumer, the holder of the writer's mutex. Head and
@@ -36,7 +36,7 @@ class TraceRing {
     loop.thread_id = static_cast<std::uint32_t>(::syscall(SYS_gettid));
   }
 
-  // The producer. True: the consumer should be woken, because half of the ring is full.
+  // Called by the producer. True: wake the consumer, because half of the ring is full.
   bool push(const TraceEvent& event) noexcept {
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
     const std::size_t wanted = missing_ > 0 ? 2 : 1;
@@ -58,20 +58,20 @@ class TraceRing {
     return ((head ^ (head + wanted)) & (capacity_ / 2)) != 0;
   }
 
-  // The consumer.
+  // Called by the consumer.
   template <class Use>
   void drain(Use use) {
     std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     for (const std::uint64_t head = head_.load(std::memory_order_acquire); tail < head; ++tail) {
       use(events_[tail & mask_]);
-      if (tail % 256 == 0) tail_.store(tail + 1, std::memory_order_release);  // room before all is read
+      if (tail % 256 == 0) tail_.store(tail + 1, std::memory_order_release);  // makes room before all is read
     }
     tail_.store(tail, std::memory_order_release);
   }
   std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
 
   std::atomic<bool> abandoned{false};  // its thread has ended
-  TraceJson::Loop loop;                // the consumer's, as is ...
+  TraceJson::Loop loop;                // for the consumer only, like ...
   Nanoseconds written_until = 0;       // ... the time of its last event
 
  private:
@@ -79,7 +79,7 @@ class TraceRing {
   const std::size_t capacity_;
   const std::size_t mask_;
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> head_{0};
-  std::uint64_t tail_seen_ = 0;  // the producer's, as all here but head_ and lost_
+  std::uint64_t tail_seen_ = 0;  // for the producer only, like all here but head_ and lost_
   std::uint64_t missing_ = 0;    // dropped since the last event that found room
   Nanoseconds missing_since_ = 0;
   std::atomic<std::uint64_t> lost_{0};

@@ -2,8 +2,7 @@
 //
 // The writer's state, its thread, and the file.
 //
-// A fork leaves the child one thread and a copy of all this. The child starts with a new state, in which
-// nothing is traced.
+// A fork leaves the child one thread and a copy of all this. The child starts with a new state and no trace.
 #include "trace/trace_writer.h"
 
 #include <fcntl.h>
@@ -41,7 +40,7 @@ namespace aiofiber::runtime {
 namespace {
 
 constexpr Nanoseconds kWritePeriod = 100'000'000;
-constexpr std::size_t kWriteBytes = 1 << 18;  // text is written when there is so much of it
+constexpr std::size_t kWriteBytes = 1 << 18;  // text is written in pieces of at least this size
 constexpr std::size_t kMinEvents = 16;
 
 Nanoseconds now() noexcept { return Stamps::read().time; }
@@ -53,19 +52,19 @@ struct State {
   std::vector<std::unique_ptr<TraceRing>> rings;
   std::size_t events_per_thread = kTraceEventsPerThread;
   std::optional<TraceJson> json;   // engaged while a trace is written
-  std::uint64_t trace_number = 0;  // the writer of an older one ends
+  std::uint64_t trace_number = 0;  // the writer of an older trace ends
   int fd = -1;
-  int fd_left = -1;  // which the writer could not close for the others
+  int fd_left = -1;  // closed by the writer, but still open for the other threads
   std::string path;
   std::uint64_t lost = 0;
-  Stamps::Reading first{}, last{};  // of which the times of events are made
+  Stamps::Reading first{}, last{};  // for converting stamps to times
 
-  const State* const of_parent;  // kept, because its rings may be in any state, and for leak checkers
+  const State* const of_parent;  // kept for leak checkers; its rings may be in any state
 
   explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
 
-constinit std::atomic<State*> state_of_process{nullptr};  // null in a child, until it is wanted there
+constinit std::atomic<State*> state_of_process{nullptr};  // null in a child until the child needs a state
 constinit const State* state_of_parent = nullptr;
 
 void install_handlers();
@@ -83,9 +82,9 @@ State& state() {
 
 constinit thread_local bool has_own_descriptors = false;
 
-// Two threads that share descriptors make the kernel count references in every system call on one, which was
-// most of what a trace cost a program of one thread. So the writer has descriptors of its own: the file and
-// stderr, no other, or what the program closes would stay open here.
+// If two threads share descriptors, the kernel counts references in every system call on one. That was most
+// of a trace's cost in a program of one thread. So the writer has its own descriptors: the file and stderr.
+// Any other would keep open here what the program closes.
 void leave_descriptors(int fd) noexcept {
   const auto last = static_cast<unsigned>(fd);
   has_own_descriptors = ::close_range(last + 1, ~0U, CLOSE_RANGE_UNSHARE) == 0;
@@ -123,21 +122,21 @@ bool flush(State& all, std::size_t at_least) noexcept {
   return false;
 }
 
-// At each turn of the writer a reading, so that stamps are between two that are not far apart; nor too close,
-// or the line through them would follow their errors.
+// Takes a reading at each turn of the writer. The two readings must be near each other to be exact for the
+// stamps between them, but not too near: the line through them would follow their errors.
 void read_clocks(State& all) noexcept {
   constexpr Nanoseconds kApart = 20'000'000;
   if (all.last.time - all.first.time >= kApart) all.first = all.last;
   all.last = Stamps::read();
 }
 
-// False: the trace has ended.
+// Writes the events of all rings. False: the trace has ended.
 bool write_events(State& all) {
   read_clocks(all);
   for (auto& ring : all.rings) {
     const bool last = ring->abandoned.load(std::memory_order_acquire);
     ring->drain([&](TraceEvent event) {
-      // A loop's events are in order, whatever the readings say.
+      // The events of a loop stay in order, whatever the readings say.
       const Nanoseconds time = Stamps::time(static_cast<std::uint64_t>(event.time), all.first, all.last);
       event.time = ring->written_until = std::max(time, ring->written_until);
       if (all.json) all.json->add(ring->loop, event);
@@ -208,7 +207,7 @@ void start_writer(State& all) {
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-// The tasks that there are already. Copied without a fault, as their loops go on.
+// Names the tasks that exist already. The copy cannot fault, although their loops go on.
 void name_tasks(TraceJson& json) {
   RecordSlab::for_each([&](const aiofiber_record& original) {
     aiofiber_record record;
@@ -232,7 +231,7 @@ std::string with_process_id(std::string path) {
   return path;
 }
 
-constinit State* locked_for_fork = nullptr;  // there is one fork at a time
+constinit State* locked_for_fork = nullptr;  // only one fork runs at a time
 
 void before_fork() noexcept {
   locked_for_fork = state_of_process.load(std::memory_order_acquire);
@@ -243,8 +242,8 @@ void after_fork_in_parent() noexcept {
   if (locked_for_fork != nullptr) locked_for_fork->mutex.unlock();
 }
 
-// The old state is left as it is: its rings may be in the middle of anything, and its file is the parent's.
-// The child makes a new one when it wants one.
+// The old state stays as it is: its rings may be half changed, and its file is the parent's. The child makes
+// a new state when it needs one.
 void after_fork_in_child() noexcept {
   trace_is_on.store(false, std::memory_order_relaxed);
   state_of_process.store(nullptr, std::memory_order_relaxed);

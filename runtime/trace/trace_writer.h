@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one writer of a process: it empties the rings of all threads into the file.
+// The single writer of a process: it empties the rings of all threads into the file.
 //
 // start_trace() and stop_trace() (trace.h) start and end it. Without a trace nothing reads the rings; they
 // fill up and drop events.
@@ -10,11 +10,11 @@
 
 namespace aiofiber::runtime {
 
-// A ring for the calling thread, from which the writer reads from now on. Ownership: the writer's, until the
+// Makes a ring for the calling thread; the writer reads it from now on. Ownership: the writer's, until the
 // ring is abandoned and empty. Errors: std::bad_alloc.
 TraceRing& add_trace_ring();
 
-// A ring is half full. Requires that a ring was added. Never blocks.
+// Tells the writer that a ring is half full. Requires that a ring was added. Never blocks.
 void wake_trace_writer() noexcept;
 
 }  // namespace aiofiber::runtime

@@ -16,7 +16,7 @@
 
 namespace aiofiber::runtime {
 
-// A release build's fiber fills its 256 bytes; AddressSanitizer needs 24 more, ThreadSanitizer 8.
+// A fiber in a release build fills its 256 bytes; AddressSanitizer needs 24 more, ThreadSanitizer 8.
 inline constexpr std::size_t kRecordStride = AIOFIBER_ASAN || AIOFIBER_TSAN ? 320 : 256;
 inline constexpr std::size_t kRecordAlignment = kCacheLineBytes;
 static_assert(kRecordStride % kRecordAlignment == 0);
@@ -55,7 +55,7 @@ class RecordSlab {
 };
 
 // Adds a loop that begins to run, with the addresses of its clock reading and state. Returns null if there is
-// no room; then readers do not see the loop. Has no other error, allocates nothing. Any thread.
+// no room; then readers do not see the loop. No other error; allocates nothing. Any thread.
 aiofiber_loop* enter_loop(std::uint32_t tid, bool is_virtual, const Nanoseconds& last_poll,
                           const bool& polling) noexcept;
 void leave_loop(aiofiber_loop* loop) noexcept;

@@ -2,9 +2,9 @@
 //
 // Every task of the process as text, on all threads: state, name, what it waits for, stack.
 //
-// Uses the registry's records alone, as a debugger in another process would. The tasks of other threads keep
-// running; each is copied under its sequence lock. No lock of a loop is taken, so a loop may hang.
-// Threads: any. Not async-signal-safe.
+// Uses only the registry's records, as a debugger in another process would. The tasks of other threads keep
+// running; each is copied under its sequence lock. No lock of a loop is taken, so a loop may hang. Threads:
+// any. Not async-signal-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,14 @@ namespace aiofiber::runtime {
 
 struct TaskSnapshot {
   aiofiber_record record{};
-  std::vector<std::uintptr_t>
-      stack;                // return addresses, newest first; empty if it has none, or would not hold still
-  std::string system_call;  // of a running task: the system call in which it is blocked
+  std::vector<std::uintptr_t> stack;  // return addresses, newest first; empty: no stack, or it kept changing
+  std::string system_call;            // for a running task: the system call in which it is blocked
 };
 
 // Returns all tasks that exist, by loop thread and id. A task that switches often may have no stack here.
 std::vector<TaskSnapshot> snapshot_tasks();
 
-// Finds tasks in a list, which must outlive the index.
+// Finds tasks in a list. The list must outlive the index.
 class TaskIndex {
  public:
   // Implicit: a list of tasks may be passed as an index.
@@ -41,7 +40,7 @@ class TaskIndex {
   std::unordered_map<std::uint64_t, std::vector<const TaskSnapshot*>> by_watcher_;
 };
 
-// The current owner of the lock that `record` waits for; not known() when it does not wait for a lock.
+// The current owner of the lock that `record` waits for; not known() if it waits for no lock.
 LockOwner lock_owner(const aiofiber_record& record);
 // What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`,
 // `lock at 0x7f..., held by task 'x'`; names come from `all`. Empty when it does not wait.

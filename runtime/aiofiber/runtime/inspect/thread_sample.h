@@ -28,7 +28,7 @@ struct ThreadSample {
   static constexpr std::size_t kMaxFrames = 128;
   std::array<std::uintptr_t, kMaxFrames> addresses;  // newest first, as for symbolize()
   std::size_t count = 0;
-  std::uint64_t fiber_id = 0;  // 0: none ran
+  std::uint64_t fiber_id = 0;  // 0: no fiber ran
   std::string system_call;     // `read(fd 3 = pipe:[123])`; empty: not in a system call
 };
 
@@ -36,8 +36,8 @@ struct ThreadSample {
 // or if another handler is installed for SIGURG. Threads: any but the sampled one. Not async-signal-safe.
 std::optional<ThreadSample> sample_thread(pid_t tid);
 
-// Installs the SIGURG handler. A SIGURG from another sender reaches the handler that was there before. A
-// second call does nothing.
+// Installs the SIGURG handler. A SIGURG from another sender goes to the previous handler. A second call does
+// nothing.
 void install_sample_handler() noexcept;
 
 // `fd 3 = pipe:[123]` or `fd -1 (not open)`.

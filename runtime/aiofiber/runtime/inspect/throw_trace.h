@@ -2,11 +2,10 @@
 //
 // Where an exception was thrown: the return addresses at every `throw`, stored with the exception object.
 //
-// The idea: this library defines __cxa_throw. The dynamic linker prefers it to libstdc++'s, also for throws
-// inside libstdc++. It walks the stack with our unwinder, stores the addresses, puts a pointer to them into
-// eight bytes of padding in the exception's header, and calls the real __cxa_throw. A destructor of ours
-// frees them with the exception. `throw;`, rethrow_exception and copies of an exception_ptr keep the first
-// trace.
+// This library defines __cxa_throw. The dynamic linker prefers it to libstdc++'s, also for throws inside
+// libstdc++. It walks the stack with our unwinder, stores the addresses, puts a pointer to them into eight
+// bytes of padding in the exception's header, and calls the real __cxa_throw. A destructor of ours frees them
+// with the exception. `throw;`, rethrow_exception and copies of an exception_ptr keep the first trace.
 //
 // Invariants: a failure here never changes how an exception is thrown. The padding is used only if a check at
 // the first throw has found it, and only while it is zero. So with another C++ runtime (libc++abi), or
@@ -45,7 +44,7 @@ struct RethrowSegment {
   static constexpr std::size_t kMaxFrames = 24;
   const RethrowSegment* before;  // the one added before this, or null
   const void* by;                // the rethrowing task: the one that awaits
-  const void* from;     // the object that gave it the exception; null: one that passes it on, a gather
+  const void* from;     // the object that gave the exception; null: an object that passes it on, a gather
   std::uint32_t depth;  // the number of segments up to this one
   std::uint32_t count;
   std::uintptr_t addresses[kMaxFrames];  // newest first, from the await outwards; the first `count` are valid
