@@ -220,8 +220,8 @@ std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
 namespace {
 
 // An exception that was made but never thrown has no record yet, so it gets an empty one. Its owner, the
-// caller, keeps the C++ runtime from reading the header meanwhile. If two threads do this at once, the slot
-// decides.
+// caller, keeps the C++ runtime from reading the header meanwhile. If two threads do this at once, the
+// first one fills the slot.
 Record* record_for_segments(void* object) noexcept {
   if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor)
     return header_field<Record*>(object, kSlotOffset);

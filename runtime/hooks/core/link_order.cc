@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the hooks are what the program calls. They act by coming first in the loader's order of symbols,
-// which a link line can spoil without any error: the calls then block the thread, and nothing says so. So it
-// is looked at once, when the hooks are loaded, and what is wrong becomes one line on stderr with what to do.
-// AIOFIBER_HOOKS_QUIET=1 silences it.
+// Checks that the program calls the hooks. They work only if they come first in the loader's order of
+// symbols. A link line can change that order without any error: then calls block the thread without a
+// message. So the order is checked once, when the hooks are loaded. A problem is reported in one line on
+// stderr with the remedy. AIOFIBER_HOOKS_QUIET=1 silences it.
 //
-// A library opened with RTLD_DEEPBIND looks its names up past everybody: that shows only in the process that
-// has it
+// A library opened with RTLD_DEEPBIND bypasses the hooks. Only the process that has it can show that
 // (`aiofiber hooks --check PID`).
 #include "hooks/core/link_order.h"
 
@@ -45,7 +44,7 @@ bool contains(const dl_phdr_info& module, const void* address) noexcept {
   return false;
 }
 
-// The module that these very hooks are part of.
+// The module that contains these hooks.
 struct OwnModule {
   OwnModule() noexcept {
     dl_iterate_phdr(
@@ -60,7 +59,7 @@ struct OwnModule {
   dl_phdr_info info{};
 };
 
-// The registry that a module's note leads to; null when it has none.
+// The registry that a module's note leads to; null if it has no note.
 const void* registry_of(const dl_phdr_info& module) noexcept {
   for (int i = 0; i < module.dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = module.dlpi_phdr[i];
@@ -83,7 +82,7 @@ const void* registry_of(const dl_phdr_info& module) noexcept {
   return nullptr;
 }
 
-// The program has a runtime of its own which these hooks do not use: they see no task of it.
+// Whether the program has its own runtime, which these hooks do not use: then they see none of its tasks.
 bool program_has_another_runtime() noexcept {
   bool another = false;
   dl_iterate_phdr(
@@ -103,8 +102,7 @@ void warn_of_names(const OwnModule& own) {
   int count = 0;
   for (const char* name : kHookedNames) {
     const void* symbol = dlsym(RTLD_DEFAULT, name);
-    if (symbol == nullptr || own.has(symbol))
-      continue;  // null: in no library, so nobody but the program calls it
+    if (symbol == nullptr || own.has(symbol)) continue;  // null: in no library, so only the program calls it
     if (count++ == 0) first = symbol;
     if (count <= kMostShown) names += (count > 1 ? ", " : "") + std::string(name);
   }
@@ -129,7 +127,7 @@ bool check_link_order() {
   const OwnModule own;
   const void* leader = dlsym(RTLD_DEFAULT, "aiofiber_real_function");
   if (leader != nullptr && !own.has(leader))
-    return false;  // another copy of the hooks comes first, and looks itself
+    return false;  // another copy of the hooks comes first and makes the check
   if (!match_runtime(warns)) return false;
   if (program_has_another_runtime()) {
     if (warns)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding libc's functions, and what is done once when the hooks are loaded.
+// Finds libc's functions, and does what is needed once when the hooks are loaded.
 #include "hooks/core/real.h"
 
 #include <dlfcn.h>
@@ -24,12 +24,12 @@ extern "C" void* aiofiber_real_function(const char* name, const char* version) n
   if (next != nullptr) return next(name, version);
   void* symbol = version != nullptr ? ::dlvsym(RTLD_NEXT, name, version) : nullptr;
   if (symbol == nullptr) symbol = ::dlsym(RTLD_NEXT, name);  // an architecture with one version only
-  if (symbol == nullptr) {  // libc comes before the hooks (link_order.cc says so)
+  if (symbol == nullptr) {  // libc comes before the hooks (link_order.cc reports that)
     void* const libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
     if (libc != nullptr) symbol = version != nullptr ? ::dlvsym(libc, name, version) : ::dlsym(libc, name);
   }
-  // RTLD_NEXT is next to who called dlsym(): a jump in place of that call would make it our caller, maybe in
-  // another module.
+  // RTLD_NEXT is relative to the caller of dlsym(). If the call became a jump, our caller would count as its
+  // caller, and may be in another module.
   asm volatile("" : "+r"(symbol));
   return symbol;
 }
@@ -38,14 +38,14 @@ namespace aiofiber::hooks::real {
 
 void* resolve_symbol(const char* name, const char* version) noexcept {
   if (void* symbol = aiofiber_real_function(name, version)) return symbol;
-  // write(2) is hooked here, and may be the very name that is missing: stdio does not go through it.
+  // write(2) is hooked here and may be the missing name. stdio does not use the hooked one.
   std::fprintf(stderr, "aiofiber hooks: libc has no function '%s' (fully static program?)\n", name);
   std::abort();
 }
 
 namespace {
 
-// A second name is of one that has a pointer here.
+// Each second name must belong to a name that has a pointer here.
 #define SECOND_NAME(when, name, of) static_assert(std::is_class_v<decltype(real::of)>);
 #include "hooks/core/hooked_names.inc"
 
@@ -54,14 +54,14 @@ namespace {
 #define HOOK_OF_VERSION(when, name, version, ...) name.resolve();
 #include "hooks/core/hooked_names.inc"
   const bool in_use = check_link_order();
-  if (!stands_aside) {  // else the runtime is another one, which is left alone
+  if (!stands_aside) {  // else the program's runtime is another one and is left alone
     runtime::Reactor::set_closes_are_reported(true);
     forget_lock_waiters_at_fork();
   }
   if (in_use) enable_stdio_if_wanted();
 }
 
-// The registry may be the program's, which stays when this library is unloaded.
+// The registry may be in the program, which stays when this library is unloaded.
 [[gnu::destructor]] void unload_hooks() noexcept {
   if (!stands_aside) runtime::forget_fork_handlers(&__dso_handle);
 }

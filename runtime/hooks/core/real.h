@@ -2,10 +2,10 @@
 //
 // libc's own functions, under the names that the hooks have taken.
 //
-// Each is a pointer that resolves itself with dlsym(RTLD_NEXT) when it is first called, so that a call
-// made before any constructor has run is right. All of them are resolved when the library is loaded:
-// dlsym() may allocate, which a signal handler or a vforked child must not do.
-// Threads: any. Two threads that resolve the same name store the same value.
+// Each is a pointer that resolves itself with dlsym(RTLD_NEXT) when it is first called, so a call before any
+// constructor has run is correct. All of them are resolved when the library is loaded, because dlsym() may
+// allocate, and a signal handler or a vforked child must not allocate. Threads: any. Two threads that resolve
+// the same name store the same value.
 #pragma once
 
 #include <dirent.h>
@@ -39,13 +39,14 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 
-// What `name` is behind the hooks of this module; null: nothing. Exported: a program that has the hooks in it
-// may have them preloaded too, and then asks those, so that its calls pass only one set. `version` as below.
+// The definition of `name` after the hooks of this module; null: there is none. Exported: a program that
+// contains the hooks may also have them preloaded. Then it asks the preloaded ones, so that its calls pass
+// only one set of hooks. `version` as below.
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept;
 
 namespace aiofiber::hooks::real {
 
-// The next definition of `name` after the hooks' own. Writes a message and aborts where there is none.
+// The next definition of `name` after the hooks' own. If there is none, writes a message and aborts.
 // `version`: the symbol version to take, null for the default one.
 void* resolve_symbol(const char* name, const char* version) noexcept;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files by their names, and their lengths and attributes: open, rename, unlink, mkdir, truncate, chmod and
-// the like, on the offload pool if that is asked for (files_on_pool.h).
+// File operations by name, and changes of length and attributes: open, rename, unlink, mkdir, truncate, chmod
+// and others, on the offload pool if that is requested (files_on_pool.h).
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ namespace {
     detail::files_on_pool.store(true, std::memory_order_relaxed);
 }
 
-// Only then is there a third argument.
+// Whether the call has a third argument.
 bool has_mode(int flags) noexcept { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
 }  // namespace
@@ -80,8 +80,8 @@ int openat(int folder, const char* path, int flags, ...) {
   return by_pool([=] { return real::openat(folder, path, flags, mode); });
 }
 
-// What open and openat are called in a program that was compiled with -D_FORTIFY_SOURCE: libc's look whether
-// a mode is missing.
+// open and openat in programs compiled with -D_FORTIFY_SOURCE: libc's versions check whether a mode is
+// missing.
 int __open_2(const char* path, int flags) {
   return by_pool([=] { return real::__open_2(path, flags); });
 }

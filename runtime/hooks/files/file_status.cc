@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is asked about files by their names: stat and its kin, access, readlink, realpath, extended
-// attributes, file systems. On the offload pool if that is asked for (files_on_pool.h).
+// Queries about files by name: the stat family, access, readlink, realpath, extended attributes, file
+// systems. They run on the offload pool if that is requested (files_on_pool.h).
 //
-// fstat, fstatfs and fgetxattr are left alone: the file is open, so what they tell is in memory, and who
-// calls them calls them often.
+// fstat, fstatfs and fgetxattr are not hooked: the file is open, so the answer is in memory, and programs
+// call them often.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -109,7 +109,7 @@ int statvfs64(const char* path, struct statvfs64* status) noexcept {
 }
 #endif
 
-// What stat, lstat and fstatat were until glibc 2.33, in programs and libraries that were linked then.
+// stat, lstat and fstatat until glibc 2.33, for programs and libraries that were linked then.
 #if AIOFIBER_ARCH_HAS_XSTAT
 int __xstat(int version, const char* path, struct stat* status);
 int __lxstat(int version, const char* path, struct stat* status);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ring of a loop: operations wait on their tasks' stacks, and a node of the ready queue hands them in.
+// The io_uring of a loop. Operations wait on their tasks' stacks, and a node of the ready queue submits them.
 #include "hooks/files/ring.h"
 
 #ifdef AIOFIBER_HAS_IO_URING
@@ -30,11 +30,11 @@ namespace {
 using runtime::Fiber;
 using runtime::Scheduler;
 
-// No answer is dropped when many come at once.
+// The kernel drops no completion when many come at once.
 constexpr unsigned kNeeded = IORING_FEAT_NODROP;
 constexpr unsigned kEntries = 256;
 
-// Once it is known that this process cannot have a ring, nobody tries again.
+// Once this process is known to be unable to have a ring, no thread tries again.
 constinit std::atomic<bool> unavailable{false};
 
 bool is_switched_off() noexcept {
@@ -42,7 +42,7 @@ bool is_switched_off() noexcept {
   return setting != nullptr && std::strcmp(setting, "0") == 0;
 }
 
-// One request; a local of the task, which leaves only when it is answered.
+// One request: a local variable of the task. The task leaves only after the answer.
 struct Operation {
   runtime::Parker* waiting = nullptr;
   int result = 0;
@@ -55,20 +55,20 @@ struct Operation {
   }
 };
 
-// Whether a cancelled task may leave before the kernel has done what it was asked for.
+// Whether a cancelled task may leave before the kernel has finished the operation.
 enum class CutShort { kNever, kOnCancellation };
 
-// Of handing requests in: the next try may do better.
+// Whether a failed submission may succeed at the next try.
 bool may_pass(int error) noexcept {
   return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM;
 }
 
 class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdWaiter {
  public:
-  // The current loop's. Null: it cannot have one.
+  // The current loop's ring. Null: it cannot have one.
   static Ring* get() noexcept;
 
-  // `fill` prepares the request. False: it could not be handed in.
+  // `fill` prepares the request. False: it could not be submitted.
   template <class Fill>
   bool run(Fiber& fiber, Operation& operation, CutShort cut_short, Fill fill);
 
@@ -89,7 +89,7 @@ class Ring final : public Scheduler::Attachment, runtime::Runnable, runtime::FdW
 
   Scheduler& scheduler_;
   io_uring ring_;
-  unsigned in_flight_ = 0;  // operations; the reactor watches as long as there are any
+  unsigned in_flight_ = 0;  // operations; the reactor watches the ring while there are any
 };
 
 constinit thread_local Ring* thread_ring __attribute__((tls_model("initial-exec"))) = nullptr;
@@ -99,14 +99,14 @@ Ring::Ring(Scheduler& scheduler, io_uring ring, int event) noexcept
       Runnable(Kind::kInternal, [](Runnable& node) { static_cast<Ring&>(node).hand_in(); }),
       FdWaiter(event, runtime::kReadable,
                [](FdWaiter& waiter, unsigned) noexcept {
-                 std::uint64_t count;  // read, so that the event is over; how many there were does not matter
+                 std::uint64_t count;  // the read ends the event; the number does not matter
                  static_cast<void>(real::read(waiter.fd, &count, sizeof count));
                  static_cast<Ring&>(waiter).take_answers();
                }),
       scheduler_(scheduler),
       ring_(ring) {}
 
-// The loop closes: no task is suspended in it any more, so nothing is in flight.
+// The loop is closing: no task is suspended in it any more, so nothing is in flight.
 Ring::~Ring() {
   ::io_uring_queue_exit(&ring_);
   runtime::Reactor::note_close(fd);
@@ -114,7 +114,7 @@ Ring::~Ring() {
   if (thread_ring == this) thread_ring = nullptr;
 }
 
-// The child shares the parent's descriptors but not its ring: closing them there is all.
+// The child shares the parent's descriptors but not its ring: it only has to close them.
 void Ring::forget_after_fork() noexcept {
   if (thread_ring == nullptr) return;
   real::close(thread_ring->ring_.ring_fd);
@@ -130,8 +130,7 @@ Ring* Ring::make(Scheduler& scheduler) noexcept {
   io_uring ring{};
   const int error = -::io_uring_queue_init(kEntries, &ring, 0);
   if (error != 0) {
-    // Too many descriptors or too little memory may pass; a kernel or a container that says no will go on
-    // saying it.
+    // A shortage of descriptors or memory may end; a refusal by a kernel or a container is permanent.
     if (error != EMFILE && error != ENFILE && error != ENOMEM) unavailable = true;
     return nullptr;
   }
@@ -156,7 +155,7 @@ Ring* Ring::get() noexcept {
   if (unavailable.load(std::memory_order_relaxed)) return nullptr;
   Scheduler& scheduler = *runtime::current_fiber()->scheduler;
   if (thread_ring == nullptr) thread_ring = make(scheduler);
-  // A second loop of the same thread, alive at the same time, does without.
+  // A second loop that exists on the same thread at the same time has no ring.
   return thread_ring != nullptr && &thread_ring->scheduler_ == &scheduler ? thread_ring : nullptr;
 }
 
@@ -169,7 +168,7 @@ io_uring_sqe* Ring::next_request() noexcept {
   return request;
 }
 
-// When the tasks that are ready now have run: then all that they ask for goes in one call.
+// Submits after the tasks that are ready now have run, so that all their requests go in one call.
 void Ring::hand_in_soon() noexcept {
   if (!queued) scheduler_.make_ready(*this);
 }
@@ -182,8 +181,8 @@ void Ring::hand_in() noexcept {
 }
 
 // The kernel takes no more requests: the program has entered a sandbox, or was in one that allows only half
-// of io_uring. Those that it has not seen leave the queue again, answered as what io_uring does not do: the
-// pool does them.
+// of io_uring. Requests that the kernel has not seen leave the queue with the answer "not supported", so the
+// pool runs them.
 void Ring::give_back_requests() noexcept {
   unavailable = true;
   io_uring_sq& requests = ring_.sq;
@@ -202,25 +201,25 @@ void Ring::take_answers() noexcept {
     auto* const operation = static_cast<Operation*>(::io_uring_cqe_get_data(answer));
     const int result = answer->res;
     ::io_uring_cqe_seen(&ring_, answer);
-    if (operation == nullptr) continue;  // that of a cancellation
+    if (operation == nullptr) continue;  // the completion of a cancellation
     operation->answer(result);
   }
 }
 
 void Ring::cancel(Operation& operation) noexcept {
   io_uring_sqe* const request = next_request();
-  if (request == nullptr) return;  // then it is waited for
+  if (request == nullptr) return;  // then the task waits for the operation
   ::io_uring_prep_cancel(request, &operation, 0);
   ::io_uring_sqe_set_data(request, nullptr);
   hand_in();
 }
 
-// The loop closes and runs no more: the thread waits.
+// The loop is closing and does not run any more: the thread waits.
 void Ring::wait_blocking(Operation& operation, CutShort cut_short) noexcept {
   if (cut_short == CutShort::kOnCancellation) {
     cancel(operation);
   } else {
-    hand_in();  // where the kernel takes none any more, the requests are given back
+    hand_in();  // if the kernel takes no more requests, they are given back
   }
   while (!operation.done) {
     io_uring_cqe* answer = nullptr;
@@ -264,7 +263,7 @@ bool Ring::run(Fiber& fiber, Operation& operation, CutShort cut_short, Fill fill
   return request != nullptr;
 }
 
-// `result` as a system call gives it. False: the pool is to try.
+// `result` is as a system call returns it. False: the pool must try.
 template <class Result, class Fill>
 bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
   Fiber& fiber = *runtime::current_fiber();
@@ -284,7 +283,7 @@ bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
   calls_since_turn = 0;
   const int error = operation.result < 0 ? -operation.result : 0;
   errno = errno_at_start;
-  // What this kernel's io_uring does not do for this file, the system call may.
+  // The system call may do what this kernel's io_uring cannot do for this file.
   if (error == EAGAIN || error == EOPNOTSUPP || error == EINVAL || error == EINTR) return false;
   if (error != 0) errno = error;
   result = error != 0 ? -1 : operation.result;

@@ -2,10 +2,9 @@
 //
 // Condition variables: a waiting task is queued before it releases the mutex, so no signal is lost.
 //
-// A signal wakes one task, and goes to libc as well for the threads that wait there: a spurious wake-up is
-// legal, a lost one is not. As waiting for a mutex, the wait is not ended by a cancellation, since it has no
-// way to say so that callers understand (they would loop on their predicate at once). Process-shared ones are
-// libc's.
+// A signal wakes one task. It also goes to libc for the threads that wait there: a spurious wake-up is legal,
+// a lost one is not. A cancellation does not end the wait, as with a mutex: no result would tell callers, and
+// they would test their predicate again at once. Process-shared condition variables are libc's.
 #include <pthread.h>
 
 #include <cerrno>

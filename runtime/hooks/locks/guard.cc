@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The guards of function-local statics. As in once.cc, a task that comes to an initialisation which another
-// task has begun parks, or it would block the thread and with it the other.
+// The guards of function-local statics. As in once.cc, a task parks if another task has begun the
+// initialisation. Otherwise it would block the thread and thus the other task.
 //
-// libstdc++'s functions do the work where the loader finds them. With -static-libstdc++ it does not: then the
-// names defined here have displaced libstdc++'s in the program, and do the same with the same bits of the
-// guard, which the Itanium C++ ABI leaves to the implementation but for the first byte.
+// libstdc++'s functions do the work if the loader finds them. With -static-libstdc++ it does not: the names
+// defined here have replaced libstdc++'s in the program. Then the code here does the same with the same bits
+// of the guard. The Itanium C++ ABI leaves these to the implementation, except the first byte.
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,7 +54,7 @@ void finish_here(std::uint64_t* guard, std::uint32_t value) noexcept {
 void release_here(std::uint64_t* guard) { finish_here(guard, kGuardDone); }
 void abort_here(std::uint64_t* guard) { finish_here(guard, 0); }
 
-// libstdc++'s function, or the one here. Found at the first call, as in real.h; no static here can have a
+// libstdc++'s function, or the one here. Found at the first call, as in real.h. No static here can have a
 // guard.
 template <class R>
 class GuardFunction {
@@ -83,7 +83,7 @@ constinit GuardFunction<int> real_acquire{"__cxa_guard_acquire", &acquire_here};
 constinit GuardFunction<void> real_release{"__cxa_guard_release", &release_here};
 constinit GuardFunction<void> real_abort{"__cxa_guard_abort", &abort_here};
 
-// All three at load time, so that two of them never come from different places.
+// All three are found at load time, so that they come from the same place.
 [[gnu::constructor]] void resolve_guards() noexcept {
   const auto acquire = real_acquire.resolve();
   const auto release = real_release.resolve();

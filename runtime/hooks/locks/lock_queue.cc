@@ -2,9 +2,9 @@
 //
 // The buckets, and how a wake reaches a fiber of another thread.
 //
-// A bucket's spinlock is held for a few instructions. sem_post() may be called by a signal handler that
-// interrupts just those: the handler finds the lock taken by its own thread, leaves a note, and the holder
-// wakes everybody in the bucket when it lets go; to be woken for nothing is harmless.
+// A bucket's spinlock is held for a few instructions. A signal handler that interrupts them may call
+// sem_post(). It finds the lock held by its own thread and sets a flag; at release the holder then wakes all
+// waiters in the bucket. An unneeded wake is harmless.
 #include "hooks/locks/lock_queue.h"
 
 #include <sched.h>
@@ -62,7 +62,7 @@ class LockBucket {
     detail::lock_waiters.fetch_add(1, std::memory_order_seq_cst);
     if (wait.starving_) detail::starving_waiters.fetch_add(1, std::memory_order_relaxed);
   }
-  // Takes the first waiter of the address out; null: there is none.
+  // Removes the first waiter for the address; null: there is none.
   LockWait* take(const void* address, bool only_starving) noexcept {
     for (LockWait** link = &first_; *link != nullptr; link = &(*link)->next_) {
       if ((*link)->address_ != address) continue;
@@ -76,8 +76,8 @@ class LockBucket {
     remove(link);
   }
 
-  // In a forked child: the queued tasks are the parent's. A lock handed over to one of them would be nobody's
-  // for ever, and who held a bucket is a thread that the child has not got.
+  // In a forked child: the queued tasks are the parent's, so a lock handed over to one would never be
+  // released. The thread that held a bucket does not exist in the child.
   static void forget_after_fork() noexcept {
     for (LockBucket& bucket : buckets) {
       bucket.first_ = nullptr;
@@ -97,7 +97,7 @@ class LockBucket {
     if (wait.starving_) detail::starving_waiters.fetch_sub(1, std::memory_order_relaxed);
     return wait;
   }
-  // False: a signal handler has interrupted the holder, which is told.
+  // False: a signal handler has interrupted the holder; the flag is set for it.
   bool enter() noexcept {
     const void* free = nullptr;
     while (!holder_.compare_exchange_weak(free, &this_thread, std::memory_order_acquire)) {
@@ -149,7 +149,7 @@ void wake_lock_waiters(const void* address, int count) noexcept {
       end = &wait->next_;
     }
   }
-  // Each still exists: its fiber leaves only after it has arrived.
+  // All of them still exist: a fiber leaves only after its wait has arrived.
   while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
 }
 
@@ -200,7 +200,7 @@ bool LockWait::withdraw() noexcept {
       return arrived_ = true;
     }
   }
-  while (!arrived_) {  // a thread is about to post this node, or has
+  while (!arrived_) {  // a thread has posted this node, or is about to
     if (runtime::current_fiber()->unwinding) {
       scheduler_.settle();
     } else {
@@ -225,7 +225,7 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
       reason = parker.park(shown_.kind, reinterpret_cast<std::uintptr_t>(address_), deadline, whole);
     });
     parker_ = nullptr;
-    if (!slept) {  // no memory for a timer: look again in the next turn
+    if (!slept) {  // no memory for a timer: try again in the next turn
       give_turn();
       reason = runtime::Wake::kUnparked;
       break;

@@ -2,13 +2,13 @@
 //
 // Tasks that wait for a lock, queued by its address.
 //
-// libc's lock stays the lock: a task only ever *tries* it, and parks here while it is taken. Whoever releases
-// it, a task or a plain thread, does libc's release and then wakes the first in the queue, which tries again.
-// The queue is looked at only while some task of the process waits for something: waiters_exist(), one load.
+// libc's lock stays the lock: a task only ever *tries* it, and parks here while it is locked. A release, by a
+// task or a plain thread, is libc's release. Then it wakes the first waiter in the queue, which tries again.
+// A release reads the queue only while some task of the process waits: lock_waiters_exist(), one load.
 //
-// For a waiter W and a releaser R: W queues itself and then tries the lock once more; R releases it and then
-// looks for waiters. Both are full barriers, so one of the two sees the other. Threads: any may wake; a wait
-// belongs to the fiber that made it.
+// For a waiter W and a releaser R: W queues itself and then tries the lock once more; R releases the lock and
+// then looks for waiters. Both are full barriers, so one of the two sees the other. Threads: any may wake; a
+// wait belongs to the fiber that made it.
 #pragma once
 
 #include <atomic>
@@ -26,67 +26,66 @@ class LockWait;
 
 namespace detail {
 extern constinit std::atomic<int> lock_waiters;      // queued, in the whole process
-extern constinit std::atomic<int> starving_waiters;  // of these, that want the lock handed over
+extern constinit std::atomic<int> starving_waiters;  // those of them that want the lock handed over
 }  // namespace detail
 
-// The release that came before is ordered before this look.
+// The preceding release is ordered before this load.
 inline bool lock_waiters_exist() noexcept {
   if constexpr (!runtime::arch::kReleaseIsFullBarrier) std::atomic_thread_fence(std::memory_order_seq_cst);
   return AIOFIBER_UNLIKELY(detail::lock_waiters.load(std::memory_order_seq_cst) != 0);
 }
 
-// Once, when the hooks are loaded: a forked child is to have no waiters.
+// Called once, when the hooks are loaded: makes the queues empty in a forked child.
 void forget_lock_waiters_at_fork() noexcept;
 
 // Wakes the first `count` waiters of the address. Any thread.
 void wake_lock_waiters(const void* address, int count) noexcept;
 inline constexpr int kAllWaiters = 1 << 30;
 
-// Gives the lock, which the caller holds, to the first waiter of the address if that one is starving. True:
-// the caller must not release it. `note` writes into the lock who has it now.
+// Hands the lock, which the caller holds, over to the first waiter for the address if that one is starving.
+// True: the caller must not release it. `note` writes the new owner into the lock.
 using NoteOwner = void (*)(const void* address, const runtime::Fiber& owner) noexcept;
 bool hand_lock_over(const void* address, NoteOwner note) noexcept;
 inline bool starving_waiters_exist() noexcept {
   return AIOFIBER_UNLIKELY(detail::starving_waiters.load(std::memory_order_relaxed) != 0);
 }
 
-// What the registry says that the task waits for: a kind, and where the owner is written (see
-// registry_abi.h).
+// What the registry shows for the wait: a kind, and the address of the owner (see registry_abi.h).
 struct ShownWait {
   std::uint32_t kind = AIOFIBER_WAIT_LOCK;
   std::uint64_t owner = 0;
   runtime::WholeWait whole = {};
 };
 
-// One wait of the current task. Lifetime: a local; leaves the queue when it goes.
+// One wait of the current task. Lifetime: a local; its destructor leaves the queue.
 class LockWait : private runtime::Runnable {
  public:
   enum class Place { kLast, kFirst };
-  // Queues the task. `starving`: it has lost the lock to others too often.
+  // Queues the task. `starving`: other tasks or threads took the lock before it too often.
   explicit LockWait(const void* address, const ShownWait& shown, Place place = Place::kLast,
                     bool starving = false) noexcept;
   ~LockWait() { withdraw(); }
   LockWait(const LockWait&) = delete;
   LockWait& operator=(const LockWait&) = delete;
 
-  // Suspends until woken or until the deadline (the loop's clock). A cancellation does not end it, unless
+  // Suspends until woken or until the deadline (the loop's clock). A cancellation ends the wait only if
   // `can_cancel`. kInterrupted also while the loop closes.
   runtime::Wake sleep(runtime::Nanoseconds deadline, bool can_cancel);
-  // Leaves the queue. False: it had been woken, so the lock may be free and nobody else was told.
+  // Leaves the queue. False: it was woken, so the lock may be free and no other waiter was woken.
   bool withdraw() noexcept;
-  // After withdraw() gave false: the lock is this task's already.
+  // After withdraw() returned false: the lock belongs to this task already.
   bool has_lock() const noexcept { return has_lock_; }
 
  private:
   friend class LockBucket;
-  void deliver() noexcept;  // it has been taken out of the queue: tell its fiber
+  void deliver() noexcept;  // after it left the queue: wakes its fiber
   void arrive() noexcept;
 
   const void* const address_;
   const runtime::Fiber& fiber_;
   runtime::Scheduler& scheduler_;
   runtime::Parker* parker_ = nullptr;
-  LockWait* next_ = nullptr;  // guarded by the bucket, as the next two
+  LockWait* next_ = nullptr;  // guarded by the bucket, like the next two
   bool queued_ = true;
   bool has_lock_ = false;
   const bool starving_;
@@ -96,12 +95,12 @@ class LockWait : private runtime::Runnable {
   friend bool hand_lock_over(const void*, NoteOwner) noexcept;
 };
 
-// wait_for_lock() cannot wait (the loop closes): the caller has to block its thread.
+// wait_for_lock() cannot wait (the loop is closing): the caller has to block its thread.
 inline constexpr int kMustBlock = -1;
 
-// Tries attempt() until it gives something else than EBUSY, parking in between; gives that, or ETIMEDOUT,
-// ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release it, so look now and
-// then.
+// Calls attempt() until it returns anything but EBUSY, and parks in between. Returns that result, or
+// ETIMEDOUT, ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release the lock, so
+// try at intervals too.
 template <class Attempt>
 int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel,
                   bool shared, Attempt attempt) {
@@ -112,7 +111,7 @@ int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseco
     LockWait wait(address, whole);
     const int result = attempt();
     if (result != EBUSY) {
-      if (!wait.withdraw()) wake_lock_waiters(address, 1);  // it was another's turn to be told
+      if (!wait.withdraw()) wake_lock_waiters(address, 1);  // the wake was meant for another waiter
       return result;
     }
     runtime::Nanoseconds until = deadline;

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutexes: a task that finds one taken parks, whoever has it, a task of this thread or a plain thread.
+// Mutexes: a task that finds a mutex locked parks, whether a task of its thread or another thread owns it.
 //
-// libc's mutex stays the lock and is only ever tried. A recursive or error-checking one knows its owner by
-// thread, and all tasks of a thread are one thread to it: which task has it, and how often, is in a table of
-// the thread.
+// libc's mutex stays the lock and is only ever tried. Recursive and error-checking mutexes know their owner
+// by thread, but all tasks of a thread are one thread to libc. So a table of the thread holds the owning task
+// and the lock count.
 //
-// A thread that takes and releases a mutex in a loop would always be faster than a task that has to be woken
-// first. A task that has lost four times asks for the lock to be handed over: the next release leaves it
-// locked, and it is the task's. One release is silent: that of a thread in pthread_cond_wait, inside libc. So
-// while a thread has the mutex, the task also looks again by itself.
+// A thread that locks and unlocks a mutex in a loop would always be faster than a task that has to be woken
+// first. After four failures a task asks for a hand-over: the next release leaves the mutex locked, and it
+// belongs to the task. The release in pthread_cond_wait of a thread is inside libc and wakes no task. So
+// while a thread owns the mutex, the task also tries at intervals.
 //
-// Waiting for a mutex cannot fail, so a cancellation does not end it: it is raised later, at a place that
-// can.
-//
-// libc writes the thread into a mutex that is taken; the hooks write the task beside it, for those who look
-// at what tasks wait for.
+// Waiting for a mutex cannot fail, so a cancellation does not end it. It is raised later, at a place that can
+// fail. libc writes the owning thread into a mutex; the hooks write the task beside it, to show what tasks
+// wait for.
 #include "hooks/locks/mutex.h"
 
 #include <sys/single_threaded.h>
@@ -41,7 +39,7 @@ using runtime::kForever;
 using runtime::Nanoseconds;
 
 constexpr int kLossesUntilHandOver = 4;
-constexpr int kSpins = 40;  // a thread inside a short critical section is waited for on the spot
+constexpr int kSpins = 40;  // spins while another thread is inside a short critical section
 constexpr Nanoseconds kFirstLook = 100'000;
 constexpr Nanoseconds kLongestLook = 20'000'000;
 
@@ -70,7 +68,7 @@ struct Ownership {
   unsigned depth;
 };
 using OwnerTable = std::unordered_map<pthread_mutex_t*, Ownership>;
-// Of those that tasks of this thread hold. Never freed: a thread's loops may come and go.
+// The mutexes that tasks of this thread own. Never freed: a thread's loops may come and go.
 constinit thread_local OwnerTable* owner_table __attribute__((tls_model("initial-exec"))) = nullptr;
 
 Ownership* find_owner(pthread_mutex_t* mutex) noexcept {
@@ -79,7 +77,7 @@ Ownership* find_owner(pthread_mutex_t* mutex) noexcept {
   return found == owner_table->end() ? nullptr : &found->second;
 }
 
-// As trylock, but by task: EBUSY if another task has it, EDEADLK if this one has an error-checking one.
+// trylock by task: EBUSY if another task owns it, EDEADLK if this task owns an error-checking one.
 int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
   if (Ownership* owner = find_owner(mutex)) {
     if (owner->fiber != &fiber) return EBUSY;
@@ -101,8 +99,8 @@ int try_owned(Fiber& fiber, pthread_mutex_t* mutex) {
 }
 
 AIOFIBER_ALWAYS_INLINE int try_simple(Fiber& fiber, pthread_mutex_t* mutex) noexcept {
-  // libc's lock does without a locked instruction while the process has one thread; its trylock does not.
-  // Then one that looks free stays so.
+  // While the process has one thread, libc's lock needs no locked instruction, but its trylock does. A mutex
+  // that looks free stays free then.
   const bool is_free = __libc_single_threaded && looks_free(mutex);
   const int error = is_free ? real::pthread_mutex_lock(mutex) : real::pthread_mutex_trylock(mutex);
   if (AIOFIBER_LIKELY(error == 0)) note_taken(fiber, mutex);
@@ -135,8 +133,8 @@ bool spin(Fiber& fiber, pthread_mutex_t* mutex, int& result) {
   return false;
 }
 
-// The loop closes, so nothing may be waited for: a mutex that a task of this very thread has will never be
-// free.
+// The loop is closing, so the task cannot wait: a mutex owned by a task of the same thread would never be
+// released.
 int lock_blocking(Fiber& fiber, pthread_mutex_t* mutex) {
   if (knows_owner(mutex) || held_by_other_thread(mutex, fiber)) return real::pthread_mutex_lock(mutex);
   return EDEADLK;
@@ -165,7 +163,7 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
         if (runtime::held_locks::noting()) runtime::held_locks::note_taken(mutex, "mutex");
         return 0;
       }
-      ++losses;  // unless the next try has it
+      ++losses;  // unless the next try succeeds
       continue;
     }
     if (reason == runtime::Wake::kInterrupted) return lock_blocking(fiber, mutex);
@@ -175,12 +173,12 @@ AIOFIBER_NOINLINE int lock_contended(Fiber& fiber, pthread_mutex_t* mutex, Nanos
     }
     result = try_mutex(fiber, mutex);
     if (result != EBUSY) return result;
-    wake_lock_waiters(mutex, 1);  // who comes next looks for itself who has it now
+    wake_lock_waiters(mutex, 1);  // the next waiter reads the new owner for itself
     return ETIMEDOUT;
   }
 }
 
-// As libc, which looks at the time only if it has to wait.
+// Like libc, reads the clock only if it has to wait.
 int lock_until(Fiber& fiber, pthread_mutex_t* mutex, clockid_t clock, const timespec* time) {
   const int result = try_mutex(fiber, mutex);
   if (result != EBUSY) return result;
@@ -212,8 +210,8 @@ AIOFIBER_ALWAYS_INLINE int release_mutex(pthread_mutex_t* mutex) {
   return result;
 }
 
-// With hooks off the task has taken it of libc, but it may be its last release of what it took before they
-// were: then the table must hear of it.
+// With hooks off, libc locks and unlocks. But this may be the last release of a lock from before hooks were
+// off: then the table must be updated.
 bool releases_noted(const pthread_mutex_t* mutex, const Fiber& fiber) noexcept {
   if (!knows_owner(mutex) || recursions(mutex) > 1) return false;  // libc counts only recursive ones
   const Ownership* owner = find_owner(const_cast<pthread_mutex_t*>(mutex));
@@ -252,7 +250,7 @@ int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   if (fiber == nullptr) return real::pthread_mutex_trylock(mutex);
   const int result = try_mutex(*fiber, mutex);
   if (result != EBUSY && result != EDEADLK) return result;
-  take_part();  // who tries until it succeeds lets the task that has it run
+  take_part();  // a task that retries in a loop lets the owner run
   return EBUSY;
 }
 
@@ -276,7 +274,7 @@ int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   const bool simple = is_simple(mutex);
   if (AIOFIBER_UNLIKELY(!simple && (fiber->hooks_off == 0 || releases_noted(mutex, *fiber))))
     return unlock_mutex(mutex);
-  if (simple) note_released(mutex);  // though hooks are off: it may have been taken before
+  if (simple) note_released(mutex);  // even with hooks off: it may have been locked before
   return release_mutex(mutex);
 }
 

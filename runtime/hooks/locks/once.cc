@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pthread_once, to which std::call_once comes.
+// pthread_once, which std::call_once calls.
 //
-// The task that initialises may suspend in the middle. Another that comes to the same place would block the
-// thread in libc, and with it the first: so it parks until the guard's word says "done" or "given up".
-// std::call_once leaves what is to be called in two thread-locals of libstdc++; they are put back after a
-// park.
+// The initialising task may suspend in the middle. A second task that waits in libc would block the thread
+// and thus the first task. So it parks until the control's word says "done" or "given up". std::call_once
+// leaves its callable in two thread-locals of libstdc++; they are restored after a park.
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,15 +21,15 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// An initialisation that runs, and whose it is. Never freed: a record may point to `owner`.
+// A running initialisation and its owner. Never freed: a record may point to `owner`.
 struct Initialisation {
   std::atomic<const void*> address{nullptr};
   std::atomic<std::uint64_t> owner{0};  // as AIOFIBER_OWNER_ID
 };
 constinit Initialisation initialisations[256];
 
-// What pthread_once is to call, from our call of it to that of begin(), on the same thread without a
-// suspension.
+// The routine that pthread_once must call, from our call of it until begin() runs, on the same thread without
+// a suspension.
 struct Routine {
   const void* control;
   void (*call)();
@@ -42,7 +41,7 @@ Initialisation& place_of(const void* address) noexcept {
   return initialisations[hash >> 56];
 }
 
-// In place of the program's routine: only here is it known that it runs, and on whose behalf.
+// Called instead of the program's routine: only here is it certain that the routine runs, and for which task.
 void begin() {
   const Routine routine = next_routine;
   struct Noted {
@@ -99,7 +98,7 @@ int pthread_once(pthread_once_t* control, void (*routine)()) {
     std::__once_call = call;
 #endif
   }
-  // However it is left, by an exception of the routine too.
+  // Runs on each way out, also for an exception of the routine.
   struct Wake {
     ~Wake() { wake_waiters(address); }
     const void* address;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for an initialisation that another has begun: what pthread_once and the guards of statics have in
-// common.
+// Waits for an initialisation that another task or thread has begun: shared by pthread_once and the guards of
+// statics.
 //
-// Neither libc nor libstdc++ note who it is that initialises. A small table does, for those who look at what
-// tasks wait for. Threads: wait_while() in a task, the others any.
+// libc and libstdc++ do not note the initialising task. A small table does, to show what tasks wait for.
+// Threads: wait_while() in a task, the others any.
 #pragma once
 
 #include <cerrno>
@@ -14,15 +14,15 @@
 
 namespace aiofiber::hooks {
 
-// The current task, or the thread, begins with what is initialised at `address`; it has ended, or given up. A
-// place in the table that is taken is not waited for: then that initialisation has no name.
+// The current task or thread begins the initialisation at `address`; it has ended it or given up. If the
+// place in the table is in use, the initialisation is not noted.
 void note_initialiser(const void* address) noexcept;
 void forget_initialiser(const void* address) noexcept;
-// Where it is written who initialises, as a record's wait_owner; 0 if it is not known.
+// The address of the owner's id, for a record's wait_owner; 0 if not known.
 std::uint64_t initialiser_at(const void* address) noexcept;
 
-// Parks until running() is false; errno is kept. Who initialises may be a thread whose hooks are not ours:
-// looks now and then.
+// Parks until running() is false; errno is kept. The initialising thread may have other hooks or none, so
+// running() is also called at intervals.
 template <class Running>
 void wait_while(const void* address, Running running) {
   const int saved_errno = errno;

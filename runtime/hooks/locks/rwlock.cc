@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Read-write locks and semaphores: tried, and waited for in the queue of their address.
+// Read-write locks and semaphores: tried first, then waited for in the queue of their address.
 //
-// Which waiter may go on is libc's to say, so a release of a read-write lock wakes them all to try again. A
-// semaphore's post wakes one. Waiting for a read-write lock cannot be cancelled; for a semaphore it can
+// libc decides which waiter may continue, so a release of a read-write lock wakes all of them to try again. A
+// semaphore's post wakes one. A wait for a read-write lock cannot be cancelled; a wait for a semaphore can
 // (ECANCELED).
 #include <pthread.h>
 #include <semaphore.h>
@@ -25,13 +25,13 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-// The task has it for writing: waiting for itself is EDEADLK, as libc tells a thread. (trylock cannot know:
-// EBUSY.)
+// Whether the task owns the write lock. A second lock is EDEADLK, as libc tells a thread. (trylock cannot
+// know: EBUSY.)
 bool is_written_by(const pthread_rwlock_t* lock, const runtime::Fiber& fiber) noexcept {
   return !is_shared(lock) && noted_writer(lock) == fiber.id && writing_thread(lock) == fiber.tid;
 }
 
-// Of a task.
+// Called by a task.
 int try_write(pthread_rwlock_t* lock) noexcept {
   const int error = real::pthread_rwlock_trywrlock(lock);
   if (error != 0) return error;
@@ -45,7 +45,7 @@ int try_read(pthread_rwlock_t* lock) noexcept {
     runtime::held_locks::note_taken(lock, "read-write lock for reading");
   return error;
 }
-// Who releases a lock that has a writer is the writer.
+// If a lock has a writer, only the writer can release it.
 void note_release(pthread_rwlock_t* lock) noexcept {
   if (runtime::held_locks::noting()) runtime::held_locks::note_released(lock);
   if (noted_writer(lock) != 0 && writing_thread(lock) != 0) note_writer(lock, 0);
@@ -65,7 +65,7 @@ int try_semaphore(sem_t* semaphore) noexcept {
   return errno == EAGAIN ? EBUSY : errno;
 }
 
-// 0, or -1 with errno. While the loop closes, what would have to wait fails with ECANCELED.
+// Returns 0, or -1 with errno. While the loop closes, a call that would have to wait fails with ECANCELED.
 int obtain_semaphore(sem_t* semaphore, Nanoseconds deadline) {
   const int saved_errno = errno;
   const int error = wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true,
@@ -108,7 +108,7 @@ int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
 int pthread_rwlock_tryrdlock(pthread_rwlock_t* lock) noexcept {
   if (act() == nullptr) return real::pthread_rwlock_tryrdlock(lock);
   const int error = try_read(lock);
-  if (error == EBUSY) take_part();  // who tries until it succeeds lets the task that has it run
+  if (error == EBUSY) take_part();  // a task that retries in a loop lets the owner run
   return error;
 }
 
@@ -171,11 +171,11 @@ int sem_timedwait(sem_t* semaphore, const timespec* time) {
 int sem_trywait(sem_t* semaphore) noexcept {
   const int result = real::sem_trywait(semaphore);
   if (result != 0 && act() != nullptr)
-    take_part();  // who tries until it succeeds lets the task that posts run
+    take_part();  // a task that retries in a loop lets the posting task run
   return result;
 }
 
-// Async-signal-safe, as POSIX wants it.
+// Async-signal-safe, as POSIX requires.
 int sem_post(sem_t* semaphore) noexcept {
   const int result = real::sem_post(semaphore);
   if (lock_waiters_exist()) wake_lock_waiters(semaphore, 1);

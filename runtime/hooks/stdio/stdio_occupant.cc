@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table of the thread, and the pointers of a FILE that send everybody to its operations.
+// The thread's table, and the pointers of a FILE that make each access call its operations.
 #include "hooks/stdio/stdio_occupant.h"
 
 #include <cerrno>
@@ -17,7 +17,7 @@ namespace detail {
 constinit thread_local unsigned stdio_occupants __attribute__((tls_model("initial-exec"))) = 0;
 }
 
-// By the FILE's address; a thread has few FILEs in use at once, and a chain is a list on the tasks' stacks.
+// Found by the FILE's address. A thread uses few FILEs at once, and a chain is a list on the tasks' stacks.
 class StdioOccupants {
  public:
   static StdioOccupant*& chain_of(const std::FILE* file) noexcept {
@@ -37,7 +37,7 @@ class StdioOccupants {
   static void remove(StdioOccupant& occupant) noexcept {
     StdioOccupant** at = &chain_of(occupant.file_);
     while (*at != nullptr && *at != &occupant) at = &(*at)->next_;
-    if (*at == nullptr) return;  // forgotten in a forked child
+    if (*at == nullptr) return;  // removed in a forked child
     *at = occupant.next_;
     --detail::stdio_occupants;
   }
@@ -74,8 +74,7 @@ StdioOccupant::~StdioOccupant() {
     wide->write_end = wide_write_end_;
   }
   StdioOccupants::remove(*this);
-  // All of them: who comes next may leave the FILE without having been suspended in it, and then tells
-  // nobody.
+  // Wakes all: the next task may leave the FILE without being suspended in it, and then wakes no waiter.
   if (lock_waiters_exist()) wake_lock_waiters(file_, kAllWaiters);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One small function for each table and operation, so that each knows what it has replaced without asking the
-// FILE.
+// One small function for each table and operation, so that each knows which function it replaced without
+// reading the FILE.
 #include "hooks/stdio/stdio_slots.h"
 
 #include <sys/types.h>
@@ -23,8 +23,8 @@ using std::FILE;
 
 constinit void* originals[kMostStdioTables][kStdioSlots] = {};
 
-// Every operation but reading and writing: libc's, once nobody is suspended inside. `kRefused` is what libc
-// returns for an error.
+// Every operation except reading and writing: calls libc's, once no task is suspended inside. `kRefused` is
+// libc's return value for an error.
 template <unsigned kTable, StdioSlot kSlot, auto kRefused, class R, class... A>
 struct Guarded {
   static R call(FILE* file, A... arguments) {
@@ -34,10 +34,10 @@ struct Guarded {
   }
 };
 
-// The streams that everybody shares never suspend: who waits for them could wait for whom they wait.
+// The shared streams never suspend: two tasks could wait for each other.
 bool is_shared(const FILE* file) noexcept { return file == stdin || file == stdout || file == stderr; }
 
-// Whether the call is a task's that may be suspended in this FILE.
+// The current task if it may be suspended in this FILE; else null.
 runtime::Fiber* suspendable(const FILE* file) noexcept {
   runtime::Fiber* const fiber = act();
   return fiber == nullptr || is_shared(file) || stdio_is_ending() ? nullptr : fiber;
@@ -50,7 +50,7 @@ ssize_t read_slot(FILE* file, void* buffer, ssize_t length) {
     void* const original = originals[kTable][static_cast<unsigned>(StdioSlot::kRead)];
     return reinterpret_cast<ssize_t (*)(FILE*, void*, ssize_t)>(original)(file, buffer, length);
   }
-  if (is_occupied(file)) {  // libc went on from a function that was no operation: too late to wait
+  if (is_occupied(file)) {  // libc came here from a function that is no operation: too late to wait
     errno = EBUSY;
     return -1;
   }
@@ -58,7 +58,7 @@ ssize_t read_slot(FILE* file, void* buffer, ssize_t length) {
   return ::read(file->_fileno, buffer, static_cast<std::size_t>(length));
 }
 
-// Writes all of it, as libc's does: a short count is an error.
+// Writes everything, like libc's function: a short count is an error.
 ssize_t write_all(FILE* file, const char* data, std::size_t length) {
   std::size_t written = 0;
   while (written < length) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands in glibc's tables of FILE operations once stdio suspends tasks.
+// The functions in glibc's tables of FILE operations once stdio suspends tasks.
 //
-// Reading and writing are the hooks' read and write, for a task; every other operation is glibc's own, which
-// waits first while another task is suspended inside the FILE. A FILE that is no descriptor's (fmemopen,
+// In a task, reading and writing are the hooks' read and write. Every other operation is glibc's own, but
+// first waits while another task is suspended inside the FILE. A FILE without a descriptor (fmemopen,
 // open_memstream, fopencookie) has other tables, which stay as they are.
 #pragma once
 
@@ -11,9 +11,9 @@
 
 namespace aiofiber::hooks {
 
-// Keeps what the tables hold as the functions to go on to, and fills `replacement` with ours.
+// Saves the functions in the tables, which the new ones call, and fills `replacement` with the new ones.
 void prepare_stdio_slots(const StdioTables& tables, void* (*replacement)[kStdioSlots]) noexcept;
-// What the tables held before.
+// The functions that the tables held before.
 void* const (*original_stdio_slots() noexcept)[kStdioSlots];
 
 }  // namespace aiofiber::hooks

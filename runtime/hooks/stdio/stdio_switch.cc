@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The switch, and the trial that follows at once: FILEs over a socket pair must still read and write what
-// they should, narrow and wide, and must keep a second task out while one is inside. Anything else, and libc
-// gets its functions back.
+// The switch, and the test that follows at once. FILEs over a socket pair, narrow and wide, must still read
+// and write correctly, and must keep a second task out while one is inside. If not, libc gets its functions
+// back.
 #include "hooks/stdio/stdio_switch.h"
 
 #include <gnu/libc-version.h>
@@ -36,8 +36,8 @@ constexpr const char kOddStream[] = "a FILE is not laid out as expected";
 constexpr const char kOddData[] = "a FILE over a socket did not give what was sent";
 constexpr const char kNotKeptOut[] = "a FILE that a task is in lets another one in";
 
-// The glibc that the switch was tried with lies between 2.31 and 2.41; their FILE has not changed. A newer
-// one is taken if it passes every check.
+// The switch was tested with glibc 2.31 to 2.41; their FILE has not changed. A newer glibc is accepted if it
+// passes every check.
 enum class Version { kRefused, kKnown, kNewer };
 
 Version judge(const char* version) noexcept {
@@ -48,7 +48,7 @@ Version judge(const char* version) noexcept {
   return minor <= 41 ? Version::kKnown : Version::kNewer;
 }
 
-// A FILE over one end of a socket pair whose other end is ours.
+// A FILE over one end of a socket pair; the test uses the other end.
 struct TrialStream {
   TrialStream() noexcept {
     int pair[2];
@@ -152,7 +152,7 @@ const char* switch_on() noexcept {
         ::gnu_get_libc_version());
   }
   runtime::at_fork(forget_occupants);
-  // Registered early, so it runs late in exit(): after what was registered in main(), before libc flushes.
+  // Registered early, so it runs late in exit(): after handlers registered in main(), before libc flushes.
   std::atexit([] { detail::stdio_ending.store(true, std::memory_order_relaxed); });
   return nullptr;
 }
@@ -173,7 +173,7 @@ void enable_stdio_if_wanted() noexcept {
 const char* aiofiber_enable_stdio() noexcept {
   static constinit std::mutex mutex;
   static constinit const char* refused = nullptr;
-  // libc's own calls throughout, for a task as well: the trial is not to wait for anything.
+  // Uses libc's own calls throughout, also in a task: the test must not wait.
   const aiofiber::runtime::HooksOff plain_calls;
   const std::lock_guard lock(mutex);
   if (aiofiber_stdio_state == 0) {
