@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header for which object holds which, and when.
+// Starting and ending a Watch, and the order in which owners are released.
 #include "aiofiber/watch.h"
 
 #include "aiofiber/task_core.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Captures a stack as addresses, and symbolizes it when it is read.
 #include "aiofiber/source_trace.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Python's notation for strings, type names and numbers.
 #include "core/text.h"
 
 #include <cxxabi.h>

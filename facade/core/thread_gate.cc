@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header. Links are destroyed outside the mutex: their futures may run destructors of the program.
+// The numbered links of a gate. They are destroyed outside the mutex: their futures may run destructors of
+// the program.
 #include "aiofiber/thread_gate.h"
 
 #include <utility>

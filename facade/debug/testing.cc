@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// TestLoop with advance(), and wait_all_tasks_blocked().
 #include "aiofiber/testing.h"
 
 #include "aiofiber/runtime/engine/make_scheduler.h"

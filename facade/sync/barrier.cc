@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// The state changes of a Barrier: wait, reset and abort.
 #include "aiofiber/barrier.h"
 
 #include <limits>

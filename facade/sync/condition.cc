@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// The wait of a Condition, which takes its lock again afterwards, and notify().
 #include "aiofiber/condition.h"
 
 #include <exception>

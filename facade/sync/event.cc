@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// The wait for an Event, and set(), which wakes all waiters.
 #include "aiofiber/event.h"
 
 namespace aiofiber {

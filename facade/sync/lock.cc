@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Acquiring and releasing a Lock, and waking its next waiter.
 #include "aiofiber/lock.h"
 
 #include <exception>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// The waits for an item and for room, task_done(), join() and shutdown().
 #include "aiofiber/queue.h"
 
 namespace aiofiber::detail {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Acquiring and giving back the units of a Semaphore.
 #include "aiofiber/semaphore.h"
 
 namespace aiofiber {

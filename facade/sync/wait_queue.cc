@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// The loop check, repr(), and the queue: joining, waking and leaving.
 #include "aiofiber/wait_queue.h"
 
 #include <cstdio>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See the header.
+// Fills the reserve, and gives its blocks to allocations while memory is short.
 #include "engine/memory_reserve.h"
 
 #include <malloc.h>

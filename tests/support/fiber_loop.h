@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A loop for the tests of the engine: bare fibers on the virtual clock, unless a test brings another.
+// A loop for the tests of the engine: fibers without tasks, on the virtual clock unless a test passes
+// another.
 //
-// The loop runs until its last fiber has ended, and its destructor finds no fiber, no stack and no timer left
-// over.
+// The loop runs until its last fiber has ended. Its destructor checks that no fiber, stack or timer is left.
 #pragma once
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 
 namespace aiofiber::runtime {
 
-// Runs functions as fibers. A body that sees ForcedUnwind ends, as a task of the facade does.
+// Runs functions as fibers. ForcedUnwind ends a body, as it ends a task of the facade.
 class Loop {
  public:
   explicit Loop(Clock& clock) : scheduler_(make_scheduler(clock)) {}
@@ -48,8 +48,8 @@ class Loop {
   void run() {
     if (left_ > 0) scheduler_->run();
   }
-  // Runs the passes that are possible without anything from outside, then returns. Uses the virtual clock's
-  // Deadlock, by which run() is left.
+  // Runs the passes that need no event from outside, then returns. It leaves run() by the virtual clock's
+  // Deadlock.
   void run_until_stuck() { EXPECT_THROW(scheduler_->run(), Deadlock); }
   bool unwind(Fiber& fiber) {
     auto* const start = static_cast<Start*>(fiber.owner);
@@ -104,7 +104,7 @@ inline void sleep_until_woken() {
 
 using Log = std::vector<std::string>;
 
-// A node of the ready queue that calls a function, on no fiber.
+// A node of the ready queue that calls a function outside any fiber.
 struct Callback : Runnable {
   explicit Callback(std::function<void()> fn)
       : Runnable(Kind::kCallback, [](Runnable& node) { static_cast<Callback&>(node).function(); }),

@@ -34,7 +34,7 @@ inline double now_ms() {
 
 class Fibers {
  public:
-  // A fiber that calls fn(); it starts in run(). An exception that leaves fn fails the test.
+  // A fiber that calls fn(); it starts in run(). An exception from fn fails the test.
   runtime::Fiber& spawn(std::function<void()> fn) {
     bodies_.push_back(std::make_unique<Body>(Body{*this, std::move(fn)}));
     ++alive_;
@@ -47,7 +47,7 @@ class Fibers {
     if (alive_ > 0) scheduler_->run();
     EXPECT_EQ(scheduler_->fibers_alive(), 0u);
   }
-  // As the facade does when a task is cancelled.
+  // Interrupts the fiber's wait, as the facade does when a task is cancelled.
   static bool interrupt(runtime::Fiber& fiber) {
     return fiber.parker != nullptr && fiber.parker->interrupt();
   }
@@ -73,7 +73,7 @@ class Fibers {
   std::size_t alive_ = 0;
 };
 
-// Two descriptors that are closed at the end, unless close() came first.
+// Two descriptors, closed by the destructor or earlier by close().
 class DescriptorPair {
  public:
   ~DescriptorPair() {
@@ -105,7 +105,7 @@ class Pipe : public DescriptorPair {
   Pipe() { EXPECT_EQ(::pipe(fds_), 0); }
 };
 
-// What a call of libc gave, with its errno.
+// The result of a libc call, with its errno.
 struct Outcome {
   long value = -2;
   int error = 0;
@@ -127,9 +127,9 @@ Outcome outcome_of(Call call) {
 
 inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }
 
-// Whether the thread stays free while something waits: counts a ticking fiber's turns. How many it has in a
-// given time is the machine's affair: at least one before stop(), and one after it, if the thread was free;
-// only the latter, if not.
+// Tests whether the thread stays free while something waits: counts the turns of a ticking fiber. The count
+// in a given time depends on the machine. A free thread has at least one turn before stop() and one after it;
+// a blocked thread has only the latter.
 class Ticker {
  public:
   explicit Ticker(Fibers& fibers) {
@@ -142,8 +142,8 @@ class Ticker {
   }
   void stop() { stopped_ = true; }
   int ticks() const { return ticks_; }
-  // Sleeps in the calling fiber until it has had some turns: what waits for the caller meanwhile leaves the
-  // thread free.
+  // Sleeps in the calling fiber until the ticker has had some turns. So the thread stays free while others
+  // wait for the caller.
   void wait_for_turns() const {
     for (const int before = ticks_; ticks_ < before + kSomeTurns;) sleep_ms(1);
   }
@@ -154,7 +154,7 @@ class Ticker {
   int ticks_ = 0;
 };
 
-// Bytes that differ from place to place, so that a lost or repeated piece shows.
+// Bytes that differ by position, so that a lost or repeated piece shows.
 inline std::string pattern(std::size_t length) {
   std::string text(length, '\0');
   for (std::size_t i = 0; i < length; ++i) text[i] = static_cast<char>((i * 31 + i / 251) & 0xff);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A sandbox as in containers: one system call fails with EPERM from now on (seccomp(2)), also in executed
-// programs.
+// A sandbox as in containers: from now on one system call fails with EPERM (seccomp(2)), also in programs
+// that this process executes.
 #pragma once
 
 #include <linux/filter.h>
@@ -15,7 +15,7 @@
 
 namespace aiofiber::hooks_test {
 
-// False: not a name that is known here, or the kernel has no seccomp.
+// False: the name is not known here, or the kernel has no seccomp.
 inline bool forbid_system_call(std::string_view name) {
   unsigned number = 0;
   if (name == "io_uring_setup") number = SYS_io_uring_setup;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Real processes for the tests: one that runs to its end, and one that lives as long as an object.
+// Real processes for tests: a process that runs to its end, and a process that lives as long as an object.
 #pragma once
 
 #include <fcntl.h>
@@ -18,10 +18,10 @@
 namespace aiofiber::tool_test {
 
 struct Finished {
-  int code = -1;  // the exit code; -1 when a signal ended it
+  int code = -1;  // the exit code; -1 if a signal ended it
   std::string out;
   std::string err;
-  long peak_kib = 0;       // of its memory
+  long peak_kib = 0;       // peak memory
   double cpu_seconds = 0;  // CPU time used; unlike real time, it does not depend on other processes
 };
 
@@ -39,7 +39,7 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// The first line that has `part` in it, or nothing.
+// The first line that contains `part`, or nothing.
 inline std::string line_with(const std::string& text, const std::string& part) {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
@@ -61,7 +61,7 @@ inline std::string read_all(int fd) {
   return text;
 }
 
-// `before` runs in the child, before the program. Its errors go through a file: no pipe can fill up.
+// `before` runs in the child, before the program. stderr goes to a file, so no pipe can fill up.
 inline Finished run(
     const Words& words, const std::function<void()>& before = [] {}) {
   int out[2];
@@ -92,7 +92,7 @@ inline Finished run(
   return finished;
 }
 
-// A program that has printed "ready" `times` times, until the object dies.
+// A program that lives as long as the object. The constructor waits for `times` lines "ready".
 class Running {
  public:
   explicit Running(
@@ -124,7 +124,7 @@ class Running {
 
   std::string pid() const { return std::to_string(pid_); }
   pid_t id() const { return pid_; }
-  // What it had printed when it was ready.
+  // What it had printed when it became ready.
   const std::string& output() const { return output_; }
   void end(int signal) {
     if (pid_ <= 0) return;

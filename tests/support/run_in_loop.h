@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// run_in_loop(): the frame of most tests of the facade. The body is a task of a new loop on virtual time. The
-// loop is closed afterwards, so that tasks left pending are reported and unwound.
+// run_in_loop() runs the body of most facade tests as a task of a new loop on virtual time. Then it closes
+// the loop, so tasks left pending are reported and unwound.
 #pragma once
 
 #include <utility>

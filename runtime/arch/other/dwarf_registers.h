@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The registers of an unknown processor: a program counter and a stack pointer, never filled.
+// The registers of an unknown processor.
 //
-// The command refuses programs of such a processor before it reads their stacks.
+// There is a program counter and a stack pointer, never filled: the command refuses programs of such a
+// processor before it reads their stacks.
 #pragma once
 
 #include "arch/dwarf_registers.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// exit() while other threads run loops: the process ends with the code that was given. Those loops go on
-// until it is gone, so they must not touch what exit() destroys, nor exit() what they use.
+// exit() while other threads run loops: the process ends with the given code. Those loops run until the
+// process is gone, so they must not touch what exit() destroys, and exit() must not touch what they use.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -10,7 +10,7 @@
 
 #include "aiofiber/asyncio.h"
 
-// LeakSanitizer's question at the end. It cannot know what a thread holds that is in the middle of a switch.
+// LeakSanitizer asks this at the end. It cannot know what a thread holds in the middle of a switch.
 extern "C" int __lsan_is_turned_off() { return 1; }
 
 namespace aiofiber {
@@ -18,7 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Keeps a loop busy for ever, with all that a loop does by itself: timers, stacks, errors, other threads.
+// Keeps a loop busy for ever with everything that a loop does itself: timers, stacks, errors, other threads.
 void work(std::latch& begun) {
   for (int i = 0; i < 20; ++i) {
     create_task([] {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What LeakSanitizer says of a program that abandons tasks, or ends while tasks are suspended: of what those
-// hold nothing, and of what is lost the truth. Without AddressSanitizer only the exit codes are looked at.
+// LeakSanitizer's reports for a program that abandons tasks or ends while tasks are suspended: nothing that
+// those tasks hold is reported, and every real leak is. Without AddressSanitizer only the exit codes are
+// checked.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -36,7 +37,7 @@ bool something_is_lost() {
 }
 
 #if AIOFIBER_ASAN
-// More than one, for a pointer to one may be left somewhere.
+// More than one, because a pointer to one may be left in memory.
 [[gnu::noinline]] void lose_some() {
   for (int i = 0; i < 100; ++i) {
     [[maybe_unused]] int* volatile lost = new int(i);
@@ -45,7 +46,7 @@ bool something_is_lost() {
 }
 #endif
 
-// Waits with objects on its stack, in its context and in the exception that it handles.
+// Waits with objects on its stack, in its context and in an exception that it handles.
 void hold_and_wait() {
   static ContextVar<std::shared_ptr<int>> variable("variable");
   variable.set(std::make_shared<int>(1));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The runtime on a processor that runtime/arch/ does not know (arch/other): fibers switch and exceptions
-// pass; whoever asks for frames, traces or registers is told quietly that there are none.
+// The runtime on a processor that runtime/arch/ does not know (arch/other). Fibers switch and exceptions
+// pass. Functions for frames, traces and registers return that there are none.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -58,7 +58,7 @@ TEST(ArchOther, HasNoFrames) {
   EXPECT_EQ(arch::interrupted_registers(nullptr).pc, 0u);
   EXPECT_EQ(unwind(current_registers(), thread_stack_bounds(), frames), 0u);
   EXPECT_FALSE(throw_would_terminate(current_registers(), thread_stack_bounds()));
-  // Whoever knows a program counter by other means gets that one.
+  // A program counter from another source gives one frame.
   const auto here = reinterpret_cast<std::uintptr_t>(&take_turns) + 1;
   EXPECT_EQ(unwind({here, thread_stack_bounds().high - 64}, thread_stack_bounds(), frames), 1u);
   EXPECT_EQ(frames[0], here);

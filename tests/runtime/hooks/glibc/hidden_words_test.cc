@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trials of words that no header tells: this libc and libstdc++ pass them, an odd one does not, and a
-// kind that has not passed gives the careful answers.
+// The tests of undocumented words at load: this libc and libstdc++ pass them, a different one fails. A kind
+// that has not passed gives the safe answers.
 #include "hooks/glibc/hidden_words.h"
 
 #include <gtest/gtest.h>
@@ -77,7 +77,7 @@ TEST_F(HiddenWords, OfAGuard) {
   EXPECT_EQ(__cxxabiv1::__cxa_guard_acquire(libstdcxx), 0);
 }
 
-// A C++ runtime that says "running" with another bit.
+// A C++ runtime that marks "running" with another bit.
 TEST_F(HiddenWords, AreNotKnownOfAnotherRuntime) {
   const auto acquire = [](std::uint64_t* guard) { return *guard = 0x200, 1; };
   const auto release = [](std::uint64_t* guard) { *guard = 1; };

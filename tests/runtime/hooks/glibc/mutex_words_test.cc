@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What libc writes into mutexes and read-write locks of each kind, as the hooks read it; and that libc goes
-// on well with what the hooks write there.
+// What libc writes into mutexes and read-write locks of each kind, as the hooks read it. And libc still works
+// with what the hooks write there.
 #include "hooks/glibc/mutex_words.h"
 
 #include <gtest/gtest.h>
@@ -91,7 +91,7 @@ TEST(MutexWords, CountARecursiveOne) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(::pthread_mutex_unlock(mutex.get()), 0);
 }
 
-// As when a mutex is handed over: what is written is what a reader from outside finds, and libc lets it go.
+// As in a hand-over of a mutex: a reader from outside finds what is written, and libc releases the mutex.
 TEST(MutexWords, AreReadAsALockOwnerAndDoNotDisturbLibc) {
   for (const int type : kTypes) {
     Mutex mutex(type);

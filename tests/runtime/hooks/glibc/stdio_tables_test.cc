@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// glibc's tables of FILE operations, found and read but not replaced.
+// Finds and reads glibc's tables of FILE operations, but does not replace them.
 #include "hooks/glibc/stdio_tables.h"
 
 #include <dlfcn.h>
