@@ -3,8 +3,9 @@
 // Root regions for stacks that may still run, copies for stacks that will not.
 //
 // LeakSanitizer reads /proc/self/maps again for each root region, so only few are used: running loops and
-// abandoned fibers. At the end there may be many suspended fibers. They are not resumed any more, so
-// LeakSanitizer gets copies. Those of other threads may be, so their stacks become regions.
+// abandoned fibers. At the end there may be many suspended fibers. Those of the exiting
+// thread are not resumed any more, so LeakSanitizer gets copies. Those of other threads may be, so their
+// stacks become regions.
 #include "engine/leak_roots.h"
 
 #if AIOFIBER_ASAN

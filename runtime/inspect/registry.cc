@@ -3,7 +3,7 @@
 // The registry block itself, the ELF note that leads to it, gdb's commands that read it, and the chunks.
 //
 // Chunks come from anonymous memory and live as long as the process. The chunks of a destroyed scheduler wait
-// in a process-wide list. Its mutex is locked only when chunks are handed over.
+// in a process-wide list, whose mutex is locked only when chunks are handed over.
 #include "aiofiber/runtime/inspect/registry.h"
 
 #include <atomic>

@@ -22,8 +22,8 @@
 namespace aiofiber::runtime {
 
 // The writer, on another CPU, was the last to read the ring's memory. Stores to it wait in the store buffer.
-// The next locked instruction (the kernel has several in each system call) waits for them. So the lines are
-// fetched some events ahead.
+// The next locked instruction (the kernel has several in each system call) waits for them. So the cache lines
+// are fetched some events ahead.
 inline constexpr std::size_t kTraceFetchAhead = 8;
 
 // One producer, the thread that owns the ring, and one consumer, the holder of the writer's mutex. Head and

@@ -128,8 +128,8 @@ Outcome outcome_of(Call call) {
 inline void sleep_ms(int milliseconds) { ::usleep(static_cast<useconds_t>(milliseconds) * 1000); }
 
 // Tests whether the thread stays free while something waits: counts the turns of a ticking fiber. The count
-// in a given time depends on the machine. A free thread has at least one turn before stop() and one after it;
-// a blocked thread has only the latter.
+// in a given time depends on the machine. If the thread was free, there is at least one before stop() and
+// one after it; if not, only the latter.
 class Ticker {
  public:
   explicit Ticker(Fibers& fibers) {

@@ -5,7 +5,7 @@
 // message. So the order is checked once, when the hooks are loaded. A problem is reported in one line on
 // stderr with the remedy. AIOFIBER_HOOKS_QUIET=1 silences it.
 //
-// A library opened with RTLD_DEEPBIND bypasses the hooks. Only the process that has it can show that
+// A library opened with RTLD_DEEPBIND bypasses the hooks. This shows only in a process that has it
 // (`aiofiber hooks --check PID`).
 #include "hooks/core/link_order.h"
 

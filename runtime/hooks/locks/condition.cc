@@ -3,8 +3,8 @@
 // Condition variables: a waiting task is queued before it releases the mutex, so no signal is lost.
 //
 // A signal wakes one task. It also goes to libc for the threads that wait there: a spurious wake-up is legal,
-// a lost one is not. A cancellation does not end the wait, as with a mutex: no result would tell callers, and
-// they would test their predicate again at once. Process-shared condition variables are libc's.
+// a lost one is not. A cancellation does not end the wait, as with a mutex: no return value tells callers,
+// and they would test their predicate again at once. Process-shared condition variables are libc's.
 #include <pthread.h>
 
 #include <cerrno>

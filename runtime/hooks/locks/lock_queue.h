@@ -2,9 +2,9 @@
 //
 // Tasks that wait for a lock, queued by its address.
 //
-// libc's lock stays the lock: a task only ever *tries* it, and parks here while it is locked. A release, by a
-// task or a plain thread, is libc's release. Then it wakes the first waiter in the queue, which tries again.
-// A release reads the queue only while some task of the process waits: lock_waiters_exist(), one load.
+// libc's lock stays the lock: a task only ever *tries* it, and parks here while it is locked. A task or plain
+// thread that releases the lock calls libc's release and then wakes the first waiter, which tries again. The
+// release reads the queue only while some task of the process waits: lock_waiters_exist(), one load.
 //
 // For a waiter W and a releaser R: W queues itself and then tries the lock once more; R releases the lock and
 // then looks for waiters. Both are full barriers, so one of the two sees the other. Threads: any may wake; a

@@ -2,8 +2,8 @@
 //
 // Where an exception was thrown: the return addresses at every `throw`, stored with the exception object.
 //
-// This library defines __cxa_throw. The dynamic linker prefers it to libstdc++'s, also for throws inside
-// libstdc++. It walks the stack with our unwinder, stores the addresses, puts a pointer to them into eight
+// This library defines __cxa_throw. The dynamic linker prefers ours to libstdc++'s, also for throws inside
+// libstdc++. Ours walks the stack with our unwinder, stores the addresses, puts a pointer to them into eight
 // bytes of padding in the exception's header, and calls the real __cxa_throw. A destructor of ours frees them
 // with the exception. `throw;`, rethrow_exception and copies of an exception_ptr keep the first trace.
 //
