@@ -176,8 +176,8 @@ class [[nodiscard]] Future {
           : fn(std::forward<F>(function)), state(future) {}
       void call() override { fn(Future(state.lock())); }
       std::decay_t<F> fn;
-      std::weak_ptr<detail::State<R>>
-          state;  // the state owns the callback; the completing thread keeps the state
+      // The state owns the callback; the completing thread keeps the state.
+      std::weak_ptr<detail::State<R>> state;
     };
     state_->add_callback(std::make_unique<Bound>(std::forward<F>(fn), state_));
   }

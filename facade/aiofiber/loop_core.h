@@ -93,9 +93,9 @@ class LoopCore {
   void report_slow(const std::string& what, std::int64_t duration_ns);
 
   // ---- owned state, each with the file that writes it
-  std::shared_ptr<const void>
-      keep_alive;            // referred to by the scheduler, for example a clock; destroyed last (testing.cc)
-  EventLoop* facade_object;  // null once the EventLoop is destroyed (event_loop.cc)
+  // Referred to by the scheduler, for example a clock; destroyed last (testing.cc).
+  std::shared_ptr<const void> keep_alive;
+  EventLoop* facade_object;       // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
   std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
@@ -103,8 +103,8 @@ class LoopCore {
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
-  std::size_t signal_handlers =
-      0;  // those that may wake the loop, without the SIGINT of asyncio.run() (event_loop.cc)
+  // Those that may wake the loop, without the SIGINT of asyncio.run() (event_loop.cc).
+  std::size_t signal_handlers = 0;
   std::uint64_t reported_deadlock = 0;  // the deadlock that was reported last (deadlock.cc)
   std::int64_t debug_since_ns_ = 0;
   bool debug_ = false;

@@ -26,8 +26,8 @@ namespace aiofiber {
 
 struct TaskOptions {
   std::string name = {};  // empty: "Task-N"
-  std::size_t stack_size =
-      0;  // bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB
+  // Bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB.
+  std::size_t stack_size = 0;
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
   // In a running loop, create_task() runs the task's first step before it returns, until the task suspends
   // for the first time or ends. A task that never suspends costs no pass, and is done when create_task()

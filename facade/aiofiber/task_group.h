@@ -103,8 +103,8 @@ class TaskGroup {
   detail::TaskCore* parent_ = nullptr;
   std::uint32_t scope_ = 0;   // its number among the parent's open scopes
   runtime::List<Link> live_;  // in order of creation
-  runtime::List<Link>
-      failed_;  // in order of completion; a link holds its error, so recording one never allocates
+  // In order of completion; a link holds its error, so recording one never allocates.
+  runtime::List<Link> failed_;
   std::size_t live_count_ = 0;
   std::size_t failed_count_ = 0;
   std::exception_ptr base_error_;                // KeyboardInterrupt, SystemExit: thrown alone

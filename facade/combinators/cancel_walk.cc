@@ -139,8 +139,8 @@ FutureBase* GatherCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept
 
 FutureBase* GatherCore::next_of_walk(CancelWalk& walk) noexcept {
   cancel_accepted_ = cancel_accepted_ || walk.accepted;
-  cancel_ring_ =
-      std::exchange(walk.ring, false) || cancel_ring_;  // a task above closes it, not the next input
+  // A task above closes it, not the next input.
+  cancel_ring_ = std::exchange(walk.ring, false) || cancel_ring_;
   while (cancel_next_ < watches_.size()) {
     if (FutureBase* input = watches_[cancel_next_++].input.get()) return input;
   }

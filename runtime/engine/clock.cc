@@ -82,8 +82,8 @@ void SteadyClock::wait_until(Nanoseconds deadline, Reactor& reactor) {
 }
 
 SteadyClock& SteadyClock::instance() noexcept {
-  static auto& clock =
-      *new SteadyClock;  // never destroyed: the watchdog's thread reads it until the process ends
+  // Never destroyed: the watchdog's thread reads it until the process ends.
+  static auto& clock = *new SteadyClock;
   return clock;
 }
 

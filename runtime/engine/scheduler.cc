@@ -37,8 +37,8 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
 
 Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
-  const HooksOff
-      hooks_off;  // the yield below must not suspend a task of another loop that destroys this loop
+  // The yield below must not suspend a task of another loop that destroys this loop.
+  const HooksOff hooks_off;
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   while (attachments_ != nullptr) {
     Attachment& attachment = *std::exchange(attachments_, attachments_->next);

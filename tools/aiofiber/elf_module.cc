@@ -117,8 +117,8 @@ class Reader {
 
   // No entry has the number of symbols: the hash tables give it.
   std::uint64_t count_symbols(std::map<std::int64_t, std::uint64_t>& entries) {
-    std::uint32_t
-        header[4];  // of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift
+    // Of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift.
+    std::uint32_t header[4];
     if (entries.count(DT_GNU_HASH) == 0) {
       if (entries.count(DT_HASH) == 0) return 0;
       std::memcpy(header, raw(offset_of(entries[DT_HASH], "the symbols"), 8, "the symbols"), 8);

@@ -32,10 +32,10 @@ struct ElfModule {
   std::vector<ImportSlot> import_slots;        // of functions
   std::map<int, int> direct_calls;             // number of a system call -> places; x86-64 only
   std::map<NumberedCall, int> numbered_calls;  // -> places; empty if the code cannot be searched
-  std::set<std::string>
-      own_imports;           // with the runtime, and symbols: nothing but aiofiber's own code uses these
-  bool has_symbols = false;  // of its functions, so that own_imports is known
-  bool has_asio = false;     // the event loop of Asio is in it
+  // With the runtime, and symbols: nothing but aiofiber's own code uses these.
+  std::set<std::string> own_imports;
+  bool has_symbols = false;          // of its functions, so that own_imports is known
+  bool has_asio = false;             // the event loop of Asio is in it
   bool pauses_only_in_asio = false;  // only Asio's own code calls pause(), by its symbols
   bool has_grpc = false;             // it contains gRPC's core
   bool dynamic = false;              // false: fully static, nothing can come before its libc

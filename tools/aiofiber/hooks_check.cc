@@ -102,8 +102,8 @@ std::string shown_name(const std::string& name) {
 }
 
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
-  std::map<std::tuple<Rank, Certainty, std::string>, std::string>
-      lines;  // rank, certainty and advice -> functions
+  // Rank, certainty and advice -> functions.
+  std::map<std::tuple<Rank, Certainty, std::string>, std::string> lines;
   for (const Finding& finding : module.findings) {
     if (!is_shown(finding, request)) continue;
     std::string& names = lines[{finding.rank, finding.certainty, finding.advice}];

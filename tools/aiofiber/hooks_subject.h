@@ -38,8 +38,8 @@ struct CheckedModule {
   bool is_libc = false;   // libc's parts and the loader: their calls are not checked
   bool is_hooks = false;  // libaiofiber_hooks.so
   bool is_own = false;    // a library that only aiofiber needs: not checked
-  bool opened_late =
-      false;  // in a process: the program does not need it, so dlopen() or LD_PRELOAD loaded it
+  // In a process: the program does not need it, so dlopen() or LD_PRELOAD loaded it.
+  bool opened_late = false;
   std::vector<Finding> findings;
   int hooked_imports = 0;
 };

@@ -22,8 +22,8 @@ struct InspectionOptions {
   bool stop = false;               // freeze the process while it is copied, no longer
   std::vector<std::string> tasks;  // ids or names of the tasks whose stacks are needed; empty: all
   std::uint64_t most_bytes = SnapshotWishes::kUsualBytes;  // the limit for copied memory
-  bool show_source =
-      false;  // even if the target belongs to another user, who then chooses the files that are read
+  // Even if the target belongs to another user, who then chooses the files that are read.
+  bool show_source = false;
 };
 
 // Whether `wanted` names this task, by id or by name.

@@ -224,8 +224,8 @@ class Tree {
     bool certain;  // whether it waits for the task below
   };
   std::map<std::uint64_t, Above> above_;  // for each printed task, the task above it
-  std::deque<std::pair<const TaskSnapshot*, std::uint64_t>>
-      cut_;  // tasks whose branch goes on at the left margin, with the task above
+  // Tasks whose branch goes on at the left margin, with the task above.
+  std::deque<std::pair<const TaskSnapshot*, std::uint64_t>> cut_;
 };
 
 std::string dot_quoted(const std::string& text) {

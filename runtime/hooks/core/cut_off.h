@@ -43,8 +43,8 @@ inline void note_move(int fd, LastMove move) noexcept {
 }
 inline LastMove last_move(int fd) noexcept {
   const bool known = fd >= 0 && static_cast<std::size_t>(fd) < kDescriptors;
-  return known ? last_moves[fd].load(std::memory_order_relaxed)
-               : LastMove::kSent;  // not known: the stricter case
+  // Not known: the stricter case.
+  return known ? last_moves[fd].load(std::memory_order_relaxed) : LastMove::kSent;
 }
 extern constinit std::atomic<bool> duplicated[kDescriptors] __attribute__((visibility("hidden")));
 inline void note_duplicated(int fd, bool is_so) noexcept {

@@ -262,8 +262,8 @@ int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* time) noexce
 
 int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* time) noexcept {
   aiofiber::runtime::Fiber* fiber = act();
-  const bool has_clock =
-      clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;  // libc refuses others even when the mutex is free
+  // libc refuses others even when the mutex is free.
+  const bool has_clock = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
   if (fiber == nullptr || !has_clock) return real::pthread_mutex_clocklock(mutex, clock, time);
   return lock_until(*fiber, mutex, clock, time);
 }

@@ -13,8 +13,8 @@
 namespace aiofiber::runtime {
 
 struct FdWaitResult {
-  unsigned events =
-      0;  // kReadable | kWritable that are ready; kClosed: closed while we waited, or not to be watched
+  // kReadable | kWritable that are ready; kClosed: closed while we waited, or not to be watched.
+  unsigned events = 0;
   int error = 0;  // with kClosed: EBADF, or why the kernel does not watch it (ENOMEM, ENOSPC of epoll_ctl(2))
   bool timed_out = false;
   bool interrupted = false;  // the task was cancelled; the cancellation is still to be raised

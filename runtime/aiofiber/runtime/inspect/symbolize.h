@@ -21,16 +21,16 @@ namespace aiofiber::runtime {
 
 struct SymbolizedFrame {
   std::uintptr_t address = 0;
-  std::string
-      function;  // for display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown
+  // For display: qualified, without parameters, as `legacy::fetch<int>`; "??" if unknown.
+  std::string function;
   std::string linkage_name;  // as the linker knows it (mangled); empty when unknown
   std::string file;          // empty when unknown
   int line = 0;              // 0 when unknown. In an outer frame: the line of the call that was inlined
   bool inlined = false;      // has no frame of its own on the stack
   std::string module;        // path of the executable or shared library; empty when the address is in none
   std::uintptr_t module_offset = 0;  // address - start of the module, for symbolizing elsewhere
-  std::string
-      build_id;  // of the module, in hexadecimal digits: which build's symbols fit; empty when it has none
+  // Of the module, in hexadecimal digits: which build's symbols fit; empty when it has none.
+  std::string build_id;
 };
 
 // The frames of one return address, at least one: INNERMOST (inlined) first, the function with the stack

@@ -32,8 +32,8 @@ std::vector<std::string> run(F body, bool debug = false) {
   std::vector<std::string> reports;
   aio::EventLoop loop;
   loop.set_debug(debug);
-  loop.slow_callback_duration =
-      std::chrono::hours(1);  // making a report takes a while, which is no news here
+  // Making a report takes a while, which is no news here.
+  loop.slow_callback_duration = std::chrono::hours(1);
   aio::set_log_sink([&](aio::LogLevel, std::string_view text) {
     reports.emplace_back(text);
     if (text.starts_with("Deadlock")) loop.stop();
