@@ -520,7 +520,7 @@ TEST(OneFailedAllocation, InThePoolsCalls) {
       false);
 }
 
-// Who is told of an error has nothing that goes on.
+// A caller that gets an error leaves nothing running.
 TEST(OneFailedAllocation, InACoroutineFromAnotherThread) {
   fail_each([](Bench& bench) {
     const std::string text(100, 'x');

@@ -79,7 +79,7 @@ class DeepEpoll {
   std::vector<int> epolls_;
 };
 
-// A waiter that counts what it is told.
+// A waiter that counts its notifications.
 struct Waiter : FdWaiter {
   explicit Waiter(int descriptor) : FdWaiter(descriptor, kReadable, on_ready) {}
   ~Waiter() {

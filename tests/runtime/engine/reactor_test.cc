@@ -68,7 +68,7 @@ class Pipe {
   int ends_[2];
 };
 
-// A waiter that counts what it is told.
+// A waiter that counts its notifications.
 struct Waiter : FdWaiter {
   explicit Waiter(int descriptor) : FdWaiter(descriptor, kReadable, on_ready) {}
   ~Waiter() {
@@ -219,8 +219,8 @@ class FailingFrom final : public FaultPlan {
   std::size_t first_;
 };
 
-// A loop is made, pipes are waited for one after the other, all of them are ready at once, and a signal
-// comes. Every way in which that ends but by an exception is right; what was waited for is told.
+// Makes a loop, adds one pipe after the other, and polls while all of them are ready. Each pipe that was
+// added must be notified. A shortage of memory ends it by std::bad_alloc.
 void use_a_reactor(std::size_t pipes) {
   const auto scheduler = make_scheduler();
   Reactor& reactor = scheduler->reactor();

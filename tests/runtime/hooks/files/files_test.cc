@@ -281,7 +281,7 @@ TEST(HookedRead, OfWhatIsOpenForTheOtherDirectionIsEbadf) {
   ::close(watch);
 }
 
-// libc closes descriptors of its own accord in fclose(): who waits must hear of it, and the number be usable
+// fclose() closes the descriptor inside libc. The waiting task must be woken, and the number must be usable
 // again.
 TEST(HookedFclose, WakesWhoWaitsAndTheNumberCanBeUsedAgain) {
   Fibers fibers;

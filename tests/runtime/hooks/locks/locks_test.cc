@@ -181,7 +181,7 @@ TEST(HookedBarrier, CollectsMoreTasksThanThePoolForWaitsHasThreads) {
   pthread_barrier_destroy(&barrier);
 }
 
-// Who waits by trying again and again relies on the others running meanwhile, as threads do.
+// A task that tries again and again relies on the others running meanwhile, as threads do.
 TEST(HookedTries, ThatAreRepeatedLetTheOthersRun) {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;

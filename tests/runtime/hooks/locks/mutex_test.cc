@@ -175,7 +175,7 @@ TEST(HookedMutex, ReleasedUnderDisableIsFreeForOtherTasks) {
   fibers.run();
 }
 
-// Who waits in the parent is not in the child, so nothing may be given to it there.
+// The tasks that wait in the parent do not exist in the child, so the child must not hand the mutex to them.
 TEST(HookedMutex, IsTheForkedChildsAloneThoughTasksWaitForIt) {
   Fibers fibers;
   std::mutex mutex;

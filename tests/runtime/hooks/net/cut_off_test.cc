@@ -70,7 +70,7 @@ std::string receive(int fd) {
   return length < 0 ? std::string("error: ") + ::strerror(errno)
                     : std::string(bytes, static_cast<std::size_t>(length));
 }
-// 0, or the error number. Signals as it may, for whoever sends on a dead connection.
+// Returns 0 or the error number. A dead connection may raise SIGPIPE.
 int transmit(int fd, const std::string& text) {
   return ::send(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) ? 0 : errno;
 }
@@ -800,7 +800,7 @@ TEST_P(CutOffConnection, WhoIsSlowedDownStillHearsWhatHappens) {
   });
 }
 
-// ---- what poll and select answer is a matter of who calls
+// ---- the answer of poll and select depends on the calling library
 
 // Run with AIOFIBER_CUT_OFF_ANSWERS=cut_off_test=EINTR, and with 0 in its place.
 TEST_P(CutOffConnection, PollAndSelectAnswerAsTheEnvironmentSays) {
