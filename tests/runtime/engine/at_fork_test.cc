@@ -20,15 +20,19 @@
 
 namespace {
 std::atomic<int> allocations{0};
-}  // namespace
 
-void* operator new(std::size_t size) {
+// Not inlined: g++ would take free() for the wrong end of a block of operator new.
+[[gnu::noinline]] void* allocate(std::size_t size) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void release(void* memory) noexcept { std::free(memory); }
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size); }
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 
 namespace aiofiber::runtime {
 namespace {
