@@ -242,14 +242,15 @@ void after_fork_in_parent() noexcept {
   if (locked_for_fork != nullptr) locked_for_fork->mutex.unlock();
 }
 
-// The old state stays as it is: its rings may be half changed, and its file is the parent's. The child makes
-// a new state when it needs one.
+// The old state stays as it is, but for its mutex, which this thread holds: its rings may be half changed,
+// and its file is the parent's. The child makes a new state when it needs one.
 void after_fork_in_child() noexcept {
   trace_is_on.store(false, std::memory_order_relaxed);
   state_of_process.store(nullptr, std::memory_order_relaxed);
   if (locked_for_fork == nullptr) return;
   close_descriptor(locked_for_fork->fd);
   close_descriptor(locked_for_fork->fd_left);
+  locked_for_fork->mutex.unlock();
   state_of_parent = locked_for_fork;
 }
 
