@@ -6,11 +6,8 @@
 // The loop runs until its last fiber has ended. Its destructor checks that no fiber, stack or timer is left.
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -110,30 +107,6 @@ struct Callback : Runnable {
       : Runnable(Kind::kCallback, [](Runnable& node) { static_cast<Callback&>(node).function(); }),
         function(std::move(fn)) {}
   std::function<void()> function;
-};
-
-// A pipe that never blocks.
-class Pipe {
- public:
-  Pipe() { EXPECT_EQ(::pipe2(fds_.data(), O_NONBLOCK | O_CLOEXEC), 0); }
-  ~Pipe() {
-    for (const int fd : fds_) {
-      if (fd >= 0) ::close(fd);
-    }
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  int reader() const { return fds_[0]; }
-  int writer() const { return fds_[1]; }
-  void put(char c) { EXPECT_EQ(::write(fds_[1], &c, 1), 1); }
-  char take() {
-    char c = '\0';
-    EXPECT_EQ(::read(fds_[0], &c, 1), 1);
-    return c;
-  }
-
- private:
-  std::array<int, 2> fds_{-1, -1};
 };
 
 }  // namespace aiofiber::runtime

@@ -38,10 +38,11 @@ struct Row {
   CfaRule rule() const { return static_cast<CfaRule>(offset_and_rule & 7); }
   std::int64_t offset() const { return offset_and_rule & ~7; }
 };
-// The place of a caller's register, for step_by(). False: no readable place.
+
+// Reads a caller's register from its place, for step_by(). False: no readable place.
 template <class Memory>
-[[gnu::always_inline]] inline bool restore(const Memory& memory, std::int16_t place, std::uintptr_t cfa,
-                                           std::uintptr_t& value) {
+[[gnu::always_inline]] inline bool restore_register(const Memory& memory, std::int16_t place,
+                                                    std::uintptr_t cfa, std::uintptr_t& value) {
   switch (place) {
     case Row::kSame:
       return true;
@@ -84,7 +85,8 @@ template <class Memory>
   }
   std::uintptr_t caller = 0;
   if (cfa <= registers.sp || !memory.load(cfa - 8, caller)) return Step::kCorrupted;
-  if (!restore(memory, row.rbp, cfa, registers.rbp) || !restore(memory, row.rbx, cfa, registers.rbx))
+  if (!restore_register(memory, row.rbp, cfa, registers.rbp) ||
+      !restore_register(memory, row.rbx, cfa, registers.rbx))
     return Step::kCorrupted;
   registers.pc = caller;
   registers.sp = cfa;

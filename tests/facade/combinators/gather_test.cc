@@ -18,15 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-int after(Duration delay, int value) {
-  await(sleep(delay));
-  return value;
-}
-int fail_after(Duration delay) {
-  await(sleep(delay));
-  throw ValueError("boom");
-}
-
 TEST(Gather, GivesResultsInArgumentOrder) {
   run_in_loop([] {
     auto [a, b, c] =

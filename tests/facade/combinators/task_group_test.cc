@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void fail_after(Duration delay, std::string text) {
+void fail_with(std::string text, Duration delay) {
   await(sleep(delay));
   throw ValueError(text);
 }
@@ -59,7 +59,7 @@ TEST(TaskGroup, CancelsSiblingsInOrderOfCreationAndCollectsErrors) {
     try {
       await(task_group([&](TaskGroup& tg) {
         tg.create_task(sleeper, 1);
-        tg.create_task(fail_after, 1s, "first");
+        tg.create_task(fail_with, "first", 1s);
         tg.create_task([] {
           try {
             await(sleep(100s));
@@ -141,7 +141,7 @@ TEST(TaskGroup, DoesNotCountACancelledChildAsAnError) {
 TEST(TaskGroup, RefusesChildrenWhileItShutsDown) {
   run_in_loop([] {
     EXPECT_THROW(await(task_group([](TaskGroup& tg) {
-                   tg.create_task(fail_after, 1s, "x");
+                   tg.create_task(fail_with, "x", 1s);
                    try {
                      await(sleep(10s));
                    } catch (const CancelledError&) {

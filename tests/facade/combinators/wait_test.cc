@@ -15,15 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-int after(Duration delay, int value) {
-  await(sleep(delay));
-  return value;
-}
-int fail_after(Duration delay) {
-  await(sleep(delay));
-  throw ValueError("boom");
-}
-
 TEST(Sleep, TakesExactlyItsTimeAndGivesItsResult) {
   run_in_loop([] {
     const TimePoint start = get_running_loop().time();

@@ -19,35 +19,15 @@
 #include <utility>
 #include <vector>
 
+#include "support/counting_waiter.h"
+#include "support/pipe.h"
+
 #ifndef AIOFIBER_EPOLL_CTL_IS_HIDDEN
 #define AIOFIBER_EPOLL_CTL_IS_HIDDEN 0
 #endif
 
 namespace aiofiber::runtime {
 namespace {
-
-// A pipe in which a byte waits.
-class Pipe {
- public:
-  Pipe() {
-    EXPECT_EQ(::pipe2(ends_, O_CLOEXEC | O_NONBLOCK), 0);
-    EXPECT_EQ(::write(ends_[1], "x", 1), 1);
-  }
-  ~Pipe() {
-    close_reader();
-    ::close(ends_[1]);
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  void close_reader() {
-    if (ends_[0] >= 0) ::close(ends_[0]);
-    ends_[0] = -1;
-  }
-  int reader() const { return ends_[0]; }
-
- private:
-  int ends_[2];
-};
 
 // Epolls in each other, so deep that no other may watch the outermost; a pipe with a byte is in the
 // innermost.
@@ -75,23 +55,8 @@ class DeepEpoll {
   int outermost() const { return epolls_.back(); }
 
  private:
-  Pipe pipe_;
+  FilledPipe pipe_;
   std::vector<int> epolls_;
-};
-
-// A waiter that counts its notifications.
-struct Waiter : FdWaiter {
-  explicit Waiter(int descriptor) : FdWaiter(descriptor, kReadable, on_ready) {}
-  ~Waiter() {
-    if (linked()) unlink();
-  }
-  static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
-    auto& self = static_cast<Waiter&>(waiter);
-    self.seen |= events;
-    ++self.times;
-  }
-  unsigned seen = 0;
-  int times = 0;
 };
 
 // Called when libev is about to tell the kernel of something, and decides whether that fails.
@@ -114,8 +79,8 @@ bool is_libevs(const char* call) { return std::strcmp(call, "libev's epoll_ctl")
 TEST(Refusals, OfLibevAreHeardOf) {
   if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
-  Pipe pipe;
-  Waiter waiter(pipe.reader());
+  FilledPipe pipe;
+  CountingWaiter waiter(pipe.reader());
   int heard = 0;
   const Kernel kernel([&](const char* call) {
     heard += is_libevs(call) ? 1 : 0;
@@ -131,8 +96,8 @@ TEST(Refusals, OfLibevAreHeardOf) {
 TEST(Refusals, OfADescriptorThatIsClosedAtTheLastMomentAreItsEnd) {
   if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
-  Pipe closed, other;
-  Waiter first(closed.reader()), second(other.reader());
+  FilledPipe closed, other;
+  CountingWaiter first(closed.reader()), second(other.reader());
   scheduler->reactor().add(first);
   scheduler->reactor().add(second);
   {
@@ -152,8 +117,8 @@ TEST(Refusals, OfADescriptorThatIsClosedAtTheLastMomentAreItsEnd) {
 TEST(Refusals, OfAnEpollThatIsTooDeepAreToldToWhoWaits) {
   const auto scheduler = make_scheduler();
   const DeepEpoll deep;
-  Pipe other;
-  Waiter first(deep.outermost()), second(other.reader());
+  FilledPipe other;
+  CountingWaiter first(deep.outermost()), second(other.reader());
   scheduler->reactor().add(first);
   scheduler->reactor().add(second);
   EXPECT_GT(scheduler->reactor().poll(1'000'000'000), 0);
@@ -184,8 +149,8 @@ TEST(Refusals, ThatLastHaveTheKernelsReason) {
   if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   for (const int error : {ENOSPC, ENOMEM, EINVAL}) {
     const auto scheduler = make_scheduler();
-    Pipe pipe;
-    Waiter waiter(pipe.reader());
+    FilledPipe pipe;
+    CountingWaiter waiter(pipe.reader());
     scheduler->reactor().add(waiter);
     const Kernel kernel([&](const char*) { return error; });
     for (int i = 0; i < 10; ++i) scheduler->reactor().poll(0);
@@ -198,8 +163,8 @@ TEST(Refusals, ThatLastHaveTheKernelsReason) {
 TEST(Refusals, ThatPassAreTriedAgain) {
   if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
-  Pipe pipe;
-  Waiter waiter(pipe.reader());
+  FilledPipe pipe;
+  CountingWaiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   int refusals = 1;
   const Kernel kernel([&](const char* call) { return is_libevs(call) && refusals-- > 0 ? ENOMEM : 0; });
@@ -210,8 +175,8 @@ TEST(Refusals, ThatPassAreTriedAgain) {
 TEST(Refusals, ThatOnlyLibevGetsAreGivenUpOn) {
   if (AIOFIBER_EPOLL_CTL_IS_HIDDEN) GTEST_SKIP() << "libev's calls go past us";
   const auto scheduler = make_scheduler();
-  Pipe pipe;
-  Waiter waiter(pipe.reader());
+  FilledPipe pipe;
+  CountingWaiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   int asked = 0;
   const Kernel kernel([&](const char* call) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Waiting for a descriptor. Real pipes, and the real clock where the kernel is asked.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "support/fiber_loop.h"
+#include "support/pipe.h"
 
 namespace aiofiber::runtime {
 namespace {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Exceptions and fibers: each has its own, and a suspended one is unwound when its loop closes.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <exception>
@@ -9,6 +10,7 @@
 
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "support/fiber_loop.h"
+#include "support/pipe.h"
 
 namespace aiofiber::runtime {
 namespace {

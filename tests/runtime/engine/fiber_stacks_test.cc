@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Stacks and fibers: who gets which stack, and when idle ones give their memory back.
+// Labels: threads
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 

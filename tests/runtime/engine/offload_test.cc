@@ -18,6 +18,7 @@
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "support/fiber_loop.h"
+#include "support/pipe.h"
 
 namespace aiofiber::runtime {
 namespace {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Parking: wakes, deadlines and interruptions, in any order.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <string>

@@ -27,6 +27,9 @@
 #include <utility>
 #include <vector>
 
+#include "support/counting_waiter.h"
+#include "support/pipe.h"
+
 namespace {
 // 0: let it through.
 std::function<int(int epoll, int fd)> refuse_to_watch;
@@ -45,44 +48,6 @@ extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {
 namespace aiofiber::runtime {
 namespace {
 
-class Pipe {
- public:
-  explicit Pipe(bool full = true) {
-    EXPECT_EQ(::pipe2(ends_, O_CLOEXEC | O_NONBLOCK), 0);
-    if (full) fill();
-  }
-  ~Pipe() {
-    close_reader();
-    ::close(ends_[1]);
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  void fill() { EXPECT_EQ(::write(ends_[1], "x", 1), 1); }
-  void close_reader() {
-    if (ends_[0] >= 0) ::close(ends_[0]);
-    ends_[0] = -1;
-  }
-  int reader() const { return ends_[0]; }
-
- private:
-  int ends_[2];
-};
-
-// A waiter that counts its notifications.
-struct Waiter : FdWaiter {
-  explicit Waiter(int descriptor) : FdWaiter(descriptor, kReadable, on_ready) {}
-  ~Waiter() {
-    if (linked()) unlink();
-  }
-  static void on_ready(FdWaiter& waiter, unsigned events) noexcept {
-    auto& self = static_cast<Waiter&>(waiter);
-    self.seen |= events;
-    ++self.times;
-  }
-  unsigned seen = 0;
-  int times = 0;
-};
-
 class RefusingKernel {
  public:
   explicit RefusingKernel(std::function<int(int, int)> refuse) { refuse_to_watch = std::move(refuse); }
@@ -92,9 +57,9 @@ class RefusingKernel {
 TEST(RefusedDescriptor, IsReportedWithTheKernelsReason) {
   for (const int error : {ENOSPC, ENOMEM}) {
     const auto scheduler = make_scheduler();
-    Pipe refused, other;
+    FilledPipe refused, other;
     const RefusingKernel kernel([&](int, int fd) { return fd == refused.reader() ? error : 0; });
-    Waiter first(refused.reader()), second(other.reader());
+    CountingWaiter first(refused.reader()), second(other.reader());
     scheduler->reactor().add(first);
     scheduler->reactor().add(second);
     for (int i = 0; i < 10; ++i) scheduler->reactor().poll(0);
@@ -107,15 +72,15 @@ TEST(RefusedDescriptor, IsReportedWithTheKernelsReason) {
 
 TEST(RefusedDescriptor, CanBeWaitedForOnceTheKernelHasRoomAgain) {
   const auto scheduler = make_scheduler();
-  Pipe pipe;
+  FilledPipe pipe;
   {
     const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() ? ENOSPC : 0; });
-    Waiter waiter(pipe.reader());
+    CountingWaiter waiter(pipe.reader());
     scheduler->reactor().add(waiter);
     scheduler->reactor().poll(0);
     EXPECT_EQ(waiter.failure, ENOSPC);
   }
-  Waiter again(pipe.reader());
+  CountingWaiter again(pipe.reader());
   scheduler->reactor().add(again);
   scheduler->reactor().poll(0);
   EXPECT_EQ(again.seen, kReadable);
@@ -123,11 +88,11 @@ TEST(RefusedDescriptor, CanBeWaitedForOnceTheKernelHasRoomAgain) {
 
 TEST(RefusedDescriptor, IsTriedAgainWhenTheReasonIsGone) {
   const auto scheduler = make_scheduler();
-  Pipe pipe;
+  FilledPipe pipe;
   int refusals = 1;
   const RefusingKernel kernel(
       [&](int, int fd) { return fd == pipe.reader() && refusals-- > 0 ? ENOMEM : 0; });
-  Waiter waiter(pipe.reader());
+  CountingWaiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   for (int i = 0; i < 5 && waiter.times == 0; ++i) scheduler->reactor().poll(0);
   EXPECT_EQ(waiter.seen, kReadable);
@@ -136,7 +101,7 @@ TEST(RefusedDescriptor, IsTriedAgainWhenTheReasonIsGone) {
 
 // Where the loop's own epoll is refused, and the one by which the kernel is asked is not.
 TEST(RefusedDescriptor, IsGivenUpAfterAFewTriesWhenTheKernelDoesNotSayWhy) {
-  Pipe pipe;
+  FilledPipe pipe;
   int loops_own = -1;
   int asked = 0;
   const RefusingKernel kernel([&](int epoll, int fd) {
@@ -146,7 +111,7 @@ TEST(RefusedDescriptor, IsGivenUpAfterAFewTriesWhenTheKernelDoesNotSayWhy) {
     return epoll == loops_own ? ENOMEM : 0;
   });
   const auto scheduler = make_scheduler();
-  Waiter waiter(pipe.reader());
+  CountingWaiter waiter(pipe.reader());
   scheduler->reactor().add(waiter);
   for (int i = 0; i < 50; ++i) scheduler->reactor().poll(0);
   EXPECT_EQ(waiter.seen, kClosed);
@@ -157,7 +122,7 @@ TEST(RefusedDescriptor, IsGivenUpAfterAFewTriesWhenTheKernelDoesNotSayWhy) {
 // libev would sleep for a minute before it says so.
 TEST(RefusedDescriptor, EndsAWaitOfAFiberWithTheReasonAndAtOnce) {
   const auto scheduler = make_scheduler();
-  Pipe pipe;
+  FilledPipe pipe;
   const RefusingKernel kernel([&](int, int fd) { return fd == pipe.reader() ? ENOSPC : 0; });
   static FdWaitResult result;
   static int waited_for;
@@ -175,8 +140,8 @@ TEST(RefusedDescriptor, EndsAWaitOfAFiberWithTheReasonAndAtOnce) {
 
 TEST(ClosedDescriptor, BetweenTheWaitAndThePollIsSeenAsClosed) {
   const auto scheduler = make_scheduler();
-  Pipe closed, other;
-  Waiter first(closed.reader()), second(other.reader());
+  FilledPipe closed, other;
+  CountingWaiter first(closed.reader()), second(other.reader());
   scheduler->reactor().add(first);
   scheduler->reactor().add(second);
   closed.close_reader();
@@ -190,9 +155,9 @@ TEST(ClosedDescriptor, BetweenTheWaitAndThePollIsSeenAsClosed) {
 TEST(RefusedDescriptor, OfAKindThatIsNeverWatchedIsReported) {
   for (const int error : {ELOOP, EINVAL}) {
     const auto scheduler = make_scheduler();
-    Pipe refused, other;
+    FilledPipe refused, other;
     const RefusingKernel kernel([&](int, int fd) { return fd == refused.reader() ? error : 0; });
-    Waiter first(refused.reader()), second(other.reader());
+    CountingWaiter first(refused.reader()), second(other.reader());
     scheduler->reactor().add(first);
     scheduler->reactor().add(second);
     EXPECT_GT(scheduler->reactor().poll(1'000'000'000), 0);
@@ -224,12 +189,12 @@ class FailingFrom final : public FaultPlan {
 void use_a_reactor(std::size_t pipes) {
   const auto scheduler = make_scheduler();
   Reactor& reactor = scheduler->reactor();
-  std::vector<std::unique_ptr<Pipe>> open;
-  std::vector<std::unique_ptr<Waiter>> waiters;
+  std::vector<std::unique_ptr<FilledPipe>> open;
+  std::vector<std::unique_ptr<CountingWaiter>> waiters;
   bool short_of_memory = false;
   for (std::size_t i = 0; i < pipes && !short_of_memory; ++i) {
-    open.push_back(std::make_unique<Pipe>());
-    auto waiter = std::make_unique<Waiter>(open.back()->reader());
+    open.push_back(std::make_unique<FilledPipe>());
+    auto waiter = std::make_unique<CountingWaiter>(open.back()->reader());
     try {
       reactor.add(*waiter);
       waiters.push_back(std::move(waiter));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The scheduler: the order in which fibers and callbacks run, and when it polls.
+// Labels: threads
 #include <gtest/gtest.h>
 
 #include <memory>

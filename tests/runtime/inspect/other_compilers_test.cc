@@ -59,6 +59,13 @@ TEST_P(OtherCompilers, EveryFrameHasItsLine) {
   EXPECT_EQ(frames[3].function, "plugin::start<plugin::Worker>");
 }
 
+TEST(Plumbing, HooksAreAndTheirTestsAreNot) {
+  EXPECT_TRUE(is_hook("/home/me/aiofiber/runtime/hooks/net/net.cc"));
+  EXPECT_TRUE(is_hook("runtime/hooks/core/blocking_call.cc"));
+  EXPECT_FALSE(is_hook("/home/me/aiofiber/tests/runtime/hooks/net/sockets_test.cc"));
+  EXPECT_FALSE(is_hook("/home/me/aiofiber/runtime/engine/parker.cc"));
+}
+
 TEST(Plumbing, IsKnownByItsFileWhereNamesHaveNoScopes) {
   const auto folded = [](const char* function, const char* file, bool inlined = true) {
     return is_plumbing(function, "", file, inlined);
