@@ -12,6 +12,7 @@
 #include "aiofiber/concurrent.h"
 #include "aiofiber/condition.h"
 #include "aiofiber/context.h"
+#include "aiofiber/coro.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/debug.h"
 #include "aiofiber/duration.h"

@@ -45,7 +45,7 @@ AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
 }
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coroutine<T>&& coroutine) {
-  if (AIOFIBER_UNLIKELY(detail::current_task_core() == nullptr)) {
+  if (AIOFIBER_UNLIKELY(detail::current_task_core_with_stack() == nullptr)) {
     coroutine.close();  // no never-awaited report: the error below is enough
     detail::throw_outside_task();
   }
@@ -56,10 +56,16 @@ T await(Coroutine<T>& coroutine) {
   detail::require_current_task();
   return coroutine.run();
 }
+template <class T>
+T await(Coro<T>&& coroutine);  // coro.h
 template <class A>
 requires detail::CallableLike<A> ResultOf<A> await(A&& callable) {
   detail::require_current_task();
-  return std::invoke(callable);
+  if constexpr (detail::IsCoro<std::invoke_result_t<A&>>::value) {
+    return aiofiber::await(std::invoke(callable));
+  } else {
+    return std::invoke(callable);
+  }
 }
 
 template <class A>

@@ -38,7 +38,7 @@ struct ResultOfImpl<X> {
 };
 template <CallableLike X>
 struct ResultOfImpl<X> {
-  using type = std::invoke_result_t<std::decay_t<X>&>;
+  using type = Awaited<std::invoke_result_t<std::decay_t<X>&>>;
 };
 }  // namespace detail
 

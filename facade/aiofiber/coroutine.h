@@ -24,6 +24,8 @@
 namespace aiofiber {
 
 struct TaskOptions;
+template <class T>
+class Coro;
 
 namespace detail {
 void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept;
@@ -80,6 +82,16 @@ class [[nodiscard]] Coroutine {
     return operations_ != nullptr ? operations_->entry(storage_) : detail::EntryInfo{};
   }
 
+  // A Coro that does the same: for a function object with a member function stackless_form(), which a
+  // coroutine can await without a stack. The call counts as made. Precondition: there is one; not made yet.
+  bool has_stackless_form() const noexcept {
+    return state_ == State::kCreated && operations_ != nullptr && operations_->stackless_form != nullptr;
+  }
+  Coro<T> stackless_form() {
+    state_ = State::kDone;
+    return operations_->stackless_form(storage_);
+  }
+
   // Makes the call, once; for await() and tasks. RuntimeError: the call was made already, or is running.
   T run() {
     if (state_ == State::kRunning) detail::throw_awaited_already();
@@ -100,6 +112,7 @@ class [[nodiscard]] Coroutine {
     void (*move)(void* to, void* from) noexcept;
     void (*destroy)(void*) noexcept;  // null: nothing to do
     detail::EntryInfo (*entry)(const void*) noexcept;
+    Coro<T> (*stackless_form)(void*);  // null: there is none
   };
   template <class F>
   static constexpr bool fits =
@@ -130,6 +143,20 @@ class [[nodiscard]] Coroutine {
     return call(*static_cast<F*>(storage));
   }
   template <class F>
+  static constexpr auto stackless_form_of() noexcept -> Coro<T> (*)(void*) {
+    if constexpr (requires(F& fn) { fn.stackless_form(); }) {
+      return [](void* storage) -> Coro<T> {
+        if constexpr (fits<F>) {
+          return static_cast<F*>(storage)->stackless_form();
+        } else {
+          return (*static_cast<F**>(storage))->stackless_form();
+        }
+      };
+    } else {
+      return nullptr;
+    }
+  }
+  template <class F>
   static constexpr Operations kInline{
       &invoke_inline<F>,
       [](void* to, void* from) noexcept {
@@ -138,13 +165,15 @@ class [[nodiscard]] Coroutine {
       },
       std::is_trivially_destructible_v<F> ? nullptr
                                           : +[](void* storage) noexcept { static_cast<F*>(storage)->~F(); },
-      [](const void* storage) noexcept { return entry_info(*static_cast<const F*>(storage)); }};
+      [](const void* storage) noexcept { return entry_info(*static_cast<const F*>(storage)); },
+      stackless_form_of<F>()};
   template <class F>
   static constexpr Operations kHeap{
       [](void* storage) -> T { return call(**static_cast<F**>(storage)); },
       [](void* to, void* from) noexcept { *static_cast<F**>(to) = *static_cast<F**>(from); },
       [](void* storage) noexcept { delete *static_cast<F**>(storage); },
-      [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); }};
+      [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); },
+      stackless_form_of<F>()};
 
   // This is the first member, because its constructor may call a function that gets the object's address. The
   // compiler knows what is stored after that call. It then calls the callable directly and not through
@@ -168,9 +197,25 @@ struct Call {
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
 template <class X>
-struct IsCoroutine : std::false_type {};
+struct IsCoro : std::false_type {};
+template <class T>
+struct IsCoro<Coro<T>> : std::true_type {};
+// A coroutine object of either type.
+template <class X>
+struct IsCoroutine : IsCoro<X> {};
 template <class T>
 struct IsCoroutine<Coroutine<T>> : std::true_type {};
+// The result of awaiting a call: a Coro is awaited too.
+template <class R>
+struct AwaitedResult {
+  using type = R;
+};
+template <class T>
+struct AwaitedResult<Coro<T>> {
+  using type = T;
+};
+template <class R>
+using Awaited = typename AwaitedResult<R>::type;
 template <class F, class... Args>
 inline constexpr bool can_call = std::is_invocable_v<std::decay_t<F>&, std::decay_t<Args>...>;
 template <class F, class... Args>
@@ -214,7 +259,11 @@ class CoroutineFunction {
   template <class... Args>
   auto operator()(Args&&... args) const {
     using R = detail::CallResult<F, Args...>;
-    return Coroutine<R>(detail::bind_call(fn_, std::forward<Args>(args)...));
+    if constexpr (detail::IsCoro<R>::value) {
+      return std::invoke(fn_, std::forward<Args>(args)...);  // it does nothing before it is awaited
+    } else {
+      return Coroutine<R>(detail::bind_call(fn_, std::forward<Args>(args)...));
+    }
   }
 
  private:

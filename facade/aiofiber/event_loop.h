@@ -31,6 +31,8 @@ template <class T>
 class Task;
 template <class T>
 class Coroutine;
+template <class T>
+class Coro;
 class AnyFuture;
 class AnyTask;
 class Context;
@@ -138,6 +140,10 @@ class EventLoop {
   Task<T> create_task(Coroutine<T> coroutine);
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine, TaskOptions options);
+  template <class T>
+  Task<T> create_task(Coro<T> coroutine);
+  template <class T>
+  Task<T> create_task(Coro<T> coroutine, TaskOptions options);
   template <class F, class... Args>
   auto create_task(F&& fn, Args&&... args);
   template <class F, class... Args>

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "aiofiber/coroutine.h"
+#include "aiofiber/coro.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/task_core.h"
 
@@ -35,9 +35,17 @@ inline void sleep_here(Duration delay) {
   }
 }
 
+Coro<void> sleep_without_stack(Duration delay);
+template <class R>
+Coro<R> sleep_without_stack(Duration delay, R result) {
+  co_await SleepFor{delay};
+  co_return std::move(result);
+}
+
 struct PlainSleep {
   Duration delay;
   void operator()() { sleep_here(delay); }
+  Coro<void> stackless_form() { return sleep_without_stack(delay); }
   EntryInfo entry() const noexcept { return sleep_entry(); }
 };
 
@@ -49,6 +57,7 @@ struct SleepCall {
     sleep_here(delay);
     return std::move(result);
   }
+  Coro<R> stackless_form() { return sleep_without_stack(delay, std::move(result)); }
   EntryInfo entry() const noexcept { return sleep_entry(); }
 };
 }  // namespace detail

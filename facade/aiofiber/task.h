@@ -123,6 +123,20 @@ Task<T> start_task(LoopCore& loop, F&& closure, const TaskOptions& options, Entr
   launch_task(loop, *state, options.eager_start);
   return Task<T>(std::move(state));
 }
+// The same for a task without a stack (coro.h).
+template <class T, class F>
+Task<T> start_stackless_task(LoopCore& loop, F&& closure, const TaskOptions& options, EntryInfo entry);
+
+// Makes the task for a callable: without a stack, if its result is a Coro.
+template <class R, class F>
+auto start_task_for(LoopCore& loop, F&& closure, const TaskOptions& options, EntryInfo entry) {
+  if constexpr (IsCoro<R>::value) {
+    return start_stackless_task<Awaited<R>>(loop, std::forward<F>(closure), options, entry);
+  } else {
+    return start_task<R>(loop, std::forward<F>(closure), options, entry);
+  }
+}
+
 template <class F>
 concept TaskFunction =
     !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
@@ -164,10 +178,10 @@ auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {
   const detail::EntryInfo entry = detail::entry_of(callable);
   if constexpr (sizeof...(Args) == 0 && detail::can_call<F>) {
     if (detail::is_empty_callable(fn)) detail::throw_empty_callable("create_task()");
-    return detail::start_task<R>(*core_, std::forward<F>(fn), options, entry);
+    return detail::start_task_for<R>(*core_, std::forward<F>(fn), options, entry);
   } else {
-    return detail::start_task<R>(*core_, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...),
-                                 options, entry);
+    return detail::start_task_for<R>(
+        *core_, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...), options, entry);
   }
 }
 template <class F, class... Args>

@@ -2,6 +2,7 @@
 //
 // TaskCore: the part that makes a future a task: a fiber, a name, and the delivery of cancellations.
 //
+// The fiber has a stack, or the task consists of C++20 coroutines and its fiber has none (Stackless).
 // A cancellation is a request. A waiting task passes it on to what it waits for. A running or ready task
 // stores it (must_cancel) until its next suspension. Chains of tasks are walked without recursion
 // (cancel_walk). The loop's list holds a reference while the task is pending. The fiber's owner pointer
@@ -18,6 +19,7 @@
 #include <utility>
 
 #include "aiofiber/context.h"
+#include "aiofiber/coro_chain.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/future.h"
 #include "aiofiber/rare_text.h"
@@ -59,6 +61,15 @@ struct CancelWalk {
   CancelSource source;    // of the first task
   bool accepted = false;  // the answer of the task or gather that was asked last
   bool ring = false;      // a ring was found below; the task that closes it is not yet taken out
+};
+
+// What a task without a stack has instead of one.
+struct Stackless {
+  CoroChain chain;
+  Waiter waiter;  // of the wait that its chain requested
+  // Of a wait that must fail, but not before the next pass; null: none.
+  std::exception_ptr error_after_pass;
+  bool begun = false;
 };
 
 class TaskCore : public runtime::ListNode {
@@ -114,6 +125,17 @@ class TaskCore : public runtime::ListNode {
   void wait_one_pass();
   // Suspends until the deadline.
   void wait_until(std::int64_t deadline_ns);
+  // ---- the same in two halves, for a task without a stack: the step that begins a wait returns, and the
+  // next step ends it. The first half throws only for lack of memory, or if the loop is closed. The second
+  // half throws what the wait throws.
+  void begin_wait_for_future(FutureBase& future, Waiter& waiter);
+  void end_wait_for_future(FutureBase& future, Waiter& waiter);
+  void begin_pass();
+  void end_pass();
+  // `memory`: for a runtime::Parker, until the end.
+  void begin_sleep(std::int64_t deadline_ns, void* memory);
+  void end_sleep(void* memory);
+
   // Raises a cancellation that interrupted a runtime wait (a hooked call returned ECANCELED).
   void raise_if_interrupted() {
     if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
@@ -135,17 +157,27 @@ class TaskCore : public runtime::ListNode {
   void destroy_pending() noexcept;
 
   static void fiber_main(runtime::Fiber& fiber) noexcept;
+  // A step of a task without a stack.
+  static void stackless_step(runtime::Runnable& fiber) noexcept;
+  // Null for a task with a stack.
+  virtual Stackless* stackless() noexcept { return nullptr; }
 
  protected:
   explicit TaskCore(FutureBase& future) noexcept : future_(future) {}
   ~TaskCore() = default;
-  // Calls the closure and stores its value.
+  // Calls the closure and stores its value. Without a stack: stores the value of the coroutine, which has
+  // ended.
   virtual void invoke() = 0;
+  // Makes the outermost coroutine and puts it into the chain; for a task without a stack.
+  virtual void begin_coroutine() {}
   virtual void finish_value() = 0;
   virtual void destroy_closure() noexcept = 0;
   virtual bool closure_contains(const void* address) const noexcept = 0;
 
  private:
+  std::exception_ptr refusal_to_wait_for(const FutureBase& future) const;
+  void begin_wait(FutureBase& future, Waiter& waiter);
+  void end_wait(FutureBase& future);
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
@@ -173,7 +205,22 @@ class TaskCore : public runtime::ListNode {
   const RareText& request_message() const noexcept {
     return fiber_ != nullptr && fiber_->interrupted ? interrupt_message_ : cancel_message_;
   }
+  // How the task's code has ended.
+  struct Ending {
+    std::exception_ptr error;
+    bool cancelled = false;
+    bool destroyed = false;  // its loop closes
+  };
+  Ending cancelled_before_it_began() noexcept;
+  Ending call_invoke() noexcept;
+  void end_with(Ending ending) noexcept;
   void body() noexcept;
+  void step() noexcept;
+  bool begin_request(Stackless& own);
+  void end_request(Stackless& own);
+  static void call_on_borrowed_stack(runtime::Fiber& fiber) noexcept;
+  void report_abandoned() noexcept;
+  void destroy_stackless() noexcept;
   void run_first_step();
   void leave_loop() noexcept;
 
@@ -203,18 +250,21 @@ class TaskCore : public runtime::ListNode {
   int cancel_requests_ : 25 = 0;
 };
 
-// The task whose code runs now, or null: a finished task runs no user code.
-inline TaskCore* current_task_core() noexcept {
-  const runtime::Fiber* const fiber = runtime::current_fiber();
+inline TaskCore* task_of(const runtime::Fiber* fiber) noexcept {
   if (fiber == nullptr) return nullptr;
   auto* const task = static_cast<TaskCore*>(fiber->owner);
   return task != nullptr && task->fiber() == fiber ? task : nullptr;
 }
+// The task whose code runs now, or null: a finished task runs no user code.
+inline TaskCore* current_task_core() noexcept { return task_of(runtime::current_fiber_or_step()); }
+// The same, and null if the code runs in a task without a stack.
+inline TaskCore* current_task_core_with_stack() noexcept { return task_of(runtime::current_fiber()); }
 // Throws the RuntimeError for an await that cannot work at this place; it names the remedy.
 [[noreturn]] void throw_outside_task();
-// As current_task_core(); RuntimeError outside a task.
+// The current task, for a function that may suspend it. RuntimeError outside a task, and in a task without a
+// stack.
 inline TaskCore& require_current_task() {
-  TaskCore* const task = current_task_core();
+  TaskCore* const task = current_task_core_with_stack();
   if (AIOFIBER_UNLIKELY(task == nullptr)) throw_outside_task();
   return *task;
 }

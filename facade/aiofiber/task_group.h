@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "aiofiber/coro.h"
 #include "aiofiber/result.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/inspect/unwind.h"
@@ -47,16 +48,20 @@ class TaskGroup {
     std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
     return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
   }
+  template <class T>
+  GroupTask<T> create_task(Coro<T> coroutine, TaskOptions options = {}) {
+    std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
+    return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
+  }
   template <class F, class... Args>
-  requires detail::TaskFunction<F> GroupTask<detail::CallResult<F, Args...>> create_task(F&& fn,
-                                                                                         Args&&... args) {
+  requires detail::TaskFunction<F> GroupTask<detail::Awaited<detail::CallResult<F, Args...>>> create_task(
+      F&& fn, Args&&... args) {
     std::unique_ptr<Child, ChildDeleter> child = prepare();
     return adopt(std::move(child), loop().create_task(std::forward<F>(fn), std::forward<Args>(args)...));
   }
   template <class F, class... Args>
-  requires detail::TaskFunction<F> GroupTask<detail::CallResult<F, Args...>> create_task(TaskOptions options,
-                                                                                         F&& fn,
-                                                                                         Args&&... args) {
+  requires detail::TaskFunction<F> GroupTask<detail::Awaited<detail::CallResult<F, Args...>>> create_task(
+      TaskOptions options, F&& fn, Args&&... args) {
     std::unique_ptr<Child, ChildDeleter> child = prepare();
     return adopt(std::move(child),
                  loop().create_task(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...));
@@ -79,8 +84,8 @@ class TaskGroup {
   // Waits for the children and throws the outcome of the scope. `error`: the body's error (null: none).
   void exit(std::exception_ptr error);
   std::unique_ptr<Child, ChildDeleter> prepare();
-  template <class T>
-  std::unique_ptr<Child, ChildDeleter> prepare(Coroutine<T>* coroutine) {
+  template <class C>
+  std::unique_ptr<Child, ChildDeleter> prepare(C* coroutine) {
     try {
       return prepare();
     } catch (...) {
@@ -121,7 +126,7 @@ std::string repr(const TaskGroup& group);
 template <class Body>
 class TaskGroupCall {
  public:
-  using R = std::invoke_result_t<Body&, TaskGroup&>;
+  using R = detail::Awaited<std::invoke_result_t<Body&, TaskGroup&>>;
   explicit TaskGroupCall(Body body) : body_(std::move(body)) {}
   detail::EntryInfo entry() const noexcept { return detail::entry_of(body_); }
 
@@ -133,9 +138,9 @@ class TaskGroupCall {
     std::optional<Stored<R>> value;
     try {
       if constexpr (std::is_void_v<R>) {
-        std::invoke(body_, group);
+        detail::call_and_await(body_, group);
       } else {
-        value.emplace(std::invoke(body_, group));
+        value.emplace(detail::call_and_await(body_, group));
       }
     } catch (const runtime::PassesOnOther&) {
       throw;
@@ -164,7 +169,7 @@ class TaskGroupCall {
 // KeyboardInterrupt and SystemExit are thrown alone, after the children have ended.
 // Source: asyncio.TaskGroup.
 template <class Body>
-Coroutine<std::invoke_result_t<std::decay_t<Body>&, TaskGroup&>> task_group(Body&& body) {
+Coroutine<typename TaskGroupCall<std::decay_t<Body>>::R> task_group(Body&& body) {
   using Call = TaskGroupCall<std::decay_t<Body>>;
   return Coroutine<typename Call::R>(Call(std::forward<Body>(body)));
 }

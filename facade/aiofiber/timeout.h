@@ -19,6 +19,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "aiofiber/coro.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/handle.h"
@@ -95,10 +96,10 @@ inline constexpr bool is_timeout_body = std::is_invocable_v<Body&, Timeout&> || 
 template <class Body>
 decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
   if constexpr (std::is_invocable_v<Body&, Timeout&>) {
-    return std::invoke(body, scope);
+    return call_and_await(body, scope);
   } else {
     static_cast<void>(scope);
-    if constexpr (is_timeout_body<Body>) return std::invoke(body);  // else timeout_at() reports the error
+    if constexpr (is_timeout_body<Body>) return call_and_await(body);  // else timeout_at() reports the error
   }
 }
 template <class Body>

@@ -34,7 +34,7 @@ void Timeout::reschedule(std::optional<TimePoint> when) {
   }
   disarm();
   when_ = when;
-  if (runtime::current_fiber() == task_->fiber()) show_limit();
+  if (runtime::current_fiber_or_step() == task_->fiber()) show_limit();
   if (!when) return;
   EventLoop& loop = task_->loop().facade();
   if (*when <= loop.time()) {
@@ -54,7 +54,7 @@ void Timeout::enter(bool ahead) {
   if (task_ == nullptr) throw RuntimeError("Timeout should be used inside a task");
   state_ = State::kEntered;
   cancelling_at_entry_ = task_->cancelling();
-  outer_limit_ = runtime::current_fiber()->wait_limit;
+  outer_limit_ = runtime::current_fiber_or_step()->wait_limit;
   show_limit();
   if (ahead && when_) {
     arm();
@@ -78,7 +78,7 @@ void Timeout::disarm() noexcept {
 void Timeout::check_interrupted() { task_->raise_if_interrupted(); }
 
 void Timeout::show_limit() noexcept {
-  runtime::Fiber& fiber = *runtime::current_fiber();
+  runtime::Fiber& fiber = *runtime::current_fiber_or_step();
   fiber.wait_limit = outer_limit_;
   if (when_) fiber.shorten_limit(when_->time_since_epoch().count());
 }
@@ -86,7 +86,7 @@ void Timeout::show_limit() noexcept {
 void Timeout::leave() noexcept {
   disarm();
   task_->close_scope(scope_);
-  if (runtime::Fiber* fiber = runtime::current_fiber()) fiber->wait_limit = outer_limit_;
+  if (runtime::Fiber* fiber = runtime::current_fiber_or_step()) fiber->wait_limit = outer_limit_;
   if (state_ == State::kExpiring) {
     state_ = State::kExpired;
     task_->uncancel();

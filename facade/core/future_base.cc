@@ -16,6 +16,12 @@ namespace aiofiber::detail {
 
 using runtime::Ref;
 
+namespace {
+bool is_fiber(const runtime::Runnable& target) noexcept {
+  return target.kind == runtime::Runnable::Kind::kFiber || target.kind == runtime::Runnable::Kind::kStackless;
+}
+}  // namespace
+
 void FutureBase::check_pending() const {
   if (done()) throw InvalidStateError("invalid state");
 }
@@ -41,7 +47,7 @@ void FutureBase::waits_are_over() {
 
 void FutureBase::make_target_ready(Waiter& waiter) noexcept {
   runtime::Scheduler& scheduler = loop_->scheduler();
-  if (waiter.target->kind == runtime::Runnable::Kind::kFiber) {
+  if (is_fiber(*waiter.target)) {
     scheduler.wake_fiber(static_cast<runtime::Fiber&>(*waiter.target));
   } else {
     scheduler.make_ready(*waiter.target);
@@ -149,7 +155,7 @@ std::size_t FutureBase::remove_callback(std::uint64_t id) noexcept {
 
 void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
   for (const Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.after(*waiter)) {
-    if (waiter->target->kind == runtime::Runnable::Kind::kFiber) {
+    if (is_fiber(*waiter->target)) {
       out.push_back(&static_cast<TaskCore*>(static_cast<runtime::Fiber*>(waiter->target)->owner)->future());
     } else {
       static_cast<const CallbackNode*>(waiter->target)->add_awaiting(out);

@@ -11,7 +11,7 @@ namespace detail {
 
 void LockState::take() noexcept {
   locked = true;
-  const runtime::Fiber* fiber = runtime::current_fiber();
+  const runtime::Fiber* fiber = runtime::current_fiber_or_step();
   owner = fiber != nullptr ? fiber->id : 0;
 }
 

@@ -13,6 +13,8 @@ void sleep_timed(Duration delay) {
   task.wait_until(saturating_add(now, delay).time_since_epoch().count());
 }
 
+Coro<void> sleep_without_stack(Duration delay) { co_await SleepFor{delay}; }
+
 EntryInfo sleep_entry() noexcept {
   return entry_of(static_cast<Coroutine<void> (*)(Duration)>(&aiofiber::sleep));
 }

@@ -42,6 +42,11 @@ void throw_outside_task() {
         "await() outside a task: no event loop runs in this thread; call it from a function run by "
         "asyncio::run() or create_task()");
   }
+  if (current_task_core() != nullptr) {
+    throw RuntimeError(
+        "await() in a task without a stack: only a coroutine can suspend it, with co_await. To call a function "
+        "that awaits, give it a stack for that time: co_await [&] { return function(); }");
+  }
   throw RuntimeError(
       "await() outside a task: a callback of the loop cannot suspend; start a task from it with "
       "create_task()");
@@ -59,7 +64,9 @@ void TaskCore::start(const TaskOptions& options, EntryInfo entry) {
   entry_ = entry;
   context_ = options.context ? options.context->data() : inherit_context();
   if (!options.name.empty()) name_ = std::make_unique<std::string>(options.name);
-  Fiber& fiber = scheduler.create_fiber(fiber_main, this, options.stack_size, entry.address);
+  Fiber& fiber = stackless() != nullptr
+                     ? scheduler.create_stackless(stackless_step, this, options.stack_size, entry.address)
+                     : scheduler.create_fiber(fiber_main, this, options.stack_size, entry.address);
   fiber_ = &fiber;
   if (name_ != nullptr) {
     fiber.set_name(*name_);
@@ -132,52 +139,62 @@ void TaskCore::fiber_main(Fiber& fiber) noexcept { static_cast<TaskCore*>(fiber.
 
 void TaskCore::body() noexcept {
   const Ref<FutureBase> keep(&future_);
-  std::exception_ptr error;
-  bool cancelled = false;
-  bool destroyed = false;
   if (loop().debug()) {
     step_started_ns_ = loop().scheduler().now();
     watches_stack_ = fiber_->started();
     if (watches_stack_) runtime::StackPool::forget_last_quarter(fiber_->stack());
   }
   if (AIOFIBER_UNLIKELY(!fiber_->started())) {
-    error = start_error(fiber_->scheduler->start_failure());
-  } else if (must_cancel_) {
-    cancelled = true;  // before its first step: the body never runs
-    error = make_cancelled(cancel_message_.view());
+    end_with({start_error(fiber_->scheduler->start_failure())});
   } else {
-    try {
-      invoke();
-    } catch (const runtime::ForcedUnwind&) {
-      destroyed = true;
-    } catch (const CancelledError&) {
-      cancelled = true;
-      error = std::current_exception();
-    } catch (...) {
-      error = std::current_exception();
-    }
-    // A cancellation that was requested and never raised. It wins over a value, and over the error with which
-    // the caller of an interrupted hooked call gave up, but over no other error.
-    if (must_cancel_ && !destroyed && !cancelled && (error == nullptr || fiber_->interrupted)) {
-      cancelled = true;
-      error = nullptr;
-    }
+    end_with(must_cancel_ ? cancelled_before_it_began() : call_invoke());
   }
+}
+
+// A task that is cancelled before its first step never runs.
+TaskCore::Ending TaskCore::cancelled_before_it_began() noexcept {
+  return {make_cancelled(cancel_message_.view()), true};
+}
+
+TaskCore::Ending TaskCore::call_invoke() noexcept {
+  Ending ending;
+  try {
+    invoke();
+  } catch (const runtime::ForcedUnwind&) {
+    ending.destroyed = true;
+  } catch (const CancelledError&) {
+    ending.cancelled = true;
+    ending.error = std::current_exception();
+  } catch (...) {
+    ending.error = std::current_exception();
+  }
+  // A cancellation that was requested and never raised. It wins over a value, and over the error with which
+  // the caller of an interrupted hooked call gave up, but over no other error.
+  if (must_cancel_ && !ending.destroyed && !ending.cancelled &&
+      (ending.error == nullptr || fiber_->interrupted)) {
+    ending.cancelled = true;
+    ending.error = nullptr;
+  }
+  return ending;
+}
+
+void TaskCore::end_with(Ending ending) noexcept {
   destroy_closure();
   if (loop().debug()) {
     check_stack_depth(true);
     watches_stack_ = false;  // the fiber is released below
   }
-  const RareText message = cancelled && error == nullptr ? request_message() : RareText();
+  const RareText message =
+      ending.cancelled && ending.error == nullptr ? request_message() : RareText();
   leave_loop();
   try {
-    if (destroyed) {
+    if (ending.destroyed) {
       // Its loop closes: it stays pending.
-    } else if (cancelled) {
-      future_.finish_cancelled(message, std::move(error));
-    } else if (error != nullptr) {
-      if (leaves_the_loop(error) && !first_step_is_eager_) loop().scheduler().exit_with(error);
-      future_.fail(std::move(error));
+    } else if (ending.cancelled) {
+      future_.finish_cancelled(message, std::move(ending.error));
+    } else if (ending.error != nullptr) {
+      if (leaves_the_loop(ending.error) && !first_step_is_eager_) loop().scheduler().exit_with(ending.error);
+      future_.fail(std::move(ending.error));
     } else {
       finish_value();
     }
@@ -187,7 +204,8 @@ void TaskCore::body() noexcept {
   if (loop().debug()) before_suspend();  // last, so that a report shows the task's outcome
 }
 
-// From here on the fiber is no longer a task. `keep` in body() drops the loop's reference.
+// From here on the fiber is no longer a task. `keep` in body() or step() drops the loop's
+// reference.
 void TaskCore::leave_loop() noexcept {
   fiber_ = nullptr;
   must_cancel_ = false;
@@ -211,22 +229,28 @@ void TaskCore::report_pending() {
 void TaskCore::destroy_pending() noexcept {
   const Ref<FutureBase> keep(&future_);
   runtime::Scheduler& scheduler = loop().scheduler();
-  if (!fiber_->started()) {
+  if (stackless() != nullptr) {
+    destroy_stackless();
+  } else if (!fiber_->started()) {
     scheduler.destroy_unstarted(*fiber_);
     destroy_closure();
     leave_loop();
   } else if (!scheduler.unwind(*fiber_,
                                fiber_->parker != nullptr && fiber_->parker->throws_when_interrupted)) {
-    leave_loop();
-    future_.retain();  // its closure and stack stay, because they may refer to each other
-    try {
-      log(LogLevel::ERROR,
-          "task '" + name() +
-              "' was abandoned: it waits in a frame that no exception can leave, or catches each one "
-              "and goes on, so its destructors do not run");
-    } catch (const std::bad_alloc&) {
-      log(LogLevel::ERROR, "a task was abandoned");
-    }
+    report_abandoned();
+  }
+}
+
+// Its fiber is gone, and its frames stay in memory.
+void TaskCore::report_abandoned() noexcept {
+  leave_loop();
+  future_.retain();  // its closure and stack stay, because they may refer to each other
+  try {
+    log(LogLevel::ERROR, "task '" + name() +
+                             "' was abandoned: it waits in a frame that no exception can leave, or catches "
+                             "each one and goes on, so its destructors do not run");
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::ERROR, "a task was abandoned");
   }
 }
 

@@ -70,6 +70,7 @@ bool TaskCore::would_terminate(const runtime::Registers& registers, CancelSource
 // Whether an exception that is thrown where the task waits would reach a handler. If not, the request is kept
 // back.
 bool TaskCore::can_be_thrown_at(CancelSource source) const noexcept {
+  if (!fiber_->started()) return true;  // a coroutine passes on each exception
   const runtime::Registers registers =
       runtime::saved_registers(reinterpret_cast<const void*>(fiber_->fcontext));
   if (registers.pc == 0 && fiber_->exceptions.uncaught_exceptions > 0)
@@ -106,6 +107,7 @@ void TaskCore::throw_cancelled() {
 // Raises the stored cancellation, unless it could not pass the waiting frames (a destructor, a noexcept
 // function): then it stays stored for a later await.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
+  if (!fiber_->started()) throw_cancelled();  // a coroutine passes on each exception
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
   if (frame.pc == 0 && std::uncaught_exceptions() > 0) return;
   if (would_terminate(frame, remembered_source())) return;
@@ -114,6 +116,7 @@ AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
 
 // Whether the calling function, a wait or the end of a scope, could raise a cancellation.
 AIOFIBER_NOINLINE bool TaskCore::can_be_raised_by_caller(CancelSource source) const noexcept {
+  if (!fiber_->started()) return true;  // a coroutine passes on each exception
   const runtime::Registers frame = frame_outside(3, fiber_->bounds());
   if (frame.pc == 0 && std::uncaught_exceptions() > 0) return false;
   return !would_terminate(frame, source);

@@ -80,31 +80,9 @@ bool TaskCore::keeps_for_itself(WaitHandle handle) const noexcept {
   return runtime::on_current_stack(handle.address) || closure_contains(handle.address);
 }
 
-void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
+// The two halves of a wait. They are part of their callers: can_be_raised_by_caller() counts frames.
+AIOFIBER_ALWAYS_INLINE void TaskCore::begin_wait(FutureBase& future, Waiter& waiter) {
   Fiber& fiber = *fiber_;
-  if (AIOFIBER_UNLIKELY(fiber.unwinding)) end_with_loop();
-  raise_if_interrupted();
-  if (AIOFIBER_UNLIKELY(&future == &future_)) {
-    wait_one_pass();
-    throw RuntimeError("Task cannot await on itself: " + future_.text());
-  }
-  if (AIOFIBER_UNLIKELY(&future.loop() != &loop())) {
-    wait_one_pass();
-    throw RuntimeError("Task " + future_.text() + " got Future " + future.text() +
-                       " attached to a different loop");
-  }
-  const Ref<FutureBase> keep(&future);
-  struct Registered : Waiter {
-    Registered(FutureBase& awaited, std::uint32_t own) : future(awaited), references(own) {
-      future.add_waiting_references(references);
-    }
-    ~Registered() {
-      if (linked()) unlink();
-      future.remove_waiting_references(references);
-    }
-    FutureBase& future;
-    const std::uint32_t references;  // `keep` and the handle
-  } waiter(future, keeps_for_itself(handle) ? 2 : 1);
   waiter.target = &fiber;
   future.add_waiter(waiter);
   waits_for_ = &future;
@@ -119,10 +97,12 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
     before_suspend();
     runtime::held_locks::check_suspension(fiber);
   }
-  loop().scheduler().suspend();
+}
+
+AIOFIBER_ALWAYS_INLINE void TaskCore::end_wait(FutureBase& future) {
   waits_for_ = nullptr;
   waiter_ = nullptr;
-  fiber.wait_kind = AIOFIBER_WAIT_NONE;
+  fiber_->wait_kind = AIOFIBER_WAIT_NONE;
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) {
     if (future.cancelled() || is_cancelled_error(future.peek_exception())) {
@@ -131,6 +111,44 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
     }
     raise_where_legal();
   }
+}
+
+// The error of a wait that can never end; null: there is none.
+std::exception_ptr TaskCore::refusal_to_wait_for(const FutureBase& future) const {
+  if (&future == &future_) {
+    return std::make_exception_ptr(RuntimeError("Task cannot await on itself: " + future_.text()));
+  }
+  if (&future.loop() != &loop()) {
+    return std::make_exception_ptr(RuntimeError("Task " + future_.text() + " got Future " + future.text() +
+                                                " attached to a different loop"));
+  }
+  return nullptr;
+}
+
+void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
+  Fiber& fiber = *fiber_;
+  if (AIOFIBER_UNLIKELY(fiber.unwinding)) end_with_loop();
+  raise_if_interrupted();
+  if (AIOFIBER_UNLIKELY(&future == &future_ || &future.loop() != &loop())) {
+    const std::exception_ptr error = refusal_to_wait_for(future);
+    wait_one_pass();
+    std::rethrow_exception(error);
+  }
+  const Ref<FutureBase> keep(&future);
+  struct Registered : Waiter {
+    Registered(FutureBase& awaited, std::uint32_t own) : future(awaited), references(own) {
+      future.add_waiting_references(references);
+    }
+    ~Registered() {
+      if (linked()) unlink();
+      future.remove_waiting_references(references);
+    }
+    FutureBase& future;
+    const std::uint32_t references;  // `keep` and the handle
+  } waiter(future, keeps_for_itself(handle) ? 2 : 1);
+  begin_wait(future, waiter);
+  loop().scheduler().suspend();
+  end_wait(future);
 }
 
 void TaskCore::wait_one_pass() {
@@ -163,6 +181,64 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
   runtime::Parker parker;
   parker.throws_when_interrupted = true;
   parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
+  after_resume();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+}
+
+// ---- without a stack --------------------------------------------------------------------------------------
+
+void TaskCore::begin_wait_for_future(FutureBase& future, Waiter& waiter) {
+  future.add_waiting_references(1);  // of the awaiter
+  try {
+    begin_wait(future, waiter);
+  } catch (...) {
+    future.remove_waiting_references(1);
+    throw;
+  }
+}
+
+void TaskCore::end_wait_for_future(FutureBase& future, Waiter& waiter) {
+  if (waiter.linked()) waiter.unlink();
+  future.remove_waiting_references(1);
+  end_wait(future);
+}
+
+void TaskCore::begin_pass() {
+  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  fiber_->state = AIOFIBER_READY;
+  loop().scheduler().make_ready(*fiber_);
+}
+
+void TaskCore::end_pass() {
+  after_resume();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+}
+
+void TaskCore::begin_sleep(std::int64_t deadline_ns, void* memory) {
+  auto& parker = *new (memory) runtime::Parker(*fiber_);
+  parker.throws_when_interrupted = true;
+  if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) {
+    // Cancelled before it began to wait: raised in the next pass, as if the wait had been interrupted at
+    // once.
+    interrupt_message_ = cancel_message_;
+    fiber_->interrupted = true;
+    fiber_->state = AIOFIBER_READY;
+    loop().scheduler().make_ready(*fiber_);
+    return;
+  }
+  try {
+    parker.begin_sleep(deadline_ns);
+  } catch (...) {
+    parker.~Parker();
+    throw;
+  }
+}
+
+void TaskCore::end_sleep(void* memory) {
+  auto& parker = *static_cast<runtime::Parker*>(memory);
+  parker.end_sleep();
+  parker.~Parker();
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }

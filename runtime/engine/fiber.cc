@@ -29,6 +29,7 @@ namespace ctx = boost::context::detail;
 static_assert(sizeof(Fiber) <= kRecordStride && alignof(Fiber) <= kRecordAlignment);
 
 constinit thread_local Fiber* current_fiber_slot = nullptr;
+constinit thread_local Fiber* current_step_slot = nullptr;
 
 ExceptionState* thread_exception_state() noexcept {
   return reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
@@ -64,13 +65,20 @@ Fiber::Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_objec
              std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept
     : aiofiber_record(unstable_record(slot_seq)),
       Runnable(Kind::kFiber),
+      size_class(stack_class),
       scheduler(&owner_scheduler),
       body(entry_function),
-      owner(owner_object),
-      size_class(stack_class) {
+      owner(owner_object) {
   id = next_fiber_id();
   entry = user_entry;
   state = AIOFIBER_NEW;
+}
+
+Fiber::Fiber(Scheduler& owner_scheduler, Run step, void* owner_object, std::uint8_t stack_class,
+             std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept
+    : Fiber(owner_scheduler, Entry{nullptr}, owner_object, stack_class, user_entry, slot_seq) {
+  kind = Kind::kStackless;
+  run = step;
 }
 
 void Fiber::begin_life() noexcept { __atomic_store_n(&seq, seq + 1, __ATOMIC_RELEASE); }
@@ -78,10 +86,10 @@ void Fiber::begin_life() noexcept { __atomic_store_n(&seq, seq + 1, __ATOMIC_REL
 Fiber::Fiber() noexcept
     : aiofiber_record{},
       Runnable(Kind::kFiber),
+      size_class(0),
       scheduler(nullptr),
       body(nullptr),
-      owner(nullptr),
-      size_class(0) {}
+      owner(nullptr) {}
 
 void Fiber::set_name(std::string_view text) noexcept {
   const std::string_view kept = cut_utf8(text, sizeof name - 1);
@@ -140,6 +148,14 @@ void Fiber::adopt_stack(Fiber& finished_fiber) noexcept {
   ++switches;
   if (tracing()) trace_switch(finished_fiber, *this);
   current_fiber_slot = this;
+}
+
+void Fiber::leave_stack() noexcept {
+  release_sanitizer_state();
+  __atomic_store_n(&seq, seq | 1, __ATOMIC_RELEASE);
+  stack_low = stack_high = fcontext = 0;
+  finished = false;
+  __atomic_store_n(&seq, seq + 1, __ATOMIC_RELEASE);
 }
 
 void Fiber::release_sanitizer_state() noexcept {

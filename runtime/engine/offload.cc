@@ -180,7 +180,7 @@ void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
   const Answer due(*self.scheduler);
   // The call's arguments are on this stack, so a cancellation or a closing loop must wait for the call. An
   // interruption is remembered and put back; the facade raises it.
-  bool was_interrupted = std::exchange(self.interrupted, false);
+  bool was_interrupted = self.take_interrupted();
   while (!trip.back) {
     if (self.unwinding) {
       // The loop does not run any more: block the thread until the call and its node are done.
@@ -192,7 +192,7 @@ void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
     trip.waiting = &parker;
     parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
     trip.waiting = nullptr;
-    was_interrupted |= std::exchange(self.interrupted, false);
+    was_interrupted |= self.take_interrupted();
   }
   self.interrupted = was_interrupted;
   errno = trip.error_number;

@@ -54,27 +54,44 @@ Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline,
   return reason == Wake::kTimedOut && deadline > end_of_pause ? Wake::kInterrupted : reason;
 }
 
-Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
-  if (reason_ != Wake::kNone) return reason_;
-  Scheduler& scheduler = *fiber_.scheduler;
-  if (deadline != kForever) arm(deadline);
-  fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : scheduler.last_poll());
-  const std::uint64_t limit = fiber_.wait_limit;  // of the code around this wait
-  if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
-  // Threads nest locks too; a wait for anything else may last.
-  if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
+// The fiber waits from now on.
+inline void Parker::enter() noexcept {
   fiber_.parker = this;
   fiber_.state = AIOFIBER_WAITING;
   parked_ = true;
-  scheduler.suspend();
+}
+
+// `limit`: the fiber's limit before the wait.
+inline void Parker::leave(std::uint64_t limit) noexcept {
   parked_ = false;
   fiber_.parker = nullptr;
   fiber_.wait_kind = AIOFIBER_WAIT_NONE;
   fiber_.wait_limit = limit;
-  scheduler.timers().cancel(timer_);
+  fiber_.scheduler->timers().cancel(timer_);
+}
+
+Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
+  if (reason_ != Wake::kNone) return reason_;
+  if (deadline != kForever) arm(deadline);
+  fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : fiber_.scheduler->last_poll());
+  const std::uint64_t limit = fiber_.wait_limit;  // of the code around this wait
+  if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
+  // Threads nest locks too; a wait for anything else may last.
+  if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
+  enter();
+  fiber_.scheduler->suspend();
+  leave(limit);
   if (AIOFIBER_UNLIKELY(fiber_.unwinding)) return Wake::kInterrupted;
   return reason_;
 }
+
+void Parker::begin_sleep(Nanoseconds deadline) {
+  arm(deadline);
+  fiber_.set_wait(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), fiber_.scheduler->last_poll());
+  enter();
+}
+
+void Parker::end_sleep() noexcept { leave(fiber_.wait_limit); }
 
 bool Parker::wake(Wake reason) noexcept {
   if (reason_ != Wake::kNone) return false;

@@ -167,14 +167,21 @@ inline bool Scheduler::begin_pass_without_polling() noexcept {
 
 void Scheduler::run_pass() {
   while (remaining_ > 0) {
-    Runnable& node = *take_next();
-    if (node.kind == Runnable::Kind::kFiber) {
-      resume(static_cast<Fiber&>(node));
-      if (exit_exception_) std::rethrow_exception(std::exchange(exit_exception_, nullptr));
-    } else {
-      const TracedCallback traced;
-      node.run(node);
-    }
+    run_node(*take_next());
+    if (AIOFIBER_UNLIKELY(exit_exception_ != nullptr))
+      std::rethrow_exception(std::exchange(exit_exception_, nullptr));
+  }
+}
+
+// Runs a node on the hub.
+inline void Scheduler::run_node(Runnable& node) {
+  if (node.kind == Runnable::Kind::kFiber) {
+    resume(static_cast<Fiber&>(node));
+  } else if (node.kind == Runnable::Kind::kStackless) {
+    run_step(static_cast<Fiber&>(node));
+  } else {
+    const TracedCallback traced;
+    node.run(node);
   }
 }
 
@@ -216,8 +223,19 @@ Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack
     stacks_.release(stacks_.acquire(size_class), last_poll_);
   void* const slot = records_.allocate();
   const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
-  Fiber& fiber = *new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq);
-  const Fiber* spawner = current_fiber();
+  return add_fiber(*new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq));
+}
+
+Fiber& Scheduler::create_stackless(Runnable::Run step, void* owner, std::size_t stack_bytes,
+                                   std::uintptr_t user_entry) {
+  const std::uint8_t size_class = StackPool::size_class(stack_bytes);
+  void* const slot = records_.allocate();
+  const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
+  return add_fiber(*new (slot) Fiber(*this, step, owner, size_class, user_entry, slot_seq));
+}
+
+Fiber& Scheduler::add_fiber(Fiber& fiber) noexcept {
+  const Fiber* spawner = current_fiber_or_step();
   fiber.spawner = spawner != nullptr ? spawner->id : 0;
   fiber.after_cut_off = spawner != nullptr ? spawner->after_cut_off : 0;
   fiber.created_ns = last_poll_;
@@ -245,9 +263,12 @@ void Scheduler::destroy_unstarted(Fiber& fiber) noexcept {
 
 // Gives a stack to a fiber that runs for the first time. False: there is no stack.
 bool Scheduler::prepare(Fiber& fiber) noexcept {
-  if (AIOFIBER_LIKELY(fiber.started())) return true;
+  return AIOFIBER_LIKELY(fiber.started()) || bind(fiber, fiber_main);
+}
+
+bool Scheduler::bind(Fiber& fiber, Fiber::Main main) noexcept {
   try {
-    fiber.bind(stacks_.acquire(fiber.size_class), stacks_.slot_bytes(fiber.size_class), fiber_main);
+    fiber.bind(stacks_.acquire(fiber.size_class), stacks_.slot_bytes(fiber.size_class), main);
     fiber.tid = thread_id_;
     return true;
   } catch (const StackError& error) {
@@ -261,7 +282,11 @@ bool Scheduler::prepare(Fiber& fiber) noexcept {
 void Scheduler::recycle_finished() noexcept {
   Fiber& fiber = *std::exchange(finished_, nullptr);
   stacks_.release(fiber.stack(), last_poll_);
-  free_record(fiber);
+  if (fiber.kind == Runnable::Kind::kStackless) {
+    fiber.leave_stack();
+  } else {
+    free_record(fiber);
+  }
 }
 
 // Called on the hub.
@@ -281,7 +306,7 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   for (;;) {
     if (remaining_ == 0 && !begin_pass_without_polling()) return nullptr;
     Runnable& node = *ready_.front();
-    if (node.kind == Runnable::Kind::kCallback) return nullptr;
+    if (node.kind == Runnable::Kind::kCallback || node.kind == Runnable::Kind::kStackless) return nullptr;
     if (node.kind == Runnable::Kind::kFiber) {
       auto& fiber = static_cast<Fiber&>(node);
       const bool can_adopt = finishing && fiber.size_class == current_fiber()->size_class;
@@ -357,17 +382,66 @@ void Scheduler::run_now(Fiber& fiber) {
     suspend();
     return;
   }
-  // A callback, on the hub's stack. No node is left in the pass and no other pass can begin, so the fiber
-  // comes back here.
+  // A callback or a step, on the hub's stack. Apart from this fiber no node is left in the pass and no other
+  // pass can begin, so when the fiber suspends, it comes back here.
   const std::size_t left = std::exchange(remaining_, 0);
   const bool begin_passes = std::exchange(fibers_begin_passes_, false);
   if (tracing()) trace_loop(LoopMark::kCallbackEnd);
-  resume(fiber);
+  put_first(fiber);
+  while (remaining_ > 0) run_node(*take_next());
   if (tracing()) trace_loop(LoopMark::kCallbackBegin);
   if (exit_exception_ != nullptr) return;  // run_pass() ends it
   remaining_ = left;
   fibers_begin_passes_ = begin_passes && !stop_requested_;
 }
+
+// ---- fibers without a stack
+
+// Runs a stackless fiber up to its next wait. Debuggers see that it runs by its record only.
+void Scheduler::run_step(Fiber& fiber) {
+  __atomic_store_n(&fiber.seq, fiber.seq + 1, __ATOMIC_RELEASE);  // odd: on the CPU
+  fiber.state = AIOFIBER_RUNNING;
+  fiber.tid = thread_id_;
+  ++fiber.switches;
+  if (tracing()) trace_switch(hub_, fiber);
+  Fiber* const outer = std::exchange(current_step_slot, &fiber);
+  fiber.run(fiber);
+  current_step_slot = outer;
+  if (tracing()) trace_switch(fiber, hub_);
+  if (fiber.finished) {
+    free_record(fiber);
+  } else {
+    __atomic_store_n(&fiber.seq, fiber.seq + 1, __ATOMIC_RELEASE);
+  }
+}
+
+bool Scheduler::borrow_stack(Fiber& fiber, Fiber::Entry body) noexcept {
+  AIOFIBER_ASSERT(fiber.kind == Runnable::Kind::kStackless && current_step_slot == &fiber);
+  if (!bind(fiber, borrowed_main)) return false;
+  fiber.body = body;
+  fiber.kind = Runnable::Kind::kFiber;
+  fiber.state = AIOFIBER_READY;
+  put_first(fiber);
+  return true;
+}
+
+// The body of a borrowed stack.
+void Scheduler::borrowed_main(Fiber& self) noexcept {
+  Scheduler& scheduler = *self.scheduler;
+  if (scheduler.finished_ != nullptr) scheduler.recycle_finished();
+  self.body(self);
+  if (AIOFIBER_UNLIKELY(self.locals != nullptr)) self.locals->release(self);
+  self.locals = nullptr;
+  self.kind = Runnable::Kind::kStackless;
+  self.state = AIOFIBER_READY;
+  self.finished = true;  // with the stack
+  if (!self.unwinding) scheduler.put_first(self);
+  scheduler.finished_ = &self;
+  switch_fibers(self, scheduler.hub_, scheduler.exception_state_);
+  assertion_failed("a stack that was given back was resumed", __FILE__, __LINE__);
+}
+
+// ---- the bodies of fibers, and their end
 
 // The body of every stack. It runs one fiber after the other as long as the next one is new: a finished
 // fiber's stack goes to its successor while it is still in the cache.
@@ -435,6 +509,7 @@ void Scheduler::forget_after_fork() noexcept {
     leave_loop(&loop);  // their threads do not exist in the child
   current_ = nullptr;
   current_fiber_slot = nullptr;
+  current_step_slot = nullptr;
 }
 
 }  // namespace aiofiber::runtime

@@ -83,8 +83,8 @@ void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
 
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
   const Nanoseconds time = stamp();
-  if (to.stack_high != 0 && to.switches <= 1) push_name(to, time);
-  push({time, from.stack_high != 0 ? from.id : 0, to.stack_high != 0 ? to.id : 0, from.wait_arg,
+  if (to.id != 0 && to.switches <= 1) push_name(to, time);  // the hub has the id 0
+  push({time, from.id, to.id, from.wait_arg,
         from.wait_kind, TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
 }
 

@@ -229,7 +229,7 @@ void Ring::wait_blocking(Operation& operation, CutShort cut_short) noexcept {
 }
 
 void Ring::wait(Fiber& fiber, Operation& operation, CutShort cut_short) {
-  bool was_interrupted = std::exchange(fiber.interrupted, false);
+  bool was_interrupted = fiber.take_interrupted();
   while (!operation.done) {
     if (fiber.unwinding) {
       wait_blocking(operation, cut_short);
@@ -239,7 +239,7 @@ void Ring::wait(Fiber& fiber, Operation& operation, CutShort cut_short) {
     operation.waiting = &parker;
     parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
     operation.waiting = nullptr;
-    if (std::exchange(fiber.interrupted, false) && !std::exchange(was_interrupted, true) && !operation.done &&
+    if (fiber.take_interrupted() && !std::exchange(was_interrupted, true) && !operation.done &&
         cut_short == CutShort::kOnCancellation)
       cancel(operation);
   }

@@ -95,7 +95,7 @@ int pthread_join(pthread_t thread, void** result) {
   bool cancelled = false;
   int error = ECANCELED;
   while (error == ECANCELED && !fiber.unwinding) {
-    cancelled |= std::exchange(fiber.interrupted, false);
+    cancelled |= fiber.take_interrupted();
     error = join(thread, result, aiofiber::runtime::kForever);
   }
   fiber.interrupted |= cancelled;

@@ -217,7 +217,7 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
   const runtime::WholeWait whole =
       shown_.whole.since != 0 ? shown_.whole : runtime::WholeWait{scheduler_.last_poll(), deadline};
   while (!arrived_) {
-    if (!can_cancel) cancelled |= std::exchange(fiber.interrupted, false);
+    if (!can_cancel) cancelled |= fiber.take_interrupted();
     bool slept = without_throwing([&] {
       runtime::Parker parker;
       parker_ = &parker;

@@ -31,8 +31,7 @@ constexpr std::uint64_t hash_of_layout() noexcept {
                                       offsetof(Fiber, parker),
                                       offsetof(Fiber, locals),
                                       offsetof(Fiber, hooks_off),
-                                      offsetof(Fiber, unwinding),
-                                      offsetof(Fiber, interrupted),
+                                      offsetof(Fiber, size_class),  // the flags follow it
                                       offsetof(Fiber, tid),
                                       offsetof(Fiber, after_cut_off),
                                       kRecordStride,

@@ -53,9 +53,13 @@ class Fiber : public aiofiber_record, public Runnable {
   // continues from `slot_seq`, the last sequence number of its slot, and is stable from begin_life() on.
   Fiber(Scheduler& owner_scheduler, Entry entry_function, void* owner_object, std::uint8_t stack_class,
         std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept;
+  // The same for a fiber without a stack: step(fiber) is called whenever it is resumed.
+  Fiber(Scheduler& owner_scheduler, Run step, void* owner_object, std::uint8_t stack_class,
+        std::uintptr_t user_entry, std::uint64_t slot_seq) noexcept;
   // The thread's own context, as the scheduler's hub: not in the registry.
   Fiber() noexcept;
 
+  // Whether it has a stack. A stackless fiber has one while it borrows it.
   bool started() const noexcept { return stack_high != 0; }
   bool suspended() const noexcept { return state == AIOFIBER_READY || state == AIOFIBER_WAITING; }
   Stack stack() const noexcept {
@@ -64,6 +68,13 @@ class Fiber : public aiofiber_record, public Runnable {
   StackBounds bounds() const noexcept { return {stack_low, stack_high}; }
 
   void begin_life() noexcept;
+
+  // Whether it was interrupted; forgets it.
+  bool take_interrupted() noexcept {
+    const bool was = interrupted;
+    interrupted = false;
+    return was;
+  }
 
   // Copies the name into the record, cut to its size, for readers from outside.
   void set_name(std::string_view text) noexcept;
@@ -85,21 +96,25 @@ class Fiber : public aiofiber_record, public Runnable {
   void bind(const Stack& stack, std::size_t slot_bytes, Main main_function) noexcept;
   // Takes over a finished fiber's stack without leaving it: the caller is already running on it.
   void adopt_stack(Fiber& finished) noexcept;
+  // Forgets the stack: a stackless fiber has given it back.
+  void leave_stack() noexcept;
 
-  // ---- written by the scheduler and by the parker
+  // ---- written by the scheduler and by the parker. The small fields come first: they fill up the last word of
+  // Runnable.
+  std::uint8_t size_class;
+  bool unwinding : 1 = false;  // its loop is closing: every suspension throws ForcedUnwind
+  bool finished : 1 = false;   // its body has returned: the stack and the record await recycling
+  // A runtime wait was cut short by a cancellation that is still to be raised.
+  bool interrupted : 1 = false;
+  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
+  std::uint8_t refused_waits = 0;  // waits refused since its interruption; slows down a fiber that spins
+  std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   Scheduler* scheduler;
   Entry body;
   void* owner;                     // the creator's object: the facade's task
   Parker* parker = nullptr;        // the wait's parker; null when it waits for an object of the facade
   ExceptionState exceptions;       // valid while suspended
   FiberLocals* locals = nullptr;   // released when its body has ended
-  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
-  std::uint8_t refused_waits = 0;  // waits refused since its interruption; slows down a fiber that spins
-  std::uint8_t size_class;
-  std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
-  bool unwinding = false;          // its loop is closing: every suspension throws ForcedUnwind
-  bool finished = false;           // its body has returned: the stack and the record await recycling
-  bool interrupted = false;  // a runtime wait was cut short by a cancellation that is still to be raised
 #if AIOFIBER_ASAN
   void* fake_stack = nullptr;
   const void* asan_low = nullptr;
@@ -118,6 +133,15 @@ class Fiber : public aiofiber_record, public Runnable {
 // is one initial-exec TLS load, because the hooks read it on every call.
 extern constinit thread_local Fiber* current_fiber_slot __attribute__((tls_model("initial-exec")));
 inline Fiber* current_fiber() noexcept { return current_fiber_slot; }
+
+// The stackless fiber whose step runs on this thread's loop; null outside steps. While a step runs another
+// fiber at once (Scheduler::run_now), current_fiber() is that one.
+extern constinit thread_local Fiber* current_step_slot __attribute__((tls_model("initial-exec")));
+// The fiber for which code runs now, with or without a stack.
+inline Fiber* current_fiber_or_step() noexcept {
+  Fiber* const fiber = current_fiber_slot;
+  return fiber != nullptr ? fiber : current_step_slot;
+}
 
 // During its lifetime, hooked libc calls of the current fiber are libc's own. Symbolizing needs it to read
 // files. It does nothing outside fibers. Construct and destroy it on the same fiber; scopes nest.

@@ -35,7 +35,9 @@ struct WholeWait {
 class Parker {
  public:
   // Precondition: called on a fiber.
-  Parker() noexcept : fiber_(*current_fiber()), timer_(*this) {}
+  Parker() noexcept : Parker(*current_fiber()) {}
+  // For a fiber without a stack, whose step calls begin_sleep().
+  explicit Parker(Fiber& fiber) noexcept : fiber_(fiber), timer_(*this) {}
   ~Parker();
   Parker(const Parker&) = delete;
   Parker& operator=(const Parker&) = delete;
@@ -53,6 +55,11 @@ class Parker {
     return park(kind, arg, deadline, {0, deadline});
   }
   Wake park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
+  // A sleep of a stackless fiber, in two halves: the step that begins it returns after the first one, and the
+  // next step calls the second one. Between them the parker must not move. begin_sleep() throws
+  // std::bad_alloc.
+  void begin_sleep(Nanoseconds deadline);
+  void end_sleep() noexcept;
   // Arms the deadline before park(), for a caller that depends on the order of events.
   void arm(Nanoseconds deadline);
 
@@ -74,6 +81,8 @@ class Parker {
   bool wake(Wake reason) noexcept;
   Wake refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
   Wake suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
+  void enter() noexcept;
+  void leave(std::uint64_t limit) noexcept;
 
   Fiber& fiber_;
   Deadline timer_;

@@ -14,6 +14,7 @@ namespace aiofiber::runtime {
 struct Runnable {
   enum class Kind : std::uint8_t {
     kFiber,     // a Fiber to resume: the scheduler switches to it
+    kStackless,  // a Fiber without a stack: its next step runs on the loop's own stack
     kInternal,  // a few instructions of the runtime that never throw and never run user code: any stack will
                 // do
     kCallback,  // user code outside any task: only on the loop's stack, where await() is refused

@@ -117,7 +117,16 @@ class Scheduler {
   // stack, with a fiber that is not started(). It must fail with start_failure() at once. Throws
   // std::length_error for an impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
-  // Frees a fiber that never started.
+  // Creates a fiber without a stack. Whenever it is resumed, step(fiber) runs on the loop's own stack, up to
+  // the fiber's next wait; it must not throw. The step that ends the fiber sets Fiber::finished. stack_bytes:
+  // of the stacks that it borrows. Throws std::length_error; std::bad_alloc.
+  Fiber& create_stackless(Runnable::Run step, void* owner, std::size_t stack_bytes,
+                          std::uintptr_t user_entry);
+  // Called in the step of a stackless fiber, as its last action: body(fiber) runs next, on a stack of the
+  // pool, on which the fiber may wait. When it returns, the fiber gives the stack back and the next step
+  // runs, before anything else. False: there is no stack (start_failure()); the step goes on.
+  bool borrow_stack(Fiber& fiber, Fiber::Entry body) noexcept;
+  // Frees a fiber that has no stack: it never started, or is stackless and does not run.
   void destroy_unstarted(Fiber& fiber) noexcept;
   // Why the last fiber that could not be started got no stack.
   const char* start_failure() const noexcept { return start_failure_; }
@@ -176,6 +185,9 @@ class Scheduler {
     ++ready_count_;
     ++remaining_;
   }
+  void run_node(Runnable& node);
+  void run_step(Fiber& fiber);
+  Fiber& add_fiber(Fiber& fiber) noexcept;
   Runnable* pop_ready() noexcept {
     Runnable* node = ready_.pop();
     --ready_count_;
@@ -200,10 +212,12 @@ class Scheduler {
   Nanoseconds cooling_deadline() const noexcept;
   AIOFIBER_NOINLINE bool cool_stacks() noexcept;
   bool prepare(Fiber& fiber) noexcept;
+  bool bind(Fiber& fiber, Fiber::Main main) noexcept;
   void resume(Fiber& fiber);
   AIOFIBER_NOINLINE void recycle_finished() noexcept;
   void free_record(Fiber& fiber) noexcept;
   [[noreturn]] static void fiber_main(Fiber& first) noexcept;
+  [[noreturn]] static void borrowed_main(Fiber& self) noexcept;
 
   static constinit thread_local Scheduler* current_ __attribute__((tls_model("initial-exec")));
 
@@ -229,7 +243,8 @@ class Scheduler {
   Fiber hub_;
   std::uint32_t unwind_requests_ = 0;  // for the fiber that unwind() unwinds
   const char* start_failure_ = nullptr;
-  Fiber* finished_ = nullptr;  // off the CPU since the last switch; the code that runs next recycles it
+  // Off the CPU since the last switch, and done with its stack; the code that runs next recycles it.
+  Fiber* finished_ = nullptr;
   std::exception_ptr exit_exception_;
   TimerHeap timers_;
   Inbox inbox_;

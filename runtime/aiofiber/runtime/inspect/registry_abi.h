@@ -95,6 +95,30 @@ struct aiofiber_record {
   uint64_t watched_by; /* wait_arg of the fibers that wait for this one through a gather and so on; 0: none */
   uint64_t wait_owner; /* in a wait for a LOCK: where its owner is written, see enum aiofiber_owner_form */
   uint64_t wait_limit; /* when a limit ends the wait, in ns of the loop's clock; 0: there is none */
+  uint64_t coroutines; /* address of the newest aiofiber_coroutines; 0: there is none */
+};
+
+/* C++20 coroutines that await each other, and that one place of the fiber resumes: its stack, or, for a fiber
+   without a stack, its loop. Coroutines have no stack: these records say where they are suspended. All of it
+   is memory of the program, valid while the fiber is suspended. */
+struct aiofiber_coroutines {
+  uint64_t outer;     /* the aiofiber_coroutines further out on the same fiber; 0: there is none */
+  uint64_t innermost; /* of an aiofiber_coroutine; 0: none has begun */
+  uint64_t stack;     /* they run between the frames below and above this address; 0: outside all frames */
+};
+
+struct aiofiber_coroutine {
+  uint64_t caller; /* of the aiofiber_coroutine that awaits this one; 0: there is none */
+  uint64_t frame;  /* of the coroutine's frame, which begins with the address of its code */
+  uint64_t place;  /* of an aiofiber_place: where it was suspended last; 0: not yet */
+};
+
+/* A place in the source, as compilers write it for std::source_location. Constant. */
+struct aiofiber_place {
+  uint64_t file;     /* of a NUL-terminated name */
+  uint64_t function; /* the same; not used, because its form depends on the compiler */
+  uint32_t line;
+  uint32_t column;
 };
 
 #define AIOFIBER_REGISTRY_LOOPS 64
