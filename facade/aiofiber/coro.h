@@ -5,10 +5,9 @@
 // A Coro has no stack of its own. It does nothing until it is awaited or scheduled, and runs once. In it,
 // `co_await` takes every awaitable, and everything that takes an awaitable takes a Coro. A task that is made
 // of one has no stack either: its code runs on the loop's own stack, from one co_await to the next.
-// Only a stack can suspend an ordinary function. So `await()` is an error in functions that such a task calls,
-// and a hooked C call there blocks the thread. The remedy: `co_await [&] { return legacy_call(); }` runs the
-// callable on a stack that is borrowed for that time.
-// Source: a coroutine of Python's `async def`.
+// Only a stack can suspend an ordinary function. So `await()` is an error in functions that such a task
+// calls, and a hooked C call there blocks the thread. The remedy: `co_await [&] { return legacy_call(); }`
+// runs the callable on a stack that is borrowed for that time. Source: a coroutine of Python's `async def`.
 #pragma once
 
 #include <coroutine>
@@ -173,9 +172,9 @@ class AwaitingPromise : public PromiseBase {
     constexpr bool is_temporary = !std::is_lvalue_reference_v<A>;
     if constexpr (FutureLike<X>) {
       using T = typename X::value_type;
-      static_assert(is_temporary || std::is_void_v<T> || std::is_reference_v<T> ||
-                        std::is_copy_constructible_v<T>,
-                    "this result can only be moved: use co_await std::move(future) to take it");
+      static_assert(
+          is_temporary || std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
+          "this result can only be moved: use co_await std::move(future) to take it");
       return FutureAwaiter<T, is_temporary>(Future<T>(std::forward<A>(awaitable)));
     } else if constexpr (IsCoro<X>::value) {
       return CoroAwaiter<typename X::value_type>(std::move(awaitable));
@@ -360,7 +359,11 @@ Task<T> EventLoop::create_task(Coro<T> coroutine) {
 }
 // Makes a task without a stack. Errors as for other tasks.
 template <class T>
-Task<T> create_task(Coro<T> coroutine, TaskOptions options = {}) {
+Task<T> create_task(Coro<T> coroutine) {
+  return get_running_loop().create_task(std::move(coroutine));
+}
+template <class T>
+Task<T> create_task(Coro<T> coroutine, TaskOptions options) {
   return get_running_loop().create_task(std::move(coroutine), std::move(options));
 }
 

@@ -3,8 +3,8 @@
 // CoroChain: C++20 coroutines that await each other, and the one place that resumes them.
 //
 // A coroutine never resumes another one. It tells its chain which coroutine is next, or for what the chain
-// waits, and returns to the driver: a loop on a fiber's stack (await), or a step of a task without a stack. So
-// a chain of any depth uses no stack, with every compiler and at every level of optimization; and only the
+// waits, and returns to the driver: a loop on a fiber's stack (await), or a step of a task without a stack.
+// So a chain of any depth uses no stack, with every compiler and at every level of optimization; and only the
 // driver knows how a task waits.
 // The chain and its promises are also records that debuggers read (registry_abi.h). Not for users.
 #pragma once

@@ -144,7 +144,7 @@ class [[nodiscard]] Coroutine {
   }
   template <class F>
   static constexpr auto stackless_form_of() noexcept -> Coro<T> (*)(void*) {
-    if constexpr (requires(F& fn) { fn.stackless_form(); }) {
+    if constexpr (requires(F & fn) { fn.stackless_form(); }) {
       return [](void* storage) -> Coro<T> {
         if constexpr (fits<F>) {
           return static_cast<F*>(storage)->stackless_form();

@@ -200,8 +200,13 @@ EventLoop::TaskFactory create_eager_task_factory(EventLoop::TaskFactory first);
 
 // Makes a task of the running loop. RuntimeError "no running event loop"; std::length_error: a stack_size
 // that is not allowed; std::bad_alloc, StackError: out of memory or stacks (the loop goes on).
+// No default argument: g++ 12 copies an aggregate in an expression with co_await without its constructor.
 template <class T>
-Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+Task<T> create_task(Coroutine<T> coroutine) {
+  return get_running_loop().create_task(std::move(coroutine));
+}
+template <class T>
+Task<T> create_task(Coroutine<T> coroutine, TaskOptions options) {
   return get_running_loop().create_task(std::move(coroutine), std::move(options));
 }
 template <class F, class... Args>

@@ -44,14 +44,20 @@ class TaskGroup {
   // Makes a task of the group, as aiofiber::create_task() does. Allowed while the body runs or any child
   // lives. RuntimeError: the group is finished, or shutting down after an error.
   template <class T>
-  GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
-    std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
-    return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
+  GroupTask<T> create_task(Coroutine<T> coroutine) {
+    return add_task(std::move(coroutine), TaskOptions());
   }
   template <class T>
-  GroupTask<T> create_task(Coro<T> coroutine, TaskOptions options = {}) {
-    std::unique_ptr<Child, ChildDeleter> child = prepare(&coroutine);
-    return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
+  GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options) {
+    return add_task(std::move(coroutine), std::move(options));
+  }
+  template <class T>
+  GroupTask<T> create_task(Coro<T> coroutine) {
+    return add_task(std::move(coroutine), TaskOptions());
+  }
+  template <class T>
+  GroupTask<T> create_task(Coro<T> coroutine, TaskOptions options) {
+    return add_task(std::move(coroutine), std::move(options));
   }
   template <class F, class... Args>
   requires detail::TaskFunction<F> GroupTask<detail::Awaited<detail::CallResult<F, Args...>>> create_task(
@@ -85,13 +91,15 @@ class TaskGroup {
   void exit(std::exception_ptr error);
   std::unique_ptr<Child, ChildDeleter> prepare();
   template <class C>
-  std::unique_ptr<Child, ChildDeleter> prepare(C* coroutine) {
+  GroupTask<typename C::value_type> add_task(C coroutine, TaskOptions options) {
+    std::unique_ptr<Child, ChildDeleter> child;
     try {
-      return prepare();
+      child = prepare();
     } catch (...) {
-      coroutine->close();  // refused: no never-awaited report
+      coroutine.close();  // refused: no never-awaited report
       throw;
     }
+    return adopt(std::move(child), loop().create_task(std::move(coroutine), std::move(options)));
   }
   EventLoop& loop() const;
   template <class T>

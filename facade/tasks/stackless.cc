@@ -3,9 +3,9 @@
 // A task without a stack: its steps, and its end when its loop closes.
 //
 // A step runs the task's coroutines until they wait for something, begins that wait, and returns to the loop.
-// The next step ends the wait. If the coroutines ask for a call that needs a stack, the fiber borrows one: the
-// call runs on it, may wait there like any task, and the next step follows at once.
-// drive() in coro.cc does the same for coroutines that a task with a stack awaits.
+// The next step ends the wait. If the coroutines ask for a call that needs a stack, the fiber borrows one:
+// the call runs on it, may wait there like any task, and the next step follows at once. drive() in coro.cc
+// does the same for coroutines that a task with a stack awaits.
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/task_core.h"
 

@@ -44,7 +44,8 @@ void throw_outside_task() {
   }
   if (current_task_core() != nullptr) {
     throw RuntimeError(
-        "await() in a task without a stack: only a coroutine can suspend it, with co_await. To call a function "
+        "await() in a task without a stack: only a coroutine can suspend it, with co_await. To call a "
+        "function "
         "that awaits, give it a stack for that time: co_await [&] { return function(); }");
   }
   throw RuntimeError(
@@ -184,8 +185,7 @@ void TaskCore::end_with(Ending ending) noexcept {
     check_stack_depth(true);
     watches_stack_ = false;  // the fiber is released below
   }
-  const RareText message =
-      ending.cancelled && ending.error == nullptr ? request_message() : RareText();
+  const RareText message = ending.cancelled && ending.error == nullptr ? request_message() : RareText();
   leave_loop();
   try {
     if (ending.destroyed) {

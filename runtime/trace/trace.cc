@@ -84,8 +84,8 @@ void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
   const Nanoseconds time = stamp();
   if (to.id != 0 && to.switches <= 1) push_name(to, time);  // the hub has the id 0
-  push({time, from.id, to.id, from.wait_arg,
-        from.wait_kind, TraceEvent::Kind::kSwitch, static_cast<std::uint8_t>(from.state)});
+  push({time, from.id, to.id, from.wait_arg, from.wait_kind, TraceEvent::Kind::kSwitch,
+        static_cast<std::uint8_t>(from.state)});
 }
 
 void trace_wake(const aiofiber_record& woken, const aiofiber_record* waker) noexcept {

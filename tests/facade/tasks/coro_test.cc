@@ -99,8 +99,10 @@ TEST(Coro, AwaitsFutureTaskCoroutineAndCallable) {
     EXPECT_EQ(co_await create_task(number_after(1s, 4)), 4);
     EXPECT_EQ(co_await create_task([] { return after(1s, 5); }), 5);
     EXPECT_EQ(co_await coroutine(after)(Duration(1s), 6), 6);
-    EXPECT_EQ(co_await [] { return after(1s, 7); }, 7);
-    EXPECT_EQ(co_await []() -> Coro<int> { co_return co_await number_after(1s, 8); }, 8);
+    EXPECT_EQ(
+        co_await [] { return after(1s, 7); }, 7);
+    EXPECT_EQ(
+        co_await []() -> Coro<int> { co_return co_await number_after(1s, 8); }, 8);
     EXPECT_EQ(co_await sleep(1s, 9), 9);
   });
 }
@@ -228,8 +230,12 @@ TEST(Coro, SharesLocksAndQueuesWithFibers) {
     co_await sleep(0s);
     event.set();
     EXPECT_TRUE(co_await waiter);
-    EXPECT_EQ(co_await to_thread([] { return 4; }), 4);
   });
+}
+
+// In real time, because a thread does the work.
+TEST(Coro, AwaitsAThread) {
+  run([]() -> Coro<> { EXPECT_EQ(co_await to_thread([] { return 4; }), 4); });
 }
 
 TEST(Coro, IsKnownToIscoroutine) {
@@ -258,7 +264,7 @@ TEST(Coro, ThatIsDroppedIsReported) {
   std::string text;
   set_log_sink([&](LogLevel, std::string_view line) { text += line; });
   { [[maybe_unused]] auto dropped = number(1); }
-  EXPECT_NE(text.find("coroutine 'number' was never awaited"), std::string::npos) << text;
+  EXPECT_NE(text.find("number' was never awaited"), std::string::npos) << text;
   text.clear();
   number(1).close();
   EXPECT_EQ(text, "");
@@ -275,7 +281,8 @@ TEST(Coro, RefusesAwaitInAFunctionThatItCalls) {
     }
     EXPECT_NE(text.find("co_await [&]"), std::string::npos) << text;
     EXPECT_THROW(await(number(1)), RuntimeError);
-    EXPECT_EQ(co_await [] { return after(1s, 1); }, 1);
+    EXPECT_EQ(
+        co_await [] { return after(1s, 1); }, 1);
   });
 }
 
@@ -330,8 +337,8 @@ TEST(Coro, StartsEagerly) {
       co_return co_await c;
     });
     EXPECT_EQ(of_c + await(a) + await(b), 3);
-    EXPECT_EQ(log, (Log{"a begins", "made a", "b begins", "b on a stack", "made b", "c begins", "c on a stack",
-                        "made c", "a ends", "b ends", "c ends"}));
+    EXPECT_EQ(log, (Log{"a begins", "made a", "b begins", "b on a stack", "made b", "c begins",
+                        "c on a stack", "made c", "a ends", "b ends", "c ends"}));
   });
   run_in_loop([]() -> Coro<> {
     Log log;
@@ -339,9 +346,10 @@ TEST(Coro, StartsEagerly) {
       log.push_back(name + " begins");
       co_await [&] { log.push_back(name + " on a stack"); };
       if (name == "outer") {
-        co_await create_task(TaskOptions{.eager_start = true}, [&]() -> Coro<> {
-          co_await [&] { log.push_back("inner on a stack"); };
-        });
+        // Named, because g++ 12 breaks an aggregate in an expression with co_await.
+        auto inner = create_task(TaskOptions{.eager_start = true},
+                                 [&]() -> Coro<> { co_await [&] { log.push_back("inner on a stack"); }; });
+        co_await inner;
       }
       log.push_back(name + " goes on");
       co_await sleep(0s);

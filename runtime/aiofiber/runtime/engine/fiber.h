@@ -99,8 +99,8 @@ class Fiber : public aiofiber_record, public Runnable {
   // Forgets the stack: a stackless fiber has given it back.
   void leave_stack() noexcept;
 
-  // ---- written by the scheduler and by the parker. The small fields come first: they fill up the last word of
-  // Runnable.
+  // ---- written by the scheduler and by the parker. The small fields come first: they fill up the last word
+  // of Runnable.
   std::uint8_t size_class;
   bool unwinding : 1 = false;  // its loop is closing: every suspension throws ForcedUnwind
   bool finished : 1 = false;   // its body has returned: the stack and the record await recycling
@@ -111,10 +111,10 @@ class Fiber : public aiofiber_record, public Runnable {
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   Scheduler* scheduler;
   Entry body;
-  void* owner;                     // the creator's object: the facade's task
-  Parker* parker = nullptr;        // the wait's parker; null when it waits for an object of the facade
-  ExceptionState exceptions;       // valid while suspended
-  FiberLocals* locals = nullptr;   // released when its body has ended
+  void* owner;                    // the creator's object: the facade's task
+  Parker* parker = nullptr;       // the wait's parker; null when it waits for an object of the facade
+  ExceptionState exceptions;      // valid while suspended
+  FiberLocals* locals = nullptr;  // released when its body has ended
 #if AIOFIBER_ASAN
   void* fake_stack = nullptr;
   const void* asan_low = nullptr;

@@ -13,11 +13,11 @@ namespace aiofiber::runtime {
 
 struct Runnable {
   enum class Kind : std::uint8_t {
-    kFiber,     // a Fiber to resume: the scheduler switches to it
+    kFiber,      // a Fiber to resume: the scheduler switches to it
     kStackless,  // a Fiber without a stack: its next step runs on the loop's own stack
-    kInternal,  // a few instructions of the runtime that never throw and never run user code: any stack will
-                // do
-    kCallback,  // user code outside any task: only on the loop's stack, where await() is refused
+    kInternal,   // a few instructions of the runtime that never throw and never run user code: any stack will
+                 // do
+    kCallback,   // user code outside any task: only on the loop's stack, where await() is refused
   };
 
   using Run = void (*)(Runnable&);
