@@ -6,12 +6,14 @@
 #pragma once
 
 #include "aiofiber/as_completed.h"
+#include "aiofiber/async_generator.h"
 #include "aiofiber/await.h"
 #include "aiofiber/awaitable.h"
 #include "aiofiber/barrier.h"
 #include "aiofiber/concurrent.h"
 #include "aiofiber/condition.h"
 #include "aiofiber/context.h"
+#include "aiofiber/co_await.h"
 #include "aiofiber/coro.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/debug.h"

@@ -59,7 +59,7 @@ T await(Coroutine<T>& coroutine) {
 template <class T>
 T await(Coro<T>&& coroutine);  // coro.h
 template <class A>
-requires detail::CallableLike<A> ResultOf<A> await(A&& callable) {
+requires detail::CallableLike<A> AIOFIBER_ALWAYS_INLINE ResultOf<A> await(A&& callable) {
   detail::require_current_task();
   if constexpr (detail::IsCoro<std::invoke_result_t<A&>>::value) {
     return aiofiber::await(std::invoke(callable));

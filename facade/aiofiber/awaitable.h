@@ -2,8 +2,9 @@
 //
 // The concept Awaitable, and ResultOf: the type that await() returns.
 //
-// Awaitables are futures, tasks, coroutine objects, and callables without arguments (taken as coroutine
-// functions). ensure_future() turns each of them into a future.
+// Awaitables are futures, tasks, coroutine objects (Coroutine and Coro), callables without arguments (taken as
+// coroutine functions), and the C++20 awaitables of other libraries. ensure_future() turns each of them into a
+// future.
 #pragma once
 
 #include <concepts>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "aiofiber/coroutine.h"
+#include "aiofiber/foreign.h"
 #include "aiofiber/future.h"
 #include "aiofiber/task.h"
 
@@ -23,8 +25,13 @@ concept FutureLike = std::derived_from<std::remove_cvref_t<X>, AnyFuture> && req
 };
 template <class X>
 concept CoroutineLike = IsCoroutine<std::remove_cvref_t<X>>::value;
+// An awaitable of another library: it has operator co_await, or the members of an awaiter.
 template <class X>
-concept CallableLike = !FutureLike<X> && !CoroutineLike<X> && std::is_invocable_v<std::decay_t<X>&>;
+concept ForeignLike = !FutureLike<X> && !CoroutineLike<X> &&
+                      (HasMemberCoAwait<X> || HasFreeCoAwait<X> || Awaiter<std::remove_cvref_t<X>>);
+template <class X>
+concept CallableLike =
+    !FutureLike<X> && !CoroutineLike<X> && !ForeignLike<X> && std::is_invocable_v<std::decay_t<X>&>;
 
 template <class X>
 struct ResultOfImpl;
@@ -36,6 +43,10 @@ template <CoroutineLike X>
 struct ResultOfImpl<X> {
   using type = typename std::remove_cvref_t<X>::value_type;
 };
+template <ForeignLike X>
+struct ResultOfImpl<X> {
+  using type = ResultOfForeign<X>;
+};
 template <CallableLike X>
 struct ResultOfImpl<X> {
   using type = Awaited<std::invoke_result_t<std::decay_t<X>&>>;
@@ -43,7 +54,8 @@ struct ResultOfImpl<X> {
 }  // namespace detail
 
 template <class X>
-concept Awaitable = detail::FutureLike<X> || detail::CoroutineLike<X> || detail::CallableLike<X>;
+concept Awaitable =
+    detail::FutureLike<X> || detail::CoroutineLike<X> || detail::CallableLike<X> || detail::ForeignLike<X>;
 
 template <Awaitable X>
 using ResultOf = typename detail::ResultOfImpl<X>::type;
@@ -57,14 +69,18 @@ constexpr bool isfuture(const X&) {
 namespace detail {
 [[noreturn]] void throw_wrong_loop();
 
+// A Coro that awaits a foreign awaitable (coro.h).
+template <class A>
+Coro<ResultOfForeign<A>> await_foreign(A awaitable);
+
 // ensure_future on a given loop: returns the same future, or a new task.
 template <Awaitable A>
 auto ensure_on(LoopCore& loop, A&& awaitable) {
   if constexpr (FutureLike<A>) {
     if (&awaitable.state().loop() != &loop) throw_wrong_loop();
     return std::remove_cvref_t<A>(std::forward<A>(awaitable));
-  } else if constexpr (CoroutineLike<A>) {
-    return loop.facade().create_task(std::forward<A>(awaitable));
+  } else if constexpr (ForeignLike<A>) {
+    return loop.facade().create_task(await_foreign<std::decay_t<A>>(std::forward<A>(awaitable)));
   } else {
     return loop.facade().create_task(std::forward<A>(awaitable));
   }

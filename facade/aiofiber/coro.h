@@ -22,6 +22,7 @@
 #include "aiofiber/coro_awaiter.h"
 #include "aiofiber/coro_chain.h"
 #include "aiofiber/coroutine.h"
+#include "aiofiber/foreign.h"
 #include "aiofiber/not_awaitable.h"
 #include "aiofiber/task.h"
 
@@ -35,7 +36,7 @@ class CoroAwaiter;
 template <class T, class F>
 class CoroTask;
 template <class T>
-T drive_here(Coro<T> coroutine);
+T drive_here(Coro<T>& coroutine);
 }  // namespace detail
 
 template <class T = void>
@@ -71,7 +72,7 @@ class [[nodiscard]] Coro {
   template <class, class>
   friend class detail::CoroTask;
   template <class U>
-  friend U detail::drive_here(Coro<U> coroutine);
+  friend U detail::drive_here(Coro<U>& coroutine);
 
   explicit Coro(promise_type& promise) noexcept : promise_(&promise) {}
   void destroy() noexcept {
@@ -82,7 +83,7 @@ class [[nodiscard]] Coro {
   // Begins it on top of the chain. RuntimeError: it was awaited before.
   void enter(detail::CoroChain& chain) {
     if (promise_ == nullptr) detail::throw_reused();
-    chain.enter(*promise_, promise_);
+    chain.enter(*promise_, &promise_);
   }
   // The result, once it has ended.
   T take() { return static_cast<promise_type*>(promise_)->take(); }
@@ -170,7 +171,9 @@ class AwaitingPromise : public PromiseBase {
     note_place(here);
     using X = std::remove_cvref_t<A>;
     constexpr bool is_temporary = !std::is_lvalue_reference_v<A>;
-    if constexpr (FutureLike<X>) {
+    if constexpr (requires { typename X::OwnAwaiter; }) {
+      return std::forward<A>(awaitable);
+    } else if constexpr (FutureLike<X>) {
       using T = typename X::value_type;
       static_assert(
           is_temporary || std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
@@ -180,6 +183,8 @@ class AwaitingPromise : public PromiseBase {
       return CoroAwaiter<typename X::value_type>(std::move(awaitable));
     } else if constexpr (CoroutineLike<X>) {
       return CoroutineAwaiter<typename X::value_type, A>(std::forward<A>(awaitable));
+    } else if constexpr (ForeignLike<A>) {
+      return ForeignAwaiter<A>(std::forward<A>(awaitable));
     } else if constexpr (CallableLike<X>) {
       using R = std::invoke_result_t<X&>;
       if constexpr (IsCoro<R>::value) {
@@ -189,8 +194,9 @@ class AwaitingPromise : public PromiseBase {
       }
     } else {
       static_assert(is_awaitable<X>,
-                    "this cannot be awaited: give a Future, a Task, a Coroutine, a Coro, or a callable "
-                    "without arguments (a function with arguments wants a lambda around it)");
+                    "this cannot be awaited: give a Future, a Task, a Coroutine, a Coro, an awaitable of another "
+                    "library, or a callable without arguments (a function with arguments wants a lambda "
+                    "around it)");
       return FinalAwaiter();
     }
   }
@@ -246,7 +252,8 @@ void drive(TaskCore& task, CoroChain& chain);
 
 // await() of a Coro: in the current task, which has a stack.
 template <class T>
-T drive_here(Coro<T> coroutine) {
+T drive_here(Coro<T>& awaited) {
+  Coro<T> coroutine = std::move(awaited);
   TaskCore* const task = current_task_core_with_stack();
   if (AIOFIBER_UNLIKELY(task == nullptr)) {
     coroutine.close();  // no never-awaited report: the error below is enough
@@ -256,6 +263,11 @@ T drive_here(Coro<T> coroutine) {
   coroutine.enter(chain);
   drive(*task, chain);
   return coroutine.take();
+}
+
+template <class A>
+Coro<ResultOfForeign<A>> await_foreign(A awaitable) {
+  co_return co_await std::forward<A>(awaitable);
 }
 
 // A task without a stack. F: the Coro that it runs, or a callable that makes it.
@@ -327,11 +339,19 @@ Task<T> start_stackless_task(LoopCore& loop, F&& fn, const TaskOptions& options,
 // co_awaits it instead; awaited before.
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coro<T>&& coroutine) {
-  return detail::drive_here(std::move(coroutine));
+  return detail::drive_here(coroutine);
 }
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coro<T>& coroutine) {
-  return detail::drive_here(std::move(coroutine));
+  return detail::drive_here(coroutine);
+}
+// The same for an awaitable of another library. The task goes on in its own thread, whichever thread resumes
+// it.
+// Cancellation: raised when the awaitable is done, because nothing can stop it earlier.
+template <class A>
+requires detail::ForeignLike<A> AIOFIBER_ALWAYS_INLINE ResultOf<A> await(A&& awaitable) {
+  auto coroutine = detail::await_foreign<A>(std::forward<A>(awaitable));
+  return detail::drive_here(coroutine);
 }
 
 namespace detail {
@@ -340,7 +360,8 @@ template <class Body, class... Args>
 AIOFIBER_ALWAYS_INLINE auto call_and_await(Body& body, Args&... args)
     -> Awaited<std::invoke_result_t<Body&, Args&...>> {
   if constexpr (IsCoro<std::invoke_result_t<Body&, Args&...>>::value) {
-    return drive_here(std::invoke(body, args...));
+    auto coroutine = std::invoke(body, args...);
+    return drive_here(coroutine);
   } else {
     return std::invoke(body, args...);
   }

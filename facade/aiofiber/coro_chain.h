@@ -80,7 +80,8 @@ class PromiseBase : public aiofiber_coroutine {
   }
 
   CoroChain* chain = nullptr;  // null until it begins
-  // The pointer that owns the frame while the coroutine runs; cleared when the chain destroys the frame.
+  // The pointer that owns the frame while the coroutine runs; cleared when the chain destroys the frame. Null:
+  // references own it (AsyncGenerator).
   PromiseBase** owner = nullptr;
   OriginTrace origin;  // debug mode: where it was made
   std::exception_ptr error;
@@ -128,15 +129,11 @@ class CoroChain : public aiofiber_coroutines {
   }
   // No coroutine is left: the outermost one has ended, or none has begun.
   bool done() const noexcept { return innermost == 0; }
-  // Begins a coroutine, on top of the innermost one. `owner`: the pointer that owns its frame.
-  void enter(PromiseBase& promise, PromiseBase*& owner) noexcept {
+  // Makes the coroutine the innermost one. `owner`: see PromiseBase.
+  void enter(PromiseBase& promise, PromiseBase** owner) noexcept {
     promise.chain = this;
-    promise.owner = &owner;
-    resume_next(promise, innermost);
-  }
-  // Makes the coroutine the innermost one. `caller`: what `innermost` was.
-  void resume_next(PromiseBase& promise, std::uint64_t caller) noexcept {
-    promise.caller = caller;
+    promise.owner = owner;
+    promise.caller = innermost;
     innermost = reinterpret_cast<std::uint64_t>(static_cast<aiofiber_coroutine*>(&promise));
   }
   // The innermost coroutine has ended, or has given a value.
@@ -157,6 +154,7 @@ class CoroChain : public aiofiber_coroutines {
   void destroy_frames() noexcept {
     while (PromiseBase* const promise = innermost_promise()) {
       leave(*promise);
+      if (promise->owner == nullptr) continue;
       *promise->owner = nullptr;
       promise->handle().destroy();
     }

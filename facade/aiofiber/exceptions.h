@@ -59,6 +59,9 @@ class SystemExit {
   int code_;
 };
 
+// Thrown at the co_yield of an AsyncGenerator that is closed (Python's GeneratorExit). Let it pass.
+class GeneratorExit {};
+
 // An operation in a place or state that forbids it: outside a task, on a closed loop, a second time.
 class RuntimeError : public std::runtime_error {
  public:

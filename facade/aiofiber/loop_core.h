@@ -97,6 +97,8 @@ class LoopCore {
   std::shared_ptr<const void> keep_alive;
   EventLoop* facade_object;       // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
+  // Asynchronous generators that have begun and not finished (async_generator.cc).
+  runtime::List<runtime::ListNode> async_generators;
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
   std::function<void(EventLoop&, const ExceptionContext&)> exception_handler;  // event_loop.cc
   Duration slow_callback_duration = std::chrono::milliseconds(100);

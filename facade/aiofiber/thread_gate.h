@@ -40,6 +40,7 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
 
     std::shared_ptr<ThreadGate> gate_;
     std::uint64_t id_ = 0;
+    bool expected_ = true;
     bool posted_ = false;  // guarded by the gate's mutex_; once true, the queue's node is in use until it ran
   };
 
@@ -47,8 +48,9 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
   // The loop's gate. Loop's thread.
   static ThreadGate& of(LoopCore& core);
 
-  // Loop's thread. The number is not used again after the link is gone.
-  std::uint64_t add(std::unique_ptr<Link> link);
+  // Loop's thread. The number is not used again after the link is gone. `expected`: a loop on virtual time
+  // does not let it jump while it waits for the post.
+  std::uint64_t add(std::unique_ptr<Link> link, bool expected = true);
   // Loop's thread: destroys the link, unless it is posted: then it arrives first.
   void remove(std::uint64_t id) noexcept;
   // Any thread: lets the link arrive in the loop's next pass. False: the loop is closed, or the link is gone
@@ -62,10 +64,12 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
 
  private:
   std::unique_ptr<Link> take(std::uint64_t id) noexcept;
+  void expect(std::ptrdiff_t change) noexcept;
 
   std::mutex mutex_;
   LoopCore* core_;  // guarded by mutex_, as all below; null once shut
   std::uint64_t last_id_ = 0;
+  std::ptrdiff_t expected_ = 0;  // number of links that are expected
   std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
 };
 

@@ -221,6 +221,7 @@ void LoopCore::drop_scheduled() noexcept {
 void LoopCore::close() {
   const runtime::Ref<LoopCore> self(this);
   std::exception_ptr failure;
+  while (async_generators.front() != nullptr) async_generators.front()->unlink();
   const bool ours = !from_parent_process();
   if (ours) {
     if (thread_gate != nullptr) thread_gate->shut();

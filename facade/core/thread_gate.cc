@@ -27,12 +27,20 @@ ThreadGate& ThreadGate::of(LoopCore& core) {
   return *core.thread_gate;
 }
 
-std::uint64_t ThreadGate::add(std::unique_ptr<Link> link) {
+// Called with the mutex.
+void ThreadGate::expect(std::ptrdiff_t change) noexcept {
+  if (core_ == nullptr || change == 0) return;
+  expected_ += change;
+  core_->scheduler().clock().expect_answers(change);
+}
+
+std::uint64_t ThreadGate::add(std::unique_ptr<Link> link, bool expected) {
   const std::lock_guard lock(mutex_);
   link->gate_ = shared_from_this();
   link->id_ = ++last_id_;
+  link->expected_ = expected;
   links_.emplace(last_id_, std::move(link));
-  if (core_ != nullptr) core_->scheduler().clock().expect_answers(1);
+  expect(expected ? 1 : 0);
   return last_id_;
 }
 
@@ -42,7 +50,7 @@ std::unique_ptr<ThreadGate::Link> ThreadGate::take(std::uint64_t id) noexcept {
   if (found == links_.end()) return nullptr;
   std::unique_ptr<Link> link = std::move(found->second);
   links_.erase(found);
-  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-1);
+  expect(link->expected_ ? -1 : 0);
   return link;
 }
 
@@ -53,7 +61,7 @@ void ThreadGate::remove(std::uint64_t id) noexcept {
   if (found == links_.end() || found->second->posted_) return;
   link = std::move(found->second);  // declared before the lock, so destroyed after the mutex is free
   links_.erase(found);
-  if (core_ != nullptr) core_->scheduler().clock().expect_answers(-1);
+  expect(link->expected_ ? -1 : 0);
 }
 
 bool ThreadGate::post(std::uint64_t id) noexcept {
@@ -68,8 +76,7 @@ bool ThreadGate::post(std::uint64_t id) noexcept {
 
 void ThreadGate::shut() noexcept {
   const std::lock_guard lock(mutex_);
-  if (core_ != nullptr)
-    core_->scheduler().clock().expect_answers(-static_cast<std::ptrdiff_t>(links_.size()));
+  expect(-expected_);
   core_ = nullptr;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/coro.h"
 #include "aiofiber/exception_context.h"
 #include "aiofiber/executor.h"
 #include "aiofiber/log.h"
@@ -184,6 +185,7 @@ void Runner::close() {
   if (loop_->is_closed()) return;  // by the program
   watch_interrupts();
   cancel_all_tasks();
+  if (!loop_->core().async_generators.empty()) loop_->run_until_complete(loop_->shutdown_asyncgens());
   if (loop_->core().default_executor != nullptr) {
     loop_->run_until_complete(shutdown_default_executor(*loop_, kExecutorPatience));
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <utility>
+#include <vector>
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/testing.h"
@@ -16,6 +17,12 @@ void run_in_loop(F body) {
   testing::TestLoop loop;
   loop.run_until_complete(std::move(body));
   loop.close();
+}
+
+// Waits for the end of a task, and does not throw its error.
+template <class T>
+auto ended(const Task<T>& task) {
+  return wait(std::vector{task});
 }
 
 inline int after(Duration delay, int value) {
