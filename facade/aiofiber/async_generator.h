@@ -2,11 +2,11 @@
 //
 // AsyncGenerator<T>: a coroutine that gives values one by one, with co_yield, and may wait in between.
 //
-// A coroutine takes them with `while (auto item = co_await generator.next()) use(*item);`, a task with a stack
-// with a plain `for (T& item : generator)`. The generator runs in the task that asks for the next value, and
-// only while that task waits for it.
-// Handles are cheap and refer to the same generator; its frame is destroyed with the last one.
-// Source: Python's asynchronous generators (PEP 525), with aclose() and loop.shutdown_asyncgens().
+// A coroutine takes them with `while (auto item = co_await generator.next()) use(*item);`, a task with a
+// stack with a plain `for (T& item : generator)`. The generator runs in the task that asks for the next
+// value, and only while that task waits for it. Handles are cheap and refer to the same generator; its frame
+// is destroyed with the last one. Source: Python's asynchronous generators (PEP 525), with aclose() and
+// loop.shutdown_asyncgens().
 #pragma once
 
 #include <coroutine>
@@ -121,8 +121,7 @@ inline GeneratorBase::Step GeneratorBase::step(bool closing) {
 template <class T>
 class GeneratorPromise final : public GeneratorBase {
  public:
-  GeneratorPromise() noexcept
-      : GeneratorBase(std::coroutine_handle<GeneratorPromise>::from_promise(*this)) {}
+  GeneratorPromise() noexcept : GeneratorBase(std::coroutine_handle<GeneratorPromise>::from_promise(*this)) {}
   AsyncGenerator<T> get_return_object() noexcept;
 
   template <class U = T>
@@ -146,7 +145,8 @@ Coro<void> close_generators(LoopCore& loop);
 // T: an object type, which may be move-only.
 template <class T>
 class AsyncGenerator {
-  static_assert(std::is_object_v<T>, "an AsyncGenerator gives objects; use std::reference_wrapper for references");
+  static_assert(std::is_object_v<T>,
+                "an AsyncGenerator gives objects; use std::reference_wrapper for references");
 
  public:
   using value_type = T;
@@ -158,8 +158,8 @@ class AsyncGenerator {
   // ends it and comes out here. RuntimeError: another task waits for its next value.
   // Cancellation: raised in the generator, at the place where it waits.
   Coro<std::optional<T>> next() const { return next_of(generator_); }
-  // Ends the generator: GeneratorExit is thrown at its co_yield, so that it can clean up, and wait for that. A
-  // generator that has not begun never runs. RuntimeError: it yields again, or runs.
+  // Ends the generator: GeneratorExit is thrown at its co_yield, so that it can clean up, and wait for that.
+  // A generator that has not begun never runs. RuntimeError: it yields again, or runs.
   Coro<void> aclose() const { return detail::GeneratorBase::close(generator_); }
 
   // For a task with a stack: each step of the loop awaits the next value.
@@ -172,7 +172,8 @@ class AsyncGenerator {
     using pointer = T*;
     using reference = T&;
 
-    explicit Iterator(const AsyncGenerator& generator) : generator_(generator), item_(await(generator.next())) {}
+    explicit Iterator(const AsyncGenerator& generator)
+        : generator_(generator), item_(await(generator.next())) {}
     T& operator*() noexcept { return *item_; }
     T* operator->() noexcept { return &*item_; }
     Iterator& operator++() {

@@ -23,10 +23,41 @@ namespace aiofiber {
 
 // These functions are inlined into the caller. A tail call to them would remove the caller's frame from the
 // stack of the suspended task.
+// Where they wait, no local variable of theirs has a destructor. In a noexcept function into which g++
+// inlines them, such a variable would hide from throw_would_terminate() that exceptions end there. Code that
+// needs such variables is therefore in functions that are not inlined.
 namespace detail {
 AIOFIBER_ALWAYS_INLINE void wait_done(FutureBase& future, WaitHandle handle) {
   TaskCore& task = require_current_task();
   if (!future.done()) task.wait_for_future(future, handle);
+}
+
+// Calls fn(argument), which is not inlined, and is no tail call.
+template <class R, class A>
+AIOFIBER_ALWAYS_INLINE R call_without_tail_call(R (*fn)(A&), A& argument) {
+  if constexpr (std::is_void_v<R>) {
+    fn(argument);
+    asm volatile("");
+  } else {
+    R result = fn(argument);
+    asm volatile("");
+    return static_cast<R&&>(result);
+  }
+}
+
+// The result of awaiting a Coro in the current task (coro.h).
+template <class T>
+T drive_here(Coro<T>& coroutine);
+
+template <class F>
+AIOFIBER_NOINLINE Awaited<std::invoke_result_t<F&>> call_here(F& callable) {
+  require_current_task();
+  if constexpr (IsCoro<std::invoke_result_t<F&>>::value) {
+    auto coroutine = std::invoke(callable);
+    return drive_here(coroutine);
+  } else {
+    return std::invoke(callable);
+  }
 }
 }  // namespace detail
 
@@ -37,10 +68,11 @@ AIOFIBER_ALWAYS_INLINE std::add_lvalue_reference_t<const T> await(const Future<T
   detail::wait_done(future.state(), {.address = &future});
   return future.result();
 }
+// The handle is empty afterwards, unless the wait was cancelled.
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
+  detail::wait_done(future.state(), {.address = &future, .taken = true});
   Future<T> taken(std::move(future));
-  detail::wait_done(taken.state(), {.address = &taken, .taken = true});
   return std::move(taken).result();
 }
 template <class T>
@@ -56,16 +88,10 @@ T await(Coroutine<T>& coroutine) {
   detail::require_current_task();
   return coroutine.run();
 }
-template <class T>
-T await(Coro<T>&& coroutine);  // coro.h
 template <class A>
 requires detail::CallableLike<A> AIOFIBER_ALWAYS_INLINE ResultOf<A> await(A&& callable) {
-  detail::require_current_task();
-  if constexpr (detail::IsCoro<std::invoke_result_t<A&>>::value) {
-    return aiofiber::await(std::invoke(callable));
-  } else {
-    return std::invoke(callable);
-  }
+  return detail::call_without_tail_call<ResultOf<A>, std::remove_reference_t<A>>(&detail::call_here,
+                                                                                 callable);
 }
 
 template <class A>

@@ -35,8 +35,6 @@ template <class T, class F>
 class CoroAwaiter;
 template <class T, class F>
 class CoroTask;
-template <class T>
-T drive_here(Coro<T>& coroutine);
 }  // namespace detail
 
 template <class T = void>
@@ -193,10 +191,11 @@ class AwaitingPromise : public PromiseBase {
         return CallAwaiter<R, A>(std::forward<A>(awaitable));
       }
     } else {
-      static_assert(is_awaitable<X>,
-                    "this cannot be awaited: give a Future, a Task, a Coroutine, a Coro, an awaitable of another "
-                    "library, or a callable without arguments (a function with arguments wants a lambda "
-                    "around it)");
+      static_assert(
+          is_awaitable<X>,
+          "this cannot be awaited: give a Future, a Task, a Coroutine, a Coro, an awaitable of another "
+          "library, or a callable without arguments (a function with arguments wants a lambda "
+          "around it)");
       return FinalAwaiter();
     }
   }
@@ -252,7 +251,7 @@ void drive(TaskCore& task, CoroChain& chain);
 
 // await() of a Coro: in the current task, which has a stack.
 template <class T>
-T drive_here(Coro<T>& awaited) {
+AIOFIBER_NOINLINE T drive_here(Coro<T>& awaited) {
   Coro<T> coroutine = std::move(awaited);
   TaskCore* const task = current_task_core_with_stack();
   if (AIOFIBER_UNLIKELY(task == nullptr)) {
@@ -339,19 +338,19 @@ Task<T> start_stackless_task(LoopCore& loop, F&& fn, const TaskOptions& options,
 // co_awaits it instead; awaited before.
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coro<T>&& coroutine) {
-  return detail::drive_here(coroutine);
+  return detail::call_without_tail_call<T, Coro<T>>(&detail::drive_here, coroutine);
 }
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Coro<T>& coroutine) {
-  return detail::drive_here(coroutine);
+  return detail::call_without_tail_call<T, Coro<T>>(&detail::drive_here, coroutine);
 }
 // The same for an awaitable of another library. The task goes on in its own thread, whichever thread resumes
 // it.
 // Cancellation: raised when the awaitable is done, because nothing can stop it earlier.
 template <class A>
 requires detail::ForeignLike<A> AIOFIBER_ALWAYS_INLINE ResultOf<A> await(A&& awaitable) {
-  auto coroutine = detail::await_foreign<A>(std::forward<A>(awaitable));
-  return detail::drive_here(coroutine);
+  const auto call = [&awaitable] { return detail::await_foreign<A>(std::forward<A>(awaitable)); };
+  return detail::call_without_tail_call<ResultOf<A>, decltype(call)>(&detail::call_here, call);
 }
 
 namespace detail {

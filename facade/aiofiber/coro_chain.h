@@ -80,8 +80,8 @@ class PromiseBase : public aiofiber_coroutine {
   }
 
   CoroChain* chain = nullptr;  // null until it begins
-  // The pointer that owns the frame while the coroutine runs; cleared when the chain destroys the frame. Null:
-  // references own it (AsyncGenerator).
+  // The pointer that owns the frame while the coroutine runs; cleared when the chain destroys the frame.
+  // Null: references own it (AsyncGenerator).
   PromiseBase** owner = nullptr;
   OriginTrace origin;  // debug mode: where it was made
   std::exception_ptr error;

@@ -28,9 +28,13 @@ concept Awaiter = requires(A& awaiter, std::coroutine_handle<> coroutine) {
   awaiter.await_resume();
 };
 template <class A>
-concept HasMemberCoAwait = requires(A&& awaitable) { std::forward<A>(awaitable).operator co_await(); };
+concept HasMemberCoAwait = requires(A&& awaitable) {
+  std::forward<A>(awaitable).operator co_await();
+};
 template <class A>
-concept HasFreeCoAwait = requires(A&& awaitable) { operator co_await(std::forward<A>(awaitable)); };
+concept HasFreeCoAwait = requires(A&& awaitable) {
+  operator co_await(std::forward<A>(awaitable));
+};
 
 template <class A>
 decltype(auto) awaiter_of(A&& awaitable) {
@@ -45,9 +49,9 @@ decltype(auto) awaiter_of(A&& awaitable) {
 
 // What `co_await` of it gives, as a result of a coroutine: an rvalue reference becomes an object.
 template <class A>
-using RawResultOfForeign = decltype(std::declval<std::add_lvalue_reference_t<decltype(awaiter_of(
-                                        std::declval<A>()))>>()
-                                        .await_resume());
+using RawResultOfForeign =
+    decltype(std::declval<std::add_lvalue_reference_t<decltype(awaiter_of(std::declval<A>()))>>()
+                 .await_resume());
 template <class A>
 using ResultOfForeign = std::conditional_t<std::is_rvalue_reference_v<RawResultOfForeign<A>>,
                                            std::remove_cvref_t<RawResultOfForeign<A>>, RawResultOfForeign<A>>;

@@ -198,7 +198,8 @@ TEST(AsyncGenerator, ReportsAnErrorOfItsClosing) {
     kept = make();
     co_await kept->next();
   });
-  EXPECT_NE(text.find("an error occurred during closing of asynchronous generator"), std::string::npos) << text;
+  EXPECT_NE(text.find("an error occurred during closing of asynchronous generator"), std::string::npos)
+      << text;
 }
 
 TEST(AsyncGenerator, OutlivesItsLoop) {

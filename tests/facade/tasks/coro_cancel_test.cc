@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cancellation and the end of coroutine tasks: raised at the co_await, by the rules of every task; and the
-// destruction of suspended ones when their loop closes.
+// The cancellation and the end of coroutine tasks: raised at the co_await, by the rules of every task; and
+// the destruction of suspended ones when their loop closes.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -178,9 +178,7 @@ TEST(CoroCancellation, ThatCannotLeaveADestructorIsKeptForLater) {
           });
         }
       };
-      {
-        const Guard guard{log};
-      }
+      { const Guard guard{log}; }
       log.push_back("left");
       await(sleep(1s));
       log.push_back("not reached");

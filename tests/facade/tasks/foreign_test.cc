@@ -149,9 +149,7 @@ TEST(ForeignCoroutine, MayBeDestroyedWhileItWaits) {
   run_in_loop([] {
     auto future = get_running_loop().create_future<int>();
     auto other = create_task([] { return after(1h, 2); });
-    {
-      const ForeignTask<int> waiting = sum_of(future, other);
-    }
+    { const ForeignTask<int> waiting = sum_of(future, other); }
     {
       const ForeignTask<int> scheduled = sum_of(future, other);
       future.set_result(1);
@@ -219,7 +217,8 @@ TEST(ForeignAwaitable, IsNotCutShortByACancellation) {
   });
 }
 
-// The awaiter forgets the handle when it is destroyed, as every awaiter must whose coroutine may be destroyed.
+// The awaiter forgets the handle when it is destroyed, as every awaiter must whose coroutine may be
+// destroyed.
 TEST(ForeignAwaitable, IsDestroyedWithItsTask) {
   Door door;
   TestLoop loop;
