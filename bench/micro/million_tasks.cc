@@ -4,7 +4,8 @@
 // tasks.
 //
 // Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of
-// address space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after.
+// address space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after. With a
+// STACK_KIB of 0 they are coroutines, and wait for a future.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -34,6 +35,7 @@ long page_faults() {
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_minflt;
 }
+asyncio::Coro<> wait_at(asyncio::Future<> gate) { co_await gate; }
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -68,7 +70,13 @@ int main(int argc, char** argv) {
     const long before = memory_kib();
     long awake = 0;
     start = std::chrono::steady_clock::now();
+    const auto gate = asyncio::get_running_loop().create_future<>();
     for (long i = 0; i < count; ++i) {
+      if (stack_kib == 0) {
+        asyncio::create_task(wait_at(gate)).detach();
+        if (i % 1000 == 999) asyncio::await(asyncio::sleep(0s));
+        continue;
+      }
       asyncio::create_task({.stack_size = static_cast<std::size_t>(stack_kib) * 1024}, [&awake] {
         asyncio::await(asyncio::sleep(3600s));
         ++awake;
