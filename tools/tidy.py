@@ -63,10 +63,11 @@ FLOORS = [
     ("futures", {"facade/core": "future_base future"}),
     ("tasks", {
         "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
-                        " not_awaitable sleep"}),
+                        " not_awaitable sleep coro coro_chain coro_awaiter co_await foreign stackless"}),
     ("sync", {"facade/sync": "wait_queue lock event condition semaphore barrier queue"}),
     ("combinators", {
-        "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"}),
+        "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"
+                              " async_generator"}),
     ("threads", {"facade/threads": "threads executor concurrent runner"}),
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]

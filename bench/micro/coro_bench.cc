@@ -89,7 +89,8 @@ void BM_CreateRunAwaitOfFibers(benchmark::State& state) {
   asyncio::run([&] {
     auto gate = asyncio::get_running_loop().create_future<int>();
     std::vector<asyncio::Task<int>> others;
-    for (int i = 0; i < kOthers; ++i) others.push_back(asyncio::create_task([gate] { return asyncio::await(gate); }));
+    for (int i = 0; i < kOthers; ++i)
+      others.push_back(asyncio::create_task([gate] { return asyncio::await(gate); }));
     asyncio::await(asyncio::sleep(0s));
     for (auto _ : state) benchmark::DoNotOptimize(asyncio::await(asyncio::create_task([] { return 1; })));
     gate.set_result(0);

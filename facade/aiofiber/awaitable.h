@@ -2,9 +2,9 @@
 //
 // The concept Awaitable, and ResultOf: the type that await() returns.
 //
-// Awaitables are futures, tasks, coroutine objects (Coroutine and Coro), callables without arguments (taken as
-// coroutine functions), and the C++20 awaitables of other libraries. ensure_future() turns each of them into a
-// future.
+// Awaitables are futures, tasks, coroutine objects (Coroutine and Coro), callables without arguments (taken
+// as coroutine functions), and the C++20 awaitables of other libraries. ensure_future() turns each of them
+// into a future.
 #pragma once
 
 #include <concepts>

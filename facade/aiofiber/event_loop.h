@@ -164,8 +164,8 @@ class EventLoop {
   // (executor.h)
   Coroutine<void> shutdown_default_executor();
 
-  // Closes all asynchronous generators (async_generator.h) that have begun and not finished, at the same time.
-  // Errors of their code go to the exception handler. run() awaits it before the loop closes.
+  // Closes all asynchronous generators (async_generator.h) that have begun and not finished, at the same
+  // time. Errors of their code go to the exception handler. run() awaits it before the loop closes.
   Coro<void> shutdown_asyncgens();
 
   // ---- descriptors. Level-triggered: called once a pass while ready. A second add replaces the first.

@@ -57,7 +57,7 @@ void on_signal(int signo, siginfo_t* info, void* context) {
       request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
     Registers registers = arch::interrupted_registers(context);
     if (registers.pc != 0) ++registers.pc;  // an instruction, not a return address
-    const Fiber* fiber = current_fiber();
+    const Fiber* fiber = current_fiber_or_step();
     request.fiber_id = fiber != nullptr ? fiber->id : 0;
     // The loop fetched the thread's bounds when it began to run, so this does not allocate.
     request.count = unwind(registers, current_stack_bounds(), request.addresses);
@@ -130,6 +130,8 @@ std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
   RecordSlab::for_each([&](const aiofiber_record& record) __attribute__((no_sanitize("thread"))) {
     if (__atomic_load_n(&record.state, __ATOMIC_RELAXED) != AIOFIBER_RUNNING) return;
     if (__atomic_load_n(&record.tid, __ATOMIC_RELAXED) != static_cast<std::uint32_t>(tid)) return;
+    // A step of a fiber without a stack runs another fiber at once: that one is asked for.
+    if (bounds.high != 0) return;
     id = __atomic_load_n(&record.id, __ATOMIC_RELAXED);
     bounds = {__atomic_load_n(&record.stack_low, __ATOMIC_RELAXED),
               __atomic_load_n(&record.stack_high, __ATOMIC_RELAXED)};

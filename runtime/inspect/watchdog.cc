@@ -64,15 +64,19 @@ State& state() {
   return *known;
 }
 
-std::string name_of_fiber(std::uint64_t id) {
+struct FiberText {
   std::string name;
+  bool has_stack = true;
+};
+FiberText describe_fiber(std::uint64_t id) {
+  FiberText text;
   RecordSlab::for_each([&](const aiofiber_record& record) {
     if (__atomic_load_n(&record.id, __ATOMIC_RELAXED) != id) return;
     aiofiber_record copy;
     if (sys::copy_own_memory(&copy, &record, sizeof copy) == static_cast<ssize_t>(sizeof copy))
-      name = task_name(copy);
+      text = {task_name(copy), copy.stack_high != 0};
   });
-  return name;
+  return text;
 }
 
 // The total time that the thread ran, and the total time that it waited for a core: the first numbers of
@@ -108,10 +112,16 @@ std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSam
   std::string text = "The event loop has been blocked for " + std::to_string(blocked / 1'000'000) + " ms";
   if (sample == nullptr)
     return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
-  text += sample->fiber_id != 0 ? " by task '" + name_of_fiber(sample->fiber_id) + "'" : " by a callback";
+  const FiberText fiber = describe_fiber(sample->fiber_id);
+  text += sample->fiber_id != 0 ? " by task '" + fiber.name + "'" : " by a callback";
   if (!sample->system_call.empty()) text += " in " + sample->system_call;
   if (queued >= 1'000'000)
     text += " (its thread has waited for a core for another " + std::to_string(queued / 1'000'000) + " ms)";
+  if (sample->fiber_id != 0 && !fiber.has_stack) {
+    text +=
+        " (the task has no stack, so a call that waits blocks the thread: give it one for that time, "
+        "co_await [&] { return call(); })";
+  }
   text += "\n" + format_frames(program_frames({sample->addresses.data(), sample->count}));
   text.pop_back();
   return text;

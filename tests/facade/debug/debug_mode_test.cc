@@ -184,6 +184,26 @@ TEST(DebugMode, TheWatchdogNamesWhoBlocksTheLoop) {
   EXPECT_NE(log.texts()[0].find("ms by task 'hog'"), std::string::npos) << log.texts()[0];
 }
 
+// The same for a coroutine: the remedy is in the report.
+TEST(DebugMode, TheWatchdogSaysWhatACoroutineCanDo) {
+  Log log;
+  aio::EventLoop loop;
+  loop.set_debug(true);
+  loop.slow_callback_duration = 20ms;
+  loop.run_until_complete([&]() -> aio::Coro<> {
+    auto task = aio::create_task(aio::TaskOptions{.name = "hog"}, [&]() -> aio::Coro<> {
+      const auto limit = std::chrono::steady_clock::now() + 10s;
+      while (log.texts().empty() && std::chrono::steady_clock::now() < limit) asm volatile("");
+      co_return;
+    });
+    co_await task;
+  });
+  loop.close();
+  ASSERT_FALSE(log.texts().empty());
+  EXPECT_NE(log.texts()[0].find("ms by task 'hog'"), std::string::npos) << log.texts()[0];
+  EXPECT_NE(log.texts()[0].find("co_await [&] { return call(); }"), std::string::npos) << log.texts()[0];
+}
+
 TEST(Watchdog, RefusesALimitThatIsNotPositive) {
   aio::EventLoop loop;
   EXPECT_THROW(aio::enable_watchdog(0s, &loop), aio::ValueError);
