@@ -43,10 +43,13 @@ class AsCompletedState final : public WatchOwner {
   void input_done(Watch& watch) noexcept override;
   // Suspends the current task until the next input finishes. TimeoutError: the timeout passed first.
   runtime::Ref<FutureBase> next();
+  static Coro<runtime::Ref<FutureBase>> next_without_stack(runtime::Ref<AsCompletedState> state);
 
  private:
   ~AsCompletedState();
   void on_timeout() noexcept;
+  void pass_on(const WaitQueue::Waiter& waiter);
+  runtime::Ref<FutureBase> take();
 
   runtime::Ref<LoopCore> loop_;
   std::uint32_t references_ = 0;
@@ -94,12 +97,17 @@ class AsCompleted {
 
  private:
   Coroutine<T> item() const {
-    return Coroutine<T>([state = state_]() -> T {
-      const runtime::Ref<detail::FutureBase> input = state->next();
-      input->check_result();
-      auto& typed = static_cast<detail::FutureState<T>&>(*input);
-      return typed.take();
-    });
+    return Coroutine<T>(detail::TwoForms{[state = state_]() -> T { return result_of(*state->next()); },
+                                         [state = state_] { return item_without_stack(state); }});
+  }
+  static Coro<T> item_without_stack(runtime::Ref<detail::AsCompletedState> state) {
+    const runtime::Ref<detail::FutureBase> input =
+        co_await detail::AsCompletedState::next_without_stack(std::move(state));
+    co_return result_of(*input);
+  }
+  static T result_of(detail::FutureBase& input) {
+    input.check_result();
+    return static_cast<detail::FutureState<T>&>(input).take();
   }
   runtime::Ref<detail::AsCompletedState> state_;
   std::size_t left_;

@@ -22,6 +22,7 @@ namespace aiofiber {
 namespace detail {
 struct ConditionState final : Counted<ConditionState> {
   bool wait();
+  static Coro<bool> wait_without_stack(runtime::Ref<ConditionState> condition);
   // Does not check that the lock is held.
   void wake(std::size_t n) { waiters.wake(n); }
 

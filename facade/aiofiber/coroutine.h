@@ -196,6 +196,18 @@ struct Call {
   }
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
+// A call in two forms: on a stack, and as a Coro, for a coroutine that awaits it.
+template <class OnStack, class Stackless>
+struct TwoForms {
+  OnStack on_stack;
+  Stackless stackless;
+  decltype(auto) operator()() { return on_stack(); }
+  auto stackless_form() { return stackless(); }
+  EntryInfo entry() const noexcept { return entry_of(on_stack); }
+};
+template <class OnStack, class Stackless>
+TwoForms(OnStack, Stackless) -> TwoForms<OnStack, Stackless>;
+
 template <class X>
 struct IsCoro : std::false_type {};
 template <class T>

@@ -16,6 +16,7 @@ namespace aiofiber {
 namespace detail {
 struct EventState final : Counted<EventState> {
   bool wait();
+  static Coro<bool> wait_without_stack(runtime::Ref<EventState> event);
   void set();
 
   bool value = false;

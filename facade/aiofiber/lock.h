@@ -19,6 +19,7 @@ class Condition;
 namespace detail {
 struct LockState final : Counted<LockState> {
   bool acquire();
+  static Coro<bool> acquire_without_stack(runtime::Ref<LockState> lock);
   void unlock();
   // For destructors: no error when the lock is not held.
   void unlock_if_locked();

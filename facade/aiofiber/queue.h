@@ -83,6 +83,8 @@ class QueueBase {
   // Suspend until there is an item, or room.
   void wait_for_item(std::string_view type);
   void wait_for_room(std::string_view type);
+  Coro<void> wait_for_item_without_stack(std::string_view type);
+  Coro<void> wait_for_room_without_stack(std::string_view type);
   // put_nowait() calls the first before it adds the item and the second after.
   void check_put() const;
   void item_put();
@@ -92,6 +94,7 @@ class QueueBase {
 
   void task_done();
   void join();
+  Coro<void> join_without_stack();
   void shutdown(bool immediate);
   std::string format(std::string items) const;
 
@@ -101,6 +104,8 @@ class QueueBase {
 
  private:
   void wait_in(WaitQueue& queue, std::string_view type, bool for_room);
+  Coro<void> wait_in_without_stack(WaitQueue& queue, std::string_view type, bool for_room);
+  void pass_on(const WaitQueue::Waiter& waiter, WaitQueue& queue, bool for_room);
 
   std::ptrdiff_t maxsize_;
   std::size_t unfinished_tasks_ = 0;
@@ -145,21 +150,17 @@ class BasicQueue {
   // Adds the item, and waits for room if the queue is full. Does not suspend while there is room.
   // Cancellation: a cancellation point when it suspends; the item is dropped then. Errors: QueueShutDown,
   // CancelledError, RuntimeError: another loop's queue.
-  Coroutine<void> put(T item) {
-    return Coroutine<void>([state = state_, item = std::move(item)]() mutable {
-      state->wait_for_room(Order::kName);
-      state->put_nowait(std::move(item));
-    });
-  }
+  Coroutine<void> put(T item) { return Coroutine<void>(Put{state_, std::move(item)}); }
   // Adds the item. QueueFull; QueueShutDown.
   void put_nowait(T item) { state_->put_nowait(std::move(item)); }
   // Takes an item, and waits for one if the queue is empty. Does not suspend while there are items.
   // Cancellation: a cancellation point when it suspends; no item is lost. Errors: as put().
   Coroutine<T> get() {
-    return Coroutine<T>([state = state_] {
-      state->wait_for_item(Order::kName);
-      return state->get_nowait();
-    });
+    return Coroutine<T>(TwoForms{[state = state_] {
+                                   state->wait_for_item(Order::kName);
+                                   return state->get_nowait();
+                                 },
+                                 [state = state_] { return get_without_stack(state); }});
   }
   // Takes an item. QueueEmpty; QueueShutDown: empty and shut down.
   T get_nowait() { return state_->get_nowait(); }
@@ -168,7 +169,8 @@ class BasicQueue {
   void task_done() { state_->task_done(); }
   // Waits until every item that was put was processed. Cancellation: a cancellation point when it suspends.
   Coroutine<void> join() {
-    return Coroutine<void>([state = state_] { state->join(); });
+    return Coroutine<void>(TwoForms{[state = state_] { state->join(); },
+                                    [state = state_] { return join_without_stack(state); }});
   }
   // Ends puts. Gets go on until the queue is empty. With `immediate` they fail at once, and the remaining
   // items are dropped and count as processed. All waiters check again; most get QueueShutDown.
@@ -189,7 +191,27 @@ class BasicQueue {
   }
 
  private:
-  runtime::Ref<QueueState<T, Order>> state_;
+  using State = runtime::Ref<QueueState<T, Order>>;
+  struct Put {
+    State state;
+    T item;
+    void operator()() {
+      state->wait_for_room(Order::kName);
+      state->put_nowait(std::move(item));
+    }
+    Coro<void> stackless_form() { return put_without_stack(std::move(state), std::move(item)); }
+  };
+  static Coro<void> put_without_stack(State state, T item) {
+    co_await state->wait_for_room_without_stack(Order::kName);
+    state->put_nowait(std::move(item));
+  }
+  static Coro<T> get_without_stack(State state) {
+    co_await state->wait_for_item_without_stack(Order::kName);
+    co_return state->get_nowait();
+  }
+  static Coro<void> join_without_stack(State state) { co_await state->join_without_stack(); }
+
+  State state_;
 };
 
 }  // namespace detail

@@ -19,9 +19,12 @@ namespace detail {
 struct SemaphoreState final : Counted<SemaphoreState> {
   bool locked() const { return value == 0 || !waiters.all_cancelled(); }
   bool acquire();
+  static Coro<bool> acquire_without_stack(runtime::Ref<SemaphoreState> semaphore);
   void give_back();
   // Gives one unit to the first waiter that is not woken; false if there is none.
   bool hand_over();
+  // For units that came back while the first waiters could not take them.
+  void hand_over_all();
 
   std::int64_t value = 0;
   std::int64_t bound_value = -1;  // negative: not bounded

@@ -89,6 +89,11 @@ class TaskGroup {
   void enter();
   // Waits for the children and throws the outcome of the scope. `error`: the body's error (null: none).
   void exit(std::exception_ptr error);
+  static Coro<void> exit_without_stack(TaskGroup& group, std::exception_ptr error);
+  // Its parts. `cancellation`: the first one of the current task, which ended the body or the wait.
+  void begin_exit(std::exception_ptr& error, std::exception_ptr& cancellation);
+  void cancelled_in_exit(std::exception_ptr& cancellation);
+  void end_exit(std::exception_ptr error, std::exception_ptr cancellation);
   std::unique_ptr<Child, ChildDeleter> prepare();
   template <class C>
   GroupTask<typename C::value_type> add_task(C coroutine, TaskOptions options) {
@@ -165,7 +170,33 @@ class TaskGroupCall {
     }
   }
 
+  Coro<R> stackless_form() requires detail::IsCoro<std::invoke_result_t<Body&, TaskGroup&>>::value {
+    return run_without_stack(std::move(body_));
+  }
+
  private:
+  static Coro<R> run_without_stack(Body body) {
+    TaskGroup group;
+    group.enter();
+    std::exception_ptr error;
+    std::optional<Stored<R>> value;
+    try {
+      if constexpr (std::is_void_v<R>) {
+        co_await std::invoke(body, group);
+      } else {
+        value.emplace(co_await std::invoke(body, group));
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    co_await TaskGroup::exit_without_stack(group, std::move(error));
+    if constexpr (std::is_reference_v<R>) {
+      co_return static_cast<R>(value->get());
+    } else if constexpr (!std::is_void_v<R>) {
+      co_return std::move(*value);
+    }
+  }
+
   Body body_;
 };
 

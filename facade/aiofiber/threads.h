@@ -16,6 +16,27 @@
 
 namespace aiofiber {
 
+namespace detail {
+template <class R, class Call>
+struct ToThread {
+  EntryInfo called;
+  Call call;
+
+  R operator()() { return await(begin()); }
+  Coro<R> stackless_form() { return await_future(begin()); }
+  EntryInfo entry() const noexcept { return called; }
+
+ private:
+  static Coro<R> await_future(Future<R> future) { co_return co_await std::move(future); }
+  Future<R> begin() {
+    auto in_context = [context = copy_context(), moved = std::move(call)]() mutable -> R {
+      return context.run([&]() -> R { return moved(); });
+    };
+    return call_in_executor(get_running_loop(), nullptr, called, std::move(in_context));
+  }
+};
+}  // namespace detail
+
 // Calls fn(args...) on a thread of the loop's default executor, with a copy of the current context, and gives
 // its result. Arguments are decay-copied. The call starts when it is awaited or made a task. Cancellation: a
 // cancellation point. A call that has begun goes on, and nothing waits for it, so it must not refer to data
@@ -23,14 +44,9 @@ namespace aiofiber {
 template <class F, class... Args>
 Coroutine<detail::CallResult<F, Args...>> to_thread(F&& fn, Args&&... args) {
   using R = detail::CallResult<F, Args...>;
-  const detail::EntryInfo called = detail::entry_of(fn);
-  auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
-  return Coroutine<R>([called, call = std::move(bound)]() mutable -> R {
-    auto in_context = [context = copy_context(), moved = std::move(call)]() mutable -> R {
-      return context.run([&]() -> R { return moved(); });
-    };
-    return await(detail::call_in_executor(get_running_loop(), nullptr, called, std::move(in_context)));
-  });
+  return Coroutine<R>(
+      detail::ToThread<R, decltype(detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...))>{
+          detail::entry_of(fn), detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...)});
 }
 
 }  // namespace aiofiber

@@ -102,6 +102,18 @@ decltype(auto) call_timeout_body(Body& body, Timeout& scope) {
     if constexpr (is_timeout_body<Body>) return call_and_await(body);  // else timeout_at() reports the error
   }
 }
+// Whether a scope can run the body without a stack: its result is a Coro.
+template <class Body, class Scope>
+inline constexpr bool gives_coro = [] {
+  if constexpr (std::is_invocable_v<Body&, Scope&>) {
+    return IsCoro<std::invoke_result_t<Body&, Scope&>>::value;
+  } else if constexpr (std::is_invocable_v<Body&>) {
+    return IsCoro<std::invoke_result_t<Body&>>::value;
+  } else {
+    return false;
+  }
+}();
+
 template <class Body>
 using TimeoutResult = decltype(call_timeout_body(std::declval<Body&>(), std::declval<Timeout&>()));
 
@@ -134,7 +146,40 @@ class TimeoutScope {
     }
   }
 
+  // The same for a body that gives a Coro.
+  template <class Body>
+  static Coro<TimeoutResult<Body>> run_without_stack(std::optional<TimePoint> when, bool ahead, Body body) {
+    using R = TimeoutResult<Body>;
+    TimeoutScope self(when, ahead);
+    Timeout& scope = self.scope_;
+    scope.enter(ahead);
+    try {
+      if constexpr (std::is_void_v<R>) {
+        co_await make_coro(body, scope);
+        scope.check_interrupted();
+        scope.leave();
+        co_return;
+      } else {
+        R result = co_await make_coro(body, scope);
+        scope.check_interrupted();
+        scope.leave();
+        co_return static_cast<R&&>(result);
+      }
+    } catch (...) {
+      scope.leave_throwing();
+    }
+  }
+
  private:
+  template <class Body>
+  static auto make_coro(Body& body, Timeout& scope) {
+    if constexpr (std::is_invocable_v<Body&, Timeout&>) {
+      return std::invoke(body, scope);
+    } else {
+      return std::invoke(body);
+    }
+  }
+
   Timeout scope_;
   const bool ahead_;
 };
@@ -144,6 +189,9 @@ struct TimeoutCall {
   std::optional<TimePoint> when;
   Body body;
   TimeoutResult<Body> operator()() { return TimeoutScope(when).run(body); }
+  Coro<TimeoutResult<Body>> stackless_form() requires gives_coro<Body, Timeout> {
+    return TimeoutScope::run_without_stack(when, false, std::move(body));
+  }
   EntryInfo entry() const noexcept { return entry_of(body); }
 };
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "aiofiber/coro.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
 #include "aiofiber/range.h"
@@ -39,28 +40,50 @@ namespace detail {
 void check_wait(bool empty, ReturnWhen return_when);
 // Suspends the current task until the condition holds or the time is over; inputs: distinct, of this loop.
 void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options);
+Coro<void> wait_without_stack(std::vector<FutureBase*> inputs, WaitOptions options);
 
 template <class Element>
-struct WaitCall {
-  std::vector<Element> inputs;
-  WaitOptions options;
+class WaitCall {
+ public:
+  WaitCall(std::vector<Element> given, WaitOptions wait_options)
+      : inputs_(std::move(given)), options_(wait_options) {}
 
   using F = FutureOf<Element>;
   WaitResult<F> operator()() {
-    check_wait(inputs.empty(), options.return_when);
-    LoopCore& loop = require_current_task().loop();
-    std::vector<F> futures;
-    futures.reserve(inputs.size());
-    for (Element& input : inputs) futures.push_back(future_on(loop, std::move(input)));
-    remove_duplicates(futures);
-    std::vector<FutureBase*> states;
-    states.reserve(futures.size());
-    for (const F& future : futures) states.push_back(future.ref().get());
-    wait_here(states, options);
-    WaitResult<F> result;
-    for (F& future : futures) (future.done() ? result.done : result.pending).push_back(std::move(future));
-    return result;
+    Inputs ready = prepare(require_current_task().loop());
+    wait_here(ready.states, options_);
+    return std::move(ready).result();
   }
+  Coro<WaitResult<F>> stackless_form() { return run_without_stack(std::move(*this)); }
+
+ private:
+  struct Inputs {
+    std::vector<F> futures;
+    std::vector<FutureBase*> states;
+    WaitResult<F> result() && {
+      WaitResult<F> result;
+      for (F& future : futures) (future.done() ? result.done : result.pending).push_back(std::move(future));
+      return result;
+    }
+  };
+  Inputs prepare(LoopCore& loop) {
+    check_wait(inputs_.empty(), options_.return_when);
+    Inputs ready;
+    ready.futures.reserve(inputs_.size());
+    for (Element& input : inputs_) ready.futures.push_back(future_on(loop, std::move(input)));
+    remove_duplicates(ready.futures);
+    ready.states.reserve(ready.futures.size());
+    for (const F& future : ready.futures) ready.states.push_back(future.ref().get());
+    return ready;
+  }
+  static Coro<WaitResult<F>> run_without_stack(WaitCall call) {
+    Inputs ready = call.prepare(current_task_core()->loop());
+    co_await wait_without_stack(ready.states, call.options_);
+    co_return std::move(ready).result();
+  }
+
+  std::vector<Element> inputs_;
+  WaitOptions options_;
 };
 }  // namespace detail
 
@@ -75,7 +98,7 @@ Coroutine<WaitResult<detail::FutureOf<detail::ElementOf<Range>>>> wait(Range&& f
                                                                        WaitOptions options = {}) {
   using Call = detail::WaitCall<detail::ElementOf<Range>>;
   return Coroutine<WaitResult<typename Call::F>>(
-      Call{detail::elements_of(std::forward<Range>(futures)), options});
+      Call(detail::elements_of(std::forward<Range>(futures)), options));
 }
 template <class F>
 requires(Awaitable<F> || detail::HandleLike<F>) Coroutine<WaitResult<detail::FutureOf<F>>> wait(

@@ -31,8 +31,26 @@ struct WaitForCall {
     if (limit && *limit <= Duration()) return without_time(loop);
     return await_within(saturated_deadline(loop));
   }
+  Coro<ResultOf<A>> stackless_form() requires(FutureLike<A> || IsCoro<A>::value) {
+    return run_without_stack(std::move(*this));
+  }
 
  private:
+  static Coro<ResultOf<A>> run_without_stack(WaitForCall call) {
+    LoopCore& loop = current_task_core()->loop();
+    if constexpr (FutureLike<A>) {
+      if (&call.awaitable.state().loop() != &loop) throw_wrong_loop();
+    }
+    if (call.limit && *call.limit <= Duration()) {  // rare: on a stack
+      co_return co_await [&call, &loop]() -> ResultOf<A> { return call.without_time(loop); };
+    }
+    auto body = [&call] { return as_coro(std::move(call.awaitable)); };
+    co_return co_await TimeoutScope::run_without_stack(call.saturated_deadline(loop), true, body);
+  }
+  static Coro<ResultOf<A>> as_coro(A awaitable) requires IsCoro<A>::value { return awaitable; }
+  static Coro<ResultOf<A>> as_coro(A awaitable) requires FutureLike<A> {
+    co_return co_await std::move(awaitable);
+  }
   std::optional<TimePoint> saturated_deadline(LoopCore& loop) const {
     if (!limit) return std::nullopt;
     return saturating_add(loop.facade().time(), *limit);

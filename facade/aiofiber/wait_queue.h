@@ -3,9 +3,9 @@
 // The common part of locks and queues: a FIFO of waiting tasks, and state that outlives its handle.
 //
 // Each wait is a Future<void> in a list node on the waiting task's stack, so a wait allocates only the
-// future. The state of a lock is counted, and every waiter holds a reference. A lock in a local variable may
-// therefore die before its waiters, for example when a closing loop unwinds them.
-// Not for users. Threads: the loop's.
+// future. Each object has its waits in two forms, on a stack and as a Coro. The state of a lock is counted,
+// and every waiter holds a reference. A lock in a local variable may therefore die before its waiters, for
+// example when a closing loop unwinds them. Not for users. Threads: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "aiofiber/await.h"
+#include "aiofiber/coro.h"
 #include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 
@@ -57,7 +58,7 @@ std::string lock_repr(std::string_view type, const void* object, std::string ext
 // cursors remember how much of the front is done, so that n wake-ups in a row cost n steps.
 class WaitQueue {
  public:
-  // One wait; this object is on the waiting task's stack.
+  // One wait; this object is on the waiting task's stack, or in its coroutine's frame.
   class Waiter : public runtime::ListNode {
    public:
     Waiter(WaitQueue& queue, EventLoop& loop)
@@ -77,6 +78,17 @@ class WaitQueue {
         await(future);
       } catch (const runtime::PassesOn&) {
         throw;
+      } catch (const CancelledError&) {
+        leave();
+        pass_on();
+        throw;
+      }
+    }
+    // The same for a coroutine.
+    template <class PassOn>
+    Coro<void> wait_without_stack(PassOn pass_on) {
+      try {
+        co_await future;
       } catch (const CancelledError&) {
         leave();
         pass_on();

@@ -42,17 +42,32 @@ void AsCompletedState::on_timeout() noexcept {
   }
 }
 
+// For a waiter that was cancelled after its wake-up.
+void AsCompletedState::pass_on(const WaitQueue::Waiter& waiter) {
+  if (waiter.woken() && taken_ < finished_.size()) getters_.pop_and_wake_next();
+}
+
+runtime::Ref<FutureBase> AsCompletedState::take() {
+  runtime::Ref<FutureBase> input = std::move(finished_[taken_++]);
+  if (!input) throw TimeoutError();
+  return input;
+}
+
 runtime::Ref<FutureBase> AsCompletedState::next() {
   require_current_task();
   while (taken_ == finished_.size()) {
     WaitQueue::Waiter waiter(getters_, loop_->facade());
-    waiter.wait([&] {
-      if (waiter.woken() && taken_ < finished_.size()) getters_.pop_and_wake_next();
-    });
+    waiter.wait([&] { pass_on(waiter); });
   }
-  runtime::Ref<FutureBase> input = std::move(finished_[taken_++]);
-  if (!input) throw TimeoutError();
-  return input;
+  return take();
+}
+
+Coro<runtime::Ref<FutureBase>> AsCompletedState::next_without_stack(runtime::Ref<AsCompletedState> state) {
+  while (state->taken_ == state->finished_.size()) {
+    WaitQueue::Waiter waiter(state->getters_, state->loop_->facade());
+    co_await waiter.wait_without_stack([&] { state->pass_on(waiter); });
+  }
+  co_return state->take();
 }
 
 }  // namespace aiofiber::detail

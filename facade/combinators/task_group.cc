@@ -52,7 +52,9 @@ TaskGroup::~TaskGroup() {
 }
 
 void TaskGroup::enter() {
-  detail::TaskCore& parent = detail::require_current_task();
+  detail::TaskCore* const current = detail::current_task_core();
+  if (current == nullptr) detail::throw_outside_task();
+  detail::TaskCore& parent = *current;
   // Made now, because there are no children yet: a failure leaves no child behind.
   all_done_ = runtime::Ref<detail::ObjectFuture>(
       new detail::ObjectFuture(parent.loop(), AIOFIBER_WAIT_TASK_GROUP, this));
@@ -107,7 +109,6 @@ void TaskGroup::child_done(Child& child) noexcept {
 }
 
 void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
-  // The parent may be cancelled here more than once; only the first cancellation counts.
   while (live_count_ > 0) {
     try {
       parent_->wait_for_future(*all_done_);
@@ -115,13 +116,18 @@ void TaskGroup::wait_for_children(std::exception_ptr& cancellation) {
     } catch (const runtime::PassesOnOther&) {
       throw;
     } catch (const CancelledError&) {
-      if (!aborting_) {
-        cancellation = std::current_exception();
-        abort();
-      }
+      cancelled_in_exit(cancellation);
     }
     all_done_->reopen();
   }
+}
+
+// Called in the handler of the CancelledError. The parent may be cancelled more than once; only the first
+// cancellation counts.
+void TaskGroup::cancelled_in_exit(std::exception_ptr& cancellation) {
+  if (aborting_) return;
+  cancellation = std::current_exception();
+  abort();
 }
 
 std::vector<std::exception_ptr> TaskGroup::collect_errors(std::exception_ptr body_error) {
@@ -134,7 +140,7 @@ std::vector<std::exception_ptr> TaskGroup::collect_errors(std::exception_ptr bod
   return errors;
 }
 
-void TaskGroup::exit(std::exception_ptr error) {
+void TaskGroup::begin_exit(std::exception_ptr& error, std::exception_ptr& cancellation) {
   exiting_ = true;
   if (!error || (!detail::is_cancelled_error(error) && !detail::leaves_the_loop(error))) {
     try {
@@ -146,12 +152,11 @@ void TaskGroup::exit(std::exception_ptr error) {
     }
   }
   if (error && !base_error_ && detail::leaves_the_loop(error)) base_error_ = error;
-  std::exception_ptr cancellation;
   if (error && detail::is_cancelled_error(error)) cancellation = std::exchange(error, nullptr);
   if ((error || cancellation) && !aborting_) abort();
+}
 
-  wait_for_children(cancellation);
-
+void TaskGroup::end_exit(std::exception_ptr error, std::exception_ptr cancellation) {
   if (base_error_) std::rethrow_exception(base_error_);
   if (parent_cancel_requested_ && parent_->uncancel() == 0) cancellation = nullptr;
   if (cancellation && failed_count_ == 0) std::rethrow_exception(cancellation);
@@ -164,6 +169,28 @@ void TaskGroup::exit(std::exception_ptr error) {
     parent_->cancel({});
   }
   std::rethrow_exception(make_exception_group("unhandled errors in a TaskGroup", std::move(errors)));
+}
+
+void TaskGroup::exit(std::exception_ptr error) {
+  std::exception_ptr cancellation;
+  begin_exit(error, cancellation);
+  wait_for_children(cancellation);
+  end_exit(std::move(error), std::move(cancellation));
+}
+
+Coro<void> TaskGroup::exit_without_stack(TaskGroup& group, std::exception_ptr error) {
+  std::exception_ptr cancellation;
+  group.begin_exit(error, cancellation);
+  const Future<void> all_done{runtime::Ref<detail::FutureState<void>>(group.all_done_)};
+  while (group.live_count_ > 0) {
+    try {
+      co_await all_done;
+    } catch (const CancelledError&) {
+      group.cancelled_in_exit(cancellation);
+    }
+    group.all_done_->reopen();
+  }
+  group.end_exit(std::move(error), std::move(cancellation));
 }
 
 std::string repr(const TaskGroup& group) {

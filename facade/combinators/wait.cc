@@ -48,7 +48,7 @@ class WaitState final : public WatchOwner {
   void wake() noexcept {
     if (!waiter_->done()) waiter_->set_value();
   }
-  FutureBase& waiter() noexcept { return *waiter_; }
+  FutureState<void>& waiter() noexcept { return *waiter_; }
 
  private:
   ~WaitState() = default;
@@ -69,22 +69,43 @@ void check_wait(bool empty, ReturnWhen return_when) {
   }
 }
 
+namespace {
+
+// One wait, from its begin to its end.
+class Waiting {
+ public:
+  Waiting(LoopCore& loop, const std::vector<FutureBase*>& inputs, const WaitOptions& options)
+      : state_(new WaitState(loop, inputs.size(), options.return_when)) {
+    if (options.timeout)
+      timer_ = loop.facade().call_later(*options.timeout, [state = state_] { state->wake(); });
+    state_->start(inputs);
+  }
+  ~Waiting() {
+    timer_.cancel();
+    state_->stop();
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  // Done when the wait is over.
+  FutureState<void>& over() const noexcept { return state_->waiter(); }
+
+ private:
+  const runtime::Ref<WaitState> state_;
+  TimerHandle timer_;  // empty without a limit
+};
+
+}  // namespace
+
 void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options) {
   TaskCore& task = require_current_task();
-  const runtime::Ref<WaitState> state(new WaitState(task.loop(), inputs.size(), options.return_when));
-  struct Leave {
-    WaitState& state;
-    TimerHandle timer;  // empty without a limit
-    ~Leave() {
-      timer.cancel();
-      state.stop();
-    }
-  } leave{*state, {}};
-  if (options.timeout)
-    leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
-  state->start(inputs);
-  task.wait_for_future(state->waiter());
-  state->waiter().check_result();  // raises the cancellation
+  const Waiting waiting(task.loop(), inputs, options);
+  task.wait_for_future(waiting.over());
+  waiting.over().check_result();  // raises the cancellation
+}
+
+Coro<void> wait_without_stack(std::vector<FutureBase*> inputs, WaitOptions options) {
+  const Waiting waiting(current_task_core()->loop(), inputs, options);
+  co_await Future<void>(runtime::Ref<FutureState<void>>(&waiting.over()));
 }
 
 }  // namespace aiofiber::detail

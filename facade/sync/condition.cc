@@ -39,10 +39,37 @@ bool ConditionState::wait() {
   std::rethrow_exception(error);
 }
 
+Coro<bool> ConditionState::wait_without_stack(runtime::Ref<ConditionState> condition) {
+  ConditionState& self = *condition;
+  if (!self.lock->locked) throw RuntimeError("cannot wait on un-acquired lock");
+  std::exception_ptr error;
+  {
+    WaitQueue::Waiter waiter(self.waiters, self.bound.get_loop("Condition", &self));
+    self.lock->unlock();
+    try {
+      co_await waiter.future;
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+  }
+  for (bool held = false; !held;) {
+    try {
+      held = co_await LockState::acquire_without_stack(self.lock);
+    } catch (const CancelledError&) {
+      error = std::current_exception();
+    }
+  }
+  if (error == nullptr) co_return true;
+  self.wake(1);
+  std::rethrow_exception(error);
+}
+
 }  // namespace detail
 
 Coroutine<bool> Condition::acquire() {
-  return Coroutine<bool>([lock = state_->lock] { return lock->acquire(); });
+  return Coroutine<bool>(
+      detail::TwoForms{[lock = state_->lock] { return lock->acquire(); },
+                       [lock = state_->lock] { return detail::LockState::acquire_without_stack(lock); }});
 }
 
 void Condition::unlock() {
@@ -54,7 +81,9 @@ void Condition::unlock() {
 }
 
 Coroutine<bool> Condition::wait() {
-  return Coroutine<bool>([state = state_] { return state->wait(); });
+  return Coroutine<bool>(
+      detail::TwoForms{[state = state_] { return state->wait(); },
+                       [state = state_] { return detail::ConditionState::wait_without_stack(state); }});
 }
 
 void Condition::notify(std::size_t n) {

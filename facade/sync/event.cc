@@ -15,6 +15,13 @@ bool EventState::wait() {
   return true;
 }
 
+Coro<bool> EventState::wait_without_stack(runtime::Ref<EventState> event) {
+  if (event->value) co_return true;
+  WaitQueue::Waiter waiter(event->waiters, event->bound.get_loop("Event", event.get()));
+  co_await waiter.future;
+  co_return true;
+}
+
 void EventState::set() {
   if (value) return;
   value = true;
@@ -24,7 +31,9 @@ void EventState::set() {
 }  // namespace detail
 
 Coroutine<bool> Event::wait() {
-  return Coroutine<bool>([state = state_] { return state->wait(); });
+  return Coroutine<bool>(
+      detail::TwoForms{[state = state_] { return state->wait(); },
+                       [state = state_] { return detail::EventState::wait_without_stack(state); }});
 }
 
 std::string repr(const Event& event) {

@@ -36,6 +36,25 @@ bool LockState::acquire() {
   return true;
 }
 
+Coro<bool> LockState::acquire_without_stack(runtime::Ref<LockState> lock) {
+  if (!lock->locked && lock->waiters.all_cancelled()) {
+    lock->take();
+    co_return true;
+  }
+  {
+    WaitQueue::Waiter waiter(lock->waiters, lock->bound.get_loop("Lock", lock.get()));
+    for (;;) {
+      co_await waiter.wait_without_stack([&lock] {
+        if (!lock->locked) lock->waiters.wake_front();  // woken and cancelled before it ran
+      });
+      if (!lock->locked) break;
+      waiter.wait_again();  // try_lock() was faster
+    }
+  }
+  lock->take();
+  co_return true;
+}
+
 bool LockState::try_acquire() noexcept {
   if (locked) return false;
   take();
@@ -60,7 +79,9 @@ std::string LockState::text() const {
 }  // namespace detail
 
 Coroutine<bool> Lock::acquire() {
-  return Coroutine<bool>([state = state_] { return state->acquire(); });
+  return Coroutine<bool>(
+      detail::TwoForms{[state = state_] { return state->acquire(); },
+                       [state = state_] { return detail::LockState::acquire_without_stack(state); }});
 }
 
 void Lock::unlock() {

@@ -5,12 +5,20 @@
 
 namespace aiofiber::detail {
 
+// For a waiter that was cancelled: the next one gets the item or the room.
+void QueueBase::pass_on(const WaitQueue::Waiter& waiter, WaitQueue& queue, bool for_room) {
+  const bool possible = for_room ? !full() : size() > 0;
+  if (possible && waiter.woken()) queue.pop_and_wake_next();
+}
+
 void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) {
   WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
-  waiter.wait([&] {
-    const bool possible = for_room ? !full() : size() > 0;
-    if (possible && waiter.woken()) queue.pop_and_wake_next();  // the next waiter gets the item or the room
-  });
+  waiter.wait([&] { pass_on(waiter, queue, for_room); });
+}
+
+Coro<void> QueueBase::wait_in_without_stack(WaitQueue& queue, std::string_view type, bool for_room) {
+  WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
+  co_await waiter.wait_without_stack([&] { pass_on(waiter, queue, for_room); });
 }
 
 void QueueBase::wait_for_item(std::string_view type) {
@@ -20,10 +28,24 @@ void QueueBase::wait_for_item(std::string_view type) {
   }
 }
 
+Coro<void> QueueBase::wait_for_item_without_stack(std::string_view type) {
+  while (size() == 0) {
+    if (is_shut_down_) throw QueueShutDown();
+    co_await wait_in_without_stack(getters_, type, false);
+  }
+}
+
 void QueueBase::wait_for_room(std::string_view type) {
   while (full()) {
     if (is_shut_down_) throw QueueShutDown();
     wait_in(putters_, type, true);
+  }
+}
+
+Coro<void> QueueBase::wait_for_room_without_stack(std::string_view type) {
+  while (full()) {
+    if (is_shut_down_) throw QueueShutDown();
+    co_await wait_in_without_stack(putters_, type, true);
   }
 }
 
@@ -51,6 +73,10 @@ void QueueBase::task_done() {
 
 void QueueBase::join() {
   if (unfinished_tasks_ > 0) finished_->wait();
+}
+
+Coro<void> QueueBase::join_without_stack() {
+  if (unfinished_tasks_ > 0) co_await EventState::wait_without_stack(finished_);
 }
 
 void QueueBase::shutdown(bool immediate) {

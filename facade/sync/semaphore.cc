@@ -14,31 +14,53 @@ bool SemaphoreState::acquire() {
     return true;
   }
   const runtime::Ref<SemaphoreState> self(this);
-  // For units that came back while the first waiters could not take them.
-  const auto wake_as_many_as_allowed = [this] {
-    while (value > 0 && hand_over()) {
-    }
-  };
   {
     WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
     for (;;) {
       waiter.wait([&] {
         if (waiter.woken() && !waiter.in_vain()) ++value;  // it got a unit and cannot use it
-        wake_as_many_as_allowed();
+        hand_over_all();
       });
       if (!waiter.in_vain()) break;
       waiter.wait_again();  // try_lock() was faster
-      wake_as_many_as_allowed();
+      hand_over_all();
     }
   }
-  wake_as_many_as_allowed();
+  hand_over_all();
   return true;
+}
+
+Coro<bool> SemaphoreState::acquire_without_stack(runtime::Ref<SemaphoreState> semaphore) {
+  SemaphoreState& self = *semaphore;
+  if (!self.locked()) {
+    --self.value;
+    co_return true;
+  }
+  {
+    WaitQueue::Waiter waiter(self.waiters, self.bound.get_loop(self.type, &self));
+    for (;;) {
+      co_await waiter.wait_without_stack([&] {
+        if (waiter.woken() && !waiter.in_vain()) ++self.value;  // it got a unit and cannot use it
+        self.hand_over_all();
+      });
+      if (!waiter.in_vain()) break;
+      waiter.wait_again();  // try_lock() was faster
+      self.hand_over_all();
+    }
+  }
+  self.hand_over_all();
+  co_return true;
 }
 
 void SemaphoreState::give_back() {
   if (bound_value >= 0 && value >= bound_value) throw ValueError("BoundedSemaphore released too many times");
   ++value;
   hand_over();
+}
+
+void SemaphoreState::hand_over_all() {
+  while (value > 0 && hand_over()) {
+  }
 }
 
 bool SemaphoreState::hand_over() {
@@ -60,7 +82,9 @@ BoundedSemaphore::BoundedSemaphore(std::int64_t value) : Semaphore(value) {
 }
 
 Coroutine<bool> Semaphore::acquire() {
-  return Coroutine<bool>([state = state_] { return state->acquire(); });
+  return Coroutine<bool>(
+      detail::TwoForms{[state = state_] { return state->acquire(); },
+                       [state = state_] { return detail::SemaphoreState::acquire_without_stack(state); }});
 }
 
 bool Semaphore::try_lock() {

@@ -125,7 +125,7 @@ TEST(Offload, AnInterruptionWaitsForTheCallAndIsKept) {
       while (::read(to_pool.reader(), &c, 1) != 1) std::this_thread::yield();
     });
     returned = true;
-    interrupted = std::exchange(current_fiber()->interrupted, false);
+    interrupted = current_fiber()->take_interrupted();
   });
   loop.spawn([&] {
     EXPECT_TRUE(fiber.parker->interrupt());
