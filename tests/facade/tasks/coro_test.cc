@@ -140,6 +140,56 @@ TEST(Coro, RunsOnAStackOnlyWhereItNeedsOne) {
   });
 }
 
+Coro<> take_from(Queue<int>& queue) { co_await queue.get(); }
+Coro<> put_into(Queue<int>& queue) { co_await queue.put(2); }
+
+TEST(Coro, WaitsWithoutAStackForEverythingOfTheLibrary) {
+  run_in_loop([]() -> Coro<> {
+    Lock lock;
+    Event event;
+    Semaphore semaphore(0);
+    Condition condition(lock);
+    Queue<int> empty, full(1);
+    full.put_nowait(1);
+    auto future = get_running_loop().create_future<int>();
+    co_await lock.acquire();
+    std::vector<Task<>> tasks;
+    const auto add = [&](auto body) { tasks.push_back(create_task(body)); };
+    add([&]() -> Coro<> { co_await sleep(1h); });
+    add([&]() -> Coro<> { co_await future; });
+    add([&]() -> Coro<> { co_await lock.acquire(); });
+    add([&]() -> Coro<> { co_await event.wait(); });
+    add([&]() -> Coro<> { co_await semaphore.acquire(); });
+    add([&]() -> Coro<> { co_await take_from(empty); });
+    add([&]() -> Coro<> { co_await put_into(full); });
+    add([&]() -> Coro<> { co_await full.join(); });
+    add([&]() -> Coro<> { co_await wait_for(future, 1h); });
+    add([&]() -> Coro<> { co_await wait_for(number_after(1h, 1), 2h); });
+    add([&]() -> Coro<> { co_await timeout(1h, [&]() -> Coro<> { co_await future; }); });
+    add([&]() -> Coro<> {
+      co_await task_group([&](TaskGroup& group) -> Coro<> {
+        group.create_task(number_after(1h, 1));
+        co_return;
+      });
+    });
+    add([&]() -> Coro<> { co_await wait(std::vector<Future<int>>(1, future)); });
+    add([&]() -> Coro<> {
+      for (auto next : as_completed(std::vector<Future<int>>(1, future))) co_await std::move(next);
+    });
+    add([&]() -> Coro<> { co_await gather(future, number_after(1h, 1)); });
+    add([&]() -> Coro<> { co_await shield(future); });
+    co_await sleep(0s);
+    co_await sleep(0s);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      EXPECT_FALSE(tasks[i].done()) << i;
+      EXPECT_FALSE(tasks[i].done() || tasks[i].state().task()->fiber()->started()) << i;
+      tasks[i].cancel();
+    }
+    co_await wait(tasks);
+    for (const auto& task : tasks) EXPECT_TRUE(task.cancelled());
+  });
+}
+
 TEST(Coro, IsAwaitedByAFiberInItsOwnTask) {
   run_in_loop([] {
     const auto task = *current_task();
