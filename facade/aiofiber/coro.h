@@ -7,7 +7,10 @@
 // of one has no stack either: its code runs on the loop's own stack, from one co_await to the next.
 // Only a stack can suspend an ordinary function. So `await()` is an error in functions that such a task
 // calls, and a hooked C call there blocks the thread. The remedy: `co_await [&] { return legacy_call(); }`
-// runs the callable on a stack that is borrowed for that time. Source: a coroutine of Python's `async def`.
+// runs the callable on a stack that is borrowed for that time.
+// A lambda that is a coroutine keeps its captures in the lambda. So give the lambda itself, which is then
+// kept: create_task([x]() -> Coro<> { ... }), not the result of calling it.
+// Source: a coroutine of Python's `async def`.
 #pragma once
 
 #include <coroutine>

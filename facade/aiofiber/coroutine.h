@@ -289,16 +289,34 @@ CoroutineFunction<std::decay_t<F>> coroutine(F&& fn) {
 }
 
 namespace detail {
+// Whether the one function that a call of X runs gives a Coro.
 template <class X>
-struct IsCoroutineFunction : std::false_type {};
+struct GivesCoro : std::false_type {};
+template <class R, class... Args>
+struct GivesCoro<R(Args...)> : IsCoro<R> {};
+template <class R, class... Args>
+struct GivesCoro<R(Args...) noexcept> : IsCoro<R> {};
+template <class R, class C, class... Args>
+struct GivesCoro<R (C::*)(Args...)> : IsCoro<R> {};
+template <class R, class C, class... Args>
+struct GivesCoro<R (C::*)(Args...) const> : IsCoro<R> {};
+template <class F>
+struct GivesCoro<F*> : GivesCoro<F> {};
+template <HasOneCallOperator X>
+struct GivesCoro<X> : GivesCoro<decltype(&X::operator())> {};
+
+template <class X>
+struct IsCoroutineFunction : GivesCoro<X> {};
 template <class F>
 struct IsCoroutineFunction<CoroutineFunction<F>> : std::true_type {};
 }  // namespace detail
 
+// Whether it is a coroutine object: a Coroutine or a Coro.
 template <class X>
 constexpr bool iscoroutine(const X&) {
   return detail::IsCoroutine<X>::value;
 }
+// Whether a call to it makes a coroutine object: a CoroutineFunction, or a function that returns a Coro.
 template <class X>
 constexpr bool iscoroutinefunction(const X&) {
   return detail::IsCoroutineFunction<X>::value;

@@ -295,6 +295,11 @@ TEST(Coro, IsKnownToIscoroutine) {
   one.close();
   auto decorated = coroutine(number);
   EXPECT_TRUE(iscoroutinefunction(decorated));
+  EXPECT_TRUE(iscoroutinefunction(number));
+  EXPECT_TRUE(iscoroutinefunction(&number_after));
+  EXPECT_TRUE(iscoroutinefunction([](int) -> Coro<> { co_return; }));
+  EXPECT_FALSE(iscoroutinefunction(after));
+  EXPECT_FALSE(iscoroutinefunction(5));
   EXPECT_EQ(run(decorated(3)), 3);
 }
 
