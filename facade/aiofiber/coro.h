@@ -75,6 +75,7 @@ class [[nodiscard]] Coro {
   template <class U>
   friend U detail::drive_here(Coro<U>& coroutine);
 
+  Coro() noexcept = default;
   explicit Coro(promise_type& promise) noexcept : promise_(&promise) {}
   void destroy() noexcept {
     if (promise_ == nullptr) return;
@@ -89,7 +90,7 @@ class [[nodiscard]] Coro {
   // The result, once it has ended.
   T take() { return static_cast<promise_type*>(promise_)->take(); }
 
-  detail::PromiseBase* promise_;  // of type promise_type; owns the frame
+  detail::PromiseBase* promise_ = nullptr;  // of type promise_type; owns the frame
 };
 
 namespace detail {
@@ -272,56 +273,45 @@ Coro<ResultOfForeign<A>> await_foreign(A awaitable) {
   co_return co_await std::forward<A>(awaitable);
 }
 
-// A task without a stack. F: the Coro that it runs, or a callable that makes it.
+// A task without a stack. F: a callable that makes its coroutine, and lives as long as it does; void: there
+// is none.
 template <class T, class F>
 class CoroTask final : public TaskState<T> {
-  static constexpr bool is_coro = IsCoro<F>::value;
+  struct NoFunction {};
+  using Function = std::conditional_t<std::is_void_v<F>, NoFunction, std::optional<F>>;
 
  public:
+  CoroTask(LoopCore& loop, Coro<T> coroutine) requires std::is_void_v<F> : TaskState<T>(loop),
+                                                                           coroutine_(std::move(coroutine)) {}
   template <class G>
-  CoroTask(LoopCore& loop, G&& fn) : TaskState<T>(loop), fn_(std::in_place, std::forward<G>(fn)) {}
+  CoroTask(LoopCore& loop, G&& fn) requires(!std::is_void_v<F>)
+      : TaskState<T>(loop), fn_(std::in_place, std::forward<G>(fn)) {}
 
  protected:
   Stackless* stackless() noexcept override { return &stackless_; }
   void begin_coroutine() override {
-    if constexpr (is_coro) {
-      fn_->enter(stackless_.chain);
-    } else {
-      coroutine_.emplace(std::invoke(*fn_));
-      coroutine_->enter(stackless_.chain);
-    }
+    if constexpr (!std::is_void_v<F>) coroutine_ = std::invoke(*fn_);
+    coroutine_.enter(stackless_.chain);
   }
   void invoke() override {
     if constexpr (std::is_void_v<T>) {
-      coroutine().take();
+      coroutine_.take();
       this->slot().emplace();
     } else {
-      this->slot().emplace(coroutine().take());
+      this->slot().emplace(coroutine_.take());
     }
   }
   void finish_value() override { this->finish(); }
   void destroy_closure() noexcept override {
     stackless_.chain.destroy_frames();
-    if constexpr (is_coro) {
-      if (fn_) fn_->close();  // cancelled before it began: no never-awaited report
-    } else {
-      coroutine_.reset();
-    }
-    fn_.reset();
+    coroutine_.close();  // cancelled before it began: no never-awaited report
+    if constexpr (!std::is_void_v<F>) fn_.reset();
   }
   bool closure_contains(const void*) const noexcept override { return false; }
 
  private:
-  struct Nothing {};
-  Coro<T>& coroutine() noexcept {
-    if constexpr (is_coro) {
-      return *fn_;
-    } else {
-      return *coroutine_;
-    }
-  }
-  std::optional<F> fn_;
-  [[no_unique_address]] std::conditional_t<is_coro, Nothing, std::optional<Coro<T>>> coroutine_;
+  [[no_unique_address]] Function fn_;
+  Coro<T> coroutine_;  // empty until it begins, if there is a callable
   Stackless stackless_;
 };
 
@@ -329,7 +319,8 @@ template <class T, class F>
 Task<T> start_stackless_task(LoopCore& loop, F&& fn, const TaskOptions& options, EntryInfo entry) {
   loop.check_open();
   loop.check_thread();
-  runtime::Ref<TaskState<T>> state(new CoroTask<T, std::decay_t<F>>(loop, std::forward<F>(fn)));
+  using Function = std::conditional_t<IsCoro<std::decay_t<F>>::value, void, std::decay_t<F>>;
+  runtime::Ref<TaskState<T>> state(new CoroTask<T, Function>(loop, std::forward<F>(fn)));
   state->start(options, entry);
   launch_task(loop, *state, options.eager_start);
   return Task<T>(std::move(state));

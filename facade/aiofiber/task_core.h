@@ -67,9 +67,6 @@ struct CancelWalk {
 struct Stackless {
   CoroChain chain;
   Waiter waiter;  // of the wait that its chain requested
-  // Of a wait that must fail, but not before the next pass; null: none.
-  std::exception_ptr error_after_pass;
-  bool begun = false;
 };
 
 class TaskCore : public runtime::ListNode {

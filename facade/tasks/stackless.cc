@@ -25,14 +25,13 @@ void TaskCore::step() noexcept {
   Stackless& own = *stackless();
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   Ending ending;
-  if (AIOFIBER_LIKELY(own.begun)) {
+  if (AIOFIBER_LIKELY(!own.chain.done())) {
     try {
       end_request(own);
     } catch (...) {
       own.chain.error = std::current_exception();
     }
-  } else {
-    own.begun = true;
+  } else {  // the first step
     if (must_cancel_) {
       fiber.finished = true;
       end_with(cancelled_before_it_began());
@@ -69,9 +68,9 @@ bool TaskCore::begin_request(Stackless& own) {
   }
   raise_if_interrupted();
   if (request.kind == Kind::kFuture) {
-    own.error_after_pass = refusal_to_wait_for(*request.future);
-    if (AIOFIBER_UNLIKELY(own.error_after_pass != nullptr)) {
-      begin_pass();
+    own.chain.error = refusal_to_wait_for(*request.future);
+    if (AIOFIBER_UNLIKELY(own.chain.error != nullptr)) {
+      begin_pass();  // the coroutine gets the error after it
     } else {
       begin_wait_for_future(*request.future, own.waiter);
     }
@@ -87,11 +86,10 @@ void TaskCore::end_request(Stackless& own) {
   const ChainRequest& request = own.chain.request;
   switch (request.kind) {
     case Kind::kFuture:
-      if (AIOFIBER_LIKELY(own.error_after_pass == nullptr)) {
+      if (AIOFIBER_LIKELY(own.chain.error == nullptr)) {
         end_wait_for_future(*request.future, own.waiter);
       } else {
         end_pass();
-        std::rethrow_exception(std::exchange(own.error_after_pass, nullptr));
       }
       break;
     case Kind::kPass:
@@ -122,6 +120,7 @@ void TaskCore::destroy_stackless() noexcept {
     report_abandoned();
     return;
   }
+  if (runtime::Parker* const parker = std::exchange(fiber_->parker, nullptr)) parker->~Parker();  // a sleep
   if (waiter_ != nullptr && waiter_->linked()) waiter_->unlink();
   if (waits_for_ != nullptr) waits_for_->remove_waiting_references(1);
   waits_for_ = nullptr;
