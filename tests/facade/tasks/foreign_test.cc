@@ -198,6 +198,30 @@ TEST(ForeignAwaitable, OfAnotherThreadComesBackToTheLoopsThread) {
   run([&] { await(body); });
 }
 
+TEST(Coro, IsSubmittedByAnotherThread) {
+  EventLoop loop;
+  concurrent::Future<int> result;
+  std::thread thread([&] {
+    auto work = []() -> Coro<int> {
+      co_await sleep(1ms);
+      co_return 6;
+    };
+    result = run_coroutine_threadsafe(work(), loop);
+    auto function = run_coroutine_threadsafe(work, loop);
+    EXPECT_EQ(result.result() + function.result(), 12);
+    loop.call_soon_threadsafe([&] { loop.stop(); });
+  });
+  loop.run_forever();
+  thread.join();
+  loop.close();
+}
+
+TEST(Coro, IsRunByARunner) {
+  Runner runner;
+  EXPECT_EQ(runner.run([]() -> Coro<int> { co_return 1; }), 1);
+  EXPECT_EQ(runner.run([]() -> Coro<int> { co_return 2; }()), 2);
+}
+
 TEST(ForeignAwaitable, IsNotCutShortByACancellation) {
   run_in_loop([] {
     Door door;
