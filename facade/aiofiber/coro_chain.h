@@ -10,6 +10,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <utility>
@@ -17,6 +18,7 @@
 #include <source_location>
 #endif
 
+#include "aiofiber/frame_pool.h"
 #include "aiofiber/future_base.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 #include "aiofiber/source_trace.h"
@@ -59,6 +61,10 @@ class PromiseBase : public aiofiber_coroutine {
  public:
   PromiseBase(const PromiseBase&) = delete;
   PromiseBase& operator=(const PromiseBase&) = delete;
+
+  // Of the coroutine's frame.
+  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) noexcept { FramePool::release(frame, bytes); }
 
   std::coroutine_handle<> handle() const noexcept {
     return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(frame));

@@ -65,8 +65,8 @@ struct CancelWalk {
 
 // What a task without a stack has instead of one.
 struct Stackless {
-  CoroChain chain;
-  Waiter waiter;  // of the wait that its chain requested
+  CoroChain chain;  // first: step() finds this object by the address of its chain
+  Waiter waiter;    // of the wait that its chain requested
 };
 
 class TaskCore : public runtime::ListNode {

@@ -22,7 +22,9 @@ void TaskCore::stackless_step(runtime::Runnable& fiber) noexcept {
 void TaskCore::step() noexcept {
   const Ref<FutureBase> keep(&future_);
   Fiber& fiber = *fiber_;
-  Stackless& own = *stackless();
+  // The chain is a part of Stackless; a fiber that has begun names it in its record.
+  Stackless& own =
+      AIOFIBER_LIKELY(fiber.coroutines != 0) ? *reinterpret_cast<Stackless*>(fiber.coroutines) : *stackless();
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   Ending ending;
   if (AIOFIBER_LIKELY(!own.chain.done())) {
@@ -68,8 +70,8 @@ bool TaskCore::begin_request(Stackless& own) {
   }
   raise_if_interrupted();
   if (request.kind == Kind::kFuture) {
-    own.chain.error = refusal_to_wait_for(*request.future);
-    if (AIOFIBER_UNLIKELY(own.chain.error != nullptr)) {
+    if (AIOFIBER_UNLIKELY(request.future == &future_ || &request.future->loop() != &loop())) {
+      own.chain.error = refusal_to_wait_for(*request.future);
       begin_pass();  // the coroutine gets the error after it
     } else {
       begin_wait_for_future(*request.future, own.waiter);
