@@ -5,11 +5,13 @@
     compare.py scenario PROGRAM NAME        one scenario
     compare.py fuzz PROGRAM [FOLDER]        every stored random program; open.tsv names those that still differ
     compare.py seeds PROGRAM FROM TO        fresh random programs, against a CPython 3.13 (--python)
+    compare.py bodies PROGRAM FROM TO       fresh random programs, with bodies of every kind: no CPython, but the same traces
     compare.py store PROGRAM FROM TO        stores such programs with that CPython's traces, a hundred a file
     compare.py generators PROGRAM           the two generators must make the same programs, the stored ones too
     compare.py tables PROGRAM               each entry of the tables must still be of use
 
---passes compares the numbers of the loop's passes as well (tier B).
+--passes compares the numbers of the loop's passes as well (tier B). --bodies says what runs the bodies of random
+programs: fibers, coroutines, or mixed.
 
 What a C++ program cannot print is left out of the expected trace by cpp_omit.tsv; where aiofiber decides otherwise
 than CPython, deviations.tsv says so line by line. Nothing else is tolerated. An entry that matches no line of the
@@ -29,6 +31,7 @@ from stored_programs import Stored
 HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT = 60        # seconds; a scenario takes milliseconds
 OLDEST_SEED = 1001  # the programs with smaller numbers are older than the generator
+BODIES = ("fibers", "coroutines", "mixed")
 
 Omission = collections.namedtuple("Omission", "scenario text reason")
 # line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP;
@@ -114,7 +117,11 @@ def compare_scenario(program, scenario, passes):
     return bool(diff)
 
 
-def compare_programs(program, cases, passes, known=()):
+def command_of(program, bodies):
+    return [program, "--bodies=" + bodies, "-"]
+
+
+def compare_programs(program, cases, passes, known=(), bodies="fibers"):
     """cases: stored programs. Prints the first diffs and the names of all that differ.
 
     Those named in `known` have to differ: one that agrees is to be taken out of the table."""
@@ -124,7 +131,7 @@ def compare_programs(program, cases, passes, known=()):
         count += 1
         name = str(case.number)
         trace = case.trace if passes else stored_programs.without_passes(case.trace)
-        diff = differences(name, trace.splitlines(), run([program, "-"], passes, case.program))
+        diff = differences(name, trace.splitlines(), run(command_of(program, bodies), passes, case.program))
         if name in known:
             if not diff:
                 repaired.append(name)
@@ -156,6 +163,19 @@ def trace_of(python, number, text, **environment):
     if any(line.startswith("*** ") for line in lines):
         sys.exit("\n".join([f"{number}: CPython ends in an error", *lines]))
     return "".join(line + "\n" for line in lines)
+
+
+def compare_bodies(program, first, last, passes):
+    """Fresh random programs: what coroutines print has to be what fibers print."""
+    def programs():
+        for seed in range(first, last + 1):
+            text = program_of(program, seed)
+            lines = run(command_of(program, "fibers"), True, text)
+            yield Stored(seed, text, "".join(line + "\n" for line in lines))
+
+    stored = list(programs())
+    failed = [compare_programs(program, stored, passes, bodies=bodies) for bodies in BODIES[1:]]
+    return any(failed)
 
 
 def store(program, first, last, python):
@@ -209,10 +229,11 @@ def check_tables(program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "store", "generators", "tables"))
+    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "bodies", "store", "generators", "tables"))
     parser.add_argument("program")
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--passes", action="store_true")
+    parser.add_argument("--bodies", choices=BODIES, default="fibers")
     parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds and store")
     options = parser.parse_args()
     program, passes = options.program, options.passes
@@ -221,12 +242,14 @@ def main():
     if options.what == "fuzz":
         known = {entry.program for entry in read_table("open.tsv", Open)}
         folder = pathlib.Path(options.arguments[0]) if options.arguments else stored_programs.FOLDER
-        return compare_programs(program, stored_programs.read(folder), passes, known)
-    if options.what in ("seeds", "store"):
+        return compare_programs(program, stored_programs.read(folder), passes, known, options.bodies)
+    if options.what in ("seeds", "bodies", "store"):
         first, last = map(int, options.arguments)
+        if options.what == "bodies":
+            return compare_bodies(program, first, last, passes)
         if options.what == "store":
             return store(program, first, last, options.python)
-        return compare_programs(program, fresh_programs(program, first, last, options.python), passes)
+        return compare_programs(program, fresh_programs(program, first, last, options.python), passes, bodies=options.bodies)
     if options.what == "generators":
         return compare_generators(program)
     return check_tables(program)

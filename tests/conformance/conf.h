@@ -154,9 +154,19 @@ std::string lock_state(const Lock& lock) {
 }
 
 // ---- control flow
+namespace detail {
+template <class X>
+inline constexpr bool is_coro = false;
+template <class T>
+inline constexpr bool is_coro<asyncio::Coro<T>> = true;
+}  // namespace detail
+// Such functions have the same helpers in conf_coro.h.
+template <class Fn>
+inline constexpr bool returns_coro = detail::is_coro<std::invoke_result_t<Fn&>>;
+
 // try: body  finally: last. Both may await. What `last` throws replaces what the body threw.
 template <class Body, class Last>
-auto try_finally(Body&& body, Last&& last) {
+requires(!returns_coro<Body> && !returns_coro<Last>) auto try_finally(Body&& body, Last&& last) {
   const auto guarded = [&] {
     try {
       return body();
