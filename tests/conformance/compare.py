@@ -10,8 +10,8 @@
     compare.py generators PROGRAM           the two generators must make the same programs, the stored ones too
     compare.py tables PROGRAM               each entry of the tables must still be of use
 
---passes compares the numbers of the loop's passes as well (tier B). --bodies says what runs the bodies of random
-programs: fibers, coroutines, or mixed.
+--passes compares the numbers of the loop's passes as well (tier B). --bodies says what the bodies are: fibers, coroutines,
+or mixed (random programs only).
 
 What a C++ program cannot print is left out of the expected trace by cpp_omit.tsv; where aiofiber decides otherwise
 than CPython, deviations.tsv says so line by line. Nothing else is tolerated. An entry that matches no line of the
@@ -40,6 +40,8 @@ Deviation = collections.namedtuple("Deviation", "scenario tier rule decision rea
 DROP = "-"
 # A scenario that cannot be written in C++ yet, because it is about a part that does not exist.
 Missing = collections.namedtuple("Missing", "scenario reason")
+# A scenario that does not run with coroutines as bodies.
+WithoutCoroutines = collections.namedtuple("WithoutCoroutines", "scenario reason")
 # A random program whose trace is known to differ: an error of the library that is not repaired yet.
 Open = collections.namedtuple("Open", "program rule what")
 
@@ -59,16 +61,16 @@ def omissions_of(scenario):
     return [o for o in read_table("cpp_omit.tsv", Omission) if scenario.startswith(o.scenario + "_")]
 
 
-def deviations_of(scenario, passes):
-    tier = "B" if passes else "A"
+def deviations_of(scenario, passes, bodies):
+    tiers = {"B" if passes else "A"} | ({"C"} if bodies == "coroutines" else set())
     return [d for d in read_table("deviations.tsv", Deviation)
-            if scenario.startswith(d.scenario + "_") and tier in d.tier]
+            if scenario.startswith(d.scenario + "_") and tiers & set(d.tier)]
 
 
-def expected_trace(scenario, passes):
+def expected_trace(scenario, passes, bodies="fibers"):
     """The lines that aiofiber has to print, and the table entries that changed none of CPython's."""
     path = HERE / "expected" / (scenario + (".iter.txt" if passes else ".txt"))
-    omissions, deviations = omissions_of(scenario), deviations_of(scenario, passes)
+    omissions, deviations = omissions_of(scenario), deviations_of(scenario, passes, bodies)
     unused = set(omissions) | set(deviations)
     lines = []
     for line in path.read_text().splitlines():
@@ -110,8 +112,8 @@ def differences(name, expected, got):
     return list(difflib.unified_diff(expected, got, f"{name} (CPython)", f"{name} (aiofiber)", lineterm="", n=4))
 
 
-def compare_scenario(program, scenario, passes):
-    expected, _ = expected_trace(scenario, passes)
+def compare_scenario(program, scenario, passes, bodies="fibers"):
+    expected, _ = expected_trace(scenario, passes, bodies)
     diff = differences(scenario, expected, run([program, scenario], passes))
     print("\n".join(diff) if diff else f"{scenario}: {len(expected)} lines agree")
     return bool(diff)
@@ -218,11 +220,13 @@ def check_tables(program):
         # A table entry has to be of use in each tier that it is for; the traces with threads are of tier A only.
         stale = expected_trace(name, False)[1]
         if "(no strict trace" not in (HERE / "expected" / (name + ".iter.txt")).read_text():
-            stale |= expected_trace(name, True)[1]
+            stale |= expected_trace(name, True)[1] | expected_trace(name, True, "coroutines")[1]
         problems += [f"{name}: stale entry: " + " | ".join(entry) for entry in stale]
     numbers = {name.partition("_")[0] for name in stored}
     problems += [f"deviations.tsv names the unknown scenario {d.scenario}"
                  for d in read_table("deviations.tsv", Deviation) if d.scenario not in numbers]
+    problems += [f"no_coroutines.tsv names the unknown scenario {w.scenario}"
+                 for w in read_table("no_coroutines.tsv", WithoutCoroutines) if w.scenario not in numbers]
     print("\n".join(problems) if problems else f"{len(stored)} scenarios, no stale entry")
     return bool(problems)
 
@@ -238,7 +242,7 @@ def main():
     options = parser.parse_args()
     program, passes = options.program, options.passes
     if options.what == "scenario":
-        return compare_scenario(program, options.arguments[0], passes)
+        return compare_scenario(program, options.arguments[0], passes, options.bodies)
     if options.what == "fuzz":
         known = {entry.program for entry in read_table("open.tsv", Open)}
         folder = pathlib.Path(options.arguments[0]) if options.arguments else stored_programs.FOLDER

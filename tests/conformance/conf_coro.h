@@ -41,4 +41,37 @@ requires(returns_coro<Body> ||
   if constexpr (!std::is_void_v<Result>) co_return std::move(*value);
 }
 
+// py_result() and attempt() of a call that waits.
+template <class Fn>
+requires returns_coro<Fn> asyncio::Coro<std::string> py_result(Fn fn) {
+  if constexpr (std::is_void_v<asyncio::ResultOf<Fn>>) {
+    co_await fn();
+    co_return "None";
+  } else {
+    co_return detail::py_list_item(co_await fn());
+  }
+}
+template <class Fn>
+requires returns_coro<Fn> asyncio::Coro<> attempt(std::string_view label, Fn fn) {
+  std::string outcome;
+  try {
+    const std::string value = co_await py_result(std::move(fn));
+    outcome = "-> " + value;
+  } catch (...) {
+    outcome = "!! " + exc();
+  }
+  log(label, outcome);
+}
+
+// ---- what to_coroutines.py writes
+inline asyncio::Coro<> pass_ticks(int count = 1) {
+  for (int i = 0; i < count; ++i) co_await asyncio::sleep(0s);
+}
+// For a body that would not be a coroutine without any co_await.
+inline asyncio::Coro<> nothing() { co_return; }
+
+// The result of a coroutine that returns an expression of type X.
+template <class X>
+using result_of = asyncio::detail::Awaited<std::decay_t<X>>;
+
 }  // namespace conf
