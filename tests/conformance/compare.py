@@ -5,11 +5,13 @@
     compare.py scenario PROGRAM NAME        one scenario
     compare.py fuzz PROGRAM [FOLDER]        every stored random program; open.tsv names those that still differ
     compare.py seeds PROGRAM FROM TO        fresh random programs, against a CPython 3.13 (--python)
+    compare.py bodies PROGRAM FROM TO       fresh random programs, with bodies of every kind: no CPython, but the same traces
     compare.py store PROGRAM FROM TO        stores such programs with that CPython's traces, a hundred a file
     compare.py generators PROGRAM           the two generators must make the same programs, the stored ones too
     compare.py tables PROGRAM               each entry of the tables must still be of use
 
---passes compares the numbers of the loop's passes as well (tier B).
+--passes compares the numbers of the loop's passes as well (tier B). --bodies says what the bodies are: fibers, coroutines,
+or mixed (random programs only).
 
 What a C++ program cannot print is left out of the expected trace by cpp_omit.tsv; where aiofiber decides otherwise
 than CPython, deviations.tsv says so line by line. Nothing else is tolerated. An entry that matches no line of the
@@ -29,6 +31,7 @@ from stored_programs import Stored
 HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT = 60        # seconds; a scenario takes milliseconds
 OLDEST_SEED = 1001  # the programs with smaller numbers are older than the generator
+BODIES = ("fibers", "coroutines", "mixed")
 
 Omission = collections.namedtuple("Omission", "scenario text reason")
 # line: the event as CPython prints it, without its stamp ("#12 event" also fixes the pass); instead: ours, or DROP;
@@ -37,6 +40,8 @@ Deviation = collections.namedtuple("Deviation", "scenario tier rule decision rea
 DROP = "-"
 # A scenario that cannot be written in C++ yet, because it is about a part that does not exist.
 Missing = collections.namedtuple("Missing", "scenario reason")
+# A scenario that does not run with coroutines as bodies.
+WithoutCoroutines = collections.namedtuple("WithoutCoroutines", "scenario reason")
 # A random program whose trace is known to differ: an error of the library that is not repaired yet.
 Open = collections.namedtuple("Open", "program rule what")
 
@@ -56,16 +61,16 @@ def omissions_of(scenario):
     return [o for o in read_table("cpp_omit.tsv", Omission) if scenario.startswith(o.scenario + "_")]
 
 
-def deviations_of(scenario, passes):
-    tier = "B" if passes else "A"
+def deviations_of(scenario, passes, bodies):
+    tiers = {"B" if passes else "A"} | ({"C"} if bodies == "coroutines" else set())
     return [d for d in read_table("deviations.tsv", Deviation)
-            if scenario.startswith(d.scenario + "_") and tier in d.tier]
+            if scenario.startswith(d.scenario + "_") and tiers & set(d.tier)]
 
 
-def expected_trace(scenario, passes):
+def expected_trace(scenario, passes, bodies="fibers"):
     """The lines that aiofiber has to print, and the table entries that changed none of CPython's."""
     path = HERE / "expected" / (scenario + (".iter.txt" if passes else ".txt"))
-    omissions, deviations = omissions_of(scenario), deviations_of(scenario, passes)
+    omissions, deviations = omissions_of(scenario), deviations_of(scenario, passes, bodies)
     unused = set(omissions) | set(deviations)
     lines = []
     for line in path.read_text().splitlines():
@@ -107,14 +112,18 @@ def differences(name, expected, got):
     return list(difflib.unified_diff(expected, got, f"{name} (CPython)", f"{name} (aiofiber)", lineterm="", n=4))
 
 
-def compare_scenario(program, scenario, passes):
-    expected, _ = expected_trace(scenario, passes)
+def compare_scenario(program, scenario, passes, bodies="fibers"):
+    expected, _ = expected_trace(scenario, passes, bodies)
     diff = differences(scenario, expected, run([program, scenario], passes))
     print("\n".join(diff) if diff else f"{scenario}: {len(expected)} lines agree")
     return bool(diff)
 
 
-def compare_programs(program, cases, passes, known=()):
+def command_of(program, bodies):
+    return [program, "--bodies=" + bodies, "-"]
+
+
+def compare_programs(program, cases, passes, known=(), bodies="fibers"):
     """cases: stored programs. Prints the first diffs and the names of all that differ.
 
     Those named in `known` have to differ: one that agrees is to be taken out of the table."""
@@ -124,7 +133,7 @@ def compare_programs(program, cases, passes, known=()):
         count += 1
         name = str(case.number)
         trace = case.trace if passes else stored_programs.without_passes(case.trace)
-        diff = differences(name, trace.splitlines(), run([program, "-"], passes, case.program))
+        diff = differences(name, trace.splitlines(), run(command_of(program, bodies), passes, case.program))
         if name in known:
             if not diff:
                 repaired.append(name)
@@ -156,6 +165,19 @@ def trace_of(python, number, text, **environment):
     if any(line.startswith("*** ") for line in lines):
         sys.exit("\n".join([f"{number}: CPython ends in an error", *lines]))
     return "".join(line + "\n" for line in lines)
+
+
+def compare_bodies(program, first, last, passes):
+    """Fresh random programs: what coroutines print has to be what fibers print."""
+    def programs():
+        for seed in range(first, last + 1):
+            text = program_of(program, seed)
+            lines = run(command_of(program, "fibers"), True, text)
+            yield Stored(seed, text, "".join(line + "\n" for line in lines))
+
+    stored = list(programs())
+    failed = [compare_programs(program, stored, passes, bodies=bodies) for bodies in BODIES[1:]]
+    return any(failed)
 
 
 def store(program, first, last, python):
@@ -198,35 +220,40 @@ def check_tables(program):
         # A table entry has to be of use in each tier that it is for; the traces with threads are of tier A only.
         stale = expected_trace(name, False)[1]
         if "(no strict trace" not in (HERE / "expected" / (name + ".iter.txt")).read_text():
-            stale |= expected_trace(name, True)[1]
+            stale |= expected_trace(name, True)[1] | expected_trace(name, True, "coroutines")[1]
         problems += [f"{name}: stale entry: " + " | ".join(entry) for entry in stale]
     numbers = {name.partition("_")[0] for name in stored}
     problems += [f"deviations.tsv names the unknown scenario {d.scenario}"
                  for d in read_table("deviations.tsv", Deviation) if d.scenario not in numbers]
+    problems += [f"no_coroutines.tsv names the unknown scenario {w.scenario}"
+                 for w in read_table("no_coroutines.tsv", WithoutCoroutines) if w.scenario not in numbers]
     print("\n".join(problems) if problems else f"{len(stored)} scenarios, no stale entry")
     return bool(problems)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "store", "generators", "tables"))
+    parser.add_argument("what", choices=("scenario", "fuzz", "seeds", "bodies", "store", "generators", "tables"))
     parser.add_argument("program")
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--passes", action="store_true")
+    parser.add_argument("--bodies", choices=BODIES, default="fibers")
     parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds and store")
     options = parser.parse_args()
     program, passes = options.program, options.passes
     if options.what == "scenario":
-        return compare_scenario(program, options.arguments[0], passes)
+        return compare_scenario(program, options.arguments[0], passes, options.bodies)
     if options.what == "fuzz":
         known = {entry.program for entry in read_table("open.tsv", Open)}
         folder = pathlib.Path(options.arguments[0]) if options.arguments else stored_programs.FOLDER
-        return compare_programs(program, stored_programs.read(folder), passes, known)
-    if options.what in ("seeds", "store"):
+        return compare_programs(program, stored_programs.read(folder), passes, known, options.bodies)
+    if options.what in ("seeds", "bodies", "store"):
         first, last = map(int, options.arguments)
+        if options.what == "bodies":
+            return compare_bodies(program, first, last, passes)
         if options.what == "store":
             return store(program, first, last, options.python)
-        return compare_programs(program, fresh_programs(program, first, last, options.python), passes)
+        return compare_programs(program, fresh_programs(program, first, last, options.python), passes, bodies=options.bodies)
     if options.what == "generators":
         return compare_generators(program)
     return check_tables(program)

@@ -87,6 +87,15 @@ class Fuzz(Folder):
         self.assertIn("but agree: 7", said)
 
 
+class Bodies(Folder):
+    def test_a_program_whose_coroutines_print_something_else_differs(self):
+        seed = '[ "$1" = --print-seed ] && { echo task main; echo end; exit; }'
+        for line, differs in (("same", False), ('"$1"', True)):
+            program = self.program_that(seed, f"echo 0.000 '#2' {line}")
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(compare.compare_bodies(program, 1, 2, True), differs)
+
+
 class Scenario(Folder):
     def test_a_scenario_that_prints_nothing_differs(self):
         with contextlib.redirect_stdout(io.StringIO()):

@@ -67,6 +67,16 @@ struct Log {
 inline constexpr Log log{};
 
 // ---- values
+// Functions that return a Coro have the same helpers in conf_coro.h.
+namespace detail {
+template <class X>
+inline constexpr bool is_coro = false;
+template <class T>
+inline constexpr bool is_coro<asyncio::Coro<T>> = true;
+}  // namespace detail
+template <class Fn>
+inline constexpr bool returns_coro = detail::is_coro<std::invoke_result_t<Fn&>>;
+
 namespace detail {
 template <class T>
 std::string py_list_item(const T& value) {
@@ -93,7 +103,7 @@ Verbatim as_list(const std::tuple<T...>& tuple) {
 
 // The value of a call as py() gives it; None for void.
 template <class Fn>
-std::string py_result(Fn&& fn) {
+requires(!returns_coro<Fn>) std::string py_result(Fn&& fn) {
   if constexpr (std::is_void_v<std::invoke_result_t<Fn>>) {
     std::forward<Fn>(fn)();
     return "None";
@@ -117,7 +127,7 @@ std::string st(const asyncio::Future<T>& future) {
 
 // Calls fn and logs its value or its exception.
 template <class Fn>
-void attempt(std::string_view label, Fn&& fn) {
+requires(!returns_coro<Fn>) void attempt(std::string_view label, Fn&& fn) {
   std::string outcome;
   try {
     outcome = "-> " + py_result(std::forward<Fn>(fn));
@@ -156,7 +166,7 @@ std::string lock_state(const Lock& lock) {
 // ---- control flow
 // try: body  finally: last. Both may await. What `last` throws replaces what the body threw.
 template <class Body, class Last>
-auto try_finally(Body&& body, Last&& last) {
+requires(!returns_coro<Body> && !returns_coro<Last>) auto try_finally(Body&& body, Last&& last) {
   const auto guarded = [&] {
     try {
       return body();

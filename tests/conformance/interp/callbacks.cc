@@ -21,7 +21,7 @@ std::function<void(const std::string&)> Callbacks::callback(const Frame& frame,
   return [this, label, &code = instruction.blocks.at(0)](const std::string& called) {
     log(label, called);
     Frame own{label, std::nullopt};
-    machine_.run(own, code);
+    machine_.run(Fibers(), own, code);
   };
 }
 

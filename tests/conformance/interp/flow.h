@@ -15,12 +15,12 @@ class Flow {
  private:
   void raise(Frame& frame, const Instruction& instruction);
   void leave_body(Frame& frame, const Instruction& instruction);
-  void try_swallowing(Frame& frame, const Instruction& instruction);
-  void try_passing_on(Frame& frame, const Instruction& instruction);
-  void try_with_last(Frame& frame, const Instruction& instruction);
-  void timeout(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(try_swallowing);
+  CONF_WAITING(try_passing_on);
+  CONF_WAITING(try_with_last);
+  CONF_WAITING(timeout);
   void reschedule(Frame& frame, const Instruction& instruction);
-  void group(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(group);
 
   Machine& machine_;
 };

@@ -28,20 +28,24 @@ class Locks {
 
   // acquire(), a block between two lines of the trace, release().
   template <class Lock>
-  void run_locked(Lock& lock, const char* in, const char* out, Frame& frame, const Instruction& instruction);
+  void run_locked(Fibers, Lock& lock, const char* in, const char* out, Frame& frame,
+                  const Instruction& instruction);
+  template <class Lock>
+  asyncio::Coro<> run_locked(Coroutines, Lock& lock, const char* in, const char* out, Frame& frame,
+                             const Instruction& instruction);
 
-  void lock(Frame& frame, const Instruction& instruction);
-  void semaphore(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(lock);
+  CONF_WAITING(semaphore);
   void set_event(Frame& frame, const Instruction& instruction);
   void clear_event(Frame& frame, const Instruction& instruction);
-  void wait_event(Frame& frame, const Instruction& instruction);
-  void condition(Frame& frame, const Instruction& instruction);
-  void wait_condition(Frame& frame, const Instruction& instruction);
-  void wait_for_condition(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(wait_event);
+  CONF_WAITING(condition);
+  CONF_WAITING(wait_condition);
+  CONF_WAITING(wait_for_condition);
   void notify(Frame& frame, const Instruction& instruction);
-  void wait_barrier(Frame& frame, const Instruction& instruction);
-  void reset_barrier(Frame& frame, const Instruction& instruction);
-  void abort_barrier(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(wait_barrier);
+  CONF_WAITING(reset_barrier);
+  CONF_WAITING(abort_barrier);
 
   Machine& machine_;
   asyncio::Lock lock_;

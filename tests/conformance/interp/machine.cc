@@ -1,44 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Common steps of every instruction: traces of a body's start and end, the wait graph, the count of outcomes.
+// In which style each body runs.
 #include "machine.h"
 
 namespace conf {
+namespace {
 
-Value Machine::run_body(const std::string& name, Frame frame) {
-  log(frame.me, "start");
-  try {
-    try {
-      run(frame, bodies_.at(name));
-    } catch (const Return& r) {
-      log(frame.me, "return", r.value);
-      return r.value;
-    }
-    log(frame.me, "end");
-    return std::nullopt;
-  } catch (...) {
-    log(frame.me, "out", exc());
-    throw;
-  }
+// The hash FNV-1a: the coins of a program are the same on every machine.
+std::uint64_t hash(const std::string& text) {
+  std::uint64_t value = 0xCBF29CE484222325;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  return value;
 }
 
-void Machine::run(Frame& frame, const Code& code) {
-  for (const Instruction& instruction : code) {
-    if (frame.task) waits_.forget_wait(*frame.task);
-    run(frame, instruction);
-  }
-}
+}  // namespace
 
-void Machine::run(Frame& frame, const Instruction& instruction) {
-  const auto& step = steps_.at(instruction.name);
-  if (!outcomes_) return step(frame, instruction);
-  try {
-    step(frame, instruction);
-  } catch (...) {
-    ++(*outcomes_)[{instruction.name, exc_name(std::current_exception())}];
-    throw;
-  }
-  ++(*outcomes_)[{instruction.name, "ok"}];
+Machine::Machine(const std::string& text, Bodies style)
+    : program_(parse_program(text)), style_(style), coins_(hash(text)) {}
+
+// One bit of Knuth's generator MMIX for each body.
+bool Machine::next_is_coroutine() {
+  if (style_ != Bodies::kMixed) return style_ == Bodies::kCoroutines;
+  coins_ = coins_ * 6364136223846793005 + 1442695040888963407;
+  return (coins_ >> 63) != 0;
 }
 
 }  // namespace conf

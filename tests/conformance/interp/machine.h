@@ -4,8 +4,11 @@
 //
 // It does not know what an instruction does. Each subject (tasks, flow, locks, queue, callbacks) is a class
 // that holds the state of its instructions and registers them here by name.
+// A body runs in one of two styles: as ordinary functions, which need a fiber, or as C++20 coroutines. What
+// may wait exists in both, as two overloads from one source (bodies/bodies.h).
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -19,6 +22,13 @@
 #include "wait_graph.h"
 
 namespace conf {
+
+// The two styles, as the first argument of what exists in both.
+struct Fibers {};
+struct Coroutines {};
+
+// In which style the bodies of a program run. kMixed: a coin decides for each body when it starts.
+enum class Bodies { kFibers, kCoroutines, kMixed };
 
 // One running body or callback.
 struct Frame {
@@ -37,21 +47,42 @@ class Return : public PyException {
 
 class Machine {
  public:
+  // An instruction that never waits, and the two forms of one that may.
   template <class Subject>
   using Step = void (Subject::*)(Frame&, const Instruction&);
+  template <class Subject>
+  struct WaitingStep {
+    const char* name;
+    void (Subject::*in_fiber)(Fibers, Frame&, const Instruction&);
+    asyncio::Coro<> (Subject::*in_coroutine)(Coroutines, Frame&, const Instruction&);
+  };
 
-  explicit Machine(const std::string& program) : bodies_(parse_program(program)) {}
+  Machine(const std::string& text, Bodies style);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
   template <class Subject>
   void add(Subject& subject, std::initializer_list<std::pair<const char*, Step<Subject>>> steps) {
-    for (const auto& [name, step] : steps) steps_.emplace(name, std::bind_front(step, &subject));
+    for (const auto& [name, step] : steps) steps_[name].call = std::bind_front(step, &subject);
+  }
+  template <class Subject>
+  void add_waiting(Subject& subject, std::initializer_list<WaitingStep<Subject>> steps) {
+    for (const auto& step : steps) {
+      steps_[step.name] = {std::bind_front(step.in_fiber, &subject, Fibers()),
+                           std::bind_front(step.in_coroutine, &subject, Coroutines())};
+    }
   }
 
+  // Calls use(style) with the style of the next body.
+  template <class Use>
+  auto in_next_style(Use use) {
+    return next_is_coroutine() ? use(Coroutines()) : use(Fibers());
+  }
   // The body as a task or a coroutine runs it: its start, its end and what it raises are traced.
-  Value run_body(const std::string& name, Frame frame);
-  void run(Frame& frame, const Code& code);
+  Value run_body(Fibers, std::string name, Frame frame);
+  asyncio::Coro<Value> run_body(Coroutines, std::string name, Frame frame);
+  void run(Fibers, Frame& frame, const Code& code);
+  asyncio::Coro<> run(Coroutines, Frame& frame, const Code& code);
 
   WaitGraph& waits() { return waits_; }
 
@@ -61,13 +92,27 @@ class Machine {
   const Outcomes& outcomes() const { return outcomes_.value(); }
 
  private:
-  void run(Frame& frame, const Instruction& instruction);
+  struct AnyStep {
+    std::function<void(Frame&, const Instruction&)> call;
+    std::function<asyncio::Coro<>(Frame&, const Instruction&)> in_coroutine;  // empty: call() never waits
+  };
 
-  Bodies bodies_;
-  std::map<std::string, std::function<void(Frame&, const Instruction&)>> steps_;
+  bool next_is_coroutine();
+  void step(Fibers, Frame& frame, const Instruction& instruction);
+  asyncio::Coro<> step(Coroutines, Frame& frame, const Instruction& instruction);
+
+  Program program_;
+  Bodies style_;
+  std::uint64_t coins_;
+  std::map<std::string, AnyStep> steps_;
   WaitGraph waits_;
   std::optional<Outcomes> outcomes_;  // none: they are not counted
 };
+
+// Declares both forms of an instruction that may wait.
+#define CONF_WAITING(name)                                         \
+  void name(Fibers, Frame& frame, const Instruction& instruction); \
+  asyncio::Coro<> name(Coroutines, Frame& frame, const Instruction& instruction)
 
 // ---- times of the programs are milliseconds; a limit of -1 is none
 using std::chrono::milliseconds;

@@ -7,6 +7,10 @@
 //   conformance_fuzz --seed N             runs the program that the generator makes from a seed
 //   conformance_fuzz --print-seed N       prints it
 //   conformance_fuzz --outcomes FILE      also prints the outcomes of each instruction, on the error output
+//
+// A first argument --bodies=fibers, --bodies=coroutines or --bodies=mixed says what the bodies are: ordinary
+// functions in fibers (as without it), C++20 coroutines, or each of them one of the two by a coin that
+// depends on the program alone. The trace must be the same.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -34,8 +38,8 @@ void quiet_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
   }
 }
 
-[[noreturn]] void interpret(const std::string& program, bool count_outcomes = false) {
-  Machine machine(program);
+[[noreturn]] void interpret(const std::string& program, Bodies style, bool count_outcomes = false) {
+  Machine machine(program, style);
   Tasks tasks(machine);
   Flow flow(machine);
   Locks locks(machine);
@@ -47,7 +51,8 @@ void quiet_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
   loop.set_exception_handler(&quiet_handler);
   std::string outcome = "main returned None";
   try {
-    loop.run_until_complete([&tasks] { tasks.run_program(); });
+    machine.in_next_style(
+        [&](auto main) { loop.run_until_complete([&] { return tasks.run_program(main); }); });
   } catch (...) {
     outcome = "main raised " + exc();
   }
@@ -72,20 +77,37 @@ std::string read_file(const char* path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::optional<Bodies> style_of(std::string_view name) {
+  if (name == "fibers") return Bodies::kFibers;
+  if (name == "coroutines") return Bodies::kCoroutines;
+  if (name == "mixed") return Bodies::kMixed;
+  return std::nullopt;
+}
+
 std::string program_of_seed(const char* seed) { return generate_program(std::strtoull(seed, nullptr, 10)); }
 
 }  // namespace
 }  // namespace conf
 
 int main(int argc, char** argv) {
-  const std::string_view option = argc > 1 ? argv[1] : "";
-  if (argc == 2 && !option.starts_with("--")) conf::interpret(conf::read_file(argv[1]));
-  if (argc == 3 && option == "--outcomes") conf::interpret(conf::read_file(argv[2]), true);
-  if (argc == 3 && option == "--seed") conf::interpret(conf::program_of_seed(argv[2]));
-  if (argc == 3 && option == "--print-seed") {
-    std::fputs(conf::program_of_seed(argv[2]).c_str(), stdout);
+  std::vector<char*> arguments(argv + 1, argv + argc);
+  std::optional style = conf::Bodies::kFibers;
+  constexpr std::string_view kBodies = "--bodies=";
+  if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kBodies)) {
+    style = conf::style_of(std::string_view(arguments[0]).substr(kBodies.size()));
+    arguments.erase(arguments.begin());
+  }
+  const std::size_t count = style ? arguments.size() : 0;
+  const std::string_view option = count > 0 ? arguments[0] : "";
+  if (count == 1 && !option.starts_with("--")) conf::interpret(conf::read_file(arguments[0]), *style);
+  if (count == 2 && option == "--outcomes") conf::interpret(conf::read_file(arguments[1]), *style, true);
+  if (count == 2 && option == "--seed") conf::interpret(conf::program_of_seed(arguments[1]), *style);
+  if (count == 2 && option == "--print-seed") {
+    std::fputs(conf::program_of_seed(arguments[1]).c_str(), stdout);
     return 0;
   }
-  std::fprintf(stderr, "usage: conformance_fuzz FILE | --seed N | --print-seed N | --outcomes FILE\n");
+  std::fprintf(stderr,
+               "usage: conformance_fuzz [--bodies=fibers|coroutines|mixed] "
+               "FILE | --seed N | --print-seed N | --outcomes FILE\n");
   return 2;
 }

@@ -47,7 +47,7 @@ Code parse_block(std::span<const Line> lines) {
 
 int Instruction::number(std::size_t index) const { return std::atoi(word(index).c_str()); }
 
-Bodies parse_program(const std::string& text) {
+Program parse_program(const std::string& text) {
   std::map<std::string, std::vector<Line>> bodies;
   std::vector<Line>* body = nullptr;
   std::istringstream lines(text);
@@ -63,7 +63,7 @@ Bodies parse_program(const std::string& text) {
       body->push_back(std::move(split));
     }
   }
-  Bodies parsed;
+  Program parsed;
   for (const auto& [name, body_lines] : bodies) parsed.emplace(name, parse_block(body_lines));
   return parsed;
 }

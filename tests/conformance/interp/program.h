@@ -25,7 +25,7 @@ struct Instruction {
   int number(std::size_t index) const;
 };
 
-using Bodies = std::map<std::string, Code>;
-Bodies parse_program(const std::string& text);
+using Program = std::map<std::string, Code>;  // the bodies by name
+Program parse_program(const std::string& text);
 
 }  // namespace conf

@@ -17,12 +17,12 @@ class SharedQueue {
   using Queue = asyncio::Queue<int>;
   Queue& queue() { return queues_.back(); }
 
-  void put(Frame& frame, const Instruction& instruction);
-  void get(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(put);
+  CONF_WAITING(get);
   void put_nowait(Frame& frame, const Instruction& instruction);
   void get_nowait(Frame& frame, const Instruction& instruction);
   void task_done(Frame& frame, const Instruction& instruction);
-  void join(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(join);
   void shutdown(Frame& frame, const Instruction& instruction);
   void renew(Frame& frame, const Instruction& instruction);
 

@@ -1,30 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An argument of log() with a side effect is in a separate statement: C++ does not fix the order of
-// arguments, and the tests compare the order of the trace.
+// The instructions that never wait; bodies/tasks.cc has the others. An argument of log() with a side effect
+// is in a separate statement: C++ does not fix the order of arguments, and the tests compare the order of the
+// trace.
 #include "tasks.h"
-
-#include <algorithm>
 
 namespace conf {
 namespace {
-
 constexpr std::size_t kMostTasks = 60;
-constexpr int kMostCoroutines = 60;
-constexpr int kCancelRounds = 20;
-
-std::vector<asyncio::Future<Value>> futures_of(const std::vector<Tasks::Waitable>& targets) {
-  std::vector<asyncio::Future<Value>> futures;
-  for (const Tasks::Waitable& target : targets) futures.push_back(target.future);
-  return futures;
 }
-
-template <class Items, class Item>
-bool contains(const Items& items, const Item& item) {
-  return std::find(items.begin(), items.end(), item) != items.end();
-}
-
-}  // namespace
 
 Tasks::Tasks(Machine& machine) : machine_(machine) {
   machine.add(*this, {{"log", &Tasks::trace_text},
@@ -34,32 +18,15 @@ Tasks::Tasks(Machine& machine) : machine_(machine) {
                       {"set", &Tasks::set},
                       {"fail", &Tasks::fail},
                       {"cancel", &Tasks::cancel},
-                      {"uncancel", &Tasks::uncancel},
-                      {"await", &Tasks::await},
-                      {"sleep", &Tasks::sleep},
-                      {"gather", &Tasks::gather},
-                      {"wait", &Tasks::wait},
-                      {"ascomp", &Tasks::as_completed},
-                      {"waitfor", &Tasks::wait_for},
-                      {"wfco", &Tasks::wait_for_coroutine},
-                      {"shield", &Tasks::shield}});
-}
-
-void Tasks::run_program() {
-  const auto first = start("main");
-  asyncio::await(asyncio::wait(list_of(first->future), {.timeout = 5s}));
-  log("-- cancel what is left");
-  for (int round = 0; round < kCancelRounds; ++round) {
-    std::vector<asyncio::Task<Value>> live;
-    for (const auto& task : tasks_) {
-      if (!task.done()) live.push_back(task);
-    }
-    if (live.empty()) break;
-    for (auto& task : live) task.cancel("end" + std::to_string(round));
-    asyncio::await(asyncio::wait(live, {.timeout = 1s}));
-  }
-  for (const auto& task : tasks_) log("report", task.get_name(), st(task), "cancelling", task.cancelling());
-  for (const auto& future : futures_) (void)st(future);  // their exceptions count as read
+                      {"uncancel", &Tasks::uncancel}});
+  machine.add_waiting(*this, {{"await", &Tasks::await, &Tasks::await},
+                              {"sleep", &Tasks::sleep, &Tasks::sleep},
+                              {"gather", &Tasks::gather, &Tasks::gather},
+                              {"wait", &Tasks::wait, &Tasks::wait},
+                              {"ascomp", &Tasks::as_completed, &Tasks::as_completed},
+                              {"waitfor", &Tasks::wait_for, &Tasks::wait_for},
+                              {"wfco", &Tasks::wait_for_coroutine, &Tasks::wait_for_coroutine},
+                              {"shield", &Tasks::shield, &Tasks::shield}});
 }
 
 // ---- starting
@@ -68,8 +35,10 @@ std::optional<Tasks::Waitable> Tasks::start(const std::string& name, Create crea
   if (tasks_.size() >= kMostTasks) return std::nullopt;
   const int id = static_cast<int>(tasks_.size());
   const std::string label = name + "." + std::to_string(id);
-  const auto body = [this, name, label, id] { return machine_.run_body(name, {label, id}); };
-  tasks_.push_back(create(asyncio::TaskOptions{.name = label}, body));
+  tasks_.push_back(machine_.in_next_style([&](auto style) -> asyncio::Task<Value> {
+    const auto body = [this, style, name, label, id] { return machine_.run_body(style, name, {label, id}); };
+    return create(asyncio::TaskOptions{.name = label}, body);
+  }));
   return Waitable{tasks_.back(), id};
 }
 
@@ -163,101 +132,6 @@ void Tasks::uncancel(Frame& frame, const Instruction& instruction) {
   if (!id) return;
   const int left = tasks_[static_cast<std::size_t>(*id)].uncancel();
   log(frame.me, "uncancel", name, left);
-}
-
-// ---- waiting
-void Tasks::await(Frame& frame, const Instruction& instruction) {
-  const auto target = get_waitable(frame, instruction.word(0));
-  if (!target) return;
-  const Value value = asyncio::await(target->future);
-  log(frame.me, "got", instruction.word(0), value);
-}
-
-void Tasks::sleep(Frame& frame, const Instruction& instruction) {
-  asyncio::await(asyncio::sleep(milliseconds(instruction.number(0))));
-  log(frame.me, "slept", instruction.word(0));
-}
-
-void Tasks::gather(Frame& frame, const Instruction& instruction) {
-  std::vector<Waitable> targets;
-  for (std::size_t i = 1; i < instruction.words.size(); ++i) {
-    if (const auto target = get(frame, instruction.words[i])) targets.push_back(*target);
-  }
-  if (cycle(frame, targets)) return;
-  if (instruction.word(0) == "1") {
-    const auto results = asyncio::await(asyncio::gather(asyncio::return_exceptions, futures_of(targets)));
-    log(frame.me, "gathered", results);
-  } else {
-    const auto results = asyncio::await(asyncio::gather(futures_of(targets)));
-    log(frame.me, "gathered", results);
-  }
-}
-
-void Tasks::wait(Frame& frame, const Instruction& instruction) {
-  static const std::map<std::string, asyncio::ReturnWhen> modes = {{"all", asyncio::ALL_COMPLETED},
-                                                                   {"first", asyncio::FIRST_COMPLETED},
-                                                                   {"exc", asyncio::FIRST_EXCEPTION}};
-  std::vector<std::string> names;
-  std::vector<Waitable> targets;
-  for (std::size_t i = 2; i < instruction.words.size(); ++i) {
-    const auto found = variables_.find(instruction.words[i]);
-    if (found == variables_.end() || contains(names, found->first)) continue;
-    names.push_back(found->first);
-    targets.push_back(found->second);
-  }
-  if (targets.empty() || cycle(frame, targets)) return;
-  const auto result =
-      asyncio::await(asyncio::wait(futures_of(targets), {.timeout = limit(instruction.number(1)),
-                                                         .return_when = modes.at(instruction.word(0))}));
-  std::vector<std::string> done;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    if (contains(result.done, targets[i].future)) done.push_back(names[i]);
-  }
-  log(frame.me, "waited", done);
-}
-
-void Tasks::as_completed(Frame& frame, const Instruction& instruction) {
-  std::vector<Waitable> targets;
-  for (std::size_t i = 1; i < instruction.words.size(); ++i) {
-    const auto found = variables_.find(instruction.words[i]);
-    if (found != variables_.end()) targets.push_back(found->second);
-  }
-  if (targets.empty() || cycle(frame, targets)) return;
-  ranges_.push_back(asyncio::as_completed(futures_of(targets), limit(instruction.number(0))));
-  for (auto&& item : ranges_.back()) {
-    try {
-      const Value value = asyncio::await(std::move(item));
-      log(frame.me, "next", value);
-    } catch (const std::exception&) {
-      log(frame.me, "next raises", exc());
-    }
-  }
-  log(frame.me, "no next");
-}
-
-void Tasks::wait_for(Frame& frame, const Instruction& instruction) {
-  const auto target = get_waitable(frame, instruction.word(1));
-  if (!target) return;
-  const Value value = asyncio::await(asyncio::wait_for(target->future, limit(instruction.number(0))));
-  log(frame.me, "wf", value);
-}
-
-void Tasks::wait_for_coroutine(Frame& frame, const Instruction& instruction) {
-  const std::string& name = instruction.word(1);
-  const std::string label = name + ".c" + std::to_string(coroutines_++);
-  if (coroutines_ > kMostCoroutines) return;
-  auto body = asyncio::coroutine([this, name, label, id = frame.task] {
-    return machine_.run_body(name, {label, id});
-  });
-  const Value value = asyncio::await(asyncio::wait_for(body(), limit(instruction.number(0))));
-  log(frame.me, "wf", value);
-}
-
-void Tasks::shield(Frame& frame, const Instruction& instruction) {
-  const auto target = get_waitable(frame, instruction.word(0));
-  if (!target) return;
-  const Value value = asyncio::await(asyncio::shield(target->future));
-  log(frame.me, "shielded", value);
 }
 
 }  // namespace conf

@@ -26,7 +26,8 @@ class Tasks {
   explicit Tasks(Machine& machine);
 
   // Runs the body `main`, cancels in rounds what is left, and reports each task.
-  void run_program();
+  void run_program(Fibers);
+  asyncio::Coro<> run_program(Coroutines);
   // A copy, because other tasks may set the variable while this one waits; an unset one is traced.
   std::optional<Waitable> get(const Frame& frame, const std::string& name) const;
 
@@ -48,14 +49,14 @@ class Tasks {
   void fail(Frame& frame, const Instruction& instruction);
   void cancel(Frame& frame, const Instruction& instruction);
   void uncancel(Frame& frame, const Instruction& instruction);
-  void await(Frame& frame, const Instruction& instruction);
-  void sleep(Frame& frame, const Instruction& instruction);
-  void gather(Frame& frame, const Instruction& instruction);
-  void wait(Frame& frame, const Instruction& instruction);
-  void as_completed(Frame& frame, const Instruction& instruction);
-  void wait_for(Frame& frame, const Instruction& instruction);
-  void wait_for_coroutine(Frame& frame, const Instruction& instruction);
-  void shield(Frame& frame, const Instruction& instruction);
+  CONF_WAITING(await);
+  CONF_WAITING(sleep);
+  CONF_WAITING(gather);
+  CONF_WAITING(wait);
+  CONF_WAITING(as_completed);
+  CONF_WAITING(wait_for);
+  CONF_WAITING(wait_for_coroutine);
+  CONF_WAITING(shield);
 
   Machine& machine_;
   std::map<std::string, Waitable> variables_;

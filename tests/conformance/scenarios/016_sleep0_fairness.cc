@@ -6,8 +6,6 @@
 
 namespace conf::s016 {
 
-using Step = void (*)(const std::string& n, int i);
-
 static void leaf(const std::string& n, int i) {
   asyncio::await(asyncio::sleep(0s));
   log(n, i);
@@ -17,16 +15,16 @@ static void mid(const std::string& n, int i) {
   asyncio::await([&] { leaf(n, i); });
 }
 
-static std::string worker(std::string n, Step f) {
-  for (int i = 0; i < 3; ++i) f(n, i);
+static std::string worker(std::string n, decltype(&leaf) fn) {
+  for (int i = 0; i < 3; ++i) fn(n, i);
   log(n, "done");
   return n;
 }
 
 SCENARIO(016_sleep0_fairness) {
   run([] {
-    auto a = asyncio::create_task(worker, "A", leaf);
-    auto b = asyncio::create_task(worker, "B", mid);
+    auto a = asyncio::create_task([] { return worker("A", leaf); });
+    auto b = asyncio::create_task([] { return worker("B", mid); });
     const std::string ra = asyncio::await(a);
     const std::string rb = asyncio::await(b);
     log("join", ra, rb);

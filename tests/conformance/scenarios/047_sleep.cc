@@ -6,7 +6,7 @@
 
 namespace conf::s047 {
 
-static const auto s = asyncio::coroutine([](std::string n, asyncio::Duration d) {
+static const auto s = asyncio::coroutine([](std::string n, asyncio::Duration d) -> std::string {
   const std::string r = asyncio::await(asyncio::sleep(d, n));
   log(r, "woke");
   return r;

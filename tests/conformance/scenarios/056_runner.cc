@@ -9,7 +9,7 @@ namespace {
 
 asyncio::ContextVar<std::string> var("var", "unset");
 
-const auto setv = asyncio::coroutine([](std::string v) {
+const auto setv = asyncio::coroutine([](std::string v) -> std::string {
   const std::string old = var.get();
   var.set(v);
   asyncio::await(asyncio::sleep(0s));
