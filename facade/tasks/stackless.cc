@@ -23,6 +23,7 @@ void TaskCore::step() noexcept {
   const Ref<FutureBase> keep(&future_);
   Fiber& fiber = *fiber_;
   Stackless& own = *stackless();
+  own.chain.stack = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0)) | AIOFIBER_COROUTINES_ON_LOOP;
   if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
   Ending ending;
   if (AIOFIBER_LIKELY(own.begun)) {

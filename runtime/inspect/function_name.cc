@@ -181,6 +181,22 @@ std::string demangle(const char* mangled) {
   return status == 0 && name ? name.get() : mangled;
 }
 
+std::string coroutine_of_actor(std::string_view symbol) {
+  // The type of its frame is local to the coroutine, and is called like it: a length, then `_Z....Frame`.
+  constexpr std::string_view kFrame = ".Frame";
+  std::size_t end = std::string_view::npos;
+  for (const std::string_view code : {".Frame.actor", ".Frame.destroy"}) {
+    end = std::min(end, symbol.rfind(code));
+  }
+  if (end == std::string_view::npos) return {};
+  for (std::size_t at = symbol.rfind("_Z", end); at != std::string_view::npos && at > 0;
+       at = symbol.rfind("_Z", at - 1)) {
+    const std::string length = std::to_string(end + kFrame.size() - at);
+    if (symbol.substr(0, at).ends_with(length)) return std::string(symbol.substr(at, end - at));
+  }
+  return {};
+}
+
 std::string display_name(const std::string& demangled) {
   constexpr std::string_view kAnonymous = "(anonymous namespace)";
   const std::string_view text = demangled;
@@ -255,6 +271,11 @@ std::string called_function(const std::string& function, const std::string& file
   if (!function.ends_with(kLambda)) return function + "()";
   if (line <= 0) return function;
   return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
+}
+
+void place_in_file(std::string file, std::string& known) {
+  const auto base = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+  if (!file.empty() && base(file) != base(known)) known = std::move(file);
 }
 
 bool is_hook(std::string_view file) noexcept {
