@@ -26,6 +26,7 @@ struct CoroutineCall {
   bool runs = false;        // `file` and `line` are old
   bool on_loop = false;     // see AIOFIBER_COROUTINES_ON_LOOP
   std::uint64_t stack = 0;  // of its aiofiber_coroutines, without flags
+  bool operator==(const CoroutineCall&) const = default;
 };
 
 class CoroutineWalk {
