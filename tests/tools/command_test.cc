@@ -843,7 +843,7 @@ void expect_coroutines(const Words& subject, bool is_core) {
     EXPECT_FALSE(contains(result.err, "not in the core")) << result.err;
     return result.out;
   };
-  const std::string groups = ask({"groups"});
+  const std::string groups = ask({"groups"}) + "\n";
   EXPECT_TRUE(contains(groups, "'stackless'\n" + calls_text(kChain, "    ") + "\n")) << groups;
   EXPECT_TRUE(contains(groups, "'driving'\n" + calls_text(behind({"awaits_coroutine"}), "    ") + "\n"))
       << groups;
@@ -930,7 +930,7 @@ TEST(Command, SeesNoWrongCoroutinesOfTasksThatSwitchAsFastAsTheyCan) {
   const Running process(target({"busy-coroutines", "200"}));
   std::map<std::string, std::size_t> right;  // by the kind of task
   std::size_t wrong = 0, on_cpu = 0;
-  for (int snapshot = 0; snapshot < 100; ++snapshot) {
+  for (int snapshot = 0; snapshot < 50; ++snapshot) {
     const Finished result = aiofiber({"stack", "--json", "-v", process.pid()});
     ASSERT_EQ(result.code, 0) << result.err;
     std::istringstream in(result.out);
@@ -962,10 +962,10 @@ TEST(Command, SeesNoWrongCoroutinesOfTasksThatSwitchAsFastAsTheyCan) {
     }
   }
   EXPECT_EQ(wrong, 0u);
-  for (const char* kind : {"r", "dr", "rd with its stack", ""}) EXPECT_GT(right[kind], 1000u) << kind;
+  for (const char* kind : {"r", "dr", "rd with its stack", ""}) EXPECT_GT(right[kind], 500u) << kind;
   std::size_t sum = 0;
   for (const auto& [kind, seen] : right) sum += seen;
-  EXPECT_GT(sum, 100u * 200u * 9 / 10);
+  EXPECT_GT(sum, 50u * 200u * 9 / 10);
   std::printf("%zu right, %zu wrong, %zu on the CPU\n", sum, wrong, on_cpu);
 }
 
