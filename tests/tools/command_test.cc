@@ -912,7 +912,7 @@ TEST(Command, ShowsCoroutinesOfACore) {
 
 // A coroutine that runs and whose calls are not to be seen: as far as is known.
 TEST(Command, SaysWhichCoroutineRuns) {
-  const Running process(target({"coroutines", "1"}));
+  const Running process(target({"coroutines", "compute"}));
   const Finished result = aiofiber({"stack", process.pid(), "running"});
   const std::string line = line_with(result.out, "runs [begins here, and runs]");
   EXPECT_TRUE(contains(line, "inspect_target.cc\", line ")) << result.out;
@@ -922,6 +922,15 @@ TEST(Command, SaysWhichCoroutineRuns) {
   EXPECT_LT(result.out.find("in (anonymous namespace)::runs_below\n"), result.out.find(line)) << result.out;
   const Finished stopped = aiofiber({"stack", "--stop", process.pid(), "running"});
   EXPECT_TRUE(contains(stopped.out, "in (anonymous namespace)::stay\n")) << stopped.out;
+}
+
+TEST(Command, ReadsProgramsWhoseRecordsHaveNoCoroutines) {
+  const Running process(target({"coroutines", "old"}));
+  const Finished result = aiofiber({"stack", process.pid(), "stackless", "driving"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::awaits_coroutine\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "No stack for task 2 'stackless', waiting for sleep")) << result.out;
+  EXPECT_FALSE(contains(result.out, "leaf")) << result.out;
 }
 
 // The calls of dive() and recurse() that the task's name tells. A task that borrows a stack is also seen

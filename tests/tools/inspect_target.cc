@@ -362,8 +362,8 @@ void null_call() {
 void from_a_device();
 
 // Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end.
-// While one of them is suspended, its stack holds as many calls of dive() as its name says. Their records
-// have been used before.
+// While one of them is suspended, its stack holds as many calls of dive() as its name says; of "c4", as many
+// coroutines are suspended. Their records have been used before.
 void stretch() {
   const auto round = [] {
     const auto work = [](int depth) {
@@ -373,7 +373,15 @@ void stretch() {
     };
     asyncio::Task<> first = asyncio::create_task({.name = "3"}, work, 2);
     asyncio::Task<> second = asyncio::create_task({.name = "6"}, work, 5);
-    asyncio::await(asyncio::gather(first, second));
+    // The same of recurse(); then it borrows a stack.
+    asyncio::Task<> third =
+        asyncio::create_task(recurse(3,
+                                     []() -> asyncio::Coro<> {
+                                       co_await asyncio::sleep(0s);
+                                       co_await [] { dive(1, [] { asyncio::await(asyncio::sleep(0s)); }); };
+                                     }),
+                             {.name = "c4"});
+    asyncio::await(asyncio::gather(first, second, third));
   };
   round();
   raise(SIGSTOP);
@@ -450,7 +458,9 @@ int main(int argc, char** argv) {
   } else if (mode == "circle") {
     asyncio::run([count] { circle(count); });
   } else if (mode == "coroutines") {
-    computes = argc > 2;
+    computes = argc > 2 && std::strcmp(argv[2], "compute") == 0;
+    if (argc > 2 && std::strcmp(argv[2], "old") == 0)
+      aiofiber_debug_registry.record_size = offsetof(aiofiber_record, coroutines);
     asyncio::run(coroutines);
   } else if (mode == "busy-coroutines") {
     asyncio::run([count] { busy_coroutines(count); });
