@@ -36,7 +36,7 @@ FLOORS = [
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
-                           " exception_table unwind throw_trace",
+                           " exception_table unwind coroutine_walk call_list throw_trace",
         "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers"}),

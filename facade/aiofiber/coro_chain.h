@@ -148,9 +148,11 @@ class CoroChain : public aiofiber_coroutines {
   // Runs the coroutines until they wait for something (request), or are done.
   void run() {
     request.kind = ChainRequest::Kind::kNone;
+    stack |= AIOFIBER_COROUTINE_RUNS;
     do {
       innermost_promise()->handle().resume();
     } while (request.kind == ChainRequest::Kind::kNone && innermost != 0);
+    stack &= ~AIOFIBER_COROUTINE_RUNS;
   }
   // Called by an awaiter when it goes on.
   void rethrow_error() {

@@ -55,9 +55,10 @@ class TaskMembers {
   // Number of cancellation requests minus uncancel() calls.
   int cancelling() const { return core().cancelling(); }
   int uncancel() const { return core().uncancel(); }
-  // Suspended: its frames, oldest first; `limit` keeps the newest. Failed: from its entry to the throw,
-  // oldest first; `limit` keeps the oldest. Not started: its function. Finished or cancelled: none. Running:
-  // its own frames.
+  // Suspended: its frames, oldest first; `limit` keeps the newest. A suspended C++20 coroutine is a frame at
+  // its co_await, between the frames that await it and those that it awaits. Failed: from its entry to the
+  // throw, oldest first; `limit` keeps the oldest. Not started: its function. Finished or cancelled: none.
+  // Running: its own frames.
   std::vector<Frame> get_stack(std::optional<std::size_t> limit = std::nullopt) const {
     return task_stack(core(), limit);
   }

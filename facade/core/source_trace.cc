@@ -18,8 +18,7 @@ constinit std::atomic<std::uint32_t> loops_in_debug_mode{0};
 void SourceTrace::capture() noexcept {
   addresses_.reset(new (std::nothrow) Addresses);
   if (addresses_ == nullptr) return;
-  addresses_->count = static_cast<std::uint32_t>(
-      runtime::unwind(runtime::current_registers(), runtime::current_stack_bounds(), addresses_->values));
+  addresses_->count = static_cast<std::uint32_t>(runtime::list_current_calls(addresses_->values));
 }
 
 std::vector<runtime::SymbolizedFrame> SourceTrace::frames() const {

@@ -2,13 +2,15 @@
 //
 // Task::get_stack and print_stack: addresses from the runtime, names from libdw, in Python's format.
 //
-// A suspended task is unwound from its saved context and does not run. A failed task shows the throw, as
-// recorded when it happened. Frames of aiofiber and of the standard library's call machinery are left out.
+// A suspended task is unwound from its saved context and does not run; its suspended coroutines are between
+// its frames (call_list.h). A failed task shows the throw, as recorded when it happened. Frames of aiofiber
+// and of the standard library's call machinery are left out.
 #include <array>
 #include <iostream>
 #include <span>
 #include <string>
 
+#include "aiofiber/runtime/inspect/call_list.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 #include "aiofiber/runtime/inspect/traceback.h"
@@ -19,7 +21,7 @@ namespace aiofiber::detail {
 
 namespace {
 
-constexpr std::size_t kMaxFrames = 512;
+constexpr std::size_t kMaxWords = 512;  // of a list of calls
 
 using Frames = std::vector<runtime::SymbolizedFrame>;
 
@@ -45,12 +47,12 @@ const runtime::RethrowSegment* passed_on_by(const runtime::RethrowSegment& segme
 // reader.
 Frames traceback_of(const std::exception_ptr& exception, const FutureBase* owner) {
   Frames frames;
-  const auto append = [&frames](std::span<const std::uintptr_t> addresses) {
-    for (auto& frame : runtime::program_frames(addresses)) frames.push_back(std::move(frame));
+  const auto append = [&frames](std::span<const std::uintptr_t> calls) {
+    for (auto& frame : runtime::program_frames(calls)) frames.push_back(std::move(frame));
   };
   const runtime::RethrowSegment* segment = runtime::last_rethrow_segment(exception);
   while (owner != nullptr && segment != nullptr && segment->by != owner) segment = segment->before;
-  for (; segment != nullptr; segment = passed_on_by(*segment)) append({segment->addresses, segment->count});
+  for (; segment != nullptr; segment = passed_on_by(*segment)) append({segment->calls, segment->count});
   append(runtime::throw_trace(exception));
   return frames;
 }
@@ -63,15 +65,18 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
   }
   if (task.fiber() == nullptr) return {Source::kStack, {}};  // its loop was closed while it was pending
   const runtime::Fiber& fiber = *task.fiber();
-  if (!fiber.started()) return {Source::kStack, entry_frame(task)};
-  std::array<std::uintptr_t, kMaxFrames> addresses;
-  const runtime::Registers registers =
-      runtime::current_fiber() == &fiber
-          ? runtime::current_registers()
-          : runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
+  if (!fiber.started() && fiber.coroutines == 0) return {Source::kStack, entry_frame(task)};
+  std::array<std::uintptr_t, kMaxWords> calls;
+  runtime::CallSource source{{}, fiber.bounds(), fiber.coroutines, nullptr, true};
+  if (runtime::current_fiber_or_step() == &fiber) {
+    source.registers = runtime::current_registers();
+    source.bounds = runtime::current_stack_bounds();
+  } else if (fiber.started()) {
+    source.registers = runtime::saved_registers(reinterpret_cast<const void*>(fiber.fcontext));
+  }
   runtime::notice_unloaded_code();
-  const std::size_t count = runtime::unwind(registers, fiber.bounds(), addresses);
-  return {Source::kStack, runtime::fiber_frames(std::span(addresses).first(count), fiber.entry)};
+  const std::size_t count = runtime::list_calls(source, calls);
+  return {Source::kStack, runtime::fiber_frames(std::span(calls).first(count), fiber.entry)};
 }
 
 // Keeps the newest frames of a stack and the oldest of a traceback: these say most.

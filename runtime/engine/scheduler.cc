@@ -30,6 +30,7 @@ Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
   asm volatile("" : : "r"(&abi_mark));  // links the mark into every program that uses the archive
   set_stack_bounds_source(current_stack_bounds);
+  set_coroutines_source(current_coroutines);
   watch_suspended_at_exit();
   static const std::uint32_t layout = arch::saved_pc_offset();
   __atomic_store_n(&aiofiber_debug_registry.ctx_layout, layout, __ATOMIC_RELAXED);

@@ -151,6 +151,8 @@ std::string without_copy(std::string name) {
 
 FunctionName name_of_symbol(const char* symbol) {
   if (!symbol || !*symbol) return {"??", {}};
+  if (const std::string coroutine = coroutine_of_actor(symbol); !coroutine.empty())
+    return {abridge(display_name(demangle(coroutine.c_str()))), coroutine};
   const std::string name = demangle(symbol);
   return {name == symbol ? without_copy(name) : abridge(display_name(name)), symbol};
 }
@@ -162,10 +164,12 @@ std::vector<DebugFrame> DebugInfo::look_up(Dwfl_Module* module, std::uint64_t in
   if (!name.linkage.empty()) return frames;
   GElf_Off offset = 0;
   GElf_Sym symbol;
-  FunctionName by_symbol =
-      name_of_symbol(dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr));
-  // clang -g1 gives the name without its scopes.
-  if (name.display.empty() || by_symbol.display.ends_with("::" + name.display))
+  const char* const symbol_name =
+      dwfl_module_addrinfo(module, instruction, &offset, &symbol, nullptr, nullptr, nullptr);
+  FunctionName by_symbol = name_of_symbol(symbol_name);
+  // clang -g1 gives the name without its scopes, and g++ a coroutine's without its template arguments.
+  const bool is_coroutine = symbol_name != nullptr && !coroutine_of_actor(symbol_name).empty();
+  if (name.display.empty() || is_coroutine || by_symbol.display.ends_with("::" + name.display))
     name.display = std::move(by_symbol.display);
   name.linkage = std::move(by_symbol.linkage);
   return frames;

@@ -181,6 +181,22 @@ std::string demangle(const char* mangled) {
   return status == 0 && name ? name.get() : mangled;
 }
 
+std::string coroutine_of_actor(std::string_view symbol) {
+  // The type of its frame is local to the coroutine, and is called like it: a length, then `_Z....Frame`.
+  constexpr std::string_view kFrame = ".Frame";
+  std::size_t end = std::string_view::npos;
+  for (const std::string_view code : {".Frame.actor", ".Frame.destroy"}) {
+    end = std::min(end, symbol.rfind(code));
+  }
+  if (end == std::string_view::npos) return {};
+  for (std::size_t at = symbol.rfind("_Z", end); at != std::string_view::npos && at > 0;
+       at = symbol.rfind("_Z", at - 1)) {
+    const std::string length = std::to_string(end + kFrame.size() - at);
+    if (symbol.substr(0, at).ends_with(length)) return std::string(symbol.substr(at, end - at));
+  }
+  return {};
+}
+
 std::string display_name(const std::string& demangled) {
   constexpr std::string_view kAnonymous = "(anonymous namespace)";
   const std::string_view text = demangled;
@@ -228,7 +244,7 @@ std::string display_name(const std::string& demangled) {
 std::string abridge(std::string display) {
   display = without_calls_of_lambdas(display);
   // Inline namespaces.
-  for (const std::string_view name : {"std::__cxx11::", "std::__1::"}) {
+  for (const std::string_view name : {"std::__cxx11::", "std::__1::", "std::__n4861::"}) {
     for (std::size_t at = 0; (at = display.find(name, at)) != std::string::npos;)
       display.replace(at, name.size(), "std::");
   }
@@ -257,6 +273,11 @@ std::string called_function(const std::string& function, const std::string& file
   return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
 }
 
+void place_in_file(std::string file, std::string& known) {
+  const auto base = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+  if (!file.empty() && base(file) != base(known)) known = std::move(file);
+}
+
 bool is_hook(std::string_view file) noexcept {
   constexpr std::string_view kFolder = "runtime/hooks/", kTests = "tests/";
   const std::size_t at = file.rfind(kFolder);
@@ -281,8 +302,9 @@ bool is_plumbing(std::string_view function, std::string_view linkage_name, std::
       "_ZSt13__invoke", "_ZSt6invoke",     "_ZSt12__apply",   "_ZSt14__apply",  "_ZSt5apply",
       "_ZSt10__apply",  "_ZNSt13__invoke", "_ZNKSt8function", "_ZN9__gnu_cxx",  "_ZNSt17_Function_handler",
       "aiofiber_",      "jump_fcontext",   "make_fcontext"};
-  static constexpr std::string_view kDisplay[] = {"aiofiber::", "std::__invoke", "std::invoke",
-                                                  "std::__apply_impl", "std::apply"};
+  static constexpr std::string_view kDisplay[] = {"aiofiber::",  "std::__invoke",
+                                                  "std::invoke", "std::__apply_impl",
+                                                  "std::apply",  "std::coroutine_handle<"};
   for (const std::string_view prefix : kLinkage) {
     if (linkage_name.starts_with(prefix)) return true;
   }

@@ -154,7 +154,7 @@ void note_taken(const void* lock, const char* what) noexcept {
   used.store(true, std::memory_order_relaxed);
   place->fiber = fiber;
   place->what = what;
-  place->frame_count = unwind(current_registers(), fiber->bounds(), place->frames);
+  place->frame_count = list_current_calls(place->frames);
   place->task.store(fiber->id, std::memory_order_release);
   ++fiber->locks_held;
 }
@@ -177,7 +177,7 @@ void report_suspension(Fiber& fiber) noexcept {
   const HooksOff hooks_off;
   try {
     std::array<std::uintptr_t, kFrames> frames;
-    const std::size_t count = unwind(current_registers(), fiber.bounds(), frames);
+    const std::size_t count = list_current_calls(frames);
     const std::span<const std::uintptr_t> suspended(frames.data(), count);
     std::uint64_t hash = 1;
     for (const std::uintptr_t address : suspended) hash = (hash ^ address) * 0x100000001b3;

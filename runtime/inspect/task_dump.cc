@@ -20,6 +20,7 @@
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/call_list.h"
 #include "aiofiber/runtime/inspect/function_name.h"
 #include "aiofiber/runtime/inspect/registry.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
@@ -32,7 +33,7 @@ namespace aiofiber::runtime {
 
 namespace {
 
-constexpr std::size_t kMaxFrames = 256;
+constexpr std::size_t kMaxWords = 256;  // of a list of calls
 constexpr std::size_t kMaxStackCopied = 256 * 1024;
 constexpr int kAttempts = 8;
 constexpr std::size_t kNamesShown = 3;
@@ -49,6 +50,12 @@ std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
   return copy;
 }
 
+void take_calls(const CallSource& source, TaskSnapshot& task) {
+  std::array<std::uintptr_t, kMaxWords> calls;
+  const std::size_t count = list_calls(source, calls);
+  task.stack.assign(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
 // Copies the suspended stack of another thread's fiber. False: the fiber ran meanwhile.
 bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
   const std::uintptr_t low = task.record.fcontext;
@@ -59,19 +66,27 @@ bool copy_stack(const aiofiber_record& original, TaskSnapshot& task) {
   const auto again = copy_record(original);
   if (copied <= 0 || !again || again->seq != task.record.seq) return false;
   // The saved context is the lowest part of the copy. The `sp` in it is relative to the address of the copy.
-  std::array<std::uintptr_t, kMaxFrames> addresses;
   Registers registers = saved_registers(copy.data());
   registers.sp += low - reinterpret_cast<std::uintptr_t>(copy.data());
-  const std::size_t count =
-      unwind_copy(registers, {low, low + static_cast<std::uintptr_t>(copied)}, copy.data(), addresses);
-  task.stack.assign(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(count));
-  return true;
+  const StackBounds bounds{low, low + static_cast<std::uintptr_t>(copied)};
+  take_calls({registers, bounds, task.record.coroutines, copy.data()}, task);
+  // Coroutines are no part of the copy.
+  if (task.record.coroutines == 0) return true;
+  const auto at_the_end = copy_record(original);
+  return at_the_end && at_the_end->seq == task.record.seq;
+}
+
+// The same for a fiber without a stack.
+bool copy_coroutines(const aiofiber_record& original, TaskSnapshot& task) {
+  take_calls({.coroutines = task.record.coroutines}, task);
+  const auto again = copy_record(original);
+  return again && again->seq == task.record.seq;
 }
 
 void walk_own(const Registers& registers, const aiofiber_record& record, TaskSnapshot& task) {
-  std::array<std::uintptr_t, kMaxFrames> addresses;
-  const std::size_t count = unwind(registers, {record.stack_low, record.stack_high}, addresses);
-  task.stack.assign(addresses.begin(), addresses.begin() + static_cast<std::ptrdiff_t>(count));
+  const StackBounds bounds =
+      record.stack_high != 0 ? StackBounds{record.stack_low, record.stack_high} : thread_stack_bounds();
+  take_calls({registers, bounds, record.coroutines, nullptr, true}, task);
 }
 
 void sample_running(TaskSnapshot& task) {
@@ -90,7 +105,7 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
     task.record = *record;
     const bool own = record->tid == own_tid;
     if (record->state == AIOFIBER_RUNNING) {
-      const Fiber* current = current_fiber();
+      const Fiber* current = current_fiber_or_step();
       if (own && current != nullptr && current->id == record->id) {
         walk_own(current_registers(), *record, task);
       } else if (!own) {
@@ -99,13 +114,15 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
       }
       return task;
     }
-    if ((record->seq & 1) != 0) continue;                               // it is being changed
-    if (record->fcontext == 0 || record->stack_high == 0) return task;  // it has never run
+    if ((record->seq & 1) != 0) continue;            // it is being changed
+    if (record->state == AIOFIBER_NEW) return task;  // it has never run
+    const bool has_stack = record->fcontext != 0 && record->stack_high != 0;
     if (own) {
-      walk_own(saved_registers(reinterpret_cast<const void*>(record->fcontext)), *record, task);
+      walk_own(has_stack ? saved_registers(reinterpret_cast<const void*>(record->fcontext)) : Registers{},
+               *record, task);
       return task;
     }
-    if (copy_stack(original, task)) return task;
+    if (has_stack ? copy_stack(original, task) : copy_coroutines(original, task)) return task;
   }
   return task;
 }

@@ -22,8 +22,8 @@
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/call_list.h"
 #include "aiofiber/runtime/inspect/registry.h"
-#include "aiofiber/runtime/inspect/unwind.h"
 #include "inspect/system_call.h"
 
 namespace aiofiber::runtime {
@@ -60,7 +60,7 @@ void on_signal(int signo, siginfo_t* info, void* context) {
     const Fiber* fiber = current_fiber_or_step();
     request.fiber_id = fiber != nullptr ? fiber->id : 0;
     // The loop fetched the thread's bounds when it began to run, so this does not allocate.
-    request.count = unwind(registers, current_stack_bounds(), request.addresses);
+    request.count = list_calls({registers, current_stack_bounds(), current_coroutines()}, request.addresses);
     ::sem_post(&request.filled);
   } else if ((previous_action.sa_flags & SA_SIGINFO) != 0 && previous_action.sa_sigaction != nullptr) {
     previous_action.sa_sigaction(signo, info, context);
@@ -123,7 +123,7 @@ bool may_be_interrupted(const Blocked& blocked) noexcept {
 
 // ---- the two ways
 
-std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
+std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds, std::uint64_t& coroutines) {
   std::uint64_t id = 0;
   // Reads while the owner writes, like a reader from outside. Each field is read whole, and all are from the
   // blocked fiber.
@@ -135,13 +135,15 @@ std::uint64_t running_fiber_of(pid_t tid, StackBounds& bounds) {
     id = __atomic_load_n(&record.id, __ATOMIC_RELAXED);
     bounds = {__atomic_load_n(&record.stack_low, __ATOMIC_RELAXED),
               __atomic_load_n(&record.stack_high, __ATOMIC_RELAXED)};
+    coroutines = __atomic_load_n(&record.coroutines, __ATOMIC_RELAXED);
   });
   return id;
 }
 
 void sample_from_outside(pid_t tid, const Blocked& blocked, ThreadSample& sample) {
   StackBounds bounds{0, 0};
-  sample.fiber_id = running_fiber_of(tid, bounds);
+  std::uint64_t coroutines = 0;
+  sample.fiber_id = running_fiber_of(tid, bounds, coroutines);
   const bool on_fiber = blocked.sp >= bounds.low && blocked.sp < bounds.high;
   std::vector<char> copy(on_fiber ? std::min(bounds.high - blocked.sp, kMaxStackCopied) : kMaxStackCopied);
   const ssize_t copied =
@@ -150,8 +152,8 @@ void sample_from_outside(pid_t tid, const Blocked& blocked, ThreadSample& sample
   Registers registers{};
   registers.pc = blocked.pc + 1;
   registers.sp = blocked.sp;
-  sample.count = unwind_copy(registers, {blocked.sp, blocked.sp + static_cast<std::uintptr_t>(copied)},
-                             copy.data(), sample.addresses);
+  const StackBounds copied_bounds{blocked.sp, blocked.sp + static_cast<std::uintptr_t>(copied)};
+  sample.count = list_calls({registers, copied_bounds, coroutines, copy.data()}, sample.addresses);
 }
 
 bool sample_by_signal(pid_t tid, ThreadSample& sample) {

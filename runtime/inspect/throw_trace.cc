@@ -34,6 +34,8 @@ namespace aiofiber::runtime {
 namespace throw_trace_detail {
 constinit std::atomic<bool> enabled{true};
 constinit std::atomic<StackBounds (*)() noexcept> bounds_source{&thread_stack_bounds};
+std::uint64_t no_coroutines() noexcept { return 0; }
+constinit std::atomic<std::uint64_t (*)() noexcept> coroutines_source{&no_coroutines};
 void destroy_with_record(void* object);
 constinit Destructor recorded_destructor = &destroy_with_record;
 }  // namespace throw_trace_detail
@@ -41,6 +43,7 @@ constinit Destructor recorded_destructor = &destroy_with_record;
 namespace {
 
 using throw_trace_detail::bounds_source;
+using throw_trace_detail::coroutines_source;
 using throw_trace_detail::enabled;
 using throw_trace_detail::recorded_destructor;
 
@@ -49,7 +52,7 @@ struct Record {
   std::atomic<RethrowSegment*> segments{nullptr};  // the newest one; segments are only added
   std::size_t count;
   std::size_t omitted;
-  std::uintptr_t addresses[kThrowTraceInnermost + kThrowTraceOutermost];  // the first `count` are allocated
+  std::uintptr_t calls[kWordsOfCoroutine * (kThrowTraceInnermost + kThrowTraceOutermost)];  // `count` of them
 };
 
 constexpr std::ptrdiff_t kCountOffset = -128, kSlotOffset = -120, kTypeOffset = -112,
@@ -108,14 +111,15 @@ bool layout_is_known() noexcept {
 // A walk of a deep recursion costs 5 ns a frame; beyond this depth the outermost frames are not recorded.
 constexpr std::size_t kMaxWalk = 4096;
 
+// A list of calls. Without coroutines each is one word.
+template <std::size_t words_of_call>
 struct Trace {
-  std::array<std::uintptr_t, kThrowTraceInnermost + kThrowTraceOutermost> addresses;
+  std::array<std::uintptr_t, words_of_call*(kThrowTraceInnermost + kThrowTraceOutermost)> addresses;
   std::size_t count = 0;
   std::size_t omitted = 0;
 };
 
-void walk(Registers at, Trace& trace) {
-  const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
+void walk(Registers at, StackBounds bounds, Trace<1>& trace) {
   trace.count = unwind_onwards(at, bounds, trace.addresses);
   // Deeper: read on in pieces as long as the outer part; keep the last full piece and the rest after it.
   const auto outermost = std::span(trace.addresses).subspan(kThrowTraceInnermost);
@@ -130,23 +134,67 @@ void walk(Registers at, Trace& trace) {
   }
 }
 
-Record* make_record(Destructor destructor, const Trace& trace) noexcept {
-  void* memory = std::malloc(offsetof(Record, addresses) + trace.count * sizeof trace.addresses.front());
+// The same for a fiber with coroutines.
+class WalkWithCoroutines {
+ public:
+  WalkWithCoroutines(const CallSource& source, Trace<kWordsOfCoroutine>& trace) : trace_(trace) {
+    const auto take = [](const Call& call, void* argument) noexcept {
+      return static_cast<WalkWithCoroutines*>(argument)->take(call);
+    };
+    for_each_call(source, take, this);
+    const std::size_t kept = std::min(seen_ - std::min(seen_, kThrowTraceInnermost), kThrowTraceOutermost);
+    for (std::size_t i = seen_ - kept; i < seen_; ++i)
+      append_call(outermost_[i % kThrowTraceOutermost], trace_.addresses, trace_.count);
+    trace_.omitted = seen_ - std::min(seen_, kThrowTraceInnermost) - kept;
+  }
+
+ private:
+  bool take(const Call& call) noexcept {
+    if (seen_ < kThrowTraceInnermost) {
+      append_call(call, trace_.addresses, trace_.count);
+    } else {
+      outermost_[seen_ % kThrowTraceOutermost] = call;
+    }
+    return ++seen_ < kMaxWalk;
+  }
+
+  Trace<kWordsOfCoroutine>& trace_;
+  std::size_t seen_ = 0;
+  std::array<Call, kThrowTraceOutermost> outermost_;
+};
+
+template <std::size_t words_of_call>
+Record* make_record(Destructor destructor, const Trace<words_of_call>& trace) noexcept {
+  void* memory = std::malloc(offsetof(Record, calls) + trace.count * sizeof trace.addresses.front());
   if (memory == nullptr) return nullptr;
   auto* record = static_cast<Record*>(memory);
   new (&record->segments) std::atomic<RethrowSegment*>(nullptr);
   record->destructor = destructor;
   record->count = trace.count;
   record->omitted = trace.omitted;
-  std::copy_n(trace.addresses.begin(), trace.count, record->addresses);
+  std::copy_n(trace.addresses.begin(), trace.count, record->calls);
   return record;
+}
+
+// Not inlined: its trace is large, and stacks may be small.
+[[gnu::noinline]] Record* record_with_coroutines(const CallSource& source, Destructor destructor) noexcept {
+  Trace<kWordsOfCoroutine> trace;
+  WalkWithCoroutines(source, trace);
+  return make_record(destructor, trace);
 }
 
 // Returns false if the exception gets no trace.
 bool record_trace(void* object, Destructor destructor, const Registers& thrower) {
-  Trace trace;
-  walk(thrower, trace);
-  Record* record = make_record(destructor, trace);
+  const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
+  const std::uint64_t coroutines = coroutines_source.load(std::memory_order_relaxed)();
+  Record* record = nullptr;
+  if (coroutines == 0) [[likely]] {
+    Trace<1> trace;
+    walk(thrower, bounds, trace);
+    record = make_record(destructor, trace);
+  } else {
+    record = record_with_coroutines({thrower, bounds, coroutines, nullptr, true}, destructor);
+  }
   if (!record) return false;
   header_field<Record*>(object, kSlotOffset) = record;
   return true;
@@ -209,7 +257,7 @@ ThrowContinuation capture_throw(void* object, Destructor destructor, const Regis
 std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept {
   const Record* record = record_of(exception);
   if (!record) return {};
-  return {record->addresses, record->count};
+  return {record->calls, record->count};
 }
 
 std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept {
@@ -226,7 +274,7 @@ Record* record_for_segments(void* object) noexcept {
   if (header_field<Destructor>(object, kDestructorOffset) == recorded_destructor)
     return header_field<Record*>(object, kSlotOffset);
   if (!layout_is_known()) return nullptr;
-  Record* record = make_record(header_field<Destructor>(object, kDestructorOffset), Trace{});
+  Record* record = make_record(header_field<Destructor>(object, kDestructorOffset), Trace<1>{});
   if (record == nullptr) return nullptr;
   Record* none = nullptr;
   if (!__atomic_compare_exchange_n(&header_field<Record*>(object, kSlotOffset), &none, record, false,
@@ -255,15 +303,17 @@ constexpr std::uint32_t kMaxSegments = 64;
   const StackBounds bounds = bounds_source.load(std::memory_order_relaxed)();
   std::uintptr_t own_frame[1];
   unwind_onwards(at, bounds, own_frame);
-  std::array<std::uintptr_t, RethrowSegment::kMaxFrames> addresses;
-  const std::size_t count = unwind(at, bounds, addresses);
-  void* memory = std::malloc(offsetof(RethrowSegment, addresses) + count * sizeof addresses.front());
+  const std::uint64_t coroutines = coroutines_source.load(std::memory_order_relaxed)();
+  std::array<std::uintptr_t, RethrowSegment::kMaxWords> calls;
+  const std::size_t most = coroutines == 0 ? RethrowSegment::kMaxFrames : RethrowSegment::kMaxWords;
+  const std::size_t count = list_calls({at, bounds, coroutines, nullptr, true}, std::span(calls).first(most));
+  void* memory = std::malloc(offsetof(RethrowSegment, calls) + count * sizeof calls.front());
   if (memory == nullptr) return;
   auto* segment = static_cast<RethrowSegment*>(memory);
   segment->by = by;
   segment->from = from;
   segment->count = static_cast<std::uint32_t>(count);
-  std::copy_n(addresses.begin(), count, segment->addresses);
+  std::copy_n(calls.begin(), count, segment->calls);
   do {
     segment->before = last;
     segment->depth = last != nullptr ? last->depth + 1 : 1;
@@ -279,6 +329,12 @@ const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) 
 void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept {
   bounds_source.store(bounds_of_current_stack ? bounds_of_current_stack : &thread_stack_bounds,
                       std::memory_order_relaxed);
+}
+
+void set_coroutines_source(std::uint64_t (*coroutines_of_current_fiber)() noexcept) noexcept {
+  coroutines_source.store(
+      coroutines_of_current_fiber ? coroutines_of_current_fiber : &throw_trace_detail::no_coroutines,
+      std::memory_order_relaxed);
 }
 
 void set_throw_tracing(bool wanted) noexcept { enabled.store(wanted, std::memory_order_relaxed); }

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string_view>
 
+#include "aiofiber/runtime/engine/syscall.h"
 #include "inspect/fold_repeats.h"
 
 namespace aiofiber::runtime {
@@ -40,12 +42,40 @@ bool is_same(const SymbolizedFrame& a, const SymbolizedFrame& b) {
   return a.address == b.address && a.function == b.function && a.line == b.line;
 }
 
+// The text at an address that may not be mapped any more: its library may have been unloaded.
+std::string text_at(const char* address) {
+  constexpr std::size_t kPiece = 64, kMost = 4096;
+  std::string text;
+  while (text.size() < kMost) {
+    char piece[kPiece];
+    // Not beyond the end of a page, where the memory may end.
+    const char* const from = address + text.size();
+    const std::size_t wanted = kPiece - reinterpret_cast<std::uintptr_t>(from) % kPiece;
+    if (sys::copy_own_memory(piece, from, wanted) != static_cast<ssize_t>(wanted)) return {};
+    const std::size_t length = ::strnlen(piece, wanted);
+    text.append(piece, length);
+    if (length < wanted) break;
+  }
+  return text;
+}
+
+// A coroutine's function, at the co_await where it is suspended.
+SymbolizedFrame coroutine_frame(const Call& coroutine) {
+  SymbolizedFrame frame = symbolize(coroutine.address, true).back();
+  if (coroutine.file == nullptr) return frame;
+  place_in_file(text_at(coroutine.file), frame.file);
+  frame.line = static_cast<int>(coroutine.line);
+  return frame;
+}
+
 }  // namespace
 
-std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses) {
+std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> calls) {
   std::vector<SymbolizedFrame> newest_first;
-  for (const std::uintptr_t address : addresses) {
-    for (SymbolizedFrame& frame : symbolize(address)) {
+  while (!calls.empty()) {
+    const Call call = next_call(calls);
+    for (SymbolizedFrame& frame :
+         call.is_coroutine ? std::vector{coroutine_frame(call)} : symbolize(call.address)) {
       // The caller of the loop is not part of a callback's stack, just as a task's stack has no caller.
       if (frame.linkage_name == kRunsTheLoop) return {newest_first.rbegin(), newest_first.rend()};
       if (!is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined))
@@ -55,15 +85,15 @@ std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addr
   return {newest_first.rbegin(), newest_first.rend()};
 }
 
-std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addresses, std::uintptr_t entry) {
+std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> calls, std::uintptr_t entry) {
   const auto is_own = [](const SymbolizedFrame& frame) {
     return !is_library_code(frame.file, frame.module) &&
            !is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
   };
-  std::vector<SymbolizedFrame> frames = program_frames(addresses);
+  std::vector<SymbolizedFrame> frames = program_frames(calls);
   if (entry == 0 || std::any_of(frames.begin(), frames.end(), is_own)) return frames;
   SymbolizedFrame first = symbolize(entry, true).back();
-  if (addresses.empty() || is_own(first)) frames.insert(frames.begin(), std::move(first));
+  if (calls.empty() || is_own(first)) frames.insert(frames.begin(), std::move(first));
   return frames;
 }
 

@@ -103,8 +103,9 @@ class Walk {
 
 }  // namespace
 
-std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept {
-  Walk walk(registers, bounds);
+std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out,
+                           const void* copy) noexcept {
+  Walk walk(registers, bounds, copy != nullptr ? reinterpret_cast<std::uintptr_t>(copy) - bounds.low : 0);
   std::size_t count = 0;
   while (count < out.size() && walk.registers().pc != 0) {
     out[count++] = walk.registers().pc;
@@ -124,13 +125,8 @@ std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std
 
 std::size_t unwind_copy(const Registers& registers, StackBounds bounds, const void* copy,
                         std::span<std::uintptr_t> out) noexcept {
-  Walk walk(registers, bounds, reinterpret_cast<std::uintptr_t>(copy) - bounds.low);
-  std::size_t count = 0;
-  while (count < out.size() && walk.registers().pc != 0) {
-    out[count++] = walk.registers().pc;
-    if (walk.step() != Step::kCaller) break;
-  }
-  return count;
+  Registers current = registers;
+  return unwind_onwards(current, bounds, out, copy);
 }
 
 std::size_t unwind_overflowed(const Registers& registers, std::uintptr_t probing, StackBounds bounds,

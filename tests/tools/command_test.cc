@@ -66,6 +66,34 @@ std::string kernel_core(const Folder& folder, const Words& words, int signal = S
   return {};
 }
 
+// The lines of inspect_target.cc that end in this comment, from 1.
+int line_of_target(const std::string& comment) {
+  std::ifstream in(INSPECT_TARGET_SOURCE);
+  int number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    if (line.ends_with("// " + comment)) return number;
+  }
+  ADD_FAILURE() << "no line of inspect_target.cc ends in // " << comment;
+  return 0;
+}
+// The calls of the mode `coroutines`, as `function (file:line)`, each on its line behind `margin`.
+std::string calls_text(const Words& functions, const std::string& margin) {
+  std::string text;
+  for (const std::string& function : functions) {
+    const std::string own = function.substr(function.rfind(':') + 1);
+    text += margin + "(anonymous namespace)::" + function +
+            " (inspect_target.cc:" + std::to_string(line_of_target(own.substr(0, own.find('<')))) + ")\n";
+  }
+  return text;
+}
+const Words kChain{"Service::outer", "middle<int>", "leaf"};
+Words behind(Words calls, const Words& more = kChain) {
+  calls.insert(calls.end(), more.begin(), more.end());
+  return calls;
+}
+const Words kBorrowing = behind({"borrows_a_stack", "awaits_coroutine"});
+
 // Writes `path` in place of `name` wherever that stands as a text of its own in a file; it is made as long by
 // slashes.
 int replace_names(const std::string& file, const std::string& name, const std::string& path) {
@@ -804,6 +832,150 @@ TEST(Command, TellsTenThousandTasksInTimeThatGrowsAsTheirNumber) {
   }
   RecordProperty("ratio_percent", static_cast<int>(ratio * 100));
   EXPECT_LT(ratio, 3);
+}
+
+// What all commands show of the mode `coroutines`; `subject`: a process or a core.
+void expect_coroutines(const Words& subject, bool is_core) {
+  const auto ask = [&](Words words) {
+    words.insert(words.end(), subject.begin(), subject.end());
+    const Finished result = aiofiber(words);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_FALSE(contains(result.err, "not in the core")) << result.err;
+    return result.out;
+  };
+  const std::string groups = ask({"groups"}) + "\n";
+  EXPECT_TRUE(contains(groups, "'stackless'\n" + calls_text(kChain, "    ") + "\n")) << groups;
+  EXPECT_TRUE(contains(groups, "'driving'\n" + calls_text(behind({"awaits_coroutine"}), "    ") + "\n"))
+      << groups;
+  EXPECT_TRUE(contains(groups, "'borrowing'\n" + calls_text(kBorrowing, "    ") + "\n")) << groups;
+  EXPECT_TRUE(contains(groups, "'mixed'\n" + calls_text(behind({"mixes"}, kBorrowing), "    ") + "\n"))
+      << groups;
+  const std::string running = calls_text({"runs_below", "runs", "stay"}, "    ");
+  EXPECT_TRUE(contains(groups, "'running'\n" + running)) << groups;
+  EXPECT_TRUE(contains(groups, "7 'unborn'\n    (anonymous namespace)::Service::outer (inspect_target.cc:"))
+      << groups;
+  EXPECT_EQ(count(groups, "aiofiber::") + count(groups, "coroutine_handle"), 0u) << groups;
+
+  const std::string ps = ask({"ps"});
+  const std::string leaf = calls_text({"leaf"}, ""), stay = calls_text({"stay"}, "");
+  for (const char* name : {" stackless ", " driving ", " borrowing ", " mixed "})
+    EXPECT_TRUE(contains(line_with(ps, name) + "\n", leaf)) << ps;
+  EXPECT_TRUE(contains(line_with(ps, " running ") + "\n", stay)) << ps;
+  EXPECT_TRUE(contains(line_with(ps, " running "), "on CPU")) << ps;
+
+  const std::string tree = ask({"pstree"});
+  EXPECT_TRUE(contains(tree, calls_text(kBorrowing, "  │    "))) << tree;
+
+  const std::string stack = ask({"stack"});
+  const std::string middle = std::to_string(line_of_target("middle"));
+  EXPECT_TRUE(contains(stack, "inspect_target.cc\", line " + middle +
+                                  ", in (anonymous namespace)::middle<int>\n    co_await leaf();"))
+      << stack;
+
+  rapidjson::Document report;
+  report.Parse(ask({"stack", "--json"}).c_str());
+  ASSERT_FALSE(report.HasParseError());
+  for (const auto& task : report["tasks"].GetArray()) {
+    const std::string name = task["name"].GetString();
+    std::string kinds;  // of the frames: coroutine, on the stack
+    for (const auto& frame : task["frames"].GetArray()) {
+      const std::string function = frame["function"].GetString();
+      if (!function.starts_with("(anonymous namespace)::")) continue;
+      kinds += frame["coroutine"].GetBool() ? 'c' : frame["on_stack"].GetBool() ? 's' : '-';
+    }
+    const std::map<std::string, std::string> expected{
+        {"Task-1", "s"},     {"stackless", "ccc"}, {"driving", "sccc"}, {"borrowing", "csccc"},
+        {"mixed", "scsccc"}, {"running", "css"},   {"unborn", "-"}};
+    EXPECT_EQ(kinds, expected.at(name)) << name << (is_core ? " in a core" : "");
+    EXPECT_EQ(task["stack_size"].GetUint64() == 0,
+              name == "stackless" || name == "running" || name == "unborn")
+        << name;
+  }
+}
+
+TEST(Command, ShowsCoroutinesBetweenTheFramesThatCallThem) {
+  const Running process(target({"coroutines"}));
+  // The loop stands in a blocking call, which can be seen after a tenth of a second.
+  for (int look = 0; look < 100; ++look) {
+    if (contains(aiofiber({"ps", process.pid()}).err, "has not gone on")) break;
+  }
+  expect_coroutines({process.pid()}, false);
+  expect_coroutines({"--stop", process.pid()}, false);
+}
+
+TEST(Command, ShowsCoroutinesOfACore) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"coroutines"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  expect_coroutines({"--core", core}, true);
+}
+
+// A coroutine that runs and whose calls are not to be seen: as far as is known.
+TEST(Command, SaysWhichCoroutineRuns) {
+  const Running process(target({"coroutines", "compute"}));
+  const Finished result = aiofiber({"stack", process.pid(), "running"});
+  const std::string line = line_with(result.out, "runs [begins here, and runs]");
+  EXPECT_TRUE(contains(line, "inspect_target.cc\", line ")) << result.out;
+  EXPECT_TRUE(contains(result.out, "on CPU") &&
+              contains(result.out, ", seen up to the coroutine that runs (--stop shows the rest)"))
+      << result.out;
+  EXPECT_LT(result.out.find("in (anonymous namespace)::runs_below\n"), result.out.find(line)) << result.out;
+  const Finished stopped = aiofiber({"stack", "--stop", process.pid(), "running"});
+  EXPECT_TRUE(contains(stopped.out, "in (anonymous namespace)::stay\n")) << stopped.out;
+}
+
+TEST(Command, ReadsProgramsWhoseRecordsHaveNoCoroutines) {
+  const Running process(target({"coroutines", "old"}));
+  const Finished result = aiofiber({"stack", process.pid(), "stackless", "driving"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "in (anonymous namespace)::awaits_coroutine\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "No stack for task 2 'stackless', waiting for sleep")) << result.out;
+  EXPECT_FALSE(contains(result.out, "leaf")) << result.out;
+}
+
+// The calls of dive() and recurse() that the task's name tells. A task that borrows a stack is also seen
+// before the call begins and after it has ended.
+TEST(Command, SeesNoWrongCoroutinesOfTasksThatSwitchAsFastAsTheyCan) {
+  const Running process(target({"busy-coroutines", "200"}));
+  std::map<std::string, std::size_t> right;  // by the kind of task
+  std::size_t wrong = 0, on_cpu = 0;
+  for (int snapshot = 0; snapshot < 50; ++snapshot) {
+    const Finished result = aiofiber({"stack", "--json", "-v", process.pid()});
+    ASSERT_EQ(result.code, 0) << result.err;
+    std::istringstream in(result.out);
+    for (std::string line; std::getline(in, line);) {
+      if (!contains(line, "\"id\":") || contains(line, "\"name\":\"Task-1\"")) continue;
+      if (contains(line, "\"on CPU\"")) {
+        ++on_cpu;
+        continue;
+      }
+      const std::size_t at = line.find("\"name\":\"") + 8;
+      const std::string name = line.substr(at, line.find('"', at) - at);
+      const std::string kind = name.substr(0, name.find_first_of("0123456789"));
+      const std::size_t calls = kind.empty() ? 0 : std::stoul(name.substr(kind.size())) + 1;
+      const std::string kRecurse = "::recurse\"", kDive = "::dive\"";
+      const std::size_t recursions = count(line, kRecurse), dives = count(line, kDive);
+      bool ok = recursions == calls;
+      if (kind == "rd") {
+        ok = ok && (dives == 0 || (dives == calls && line.rfind(kRecurse) < line.find(kDive)));
+      } else if (kind == "dr") {
+        ok = ok && dives == calls && line.rfind(kDive) < line.find(kRecurse);
+      } else {
+        ok = ok && dives == 0;
+      }
+      if (ok) {
+        ++right[kind + (kind == "rd" && dives > 0 ? " with its stack" : "")];
+      } else if (++wrong < 4) {
+        ADD_FAILURE() << name << ": " << recursions << " of recurse, " << dives << " of dive: " << line;
+      }
+    }
+  }
+  EXPECT_EQ(wrong, 0u);
+  for (const char* kind : {"r", "dr", "rd with its stack", ""}) EXPECT_GT(right[kind], 500u) << kind;
+  std::size_t sum = 0;
+  for (const auto& [kind, seen] : right) sum += seen;
+  EXPECT_GT(sum, 50u * 200u * 9 / 10);
+  std::printf("%zu right, %zu wrong, %zu on the CPU\n", sum, wrong, on_cpu);
 }
 
 // The calls that a copied stack shows must be those of the moment when its name was copied.

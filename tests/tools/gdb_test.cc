@@ -5,8 +5,10 @@
 // available otherwise. Most tests use the commands that the program contains.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "support/processes.h"
 
@@ -138,6 +140,60 @@ TEST_F(Gdb, TaskOfARunningOneIsItsThread) {
               contains(out, "No task is selected."))
       << out;
   EXPECT_FALSE(contains(out.substr(out.find("to task 5")), "dive")) << out;
+}
+
+// The calls that `bt` prints in `out`, oldest last, without those of aiofiber and of the standard library. A
+// coroutine has no number, so its line begins with its name.
+Words calls_in(const std::string& out) {
+  Words calls;
+  std::istringstream in(out);
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t at = line.find("(anonymous namespace)::");
+    if (at == std::string::npos || contains(line.substr(0, at), "aiofiber::") || line.ends_with(","))
+      continue;
+    const std::string name = line.substr(at + 23);
+    calls.push_back((at == 0 ? "co " : "") + name.substr(0, name.find(' ')));
+  }
+  return calls;
+}
+
+TEST_F(Gdb, BacktraceShowsCoroutinesBetweenTheFramesThatCallThem) {
+  const Running process({INSPECT_TARGET, "coroutines"});
+  const Words chain{"co leaf", "co middle<int>", "co Service::outer"};
+  const std::string out = gdb({"-p", process.pid()}, {"task apply 3 4 5 6 bt", "task 6", "bt"});
+  EXPECT_FALSE(contains(out, "Python Exception")) << out;
+  const auto backtrace = [&](const std::string& heading) {
+    const std::size_t at = out.find(heading);
+    EXPECT_NE(at, std::string::npos) << heading << " in " << out;
+    return calls_in(out.substr(at, out.find("\nTask ", at + 1) - at));
+  };
+  const auto behind = [&](Words calls, const Words& more) {
+    calls.insert(calls.end(), more.begin(), more.end());
+    return calls;
+  };
+  EXPECT_EQ(backtrace("\nTask 3 \""), behind(chain, {"awaits_coroutine"}));
+  EXPECT_EQ(backtrace("\nTask 4 \""), behind(chain, {"awaits_coroutine", "co borrows_a_stack"}));
+  EXPECT_EQ(backtrace("\nTask 5 \""), behind(chain, {"awaits_coroutine", "co borrows_a_stack", "mixes"}));
+  const Words running{"stay", "runs", "co runs_below"};
+  EXPECT_EQ(calls_in(out.substr(out.find("[Switching to task 6"))), running);
+}
+
+TEST_F(Gdb, ListsTheCoroutinesOfATaskWithoutAStack) {
+  const Running process({INSPECT_TARGET, "coroutines"});
+  const std::string out =
+      gdb({"-p", process.pid()}, {"info tasks", "task 2", "task", "task apply 2 7 bt", "task 7"});
+  for (const char* name : {"stackless", "driving", "borrowing", "mixed"})
+    EXPECT_TRUE(contains(line_of(out, name), "leaf (inspect_target.cc:")) << out;
+  EXPECT_TRUE(contains(line_of(out, "running"), "stay (inspect_target.cc:")) << out;
+  const std::string list =
+      "Task 2 has no stack, so `bt` cannot show it. Its coroutines, innermost first:\n"
+      "#0  (anonymous namespace)::leaf (inspect_target.cc:";
+  EXPECT_EQ(count(out, list), 2u) << "of `task` and of `task apply`: " << out;
+  EXPECT_TRUE(contains(out, "#1  (anonymous namespace)::middle<int> (inspect_target.cc:") &&
+              contains(out, "#2  (anonymous namespace)::Service::outer (inspect_target.cc:"))
+      << out;
+  EXPECT_TRUE(contains(out, "No task is selected.")) << out;
+  EXPECT_EQ(count(out, "It will run (anonymous namespace)::Service::outer.\n"), 2u) << out;
 }
 
 TEST_F(Gdb, TaskOffGoesBackToTheThread) {

@@ -130,6 +130,108 @@ void busy(int count, int rounds) {
   asyncio::await(asyncio::gather(tasks));
 }
 
+// ---- C++20 coroutines
+
+asyncio::Coro<> leaf() {
+  co_await asyncio::sleep(1h);  // leaf
+}
+template <class T>
+asyncio::Coro<T> middle(T value) {
+  co_await leaf();  // middle
+  co_return value;
+}
+struct Service {
+  asyncio::Coro<int> outer() const {
+    co_return co_await middle(1);  // outer
+  }
+};
+[[gnu::noinline]] int awaits_coroutine() {
+  const int value = asyncio::await(Service().outer());  // awaits_coroutine
+  asm volatile("" ::: "memory");
+  return value;
+}
+asyncio::Coro<int> borrows_a_stack() {
+  co_return co_await awaits_coroutine;  // borrows_a_stack
+}
+[[gnu::noinline]] void mixes() {
+  asyncio::await(borrows_a_stack());  // mixes
+  asm volatile("" ::: "memory");
+}
+bool computes = false;  // in the task that runs, instead of a blocking call
+[[gnu::noinline]] void stay() {
+  asyncio::create_task(Service().outer(), {.name = "unborn"}).detach();
+  ready();
+  while (computes) asm volatile("");
+  while (true) pause();  // stay
+}
+asyncio::Coro<> runs() {
+  co_await asyncio::sleep(10ms);
+  stay();  // runs
+}
+asyncio::Coro<> runs_below() {
+  co_await runs();  // runs_below
+}
+
+// A task without a stack, one that drives coroutines, one with a borrowed stack, a mixture, one that runs on
+// its loop's stack, and one that has not started.
+void coroutines() {
+  asyncio::create_task(Service().outer(), {.name = "stackless"}).detach();
+  asyncio::create_task({.name = "driving"}, awaits_coroutine).detach();
+  asyncio::create_task(borrows_a_stack(), {.name = "borrowing"}).detach();
+  asyncio::create_task({.name = "mixed"}, mixes).detach();
+  asyncio::create_task(runs_below(), {.name = "running"}).detach();
+  rest();
+}
+
+asyncio::Coro<> recurse(int depth, const std::function<asyncio::Coro<>()>& at_the_bottom) {
+  if (depth == 0) {
+    co_await at_the_bottom();
+  } else {
+    co_await recurse(depth - 1, at_the_bottom);
+  }
+}
+asyncio::Coro<> one_pass() { co_await asyncio::sleep(0s); }
+
+// As busy(), with coroutines: the task's name tells how many calls of dive() or recurse() are there, and in
+// which order. Of three kinds: coroutines without a stack; a stack that drives coroutines; coroutines with a
+// borrowed stack.
+asyncio::Coro<> busy_coroutine(unsigned seed) {
+  for (const bool borrows = seed % 3 == 2;;) {
+    seed = seed * 1664525 + 1013904223;
+    const int depth = 1 + static_cast<int>(seed >> 24) % 20;
+    asyncio::current_task()->set_name((borrows ? "rd" : "r") + std::to_string(depth));
+    if (borrows) {
+      co_await recurse(depth, [depth]() -> asyncio::Coro<> {
+        co_await [depth] { dive(depth, [] { asyncio::await(asyncio::sleep(0s)); }); };
+      });
+    } else {
+      co_await recurse(depth, one_pass);
+    }
+    asyncio::current_task()->set_name("0");
+    co_await asyncio::sleep(0s);
+  }
+}
+void busy_driver(unsigned seed) {
+  for (;;) {
+    seed = seed * 1664525 + 1013904223;
+    const int depth = 1 + static_cast<int>(seed >> 24) % 20;
+    asyncio::current_task()->set_name("dr" + std::to_string(depth));
+    dive(depth, [depth] { asyncio::await(recurse(depth, one_pass)); });
+    asyncio::current_task()->set_name("0");
+    asyncio::await(asyncio::sleep(0s));
+  }
+}
+void busy_coroutines(int count) {
+  std::vector<asyncio::Task<>> tasks;
+  for (unsigned i = 0; i < static_cast<unsigned>(count); ++i) {
+    tasks.push_back(i % 3 == 1 ? asyncio::create_task(busy_driver, i)
+                               : asyncio::create_task(busy_coroutine(i)));
+  }
+  asyncio::await(asyncio::sleep(0s));
+  ready();
+  asyncio::await(asyncio::gather(tasks));
+}
+
 // A task that is done, and one whose name has a blank and whose frame has a local and an argument to look at.
 [[gnu::noinline]] void rest_with(int argument) {
   volatile int local = argument + 1;
@@ -260,8 +362,8 @@ void null_call() {
 void from_a_device();
 
 // Between two SIGSTOPs, which a tracer swallows: tasks are created, named, switched to and from, and end.
-// While one of them is suspended, its stack holds as many calls of dive() as its name says. Their records
-// have been used before.
+// While one of them is suspended, its stack holds as many calls of dive() as its name says; of "c4", as many
+// coroutines are suspended. Their records have been used before.
 void stretch() {
   const auto round = [] {
     const auto work = [](int depth) {
@@ -271,7 +373,15 @@ void stretch() {
     };
     asyncio::Task<> first = asyncio::create_task({.name = "3"}, work, 2);
     asyncio::Task<> second = asyncio::create_task({.name = "6"}, work, 5);
-    asyncio::await(asyncio::gather(first, second));
+    // The same of recurse(); then it borrows a stack.
+    asyncio::Task<> third =
+        asyncio::create_task(recurse(3,
+                                     []() -> asyncio::Coro<> {
+                                       co_await asyncio::sleep(0s);
+                                       co_await [] { dive(1, [] { asyncio::await(asyncio::sleep(0s)); }); };
+                                     }),
+                             {.name = "c4"});
+    asyncio::await(asyncio::gather(first, second, third));
   };
   round();
   raise(SIGSTOP);
@@ -347,6 +457,13 @@ int main(int argc, char** argv) {
     asyncio::run(stretch);
   } else if (mode == "circle") {
     asyncio::run([count] { circle(count); });
+  } else if (mode == "coroutines") {
+    computes = argc > 2 && std::strcmp(argv[2], "compute") == 0;
+    if (argc > 2 && std::strcmp(argv[2], "old") == 0)
+      aiofiber_debug_registry.record_size = offsetof(aiofiber_record, coroutines);
+    asyncio::run(coroutines);
+  } else if (mode == "busy-coroutines") {
+    asyncio::run([count] { busy_coroutines(count); });
   } else if (mode == "busy") {
     asyncio::run([count] { busy(count, -1); });
   } else if (mode == "step") {

@@ -113,17 +113,30 @@ class Looker {
   }
 
   std::size_t looks = 0, on_cpu = 0, fresh = 0, suspended = 0;
+  std::size_t suspended_without_stack = 0, suspended_on_borrowed_stack = 0;
   std::uint64_t highest_id = 0;
 
  private:
   void check_stack(const TaskSnapshot& task) {
-    std::size_t dives = 0;
-    std::string outermost;
+    std::size_t dives = 0, recursions = 0;
+    std::string outermost;  // of the stack frames
     for (const Address& address : walker_.walk(task)) {
-      outermost = function_at(address);
-      if (outermost.find("4dive") != std::string::npos) ++dives;
+      const std::string& function = function_at(address);
+      if (function.find("4dive") != std::string::npos) ++dives;
+      if (address.coroutine && function.find("7recurse") != std::string::npos) ++recursions;
+      if (!address.coroutine) outermost = function;
+    }
+    const bool of_coroutines = task.name() == "c4";
+    EXPECT_EQ(recursions, of_coroutines ? 4u : 0u) << task.name();
+    if (of_coroutines) {
+      if (task.is_stackless()) ++suspended_without_stack;
+      if (dives > 0) ++suspended_on_borrowed_stack;
+      EXPECT_TRUE(dives == 0 || (dives == 2 && !task.is_stackless())) << dives;
+      if (task.is_stackless()) return;
+      if (outermost == "make_fcontext") return;  // the call on the borrowed stack has not begun
     }
     EXPECT_NE(outermost.find("fiber_entry"), std::string::npos) << task.name() << " ends in " << outermost;
+    if (of_coroutines) return;
     const std::size_t expected = task.name() == "3" ? 3u : task.name() == "6" ? 6u : 0u;
     EXPECT_EQ(dives, expected) << task.name();
   }
@@ -157,7 +170,9 @@ TEST(Registry, CanBeWalkedAtEveryInstructionOfABusyStretch) {
   EXPECT_GT(looker.looks, 3000u);
   EXPECT_GT(looker.suspended, looker.looks / 4);
   EXPECT_GT(looker.fresh, 0u);
-  EXPECT_GE(looker.highest_id, 5u) << "the main task, two before, and two in the records of those";
+  EXPECT_GT(looker.suspended_without_stack, 0u);
+  EXPECT_GT(looker.suspended_on_borrowed_stack, 0u);
+  EXPECT_GE(looker.highest_id, 7u) << "the main task, three before, and three in the records of those";
 }
 
 }  // namespace

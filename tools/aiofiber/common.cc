@@ -20,7 +20,11 @@ std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
   std::string text = inspection.state(task);
   if (!waits.empty()) text += " for " + waits;
   if (since) text += " since " + duration_text(*since);
-  if (task.on_cpu && !task.has_stack) text += ", not to be seen (--stop shows it)";
+  if (task.on_cpu && !task.has_stack) {
+    const bool has_coroutines = task.is_stackless() && !task.coroutines.empty();
+    text += has_coroutines ? ", seen up to the coroutine that runs (--stop shows the rest)"
+                           : ", not to be seen (--stop shows it)";
+  }
   return text;
 }
 
@@ -128,7 +132,9 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
       json.member("line", frame->line);
     }
     json.member("inlined", frame->inlined);
-    json.member("on_stack", !frame->entry);
+    json.member("on_stack", !frame->entry && !frame->coroutine);
+    json.member("coroutine", frame->coroutine);
+    if (frame->coroutine) json.member("runs", frame->runs);
     json.member("address", frame->address);
     json.member("module", frame->module);
     json.member("module_offset", frame->module_offset);

@@ -179,7 +179,7 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
       }
       if (record.wait_kind == AIOFIBER_WAIT_THREAD) {
         if (record.wait_arg == 0) return kind.what;
-        const Frame called = symbolizer_.frames({record.wait_arg, true}).back();
+        const Frame called = symbolizer_.frames({.pc = record.wait_arg, .exact = true}).back();
         const std::string call = runtime::called_function(called.function, called.file, called.line);
         return kind.what + (": " + printable(call));
       }
@@ -211,6 +211,7 @@ std::string Inspection::missing_stacks() const {
   for (const TaskSnapshot& task : snapshot_.tasks) {
     // gcore writes zeros for memory that it could not read.
     if (!is_wanted(task)) continue;
+    if (task.is_stackless()) continue;
     const bool blank = !task.has_stack || (task.registers.values[Registers::kPc] == 0 && !task.exact_pc);
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
@@ -246,7 +247,7 @@ std::optional<std::int64_t> Inspection::since_ns(const TaskSnapshot& task) const
 
 std::vector<Address> Inspection::addresses(const TaskSnapshot& task) const {
   std::vector<Address> calls = walker().walk(task);
-  const Address entry{task.record.entry, true, true};
+  const Address entry{.pc = task.record.entry, .exact = true, .entry = true};
   if (entry.pc == 0 || calls.empty() || task.truncated || task.record.state == AIOFIBER_NEW) return calls;
   bool calls_the_program = false;
   for (const Address& address : calls) {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <iterator>
 #include <set>
 #include <span>
@@ -31,13 +32,20 @@ constexpr std::size_t kSmallWindow = 8 << 10;
 constexpr std::size_t kLargeWindow = 64 << 10;
 constexpr int kTriesSmall = 20;
 constexpr int kTriesInAll = 40;
+constexpr int kTriesRunning = 4;                     // to read the coroutines of a task on the CPU
+constexpr std::size_t kMostCoroutines = 2048;        // of a task
 constexpr std::uint64_t kMostOfAThread = 256 << 10;  // of the stack of a thread outside tasks
 constexpr std::uint64_t kGuardBytes = 64 << 10;      // below a stack, at least
 constexpr std::size_t kHeaderBytes = offsetof(aiofiber_registry, chunks);
 
+bool is_at_rest(const aiofiber_record& record) {
+  return record.seq % 2 == 0 && (record.state == AIOFIBER_READY || record.state == AIOFIBER_WAITING);
+}
 bool is_suspended(const aiofiber_record& record) {
-  return record.seq % 2 == 0 && (record.state == AIOFIBER_READY || record.state == AIOFIBER_WAITING) &&
-         record.fcontext >= record.stack_low && record.fcontext < record.stack_high;
+  return is_at_rest(record) && record.fcontext >= record.stack_low && record.fcontext < record.stack_high;
+}
+bool is_suspended_without_stack(const aiofiber_record& record) {
+  return is_at_rest(record) && record.stack_high == 0;
 }
 
 // Its seq is odd, but it does not run: it is being created, freed or switched.
@@ -123,7 +131,7 @@ class Reader {
     std::uint64_t wanted = 0;
     for (TaskSnapshot& task : snapshot_.tasks) {
       if (wishes_.stack_of && !wishes_.stack_of(task)) continue;
-      if (is_suspended(task.record)) {
+      if (is_suspended(task.record) || is_suspended_without_stack(task.record)) {
         resting.push_back(&task);
         wanted += bytes_to_copy(task);
       } else if (needs_another_look(task)) {
@@ -165,15 +173,19 @@ class Reader {
                                 {task.record_address, &after, sizeof after.seq, false}};
       target_.read_in_order(ranges, 3);
       if (!ranges[0].complete) return;
-      const bool has_stack = ranges[1].complete && ranges[2].complete && !window_.empty();
+      const bool has_read = ranges[1].complete && ranges[2].complete;
       if (before.state == AIOFIBER_FREE || before.id != task.record.id) {
         task.record.state = AIOFIBER_FREE;  // it ended, or its record belongs to another task now
         return;
       }
       task.record = before;
-      if (!has_stack || before.seq != after.seq) continue;
+      if (!has_read || before.seq != after.seq) continue;
       if (before.state == AIOFIBER_NEW && before.seq % 2 == 0) return;
-      if (!is_suspended(before) || before.stack_high != high || before.fcontext < low) continue;
+      const bool stackless = is_suspended_without_stack(before);
+      if (!stackless && (!is_suspended(before) || before.stack_high != high || before.fcontext < low))
+        continue;
+      if (!read_coroutines_of(task)) continue;
+      if (stackless) return;
       task.stack_address = before.fcontext;
       task.stack.assign(window_.begin() + static_cast<std::ptrdiff_t>(before.fcontext - low), window_.end());
       take_stack(task);
@@ -181,6 +193,14 @@ class Reader {
     }
     task.on_cpu = true;
     task.record.state = AIOFIBER_RUNNING;
+  }
+
+  // The coroutines of tasks on the CPU, which no sequence lock protects: two readings that agree were true
+  // between them.
+  void read_running_coroutines() {
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      if (task.on_cpu && (!wishes_.stack_of || wishes_.stack_of(task))) read_running_coroutines_of(task);
+    }
   }
 
   // Reads the owners of the locks. Skips tasks that continued meanwhile, because their lock may be gone.
@@ -215,6 +235,7 @@ class Reader {
         if (sp + kGuardBytes < task.record.stack_low || sp >= task.record.stack_high) continue;
         task.registers = thread.registers;
         task.exact_pc = true;
+        if (!task.on_cpu) read_running_coroutines_of(task);
         task.on_cpu = true;
         task.stack_address = std::max(sp, task.record.stack_low);
         task.stack.resize(
@@ -224,6 +245,20 @@ class Reader {
         } else {
           task.stack.clear();
         }
+      }
+    }
+  }
+
+  // A task without a stack runs on its loop's.
+  void give_registers_of_loops(const std::vector<ThreadRegisters>& threads) {
+    for (TaskSnapshot& task : snapshot_.tasks) {
+      if (!task.on_cpu || !task.is_stackless()) continue;
+      const std::uint32_t tid = target_.thread_id(task.record.tid);
+      for (const ThreadRegisters& thread : threads) {
+        const std::uint64_t sp = thread.registers.values[Registers::kSp];
+        if (static_cast<std::uint32_t>(thread.tid) != tid || is_on_stack_of_a_task(sp)) continue;
+        task.registers = thread.registers;
+        take_stack_of_loop(task, sp, read_upwards(sp, kMostOfAThread));
       }
     }
   }
@@ -304,6 +339,7 @@ class Reader {
     return std::min<std::uint64_t>(kMostStackBytes, wishes_.most_bytes / 4);
   }
   std::uint64_t bytes_to_copy(const TaskSnapshot& task) const {
+    if (task.is_stackless()) return 0;
     return std::min<std::uint64_t>(task.record.stack_high - task.record.fcontext, most_of_a_stack());
   }
   bool take(std::uint64_t bytes) {
@@ -353,15 +389,110 @@ class Reader {
       ranges.push_back({task.record_address, &seq_after[i], sizeof seq_after[i], false});
     }
     target_.read_in_order(ranges, 2);
+    std::vector<TaskSnapshot*> whole;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       const bool read = ranges[2 * i].complete && (!target_.live() || ranges[2 * i + 1].complete);
       if (read && (!target_.live() || seq_after[i] == tasks[i]->record.seq)) {
-        take_stack(*tasks[i]);
-        continue;
+        whole.push_back(tasks[i]);
+      } else {
+        give_back(tasks[i]->stack);
+        if (target_.live()) restless.push_back(tasks[i]);
       }
-      give_back(tasks[i]->stack);
-      if (target_.live()) restless.push_back(tasks[i]);
     }
+    const std::vector<bool> unchanged = read_coroutines(whole);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      if (!unchanged[i]) {
+        give_back(whole[i]->stack);
+        restless.push_back(whole[i]);
+      } else if (!whole[i]->is_stackless()) {
+        take_stack(*whole[i]);
+      }
+    }
+  }
+
+  // Follows the coroutines of all these tasks together, one link of each at a time. Returns for each task
+  // whether it stayed suspended.
+  std::vector<bool> read_coroutines(std::span<TaskSnapshot* const> tasks) {
+    std::vector<bool> unchanged(tasks.size(), true);
+    struct Walk {
+      std::size_t task;
+      runtime::CoroutineWalk walk;
+      Walk(std::size_t index, std::uint64_t newest) : task(index), walk(newest) {}
+    };
+    std::deque<Walk> walks;  // they do not move: what is read goes into them
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      give_back(tasks[i]->coroutines);
+      if (tasks[i]->record.coroutines != 0) walks.emplace_back(i, tasks[i]->record.coroutines);
+    }
+    if (walks.empty()) return unchanged;
+    std::vector<Walk*> going;
+    for (Walk& each : walks) going.push_back(&each);
+    std::vector<Range> ranges;
+    while (!going.empty()) {
+      ranges.clear();
+      for (const Walk* each : going) {
+        for (const auto& wish : each->walk.wishes())
+          ranges.push_back({wish.address, wish.into, wish.bytes, false});
+      }
+      target_.read_in_order(ranges, 1);
+      std::size_t at = 0;
+      for (Walk* each : going) {
+        const std::size_t count = each->walk.wishes().size();
+        const auto is_complete = [](const Range& range) { return range.complete; };
+        const bool all = std::all_of(&ranges[at], &ranges[at] + count, is_complete);
+        at += count;
+        const runtime::CoroutineCall* const found = all ? each->walk.go_on() : nullptr;
+        if (!all || (found != nullptr && !keep(*found, *tasks[each->task]))) each->walk.give_up();
+      }
+      std::erase_if(going, [](const Walk* each) { return each->walk.wishes().empty(); });
+    }
+    if (!target_.live()) return unchanged;
+    std::vector<std::uint64_t> seq_after(walks.size());
+    ranges.clear();
+    for (std::size_t i = 0; i < walks.size(); ++i)
+      ranges.push_back({tasks[walks[i].task]->record_address, &seq_after[i], sizeof seq_after[i], false});
+    target_.read_in_order(ranges, 1);
+    for (std::size_t i = 0; i < walks.size(); ++i) {
+      const TaskSnapshot& task = *tasks[walks[i].task];
+      unchanged[walks[i].task] = ranges[i].complete && seq_after[i] == task.record.seq;
+    }
+    return unchanged;
+  }
+  bool read_coroutines_of(TaskSnapshot& task) {
+    TaskSnapshot* const tasks[] = {&task};
+    return read_coroutines(tasks)[0];
+  }
+
+  // False: the limit of memory does not allow more.
+  bool keep(const runtime::CoroutineCall& coroutine, TaskSnapshot& task) {
+    if (task.coroutines.size() == kMostCoroutines) return false;
+    if (!take(sizeof coroutine)) {
+      ++snapshot_.stacks_left_out;
+      return false;
+    }
+    task.coroutines.push_back(coroutine);
+    return true;
+  }
+
+  void read_running_coroutines_of(TaskSnapshot& task) {
+    std::vector<runtime::CoroutineCall> before;
+    for (int tries = 0; tries < kTriesRunning; ++tries) {
+      aiofiber_record now{};
+      if (!target_.read(task.record_address, &now, record_bytes()) || now.id != task.record.id) break;
+      task.record.coroutines = now.coroutines;
+      read_coroutines_of(task);
+      if (tries > 0 && before == task.coroutines) return;
+      before = std::move(task.coroutines);
+      task.coroutines.clear();
+    }
+  }
+
+  void take_stack_of_loop(TaskSnapshot& task, std::uint64_t sp, std::vector<unsigned char> stack) {
+    if (stack.empty()) return;
+    task.exact_pc = true;
+    task.stack_address = sp;
+    task.stack = std::move(stack);
+    take_stack(task);
   }
 
   // An owner that is not in the list has ended, or began after the list was read.
@@ -386,7 +517,18 @@ class Reader {
   // A thread that is blocked in a system call does not move, so its stack can be copied although its task is
   // on the CPU. The kernel gives its rip and rsp, but not rbp and rbx, so unwinding may end early.
   void take_blocked_stack(TaskSnapshot& task, const BlockedThread& blocked) {
-    if (task.has_stack || blocked.sp < task.record.stack_low || blocked.sp >= task.record.stack_high) return;
+    if (task.has_stack || blocked.sp == 0) return;
+    read_running_coroutines_of(task);
+    if (task.is_stackless() && !is_on_stack_of_a_task(blocked.sp)) {
+      std::vector<unsigned char> stack = read_upwards(blocked.sp, kMostOfAThread);
+      if (target_.blocked_thread(task.record.tid) != blocked) return;
+      task.registers = {};
+      task.registers.values[Registers::kSp] = blocked.sp;
+      task.registers.values[Registers::kPc] = blocked.pc;
+      take_stack_of_loop(task, blocked.sp, std::move(stack));
+      return;
+    }
+    if (blocked.sp < task.record.stack_low || blocked.sp >= task.record.stack_high) return;
     task.stack.resize(std::min<std::uint64_t>(task.record.stack_high - blocked.sp, most_of_a_stack()));
     if (!target_.read(blocked.sp, task.stack.data(), task.stack.size()) ||
         target_.blocked_thread(task.record.tid) != blocked) {
@@ -482,7 +624,7 @@ std::string TaskSnapshot::name() const {
 }
 
 std::uint64_t TaskSnapshot::stack_used() const {
-  return stack_address != 0 && has_stack ? record.stack_high - stack_address : 0;
+  return stack_address != 0 && has_stack && record.stack_high != 0 ? record.stack_high - stack_address : 0;
 }
 
 const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
@@ -513,8 +655,10 @@ Snapshot take_snapshot(Target& target, std::uint64_t registry_address, const Sna
   Reader reader(target, snapshot, wishes, !target.live() || !threads.empty());
   reader.read_records();
   reader.read_stacks();
+  reader.read_running_coroutines();
   reader.read_lock_owners();
   reader.give_registers(threads);
+  reader.give_registers_of_loops(threads);
   reader.find_steady();
   reader.finish(!threads.empty());
   snapshot.now_ns = target.now_ns(static_cast<std::int64_t>(snapshot.registry.last_tick_ns));

@@ -5,7 +5,9 @@
 //
 // The target runs on meanwhile. A record counts its changes (`seq`, odd while it changes or its task is on
 // the CPU). A copy is consistent if {record, stack, seq} were read in this order and both counts are the same
-// even number. A task that keeps changing is tried again, and in the end reported as being on the CPU.
+// even number. Suspended coroutines are followed link by link before the count is read again. A task that
+// keeps changing is tried again, and in the end reported as being on the CPU. The coroutines of a task on the
+// CPU are read twice, and taken if both readings agree.
 // Different tasks are read at slightly different moments, unless the target is frozen (freeze.h) or a core.
 //
 // The snapshot does not trust the target: counts and sizes are limited to the readable memory and to a total.
@@ -19,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/runtime/inspect/coroutine_walk.h"
 #include "aiofiber/runtime/inspect/lock_owner.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 #include "target.h"
@@ -29,6 +32,11 @@ struct Address {
   std::uint64_t pc = 0;
   bool exact = false;  // the instruction itself, not the one after a call
   bool entry = false;  // the task's function, which is not on its stack
+  bool coroutine =
+      false;          // a suspended coroutine, which is on no stack: `pc` is the first address of its code
+  bool runs = false;  // a coroutine that is not suspended but runs, and its calls are not known
+  std::uint32_t line = 0;  // where the coroutine is suspended; 0: it has not started
+  std::uint64_t file = 0;  // the address of the file's name
   auto operator<=>(const Address&) const = default;
 };
 
@@ -36,6 +44,7 @@ struct TaskSnapshot {
   aiofiber_record record{};
   std::uint64_t record_address = 0;
   bool has_stack = false;  // it was copied; otherwise the task has none, was on the CPU, or was not requested
+  std::vector<runtime::CoroutineCall> coroutines;  // suspended ones, innermost first
   // The newest part of the stack. Also empty when it was unwound at once (`walked`).
   std::vector<unsigned char> stack;
   bool walked = false;
@@ -55,6 +64,8 @@ struct TaskSnapshot {
   bool seen_together(const TaskSnapshot& other) const { return steady && other.steady; }
   bool seen_with_owner(const TaskSnapshot& other) const { return steady && (other.steady || other.on_cpu); }
   std::uint64_t stack_used() const;  // bytes; 0 while it has no stack or runs
+  // A task of coroutines, which has a stack only while it borrows one.
+  bool is_stackless() const { return record.stack_high == 0 && record.state != AIOFIBER_NEW; }
   bool waits() const { return record.state == AIOFIBER_WAITING && !on_cpu; }
 };
 

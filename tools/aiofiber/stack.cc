@@ -28,7 +28,8 @@ void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostrea
     out << "  Address " << offset << ", in no module"
         << (frame.address == 0 ? " (a call through a null pointer)" : "");
   }
-  out << (frame.inlined ? " [inlined]" : "") << (frame.entry ? " [what the task begins with]" : "");
+  out << (frame.inlined ? " [inlined]" : "") << (frame.runs ? " [begins here, and runs]" : "")
+      << (frame.entry ? " [what the task begins with]" : "");
   if (verbose && frame.line > 0) out << " [" << printable(base_name(frame.module)) << offset << "]";
   if (frame.line == 0 && !frame.build_id.empty()) out << " [build-id " << frame.build_id << "]";
   out << '\n';

@@ -42,15 +42,17 @@ struct StackWalker::Callbacks {
     return true;
   }
   static int add_frame(Dwfl_Frame* frame, void* argument) {
-    auto& [walker, addresses] = *static_cast<std::pair<StackWalker*, std::vector<Address>>*>(argument);
+    auto& [walker, frames] = *static_cast<std::pair<StackWalker*, std::vector<StackFrame>>*>(argument);
     Dwarf_Addr pc = 0;
     bool activation = false;
     if (!dwfl_frame_pc(frame, &pc, &activation)) return DWARF_CB_ABORT;
     // libdwfl treats the innermost frame as an activation, but a suspended task has saved a return address.
     const bool exact = activation && (walker->exact_ || !walker->first_);
     walker->first_ = false;
-    addresses.push_back({pc, exact});
-    return addresses.size() < kMostFrames ? DWARF_CB_OK : DWARF_CB_ABORT;
+    Dwarf_Word sp = 0;
+    if (dwfl_frame_reg(frame, Registers::kSp, &sp) != 0) sp = 0;
+    frames.push_back({{.pc = pc, .exact = exact}, sp});
+    return frames.size() < kMostFrames ? DWARF_CB_OK : DWARF_CB_ABORT;
   }
 };
 
@@ -73,13 +75,13 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
 
 // After a call through a null or wild pointer, rip is at an address without unwind tables. The called code
 // has not pushed anything yet, so the return address is on top of the stack.
-void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
+void StackWalker::leave_what_is_no_code(std::vector<StackFrame>& frames) {
   std::uint64_t& pc = registers_.values[Registers::kPc];
   std::uint64_t& sp = registers_.values[Registers::kSp];
   Dwarf_Word caller = 0;
   if (dwfl_addrmodule(dwfl_, pc) != nullptr || !Callbacks::read_memory(nullptr, sp, &caller, this)) return;
   if (dwfl_addrmodule(dwfl_, caller) == nullptr) return;
-  addresses.push_back({pc, true});
+  frames.push_back({{.pc = pc, .exact = true}, sp});
   pc = caller;
   sp += sizeof caller;
   exact_ = false;
@@ -88,11 +90,12 @@ void StackWalker::leave_what_is_no_code(std::vector<Address>& addresses) {
 std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   if (task.record.state == AIOFIBER_NEW) {
     if (task.record.entry == 0) return {};
-    return {{task.record.entry, true, true}};
+    return {{.pc = task.record.entry, .exact = true, .entry = true}};
   }
   if (task.walked) return task.addresses;
-  std::pair<StackWalker*, std::vector<Address>> walk{this, {}};
-  if (task.stack.empty() || (task.registers.values[Registers::kPc] == 0 && !task.exact_pc)) return {};
+  std::pair<StackWalker*, std::vector<StackFrame>> walk{this, {}};
+  if (task.stack.empty() || (task.registers.values[Registers::kPc] == 0 && !task.exact_pc))
+    return task.is_stackless() ? merge(task, {}) : std::vector<Address>();
   task_ = &task;
   registers_ = task.registers;
   exact_ = task.exact_pc;
@@ -100,7 +103,37 @@ std::vector<Address> StackWalker::walk(const TaskSnapshot& task) {
   if (exact_) leave_what_is_no_code(walk.second);
   dwfl_getthread_frames(dwfl_, kAnyTid, Callbacks::add_frame, &walk);
   task_ = nullptr;
-  return std::move(walk.second);
+  return merge(task, walk.second);
+}
+
+// As list_calls() of the runtime does.
+std::vector<Address> StackWalker::merge(const TaskSnapshot& task, const std::vector<StackFrame>& frames) {
+  std::vector<Address> merged;
+  auto next = task.coroutines.begin();
+  const auto take_coroutine = [&] {
+    if (!next->runs || frames.empty()) {
+      merged.push_back({.pc = next->code,
+                        .exact = true,
+                        .coroutine = true,
+                        .runs = next->runs,
+                        .line = next->runs ? 0 : next->line,
+                        .file = next->runs ? 0 : next->file});
+    }
+    return (next++)->on_loop;
+  };
+  const auto is_on_stack = [&](std::uint64_t address) {
+    const aiofiber_record& record = task.record;
+    return task.is_stackless() || (address >= record.stack_low && address < record.stack_high);
+  };
+  for (const StackFrame& frame : frames) {
+    bool loop_follows = false;
+    while (next != task.coroutines.end() && is_on_stack(next->stack) && next->stack < frame.sp)
+      loop_follows = take_coroutine();
+    if (loop_follows) return merged;
+    merged.push_back(frame.address);
+  }
+  while (next != task.coroutines.end()) take_coroutine();
+  return merged;
 }
 
 }  // namespace aiofiber::tool

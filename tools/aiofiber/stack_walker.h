@@ -21,15 +21,19 @@ class StackWalker {
   StackWalker(const StackWalker&) = delete;
   StackWalker& operator=(const StackWalker&) = delete;
 
-  // Innermost first, at most kMostFrames. For a task that has not started: the address of its function,
-  // exact.
-  // Empty: unknown.
+  // Innermost first, at most kMostFrames stack frames; suspended coroutines are between them. For a task that
+  // has not started: the address of its function, exact. Empty: unknown.
   static constexpr std::size_t kMostFrames = 2048;
   std::vector<Address> walk(const TaskSnapshot& task);
 
  private:
   struct Callbacks;
-  void leave_what_is_no_code(std::vector<Address>& addresses);
+  struct StackFrame {
+    Address address;
+    std::uint64_t sp = 0;  // 0: unknown
+  };
+  void leave_what_is_no_code(std::vector<StackFrame>& frames);
+  static std::vector<Address> merge(const TaskSnapshot& task, const std::vector<StackFrame>& frames);
   Dwfl* dwfl_;
   const TaskSnapshot* task_ = nullptr;
   Registers registers_;  // the start of unwinding

@@ -3,14 +3,51 @@
 // Debug information first, then the symbol tables; otherwise a module and an offset.
 #include "symbolizer.h"
 
+#include <algorithm>
+#include <cstring>
+
+#include "aiofiber/runtime/inspect/function_name.h"
+#include "failure.h"
 #include "inspect/debug_file.h"
 
 namespace aiofiber::tool {
 
 const std::vector<Frame>& Symbolizer::frames(const Address& address) {
   const auto [entry, fresh] = known_.try_emplace(address);
-  if (fresh) entry->second = look_up(address);
-  return entry->second;
+  if (!fresh) return entry->second;
+  std::vector<Frame>& frames = entry->second;
+  frames = look_up(address);
+  if (address.coroutine) {
+    frames.erase(frames.begin(), frames.end() - 1);
+    Frame& frame = frames.back();
+    frame.coroutine = true;
+    frame.runs = address.runs;
+    if (address.line != 0) {
+      runtime::place_in_file(text_at(address.file), frame.file);
+      frame.line = static_cast<int>(std::min<std::uint32_t>(address.line, INT32_MAX));
+    }
+  }
+  return frames;
+}
+
+// A NUL-terminated text of the target; empty if it cannot be read.
+std::string Symbolizer::text_at(std::uint64_t address) {
+  constexpr std::size_t kPiece = 64, kMost = 4096;
+  std::string text;
+  try {
+    while (text.size() < kMost) {
+      char piece[kPiece];
+      // Not beyond the end of a page, where the memory may end.
+      const std::size_t wanted = kPiece - (address + text.size()) % kPiece;
+      if (!target_.read(address + text.size(), piece, wanted)) return {};
+      const std::size_t length = ::strnlen(piece, wanted);
+      text.append(piece, length);
+      if (length < wanted) return text;
+    }
+  } catch (const Failure&) {
+    // The target has ended since the snapshot.
+  }
+  return {};
 }
 
 std::vector<Frame> Symbolizer::look_up(const Address& address) {

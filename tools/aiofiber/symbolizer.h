@@ -24,8 +24,8 @@ struct Frame {
   std::string file;          // empty when unknown
   int line = 0;              // 0 when unknown
   bool inlined = false;
-  bool entry = false;  // see Address
-  std::string module;  // path; empty when the address is in none
+  bool entry = false, coroutine = false, runs = false;  // see Address
+  std::string module;                                   // path; empty when the address is in none
   std::uint64_t module_offset = 0;
   std::string build_id;  // of the module, in hexadecimal digits
 };
@@ -39,6 +39,7 @@ class Symbolizer {
 
  private:
   std::vector<Frame> look_up(const Address& address);
+  std::string text_at(std::uint64_t address);
 
   Target& target_;
   std::map<Address, std::vector<Frame>> known_;

@@ -7,7 +7,8 @@ nothing: no register, no memory, no call into the program.
 
 A suspended task is shown by an unwinder: while one is selected, it says that the innermost frame of the thread was
 called by the task, with the registers that its saved context holds. gdb then walks on by itself, so `bt`, `frame`, `up`,
-`info locals` and the pretty-printers do what they do in a thread. A frame filter keeps the thread's own frame out of `bt`.
+`info locals` and the pretty-printers do what they do in a thread. A frame filter keeps the thread's own frame out of `bt`,
+and shows suspended C++20 coroutines between the frames. They are on no stack, so they have no number there.
 """
 import re
 import struct
@@ -22,6 +23,9 @@ HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chu
 RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, its oldest part
 OWNER_AT = RECORD.size + 8             # of wait_owner, behind watched_by; older programs do not have it
 LIMIT_AT = OWNER_AT + 8                # of wait_limit, as well
+COROUTINES_AT = LIMIT_AT + 8           # of coroutines, as well
+COROUTINE_RUNS, ON_LOOP = 1, 2         # bits of aiofiber_coroutines.stack
+MOST_COROUTINES = 2048                 # that are followed
 FREE, NEW, READY, RUNNING, WAITING = range(5)
 STATES = ["free", "new", "ready", "on CPU", "waiting"]
 EVENTS = ("", " readable", " writable", " readable or writable")
@@ -35,7 +39,7 @@ GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that 
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
 # Frames of these functions are not the program's own.
 PLUMBING = ("aiofiber", "std::__invoke", "std::invoke", "std::apply", "std::__apply", "std::function", "std::_Function_handler",
-            "jump_fcontext", "make_fcontext")
+            "jump_fcontext", "make_fcontext", "std::coroutine_handle<", "std::__n4861::coroutine_handle<")
 THUNK = re.compile(r"(non-)?virtual thunk to ")
 PLUMBING_LINKAGE = re.compile(r"_ZZ*NK?8aiofiber")
 PLUMBING_FILE = re.compile(r"(?<!tests/)runtime/hooks/|/aiofiber/(runtime/(\w+/)*)?\w+\.h$|/usr/include/")
@@ -44,6 +48,8 @@ RED_ZONE = 128
 BRACKETS = {"(": 1, "<": 1, "{": 1, ")": -1, ">": -1, "}": -1}
 CLOSURE = re.compile(r"\{lambda\(|<lambda\(|\$_\d+$")  # the type of a lambda, as g++, clang and demanglers spell it
 LAMBDA = "{lambda}"                    # as a lambda is called here
+ACTOR = re.compile(r"\b(_Z\w+)\.Frame\b")
+CLONE = re.compile(r"( \[clone [^]]*\])+$")
 CALL = re.compile(r"operator\(\)|_FUN\b|__invoke\b")   # the functions of such a type
 
 
@@ -91,6 +97,8 @@ class Registry:
                     task.wait_owner = struct.unpack_from("<Q", memory, at + OWNER_AT)[0]
                 if self.record_size >= LIMIT_AT + 8:
                     task.wait_limit = struct.unpack_from("<Q", memory, at + LIMIT_AT)[0]
+                if self.record_size >= COROUTINES_AT + 8:
+                    task.newest_coroutines = struct.unpack_from("<Q", memory, at + COROUTINES_AT)[0]
                 if task.state != FREE and task.id != 0:
                     found.append(task)
         return sorted(found, key=lambda task: task.id)
@@ -99,7 +107,7 @@ class Registry:
 class Task:
     def __init__(self, registry, fields):
         self.registry = registry
-        self.wait_owner = self.wait_limit = 0
+        self.wait_owner = self.wait_limit = self.newest_coroutines = 0
         (self.seq, self.id, self.fcontext, self.stack_low, self.stack_high, self.entry, self.state, self.wait_kind,
          self.wait_arg, self.wait_since_ns, _, self.switches, _, number, self.tid, _, name) = fields
         self.name = name.split(b"\0")[0].decode(errors="replace") or "Task-%d" % (number or self.id)
@@ -112,6 +120,30 @@ class Task:
 
     def is_fresh(self):
         return self.state == NEW and self.seq % 2 == 0
+
+    def is_stackless(self):
+        """A task of coroutines, which has a stack only while it borrows one."""
+        return self.stack_high == 0 and self.state != NEW
+
+    def coroutines(self):
+        """Those that are suspended, innermost first; as far as they can be read."""
+        found, seen, newest = [], set(), self.newest_coroutines
+        try:
+            while newest != 0 and newest not in seen:
+                seen.add(newest)
+                newest, at, stack = struct.unpack("<3Q", read(newest, 24))
+                runs = stack & COROUTINE_RUNS != 0
+                while at != 0 and at not in seen and len(found) < MOST_COROUTINES:
+                    seen.add(at)
+                    at, frame, place = struct.unpack("<3Q", read(at, 24))
+                    code = struct.unpack("<Q", read(frame, 8))[0] if frame else 0
+                    file, line = struct.unpack("<Q8xI", read(place, 20)) if place and not runs else (0, 0)
+                    if code != 0:
+                        found.append(CoroutineCall(code, file, line, stack, runs))
+                    runs = False
+        except gdb.MemoryError:
+            pass
+        return found
 
     def registers(self):
         """What Boost.Context saved: r12 to r15, rbx, rbp and, behind them, the return address."""
@@ -128,7 +160,9 @@ class Task:
         return saved
 
     def thread(self):
-        """The thread whose stack pointer is on the task's stack; None when there is none."""
+        """The thread whose stack pointer is on the task's stack; of a task without one its loop's; None: there is none."""
+        if self.is_stackless():
+            return next((t for t in gdb.selected_inferior().threads() if t.ptid[1] == self.tid), None)
         with KeptSelection():
             for thread in gdb.selected_inferior().threads():
                 thread.switch()
@@ -200,7 +234,42 @@ class Task:
         return state + (" for " + waits if waits else "")
 
     def entry_text(self):
-        return symbol_at(self.entry)
+        name = symbol_at(self.entry)
+        return without_parameters(name) if ACTOR.search(name) else CLONE.sub("", name)
+
+
+class CoroutineCall:
+    """A suspended coroutine: the function whose code is at `code`, at a line of the file whose name is at `file`."""
+
+    def __init__(self, code, file, line, stack, runs):
+        self.code, self.file, self.line, self.runs = code, file, line, runs
+        self.stack, self.on_loop = stack & ~7, stack & ON_LOOP != 0
+
+    def name(self):
+        return without_parameters(symbol_at(self.code))
+
+    def is_plumbing(self):
+        return self.name().startswith(PLUMBING)
+
+    def place(self):
+        """File and line; where the function begins, when it has not started; ("", 0) when unknown."""
+        try:
+            if self.line != 0:
+                return gdb.Value(self.file).cast(gdb.lookup_type("char").const().pointer()).string(errors="replace"), self.line
+        except gdb.error:
+            pass
+        begin = gdb.find_pc_line(self.code)
+        return (begin.symtab.filename, begin.line) if begin.symtab else ("", 0)
+
+    def text(self):
+        """As "function (file:line)"."""
+        file, line = self.place()
+        return self.name() + (" (%s:%d)" % (file.split("/")[-1], line) if line else "")
+
+    def is_newer_than(self, frame, task):
+        """Whether a stack frame of the task has awaited it, directly or not."""
+        on_stack = task.is_stackless() or task.stack_low <= self.stack < task.stack_high
+        return on_stack and self.stack < int(frame.read_register("rsp"))
 
 
 class KeptSelection:
@@ -300,7 +369,21 @@ def short_name(frame):
     return short
 
 
+def without_return_type(name):
+    """The demangled names of templates begin with it."""
+    depth, start = 0, 0
+    for i, c in enumerate(name):
+        depth += BRACKETS.get(c, 0)
+        if c == " " and depth == 0:
+            start = i + 1
+    return name if "operator" in name else name[start:]
+
+
 def without_parameters(name):
+    actor = ACTOR.search(name)
+    if actor is not None:  # g++'s function for the code of a coroutine: its parameter has the coroutine's own name
+        name = gdb.execute("demangle -l c++ -- " + actor.group(1), to_string=True).strip()
+    name = CLONE.sub("", name)
     called = lambda_name(name)
     if called is not None:
         return called
@@ -312,7 +395,7 @@ def without_parameters(name):
     for i in range(len(name) - 1, 0, -1):
         depth += {")": 1, "(": -1}.get(name[i], 0)
         if depth == 0:
-            return name[:i]
+            return without_return_type(name[:i]) if actor is not None else name[:i]
     return name
 
 
@@ -327,6 +410,7 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
     def __init__(self):
         super().__init__("aiofiber")
         self.task = None      # the selected one, while it is a suspended one
+        self.running = None   # the selected one, while it is a running one
         self.saved = {}       # its registers
         self.thread = None    # ptid of the thread that lends its innermost frame
         self.innermost = ()   # rip and rsp of that thread
@@ -354,7 +438,20 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
             raise gdb.GdbError("The stack of task %d cannot be walked." % task.id)
         (program_frame(frame) or frame).select()
 
+    def enter_thread(self, task, thread):
+        """Selects the thread that runs `task`, which is then in `running` as long as the thread is selected."""
+        self.leave()
+        thread.switch()
+        gdb.newest_frame().select()
+        self.running, self.thread = task, thread.ptid
+
+    def shown(self):
+        """The task whose frames `bt` shows; None: the thread's own."""
+        thread = gdb.selected_thread()
+        return (self.task or self.running) if thread is not None and thread.ptid == self.thread else None
+
     def leave(self):
+        self.running = None
         if self.task is not None:
             self.task = None
             gdb.invalidate_cached_frames()
@@ -385,17 +482,65 @@ class TaskFrame(FrameDecorator):
         return short_name(self.inferior_frame()) or super().function()
 
 
+class CoroutineFrame(FrameDecorator):
+    """A suspended coroutine in a backtrace, below the stack frame `newer`."""
+
+    def __init__(self, newer, coroutine):
+        super().__init__(newer)
+        self.coroutine = coroutine
+
+    def function(self):
+        return self.coroutine.name()
+
+    def filename(self):
+        return self.coroutine.place()[0] or None
+
+    def line(self):
+        return self.coroutine.place()[1] or None
+
+    def address(self):
+        return None
+
+    def frame_args(self):
+        return None
+
+    def frame_locals(self):
+        return None
+
+
 class OwnFrameFilter:
-    """Keeps the thread's own frame out of the backtrace of a selected task."""
+    """Of a selected task: keeps the thread's own frame out of the backtrace, and adds suspended coroutines."""
 
     name = "aiofiber"
     priority = 1000
     enabled = True
 
     def filter(self, frames):
-        if not unwinder.is_active():
+        task = unwinder.shown()
+        if task is None:
             return frames
-        return (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > (unwinder.level or 0))
+        own = (unwinder.level or 0) if unwinder.is_active() else -1
+        frames = (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > own)
+        coroutines = task.coroutines()
+        return self.merge(frames, coroutines, task) if coroutines else frames
+
+    @staticmethod
+    def merge(frames, coroutines, task):
+        newer = None
+        for frame in frames:
+            loop_follows = False
+            while newer is not None and coroutines and coroutines[0].is_newer_than(frame.inferior_frame(), task):
+                coroutine = coroutines.pop(0)
+                loop_follows = coroutine.on_loop
+                if not coroutine.runs:
+                    yield CoroutineFrame(newer, coroutine)
+            if loop_follows:
+                return
+            yield frame
+            newer = frame.inferior_frame()
+        for coroutine in coroutines:
+            if newer is not None and not coroutine.runs:
+                yield CoroutineFrame(newer, coroutine)
 
 
 unwinder = TaskUnwinder()
@@ -422,24 +567,31 @@ def select(task):
     need_thread()
     if task.is_suspended():
         unwinder.enter(task)
+    elif task.is_stackless() and task.seq % 2 == 0:
+        raise gdb.GdbError("Task %d has no stack, so `bt` cannot show it. Its coroutines, innermost first:\n%s" %
+                           (task.id, "\n".join("#%-3d%s" % each for each in enumerate(
+                               call.text() for call in task.coroutines() if not call.is_plumbing()))))
     elif task.is_fresh():
         raise gdb.GdbError("Task %d has not started: it has no stack. It will run %s." % (task.id, task.entry_text()))
     else:
         thread = task.thread()
         if thread is None:
             raise gdb.GdbError("Task %d is in the middle of a switch: let the program run a few instructions more." % task.id)
-        unwinder.leave()
-        thread.switch()
-        gdb.newest_frame().select()
+        unwinder.enter_thread(task, thread)
 
 
 def where(task):
     """What the program does in the task, as "function (file:line)"; empty when it is not to be seen."""
+    call = next((call for call in task.coroutines() if not call.runs and not call.is_plumbing()), None)
+    if call is not None and task.is_stackless() and task.seq % 2 == 0:
+        return call.text()
     try:
         select(task)
         frame = program_frame(gdb.selected_frame())
     except (gdb.error, gdb.GdbError):
         return ""
+    if call is not None and (frame is None or call.is_newer_than(frame, task)):
+        return call.text()
     if frame is None:  # a function that ends in a tail call is not on the stack during that call
         known = task.entry and task.is_suspended()
         return without_parameters(task.entry_text()) + line_at(task.entry) if known else ""
@@ -552,7 +704,7 @@ Usage: task apply ID... COMMAND
 
 
 def on_continue(_):
-    unwinder.task = None
+    unwinder.task = unwinder.running = None
 
 
 # gdb can read this more than once, for several programs or after a new build: the last one counts.

@@ -189,6 +189,90 @@ TEST(DumpTasks, SeesATaskOfAnotherThreadThatComputes) {
   EXPECT_TRUE(has(text, "in app::spin"));
 }
 
+// ---- coroutines of another thread
+
+// Runs `coroutine(leave)` as a task without a stack, on a loop of its own.
+template <class F>
+class CoroutineLoop {
+ public:
+  explicit CoroutineLoop(F coroutine)
+      : thread_([this, coroutine] {
+          aio::run([&] { await(aio::create_task(coroutine(leave), {.name = "other"})); });
+        }) {}
+  ~CoroutineLoop() {
+    leave = true;
+    thread_.join();
+  }
+  std::atomic<bool> leave{false};
+
+ private:
+  std::thread thread_;
+};
+
+constexpr int kPause = __LINE__ + 2;
+aio::Coro<> pause_once() {
+  co_await aio::sleep(1ms);
+  co_return;
+}
+constexpr int kNap = __LINE__ + 2;
+aio::Coro<> nap_in_coroutine(std::atomic<bool>& leave) {
+  while (!leave) co_await pause_once();
+}
+constexpr int kSpin = __LINE__ + 3;
+aio::Coro<> spin_in_coroutine(std::atomic<bool>& leave) {
+  co_await pause_once();
+  spin(leave);
+  co_await pause_once();
+}
+constexpr int kAwaitsSpin = __LINE__ + 1;
+aio::Coro<> await_spin(std::atomic<bool>& leave) { co_await spin_in_coroutine(leave); }
+std::string line_in(int line, const std::string& function) {
+  return "debug_dump_test.cc\", line " + std::to_string(line) + ", in app::" + function + "\n";
+}
+
+TEST(DumpTasks, SeesCoroutinesOfAnotherThreadThatWait) {
+  CoroutineLoop other(nap_in_coroutine);
+  const std::string text =
+      dump_until([](const std::string& t) { return t.find("in app::pause_once") != std::string::npos; });
+  EXPECT_TRUE(has(text, "Task 'other'"));
+  const std::size_t outer = text.find(line_in(kNap, "nap_in_coroutine"));
+  const std::size_t inner = text.find(line_in(kPause, "pause_once"));
+  EXPECT_LT(outer, inner) << text;
+  EXPECT_NE(inner, std::string::npos) << text;
+}
+
+TEST(DumpTasks, SeesACoroutineOfAnotherThreadThatComputes) {
+  CoroutineLoop other(await_spin);
+  const std::string text =
+      dump_until([](const std::string& t) { return t.find("in app::spin\n") != std::string::npos; });
+  EXPECT_TRUE(has(text, "Task 'other'"));
+  const std::size_t outer = text.find(line_in(kAwaitsSpin, "await_spin"));
+  const std::size_t inner = text.find(line_in(kSpin, "spin_in_coroutine"));
+  EXPECT_LT(outer, inner) << text;
+  EXPECT_LT(inner, text.find("in app::spin\n")) << text;
+  EXPECT_EQ(text.find("Scheduler"), std::string::npos) << "the loop's frames are not the task's: " << text;
+  EXPECT_EQ(text.find("A callback, running"), std::string::npos) << text;
+}
+
+TEST(DumpTasks, SeesTheSystemCallOfACoroutineThatBlocks) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  {
+    CoroutineLoop other([&](std::atomic<bool>&) -> aio::Coro<> {
+      co_await pause_once();
+      char byte;
+      EXPECT_EQ(read(ends[0], &byte, 1), 1);
+    });
+    const std::string text =
+        dump_until([](const std::string& t) { return t.find("running in read(fd ") != std::string::npos; });
+    EXPECT_TRUE(has(text, "Task 'other'"));
+    EXPECT_TRUE(has(text, "SeesTheSystemCallOfACoroutineThatBlocks_Test::TestBody::{lambda}\n"));
+    EXPECT_EQ(write(ends[1], "x", 1), 1);
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
 TEST(DumpTasks, SaysForHowLongALoopHasStood) {
   OtherLoop other([](std::atomic<bool>& leave) {
     aio::create_task({.name = "innocent"}, rest).detach();

@@ -97,6 +97,57 @@ TEST(DebugMode, NeverAwaitedReportsSayWhereTheCoroutineWasMade) {
   EXPECT_TRUE(log.texts()[1].ends_with("' was never awaited")) << log.texts()[1];
 }
 
+constexpr int kDrops = __LINE__ + 2, kDropsBelow = __LINE__ + 7;
+aio::Coro<> drop_in_coroutine() {
+  make_and_drop();
+  co_await aio::sleep(0s);
+}
+aio::Coro<> drop_below() {
+  co_await aio::sleep(0s);
+  co_await drop_in_coroutine();
+}
+
+TEST(DebugMode, ReportsSayWhichCoroutinesAwaitedTheirOrigin) {
+  Log log;
+  run_in_debug_mode([] { await(aio::create_task(drop_below())); });
+  ASSERT_EQ(log.texts().size(), 1u);
+  const std::string text = log.texts()[0];
+  const auto place = [](int line, const std::string& function) {
+    return "line " + std::to_string(line) + ", in app::" + function + "\n";
+  };
+  const std::size_t outer = text.find(place(kDropsBelow, "drop_below"));
+  const std::size_t inner = text.find(place(kDrops, "drop_in_coroutine"), outer);
+  EXPECT_NE(inner, std::string::npos) << text;
+  EXPECT_NE(text.find("in app::make_and_drop\n", inner), std::string::npos) << text;
+}
+
+constexpr int kHogs = __LINE__ + 3, kHogsBelow = __LINE__ + 8;
+aio::Coro<> hog(Log& log) {
+  co_await aio::sleep(0s);
+  while (log.texts().empty()) asm volatile("");
+  co_await aio::sleep(0s);
+}
+aio::Coro<> hog_below(Log& log) {
+  co_await aio::sleep(0s);
+  co_await hog(log);
+}
+
+// Real time, as the watchdog measures it.
+TEST(DebugMode, TheWatchdogNamesTheCoroutinesOfATaskWithoutAStack) {
+  Log log;
+  aio::run([&] {
+    aio::enable_watchdog(20ms);
+    await(aio::create_task(hog_below(log), {.name = "hog"}));
+  });
+  const std::string text = log.texts()[0];
+  EXPECT_NE(text.find(" by task 'hog'"), std::string::npos) << text;
+  const std::size_t outer = text.find("line " + std::to_string(kHogsBelow) + ", in app::hog_below\n");
+  const std::size_t inner = text.find("line " + std::to_string(kHogs) + ", in app::hog\n");
+  EXPECT_LT(outer, inner) << text;
+  EXPECT_NE(inner, std::string::npos) << text;
+  EXPECT_EQ(text.find("run_in"), std::string::npos) << text;
+}
+
 __attribute__((noinline)) void start_failing() {
   aio::create_task([] { throw aio::ValueError("boom"); }).detach();
   asm volatile("");

@@ -163,6 +163,12 @@ class HooksOff {
 // The bounds of the running stack: the current fiber's, else the thread's.
 StackBounds current_stack_bounds() noexcept;
 
+// The coroutines of the fiber for which code runs now (aiofiber_record); 0: none.
+inline std::uint64_t current_coroutines() noexcept {
+  const Fiber* const fiber = current_fiber_or_step();
+  return fiber != nullptr ? fiber->coroutines : 0;
+}
+
 // Whether an object is a local variable on the running stack. Includes variables that AddressSanitizer keeps
 // elsewhere (detect_stack_use_after_return).
 bool on_current_stack(const void* object) noexcept;

@@ -13,6 +13,10 @@ namespace aiofiber::runtime {
 // The demangled name, with parameters. Returns the argument itself when it is not a mangled name.
 std::string demangle(const char* mangled);
 
+// g++ puts the code of a coroutine into a function of its own, whose name has the coroutine's as a part:
+// `_Z1fPZ1fiE6_Z1fi.Frame.actor` for `f(int)`, which gives `_Z1fi`. Empty for other names.
+std::string coroutine_of_actor(std::string_view symbol);
+
 // A demangled name without its return type and parameter lists: `void a::f<int>(int) const` gives
 // `a::f<int>`.
 std::string display_name(const std::string& demangled);
@@ -24,6 +28,10 @@ std::string abridge(std::string display);
 // The called function in a line of text: `load()`, `main::{lambda} (main.cc:12)`. The line is where the
 // function begins.
 std::string called_function(const std::string& function, const std::string& file, int line);
+
+// Sets `known`, the file of a function as debug information names it, to `file`, in which a place in that
+// function lies. If both are the same file, `known` stays: compilers write shorter names for places.
+void place_in_file(std::string file, std::string& known);
 
 // Whether a source file belongs to the hooks. The hooks' tests, in a folder of the same name, are the
 // program's own code.

@@ -104,8 +104,15 @@ struct aiofiber_record {
 struct aiofiber_coroutines {
   uint64_t outer;     /* the aiofiber_coroutines further out on the same fiber; 0: there is none */
   uint64_t innermost; /* of an aiofiber_coroutine; 0: none has begun */
-  uint64_t stack;     /* they run between the frames below and above this address; 0: outside all frames */
+  uint64_t stack; /* they belong between the stack frames below and above this address. An address that is not
+                     on the fiber's stack, also 0: they are its outermost calls. The lowest bits: see below */
 };
+/* Bits of `stack`. The innermost coroutine runs: its code is one of the frames below, and its place is old.
+ */
+#define AIOFIBER_COROUTINE_RUNS UINT64_C(1)
+/* They run on the stack of the loop: the frames above the address are not the fiber's. */
+#define AIOFIBER_COROUTINES_ON_LOOP UINT64_C(2)
+#define AIOFIBER_COROUTINES_FLAGS UINT64_C(7)
 
 struct aiofiber_coroutine {
   uint64_t caller; /* of the aiofiber_coroutine that awaits this one; 0: there is none */

@@ -19,7 +19,7 @@ namespace aiofiber::runtime {
 
 struct TaskSnapshot {
   aiofiber_record record{};
-  std::vector<std::uintptr_t> stack;  // return addresses, newest first; empty: no stack, or it kept changing
+  std::vector<std::uintptr_t> stack;  // a list of calls (call_list.h); empty: none, or they kept changing
   std::string system_call;            // for a running task: the system call in which it is blocked
 };
 

@@ -26,7 +26,7 @@ inline constexpr int kSampleSignal = SIGURG;
 
 struct ThreadSample {
   static constexpr std::size_t kMaxFrames = 128;
-  std::array<std::uintptr_t, kMaxFrames> addresses;  // newest first, as for symbolize()
+  std::array<std::uintptr_t, kMaxFrames> addresses;  // a list of calls, see call_list.h
   std::size_t count = 0;
   std::uint64_t fiber_id = 0;  // 0: no fiber ran
   std::string system_call;     // `read(fd 3 = pipe:[123])`; empty: not in a system call

@@ -16,6 +16,7 @@
 // -Wl,--wrap=__cxa_throw too.
 #pragma once
 
+#include <aiofiber/runtime/inspect/call_list.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 
 #include <cstddef>
@@ -25,29 +26,31 @@
 
 namespace aiofiber::runtime {
 
-// A trace holds the innermost frames. If the stack is deeper, it also holds the outermost ones, with a gap
+// A trace holds the innermost calls. If the stack is deeper, it also holds the outermost ones, with a gap
 // between.
 inline constexpr std::size_t kThrowTraceInnermost = 48;
 inline constexpr std::size_t kThrowTraceOutermost = 16;
 
-// Return addresses from the throw outwards, newest first. Empty when the exception has no trace (foreign,
-// made by make_exception_ptr, or thrown while tracing was off). Valid as long as the exception is. Threads:
-// any.
+// The calls from the throw outwards (call_list.h), coroutines that await the thrower included. Empty when the
+// exception has no trace (foreign, made by make_exception_ptr, or thrown while tracing was off). Valid as
+// long as the exception is. Threads: any.
 std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept;
 
-// The number of frames left out after the first kThrowTraceInnermost of throw_trace(); mostly 0.
+// The number of calls left out after the first kThrowTraceInnermost of throw_trace(); mostly 0.
 std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept;
 
 // A place where an exception is rethrown on another stack: a task fails, and the task that awaits it
 // rethrows. Each such place adds the stack of the rethrowing task.
 struct RethrowSegment {
-  static constexpr std::size_t kMaxFrames = 24;
+  static constexpr std::size_t kMaxFrames = 24;  // without coroutines
+  static constexpr std::size_t kMaxWords = 3 * kMaxFrames;
   const RethrowSegment* before;  // the one added before this, or null
   const void* by;                // the rethrowing task: the one that awaits
   const void* from;     // the object that gave the exception; null: an object that passes it on, a gather
   std::uint32_t depth;  // the number of segments up to this one
   std::uint32_t count;
-  std::uintptr_t addresses[kMaxFrames];  // newest first, from the await outwards; the first `count` are valid
+  // A list of calls, from the await outwards; the first `count` words are valid.
+  std::uintptr_t calls[kMaxWords];
 };
 
 // Adds the calling stack, from the caller outwards, before `exception` is rethrown. An exception keeps at
@@ -60,6 +63,10 @@ const RethrowSegment* last_rethrow_segment(const std::exception_ptr& exception) 
 // them. It is called at every throw, on the throwing thread, and must not throw. Default, also for null:
 // thread_stack_bounds. Threads: any.
 void set_stack_bounds_source(StackBounds (*bounds_of_current_stack)() noexcept) noexcept;
+
+// Installs the function that returns the coroutines of the running fiber (aiofiber_record), 0: none. Called
+// and replaced like the function above. Default, also for null: none.
+void set_coroutines_source(std::uint64_t (*coroutines_of_current_fiber)() noexcept) noexcept;
 
 // Turns the recording on (the default) or off for future throws. Threads: any.
 void set_throw_tracing(bool enabled) noexcept;

@@ -12,20 +12,27 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/inspect/call_list.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
 
 namespace aiofiber::runtime {
 
-// Takes return addresses, newest first. Returns the program's frames, OLDEST first; for a callback only those
-// since its loop began to run. Reads debug information: keep hooks off meanwhile (HooksOff). Cached, see
-// symbolize().
-std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> addresses);
+// The calls of the code that runs now, as list_calls(): of its fiber, else of the thread. Inlined, so that
+// the list begins with the caller. Async-signal-safe.
+AIOFIBER_ALWAYS_INLINE std::size_t list_current_calls(std::span<std::uintptr_t> out) noexcept {
+  return list_calls({current_registers(), current_stack_bounds(), current_coroutines(), nullptr, true}, out);
+}
 
-// The same for the stack of a fiber that began with the function at `entry` (0: not known). A function that
+// Takes a list of calls, newest first. Returns the program's frames, OLDEST first; for a callback only those
+// since its loop began to run. A suspended coroutine is a frame at its co_await. Reads debug information:
+// keep hooks off meanwhile (HooksOff). Cached, see symbolize().
+std::vector<SymbolizedFrame> program_frames(std::span<const std::uintptr_t> calls);
+
+// The same for the calls of a fiber that began with the function at `entry` (0: not known). A function that
 // ends in a tail call is not on the stack. So if no other frame is the program's own, `entry` is added as the
-// first frame, provided that it is the program's own. Without addresses (a fiber that never ran) it is always
+// first frame, provided that it is the program's own. Without calls (a fiber that never ran) it is always
 // added.
-std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> addresses, std::uintptr_t entry);
+std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> calls, std::uintptr_t entry);
 
 // Lines `  File "F", line N, in FUNCTION` with the source text below, each ended by a newline. A frame
 // without debug information shows its module, the offset in it and the module's build id, for a look-up

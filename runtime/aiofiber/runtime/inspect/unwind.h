@@ -37,8 +37,10 @@ struct StackBounds {
 std::size_t unwind(const Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
 
 // Like unwind(), but moves `registers` to the frame after the last one written. The next call continues from
-// there; registers.pc is 0 if there is none. With a span of one it steps to the caller.
-std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out) noexcept;
+// there; registers.pc is 0 if there is none. With a span of one it steps to the caller. `copy`: see
+// unwind_copy(); null: the stack itself.
+std::size_t unwind_onwards(Registers& registers, StackBounds bounds, std::span<std::uintptr_t> out,
+                           const void* copy = nullptr) noexcept;
 
 // Like unwind(), on a copy of the stack: `copy` holds the bytes from bounds.low on. Registers and bounds are
 // those of the original, which is not read.
