@@ -87,14 +87,17 @@ Count& count_of(ThreadIdentity& identity) noexcept {
 bool take(Count& count) noexcept {
   std::int32_t seen = count.load(std::memory_order_seq_cst);
   while (seen != 0) {
-    if (count.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire, std::memory_order_relaxed))
+    if (count.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+      tell_tsan_of_acquire(&count);
       return true;
+    }
   }
   return false;
 }
 
 void post(ThreadIdentity& identity) noexcept {
   Count& count = count_of(identity);
+  tell_tsan_of_release(&count);
   const bool may_wait = count.fetch_add(1, std::memory_order_seq_cst) == 0;
   if (lock_waiters_exist() && wake_lock_waiters(&identity, 1) > 0) return;
   if (!may_wait) return;

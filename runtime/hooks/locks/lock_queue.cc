@@ -108,6 +108,7 @@ class LockBucket {
       free = nullptr;
       real::sched_yield();
     }
+    tell_tsan_of_acquire(&holder_);
     return true;
   }
   void leave() noexcept {
@@ -116,6 +117,7 @@ class LockBucket {
       woken = first_;
       while (first_ != nullptr) remove(&first_);
     }
+    tell_tsan_of_release(&holder_);
     holder_.store(nullptr, std::memory_order_release);
     while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
   }

@@ -20,7 +20,24 @@
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 
+#if AIOFIBER_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace aiofiber::hooks {
+
+// The hooks are compiled without ThreadSanitizer, so they tell it what is ordered: what a thread did before
+// its release of `word` happens before what comes after an acquire of it that saw the release.
+inline void tell_tsan_of_release([[maybe_unused]] void* word) noexcept {
+#if AIOFIBER_TSAN
+  __tsan_release(word);
+#endif
+}
+inline void tell_tsan_of_acquire([[maybe_unused]] void* word) noexcept {
+#if AIOFIBER_TSAN
+  __tsan_acquire(word);
+#endif
+}
 
 class LockWait;
 

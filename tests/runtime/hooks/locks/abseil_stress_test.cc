@@ -18,34 +18,35 @@
 namespace aiofiber::hooks_test {
 namespace {
 
-// A short queue. Each operation waits for room or for an item, so that nearly all of them suspend. Atomic for
-// ThreadSanitizer, which does not see the locks of an abseil that was built without it; the changes are
-// several steps each, so they would be lost without the lock.
+// A short queue. Each operation waits for room or for an item, so that nearly all of them suspend.
+// ThreadSanitizer does not see the locks of an abseil that was built without it. So the words are atomic, and
+// the conditions are bools, which abseil reads. But a change is several steps and would be lost without the
+// lock.
 class Queue {
  public:
   void put(std::uint64_t item, bool with_time_limit) {
     if (with_time_limit) {
-      while (!mutex_.LockWhenWithTimeout(absl::Condition(this, &Queue::has_room), absl::Microseconds(50))) {
+      while (!mutex_.LockWhenWithTimeout(absl::Condition(&has_room_), absl::Microseconds(50))) {
         ++timeouts_;
         mutex_.Unlock();
       }
     } else {
-      mutex_.LockWhen(absl::Condition(this, &Queue::has_room));
+      mutex_.LockWhen(absl::Condition(&has_room_));
     }
     const int at = size_.load(std::memory_order_relaxed);
     items_[at].store(item, std::memory_order_relaxed);
-    size_.store(at + 1, std::memory_order_relaxed);
+    set_size(at + 1);
     mutex_.Unlock();
   }
   std::uint64_t take() {
     const absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(this, &Queue::has_item));
+    mutex_.Await(absl::Condition(&has_item_));
     const int at = size_.load(std::memory_order_relaxed) - 1;
     // Sometimes other tasks and threads run into the lock.
     if (runtime::current_fiber() != nullptr && ++taken_ % 16 == 0) runtime::yield_now();
     const std::uint64_t item = items_[at].exchange(0, std::memory_order_relaxed);
     EXPECT_NE(item, 0u);
-    size_.store(at, std::memory_order_relaxed);
+    set_size(at);
     return item;
   }
   int size() const { return size_; }
@@ -53,10 +54,14 @@ class Queue {
 
  private:
   static constexpr int kRoom = 3;
-  bool has_room() const { return size_.load(std::memory_order_relaxed) < kRoom; }
-  bool has_item() const { return size_.load(std::memory_order_relaxed) > 0; }
+  void set_size(int size) {
+    size_.store(size, std::memory_order_relaxed);
+    __atomic_store_n(&has_room_, size < kRoom, __ATOMIC_RELAXED);
+    __atomic_store_n(&has_item_, size > 0, __ATOMIC_RELAXED);
+  }
 
   absl::Mutex mutex_;
+  bool has_room_ = true, has_item_ = false;
   std::atomic<int> size_{0}, timeouts_{0}, taken_{0};
   std::atomic<std::uint64_t> items_[kRoom]{};
 };

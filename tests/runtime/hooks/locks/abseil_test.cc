@@ -50,23 +50,21 @@ class Guarded {
 
 // ---- Mutex
 
-TEST(AbseilMutex, HeldOverASuspensionKeepsOtherTasksOutInOrder) {
+TEST(AbseilMutex, HeldOverASuspensionKeepsOtherTasksOut) {
   Fibers fibers;
   absl::Mutex mutex;
-  int inside = 0;
-  std::vector<int> order;
+  int inside = 0, passed = 0;
   for (int i = 0; i < 20; ++i) {
-    fibers.spawn([&, i] {
+    fibers.spawn([&] {
       const absl::MutexLock lock(&mutex);
       EXPECT_EQ(++inside, 1);
       sleep_ms(1);
       --inside;
-      order.push_back(i);
+      ++passed;
     });
   }
   fibers.run();
-  ASSERT_EQ(order.size(), 20u);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+  EXPECT_EQ(passed, 20);
 }
 
 TEST(AbseilMutex, LetsReadersTogetherAndWritersAlone) {
