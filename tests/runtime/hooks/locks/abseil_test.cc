@@ -4,6 +4,7 @@
 // and between loops. Without the hook most of these tests would hang the thread. Compiled twice: with
 // abseil's shared library and with its archive, where a thread's wait is the hook's too.
 // Labels: threads
+#include <absl/base/call_once.h>
 #include <absl/base/internal/thread_identity.h>
 #include <absl/synchronization/barrier.h>
 #include <absl/synchronization/blocking_counter.h>
@@ -409,6 +410,56 @@ TEST(AbseilBlockingCounter, IsWaitedForUntilTasksAndAThreadHaveCounted) {
   EXPECT_TRUE(waited);
 }
 
+// ---- call_once
+
+TEST(AbseilCallOnce, LetsTheTaskThatInitialisesRun) {
+  Fibers fibers;
+  absl::once_flag flag;
+  Guarded made, passed;
+  Ticker ticker(fibers);
+  std::thread thread;
+  for (int i = 0; i < 5; ++i) {
+    fibers.spawn([&] {
+      absl::call_once(flag, [&] {
+        thread = std::thread([&] { absl::call_once(flag, [] { ADD_FAILURE(); }); });
+        ticker.wait_for_turns();
+        ++made;
+      });
+      EXPECT_EQ(made, 1);
+      if (++passed == 5) ticker.stop();
+    });
+  }
+  fibers.run();
+  thread.join();
+  EXPECT_EQ(passed, 5);
+}
+
+TEST(AbseilCallOnce, IsWaitedForWhileAThreadInitialises) {
+  Fibers fibers;
+  absl::once_flag flag;
+  std::atomic<bool> begun{false}, release{false}, made{false};
+  std::thread thread([&] {
+    absl::call_once(flag, [&] {
+      begun = true;
+      while (!release) std::this_thread::yield();
+      made = true;
+    });
+  });
+  while (!begun) std::this_thread::yield();
+  Ticker ticker(fibers);
+  fibers.spawn([&] {
+    absl::call_once(flag, [] { ADD_FAILURE(); });
+    EXPECT_TRUE(made);
+    ticker.stop();
+  });
+  fibers.spawn([&] {
+    ticker.wait_for_turns();
+    release = true;
+  });
+  fibers.run();
+  thread.join();
+}
+
 // ---- identities
 
 TEST(AbseilIdentity, IsATasksOwnForItsLifeAndIsUsedAgain) {
@@ -440,6 +491,26 @@ TEST(AbseilIdentity, IsATasksOwnForItsLifeAndIsUsedAgain) {
     all.insert(used.begin(), used.end());
   }
   EXPECT_LE(all.size(), 6u) << "tasks that ended give theirs back";
+}
+
+// abseil (unless it was built with NDEBUG) notes which locks a thread took while it held which, and aborts
+// the program if two orders contradict. Tasks of a thread hold locks at the same time in any order.
+TEST(AbseilIdentity, KeepsTheSearchForDeadlocksFromMixingTasks) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kAbort);
+  Fibers fibers;
+  absl::Mutex a, b;
+  int done = 0;
+  for (int i = 0; i < 10; ++i) {
+    fibers.spawn([&, i] {
+      for (int time = 0; time < 3; ++time) {
+        const absl::MutexLock lock((i + time) % 2 == 0 ? &a : &b);
+        runtime::yield_now();
+        ++done;
+      }
+    });
+  }
+  fibers.run();
+  EXPECT_EQ(done, 30);
 }
 
 // ---- cancellation, and a loop that ends
