@@ -43,9 +43,9 @@
 
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
+#include "hooks/core/locals.h"
 #include "hooks/core/real.h"
 #include "hooks/locks/lock_queue.h"
-#include "hooks/process/keys.h"
 
 // What is assumed of abseil. It holds wherever abseil runs on Linux, unless its build was told otherwise.
 #if ABSL_THREAD_IDENTITY_MODE != ABSL_THREAD_IDENTITY_MODE_USE_POSIX_SETSPECIFIC

@@ -8,9 +8,7 @@
 // if the library that creates it is in a list of file names, or if AIOFIBER_TASK_KEYS says so: parts of file
 // names separated by colons; `all`; or `none`. Other keys, and all keys outside tasks, are libc's.
 //
-// abseil's key is neither: its locks suspend a task only if each task has a value (locks/abseil.cc).
-#include "hooks/process/keys.h"
-
+// abseil's key always has them: its locks suspend a task only if each task has a value (locks/abseil.cc).
 #include <dlfcn.h>
 #include <pthread.h>
 
