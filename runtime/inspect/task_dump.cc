@@ -320,6 +320,7 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
     case AIOFIBER_WAIT_THREAD:
       return kind.what + (arg != 0 ? ": " + called_at(arg) : "");
     case AIOFIBER_WAIT_LOCK: {
+      if (arg == 0) return kind.what;  // a lock of abseil does not tell its address
       const std::string variable = data_symbol(arg);
       return (variable.empty() ? kind.what : kind.what + (" '" + variable + "'")) + address_text("", arg) +
              held_by(record, all);

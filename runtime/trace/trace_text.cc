@@ -38,6 +38,7 @@ std::string wait_slice_name(std::uint32_t kind, std::uint64_t argument, std::str
       text += awaited.empty() ? ' ' + std::to_string(argument) : " '" + std::string(awaited) + "'";
       break;
     default: {
+      if (argument == 0 && kind == AIOFIBER_WAIT_LOCK) break;  // a lock of abseil does not tell its address
       std::string number;
       text += wait_number(kind, argument, number) ? number : ' ' + hexadecimal(argument);
       break;

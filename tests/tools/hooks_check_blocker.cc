@@ -8,7 +8,16 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 
+// An abseil that the hooks do not know. Weak, because there is no such library.
+namespace absl::lts_19990101 {
+struct Mutex {
+  [[gnu::weak]] void Lock();
+};
+}  // namespace absl::lts_19990101
+
 extern "C" {
+
+void blocker_lock(absl::lts_19990101::Mutex* mutex) { mutex->Lock(); }
 
 ssize_t blocker_receive(int fd, char* byte) { return ::recv(fd, byte, 1, 0); }
 

@@ -54,6 +54,8 @@ TEST(HooksCheck, NamesAnImportThatNobodyHooksAndSaysWhatToDo) {
   EXPECT_EQ(result.code, 0) << result.err;
   const std::string text = without_lines(result.out);
   EXPECT_TRUE(contains(text, "sigwait       imports it: use the loop's add_signal_handler()")) << result.out;
+  EXPECT_TRUE(contains(text, "Mutex::Lock       imports it: the hooks know the locks of another abseil"))
+      << result.out;
   EXPECT_FALSE(contains(text, "recv ")) << result.out;
   EXPECT_TRUE(contains(text, "; 1 import is hooked")) << result.out;
 }

@@ -4,6 +4,7 @@
 // internally, past the hooks. A function that only ever waits for a busy disk blocks sometimes.
 #include "blocking_calls.h"
 #include "aiofiber/runtime/arch/arch.h"
+#include "hooks/core/abseil.h"
 
 #include <sys/syscall.h>
 
@@ -34,9 +35,9 @@ constexpr char kDatabase[] =
     "may ask a name server: call it by to_thread(), or use the variant that is hooked";
 constexpr char kAio[] = "wait for the eventfd or signal of the request instead, or to_thread()";
 
-constexpr char kAbsl[] =
-    "absl waits on a bare futex, and its queue knows threads only: do not hold one over a call that "
-    "suspends; to_thread()";
+constexpr char kAbseil[] =
+    "the hooks know the locks of another abseil, the one that they were built with: do not hold one over a "
+    "call that suspends; to_thread()";
 
 using enum Blocks;
 using enum WaitsFor;
@@ -82,12 +83,12 @@ constexpr BlockingCall kCalls[] = {
     {"pause", kAlways, kSignal},
     {"_ZNSt28__atomic_futex_unsigned_base*_M_futex_wait*", kAlways,
      "std::future waits on a bare futex: await an asyncio future, or wait in to_thread()", kLock},
-    {"_ZN4absl*5Mutex4LockEv", kAlways, kAbsl, kLock},
-    {"_ZN4absl*5Mutex10ReaderLockEv", kAlways, kAbsl, kLock},
-    {"_ZN4absl*5Mutex9LockWhen*", kAlways, kAbsl, kLock},
-    {"_ZN4absl*5Mutex5Await*", kAlways, kAbsl, kLock},
-    {"_ZN4absl*7CondVar4Wait*", kAlways, kAbsl, kLock},
-    {"_ZNK4absl*12Notification19WaitForNotification*", kAlways, kAbsl, kLock},
+    {"_ZN4absl*5Mutex4LockEv", kAlways, kAbseil, kLock},
+    {"_ZN4absl*5Mutex10ReaderLockEv", kAlways, kAbseil, kLock},
+    {"_ZN4absl*5Mutex9LockWhen*", kAlways, kAbseil, kLock},
+    {"_ZN4absl*5Mutex5Await*", kAlways, kAbseil, kLock},
+    {"_ZN4absl*7CondVar4Wait*", kAlways, kAbseil, kLock},
+    {"_ZNK4absl*12Notification19WaitForNotification*", kAlways, kAbseil, kLock},
     {"_ZSt3cin", kAlways, kReadsInput},
     {"_ZSt4wcin", kAlways, kReadsInput},
     {"aio_suspend*", kAlways, kAio},
@@ -154,6 +155,17 @@ bool fits(std::string_view pattern, std::string_view name) {
   return name.find(rest.substr(0, rest.size() - 1)) != std::string_view::npos;
 }
 
+// A function of the abseil whose locks the hooks know: `_ZN4absl7debian35Mutex4LockEv`.
+bool is_of_hooked_abseil([[maybe_unused]] std::string_view name) {
+#if AIOFIBER_HAS_ABSEIL
+  constexpr std::string_view kNamespace = AIOFIBER_TEXT_OF(ABSL_OPTION_INLINE_NAMESPACE_NAME);
+  for (const char* const prefix : {"_ZN4absl", "_ZNK4absl"}) {
+    if (name.starts_with(prefix + std::to_string(kNamespace.size()) + std::string(kNamespace))) return true;
+  }
+#endif
+  return false;
+}
+
 struct SystemCall {
   int number;
   const char* name;
@@ -189,7 +201,7 @@ bool is_hooked(const std::string& name) { return hooked(name) != Hooked::no; }
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
   const Hooked taken = hooked(name);
   if (taken == Hooked::on_request) return &kOnRequest;
-  if (taken == Hooked::always) return nullptr;
+  if (taken == Hooked::always || is_of_hooked_abseil(name)) return nullptr;
   for (const BlockingCall& call : kCalls) {
     if (fits(call.name, name)) return call.waits_for == kFile && stdio == Stdio::kSuspends ? nullptr : &call;
   }

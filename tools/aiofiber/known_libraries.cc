@@ -33,9 +33,9 @@ constexpr Harmless kHarmless[] = {
 
 constexpr KnownUse kGrpc = {
     "gRPC",
-    "a stub's blocking call suspends as long as it is the only one of the thread; a second one waits for the "
-    "first on a bare futex, so that the thread stands until their deadlines, for ever without: to_thread(), "
-    "or its callback interface"};
+    "a stub's blocking call suspends the task, but gRPC keeps thread_local state meanwhile, which a second "
+    "call of the thread spoils (a crash): one call of a thread at a time, under a lock; others by "
+    "to_thread(), or its callback interface"};
 constexpr KnownUse kAsio = {
     "Asio's run()",
     "suspends the task, but Asio keeps a thread_local list of what runs on the thread, which a second task "

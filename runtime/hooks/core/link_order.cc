@@ -22,6 +22,7 @@
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 #include "hooks/core/abi_match.h"
+#include "hooks/core/abseil.h"
 
 extern "C" aiofiber_registry aiofiber_debug_registry;
 

@@ -47,4 +47,8 @@ Locals& get_locals();
 // Calls the keys' destructors for the values that the task has set (keys.cc).
 void destroy_key_values(Locals& locals) noexcept;
 
+// From now on each task has its own value of this key, at first null (keys.cc). Call it before a task uses
+// the key. Any thread.
+void give_values_per_task(pthread_key_t key) noexcept;
+
 }  // namespace aiofiber::hooks

@@ -38,6 +38,7 @@
 #include <ctime>
 
 #include "aiofiber/runtime/arch/arch.h"
+#include "hooks/core/abseil.h"
 
 // The definition of `name` after the hooks of this module; null: there is none. Exported: a program that
 // contains the hooks may also have them preloaded. Then it asks the preloaded ones, so that its calls pass

@@ -108,6 +108,7 @@ class LockBucket {
       free = nullptr;
       real::sched_yield();
     }
+    tell_tsan_of_acquire(&holder_);
     return true;
   }
   void leave() noexcept {
@@ -116,6 +117,7 @@ class LockBucket {
       woken = first_;
       while (first_ != nullptr) remove(&first_);
     }
+    tell_tsan_of_release(&holder_);
     holder_.store(nullptr, std::memory_order_release);
     while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
   }
@@ -136,14 +138,15 @@ constinit runtime::ForkHandler forget_waiters{runtime::ForkStep::kLocks,
 
 void forget_lock_waiters_at_fork() noexcept { runtime::at_fork(forget_waiters); }
 
-void wake_lock_waiters(const void* address, int count) noexcept {
+int wake_lock_waiters(const void* address, int count) noexcept {
   LockWait* woken = nullptr;
   LockWait** end = &woken;
+  int taken = 0;
   LockBucket& bucket = LockBucket::of(address);
   {
     const LockBucket::Guard guard(bucket);
-    if (!guard.held()) return;
-    for (LockWait* wait; count > 0 && (wait = bucket.take(address, false)) != nullptr; --count) {
+    if (!guard.held()) return 0;
+    for (LockWait* wait; taken < count && (wait = bucket.take(address, false)) != nullptr; ++taken) {
       wait->next_ = nullptr;
       *end = wait;
       end = &wait->next_;
@@ -151,6 +154,7 @@ void wake_lock_waiters(const void* address, int count) noexcept {
   }
   // All of them still exist: a fiber leaves only after its wait has arrived.
   while (woken != nullptr) std::exchange(woken, woken->next_)->deliver();
+  return taken;
 }
 
 bool hand_lock_over(const void* address, NoteOwner note) noexcept {
@@ -222,7 +226,8 @@ runtime::Wake LockWait::sleep(runtime::Nanoseconds deadline, bool can_cancel) {
       runtime::Parker parker;
       parker_ = &parker;
       if (shown_.kind == AIOFIBER_WAIT_LOCK) fiber.wait_owner = shown_.owner;
-      reason = parker.park(shown_.kind, reinterpret_cast<std::uintptr_t>(address_), deadline, whole);
+      const auto shown_address = shown_.has_address ? reinterpret_cast<std::uintptr_t>(address_) : 0;
+      reason = parker.park(shown_.kind, shown_address, deadline, whole);
     });
     parker_ = nullptr;
     if (!slept) {  // no memory for a timer: try again in the next turn

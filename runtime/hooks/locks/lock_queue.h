@@ -20,7 +20,24 @@
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/inspect/registry_abi.h"
 
+#if AIOFIBER_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace aiofiber::hooks {
+
+// The hooks are compiled without ThreadSanitizer, so they tell it what is ordered: what a thread did before
+// its release of `word` happens before what comes after an acquire of it that saw the release.
+inline void tell_tsan_of_release([[maybe_unused]] void* word) noexcept {
+#if AIOFIBER_TSAN
+  __tsan_release(word);
+#endif
+}
+inline void tell_tsan_of_acquire([[maybe_unused]] void* word) noexcept {
+#if AIOFIBER_TSAN
+  __tsan_acquire(word);
+#endif
+}
 
 class LockWait;
 
@@ -38,8 +55,8 @@ inline bool lock_waiters_exist() noexcept {
 // Called once, when the hooks are loaded: makes the queues empty in a forked child.
 void forget_lock_waiters_at_fork() noexcept;
 
-// Wakes the first `count` waiters of the address. Any thread.
-void wake_lock_waiters(const void* address, int count) noexcept;
+// Wakes the first `count` waiters of the address; returns how many there were. Any thread.
+int wake_lock_waiters(const void* address, int count) noexcept;
 inline constexpr int kAllWaiters = 1 << 30;
 
 // Hands the lock, which the caller holds, over to the first waiter for the address if that one is starving.
@@ -55,6 +72,7 @@ struct ShownWait {
   std::uint32_t kind = AIOFIBER_WAIT_LOCK;
   std::uint64_t owner = 0;
   runtime::WholeWait whole = {};
+  bool has_address = true;  // false: the address of the queue is not the lock's and is not shown
 };
 
 // One wait of the current task. Lifetime: a local; its destructor leaves the queue.
@@ -91,7 +109,7 @@ class LockWait : private runtime::Runnable {
   const bool starving_;
   const ShownWait shown_;
   bool arrived_ = false;  // the fiber's thread only
-  friend void wake_lock_waiters(const void*, int) noexcept;
+  friend int wake_lock_waiters(const void*, int) noexcept;
   friend bool hand_lock_over(const void*, NoteOwner) noexcept;
 };
 
@@ -105,8 +123,8 @@ template <class Attempt>
 int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel,
                   bool shared, Attempt attempt) {
   constexpr runtime::Nanoseconds kLookInterval = 10'000'000;
-  const ShownWait whole{
-      shown.kind, shown.owner, {runtime::current_fiber()->scheduler->last_poll(), deadline}};
+  ShownWait whole = shown;
+  whole.whole = {runtime::current_fiber()->scheduler->last_poll(), deadline};
   for (;;) {
     LockWait wait(address, whole);
     const int result = attempt();

@@ -4,9 +4,11 @@
 // errors.
 //
 // Not all keys: many libraries also keep the value in a thread_local, and use a key only to notice the
-// thread's end (allocators, abseil). They must not see a task as a thread. So a key has values per task only
+// thread's end (allocators). They must not see a task as a thread. So a key has values per task only
 // if the library that creates it is in a list of file names, or if AIOFIBER_TASK_KEYS says so: parts of file
 // names separated by colons; `all`; or `none`. Other keys, and all keys outside tasks, are libc's.
+//
+// abseil's key always has them: its locks suspend a task only if each task has a value (locks/abseil.cc).
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -20,6 +22,7 @@
 #include <string_view>
 #include <utility>
 
+#include "hooks/core/abseil.h"
 #include "hooks/core/act.h"
 #include "hooks/core/locals.h"
 #include "hooks/core/name_list.h"
@@ -34,8 +37,8 @@ constexpr std::string_view kKnownLibraries =
     "libcrypto.so:libssl.so:libxml2.so:libkrb5support.so:libldap:libmariadb.so:libmysqlclient";
 
 struct Key {
-  std::atomic<std::uint32_t> generation{0};  // odd: the key exists, with values per task
-  std::atomic<void (*)(void*)> destructor{nullptr};
+  std::atomic<std::uint32_t> generation{0};          // odd: the key exists, with values per task
+  std::atomic<void (*)(void*)> destructor{nullptr};  // of every key
 };
 constinit std::array<Key, PTHREAD_KEYS_MAX> task_keys;
 
@@ -44,6 +47,29 @@ bool lists(std::string_view list, std::string_view file) noexcept {
     if (file.find(*part) != std::string_view::npos) return true;
   }
   return false;
+}
+
+#if AIOFIBER_HAS_ABSEIL
+// Whether a file is the library in which the hooks' abseil makes its key.
+bool is_abseil(const char* file) noexcept {
+  if (std::string_view(file).find("libabsl_base.so") == std::string_view::npos) return false;
+  void* const library = ::dlopen(file, RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr) return false;
+  const bool found = ::dlsym(library, AIOFIBER_ABSEIL_NAME(AbslInternalSpinLockWake)) != nullptr;
+  ::dlclose(library);
+  return found;
+}
+#endif
+
+// `maker`: as below. A static abseil is found at load instead (locks/abseil.cc).
+bool is_made_by_abseil([[maybe_unused]] const void* maker) noexcept {
+#if AIOFIBER_HAS_ABSEIL
+  Dl_info info;
+  return abseil_key.load(std::memory_order_relaxed) == kNoKey && ::dladdr(maker, &info) != 0 &&
+         info.dli_fname != nullptr && is_abseil(info.dli_fname);
+#else
+  return false;
+#endif
 }
 
 // `maker`: the return address of pthread_key_create().
@@ -64,16 +90,23 @@ Key* find_task_key(pthread_key_t key) noexcept {
 
 // `maker`: as above.
 int create_key(const void* maker, pthread_key_t* key, void (*destructor)(void*)) noexcept {
-  const bool for_tasks = is_for_tasks(maker);
+  const bool by_abseil = is_made_by_abseil(maker);
+  const bool for_tasks = by_abseil || is_for_tasks(maker);
   const int error = real::pthread_key_create(key, destructor);
-  if (error != 0 || !for_tasks || *key >= task_keys.size()) return error;
-  Key& made = task_keys[*key];
-  made.destructor.store(destructor, std::memory_order_relaxed);
-  made.generation.fetch_or(1, std::memory_order_release);
+  if (error != 0 || *key >= task_keys.size()) return error;
+  task_keys[*key].destructor.store(destructor, std::memory_order_relaxed);
+  if (for_tasks) give_values_per_task(*key);
+#if AIOFIBER_HAS_ABSEIL
+  if (by_abseil) abseil_key.store(*key, std::memory_order_release);
+#endif
   return 0;
 }
 
 }  // namespace
+
+void give_values_per_task(pthread_key_t key) noexcept {
+  task_keys[key].generation.fetch_or(1, std::memory_order_release);
+}
 
 void destroy_key_values(Locals& locals) noexcept {
   // As at the end of a thread: destructors may set values again, so there are several rounds.

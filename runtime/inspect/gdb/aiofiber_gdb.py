@@ -223,7 +223,7 @@ class Task:
         if self.wait_kind == THREAD and self.wait_arg != 0:
             return WAITS[THREAD] + ": " + called_function(self.wait_arg)
         if self.wait_kind == LOCK:
-            return "lock at %#x" % self.wait_arg + self.held_by(tasks)
+            return "lock at %#x" % self.wait_arg + self.held_by(tasks) if self.wait_arg else WAITS[LOCK]
         return WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
 
     def doing(self, tasks):

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "aiofiber/runtime/arch/arch.h"
+#include "hooks/core/abseil.h"
 
 int main(int count, char** arguments) {
   const std::string_view fault = count > 1 ? arguments[1] : "";
