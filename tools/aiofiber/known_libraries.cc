@@ -45,8 +45,11 @@ constexpr KnownUse kAsio = {
 constexpr char kPauseOfAsio[] =
     "Asio's own code has it, for an io_context without locks, and never gets there";
 
-constexpr OwnLibrary kOwnLibraries[] = {
-    {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
+constexpr OwnLibrary kOwnLibraries[] = {{"libev.so", "ev_"},
+                                        {"liburing.so", "io_uring_"},
+                                        {"libdw.so", ""},
+                                        {"libelf.so", ""},
+                                        {"libabsl_str", ""}};
 
 // Functions that our code calls in every program, besides the hooked names.
 constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fgetws",
