@@ -9,7 +9,8 @@
 // memory.
 #include "aiofiber/loop_core.h"
 
-#include <cstdio>
+#include <absl/strings/str_format.h>
+
 #include <cstdlib>
 #include <utility>
 
@@ -193,9 +194,8 @@ void LoopCore::report_to_default_handler(const ExceptionContext& context) {
 }
 
 void LoopCore::report_slow(const std::string& what, std::int64_t duration_ns) {
-  char seconds[48];
-  std::snprintf(seconds, sizeof seconds, "%.3f", static_cast<double>(duration_ns) / 1e9);
-  log(LogLevel::WARNING, "Executing " + what + " took " + seconds + " seconds");
+  log(LogLevel::WARNING,
+      absl::StrFormat("Executing %s took %.3f seconds", what, static_cast<double>(duration_ns) / 1e9));
 }
 
 // ---- closing ----------------------------------------------------------------------------------------------
