@@ -4,6 +4,9 @@
 // cancelled, and their nodes are then still queued after wait() has returned.
 #include "aiofiber/wait.h"
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
+
 #include "aiofiber/event_loop.h"
 #include "aiofiber/task_core.h"
 #include "aiofiber/watch.h"
@@ -65,23 +68,19 @@ class WaitState final : public WatchOwner {
 void check_wait(bool empty, ReturnWhen return_when) {
   if (empty) throw ValueError("Set of Tasks/Futures is empty.");
   if (return_when != ALL_COMPLETED && return_when != FIRST_COMPLETED && return_when != FIRST_EXCEPTION) {
-    throw ValueError("Invalid return_when value: " + std::to_string(static_cast<int>(return_when)));
+    throw ValueError(absl::StrCat("Invalid return_when value: ", static_cast<int>(return_when)));
   }
 }
 
 void wait_here(const std::vector<FutureBase*>& inputs, const WaitOptions& options) {
   TaskCore& task = require_current_task();
   const runtime::Ref<WaitState> state(new WaitState(task.loop(), inputs.size(), options.return_when));
-  struct Leave {
-    WaitState& state;
-    TimerHandle timer;  // empty without a limit
-    ~Leave() {
-      timer.cancel();
-      state.stop();
-    }
-  } leave{*state, {}};
-  if (options.timeout)
-    leave.timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
+  TimerHandle timer;  // empty without a limit
+  const absl::Cleanup leave = [&] {
+    timer.cancel();
+    state->stop();
+  };
+  if (options.timeout) timer = task.loop().facade().call_later(*options.timeout, [state] { state->wake(); });
   state->start(inputs);
   task.wait_for_future(state->waiter());
   state->waiter().check_result();  // raises the cancellation

@@ -9,6 +9,7 @@
 // memory.
 #include "aiofiber/loop_core.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_format.h>
 
 #include <cstdlib>
@@ -108,17 +109,12 @@ void LoopCore::check_runnable() const {
 
 void LoopCore::run() {
   check_runnable();
-  struct Running {
-    explicit Running(LoopCore& loop) : self(&loop) { running_loop = &loop; }
-    ~Running() {
-      self->end_watch();
-      running_loop = nullptr;
-    }
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
-    runtime::Ref<LoopCore> self;
+  const runtime::Ref<LoopCore> self(this);
+  running_loop = this;
+  const absl::Cleanup leave = [&self] {
+    self->end_watch();
+    running_loop = nullptr;
   };
-  const Running scope(*this);
   watch_for_exit();
   if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();

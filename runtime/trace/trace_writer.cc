@@ -5,6 +5,7 @@
 // A fork leaves the child one thread and a copy of all this. The child starts with a new state and no trace.
 #include "trace/trace_writer.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -197,15 +198,10 @@ void start_writer(State& all) {
   sigset_t every, before;
   ::sigfillset(&every);
   ::pthread_sigmask(SIG_SETMASK, &every, &before);
-  try {
-    std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number, all.fd);
-    ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
-    thread.detach();
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const absl::Cleanup restore = [&] { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number, all.fd);
+  ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
+  thread.detach();
 }
 
 // Names the tasks that exist already. The copy cannot fault, although their loops go on.
