@@ -128,7 +128,7 @@ std::int64_t TraceSummary::latency_ns(double part) {
 
 std::vector<TraceRow> TraceSummary::rows_by_name(bool fold) const {
   std::vector<TraceRow> rows;
-  absl::flat_hash_map<std::string, std::size_t> places;
+  absl::btree_map<std::string, std::size_t> places;
   for (const auto& [number, row] : tasks) {
     TraceRow one = row;
     if (one.name.empty()) one.name = absl::StrCat("task ", number - runtime::kTraceTaskRows);

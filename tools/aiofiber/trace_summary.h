@@ -5,7 +5,6 @@
 #pragma once
 
 #include <absl/container/btree_map.h>
-#include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
 #include <string>
@@ -64,7 +63,7 @@ class TraceSummary {
  private:
   void add_slice(const TraceLine& line);
 
-  absl::flat_hash_map<std::uint64_t, std::int64_t> open_arrows_;  // when each began
+  absl::btree_map<std::uint64_t, std::int64_t> open_arrows_;  // when each began
   std::vector<std::int64_t> latencies_;
 };
 
