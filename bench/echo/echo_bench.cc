@@ -9,6 +9,11 @@
 //
 // --traced runs the task servers with and without AIOFIBER_TRACE and compares them. The timeline goes to
 // /dev/null, so the disk does not count. It also shows the time of the writer's thread on another CPU.
+#include <absl/flags/flag.h>
+#include <absl/flags/parse.h>
+#include <absl/flags/usage.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -27,11 +32,12 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "echo.h"
+
+ABSL_FLAG(bool, traced, false, "compare the task servers with and without AIOFIBER_TRACE");
 
 namespace {
 
@@ -88,14 +94,13 @@ class Server {
 
   const sockaddr_in& address() const { return address_; }
   // Nanoseconds on a CPU so far, in user and kernel mode, of the thread that serves.
-  std::uint64_t cpu_ns() const { return cpu_ns_of(std::to_string(pid_)); }
+  std::uint64_t cpu_ns() const { return cpu_ns_of(absl::StrCat(pid_)); }
   // ... and of its other threads.
   std::uint64_t other_cpu_ns() const {
     std::uint64_t ns = 0;
-    for (const auto& thread :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + absl::StrCat(pid_) + "/task")) {
       const std::string id = thread.path().filename();
-      if (id != std::to_string(pid_)) ns += cpu_ns_of(std::to_string(pid_) + "/task/" + id);
+      if (id != absl::StrCat(pid_)) ns += cpu_ns_of(absl::StrCat(pid_) + "/task/" + id);
     }
     return ns;
   }
@@ -240,18 +245,18 @@ void compare_traced(const std::string& folder, const Load& load) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  absl::SetProgramUsageMessage("the CPU time of servers for an echo: echo_bench [ROUNDS] [--traced]");
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   Load load;
-  const bool traced = argc > 1 && std::string_view(argv[argc - 1]) == "--traced";
-  if (traced) --argc;
-  if (argc > 1) load.rounds = std::atoi(argv[1]);
-  if (argc > 2 || load.rounds < 1) {
+  if (words.size() > 2 || (words.size() == 2 && !absl::SimpleAtoi(words[1], &load.rounds)) ||
+      load.rounds < 1) {
     std::fprintf(stderr, "usage: echo_bench [ROUNDS] [--traced]   (above 0; default 7)\n");
     return 2;
   }
   std::string folder = argv[0];
   folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/') + 1);
   if (folder.empty()) folder = "./";
-  traced ? compare_traced(folder, load) : compare_servers(folder, load);
+  absl::GetFlag(FLAGS_traced) ? compare_traced(folder, load) : compare_servers(folder, load);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "echo_bench: %s\n", error.what());
   return 1;

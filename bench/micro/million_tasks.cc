@@ -6,6 +6,9 @@
 // Usage: million_tasks [TASKS] [STACK_KIB]. Suspends TASKS tasks (default 1,000,000 on stacks of 64 KiB of
 // address space, each with a guard) and compares VmRSS + VmPTE of /proc/self/status before and after. With a
 // STACK_KIB of 0 they are coroutines, and wait for a future.
+#include <absl/flags/parse.h>
+#include <absl/flags/usage.h>
+#include <absl/strings/numbers.h>
 #include <sys/resource.h>
 
 #include <chrono>
@@ -43,8 +46,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const long count = argc > 1 ? std::strtol(argv[1], nullptr, 10) : 1'000'000;
-  const long stack_kib = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 64;
+  absl::SetProgramUsageMessage("the bytes of a suspended task: million_tasks [TASKS] [STACK_KIB]");
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  long count = 1'000'000;
+  long stack_kib = 64;
+  if ((words.size() > 1 && !absl::SimpleAtoi(words[1], &count)) ||
+      (words.size() > 2 && !absl::SimpleAtoi(words[2], &stack_kib))) {
+    std::fprintf(stderr, "usage: million_tasks [TASKS] [STACK_KIB]\n");
+    return 2;
+  }
   asyncio::run([&] {
     auto start = std::chrono::steady_clock::now();
     constexpr long kShort = 100'000;

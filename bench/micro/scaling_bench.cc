@@ -5,12 +5,14 @@
 // Usage: scaling_bench [N]. It prints a line for each: both CPU times, and their ratio, which must not exceed
 // 2.5. The least of several tries counts, because others use the machine too. Exit code 1: a ratio is too
 // large.
+#include <absl/flags/parse.h>
+#include <absl/flags/usage.h>
+#include <absl/strings/numbers.h>
+
 #include <ctime>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <mutex>
 #include <sstream>
 #include <vector>
@@ -159,13 +161,19 @@ double dump_of_different_stacks(std::size_t n) {
 
 struct Measure {
   const char* name;
-  std::function<double(std::size_t)> run;
+  double (*run)(std::size_t);
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 20'000;
+  absl::SetProgramUsageMessage("operations of N (20,000) and of 2N tasks: scaling_bench [N]");
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  std::size_t count = 20'000;
+  if (words.size() > 1 && !absl::SimpleAtoi(words[1], &count)) {
+    std::fprintf(stderr, "usage: scaling_bench [N]\n");
+    return 2;
+  }
   const Measure measures[] = {
       {"Event.set()", event_set},
       {"Condition.notify_all()", [](std::size_t n) { return notify(n, true); }},

@@ -25,6 +25,10 @@ struct LengthOfTime {
                 "a length of time wants a unit: 1s, 2.5s, 10ms (using namespace std::chrono_literals)");
   static constexpr bool value = true;
 };
+
+// Durations of other libraries: the header that knows them specialises this with nanoseconds(T) (absl.h).
+template <class T>
+struct OtherDuration {};
 }  // namespace detail
 
 // A length of time. Every chrono duration converts to it, also `2.5s`. Values out of range saturate.
@@ -39,6 +43,9 @@ class Duration {
   constexpr Duration(Number) {  // refused: see LengthOfTime
     static_assert(detail::LengthOfTime<Number>::value);
   }
+  template <class Other>
+  requires requires(Other duration) { detail::OtherDuration<Other>::nanoseconds(duration); }
+  constexpr Duration(Other duration) : ns_(detail::OtherDuration<Other>::nanoseconds(duration)) {}
 
   constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
   constexpr operator std::chrono::nanoseconds() const noexcept { return std::chrono::nanoseconds(ns_); }

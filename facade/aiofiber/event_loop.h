@@ -13,7 +13,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "aiofiber/duration.h"
@@ -227,15 +226,14 @@ class EventLoop {
   void run_until_done(detail::FutureBase& future, bool made_here);
   struct FdHandler;
   struct SignalHandler;
+  struct Handlers;
   void watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> handle);
   bool unwatch_fd(int fd, bool writer);
   void forget_handlers() noexcept;
   void watch_signal(int signo, runtime::Ref<detail::HandleBase> handle);
 
   TaskFactory task_factory_;
-  // Keyed by fd * 2 + writer, and by the signal's number.
-  std::unordered_map<long, std::unique_ptr<FdHandler>> fd_handlers_;
-  std::unordered_map<int, std::unique_ptr<SignalHandler>> signal_handlers_;
+  std::unique_ptr<Handlers> handlers_;  // of descriptors and signals
 };
 
 std::string repr(const EventLoop& loop);

@@ -4,6 +4,8 @@
 // list of live children to the list of failed ones, or is freed.
 #include "aiofiber/task_group.h"
 
+#include <absl/strings/str_cat.h>
+
 #include "aiofiber/exception_group.h"
 
 namespace aiofiber {
@@ -195,8 +197,8 @@ Coro<void> TaskGroup::exit_without_stack(TaskGroup& group, std::exception_ptr er
 
 std::string repr(const TaskGroup& group) {
   std::string info;
-  if (group.live_count_ > 0) info += " tasks=" + std::to_string(group.live_count_);
-  if (group.failed_count_ > 0) info += " errors=" + std::to_string(group.failed_count_);
+  if (group.live_count_ > 0) absl::StrAppend(&info, " tasks=", group.live_count_);
+  if (group.failed_count_ > 0) absl::StrAppend(&info, " errors=", group.failed_count_);
   if (group.aborting_) {
     info += " cancelling";
   } else if (group.parent_ != nullptr) {

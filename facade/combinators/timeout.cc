@@ -3,7 +3,7 @@
 // The states of a Timeout, and the decision at the end of its body.
 #include "aiofiber/timeout.h"
 
-#include <cstdio>
+#include <absl/strings/str_format.h>
 
 #include "aiofiber/event_loop.h"
 #include "aiofiber/runtime/engine/fiber.h"
@@ -137,10 +137,8 @@ std::string repr(const Timeout& scope) {
       text += "None";
     } else {
       // Rounded to three digits, as in asyncio.
-      char digits[64];
-      std::snprintf(digits, sizeof digits, "%.3f",
-                    std::chrono::duration<double>(scope.when_->time_since_epoch()).count());
-      std::string number(digits);
+      std::string number =
+          absl::StrFormat("%.3f", std::chrono::duration<double>(scope.when_->time_since_epoch()).count());
       while (number.back() == '0' && number[number.size() - 2] != '.') number.pop_back();
       text += number;
     }

@@ -4,6 +4,8 @@
 // cancelled, and their nodes are then still queued after wait() has returned.
 #include "aiofiber/wait.h"
 
+#include <absl/strings/str_cat.h>
+
 #include "aiofiber/event_loop.h"
 #include "aiofiber/task_core.h"
 #include "aiofiber/watch.h"
@@ -65,7 +67,7 @@ class WaitState final : public WatchOwner {
 void check_wait(bool empty, ReturnWhen return_when) {
   if (empty) throw ValueError("Set of Tasks/Futures is empty.");
   if (return_when != ALL_COMPLETED && return_when != FIRST_COMPLETED && return_when != FIRST_EXCEPTION) {
-    throw ValueError("Invalid return_when value: " + std::to_string(static_cast<int>(return_when)));
+    throw ValueError(absl::StrCat("Invalid return_when value: ", static_cast<int>(return_when)));
   }
 }
 

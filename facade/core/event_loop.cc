@@ -6,6 +6,9 @@
 // Replacing or removing it cancels the handle, so a queued call does not run.
 #include "aiofiber/event_loop.h"
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/container/btree_map.h>
+#include <absl/strings/str_cat.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -68,9 +71,9 @@ struct EventLoop::FdHandler : runtime::FdWaiter {
       static_cast<FdHandler&>(waiter).handle->schedule_again();
     } else if (waiter.failure != EBADF) {
       try {
-        detail::log(LogLevel::ERROR, "file descriptor " + std::to_string(waiter.fd) +
-                                         " cannot be watched, its callback will not be called: " +
-                                         std::generic_category().message(waiter.failure));
+        detail::log(LogLevel::ERROR, absl::StrCat("file descriptor ", waiter.fd,
+                                                  " cannot be watched, its callback will not be called: ",
+                                                  std::generic_category().message(waiter.failure)));
       } catch (const std::bad_alloc&) {
         // No memory for the report.
       }
@@ -115,11 +118,18 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
   bool claimed = false;
 };
 
+// In order, so that a closing loop destroys the callbacks in the same order in every run.
+struct EventLoop::Handlers {
+  absl::btree_map<long, std::unique_ptr<FdHandler>> of_fds;  // by fd * 2 + writer
+  absl::btree_map<int, std::unique_ptr<SignalHandler>> of_signals;
+};
+
 EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
 
 EventLoop::EventLoop(std::unique_ptr<runtime::Scheduler> scheduler)
     : core_(new detail::LoopCore(std::move(scheduler), *this)),
-      slow_callback_duration(core_->slow_callback_duration) {
+      slow_callback_duration(core_->slow_callback_duration),
+      handlers_(std::make_unique<Handlers>()) {
   if (debug_by_environment()) core_->set_debug(true);
 }
 
@@ -134,10 +144,8 @@ EventLoop::~EventLoop() {
     // exit() was called in one of its tasks, or on another thread. The loop's stack refers to the core, so
     // the core stays. Registrations at its reactor stay too, because the other thread may be using them. A
     // pointer keeps them reachable, so that no leak is reported.
-    static constinit std::atomic<void*> kept_descriptors{nullptr};
-    static constinit std::atomic<void*> kept_signals{nullptr};
-    kept_descriptors = new (std::nothrow) auto(std::move(fd_handlers_));
-    kept_signals = new (std::nothrow) auto(std::move(signal_handlers_));
+    static constinit std::atomic<void*> kept{nullptr};
+    kept = handlers_.release();
   } else if (!is_closed()) {
     try {
       detail::log(LogLevel::WARNING, "ResourceWarning: unclosed event loop " + repr(*this));
@@ -184,10 +192,7 @@ void EventLoop::close() {
   if (is_running()) throw RuntimeError("Cannot close a running event loop");
   if (!core_->begin_close()) return;
   // Destructors of the program run meanwhile and may register something: so this runs again after the tasks.
-  struct Forget {
-    EventLoop& loop;
-    ~Forget() { loop.forget_handlers(); }
-  } const at_the_end{*this};
+  const absl::Cleanup at_the_end = [this] { forget_handlers(); };
   forget_handlers();
   core_->close();
 }
@@ -195,8 +200,11 @@ void EventLoop::close() {
 // One by one: the destructor of a callback's object may remove other callbacks, so the tables must be
 // consistent.
 void EventLoop::forget_handlers() noexcept {
-  while (!fd_handlers_.empty()) fd_handlers_.extract(fd_handlers_.begin());
-  while (!signal_handlers_.empty()) signal_handlers_.extract(signal_handlers_.begin());
+  const auto forget = [](auto& handlers) {
+    while (!handlers.empty()) handlers.extract(handlers.begin());
+  };
+  forget(handlers_->of_fds);
+  forget(handlers_->of_signals);
 }
 
 std::string repr(const EventLoop& loop) {
@@ -218,51 +226,48 @@ void EventLoop::watch_fd(int fd, bool writer, runtime::Ref<detail::HandleBase> h
   // The old handler is removed first, also if the new one fails: the number may belong to another file by
   // now, and only a fresh wait detects that. Its callback is destroyed last, because this may run destructors
   // of the program.
-  const auto replaced = fd_handlers_.extract(key);
+  const auto replaced = handlers_->of_fds.extract(key);
   if (!replaced.empty()) core_->scheduler().reactor().remove(*replaced.mapped());
   auto handler = std::make_unique<FdHandler>(*this, fd, writer ? runtime::kWritable : runtime::kReadable,
                                              std::move(handle));
   core_->scheduler().reactor().add(*handler);
-  fd_handlers_.emplace(key, std::move(handler));
+  handlers_->of_fds.emplace(key, std::move(handler));
 }
 
 bool EventLoop::unwatch_fd(int fd, bool writer) {
   core_->check_thread();
   // The node lives until the map is consistent again: cancelling may run destructors of the program.
-  return !fd_handlers_.extract(static_cast<long>(fd) * 2 + (writer ? 1 : 0)).empty();
+  return !handlers_->of_fds.extract(static_cast<long>(fd) * 2 + (writer ? 1 : 0)).empty();
 }
 
 // ---- signals ----------------------------------------------------------------------------------------------
 
 void EventLoop::watch_signal(int signo, runtime::Ref<detail::HandleBase> handle) {
-  if (signo <= 0 || signo >= NSIG) throw ValueError("invalid signal number " + std::to_string(signo));
+  if (signo <= 0 || signo >= NSIG) throw ValueError(absl::StrCat("invalid signal number ", signo));
   core_->check_open();
   core_->check_thread();
   handle->persistent = true;
-  if (const auto found = signal_handlers_.find(signo); found != signal_handlers_.end()) {
+  if (const auto found = handlers_->of_signals.find(signo); found != handlers_->of_signals.end()) {
     // The watch stays, so that the signal never triggers its default action in between.
     std::exchange(found->second->handle, std::move(handle))->cancel();
     return;
   }
   auto handler = std::make_unique<SignalHandler>(*this, signo, std::move(handle));
-  if (!handler->claim())
-    throw RuntimeError("sig " + std::to_string(signo) + " is handled by another event loop");
-  const auto entry = signal_handlers_.emplace(signo, std::move(handler)).first;
+  if (!handler->claim()) throw RuntimeError(absl::StrCat("sig ", signo, " is handled by another event loop"));
+  const auto entry = handlers_->of_signals.emplace(signo, std::move(handler)).first;
+  absl::Cleanup forget = [&] { handlers_->of_signals.extract(entry); };
   try {
     core_->scheduler().reactor().watch_signal(*entry->second);
   } catch (const std::system_error&) {
-    signal_handlers_.extract(entry);
-    throw RuntimeError("sig " + std::to_string(signo) + " cannot be caught");
-  } catch (...) {
-    signal_handlers_.extract(entry);
-    throw;
+    throw RuntimeError(absl::StrCat("sig ", signo, " cannot be caught"));
   }
+  std::move(forget).Cancel();
 }
 
 bool EventLoop::remove_signal_handler(int signo) {
-  if (signo <= 0 || signo >= NSIG) throw ValueError("invalid signal number " + std::to_string(signo));
+  if (signo <= 0 || signo >= NSIG) throw ValueError(absl::StrCat("invalid signal number ", signo));
   core_->check_thread();
-  return !signal_handlers_.extract(signo).empty();
+  return !handlers_->of_signals.extract(signo).empty();
 }
 
 // ---- the loop of this thread ------------------------------------------------------------------------------

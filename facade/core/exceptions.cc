@@ -3,6 +3,7 @@
 // The text of exceptions: Python's names for ours and for the standard library's, else the C++ name.
 #include "aiofiber/exceptions.h"
 
+#include <absl/strings/str_cat.h>
 #include <cxxabi.h>
 
 #include <algorithm>
@@ -53,7 +54,7 @@ Description describe(const std::exception_ptr& exception) {
   } catch (const KeyboardInterrupt& e) {
     return {"KeyboardInterrupt", e.message(), !e.message().empty()};
   } catch (const SystemExit& e) {
-    return {"SystemExit", e.message().empty() ? std::to_string(e.code()) : e.message(), true};
+    return {"SystemExit", e.message().empty() ? absl::StrCat(e.code()) : e.message(), true};
   } catch (const ExceptionGroup& e) {
     return group("ExceptionGroup", e);
   } catch (const BaseExceptionGroup& e) {
@@ -97,9 +98,9 @@ std::string format_exception(const std::exception_ptr& exception) {
   const Description description = describe(exception);
   std::string text = description.type + (description.text.empty() ? "" : ": " + description.text);
   if (const auto* members = members_of(exception)) {
-    text +=
-        " (" + std::to_string(members->size()) + " sub-exception" + (members->size() == 1 ? "" : "s") + ")";
-    for (const std::exception_ptr& member : *members) text += "\n  | " + format_exception(member);
+    absl::StrAppend(&text, " (", members->size(), " sub-exception", members->size() == 1 ? "" : "s", ")");
+    for (const std::exception_ptr& member : *members)
+      absl::StrAppend(&text, "\n  | ", format_exception(member));
   }
   return text;
 }
@@ -110,14 +111,14 @@ void check_members(const std::vector<std::exception_ptr>& exceptions) {
   if (exceptions.empty()) throw ValueError("second argument (exceptions) must be a non-empty sequence");
   const auto null = std::find(exceptions.begin(), exceptions.end(), nullptr);
   if (null == exceptions.end()) return;
-  throw ValueError("Item " + std::to_string(null - exceptions.begin()) +
-                   " of second argument (exceptions) is not an exception");
+  throw ValueError(absl::StrCat("Item ", null - exceptions.begin(),
+                                " of second argument (exceptions) is not an exception"));
 }
 }  // namespace
 
 IncompleteReadError::IncompleteReadError(std::string partial, std::optional<std::size_t> expected)
-    : std::runtime_error(std::to_string(partial.size()) + " bytes read on a total of " +
-                         (expected ? std::to_string(*expected) : "undefined") + " expected bytes"),
+    : std::runtime_error(absl::StrCat(partial.size(), " bytes read on a total of ",
+                                      expected ? absl::StrCat(*expected) : "undefined", " expected bytes")),
       partial_(std::make_shared<const std::string>(std::move(partial))),
       expected_(expected) {}
 
@@ -129,8 +130,8 @@ detail::GroupMembers::GroupMembers(std::string message, std::vector<std::excepti
 ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
     : GroupMembers(std::move(message), std::move(exceptions)) {
   const std::size_t count = this->exceptions().size();
-  what_ = std::make_shared<const std::string>(this->message() + " (" + std::to_string(count) +
-                                              " sub-exception" + (count == 1 ? ")" : "s)"));
+  what_ = std::make_shared<const std::string>(
+      absl::StrCat(this->message(), " (", count, " sub-exception", count == 1 ? ")" : "s)"));
 }
 
 std::exception_ptr make_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) {

@@ -9,7 +9,9 @@
 // memory.
 #include "aiofiber/loop_core.h"
 
-#include <cstdio>
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_format.h>
+
 #include <cstdlib>
 #include <utility>
 
@@ -107,17 +109,12 @@ void LoopCore::check_runnable() const {
 
 void LoopCore::run() {
   check_runnable();
-  struct Running {
-    explicit Running(LoopCore& loop) : self(&loop) { running_loop = &loop; }
-    ~Running() {
-      self->end_watch();
-      running_loop = nullptr;
-    }
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
-    runtime::Ref<LoopCore> self;
+  const runtime::Ref<LoopCore> self(this);
+  running_loop = this;
+  const absl::Cleanup leave = [&self] {
+    self->end_watch();
+    running_loop = nullptr;
   };
-  const Running scope(*this);
   watch_for_exit();
   if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();
@@ -193,9 +190,8 @@ void LoopCore::report_to_default_handler(const ExceptionContext& context) {
 }
 
 void LoopCore::report_slow(const std::string& what, std::int64_t duration_ns) {
-  char seconds[48];
-  std::snprintf(seconds, sizeof seconds, "%.3f", static_cast<double>(duration_ns) / 1e9);
-  log(LogLevel::WARNING, "Executing " + what + " took " + seconds + " seconds");
+  log(LogLevel::WARNING,
+      absl::StrFormat("Executing %s took %.3f seconds", what, static_cast<double>(duration_ns) / 1e9));
 }
 
 // ---- closing ----------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 // Captures a stack as addresses, and symbolizes it when it is read.
 #include "aiofiber/source_trace.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <new>
 #include <span>
@@ -32,7 +34,7 @@ std::vector<runtime::SymbolizedFrame> SourceTrace::frames() const {
 std::string SourceTrace::location() const {
   const auto all = frames();
   if (all.empty() || all.back().file.empty()) return {};
-  return all.back().file + ":" + std::to_string(all.back().line);
+  return absl::StrCat(all.back().file, ":", all.back().line);
 }
 
 }  // namespace aiofiber::detail

@@ -3,10 +3,10 @@
 // Python's notation for strings, type names and numbers.
 #include "core/text.h"
 
+#include <absl/strings/str_format.h>
 #include <cxxabi.h>
 
 #include <charconv>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -28,9 +28,7 @@ std::string quote(std::string_view text) {
       out += '\\';
       out += c;
     } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(c));
-      out += escape;
+      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(c));
     } else {
       out += c;
     }

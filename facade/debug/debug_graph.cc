@@ -5,10 +5,12 @@
 // Graphs with nested gathers can have more paths than nodes, so the walk stops at a maximum number of
 // entries. A ring is found by comparing with the futures on the path from the start.
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 
 #include "aiofiber/debug.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include "aiofiber/event_loop.h"
 #include "core/text.h"
 
@@ -68,12 +70,9 @@ class Builder {
 };
 
 std::string place_of(const Frame& frame) {
-  if (!frame.file.empty())
-    return "File " + detail::quote(frame.file) + ", line " + std::to_string(frame.line);
-  char number[32];
-  std::snprintf(number, sizeof number, "%#zx", frame.module.empty() ? frame.address : frame.module_offset);
-  if (frame.module.empty()) return std::string("Address ") + number;
-  return "Module " + detail::quote(frame.module) + "+" + number;
+  if (!frame.file.empty()) return absl::StrCat("File ", detail::quote(frame.file), ", line ", frame.line);
+  if (frame.module.empty()) return absl::StrFormat("Address %#x", frame.address);
+  return absl::StrFormat("Module %s+%#x", detail::quote(frame.module), frame.module_offset);
 }
 
 void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
@@ -82,8 +81,7 @@ void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
     out.append(level * 4, ' ') += line;
   };
   FutureBase& future = graph.future.state();
-  char id[32];
-  std::snprintf(id, sizeof id, "id=%#zx)", reinterpret_cast<std::size_t>(&future));
+  const std::string id = absl::StrFormat("id=%p)", &future);
   const TaskCore* task = future.task();
   const std::string head =
       task != nullptr ? "* Task(name=" + detail::quote(task->name()) + ", " : "* Future(";

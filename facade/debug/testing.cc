@@ -3,6 +3,8 @@
 // TestLoop with advance(), and wait_all_tasks_blocked().
 #include "aiofiber/testing.h"
 
+#include <absl/cleanup/cleanup.h>
+
 #include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/task.h"
 
@@ -26,10 +28,8 @@ void wait_all_tasks_blocked() {
   runtime::Scheduler& scheduler = task.loop().scheduler();
   // Other tasks that wait here are always ready, but do not count as a reason to wait.
   static constinit thread_local std::size_t waiting = 0;
-  struct Count {
-    Count() noexcept { ++waiting; }
-    ~Count() { --waiting; }
-  } const count;
+  ++waiting;
+  const absl::Cleanup count = [] { --waiting; };
   do {
     task.wait_one_pass();
   } while (scheduler.ready_count() > waiting - 1);

@@ -3,6 +3,8 @@
 // The state changes of a Barrier: wait, reset and abort.
 #include "aiofiber/barrier.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <limits>
 
 namespace aiofiber {
@@ -116,7 +118,7 @@ std::string repr(const Barrier& barrier) {
   const detail::BarrierState& state = *barrier.state_;
   std::string extra = kNames[static_cast<std::size_t>(state.phase)];
   if (!barrier.broken()) {
-    extra += ", waiters:" + std::to_string(barrier.n_waiting()) + "/" + std::to_string(state.parties);
+    absl::StrAppend(&extra, ", waiters:", barrier.n_waiting(), "/", state.parties);
   }
   return detail::lock_repr("Barrier", &state, extra, 0);
 }

@@ -3,6 +3,8 @@
 // The waits for an item and for room, task_done(), join() and shutdown().
 #include "aiofiber/queue.h"
 
+#include <absl/strings/str_cat.h>
+
 namespace aiofiber::detail {
 
 // For a waiter that was cancelled: the next one gets the item or the room.
@@ -91,11 +93,11 @@ void QueueBase::shutdown(bool immediate) {
 }
 
 std::string QueueBase::format(std::string items) const {
-  std::string text = "maxsize=" + std::to_string(maxsize_);
-  if (size() > 0) text += " _queue=[" + items + "]";
-  if (!getters_.empty()) text += " _getters[" + std::to_string(getters_.size()) + "]";
-  if (!putters_.empty()) text += " _putters[" + std::to_string(putters_.size()) + "]";
-  if (unfinished_tasks_ > 0) text += " tasks=" + std::to_string(unfinished_tasks_);
+  std::string text = absl::StrCat("maxsize=", maxsize_);
+  if (size() > 0) absl::StrAppend(&text, " _queue=[", items, "]");
+  if (!getters_.empty()) absl::StrAppend(&text, " _getters[", getters_.size(), "]");
+  if (!putters_.empty()) absl::StrAppend(&text, " _putters[", putters_.size(), "]");
+  if (unfinished_tasks_ > 0) absl::StrAppend(&text, " tasks=", unfinished_tasks_);
   if (is_shut_down_) text += " shutdown";
   return text;
 }

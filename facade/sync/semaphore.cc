@@ -3,6 +3,8 @@
 // Acquiring and giving back the units of a Semaphore.
 #include "aiofiber/semaphore.h"
 
+#include <absl/strings/str_cat.h>
+
 namespace aiofiber {
 
 namespace detail {
@@ -96,7 +98,7 @@ bool Semaphore::try_lock() {
 std::string repr(const Semaphore& semaphore) {
   const detail::SemaphoreState& state = *semaphore.state_;
   return detail::lock_repr(state.type, &state,
-                           state.locked() ? "locked" : "unlocked, value:" + std::to_string(state.value),
+                           state.locked() ? "locked" : absl::StrCat("unlocked, value:", state.value),
                            state.waiters.size());
 }
 

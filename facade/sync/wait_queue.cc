@@ -3,7 +3,8 @@
 // The loop check, repr(), and the queue: joining, waking and leaving.
 #include "aiofiber/wait_queue.h"
 
-#include <cstdio>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "aiofiber/runtime/engine/assert.h"
 
@@ -19,11 +20,9 @@ EventLoop& LoopBound::get_loop(std::string_view type, const void* object) {
 }
 
 std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters) {
-  char address[32];
-  std::snprintf(address, sizeof address, "%p", object);
-  std::string text = "<asyncio.locks." + std::string(type) + " object at " + address;
-  if (waiters > 0) extra += ", waiters:" + std::to_string(waiters);
-  if (!extra.empty()) text += " [" + extra + "]";
+  if (waiters > 0) absl::StrAppend(&extra, ", waiters:", waiters);
+  std::string text = absl::StrFormat("<asyncio.locks.%s object at %p", type, object);
+  if (!extra.empty()) absl::StrAppend(&text, " [", extra, "]");
   return text + ">";
 }
 

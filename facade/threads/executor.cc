@@ -3,6 +3,8 @@
 // The thread pool, and its end: a pool that is dropped while it works is kept, and joined at exit.
 #include "aiofiber/executor.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -193,8 +195,8 @@ Coroutine<void> shutdown_default_executor(EventLoop& loop, std::optional<Duratio
       return;
     }
     detail::log(LogLevel::WARNING,
-                "RuntimeWarning: The executor did not finishing joining its threads within " +
-                    std::to_string(static_cast<std::int64_t>(timeout->seconds())) + " seconds.");
+                absl::StrCat("RuntimeWarning: The executor did not finishing joining its threads within ",
+                             static_cast<std::int64_t>(timeout->seconds()), " seconds."));
     executor->shutdown(false);
   });
 }

@@ -3,6 +3,7 @@
 // The life of a Runner's loop, and SIGINT.
 #include "aiofiber/runner.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -128,13 +129,10 @@ void Runner::watch_interrupts() {
 void Runner::run_main(const AnyTask& task) {
   const AnyTask& main = task;
   watch_interrupts();
-  struct Watched {
-    Runner& runner;
-    ~Watched() {
-      runner.interruption_->set_main({});
-      if (!runner.runs_once_) runner.interruption_.reset();
-    }
-  } const watched{*this};
+  const absl::Cleanup unwatch = [this] {
+    interruption_->set_main({});
+    if (!runs_once_) interruption_.reset();
+  };
   interruption_->set_main(main);
   loop_->run_until_done(main.state(), false);  // the outcome stays in the task, for the caller
   if (main.cancelled() && interruption_->count() > 0 && main.uncancel() == 0) throw KeyboardInterrupt();

@@ -3,6 +3,8 @@
 // Holds a descriptor of the process during the wait.
 #include "aiofiber/runtime/engine/child_wait.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -18,8 +20,7 @@ class PidDescriptor {
  public:
   explicit PidDescriptor(pid_t pid) : fd_(sys::pidfd_open(pid)) {
     if (fd_ < 0)
-      throw std::system_error(errno, std::generic_category(),
-                              "cannot wait for process " + std::to_string(pid));
+      throw std::system_error(errno, std::generic_category(), absl::StrCat("cannot wait for process ", pid));
   }
   ~PidDescriptor() {
     const HooksOff hooks_off;  // an exception may be leaving here, so this is no place to suspend

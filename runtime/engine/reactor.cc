@@ -3,6 +3,7 @@
 // The table of waiters, one entry per descriptor.
 #include "aiofiber/runtime/engine/reactor.h"
 
+#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ void Reactor::add(FdWaiter& waiter) {
   if (descriptor == nullptr || descriptor->watched == 0 || revalidate) {
     if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) {
       throw std::system_error(EBADF, std::generic_category(),
-                              "cannot wait for file descriptor " + std::to_string(fd));
+                              absl::StrCat("cannot wait for file descriptor ", fd));
     }
   }
   if (descriptor == nullptr) {

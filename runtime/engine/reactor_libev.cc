@@ -8,6 +8,7 @@
 // reasons, so epoll_refusals.h hides those errors from libev and reports them to us.
 #include "aiofiber/runtime/engine/reactor_libev.h"
 
+#include <absl/strings/str_cat.h>
 #include <ev.h>
 
 #include <algorithm>
@@ -128,7 +129,7 @@ class LibevReactor final : public Reactor {
     if (waiter.signo <= 0 || waiter.signo >= NSIG || waiter.signo == SIGKILL || waiter.signo == SIGSTOP ||
         ::sigaction(waiter.signo, nullptr, &probe) != 0) {
       throw std::system_error(EINVAL, std::generic_category(),
-                              "sig " + std::to_string(waiter.signo) + " cannot be caught");
+                              absl::StrCat("sig ", waiter.signo, " cannot be caught"));
     }
     auto watcher = std::make_unique<ev_signal>();
     provide_for(watchers_.size());

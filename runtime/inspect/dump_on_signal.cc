@@ -3,6 +3,7 @@
 // A semaphore wakes the thread. Each signal has a bit, so none is lost while a dump is written.
 #include "aiofiber/runtime/inspect/dump_on_signal.h"
 
+#include <absl/strings/str_cat.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -75,7 +76,7 @@ void start_thread() {
 
 void enable_task_dump(int signo, int fd) {
   if (signo < 1 || signo > static_cast<int>(kSignals))
-    throw std::system_error(EINVAL, std::generic_category(), "signal " + std::to_string(signo));
+    throw std::system_error(EINVAL, std::generic_category(), absl::StrCat("signal ", signo));
   const std::lock_guard lock(mutex);
   start_thread();
   places[static_cast<std::size_t>(signo)].store(fd);
@@ -85,7 +86,7 @@ void enable_task_dump(int signo, int fd) {
   ::sigaddset(&action.sa_mask, kSampleSignal);
   if (::sigaction(signo, &action, nullptr) != 0) {
     throw std::system_error(errno, std::generic_category(),
-                            "signal " + std::to_string(signo) + " cannot be caught");
+                            absl::StrCat("signal ", signo, " cannot be caught"));
   }
 }
 

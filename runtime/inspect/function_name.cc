@@ -6,6 +6,7 @@
 // The aiofiber command is built with this file too: it uses nothing else of the runtime.
 #include "aiofiber/runtime/inspect/function_name.h"
 
+#include <absl/strings/str_cat.h>
 #include <cxxabi.h>
 
 #include <algorithm>
@@ -270,7 +271,7 @@ std::string abridge(std::string display) {
 std::string called_function(const std::string& function, const std::string& file, int line) {
   if (!function.ends_with(kLambda)) return function + "()";
   if (line <= 0) return function;
-  return function + " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) + ")";
+  return absl::StrCat(function, " (", file.substr(file.rfind('/') + 1), ":", line, ")");
 }
 
 void place_in_file(std::string file, std::string& known) {

@@ -4,9 +4,11 @@
 // not noted. Each task counts its own (locks_held of its record), so a task without locks never searches.
 #include "aiofiber/runtime/inspect/held_locks.h"
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <functional>
 #include <mutex>
 #include <span>
@@ -67,27 +69,26 @@ Held* find_note(const void* lock, std::uint64_t task) noexcept {
 }
 
 std::string lock_text(const Held& held) {
-  char text[48];
   const auto address = reinterpret_cast<std::uintptr_t>(held.lock.load(std::memory_order_relaxed));
-  std::snprintf(text, sizeof text, " at %#zx", address);
   const std::string name = data_symbol(address);
-  return held.what + (name.empty() ? std::string() : " '" + name + "'") + text;
+  return name.empty() ? absl::StrFormat("%s at %#x", held.what, address)
+                      : absl::StrFormat("%s '%s' at %#x", held.what, name, address);
 }
 
 std::string report_text(const Fiber& fiber, const std::vector<const Held*>& locks,
                         std::span<const std::uintptr_t> suspended) {
   const std::string waits = describe_wait(fiber, snapshot_tasks());
-  std::string text = "Task '" + task_name(fiber) + "' is suspended " +
-                     (waits.empty() ? "to let others run" : "in a wait for " + waits) + ", and holds " +
-                     (locks.size() == 1 ? "a lock" : std::to_string(locks.size()) + " locks") +
-                     " meanwhile. Who wants it waits as long: a task parks, but a thread, or a callback of "
-                     "the loop, blocks.";
+  std::string text = absl::StrCat(
+      "Task '", task_name(fiber), "' is suspended ", waits.empty() ? "to let others run" : "in a wait for ",
+      waits, ", and holds ", locks.size() == 1 ? "a lock" : absl::StrCat(locks.size(), " locks"),
+      " meanwhile. Who wants it waits as long: a task parks, but a thread, or a callback of the loop, "
+      "blocks.");
   for (const Held* held : locks) {
-    text += "\nIt took " + lock_text(*held) + " here:\n" +
-            format_frames(program_frames({held->frames, held->frame_count}));
+    absl::StrAppend(&text, "\nIt took ", lock_text(*held), " here:\n",
+                    format_frames(program_frames({held->frames, held->frame_count})));
     text.pop_back();
   }
-  text += "\nIt is suspended here:\n" + format_frames(program_frames(suspended));
+  absl::StrAppend(&text, "\nIt is suspended here:\n", format_frames(program_frames(suspended)));
   text.pop_back();
   return text;
 }
@@ -121,7 +122,7 @@ bool is_news(std::span<const std::uintptr_t> suspended) {
   const auto frames = program_frames(suspended);
   std::string place;
   for (std::size_t i = frames.size() - std::min(frames.size(), kFramesOfAPlace); i < frames.size(); ++i) {
-    place += frames[i].function + frames[i].file + std::to_string(frames[i].line) + '\n';
+    absl::StrAppend(&place, frames[i].function, frames[i].file, frames[i].line, "\n");
   }
   return places.insert(std::hash<std::string>()(place));
 }

@@ -3,6 +3,8 @@
 // One pass over the mappings, in the order of their addresses.
 #include "inspect/process_modules.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -83,14 +85,14 @@ std::vector<ProcessModule> read_modules(std::istream& maps) {
 
 int report_process_modules(Dwfl* dwfl, pid_t pid) {
   errno = 0;
-  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+  std::ifstream maps(absl::StrCat("/proc/", pid, "/maps"));
   if (!maps) return errno != 0 ? errno : EIO;
   errno = 0;
   const std::vector<ProcessModule> modules = read_modules(maps);
   if (modules.empty()) return errno != 0 ? errno : ENOENT;
   for (const ProcessModule& module : modules) {
     // This name tells libdwfl that there is no file, so it reads the memory.
-    const std::string name = module.name == "[vdso]" ? "[vdso: " + std::to_string(pid) + "]" : module.name;
+    const std::string name = module.name == "[vdso]" ? absl::StrCat("[vdso: ", pid, "]") : module.name;
     dwfl_report_module(dwfl, name.c_str(), module.low, module.high);
   }
   return 0;

@@ -3,11 +3,11 @@
 // One libdwfl session for this process; answers are cached by address.
 #include <aiofiber/runtime/inspect/symbolize.h>
 
+#include <absl/strings/str_format.h>
 #include <dlfcn.h>
 #include <link.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <mutex>
 #include <unordered_map>
 
@@ -91,9 +91,9 @@ class Symbolizer {
     const char* name =
         module ? dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr) : nullptr;
     if (name == nullptr || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
-    char inside[32] = "";
-    if (offset != 0) std::snprintf(inside, sizeof inside, "+%#zx", static_cast<std::size_t>(offset));
-    return name_of_symbol(name).display + inside;
+    std::string text = name_of_symbol(name).display;
+    if (offset != 0) absl::StrAppendFormat(&text, "+%#x", offset);
+    return text;
   }
 
  private:

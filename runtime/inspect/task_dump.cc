@@ -4,15 +4,16 @@
 // nothing changed in between.
 #include "aiofiber/runtime/inspect/task_dump.h"
 
+#include <absl/container/btree_map.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <functional>
-#include <map>
 #include <optional>
 #include <span>
 #include <tuple>
@@ -130,15 +131,11 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
 // ---- text
 
 std::string seconds(std::int64_t nanoseconds) {
-  char text[48];
-  std::snprintf(text, sizeof text, "%.1f s", static_cast<double>(nanoseconds) / 1e9);
-  return text;
+  return absl::StrFormat("%.1f s", static_cast<double>(nanoseconds) / 1e9);
 }
 
 std::string address_text(const char* what, std::uint64_t address) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%s at %#llx", what, static_cast<unsigned long long>(address));
-  return text;
+  return absl::StrFormat("%s at %#x", what, address);
 }
 
 std::string quoted_name(const aiofiber_record& record) { return "'" + task_name(record) + "'"; }
@@ -148,14 +145,14 @@ template <class Tasks>
 std::string name_list(const Tasks& tasks) {
   std::string out;
   for (std::size_t i = 0; i < std::min(tasks.size(), kNamesShown); ++i)
-    out += (i > 0 ? ", " : "") + quoted_name(tasks[i]->record);
-  if (tasks.size() > kNamesShown) out += " and " + std::to_string(tasks.size() - kNamesShown) + " more";
+    absl::StrAppend(&out, i > 0 ? ", " : "", quoted_name(tasks[i]->record));
+  if (tasks.size() > kNamesShown) absl::StrAppend(&out, " and ", tasks.size() - kNamesShown, " more");
   return out;
 }
 
 std::string watched_tasks(const char* what, std::uint64_t watcher, const TaskIndex& all) {
   const std::vector<const TaskSnapshot*>& watched = all.watched_by(watcher);
-  return watched.empty() ? address_text(what, watcher) : std::string(what) + " of " + name_list(watched);
+  return watched.empty() ? address_text(what, watcher) : absl::StrCat(what, " of ", name_list(watched));
 }
 
 // `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty if no single owner
@@ -166,8 +163,8 @@ std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   const TaskSnapshot* const task = owner.task != 0 ? all.find(owner.task) : nullptr;
   if (task != nullptr && (owner.tid == 0 || task->record.tid == owner.tid))
     return ", held by task " + quoted_name(task->record);
-  if (owner.tid != 0) return ", held by thread " + std::to_string(owner.tid);
-  return owner.task != 0 ? ", held by a task that has ended (id " + std::to_string(owner.task) + ")" : "";
+  if (owner.tid != 0) return absl::StrCat(", held by thread ", owner.tid);
+  return owner.task != 0 ? absl::StrCat(", held by a task that has ended (id ", owner.task, ")") : "";
 }
 
 // The time on the loops' clocks: a real clock goes on while its loop hangs, a virtual one shows the time of
@@ -208,16 +205,15 @@ constexpr std::int64_t kStands = 100'000'000;
 std::string limit_text(const aiofiber_record& record) {
   const std::uint64_t limit = record.wait_limit;
   if (limit == 0 || (record.wait_kind == AIOFIBER_WAIT_SLEEP && record.wait_arg <= limit)) return {};
-  return " (limit: " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0)) +
-         " left)";
+  const std::int64_t left = std::max<std::int64_t>(static_cast<std::int64_t>(limit) - clock_now(), 0);
+  return absl::StrCat(" (limit: ", seconds(left), " left)");
 }
 
 // The heading line for tasks with the same stack.
 std::string heading(const std::vector<const TaskSnapshot*>& tasks, const TaskIndex& all) {
   const aiofiber_record& record = tasks.front()->record;
-  std::string out = tasks.size() > 1
-                        ? std::to_string(tasks.size()) + " tasks, " + name_list(tasks)
-                        : "Task " + quoted_name(record) + " (id " + std::to_string(record.id) + ")";
+  std::string out = tasks.size() > 1 ? absl::StrCat(tasks.size(), " tasks, ", name_list(tasks))
+                                     : absl::StrCat("Task ", quoted_name(record), " (id ", record.id, ")");
   switch (record.state) {
     case AIOFIBER_NEW:
       return out + ", not started";
@@ -281,7 +277,7 @@ std::string called_at(std::uint64_t address) {
 
 std::string task_name(const aiofiber_record& record) {
   if (record.name[0] != '\0') return {record.name, ::strnlen(record.name, sizeof record.name)};
-  return "Task-" + std::to_string(record.name_number);
+  return absl::StrCat("Task-", record.name_number);
 }
 
 LockOwner lock_owner(const aiofiber_record& record) {
@@ -300,8 +296,9 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
     case AIOFIBER_WAIT_NONE:
       return {};
     case AIOFIBER_WAIT_SLEEP:
-      return "sleep, " + seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)) +
-             " left";
+      return absl::StrCat("sleep, ",
+                          seconds(std::max<std::int64_t>(static_cast<std::int64_t>(arg) - clock_now(), 0)),
+                          " left");
     case AIOFIBER_WAIT_FD:
       return describe_fd(static_cast<int>(arg >> 32)) + wait_events(arg) + wait_others(arg);
     case AIOFIBER_WAIT_FILE_LOCK:
@@ -314,7 +311,7 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
     }
     case AIOFIBER_WAIT_TASK:
       if (const TaskSnapshot* const task = all.find(arg)) return "task " + quoted_name(task->record);
-      return "task with id " + std::to_string(arg);
+      return absl::StrCat("task with id ", arg);
     case AIOFIBER_WAIT_OFFLOAD:
       return kind.what;
     case AIOFIBER_WAIT_THREAD:
@@ -376,15 +373,15 @@ std::string format_task_dump() {
   const std::vector<TaskSnapshot> all = snapshot_tasks();
   const TaskIndex index(all);
   std::vector<std::vector<const TaskSnapshot*>> groups;  // in the order of their first tasks
-  std::map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
+  absl::btree_map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
   for (const TaskSnapshot& task : all) {
     const auto [place, fresh] =
         places.try_emplace(group_key(task, all.size() > kUngrouped ? 0 : task.record.id), groups.size());
     if (fresh) groups.emplace_back();
     groups[place->second].push_back(&task);
   }
-  std::string out = std::to_string(all.size()) + (all.size() == 1 ? " task" : " tasks") + " in process " +
-                    std::to_string(::getpid()) + "\n";
+  std::string out =
+      absl::StrCat(all.size(), all.size() == 1 ? " task" : " tasks", " in process ", ::getpid(), "\n");
   std::uint32_t tid = 0;
   for (const auto& group : groups) {
     const TaskSnapshot& first = *group.front();

@@ -3,6 +3,7 @@
 // One request at a time, in static memory: a handler that runs too late finds no request and does nothing.
 #include "aiofiber/runtime/inspect/thread_sample.h"
 
+#include <absl/strings/str_cat.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -14,7 +15,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <fstream>
 #include <mutex>
 #include <vector>
@@ -86,7 +86,7 @@ struct Blocked {
 };
 
 std::optional<Blocked> blocked_in(pid_t tid) {
-  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/syscall");
+  std::ifstream in(absl::StrCat("/proc/self/task/", tid, "/syscall"));
   Blocked call;
   if (!(in >> call.number) || call.number < 0)
     return std::nullopt;  // "running", or blocked outside a system call
@@ -99,9 +99,9 @@ std::optional<Blocked> blocked_in(pid_t tid) {
 
 std::string describe_call(const Blocked& blocked) {
   const CallName* call = find_call(blocked.number);
-  if (call == nullptr) return "system call " + std::to_string(blocked.number);
-  return std::string(call->name) + "(" +
-         (call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "") + ")";
+  if (call == nullptr) return absl::StrCat("system call ", blocked.number);
+  return absl::StrCat(call->name, "(",
+                      call->takes_fd ? describe_fd(static_cast<int>(blocked.arguments[0])) : "", ")");
 }
 
 // A socket with its own time limit gives EINTR even if SA_RESTART is set.
@@ -205,11 +205,10 @@ void install_sample_handler() noexcept {
 
 std::string describe_fd(int fd) {
   char target[256];
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const std::string link = absl::StrCat("/proc/self/fd/", fd);
   const ssize_t length = ::readlink(link.c_str(), target, sizeof target);
-  const std::string text = "fd " + std::to_string(fd);
-  if (length < 0) return text + " (not open)";
-  return text + " = " + std::string(target, static_cast<std::size_t>(length));
+  if (length < 0) return absl::StrCat("fd ", fd, " (not open)");
+  return absl::StrCat("fd ", fd, " = ", absl::string_view(target, static_cast<std::size_t>(length)));
 }
 
 std::optional<ThreadSample> sample_thread(pid_t tid) {

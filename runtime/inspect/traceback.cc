@@ -3,8 +3,10 @@
 // The program's own frames, in the format of a Python traceback.
 #include "aiofiber/runtime/inspect/traceback.h"
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <string_view>
 
@@ -16,26 +18,25 @@ namespace aiofiber::runtime {
 namespace {
 
 void append_frame(const SymbolizedFrame& frame, std::string& out) {
-  char number[32];
   if (frame.address == 0) {  // a callable whose code has no address of its own
-    out += "  In " + frame.function + '\n';
+    absl::StrAppend(&out, "  In ", frame.function, "\n");
     return;
   }
   if (frame.module.empty()) {  // code that was generated at run time, or was unloaded
-    std::snprintf(number, sizeof number, "%#zx", static_cast<std::size_t>(frame.address));
-    out += std::string("  Address ") + number + ", in no module\n";
+    absl::StrAppendFormat(&out, "  Address %#x, in no module\n", frame.address);
     return;
   }
   if (frame.file.empty()) {
-    std::snprintf(number, sizeof number, "+%#zx", static_cast<std::size_t>(frame.module_offset));
-    out += "  Module \"" + frame.module + "\"" + number + ", in " + frame.function +
-           (frame.build_id.empty() ? "" : " [build-id " + frame.build_id + "]") + '\n';
+    absl::StrAppendFormat(&out, "  Module \"%s\"+%#x, in %s", frame.module, frame.module_offset,
+                          frame.function);
+    if (!frame.build_id.empty()) absl::StrAppend(&out, " [build-id ", frame.build_id, "]");
+    out += '\n';
     return;
   }
-  out += "  File \"" + frame.file + "\", line " + std::to_string(frame.line) + ", in " + frame.function +
-         (frame.inlined ? " [inlined]\n" : "\n");
+  absl::StrAppend(&out, "  File \"", frame.file, "\", line ", frame.line, ", in ", frame.function,
+                  frame.inlined ? " [inlined]\n" : "\n");
   const std::string line = source_line(frame.file, frame.line);
-  if (!line.empty()) out += "    " + line + '\n';
+  if (!line.empty()) absl::StrAppend(&out, "    ", line, "\n");
 }
 
 bool is_same(const SymbolizedFrame& a, const SymbolizedFrame& b) {

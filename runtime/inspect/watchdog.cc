@@ -4,6 +4,8 @@
 // starts with a new state.
 #include "aiofiber/runtime/inspect/watchdog.h"
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -85,14 +87,14 @@ struct CoreUse {
   Nanoseconds ran = 0, waited = 0;
 };
 CoreUse core_use(pid_t tid) {
-  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/schedstat");
+  std::ifstream in(absl::StrCat("/proc/self/task/", tid, "/schedstat"));
   CoreUse use;
   return in >> use.ran >> use.waited ? use : CoreUse{};
 }
 
 // Whether it runs or waits for a core.
 bool is_runnable(pid_t tid) {
-  std::ifstream in("/proc/self/task/" + std::to_string(tid) + "/stat");
+  std::ifstream in(absl::StrCat("/proc/self/task/", tid, "/stat"));
   std::string text;
   std::getline(in, text);
   const std::size_t name_end = text.rfind(')');
@@ -109,20 +111,24 @@ void follow_wait(Watched& watched, const CoreUse& use, Nanoseconds now) {
 }
 
 std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSample* sample) {
-  std::string text = "The event loop has been blocked for " + std::to_string(blocked / 1'000'000) + " ms";
+  std::string text = absl::StrCat("The event loop has been blocked for ", blocked / 1'000'000, " ms");
   if (sample == nullptr)
     return text + " (its thread could not be looked at: it blocks SIGURG, or handles it)";
   const FiberText fiber = describe_fiber(sample->fiber_id);
-  text += sample->fiber_id != 0 ? " by task '" + fiber.name + "'" : " by a callback";
-  if (!sample->system_call.empty()) text += " in " + sample->system_call;
+  if (sample->fiber_id != 0) {
+    absl::StrAppend(&text, " by task '", fiber.name, "'");
+  } else {
+    text += " by a callback";
+  }
+  if (!sample->system_call.empty()) absl::StrAppend(&text, " in ", sample->system_call);
   if (queued >= 1'000'000)
-    text += " (its thread has waited for a core for another " + std::to_string(queued / 1'000'000) + " ms)";
+    absl::StrAppend(&text, " (its thread has waited for a core for another ", queued / 1'000'000, " ms)");
   if (sample->fiber_id != 0 && !fiber.has_stack) {
     text +=
         " (the task has no stack, so a call that waits blocks the thread: give it one for that time, "
         "co_await [&] { return call(); })";
   }
-  text += "\n" + format_frames(program_frames({sample->addresses.data(), sample->count}));
+  absl::StrAppend(&text, "\n", format_frames(program_frames({sample->addresses.data(), sample->count})));
   text.pop_back();
   return text;
 }
@@ -176,10 +182,7 @@ void start_thread(State& own) {
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } restore{before};
+  const absl::Cleanup restore = [&] { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); };
   std::thread thread(serve, std::ref(own));
   ::pthread_setname_np(thread.native_handle(), "aiofiber_watch");
   thread.detach();

@@ -4,6 +4,8 @@
 // leaves becomes a slice.
 #include "aiofiber/runtime/trace/trace_json.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -42,7 +44,7 @@ void TraceJson::add(Loop& loop, const TraceEvent& event) {
       break;
     }
     case TraceEvent::Kind::kNumber:
-      name(event.subject, "Task-" + std::to_string(event.object));
+      name(event.subject, absl::StrCat("Task-", event.object));
       break;
     case TraceEvent::Kind::kMark:
       mark(loop, event);
@@ -194,7 +196,7 @@ void TraceJson::name(std::uint64_t id, std::string_view text) {
 TraceJson::Task& TraceJson::row_of(std::uint64_t id) {
   Task& task = tasks_[id];
   if (!task.named) {
-    if (task.name.empty()) task.name = "task " + std::to_string(id);
+    if (task.name.empty()) task.name = absl::StrCat("task ", id);
     text_.row_name(kTaskRows + id, task.name);
     task.named = true;
   }
@@ -203,7 +205,7 @@ TraceJson::Task& TraceJson::row_of(std::uint64_t id) {
 
 void TraceJson::row_of(Loop& loop) {
   if (loop.named) return;
-  text_.row_name(loop.thread_id, "loop on thread " + std::to_string(loop.thread_id));
+  text_.row_name(loop.thread_id, absl::StrCat("loop on thread ", loop.thread_id));
   loop.named = true;
 }
 

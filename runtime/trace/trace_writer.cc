@@ -5,6 +5,8 @@
 // A fork leaves the child one thread and a copy of all this. The child starts with a new state and no trace.
 #include "trace/trace_writer.h"
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -196,15 +198,10 @@ void start_writer(State& all) {
   sigset_t every, before;
   ::sigfillset(&every);
   ::pthread_sigmask(SIG_SETMASK, &every, &before);
-  try {
-    std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number, all.fd);
-    ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
-    thread.detach();
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const absl::Cleanup restore = [&] { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  std::thread thread(write_while_it_lasts, std::ref(all), all.trace_number, all.fd);
+  ::pthread_setname_np(thread.native_handle(), "aiofiber_trace");
+  thread.detach();
 }
 
 // Names the tasks that exist already. The copy cannot fault, although their loops go on.
@@ -217,14 +214,14 @@ void name_tasks(TraceJson& json) {
     if (record.name[0] != '\0') {
       json.name(record.id, std::string_view(record.name, ::strnlen(record.name, sizeof record.name)));
     } else if (record.name_number != 0) {
-      json.name(record.id, "Task-" + std::to_string(record.name_number));
+      json.name(record.id, absl::StrCat("Task-", record.name_number));
     }
   });
 }
 
 std::string with_process_id(std::string path) {
   for (std::size_t at = 0; (at = path.find("%p", at)) != std::string::npos;) {
-    const std::string id = std::to_string(::getpid());
+    const std::string id = absl::StrCat(::getpid());
     path.replace(at, 2, id);
     at += id.size();
   }

@@ -138,6 +138,28 @@ bool nobody_can_run(const char* program) {
   return result.code == 0;
 }
 
+// Each limit stops it at another allocation. Some stop the loader, or a library that reports it in its own
+// way.
+TEST(Command, EndsWithAnExitCodeWhereverMemoryEnds) {
+  const Running process(target({"sleepers", "2000"}));
+  int without_memory = 0;
+  bool succeeded = false;
+  for (rlim_t mib = 4; mib <= 512 && !succeeded; mib += mib < 64 ? 1 : 16) {
+    const Finished result = run({AIOFIBER_COMMAND, "ps", process.pid()}, [mib] {
+      const rlimit limit{mib << 20, mib << 20};
+      setrlimit(RLIMIT_AS, &limit);
+    });
+    EXPECT_NE(result.code, -1) << "a signal ended it at " << mib << " MiB: " << result.err;
+    if (contains(result.err, "aiofiber: no memory")) {
+      EXPECT_EQ(result.code, 1);
+      ++without_memory;
+    }
+    succeeded = result.code == 0;
+  }
+  EXPECT_TRUE(succeeded);
+  EXPECT_GT(without_memory, 0);
+}
+
 TEST(Command, OpensNothingButFilesThatACoreNames) {
   const Folder folder;
   const std::string core = kernel_core(folder, target({"family"}));

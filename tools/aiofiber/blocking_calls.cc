@@ -6,11 +6,11 @@
 #include "aiofiber/runtime/arch/arch.h"
 #include "hooks/core/abseil.h"
 
+#include <absl/container/flat_hash_map.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 #include <string_view>
 
 namespace aiofiber::tool {
@@ -136,7 +136,7 @@ constexpr BlockingCall kOnRequest = {"", kSometimes, kName};
 enum class Hooked { no, always, on_request };
 
 Hooked hooked(const std::string& name) {
-  static const std::map<std::string, Hooked> names = {
+  static const absl::flat_hash_map<std::string, Hooked> names = {
 #define HOOKED_NAME(when, name) {name, Hooked::when},
 #include "hooks/core/hooked_names.inc"
   };

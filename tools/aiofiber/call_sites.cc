@@ -4,8 +4,9 @@
 // the caller must use the imports.
 #include "call_sites.h"
 
+#include <absl/container/flat_hash_map.h>
+
 #include <algorithm>
-#include <unordered_map>
 
 #include "arch/call_code.h"
 
@@ -39,7 +40,7 @@ class Targets {
  private:
   std::uint64_t first_ = UINT64_MAX;
   std::uint64_t last_ = 0;
-  std::unordered_map<std::uint64_t, const std::string*> names_;
+  absl::flat_hash_map<std::uint64_t, const std::string*> names_;
 };
 
 // Calls found(index of the displacement, its target).

@@ -8,9 +8,10 @@
 // chance count as a use. A function without a use is therefore certainly unused.
 #pragma once
 
+#include <absl/container/btree_map.h>
+
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,7 @@ class CallSites {
 
   // Addresses in the code, by the import that they use. An import without an entry is used only by data, or
   // in a way that this search does not see.
-  const std::map<std::string, std::vector<std::uint64_t>>& places() const { return places_; }
+  const absl::btree_map<std::string, std::vector<std::uint64_t>>& places() const { return places_; }
 
   // The places where the code calls the module's own function at `address`, or takes its address.
   std::vector<std::uint64_t> users_of(std::uint64_t address) const;
@@ -56,7 +57,7 @@ class CallSites {
 
  private:
   const std::vector<Code>& code_;
-  std::map<std::string, std::vector<std::uint64_t>> places_;
+  absl::btree_map<std::string, std::vector<std::uint64_t>> places_;
 };
 
 // The range that contains an address; null: none.

@@ -4,7 +4,8 @@
 // Failure.
 #pragma once
 
-#include <functional>
+#include <absl/functional/function_ref.h>
+
 #include <ostream>
 #include <string>
 #include <vector>
@@ -53,7 +54,7 @@ void begin_report(JsonWriter& json, const Inspection& inspection);
 // index.
 void write_tasks(JsonWriter& json, const Inspection& inspection,
                  const std::vector<const TaskSnapshot*>& tasks,
-                 const std::function<void(std::size_t)>& write_rest);
+                 absl::FunctionRef<void(std::size_t)> write_rest);
 // The place where a task is, as `ps` shows it.
 void write_place(JsonWriter& json, Inspection& inspection, const TaskSnapshot& task);
 // True for a text of digits only, at least one.

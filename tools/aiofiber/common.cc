@@ -146,7 +146,7 @@ void write_frames(JsonWriter& json, const std::vector<Frame>& innermost_first) {
 
 void write_tasks(JsonWriter& json, const Inspection& inspection,
                  const std::vector<const TaskSnapshot*>& tasks,
-                 const std::function<void(std::size_t)>& write_rest) {
+                 absl::FunctionRef<void(std::size_t)> write_rest) {
   json.key("tasks");
   json.begin_array();
   for (std::size_t i = 0; i < tasks.size(); ++i) {

@@ -62,7 +62,7 @@ class CoreTarget : private ElfFile, public Target {
     warn_of_missing_files();
   }
 
-  void read_in_order(std::vector<Range>& ranges, std::size_t) override {
+  void read_in_order(std::span<Range> ranges, std::size_t) override {
     for (Range& range : ranges) range.complete = read_one(range);
   }
   bool live() const override { return false; }

@@ -4,6 +4,7 @@
 // latter.
 #include "elf_module.h"
 
+#include <absl/strings/str_cat.h>
 #include <errno.h>
 #include <gelf.h>
 #include <sys/stat.h>
@@ -19,7 +20,6 @@
 #include "arch/elf.h"
 #include "blocking_calls.h"
 #include "elf_file.h"
-#include "failure.h"
 
 namespace aiofiber::tool {
 namespace {
@@ -34,10 +34,14 @@ std::vector<std::string> split_paths(const std::string& text) {
   return paths;
 }
 
+// What the reader throws, from any depth. It leaves read_elf_module() as a Status.
+struct Damaged {
+  const char* what;
+};
+
 class Reader {
  public:
-  Reader(Elf* elf, const std::string& shown, std::uint64_t file_bytes)
-      : elf_(elf), shown_(shown), bytes_(file_bytes) {}
+  Reader(Elf* elf, std::uint64_t file_bytes) : elf_(elf), bytes_(file_bytes) {}
 
   ElfModule read(const std::string& path) {
     module_.path = path;
@@ -53,9 +57,9 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void damaged(const char* what) const {
-    throw Failure(Exit::kCore, shown_ + " is damaged or cut off: " + what + " is not all there");
-  }
+  using Entries = absl::flat_hash_map<std::int64_t, std::uint64_t>;  // of the dynamic section
+
+  [[noreturn]] static void damaged(const char* what) { throw Damaged{what}; }
 
   const char* raw(std::uint64_t offset, std::uint64_t bytes, const char* what) {
     if (offset > bytes_ || bytes > bytes_ - offset) damaged(what);
@@ -90,7 +94,7 @@ class Reader {
 
   void read_dynamic(const GElf_Phdr& segment) {
     module_.dynamic = true;
-    std::map<std::int64_t, std::uint64_t> entries;
+    Entries entries;
     std::vector<std::uint64_t> needed;
     const char* data = raw(segment.p_offset, segment.p_filesz, "the dynamic section");
     for (std::size_t at = 0; at + sizeof(Elf64_Dyn) <= segment.p_filesz; at += sizeof(Elf64_Dyn)) {
@@ -116,7 +120,7 @@ class Reader {
   }
 
   // No entry has the number of symbols: the hash tables give it.
-  std::uint64_t count_symbols(std::map<std::int64_t, std::uint64_t>& entries) {
+  std::uint64_t count_symbols(Entries& entries) {
     // Of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift.
     std::uint32_t header[4];
     if (entries.count(DT_GNU_HASH) == 0) {
@@ -306,55 +310,60 @@ class Reader {
   }
 
   Elf* const elf_;
-  const std::string& shown_;
   const std::uint64_t bytes_;
   ElfModule module_;
   std::vector<GElf_Phdr> segments_;
   const char* strings_ = nullptr;
   std::uint64_t strings_bytes_ = 0;
   std::vector<std::string> names_;  // of the undefined symbols, by their number
-  std::set<std::string> used_by_data_;
+  absl::flat_hash_set<std::string> used_by_data_;
   std::vector<Code> code_;
   std::vector<CodeRange> functions_, own_functions_, asio_functions_;
-  std::map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
+  absl::flat_hash_map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
 };
 
 }  // namespace
 
 std::string ElfModule::name() const { return soname.empty() ? path.substr(path.rfind('/') + 1) : soname; }
 
-ElfModule read_elf_module(const std::string& path, const std::string& shown) {
+absl::StatusOr<ElfModule> read_elf_module(const std::string& path, const std::string& shown) {
+  const auto unusable = [&](const char* why) { return absl::InvalidArgumentError(absl::StrCat(shown, why)); };
+  const auto cut_off = [&](const char* what) {
+    return absl::DataLossError(absl::StrCat(shown, " is damaged or cut off: ", what, " is not all there"));
+  };
   ElfFile file(path);
-  if (file.fd() < 0 && errno == EINVAL) {
-    throw Failure(Exit::kCore,
-                  shown + " is not a file: give a program, a shared library or the id of a process");
-  }
+  if (file.fd() < 0 && errno == EINVAL)
+    return unusable(" is not a file: give a program, a shared library or the id of a process");
   if (file.fd() < 0 && errno != ENODATA) {
-    throw Failure(errno == EACCES ? Exit::kPermission : Exit::kCore,
-                  "cannot open " + shown + ": " + std::strerror(errno));
+    const int error = errno;
+    return absl::Status(error == EACCES ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kNotFound,
+                        absl::StrCat("cannot open ", shown, ": ", std::strerror(error)));
   }
   struct stat status {};
   unsigned char identification[EI_NIDENT] = {};
   const bool whole = file.fd() >= 0 && fstat(file.fd(), &status) == 0 &&
                      pread(file.fd(), identification, sizeof identification, 0) == EI_NIDENT;
-  if (!whole || std::memcmp(identification, ELFMAG, SELFMAG) != 0) {
-    throw Failure(Exit::kCore,
-                  shown + " is not an ELF file: give the program itself, not a script that starts it");
-  }
+  if (!whole || std::memcmp(identification, ELFMAG, SELFMAG) != 0)
+    return unusable(" is not an ELF file: give the program itself, not a script that starts it");
   if (identification[EI_CLASS] != ELFCLASS64 || identification[EI_DATA] != ELFDATA2LSB) {
-    throw Failure(Exit::kCore, shown +
-                                   " is a program for another kind of machine (32 bits, or big-endian): "
-                                   "aiofiber runs on 64-bit little-endian ones only");
+    return unusable(
+        " is a program for another kind of machine (32 bits, or big-endian): aiofiber runs on 64-bit "
+        "little-endian ones only");
   }
   GElf_Ehdr header;
-  if (file.elf() == nullptr || gelf_getehdr(file.elf(), &header) == nullptr) {
-    throw Failure(Exit::kCore, shown + " is damaged or cut off: its ELF header is not all there");
+  if (file.elf() == nullptr || gelf_getehdr(file.elf(), &header) == nullptr) return cut_off("its ELF header");
+  if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
+    return unusable(" is neither a program nor a shared library (an object file or a core?)");
+  try {
+    return Reader(file.elf(), static_cast<std::uint64_t>(status.st_size)).read(path);
+  } catch (const Damaged& damaged) {
+    return cut_off(damaged.what);
   }
-  if (header.e_type != ET_EXEC && header.e_type != ET_DYN) {
-    throw Failure(Exit::kCore,
-                  shown + " is neither a program nor a shared library (an object file or a core?)");
-  }
-  return Reader(file.elf(), shown, static_cast<std::uint64_t>(status.st_size)).read(path);
+}
+
+Failure failure_of(const absl::Status& status) {
+  return {absl::IsPermissionDenied(status) ? Exit::kPermission : Exit::kCore,
+          std::string(status.message().data(), status.message().size())};
 }
 
 }  // namespace aiofiber::tool

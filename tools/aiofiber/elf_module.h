@@ -4,14 +4,19 @@
 // that its code makes directly, as far as they can be recognised.
 #pragma once
 
+#include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/status/statusor.h>
+
 #include <compare>
 #include <cstdint>
-#include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "call_sites.h"
+#include "failure.h"
 
 namespace aiofiber::tool {
 
@@ -28,12 +33,12 @@ struct ElfModule {
   std::vector<std::string> needed;  // in the order of the file
   std::vector<std::string> rpath;   // ignored by the loader if there is a runpath
   std::vector<std::string> runpath;
-  std::set<std::string> imports;               // undefined names
-  std::vector<ImportSlot> import_slots;        // of functions
-  std::map<int, int> direct_calls;             // number of a system call -> places; x86-64 only
-  std::map<NumberedCall, int> numbered_calls;  // -> places; empty if the code cannot be searched
+  absl::btree_set<std::string> imports;               // undefined names, in the order of reports
+  std::vector<ImportSlot> import_slots;               // of functions
+  absl::flat_hash_map<int, int> direct_calls;         // number of a system call -> places; x86-64 only
+  absl::btree_map<NumberedCall, int> numbered_calls;  // -> places; empty if the code cannot be searched
   // With the runtime, and symbols: nothing but aiofiber's own code uses these.
-  std::set<std::string> own_imports;
+  absl::flat_hash_set<std::string> own_imports;
   bool has_symbols = false;          // of its functions, so that own_imports is known
   bool has_asio = false;             // the event loop of Asio is in it
   bool pauses_only_in_asio = false;  // only Asio's own code calls pause(), by its symbols
@@ -47,8 +52,11 @@ struct ElfModule {
   std::string name() const;  // the soname, else the file's name
 };
 
-// `shown`: the name of the file in errors. Errors (kCore): no such file, not readable, not ELF, of another
-// word size, not a program or library, cut off.
-ElfModule read_elf_module(const std::string& path, const std::string& shown);
+// `shown`: the name of the file in errors: no such file, not readable, not ELF, of another word size, not a
+// program or library, cut off. They are no exceptions, because a search for libraries tries many files.
+absl::StatusOr<ElfModule> read_elf_module(const std::string& path, const std::string& shown);
+
+// The same error as the end of the command: kPermission or kCore.
+Failure failure_of(const absl::Status& status);
 
 }  // namespace aiofiber::tool

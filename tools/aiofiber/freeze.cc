@@ -5,6 +5,9 @@
 // Threads may be created until the last one is stopped, so the list is read until it has no new thread.
 #include "freeze.h"
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <dirent.h>
 #include <errno.h>
 #include <sys/ptrace.h>
@@ -12,31 +15,34 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "failure.h"
 
 namespace aiofiber::tool {
 namespace {
 
+Failure ended(pid_t pid) {
+  return {Exit::kNoProcess, absl::StrCat("process ", pid, " ended while it was read")};
+}
+
 std::vector<pid_t> list_threads(pid_t pid) {
   std::vector<pid_t> tids;
-  DIR* folder = opendir(("/proc/" + std::to_string(pid) + "/task").c_str());
-  if (folder == nullptr) {
-    throw Failure(Exit::kNoProcess, "process " + std::to_string(pid) + " ended while it was read");
-  }
+  DIR* folder = opendir(absl::StrCat("/proc/", pid, "/task").c_str());
+  if (folder == nullptr) throw ended(pid);
+  const absl::Cleanup close = [folder] { closedir(folder); };
   while (const dirent* entry = readdir(folder)) {
-    if (entry->d_name[0] != '.') tids.push_back(std::atoi(entry->d_name));
+    pid_t tid = 0;  // not for "." and ".."
+    if (absl::SimpleAtoi(entry->d_name, &tid)) tids.push_back(tid);
   }
-  closedir(folder);
   return tids;
 }
 
 bool is_zombie(pid_t tid) {
-  std::ifstream in("/proc/" + std::to_string(tid) + "/stat");
+  std::ifstream in(absl::StrCat("/proc/", tid, "/stat"));
   std::string text;
   std::getline(in, text);
   const std::size_t name_end = text.rfind(')');
@@ -46,22 +52,17 @@ bool is_zombie(pid_t tid) {
 }  // namespace
 
 Freeze::Freeze(pid_t pid) : pid_(pid) {
-  try {
-    while (seize_new_threads()) {
-    }
-    if (stopped_.empty()) {
-      throw Failure(Exit::kNoProcess, "process " + std::to_string(pid) + " ended while it was read");
-    }
-    for (const Stopped& thread : stopped_) {
-      user_regs_struct registers{};
-      if (ptrace(PTRACE_GETREGS, thread.tid, nullptr, &registers) == 0) {
-        threads_.push_back({thread.tid, runtime::arch::from_user(registers)});
-      }
-    }
-  } catch (...) {
-    release();
-    throw;
+  absl::Cleanup release_again = [this] { release(); };
+  while (seize_new_threads()) {
   }
+  if (stopped_.empty()) throw ended(pid);
+  for (const Stopped& thread : stopped_) {
+    user_regs_struct registers{};
+    if (ptrace(PTRACE_GETREGS, thread.tid, nullptr, &registers) == 0) {
+      threads_.push_back({thread.tid, runtime::arch::from_user(registers)});
+    }
+  }
+  std::move(release_again).Cancel();
 }
 
 Freeze::~Freeze() { release(); }
@@ -76,9 +77,10 @@ bool Freeze::seize_new_threads() {
       if (error == ESRCH || is_zombie(tid)) continue;  // it has ended
       throw Failure(
           Exit::kPermission,
-          "cannot stop process " + std::to_string(pid_) + ": " + std::strerror(error) +
-              ". Another debugger or tracer may hold it, /proc/sys/kernel/yama/ptrace_scope may "
-              "forbid it, or CAP_SYS_PTRACE is missing. Without --stop nothing needs to be stopped.");
+          absl::StrCat("cannot stop process ", pid_, ": ", std::strerror(error),
+                       ". Another debugger or tracer may hold it, /proc/sys/kernel/yama/ptrace_scope may "
+                       "forbid it, or CAP_SYS_PTRACE is missing. Without --stop nothing needs to be "
+                       "stopped."));
     }
     stop(tid);
     any = true;

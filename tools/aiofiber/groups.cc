@@ -2,8 +2,9 @@
 //
 // aiofiber groups: folds tasks with equal stacks into one entry, largest group first, for programs with
 // thousands of tasks.
+#include <absl/container/btree_map.h>
+
 #include <algorithm>
-#include <map>
 #include <tuple>
 
 #include "aiofiber/runtime/inspect/wait_kind.h"
@@ -23,7 +24,7 @@ std::string wait_kind_text(std::uint32_t kind) {
 }
 
 std::vector<Group> make_groups(Inspection& inspection, const std::vector<const TaskSnapshot*>& tasks) {
-  std::map<Key, std::vector<const TaskSnapshot*>> by_key;
+  absl::btree_map<Key, std::vector<const TaskSnapshot*>> by_key;
   for (const TaskSnapshot* task : tasks) {
     const bool waits = task->record.state == AIOFIBER_WAITING && !task->on_cpu;
     by_key[{inspection.state(*task), waits ? task->record.wait_kind : 0u, inspection.addresses(*task)}]

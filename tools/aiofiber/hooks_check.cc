@@ -3,11 +3,11 @@
 // The command line and the two forms of the report. Functions with the same advice share a line.
 #include "hooks_check.h"
 
+#include <absl/container/btree_map.h>
 #include <cxxabi.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -103,7 +103,7 @@ std::string shown_name(const std::string& name) {
 
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
   // Rank, certainty and advice -> functions.
-  std::map<std::tuple<Rank, Certainty, std::string>, std::string> lines;
+  absl::btree_map<std::tuple<Rank, Certainty, std::string>, std::string> lines;
   for (const Finding& finding : module.findings) {
     if (!is_shown(finding, request)) continue;
     std::string& names = lines[{finding.rank, finding.certainty, finding.advice}];

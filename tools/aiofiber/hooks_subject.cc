@@ -4,6 +4,11 @@
 // loader bound them: the slots of imported functions contain the addresses that will be called.
 #include "hooks_subject.h"
 
+#include <absl/container/btree_map.h>
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,14 +16,11 @@
 #include <cstring>
 #include <fstream>
 #include <initializer_list>
-#include <map>
 #include <optional>
-#include <set>
 #include <sstream>
 #include <string_view>
 
 #include "blocking_calls.h"
-#include "failure.h"
 #include "known_libraries.h"
 #include "library_search.h"
 #include "target.h"
@@ -77,10 +79,10 @@ Finding finding_of_import(const ElfModule& elf, const std::string& name, const B
   return finding;
 }
 
-std::string in_places(int places) { return std::to_string(places) + (places == 1 ? " place" : " places"); }
+std::string in_places(int places) { return absl::StrCat(places, places == 1 ? " place" : " places"); }
 
 void add_direct_calls(CheckedModule& module, const ElfModule& elf) {
-  std::map<std::string, int> by_name;
+  absl::btree_map<std::string, int> by_name;
   for (const auto& [number, places] : elf.direct_calls) {
     if (const char* name = find_blocking_system_call(number)) by_name[name] += places;
   }
@@ -94,7 +96,7 @@ void add_direct_calls(CheckedModule& module, const ElfModule& elf) {
 
 // A call of syscall() with a visible number before it is judged by that number.
 void add_numbered_calls(CheckedModule& module, const ElfModule& elf) {
-  std::map<std::string, int> by_name;
+  absl::btree_map<std::string, int> by_name;
   for (const auto& [call, places] : elf.numbered_calls) {
     if (call.number < 0) continue;
     if (const char* name = find_blocking_system_call(call.number, call.operation))
@@ -196,7 +198,7 @@ void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
 
 // gRPC's types are in several of its libraries; only one line reports them.
 void say_once_what_is_known_by_name(std::vector<CheckedModule>& modules) {
-  std::set<std::string> said;
+  absl::flat_hash_set<std::string> said;
   for (CheckedModule& module : modules) {
     std::erase_if(module.findings, [&](const Finding& finding) {
       return finding.certainty == Certainty::kByName && !said.insert(finding.function).second;
@@ -224,7 +226,7 @@ struct Mapping {
 };
 
 std::vector<Mapping> read_mappings(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/maps");
+  std::ifstream in(absl::StrCat("/proc/", pid, "/maps"));
   std::vector<Mapping> mappings;
   for (std::string line; std::getline(in, line);) {
     std::istringstream words(line);
@@ -233,18 +235,19 @@ std::vector<Mapping> read_mappings(pid_t pid) {
     words >> mapping.range >> permissions >> offset >> device >> inode >> std::ws;
     std::getline(words, mapping.path);
     if (mapping.path.empty() || mapping.path[0] != '/') continue;
-    char* end = nullptr;
-    mapping.start = std::strtoull(mapping.range.c_str(), &end, 16);
-    mapping.end = std::strtoull(end + 1, nullptr, 16);
-    mapping.offset = std::strtoull(offset.c_str(), nullptr, 16);
-    mappings.push_back(mapping);
+    const std::size_t dash = mapping.range.find('-');
+    if (absl::SimpleHexAtoi(mapping.range.substr(0, dash), &mapping.start) &&
+        absl::SimpleHexAtoi(mapping.range.substr(dash + 1), &mapping.end) &&
+        absl::SimpleHexAtoi(offset, &mapping.offset)) {
+      mappings.push_back(std::move(mapping));
+    }
   }
   return mappings;
 }
 
 // A path at which the file of a mapping can be read, even if it is deleted or in another mount namespace.
 std::string file_of(const Mapping& mapping, pid_t pid) {
-  const std::string proc = "/proc/" + std::to_string(pid) + "/";
+  const std::string proc = absl::StrCat("/proc/", pid, "/");
   if (mapping.path.ends_with(" (deleted)")) return proc + "map_files/" + mapping.range;
   return proc + "root" + mapping.path;
 }
@@ -288,13 +291,13 @@ class ProcessCheck {
     }
   }
   void add(const Mapping& mapping) {
-    try {
-      ElfModule elf = read_elf_module(file_of(mapping, subject_.pid), mapping.path);
-      elf.path = mapping.path;
-      elves_.emplace_back(mapping.path, std::move(elf));
-    } catch (const Failure&) {
+    absl::StatusOr<ElfModule> elf = read_elf_module(file_of(mapping, subject_.pid), mapping.path);
+    if (!elf.ok()) {
       subject_.missing.push_back(mapping.path);  // mapped, but its file cannot be read any more
+      return;
     }
+    elf->path = mapping.path;
+    elves_.emplace_back(mapping.path, *std::move(elf));
   }
   bool says_stdio_suspends(const std::string& path, const ElfModule& elf) {
     int state = 0;
@@ -308,7 +311,7 @@ class ProcessCheck {
     std::vector<CheckedModule> rest = std::move(subject_.modules);
     subject_.modules.clear();
     char link[4096];
-    const std::string exe = "/proc/" + std::to_string(subject_.pid) + "/exe";
+    const std::string exe = absl::StrCat("/proc/", subject_.pid, "/exe");
     const ssize_t length = readlink(exe.c_str(), link, sizeof link);
     const std::string program(link, length > 0 ? static_cast<std::size_t>(length) : 0);
     const auto take = [&](auto wanted) {
@@ -378,8 +381,8 @@ class ProcessCheck {
 
   const std::unique_ptr<Target> target_;
   const std::vector<Mapping> mappings_;
-  std::map<std::string, std::uint64_t> starts_;           // of each module's file: where it begins
-  std::vector<std::pair<std::string, ElfModule>> elves_;  // by path, until they are examined
+  absl::flat_hash_map<std::string, std::uint64_t> starts_;  // of each module's file: where it begins
+  std::vector<std::pair<std::string, ElfModule>> elves_;    // by path, until they are examined
   Subject subject_;
 };
 

@@ -3,11 +3,12 @@
 // The records as text, and the choice of frames that are the program's own.
 #include "inspection.h"
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <climits>
-#include <cstdio>
 
 #include "aiofiber/runtime/inspect/function_name.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
@@ -32,7 +33,7 @@ bool is_own(const Frame& frame) {
 std::string descriptor_text(const Target& target, std::uint32_t fd) {
   if (!target.live()) return {};
   char link[PATH_MAX];
-  const std::string path = "/proc/" + std::to_string(target.pid()) + "/fd/" + std::to_string(fd);
+  const std::string path = absl::StrCat("/proc/", target.pid(), "/fd/", fd);
   const ssize_t length = readlink(path.c_str(), link, sizeof link);
   if (length <= 0) return {};
   std::string text(link, static_cast<std::size_t>(length));
@@ -43,7 +44,7 @@ std::string descriptor_text(const Target& target, std::uint32_t fd) {
 }  // namespace
 
 bool is_called(const TaskSnapshot& task, const std::string& wanted) {
-  return task.name() == wanted || std::to_string(task.record.id) == wanted;
+  return task.name() == wanted || absl::StrCat(task.record.id) == wanted;
 }
 
 Inspection::Inspection(Target& target, const InspectionOptions& options)
@@ -77,18 +78,19 @@ bool Inspection::is_wanted(const TaskSnapshot& task) const {
 std::vector<std::string> Inspection::standing_loops() const {
   std::vector<std::string> sentences;
   for (const StandingLoop& loop : snapshot_.standing_loops) {
-    std::string text = "the loop of thread " + std::to_string(loop.tid) + " has not gone on for " +
-                       duration_text(loop.stands_ns) + ": ";
+    std::string text = absl::StrCat("the loop of thread ", loop.tid, " has not gone on for ",
+                                    duration_text(loop.stands_ns), ": ");
     if (const TaskSnapshot* const task = snapshot_.find(loop.task)) {
-      text += "task " + std::to_string(loop.task) + " '" + printable(task->name()) + "' runs";
+      absl::StrAppend(&text, "task ", loop.task, " '", printable(task->name()), "' runs");
     } else {
       text += "a callback runs";
       const std::vector<Frame> frames = callback_frames(loop, false);
       const auto own = std::find_if(frames.begin(), frames.end(), is_own);
-      if (own != frames.end()) text += " in " + short_text(*own);
+      if (own != frames.end()) absl::StrAppend(&text, " in ", short_text(*own));
       if (loop.callback.empty() && !options_.stop) text += " (--stop shows which)";
     }
-    sentences.push_back(text + (loop.system_call.empty() ? "" : ", blocked in " + loop.system_call + "()"));
+    if (!loop.system_call.empty()) absl::StrAppend(&text, ", blocked in ", loop.system_call, "()");
+    sentences.push_back(std::move(text));
   }
   return sentences;
 }
@@ -107,12 +109,12 @@ std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool al
 std::string Inspection::left_out() const {
   std::string text;
   if (snapshot_.chunks_left_out > 0) {
-    text = "the tasks of " + std::to_string(snapshot_.chunks_left_out) + " of " +
-           std::to_string(snapshot_.registry.chunk_count) + " parts of its registry are";
+    text = absl::StrCat("the tasks of ", snapshot_.chunks_left_out, " of ", snapshot_.registry.chunk_count,
+                        " parts of its registry are");
   }
   if (snapshot_.stacks_left_out > 0) {
-    text += (text.empty() ? "" : " left out; ") + std::string("the stacks of ") +
-            std::to_string(snapshot_.stacks_left_out) + " tasks are";
+    absl::StrAppend(&text, text.empty() ? "" : " left out; ", "the stacks of ", snapshot_.stacks_left_out,
+                    " tasks are");
   }
   return text.empty() ? text : text + " left out, for they are more than --max-memory allows";
 }
@@ -129,7 +131,7 @@ std::string Inspection::state(const TaskSnapshot& task) const {
     case AIOFIBER_WAITING:
       return "waiting";
     default:
-      return "state " + std::to_string(task.record.state);
+      return absl::StrCat("state ", task.record.state);
   }
 }
 
@@ -139,29 +141,27 @@ std::string Inspection::waits_for(const TaskSnapshot& task) const {
   const auto until = snapshot_.limit_ns(task);
   if (what.empty() || !until) return what;
   const std::int64_t left = *until - snapshot_.now_ns;
-  return what + (left > 0 ? ", " + duration_text(left) + " left" : ", due");
+  return left > 0 ? absl::StrCat(what, ", ", duration_text(left), " left") : what + ", due";
 }
 
 std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
   const aiofiber_record& record = task.record;
-  char hex[32];
-  std::snprintf(hex, sizeof hex, "%#llx", static_cast<unsigned long long>(record.wait_arg));
   switch (record.wait_kind) {
     case AIOFIBER_WAIT_SLEEP: {
       const std::int64_t left = static_cast<std::int64_t>(record.wait_arg) - snapshot_.now_ns;
       if (record.wait_arg >= INT64_MAX) return "sleep without end";
-      return left > 0 ? "sleep, " + duration_text(left) + " left" : "sleep, due";
+      return left > 0 ? absl::StrCat("sleep, ", duration_text(left), " left") : "sleep, due";
     }
     case AIOFIBER_WAIT_FD: {
       const auto fd = static_cast<std::uint32_t>(record.wait_arg >> 32);
-      return "fd " + std::to_string(fd) + runtime::wait_events(record.wait_arg) +
-             descriptor_text(target_, fd) + runtime::wait_others(record.wait_arg);
+      return absl::StrCat("fd ", fd, runtime::wait_events(record.wait_arg), descriptor_text(target_, fd),
+                          runtime::wait_others(record.wait_arg));
     }
     case AIOFIBER_WAIT_TASK: {
       const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
-      return "task " + std::to_string(record.wait_arg) +
-             (awaited != nullptr ? " '" + printable(awaited->name()) + "'" : " (done)") +
-             (awaited == nullptr || task.seen_together(*awaited) ? "" : kEarlier);
+      if (awaited == nullptr) return absl::StrCat("task ", record.wait_arg, " (done)");
+      return absl::StrCat("task ", record.wait_arg, " '", printable(awaited->name()), "'",
+                          task.seen_together(*awaited) ? "" : kEarlier);
     }
     case AIOFIBER_WAIT_NONE:
       return "";
@@ -175,17 +175,16 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
       }
       if (record.wait_kind == AIOFIBER_WAIT_OFFLOAD) {
         const std::string call = hooked_call(task);
-        return kind.what + (call.empty() ? "" : ": " + call);
+        return call.empty() ? kind.what : absl::StrCat(kind.what, ": ", call);
       }
       if (record.wait_kind == AIOFIBER_WAIT_THREAD) {
         if (record.wait_arg == 0) return kind.what;
         const Frame called = symbolizer_.frames({.pc = record.wait_arg, .exact = true}).back();
         const std::string call = runtime::called_function(called.function, called.file, called.line);
-        return kind.what + (": " + printable(call));
+        return absl::StrCat(kind.what, ": ", printable(call));
       }
-      return (kind.through_watch || record.wait_arg == 0 ? kind.what
-                                                         : kind.what + (" at " + std::string(hex))) +
-             held_by(task);
+      if (kind.through_watch || record.wait_arg == 0) return kind.what + held_by(task);
+      return absl::StrFormat("%s at %#x%s", kind.what, record.wait_arg, held_by(task));
     }
   }
 }
@@ -193,16 +192,18 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
 std::string Inspection::held_by(const TaskSnapshot& task) const {
   if (task.owner.task == task.record.id) return ", held by itself";
   if (const TaskSnapshot* owner = snapshot_.find_owner(task)) {
-    return ", held by task " + std::to_string(owner->record.id) + " '" + printable(owner->name()) + "'" +
-           (task.seen_with_owner(*owner) ? "" : kEarlier);
+    return absl::StrCat(", held by task ", owner->record.id, " '", printable(owner->name()), "'",
+                        task.seen_with_owner(*owner) ? "" : kEarlier);
   }
   if (task.owner.tid != 0) {
     const std::string thread = printable(target_.thread_name(task.owner.tid));
-    return ", held by thread " + std::to_string(task.owner.tid) + (thread.empty() ? "" : " '" + thread + "'");
+    std::string text = absl::StrCat(", held by thread ", task.owner.tid);
+    if (!thread.empty()) absl::StrAppend(&text, " '", thread, "'");
+    return text;
   }
   if (task.owner.task == 0) return "";
-  return ", held by task " + std::to_string(task.owner.task) +
-         (snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
+  return absl::StrCat(", held by task ", task.owner.task,
+                      snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
 }
 
 std::string Inspection::missing_stacks() const {
@@ -216,10 +217,10 @@ std::string Inspection::missing_stacks() const {
     if (blank && task.record.state != AIOFIBER_NEW) ++missing;
   }
   if (missing == 0) return {};
-  return "the stacks of " + std::to_string(missing) + " of " + std::to_string(snapshot_.tasks.size()) +
-         " tasks are not in the core. It may be truncated; and gdb's gcore has those of the first 4,096 "
-         "stacks only: "
-         "let the kernel write the core (ulimit -c unlimited; kill -ABRT PID)";
+  return absl::StrCat("the stacks of ", missing, " of ", snapshot_.tasks.size(),
+                      " tasks are not in the core. It may be truncated; and gdb's gcore has those of the "
+                      "first 4,096 stacks only: let the kernel write the core (ulimit -c unlimited; kill "
+                      "-ABRT PID)");
 }
 
 std::optional<std::uint64_t> Inspection::stack_deepest(const TaskSnapshot& task) const {
@@ -300,42 +301,32 @@ std::optional<Frame> Inspection::where(const TaskSnapshot& task) {
 
 std::string duration_text(std::int64_t nanoseconds) {
   const double seconds = static_cast<double>(nanoseconds) / 1e9;
-  char text[64];
-  if (seconds < 10) {
-    std::snprintf(text, sizeof text, "%.2f s", seconds);
-  } else if (seconds < 100) {
-    std::snprintf(text, sizeof text, "%.1f s", seconds);
-  } else if (seconds < 3600) {
-    const auto whole = static_cast<long long>(seconds);
-    std::snprintf(text, sizeof text, "%lld min %lld s", whole / 60, whole % 60);
-  } else {
-    const auto minutes = static_cast<long long>(seconds / 60);
-    std::snprintf(text, sizeof text, "%lld h %lld min", minutes / 60, minutes % 60);
+  if (seconds < 10) return absl::StrFormat("%.2f s", seconds);
+  if (seconds < 100) return absl::StrFormat("%.1f s", seconds);
+  if (seconds < 3600) {
+    const auto whole = static_cast<std::int64_t>(seconds);
+    return absl::StrCat(whole / 60, " min ", whole % 60, " s");
   }
-  return text;
+  const auto minutes = static_cast<std::int64_t>(seconds / 60);
+  return absl::StrCat(minutes / 60, " h ", minutes % 60, " min");
 }
 
 std::string bytes_text(std::uint64_t bytes) {
-  char text[64];
-  if (bytes < 1024) {
-    std::snprintf(text, sizeof text, "%llu B", static_cast<unsigned long long>(bytes));
-  } else {
-    const double kib = static_cast<double>(bytes) / 1024;
-    std::snprintf(text, sizeof text, kib < 1024 ? "%.1f KiB" : "%.1f MiB", kib < 1024 ? kib : kib / 1024);
-  }
-  return text;
+  if (bytes < 1024) return absl::StrCat(bytes, " B");
+  const double kib = static_cast<double>(bytes) / 1024;
+  return kib < 1024 ? absl::StrFormat("%.1f KiB", kib) : absl::StrFormat("%.1f MiB", kib / 1024);
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string short_text(const Frame& frame) {
   if (frame.line > 0) {
-    return printable(frame.function + " (" + base_name(frame.file)) + ":" + std::to_string(frame.line) + ")";
+    return absl::StrCat(printable(absl::StrCat(frame.function, " (", base_name(frame.file))), ":", frame.line,
+                        ")");
   }
   if (frame.module.empty()) return printable(frame.function);
-  char offset[32];
-  std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
-  return printable(frame.function + " (" + base_name(frame.module)) + offset + ")";
+  return absl::StrFormat("%s+%#x)", printable(absl::StrCat(frame.function, " (", base_name(frame.module))),
+                         frame.module_offset);
 }
 
 }  // namespace aiofiber::tool

@@ -4,6 +4,8 @@
 // the structure.
 #pragma once
 
+#include <absl/strings/str_cat.h>
+
 #include <concepts>
 #include <cstdint>
 #include <ostream>
@@ -36,7 +38,10 @@ class JsonWriter {
   }
   void value(const char* text) { value(std::string_view(text)); }
   void value(bool flag) { raw(flag ? "true" : "false"); }
-  void value(std::integral auto number) { raw(std::to_string(number)); }
+  void value(std::integral auto number) {
+    const absl::AlphaNum digits(number);
+    raw({digits.data(), digits.size()});
+  }
   void null() { raw("null"); }
 
   void member(std::string_view name, const auto& content) {

@@ -46,7 +46,19 @@ constexpr char kPauseOfAsio[] =
     "Asio's own code has it, for an io_context without locks, and never gets there";
 
 constexpr OwnLibrary kOwnLibraries[] = {
-    {"libev.so", "ev_"}, {"liburing.so", "io_uring_"}, {"libdw.so", ""}, {"libelf.so", ""}};
+    {"libev.so", "ev_"},
+    {"liburing.so", "io_uring_"},
+    {"libdw.so", ""},
+    {"libelf.so", ""},
+    // What abseil's strings consist of. Linkers that keep every library list all of them in the program.
+    {"libabsl_str", ""},
+    {"libabsl_base.so", ""},
+    {"libabsl_int128.so", ""},
+    {"libabsl_log_severity.so", ""},
+    {"libabsl_raw_logging_internal.so", ""},
+    {"libabsl_spinlock_wait.so", ""},
+    {"libabsl_throw_delegate.so", ""},
+};
 
 // Functions that our code calls in every program, besides the hooked names.
 constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fgetws",

@@ -4,6 +4,8 @@
 // LD_LIBRARY_PATH, RUNPATH, the cache of ldconfig, the default directories.
 #include "library_search.h"
 
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -11,18 +13,15 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
-#include <set>
 #include <utility>
 
 #include "arch/elf.h"
-#include "failure.h"
 
 namespace aiofiber::tool {
 namespace {
 
 // /etc/ld.so.cache in the layout of glibc 2.32 and later, also when it is appended to the older layout.
-std::map<std::string, std::string> read_loader_cache() {
+absl::flat_hash_map<std::string, std::string> read_loader_cache() {
   std::ifstream in("/etc/ld.so.cache", std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
   static constexpr char kMagic[] = "glibc-ld.so.cache1.1";
@@ -37,7 +36,7 @@ std::map<std::string, std::string> read_loader_cache() {
     std::uint64_t capabilities;
   };
   static_assert(sizeof(Header) == 48 && sizeof(Entry) == 24);
-  std::map<std::string, std::string> paths;
+  absl::flat_hash_map<std::string, std::string> paths;
   const std::size_t start = bytes.find(kMagic);
   if (start == std::string::npos || bytes.size() - start < sizeof(Header)) return paths;
   Header header;
@@ -94,34 +93,31 @@ std::string expand(std::string directory, const std::string& module_path) {
 class Search {
  public:
   Closure run(const std::string& program) {
-    add(real_path(program), program, {});
+    const absl::Status status = add(real_path(program), program, {});
+    if (!status.ok()) throw failure_of(status);
     for (std::size_t i = 0; i < closure_.modules.size(); ++i) {
       for (std::size_t n = 0; n < closure_.modules[i].needed.size(); ++n) {
         const std::string name = closure_.modules[i].needed[n];
-        if (known_.count(name) != 0) continue;
-        known_.insert(name);
-        find(name, i);
+        if (known_.insert(name).second) find(name, i);
       }
     }
     return std::move(closure_);
   }
 
  private:
-  void add(const std::string& path, const std::string& shown, std::vector<std::string> inherited) {
-    ElfModule module = read_elf_module(path, shown);
-    if (!module.soname.empty()) known_.insert(module.soname);
-    for (const std::string& directory : module.rpath) inherited.push_back(expand(directory, path));
+  absl::Status add(const std::string& path, const std::string& shown, std::vector<std::string> inherited) {
+    absl::StatusOr<ElfModule> module = read_elf_module(path, shown);
+    if (!module.ok()) return module.status();
+    if (!module->soname.empty()) known_.insert(module->soname);
+    for (const std::string& directory : module->rpath) inherited.push_back(expand(directory, path));
     inherited_.push_back(std::move(inherited));
-    closure_.modules.push_back(std::move(module));
+    closure_.modules.push_back(*std::move(module));
+    return absl::OkStatus();
   }
   bool try_file(const std::string& path, std::size_t by) {
     if (access(path.c_str(), R_OK) != 0) return false;
-    try {
-      add(real_path(path), path, inherited_[by]);
-      return true;
-    } catch (const Failure&) {
-      return false;  // for another machine: the loader also continues its search
-    }
+    // An error may be a library for another machine: the loader also continues its search.
+    return add(real_path(path), path, inherited_[by]).ok();
   }
   void find(const std::string& name, std::size_t by) {
     if (name.find('/') != std::string::npos) {
@@ -148,9 +144,9 @@ class Search {
 
   Closure closure_;
   std::vector<std::vector<std::string>> inherited_;  // of each module: the RPATHs that lead to it
-  std::set<std::string> known_;
+  absl::flat_hash_set<std::string> known_;
   const std::vector<std::string> environment_ = environment_paths();
-  const std::map<std::string, std::string> cache_ = read_loader_cache();
+  const absl::flat_hash_map<std::string, std::string> cache_ = read_loader_cache();
 };
 
 }  // namespace

@@ -6,8 +6,10 @@
 
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string_view>
 
 #include "commands.h"
@@ -214,6 +216,16 @@ void say_what_was_refused() {
   }
 }
 
+// Abseil's hash tables do not survive a failed allocation, so nothing here goes on after one: not even
+// destructors.
+void end_without_memory() {
+  constexpr std::string_view kText = "aiofiber: no memory\n";
+  if (write(STDERR_FILENO, kText.data(), kText.size()) < 0) {
+    // There is nobody to tell.
+  }
+  std::quick_exit(static_cast<int>(Exit::kInternal));
+}
+
 // A truncated report must not look like a complete one.
 void finish_output() {
   std::cout.flush();
@@ -234,6 +246,7 @@ int main(int argc, char** argv) {
       return 0;
     }
   }
+  std::set_new_handler(end_without_memory);
   std::ios::sync_with_stdio(false);
   mallopt(M_MMAP_THRESHOLD, 1 << 20);  // memory of a stack's copy is returned and not kept for the next
   unsetenv("DEBUGINFOD_URLS");  // libdwfl would ask the network for what has the build ids that a target says

@@ -5,6 +5,10 @@
 // The process is not stopped and not traced. Its files are searched through /proc/PID/exe (the executable may
 // be deleted or replaced), /proc/PID/root (it may be in another mount namespace), and /proc/PID/map_files
 // (libraries may be replaced), before the plain path.
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/inlined_vector.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,7 +23,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <optional>
 #include <sstream>
 
@@ -33,7 +36,7 @@
 namespace aiofiber::tool {
 namespace {
 
-std::string proc(pid_t pid, const std::string& file) { return "/proc/" + std::to_string(pid) + "/" + file; }
+std::string proc(pid_t pid, const std::string& file) { return absl::StrCat("/proc/", pid, "/", file); }
 
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
@@ -44,12 +47,11 @@ std::string first_line(const std::string& path) {
 
 // Why reading the process is not permitted, and which setting changes this.
 Failure permission_failure(pid_t pid) {
-  std::string text = "no permission to read process " + std::to_string(pid);
+  std::string text = absl::StrCat("no permission to read process ", pid);
   struct stat status {};
   if (stat(proc(pid, "").c_str(), &status) == 0 && status.st_uid != geteuid()) {
-    text += ": it belongs to uid " + std::to_string(status.st_uid) + ", you are uid " +
-            std::to_string(geteuid()) +
-            ". Run the command as that user or as root (capability CAP_SYS_PTRACE)";
+    absl::StrAppend(&text, ": it belongs to uid ", status.st_uid, ", you are uid ", geteuid(),
+                    ". Run the command as that user or as root (capability CAP_SYS_PTRACE)");
     if (status.st_uid == 0) {
       text += "; a process that changed its user, or called prctl(PR_SET_DUMPABLE, 0), counts as root's";
     }
@@ -58,10 +60,10 @@ Failure permission_failure(pid_t pid) {
   const std::string scope = first_line("/proc/sys/kernel/yama/ptrace_scope");
   if (!scope.empty() && scope != "0") {
     return {Exit::kPermission,
-            text + ": /proc/sys/kernel/yama/ptrace_scope is " + scope +
-                (scope == "3" ? ", which forbids it to everybody until the next boot."
-                              : ". Run the command as root, write 0 there, or let the program call "
-                                "prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY).")};
+            absl::StrCat(text, ": /proc/sys/kernel/yama/ptrace_scope is ", scope,
+                         scope == "3" ? ", which forbids it to everybody until the next boot."
+                                      : ". Run the command as root, write 0 there, or let the program call "
+                                        "prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY).")};
   }
   return {Exit::kPermission, text +
                                  ", though it is yours: in a container, run the command inside it or add the "
@@ -70,9 +72,9 @@ Failure permission_failure(pid_t pid) {
 
 // The ids of the threads here, by their ids in their innermost PID namespace: status has all ids of a thread,
 // from the reader's namespace inwards (proc(5): NSpid).
-std::map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
+absl::flat_hash_map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
   static const std::string kField = "NSpid:";
-  std::map<std::uint32_t, std::uint32_t> ids;
+  absl::flat_hash_map<std::uint32_t, std::uint32_t> ids;
   std::error_code gone;
   for (const auto& entry : std::filesystem::directory_iterator(proc(pid, "task"), gone)) {
     std::ifstream status(entry.path() / "status");
@@ -88,13 +90,13 @@ std::map<std::uint32_t, std::uint32_t> read_thread_ids(pid_t pid) {
 }
 
 Failure no_process(pid_t pid, bool ended) {
-  return {Exit::kNoProcess, ended ? "process " + std::to_string(pid) + " ended while it was read"
-                                  : "there is no process " + std::to_string(pid)};
+  return {Exit::kNoProcess, ended ? absl::StrCat("process ", pid, " ended while it was read")
+                                  : absl::StrCat("there is no process ", pid)};
 }
 
 Failure no_program(pid_t pid) {
-  return {Exit::kNoProcess, "process " + std::to_string(pid) +
-                                " has no program (a thread of the kernel, or one that has ended)"};
+  return {Exit::kNoProcess,
+          absl::StrCat("process ", pid, " has no program (a thread of the kernel, or one that has ended)")};
 }
 
 // ---- files of the modules. libdwfl's callbacks have no argument for the process, so it is stored here.
@@ -120,7 +122,9 @@ std::string map_file(Dwarf_Addr start) {
   std::ifstream maps(proc(g_pid, "maps"));
   for (std::string line; std::getline(maps, line);) {
     const std::string range = line.substr(0, line.find(' '));
-    if (std::strtoull(range.c_str(), nullptr, 16) == start) return proc(g_pid, "map_files/" + range);
+    std::uint64_t begin = 0;
+    if (absl::SimpleHexAtoi(range.substr(0, range.find('-')), &begin) && begin == start)
+      return proc(g_pid, "map_files/" + range);
   }
   return {};
 }
@@ -170,8 +174,8 @@ class ProcessTarget : public Target {
     if (error == ENOENT || error == ESRCH)
       throw access(proc(pid, "").c_str(), F_OK) != 0 ? no_process(pid, true) : no_program(pid);
     if (error != 0) {
-      throw Failure(Exit::kInternal, "cannot list the modules of process " + std::to_string(pid) + ": " +
-                                         std::strerror(error));
+      throw Failure(Exit::kInternal,
+                    absl::StrCat("cannot list the modules of process ", pid, ": ", std::strerror(error)));
     }
     dwfl_report_end(modules_.get(), nullptr, nullptr);
     check_alive();
@@ -181,12 +185,14 @@ class ProcessTarget : public Target {
     if (pagemap_ >= 0) close(pagemap_);
   }
 
-  void read_in_order(std::vector<Range>& ranges, std::size_t together) override {
+  void read_in_order(std::span<Range> ranges, std::size_t together) override {
     const std::size_t most = IOV_MAX / together * together;
-    std::vector<iovec> local(most), remote(most);
+    absl::InlinedVector<iovec, 16> local, remote;  // most reads have one to three ranges
     for (std::size_t at = 0; at < ranges.size();) {
       const std::size_t count = std::min(most, ranges.size() - at);
       std::size_t wanted = 0;
+      local.resize(count);
+      remote.resize(count);
       for (std::size_t i = 0; i < count; ++i) {
         Range& range = ranges[at + i];
         local[i] = {range.into, range.bytes};
@@ -236,7 +242,7 @@ class ProcessTarget : public Target {
 
   bool live() const override { return true; }
   pid_t pid() const override { return pid_; }
-  std::string name() const override { return "process " + std::to_string(pid_); }
+  std::string name() const override { return absl::StrCat("process ", pid_); }
   std::optional<uid_t> owner() const override {
     struct stat status {};
     return stat(proc(pid_, "").c_str(), &status) == 0 ? std::optional(status.st_uid) : std::nullopt;
@@ -253,11 +259,11 @@ class ProcessTarget : public Target {
     return known != thread_ids_.end() ? known->second : tid;  // otherwise it has ended
   }
   std::string thread_name(std::uint32_t tid) const override {
-    return first_line(proc(pid_, "task/" + std::to_string(tid) + "/comm"));
+    return first_line(proc(pid_, absl::StrCat("task/", tid, "/comm")));
   }
   // "NUMBER ARGUMENTS... RSP RIP"; "running", or "-1" if it is blocked outside a system call (proc(5)).
   BlockedThread blocked_thread(std::uint32_t tid) const override {
-    std::istringstream words(first_line(proc(pid_, "task/" + std::to_string(tid) + "/syscall")));
+    std::istringstream words(first_line(proc(pid_, absl::StrCat("task/", tid, "/syscall"))));
     long number = -1;
     if (!(words >> number) || number < 0) return {};
     std::uint64_t value[8] = {};
@@ -265,7 +271,7 @@ class ProcessTarget : public Target {
     for (std::uint64_t& each : value) words >> each;
     if (!words) return {};
     const runtime::CallName* const call = runtime::find_call(number);
-    return {call != nullptr ? call->name : "system call " + std::to_string(number), value[6], value[7]};
+    return {call != nullptr ? call->name : absl::StrCat("system call ", number), value[6], value[7]};
   }
   std::int64_t now_ns(std::int64_t) const override {
     timespec now{};
@@ -280,8 +286,9 @@ class ProcessTarget : public Target {
     const std::size_t name_end = status.rfind(')');
     if (status.empty()) throw no_process(pid_, true);
     if (name_end != std::string::npos && name_end + 2 < status.size() && status[name_end + 2] == 'Z') {
-      throw Failure(Exit::kNoProcess, "process " + std::to_string(pid_) +
-                                          " has ended (it is a zombie: its parent has not waited for it)");
+      throw Failure(
+          Exit::kNoProcess,
+          absl::StrCat("process ", pid_, " has ended (it is a zombie: its parent has not waited for it)"));
     }
   }
 
@@ -295,7 +302,7 @@ class ProcessTarget : public Target {
 
   pid_t pid_;
   int pagemap_ = open(proc(pid_, "pagemap").c_str(), O_RDONLY | O_CLOEXEC);
-  std::map<std::uint32_t, std::uint32_t> thread_ids_;  // by the target's own ids
+  absl::flat_hash_map<std::uint32_t, std::uint32_t> thread_ids_;  // by the target's own ids
   std::optional<std::chrono::steady_clock::time_point> ids_read_at_;
 };
 

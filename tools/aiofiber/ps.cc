@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aiofiber ps: one line for each task.
-#include <map>
+#include <absl/container/flat_hash_map.h>
+#include <absl/strings/str_cat.h>
+
 #include <string>
 
 #include "columns.h"
@@ -18,8 +20,8 @@ const std::vector<Column> kColumns{
 std::string deepest_text(const Inspection& inspection, const TaskSnapshot& task) {
   const auto deepest = inspection.stack_deepest(task);
   if (!deepest) return "-";
-  return std::to_string(*deepest / 1024) + " of " +
-         std::to_string((task.record.stack_high - task.record.stack_low) / 1024) + " KiB";
+  return absl::StrCat(*deepest / 1024, " of ", (task.record.stack_high - task.record.stack_low) / 1024,
+                      " KiB");
 }
 
 }  // namespace
@@ -33,20 +35,20 @@ void ps(Inspection& inspection, const Options& options, std::ostream& out) {
     json.end_object();
     return;
   }
-  std::map<std::uint32_t, std::string> threads;
+  absl::flat_hash_map<std::uint32_t, std::string> threads;
   std::vector<std::vector<std::string>> rows;
   for (const TaskSnapshot* task : tasks) {
     const aiofiber_record& record = task->record;
     const auto [thread, fresh] = threads.try_emplace(record.tid);
     if (fresh) {
       const std::string name = printable(inspection.target().thread_name(record.tid));
-      thread->second = std::to_string(record.tid) + (name.empty() ? "" : " " + name);
+      thread->second = absl::StrCat(record.tid, name.empty() ? "" : " ", name);
     }
     const auto since = inspection.since_ns(*task);
     const auto where = inspection.where(*task);
-    rows.push_back({record.tid != 0 ? thread->second : "-", std::to_string(record.id),
-                    printable(task->name()), inspection.state(*task), inspection.waits_for(*task),
-                    since ? duration_text(*since) : "-", std::to_string(record.switches),
+    rows.push_back({record.tid != 0 ? thread->second : "-", absl::StrCat(record.id), printable(task->name()),
+                    inspection.state(*task), inspection.waits_for(*task), since ? duration_text(*since) : "-",
+                    absl::StrCat(record.switches),
                     task->stack_used() != 0 ? bytes_text(task->stack_used()) : "-",
                     deepest_text(inspection, *task), where ? short_text(*where) : ""});
   }

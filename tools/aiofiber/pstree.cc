@@ -8,9 +8,11 @@
 // plain future does not publish who sets it. Then the tasks that it created are below it, marked as created.
 // A circle of waiting tasks is shown and marked; it is no error. A branch of more than kDeepest tasks goes on
 // at the left margin. --dot writes the same graph for graphviz.
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <deque>
-#include <set>
 #include <utility>
 
 #include "aiofiber/runtime/inspect/wait_kind.h"
@@ -99,7 +101,7 @@ class Tree {
   // The tasks of the circles, each in the order of waiting.
   std::vector<std::vector<std::uint64_t>> circles() const {
     std::vector<std::vector<std::uint64_t>> found;
-    std::set<std::uint64_t> visited;
+    absl::flat_hash_set<std::uint64_t> visited;
     for (const TaskSnapshot& start : inspection_.snapshot().tasks) find_circles(start, visited, found);
     return found;
   }
@@ -134,7 +136,7 @@ class Tree {
 
  private:
   // A depth-first walk with its own stack: chains of waiting can be as long as there are tasks.
-  void find_circles(const TaskSnapshot& start, std::set<std::uint64_t>& visited,
+  void find_circles(const TaskSnapshot& start, absl::flat_hash_set<std::uint64_t>& visited,
                     std::vector<std::vector<std::uint64_t>>& found) const {
     struct Step {
       std::uint64_t id;
@@ -216,14 +218,16 @@ class Tree {
 
   Inspection& inspection_;
   const Options& options_;
-  std::set<std::uint64_t> has_waiter_;
-  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> watched_;  // by the object that watches them
-  std::map<std::uint64_t, std::vector<const TaskSnapshot*>> created_;  // by the task that created them
+  absl::flat_hash_set<std::uint64_t> has_waiter_;
+  absl::flat_hash_map<std::uint64_t, std::vector<const TaskSnapshot*>>
+      watched_;  // by the object that watches them
+  absl::flat_hash_map<std::uint64_t, std::vector<const TaskSnapshot*>>
+      created_;  // by the task that created them
   struct Above {
     std::uint64_t task;
     bool certain;  // whether it waits for the task below
   };
-  std::map<std::uint64_t, Above> above_;  // for each printed task, the task above it
+  absl::flat_hash_map<std::uint64_t, Above> above_;  // for each printed task, the task above it
   // Tasks whose branch goes on at the left margin, with the task above.
   std::deque<std::pair<const TaskSnapshot*, std::uint64_t>> cut_;
 };
@@ -239,7 +243,7 @@ std::string dot_quoted(const std::string& text) {
 
 void print_dot(Inspection& inspection, const Options& options, const Tree& tree, std::ostream& out) {
   out << "digraph tasks {\n  rankdir=LR;\n  node [shape=box, fontname=\"monospace\"];\n";
-  std::set<std::uint64_t> in_circle;
+  absl::flat_hash_set<std::uint64_t> in_circle;
   for (const auto& circle : tree.circles()) in_circle.insert(circle.begin(), circle.end());
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {
     const auto where = inspection.where(*task);

@@ -57,7 +57,7 @@ void RegistrySampler::compare(std::size_t chunk) {
   }
 }
 
-void RegistrySampler::check(const Changed& changed, const Torn& torn) {
+void RegistrySampler::check(Changed changed, Torn torn) {
   const std::size_t record_bytes = std::min<std::size_t>(sizeof(aiofiber_record), header_.record_size);
   ranges_.clear();
   for (Candidate& candidate : candidates_) {
@@ -84,7 +84,7 @@ void RegistrySampler::check(const Changed& changed, const Torn& torn) {
   }
 }
 
-void RegistrySampler::look(const Changed& changed, const Torn& torn) {
+void RegistrySampler::look(Changed changed, Torn torn) {
   find_chunks();
   for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
     candidates_.clear();

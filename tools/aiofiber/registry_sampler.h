@@ -7,8 +7,9 @@
 // it is copied is left for the next sample.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "aiofiber/runtime/inspect/registry_abi.h"
@@ -25,9 +26,9 @@ class RegistrySampler {
   // and for each that runs; `place` identifies the record. Calls torn(place) for records that changed while
   // they were copied: the next sample tries again. Errors: kNoProcess when the process has ended, or runs
   // another program now.
-  using Changed = std::function<void(std::size_t place, const aiofiber_record& record)>;
-  using Torn = std::function<void(std::size_t place)>;
-  void look(const Changed& changed, const Torn& torn);
+  using Changed = absl::FunctionRef<void(std::size_t place, const aiofiber_record& record)>;
+  using Torn = absl::FunctionRef<void(std::size_t place)>;
+  void look(Changed changed, Torn torn);
 
  private:
   struct Known {
@@ -44,7 +45,7 @@ class RegistrySampler {
 
   void find_chunks();
   void compare(std::size_t chunk);
-  void check(const Changed& changed, const Torn& torn);
+  void check(Changed changed, Torn torn);
 
   Target& target_;
   const std::uint64_t registry_address_;

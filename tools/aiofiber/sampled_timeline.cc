@@ -3,6 +3,8 @@
 // A state machine for each place of the registry, driven by the samples.
 #include "sampled_timeline.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -13,7 +15,7 @@ std::uint64_t row_of(std::uint64_t id) { return runtime::kTraceTaskRows + id; }
 
 std::string name_of(const aiofiber_record& record) {
   if (record.name[0] != '\0') return record.name;
-  return "Task-" + std::to_string(record.name_number != 0 ? record.name_number : record.id);
+  return absl::StrCat("Task-", record.name_number != 0 ? record.name_number : record.id);
 }
 
 }  // namespace
@@ -106,7 +108,7 @@ void SampledTimeline::move(Task& task, const aiofiber_record& record) {
   close(task, known_until);
   const std::int64_t begin = enter(task, record, known_until);
   if (!just_one && ran > 1 && begin > known_until) {
-    slice(task, std::to_string(ran) + " runs between two looks", "unseen", known_until, begin);
+    slice(task, absl::StrCat(ran, " runs between two looks"), "unseen", known_until, begin);
   }
 }
 

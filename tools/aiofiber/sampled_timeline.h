@@ -9,9 +9,10 @@
 // one slice, "3 runs between two looks".
 #pragma once
 
+#include <absl/container/btree_map.h>
+
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "aiofiber/runtime/inspect/registry_abi.h"
@@ -67,9 +68,9 @@ class SampledTimeline {
   void slice(Task& task, const std::string& name, const char* category, std::int64_t from, std::int64_t to);
 
   runtime::TraceText text_;
-  std::int64_t now_, before_;                             // this sample, and the one before
-  std::vector<Task> tasks_;                               // by place
-  std::unordered_map<std::uint64_t, std::string> names_;  // of living tasks, by id
+  std::int64_t now_, before_;                          // this sample, and the one before
+  std::vector<Task> tasks_;                            // by place
+  absl::btree_map<std::uint64_t, std::string> names_;  // of living tasks, by id
   std::uint64_t looks_ = 0, tasks_seen_ = 0, runs_ = 0, waits_drawn_ = 0;
 };
 

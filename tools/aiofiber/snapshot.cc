@@ -9,11 +9,13 @@
 // dropped.
 #include "snapshot.h"
 
+#include <absl/container/btree_set.h>
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <cstring>
 #include <deque>
 #include <iterator>
-#include <set>
 #include <span>
 
 #include "aiofiber/runtime/arch/arch.h"
@@ -70,14 +72,14 @@ aiofiber_registry read_registry(Target& target, std::uint64_t address) {
                       (target.live() ? "" : " (is this the executable that dumped the core?)"));
   }
   if (header.version != AIOFIBER_REGISTRY_VERSION) {
-    throw Failure(Exit::kVersion, target.name() + " has a registry of version " +
-                                      std::to_string(header.version) + "; this command knows version " +
-                                      std::to_string(AIOFIBER_REGISTRY_VERSION) +
-                                      ": use the command of the aiofiber that the program was built with");
+    throw Failure(Exit::kVersion,
+                  absl::StrCat(target.name(), " has a registry of version ", header.version,
+                               "; this command knows version ", AIOFIBER_REGISTRY_VERSION,
+                               ": use the command of the aiofiber that the program was built with"));
   }
   if (header.arch != runtime::arch::kElfMachine) {
-    throw Failure(Exit::kVersion, target.name() + std::string(" runs on another kind of machine than ") +
-                                      runtime::arch::kName);
+    throw Failure(Exit::kVersion, absl::StrCat(target.name(), " runs on another kind of machine than ",
+                                               runtime::arch::kName));
   }
   constexpr std::size_t kLeastRecord = offsetof(aiofiber_record, name);
   if (header.chunk_count > AIOFIBER_REGISTRY_CHUNKS || header.chunk_records > (1 << 20) ||
@@ -168,9 +170,9 @@ class Reader {
       const std::uint64_t low = high - std::min(whole, wanted);
       aiofiber_record before{}, after{};
       window_.resize(high - low);
-      std::vector<Range> ranges{{task.record_address, &before, record_bytes(), false},
-                                {low, window_.data(), window_.size(), false},
-                                {task.record_address, &after, sizeof after.seq, false}};
+      Range ranges[] = {{task.record_address, &before, record_bytes(), false},
+                        {low, window_.data(), window_.size(), false},
+                        {task.record_address, &after, sizeof after.seq, false}};
       target_.read_in_order(ranges, 3);
       if (!ranges[0].complete) return;
       const bool has_read = ranges[1].complete && ranges[2].complete;
@@ -325,6 +327,7 @@ class Reader {
     }
     std::sort(snapshot_.tasks.begin(), snapshot_.tasks.end(),
               [](const TaskSnapshot& a, const TaskSnapshot& b) { return a.record.id < b.record.id; });
+    snapshot_.by_id.reserve(snapshot_.tasks.size());
     for (std::size_t i = 0; i < snapshot_.tasks.size(); ++i) {
       snapshot_.by_id[snapshot_.tasks[i].record.id] = i;
     }
@@ -497,7 +500,7 @@ class Reader {
 
   // An owner that is not in the list has ended, or began after the list was read.
   void find_younger_owners() {
-    std::set<std::uint64_t> missing;
+    absl::flat_hash_set<std::uint64_t> missing;
     for (const TaskSnapshot& task : snapshot_.tasks) {
       if (task.owner.task != 0 && snapshot_.find(task.owner.task) == nullptr) missing.insert(task.owner.task);
     }
@@ -612,7 +615,7 @@ class Reader {
   const bool stands_still_;  // a core, or frozen
   std::uint64_t left_;       // of the memory limit
   bool keep_ = false;        // keep stacks, to unwind them later
-  std::set<std::uint64_t> chunks_;
+  absl::btree_set<std::uint64_t> chunks_;
   std::vector<unsigned char> bytes_, window_;
 };
 
@@ -620,7 +623,7 @@ class Reader {
 
 std::string TaskSnapshot::name() const {
   if (record.name[0] != '\0') return record.name;
-  return "Task-" + std::to_string(record.name_number != 0 ? record.name_number : record.id);
+  return absl::StrCat("Task-", record.name_number != 0 ? record.name_number : record.id);
 }
 
 std::uint64_t TaskSnapshot::stack_used() const {

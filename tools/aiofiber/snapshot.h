@@ -13,12 +13,14 @@
 // The snapshot does not trust the target: counts and sizes are limited to the readable memory and to a total.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/functional/any_invocable.h>
+
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "aiofiber/runtime/inspect/coroutine_walk.h"
@@ -38,6 +40,10 @@ struct Address {
   std::uint32_t line = 0;  // where the coroutine is suspended; 0: it has not started
   std::uint64_t file = 0;  // the address of the file's name
   auto operator<=>(const Address&) const = default;
+  template <class Hash>
+  friend Hash AbslHashValue(Hash hash, const Address& address) {
+    return Hash::combine(std::move(hash), address.pc, address.exact, address.entry);
+  }
 };
 
 struct TaskSnapshot {
@@ -74,9 +80,9 @@ struct SnapshotWishes {
   static constexpr std::uint64_t kUsualBytes = std::uint64_t{1} << 30;
 
   // The tasks whose stacks are needed; empty: all.
-  std::function<bool(const TaskSnapshot&)> stack_of;
+  absl::AnyInvocable<bool(const TaskSnapshot&) const> stack_of;
   // Unwinds a stack that cannot be kept. Empty: such a stack is left out.
-  std::function<std::vector<Address>(const TaskSnapshot&)> walk;
+  absl::AnyInvocable<std::vector<Address>(const TaskSnapshot&) const> walk;
   // The memory for records, copies and addresses together.
   std::uint64_t most_bytes = kUsualBytes;
 };
@@ -97,7 +103,7 @@ struct Snapshot {
   aiofiber_registry registry{};  // without its chunks
   std::uint64_t registry_address = 0;
   std::vector<TaskSnapshot> tasks;  // by id
-  std::map<std::uint64_t, std::size_t> by_id;
+  absl::flat_hash_map<std::uint64_t, std::size_t> by_id;
   std::int64_t now_ns = 0;
   std::size_t retries = 0;  // tasks that moved while they were read
   // What the limit of memory left out.
@@ -110,7 +116,7 @@ struct Snapshot {
   // When a time limit ends the task's wait; nullopt: there is none, or it is unknown.
   std::optional<std::int64_t> limit_ns(const TaskSnapshot& task) const;
   // Tasks that began after the list was read and hold locks now.
-  std::set<std::uint64_t> younger;
+  absl::flat_hash_set<std::uint64_t> younger;
 };
 
 // The address of the registry block. Errors: kNotAiofiber, kVersion.

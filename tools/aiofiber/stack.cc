@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aiofiber stack: the calls of each task, in Python's format: oldest first, each with its line of source.
-#include <cstdio>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "aiofiber/runtime/inspect/source_line.h"
 #include "commands.h"
@@ -16,16 +17,14 @@ bool same_place(const Frame& a, const Frame& b) {
 }
 
 void print_frame(const Frame& frame, bool verbose, bool with_source, std::ostream& out) {
-  char offset[64];
-  std::snprintf(offset, sizeof offset, "+%#llx", static_cast<unsigned long long>(frame.module_offset));
+  const std::string offset = absl::StrFormat("+%#x", frame.module_offset);
   if (frame.line > 0) {
     out << "  File \"" << printable(frame.file) << "\", line " << frame.line << ", in "
         << printable(frame.function);
   } else if (!frame.module.empty()) {
     out << "  Module \"" << printable(frame.module) << "\"" << offset << ", in " << printable(frame.function);
   } else {
-    std::snprintf(offset, sizeof offset, "%#llx", static_cast<unsigned long long>(frame.address));
-    out << "  Address " << offset << ", in no module"
+    out << "  Address " << absl::StrFormat("%#x", frame.address) << ", in no module"
         << (frame.address == 0 ? " (a call through a null pointer)" : "");
   }
   out << (frame.inlined ? " [inlined]" : "") << (frame.runs ? " [begins here, and runs]" : "")
@@ -67,8 +66,8 @@ void print_stack(Inspection& inspection, const TaskSnapshot& task, bool verbose,
   std::vector<Frame> frames = inspection.frames(addresses, verbose);
   const bool only_plumbing = frames.empty() && !addresses.empty();
   if (only_plumbing) frames = inspection.frames(addresses, true);
-  const std::string title = "task " + std::to_string(task.record.id) + " '" + printable(task.name()) + "', " +
-                            doing_text(inspection, task);
+  const std::string title = absl::StrCat("task ", task.record.id, " '", printable(task.name()), "', ",
+                                         doing_text(inspection, task));
   if (frames.empty()) {
     out << "No stack for " << title << '\n';
     return;

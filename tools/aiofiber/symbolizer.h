@@ -6,8 +6,9 @@
 // looked up once. Without debug information the result is only the symbol, or the module and an offset.
 #pragma once
 
+#include <absl/container/node_hash_map.h>
+
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ class Symbolizer {
   std::string text_at(std::uint64_t address);
 
   Target& target_;
-  std::map<Address, std::vector<Frame>> known_;
+  absl::node_hash_map<Address, std::vector<Frame>> known_;  // frames() gives references to its values
   runtime::DebugInfo debug_info_;
 };
 

@@ -8,9 +8,9 @@ namespace aiofiber::tool {
 Target::~Target() = default;
 
 bool Target::read(std::uint64_t address, void* into, std::size_t bytes) {
-  std::vector<Range> ranges{{address, into, bytes, false}};
-  read_in_order(ranges, 1);
-  return ranges[0].complete;
+  Range range{address, into, bytes, false};
+  read_in_order({&range, 1}, 1);
+  return range.complete;
 }
 
 }  // namespace aiofiber::tool

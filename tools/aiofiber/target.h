@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,7 @@ class Target {
   // Reads all ranges, each strictly after the one before it, as a sequence lock needs. `together` ranges form
   // a group. A missing range does not affect the other groups.
   // Errors: kNoProcess when a live target has ended meanwhile, kPermission when reading is not permitted.
-  virtual void read_in_order(std::vector<Range>& ranges, std::size_t together) = 0;
+  virtual void read_in_order(std::span<Range> ranges, std::size_t together) = 0;
   bool read(std::uint64_t address, void* into, std::size_t bytes);
 
   // The target runs and changes while it is read.

@@ -27,6 +27,8 @@ constexpr std::string_view kHome = "\x1b[H";
 constexpr std::string_view kEraseLine = "\x1b[K";
 constexpr std::string_view kEraseBelow = "\x1b[J";
 
+Terminal* shown = nullptr;  // is left also when the command ends without destructors
+
 void write_all(std::string_view text) noexcept {
   while (!text.empty()) {
     const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
@@ -53,11 +55,16 @@ Terminal::Terminal() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH}) sigaddset(&mask, signal);
   sigprocmask(SIG_BLOCK, &mask, &mask_before_);
   signals_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+  shown = this;
+  std::at_quick_exit([] {
+    if (shown != nullptr) shown->leave();
+  });
   enter();
 }
 
 Terminal::~Terminal() {
   leave();
+  shown = nullptr;
   close(signals_);
   sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
 }

@@ -5,6 +5,7 @@
 //
 // On a terminal it is a screen with keys. Otherwise, and with --once, it prints one table of two snapshots,
 // so that the output can be piped.
+#include <absl/strings/str_cat.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -198,7 +199,7 @@ class TopView {
     const TaskSnapshot* task = inspection_.snapshot().find(opened_);
     lines.emplace_back();
     if (task == nullptr) {
-      lines.push_back("Task " + std::to_string(opened_) + " has ended.");
+      lines.push_back(absl::StrCat("Task ", opened_, " has ended."));
       return;
     }
     std::ostringstream text;

@@ -3,7 +3,8 @@
 // The contents of the heading and of the columns.
 #include "top_screen.h"
 
-#include <cstdio>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "columns.h"
 
@@ -16,9 +17,7 @@ const std::vector<Column> kTable{{"THREAD", false, 24}, {"ID", true, 20},       
 
 std::string rate_text(const TopTable& table, double per_second) {
   if (!table.has_rates()) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, per_second > 0 && per_second < 10 ? "%.1f" : "%.0f", per_second);
-  return text;
+  return absl::StrFormat("%.*f", per_second > 0 && per_second < 10 ? 1 : 0, per_second);
 }
 
 std::vector<std::string> cells_of(Inspection& inspection, const TopTable& table, const TopRow& row) {
@@ -26,8 +25,8 @@ std::vector<std::string> cells_of(Inspection& inspection, const TopTable& table,
   const std::uint32_t tid = task.record.tid;
   const std::string thread = printable(inspection.target().thread_name(tid));
   const auto where = inspection.where(task);
-  return {tid != 0 ? std::to_string(tid) + (thread.empty() ? "" : " " + thread) : "-",
-          std::to_string(task.record.id),
+  return {tid == 0 ? "-" : absl::StrCat(tid, thread.empty() ? "" : " ", thread),
+          absl::StrCat(task.record.id),
           printable(task.name()),
           inspection.state(task),
           rate_text(table, row.switches_per_s),
@@ -38,7 +37,7 @@ std::vector<std::string> cells_of(Inspection& inspection, const TopTable& table,
 }
 
 std::string count_text(std::size_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -47,15 +46,15 @@ std::vector<std::string> top_heading(const Inspection& inspection, const TopTabl
   const Target& target = inspection.target();
   const TopSummary& summary = table.summary();
   const std::string program = printable(target.thread_name(static_cast<std::uint32_t>(target.pid())));
-  char cost[64];
-  std::snprintf(cost, sizeof cost, ", refreshed in %.1f ms", cost_ms);
+  const std::string rates = table.has_rates()
+                                ? absl::StrFormat("%s switches/s, refreshed in %.1f ms",
+                                                  rate_text(table, summary.switches_per_s), cost_ms)
+                                : "measuring";
   return {
-      target.name() + (program.empty() ? "" : " " + program) + ": " + count_text(summary.loops, "loop") +
-          ", " +
-          (table.has_rates() ? rate_text(table, summary.switches_per_s) + " switches/s" + cost : "measuring"),
-      count_text(table.rows().size(), "task") + ": " + std::to_string(summary.on_cpu) + " on CPU, " +
-          std::to_string(summary.ready) + " ready, " + std::to_string(summary.waiting) + " waiting, " +
-          std::to_string(summary.not_started) + " new"};
+      absl::StrCat(target.name(), program.empty() ? "" : " ", program, ": ",
+                   count_text(summary.loops, "loop"), ", ", rates),
+      absl::StrCat(count_text(table.rows().size(), "task"), ": ", summary.on_cpu, " on CPU, ", summary.ready,
+                   " ready, ", summary.waiting, " waiting, ", summary.not_started, " new")};
 }
 
 std::vector<std::string> top_rows(Inspection& inspection, const TopTable& table, std::size_t first,

@@ -3,8 +3,9 @@
 // All switches of a task that is new in this snapshot count.
 #include "top_table.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
-#include <set>
 #include <tuple>
 
 namespace aiofiber::tool {
@@ -15,8 +16,9 @@ void TopTable::update(const Inspection& inspection, std::chrono::steady_clock::t
   when_ = when;
   summary_ = {};
   rows_.clear();
-  std::unordered_map<std::uint64_t, std::uint64_t> switches;
-  std::set<std::uint32_t> threads;
+  absl::flat_hash_map<std::uint64_t, std::uint64_t> switches;
+  switches.reserve(inspection.snapshot().tasks.size());
+  absl::flat_hash_set<std::uint32_t> threads;
   for (const TaskSnapshot& task : inspection.snapshot().tasks) {
     const aiofiber_record& record = task.record;
     TopRow row{.task = &task, .since_ns = inspection.since_ns(task)};

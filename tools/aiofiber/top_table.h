@@ -4,10 +4,11 @@
 // since the snapshot before.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "inspection.h"
@@ -43,7 +44,7 @@ class TopTable {
  private:
   std::size_t updates_ = 0;
   std::chrono::steady_clock::time_point when_;
-  std::unordered_map<std::uint64_t, std::uint64_t> switches_;  // by id, at the last update
+  absl::flat_hash_map<std::uint64_t, std::uint64_t> switches_;  // by id, at the last update
   TopSummary summary_;
   std::vector<TopRow> rows_;
 };

@@ -3,6 +3,8 @@
 // The command line of `aiofiber trace`. A number is a process; a file with such a name is ./NUMBER.
 #include "trace_command.h"
 
+#include <absl/strings/str_format.h>
+
 #include <charconv>
 
 #include "commands.h"
@@ -19,9 +21,7 @@ double seconds_of(const std::string& option, const std::string& text, double lea
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size() || !(seconds >= least && seconds <= most)) {
-    char range[64];
-    std::snprintf(range, sizeof range, "from %g to %g", least, most);
-    usage_error(option + " wants seconds, " + range + ", not '" + text + "'");
+    usage_error(absl::StrFormat("%s wants seconds, from %g to %g, not '%s'", option, least, most, text));
   }
   return seconds;
 }

@@ -4,6 +4,7 @@
 // reported.
 #include "trace_file.h"
 
+#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
@@ -117,7 +118,7 @@ TraceLine read_event(const Json& event) {
 
 class Reader {
  public:
-  Reader(std::string path, const std::function<void(const TraceLine&)>& use)
+  Reader(std::string path, absl::FunctionRef<void(const TraceLine&)> use)
       : path_(std::move(path)), use_(use) {}
   ~Reader() {
     if (fd_ >= 0) close(fd_);
@@ -143,8 +144,8 @@ class Reader {
       }
       rest.erase(0, from);
       if (rest.size() > kLongestLine) {
-        fail("line " + std::to_string(number_ + 1) +
-             " is longer than any that aiofiber writes: another program's trace?");
+        fail(absl::StrCat("line ", number_ + 1,
+                          " is longer than any that aiofiber writes: another program's trace?"));
       }
     }
     if (end_.bytes == 0) {
@@ -209,11 +210,11 @@ class Reader {
   }
 
   [[noreturn]] void bad_line(const std::string& why) const {
-    fail("is damaged: line " + std::to_string(number_) + " is no event: " + why);
+    fail(absl::StrCat("is damaged: line ", number_, " is no event: ", why));
   }
 
   const std::string path_;
-  const std::function<void(const TraceLine&)>& use_;
+  const absl::FunctionRef<void(const TraceLine&)> use_;
   int fd_ = -1;
   std::uint64_t number_ = 0;  // of the line
   bool end_seen_ = false;     // the last event marks the end
@@ -223,7 +224,7 @@ class Reader {
 
 }  // namespace
 
-TraceFileEnd read_trace_file(const std::string& path, const std::function<void(const TraceLine&)>& use) {
+TraceFileEnd read_trace_file(const std::string& path, absl::FunctionRef<void(const TraceLine&)> use) {
   return Reader(path, use).read();
 }
 

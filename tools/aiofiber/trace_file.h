@@ -7,8 +7,9 @@
 // refused.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
-#include <functional>
 #include <string>
 
 namespace aiofiber::tool {
@@ -41,6 +42,6 @@ struct TraceFileEnd {
 
 // Calls use(line) for each line, in the order of the file. Errors: kCore: there is no such file, it cannot be
 // read, or it is no timeline of aiofiber (the message has the line and the error).
-TraceFileEnd read_trace_file(const std::string& path, const std::function<void(const TraceLine&)>& use);
+TraceFileEnd read_trace_file(const std::string& path, absl::FunctionRef<void(const TraceLine&)> use);
 
 }  // namespace aiofiber::tool

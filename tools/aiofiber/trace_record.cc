@@ -6,6 +6,7 @@
 // This program uses at most a tenth of a CPU: if a sample takes longer than a tenth of the interval
 // (thousands of tasks), the interval grows, and the file says so. The file is complete however the recording
 // ends (Ctrl-C, the time, the end of the process).
+#include <absl/strings/str_format.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -118,8 +119,7 @@ class Recording {
   }
 
   void print(const std::string& why, const std::string& path, std::ostream& out) const {
-    char rate[96];
-    std::snprintf(rate, sizeof rate, "%.3g ms apart", static_cast<double>(mean_interval()) / 1e6);
+    const std::string rate = absl::StrFormat("%.3g ms apart", static_cast<double>(mean_interval()) / 1e6);
     out << "wrote " << path << ": " << duration_text(last_ - start_) << ", " << timeline_.tasks()
         << " tasks, " << looks_ << " looks " << rate << " (" << why << ")\n"
         << "ran " << timeline_.runs() << " times; " << timeline_.waits_drawn()

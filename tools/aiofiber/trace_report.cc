@@ -2,9 +2,11 @@
 //
 // aiofiber trace FILE: a summary on one screen. If there are many tasks, those whose names differ only in a
 // number share a line; -v has a line for each.
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "aiofiber/runtime/trace/trace_text.h"
 #include "columns.h"
@@ -25,30 +27,23 @@ std::string short_duration(std::int64_t ns) {
   auto value = static_cast<double>(ns);
   std::size_t unit = 0;
   for (; unit < 3 && value >= 999.5; ++unit) value /= 1000;
-  char text[48];
-  std::snprintf(text, sizeof text, "%.*f %s",
-                unit == 0 || value >= 99.95 ? 0
-                : value >= 9.995            ? 1
-                                            : 2,
-                value, kUnits[unit]);
-  return text;
+  const int digits = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return absl::StrFormat("%.*f %s", digits, value, kUnits[unit]);
 }
 
 std::string percent(std::int64_t part, std::int64_t whole) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%",
-                whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0);
-  return text;
+  return absl::StrFormat("%.1f %%",
+                         whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0);
 }
 
 std::string plural(std::uint64_t count, const std::string& noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
 
 std::string task_name(const TraceSummary& summary, std::uint64_t row) {
   const auto found = summary.tasks.find(row);
   if (found != summary.tasks.end() && !found->second.name.empty()) return printable(found->second.name);
-  return "task " + std::to_string(row - std::min(row, runtime::kTraceTaskRows));
+  return absl::StrCat("task ", row - std::min(row, runtime::kTraceTaskRows));
 }
 
 // Whether the name of the wait contains more than its kind: "fd 7 readable", not "sleep".
@@ -89,9 +84,9 @@ void print_loops(const TraceSummary& summary, std::ostream& out) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& [row, loop] : summary.loops) {
     rows.push_back(
-        {printable(loop.name), std::to_string(loop.poll.count), short_duration(loop.poll.total_ns),
+        {printable(loop.name), absl::StrCat(loop.poll.count), short_duration(loop.poll.total_ns),
          percent(summary.span_ns() - std::min(loop.poll.total_ns, summary.span_ns()), summary.span_ns()),
-         std::to_string(loop.callback.count), short_duration(loop.callback.longest_ns)});
+         absl::StrCat(loop.callback.count), short_duration(loop.callback.longest_ns)});
   }
   out << '\n';
   print_table({{"LOOP", false},
@@ -113,13 +108,13 @@ void print_tasks(const TraceSummary& summary, bool all, std::ostream& out) {
     if (summary.sampled) {
       // As a sampling profiler: the number of samples that found it running.
       const auto on_cpu = static_cast<std::int64_t>(row.samples_on_cpu * summary.interval_us * 1000);
-      rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.counted_runs),
+      rows.push_back({printable(row.name), absl::StrCat(row.tasks), absl::StrCat(row.counted_runs),
                       "~" + short_duration(on_cpu), percent(on_cpu, summary.span_ns()),
                       row.run.count > 0 ? short_duration(row.run.longest_ns) : "-", "-",
                       short_duration(row.wait.longest_ns)});
       continue;
     }
-    rows.push_back({printable(row.name), std::to_string(row.tasks), std::to_string(row.run.count),
+    rows.push_back({printable(row.name), absl::StrCat(row.tasks), absl::StrCat(row.run.count),
                     short_duration(row.run.total_ns), percent(row.run.total_ns, summary.span_ns()),
                     short_duration(row.run.longest_ns), short_duration(row.ready.longest_ns),
                     short_duration(row.wait.longest_ns)});
@@ -146,7 +141,7 @@ void print_waits(const TraceSummary& summary, bool all, std::ostream& out) {
   if (!all && waits.size() > kMostRows) waits.resize(kMostRows);
   std::vector<std::vector<std::string>> rows;
   for (const auto& [kind, wait] : waits) {
-    rows.push_back({printable(kind), std::to_string(wait.times.count), short_duration(wait.times.total_ns),
+    rows.push_back({printable(kind), absl::StrCat(wait.times.count), short_duration(wait.times.total_ns),
                     short_duration(wait.times.total_ns / static_cast<std::int64_t>(wait.times.count)),
                     short_duration(wait.times.longest_ns), longest_wait(summary, kind, wait)});
   }

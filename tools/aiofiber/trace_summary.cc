@@ -3,6 +3,8 @@
 // The runtime chooses the names of slices: "wait: " and the words of wait_kind.h, then the object.
 #include "trace_summary.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -126,12 +128,12 @@ std::int64_t TraceSummary::latency_ns(double part) {
 
 std::vector<TraceRow> TraceSummary::rows_by_name(bool fold) const {
   std::vector<TraceRow> rows;
-  std::unordered_map<std::string, std::size_t> places;
+  absl::btree_map<std::string, std::size_t> places;
   for (const auto& [number, row] : tasks) {
     TraceRow one = row;
-    if (one.name.empty()) one.name = "task " + std::to_string(number - runtime::kTraceTaskRows);
+    if (one.name.empty()) one.name = absl::StrCat("task ", number - runtime::kTraceTaskRows);
     const auto [place, fresh] =
-        places.try_emplace(fold ? without_last_number(one.name) : std::to_string(number), rows.size());
+        places.try_emplace(fold ? without_last_number(one.name) : absl::StrCat(number), rows.size());
     if (fresh) {
       rows.push_back(std::move(one));
       continue;

@@ -4,10 +4,10 @@
 // the times from wake-up to run. It counts in one pass over the lines and keeps no slices.
 #pragma once
 
+#include <absl/container/btree_map.h>
+
 #include <cstdint>
-#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "trace_file.h"
@@ -45,8 +45,8 @@ class TraceSummary {
   std::string process_name;
   std::int64_t first_ns = 0, last_ns = 0;
   bool any_time = false;
-  std::map<std::uint64_t, TraceRow> tasks, loops;  // by row
-  std::map<std::string, TraceWait> waits;          // by kind of wait
+  absl::btree_map<std::uint64_t, TraceRow> tasks, loops;  // by row
+  absl::btree_map<std::string, TraceWait> waits;          // by kind of wait
   std::uint64_t lost = 0;
   std::uint64_t lost_places = 0;
   bool sampled = false;
@@ -63,7 +63,7 @@ class TraceSummary {
  private:
   void add_slice(const TraceLine& line);
 
-  std::unordered_map<std::uint64_t, std::int64_t> open_arrows_;  // when each began
+  absl::btree_map<std::uint64_t, std::int64_t> open_arrows_;  // when each began
   std::vector<std::int64_t> latencies_;
 };
 

@@ -2,6 +2,7 @@
 //
 // Calls the templates of the public headers as a program does. It is only compiled, with every warning as an
 // error: users cannot fix warnings of the headers.
+#include <aiofiber/absl.h>
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <aiofiber/testing.h>
@@ -34,6 +35,7 @@ void tasks() {
   a.cancel();
   a.print_stack();
   asyncio::await(asyncio::coroutine(twice)(3));
+  asyncio::await(asyncio::sleep(absl::Seconds(1)));
 }
 
 void loops() {
