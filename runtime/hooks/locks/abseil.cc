@@ -170,7 +170,10 @@ ThreadIdentity* current_identity() noexcept {
 
 bool block_thread(KernelTimeout timeout) noexcept {
   if (abseils_wait != nullptr) return abseils_wait(timeout);
-  ThreadIdentity* const identity = current_identity();
+  ThreadIdentity* identity = current_identity();
+  // A thread that was started before find_abseil() has run.
+  if (identity == nullptr && absl::base_internal::CurrentThreadIdentityIfPresent != nullptr)
+    identity = absl::base_internal::CurrentThreadIdentityIfPresent();
   if (identity == nullptr) {
     std::fputs("aiofiber hooks: a thread waits for a lock of an abseil that is not known\n", stderr);
     std::abort();
