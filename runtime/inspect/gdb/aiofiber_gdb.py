@@ -129,7 +129,7 @@ class Task:
         """Those that are suspended, innermost first; as far as they can be read."""
         found, seen, newest = [], set(), self.newest_coroutines
         try:
-            while newest != 0 and newest not in seen:
+            while newest != 0 and newest not in seen and len(seen) < 2 * MOST_COROUTINES:
                 seen.add(newest)
                 newest, at, stack = struct.unpack("<3Q", read(newest, 24))
                 runs = stack & COROUTINE_RUNS != 0
@@ -519,9 +519,11 @@ class OwnFrameFilter:
         task = unwinder.shown()
         if task is None:
             return frames
+        coroutines = task.coroutines()
+        if not coroutines and not unwinder.is_active():
+            return frames
         own = (unwinder.level or 0) if unwinder.is_active() else -1
         frames = (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > own)
-        coroutines = task.coroutines()
         return self.merge(frames, coroutines, task) if coroutines else frames
 
     @staticmethod
