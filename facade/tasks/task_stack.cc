@@ -5,7 +5,6 @@
 // A suspended task is unwound from its saved context and does not run; its suspended coroutines are between
 // its frames (call_list.h). A failed task shows the throw, as recorded when it happened. Frames of aiofiber
 // and of the standard library's call machinery are left out.
-#include <array>
 #include <iostream>
 #include <span>
 #include <string>
@@ -21,7 +20,7 @@ namespace aiofiber::detail {
 
 namespace {
 
-constexpr std::size_t kMaxWords = 512;  // of a list of calls
+constexpr std::size_t kMaxCalls = 512;
 
 using Frames = std::vector<runtime::SymbolizedFrame>;
 
@@ -66,7 +65,8 @@ std::pair<Source, Frames> collect(const TaskCore& task) {
   if (task.fiber() == nullptr) return {Source::kStack, {}};  // its loop was closed while it was pending
   const runtime::Fiber& fiber = *task.fiber();
   if (!fiber.started() && fiber.coroutines == 0) return {Source::kStack, entry_frame(task)};
-  std::array<std::uintptr_t, kMaxWords> calls;
+  // Not on the stack, which may be small.
+  std::vector<std::uintptr_t> calls(kMaxCalls * (fiber.coroutines != 0 ? runtime::kWordsOfCoroutine : 1));
   runtime::CallSource source{{}, fiber.bounds(), fiber.coroutines, nullptr, true};
   if (runtime::current_fiber_or_step() == &fiber) {
     source.registers = runtime::current_registers();

@@ -34,7 +34,7 @@ namespace aiofiber::runtime {
 
 namespace {
 
-constexpr std::size_t kMaxWords = 256;  // of a list of calls
+constexpr std::size_t kMaxCalls = 256;
 constexpr std::size_t kMaxStackCopied = 256 * 1024;
 constexpr int kAttempts = 8;
 constexpr std::size_t kNamesShown = 3;
@@ -52,8 +52,9 @@ std::optional<aiofiber_record> copy_record(const aiofiber_record& original) {
 }
 
 void take_calls(const CallSource& source, TaskSnapshot& task) {
-  std::array<std::uintptr_t, kMaxWords> calls;
-  const std::size_t count = list_calls(source, calls);
+  std::array<std::uintptr_t, kMaxCalls * kWordsOfCoroutine> calls;
+  const std::size_t most = kMaxCalls * (source.coroutines != 0 ? kWordsOfCoroutine : 1);
+  const std::size_t count = list_calls(source, std::span(calls).first(most));
   task.stack.assign(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(count));
 }
 

@@ -53,12 +53,15 @@ class Folder {
 
 // Lets the kernel write a core of a target that runs in the folder; empty when the machine sends cores
 // elsewhere.
-std::string kernel_core(const Folder& folder, const Words& words, int signal = SIGABRT) {
+// `wait`: until the target may end.
+std::string kernel_core(const Folder& folder, const Words& words, int signal = SIGABRT,
+                        const std::function<void(const Running&)>& wait = {}) {
   Running process(words, 1, [&] {
     const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_CORE, &all);
     if (chdir(folder.path().c_str()) != 0) _exit(126);
   });
+  if (wait) wait(process);
   process.end(signal);
   for (const auto& entry : fs::directory_iterator(folder.path())) {
     if (entry.path().filename().string().starts_with("core")) return entry.path();
@@ -915,19 +918,25 @@ void expect_coroutines(const Words& subject, bool is_core) {
   }
 }
 
+// The running task of the mode `coroutines` stands in a blocking call, which can be seen after a tenth of a
+// second.
+void wait_until_it_blocks(const Running& process) {
+  for (int look = 0; look < 1'000; ++look) {
+    if (contains(aiofiber({"ps", process.pid()}).err, "blocked in pause()")) return;
+  }
+  ADD_FAILURE() << "it does not block";
+}
+
 TEST(Command, ShowsCoroutinesBetweenTheFramesThatCallThem) {
   const Running process(target({"coroutines"}));
-  // The loop stands in a blocking call, which can be seen after a tenth of a second.
-  for (int look = 0; look < 100; ++look) {
-    if (contains(aiofiber({"ps", process.pid()}).err, "has not gone on")) break;
-  }
+  wait_until_it_blocks(process);
   expect_coroutines({process.pid()}, false);
   expect_coroutines({"--stop", process.pid()}, false);
 }
 
 TEST(Command, ShowsCoroutinesOfACore) {
   const Folder folder;
-  const std::string core = kernel_core(folder, target({"coroutines"}));
+  const std::string core = kernel_core(folder, target({"coroutines"}), SIGABRT, wait_until_it_blocks);
   if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
   expect_coroutines({"--core", core}, true);
 }

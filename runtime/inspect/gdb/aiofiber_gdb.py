@@ -129,7 +129,7 @@ class Task:
         """Those that are suspended, innermost first; as far as they can be read."""
         found, seen, newest = [], set(), self.newest_coroutines
         try:
-            while newest != 0 and newest not in seen:
+            while newest != 0 and newest not in seen and len(seen) < 2 * MOST_COROUTINES:
                 seen.add(newest)
                 newest, at, stack = struct.unpack("<3Q", read(newest, 24))
                 runs = stack & COROUTINE_RUNS != 0
@@ -235,7 +235,7 @@ class Task:
 
     def entry_text(self):
         name = symbol_at(self.entry)
-        return without_parameters(name) if ACTOR.search(name) else CLONE.sub("", name)
+        return without_return_type(without_parameters(name)) if ACTOR.search(name) else CLONE.sub("", name)
 
 
 class CoroutineCall:
@@ -246,7 +246,7 @@ class CoroutineCall:
         self.stack, self.on_loop = stack & ~7, stack & ON_LOOP != 0
 
     def name(self):
-        return without_parameters(symbol_at(self.code))
+        return without_return_type(without_parameters(symbol_at(self.code)))
 
     def is_plumbing(self):
         return self.name().startswith(PLUMBING)
@@ -363,6 +363,8 @@ def short_name(frame):
     if name is None:
         return None
     short = without_parameters(name)
+    if ACTOR.search(name):
+        return without_return_type(short)
     if short == LAMBDA and frame.type() == gdb.NORMAL_FRAME:  # the symbol tables know its function
         of_symbol = without_parameters(symbol_at(frame.function().value().address))
         short = of_symbol if of_symbol.endswith(LAMBDA) else short
@@ -395,7 +397,7 @@ def without_parameters(name):
     for i in range(len(name) - 1, 0, -1):
         depth += {")": 1, "(": -1}.get(name[i], 0)
         if depth == 0:
-            return without_return_type(name[:i]) if actor is not None else name[:i]
+            return name[:i]
     return name
 
 
@@ -519,9 +521,11 @@ class OwnFrameFilter:
         task = unwinder.shown()
         if task is None:
             return frames
+        coroutines = task.coroutines()
+        if not coroutines and not unwinder.is_active():
+            return frames
         own = (unwinder.level or 0) if unwinder.is_active() else -1
         frames = (TaskFrame(frame) for frame in frames if frame.inferior_frame().level() > own)
-        coroutines = task.coroutines()
         return self.merge(frames, coroutines, task) if coroutines else frames
 
     @staticmethod

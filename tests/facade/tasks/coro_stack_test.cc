@@ -308,7 +308,7 @@ TEST(CoroTraceback, OfACancellationEndsAtTheAwaitThatItInterrupts) {
 // 48 innermost calls, and 16 outermost ones.
 constexpr int kRecursion = __LINE__ + 3;
 Coro<> recursion(int depth) {
-  if (depth == 0) thrower();
+  if (depth == 0) co_return thrower();
   co_await recursion(depth - 1);
 }
 TEST(CoroTraceback, KeepsBothEndsOfADeepRecursion) {
