@@ -208,7 +208,8 @@ asyncio::Coro<> busy_coroutine(unsigned seed) {
       co_await recurse(depth, one_pass);
     }
     asyncio::current_task()->set_name("0");
-    co_await asyncio::sleep(0s);
+    // Not always as long: otherwise all tasks would be at the same place in each pass.
+    for (unsigned passes = 1 + (seed >> 16) % 3; passes > 0; --passes) co_await asyncio::sleep(0s);
   }
 }
 void busy_driver(unsigned seed) {
@@ -218,7 +219,7 @@ void busy_driver(unsigned seed) {
     asyncio::current_task()->set_name("dr" + std::to_string(depth));
     dive(depth, [depth] { asyncio::await(recurse(depth, one_pass)); });
     asyncio::current_task()->set_name("0");
-    asyncio::await(asyncio::sleep(0s));
+    for (unsigned passes = 1 + (seed >> 16) % 3; passes > 0; --passes) asyncio::await(asyncio::sleep(0s));
   }
 }
 void busy_coroutines(int count) {
