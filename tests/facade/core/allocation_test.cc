@@ -275,6 +275,92 @@ TEST(OneFailedAllocation, InShieldWaitAndAsCompleted) {
   });
 }
 
+Coro<int> work_without_stack(Duration delay) {
+  co_await sleep(delay);
+  co_return co_await [] {
+    await(sleep(1ms));
+    return 1;
+  };
+}
+
+TEST(OneFailedAllocation, InCoroutines) {
+  fail_each([](Bench&) {
+    await(gather(work_without_stack(1ms), work_without_stack(2ms)));
+    await(wait_for(work_without_stack(1ms), 1s));
+    auto cancelled = create_task(work_without_stack(1h));
+    await(sleep(1ms));
+    cancelled.cancel("a message that is longer than what a string keeps in itself");
+    await(wait({cancelled}));
+    auto parent = create_task([]() -> Coro<int> {
+      co_return co_await timeout(1s, []() -> Coro<int> {
+        co_return co_await task_group([](TaskGroup& group) -> Coro<int> {
+          auto child = group.create_task(work_without_stack(1ms));
+          co_return co_await child;
+        });
+      });
+    });
+    EXPECT_EQ(await(parent), 1);
+  });
+}
+
+TEST(OneFailedAllocation, InWaitsOfCoroutines) {
+  fail_each([](Bench&) {
+    Lock lock;
+    Queue<int> queue(1);
+    auto put = [&]() -> Coro<> {
+      for (int i = 0; i < 3; ++i) {
+        co_await queue.put(i);
+        co_await lock.acquire();
+        std::exception_ptr error;
+        try {
+          co_await sleep(1ms);
+        } catch (...) {
+          error = std::current_exception();
+        }
+        lock.release();
+        if (error != nullptr) std::rethrow_exception(error);
+      }
+    };
+    auto get = [&]() -> Coro<> {
+      for (int i = 0; i < 3; ++i) co_await queue.get();
+    };
+    std::vector<Task<>> tasks;
+    std::exception_ptr error;
+    try {
+      tasks.reserve(2);
+      tasks.push_back(create_task(put));
+      tasks.push_back(create_task(get));
+      await(wait(tasks, {.timeout = 1s}));
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    for (const Task<>& task : tasks) task.cancel();
+    if (!tasks.empty()) await(wait(tasks));
+    for (const Task<>& task : tasks) {
+      if (!task.cancelled() && task.exception() != nullptr) error = task.exception();
+    }
+    EXPECT_FALSE(lock.locked());
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+AsyncGenerator<std::string> texts() {
+  for (int i = 0; i < 3; ++i) {
+    co_await sleep(1ms);
+    co_yield std::string(100, 'x');
+  }
+}
+
+TEST(OneFailedAllocation, InAnAsyncGenerator) {
+  fail_each([](Bench&) {
+    for (const std::string& text : texts()) EXPECT_EQ(text.size(), 100u);
+    auto closed = texts();
+    await(closed.next());
+    await(closed.aclose());
+  });
+}
+
 TEST(OneFailedAllocation, InLocksLeavesThemFree) {
   fail_each([](Bench&) {
     Lock lock;
