@@ -38,6 +38,7 @@ template <class T, class F>
 class CoroAwaiter;
 template <class T, class F>
 class CoroTask;
+class AwaitingPromise;
 }  // namespace detail
 
 template <class T = void>
@@ -46,24 +47,26 @@ class [[nodiscard]] Coro {
   using value_type = T;
   using promise_type = detail::CoroPromise<T>;
 
-  Coro(Coro&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  Coro(Coro&& other) noexcept { take_from(other); }
   Coro& operator=(Coro&& other) noexcept {
     if (this != &other) {
       destroy();
-      promise_ = std::exchange(other.promise_, nullptr);
+      take_from(other);
     }
     return *this;
   }
   // Logs "coroutine 'NAME' was never awaited" if it has not begun.
   ~Coro() { destroy(); }
 
-  // Destroys it without that report. Its local variables are destroyed, if it has begun.
+  // Destroys it without that report. Its local variables are destroyed, if it has begun. No effect while it
+  // is being awaited.
   void close() noexcept {
+    if (is_awaited()) return;
     if (detail::PromiseBase* const promise = std::exchange(promise_, nullptr)) promise->handle().destroy();
   }
   // Empty once it was awaited, scheduled, moved or closed.
   detail::EntryInfo entry() const noexcept {
-    return promise_ != nullptr ? promise_->entry() : detail::EntryInfo{};
+    return promise_ != nullptr && !is_awaited() ? promise_->entry() : detail::EntryInfo{};
   }
 
  private:
@@ -74,17 +77,51 @@ class [[nodiscard]] Coro {
   friend class detail::CoroTask;
   template <class U>
   friend U detail::drive_here(Coro<U>& coroutine);
+  friend class detail::AwaitingPromise;
 
   Coro() noexcept = default;
-  explicit Coro(promise_type& promise) noexcept : promise_(&promise) {}
+  explicit Coro(detail::PromiseBase& promise) noexcept : promise_(&promise) {}
+
+  // While a named Coro is being awaited, the await owns the coroutine. The named one keeps its address with
+  // this mark, for the error of a second await.
+  static constexpr std::uintptr_t kAwaitedMark = 1;
+  bool is_awaited() const noexcept {
+    return (reinterpret_cast<std::uintptr_t>(promise_) & kAwaitedMark) != 0;
+  }
+  detail::PromiseBase& awaited_promise() const noexcept {
+    return *reinterpret_cast<detail::PromiseBase*>(reinterpret_cast<std::uintptr_t>(promise_) &
+                                                   ~kAwaitedMark);
+  }
+  void take_from(Coro& other) noexcept {
+    promise_ = std::exchange(other.promise_, nullptr);
+    if (AIOFIBER_UNLIKELY(is_awaited())) awaited_promise().named = &promise_;
+  }
+  // RuntimeError: it was awaited before, or is being awaited.
+  void check_not_awaited() const {
+    if (promise_ == nullptr) detail::throw_reused();
+    if (is_awaited()) detail::throw_awaited_already();
+  }
+  // For an await of a named one.
+  Coro begin_await() {
+    check_not_awaited();
+    detail::PromiseBase& promise = *promise_;
+    promise.named = &promise_;
+    promise_ =
+        reinterpret_cast<detail::PromiseBase*>(reinterpret_cast<std::uintptr_t>(promise_) | kAwaitedMark);
+    return Coro(promise);
+  }
   void destroy() noexcept {
     if (promise_ == nullptr) return;
+    if (AIOFIBER_UNLIKELY(is_awaited())) {
+      awaited_promise().named = nullptr;
+      return;
+    }
     if (!promise_->begun()) detail::report_never_awaited(promise_->entry(), promise_->origin);
     close();
   }
-  // Begins it on top of the chain. RuntimeError: it was awaited before.
+  // Begins it on top of the chain.
   void enter(detail::CoroChain& chain) {
-    if (promise_ == nullptr) detail::throw_reused();
+    check_not_awaited();
     chain.enter(*promise_, &promise_);
   }
   // The result, once it has ended.
@@ -182,7 +219,11 @@ class AwaitingPromise : public PromiseBase {
           "this result can only be moved: use co_await std::move(future) to take it");
       return FutureAwaiter<T, is_temporary>(Future<T>(std::forward<A>(awaitable)));
     } else if constexpr (IsCoro<X>::value) {
-      return CoroAwaiter<typename X::value_type>(std::move(awaitable));
+      if constexpr (is_temporary) {
+        return CoroAwaiter<typename X::value_type>(std::move(awaitable));
+      } else {
+        return CoroAwaiter<typename X::value_type>(awaitable.begin_await());
+      }
     } else if constexpr (CoroutineLike<X>) {
       return CoroutineAwaiter<typename X::value_type, A>(std::forward<A>(awaitable));
     } else if constexpr (ForeignLike<A>) {
@@ -256,7 +297,7 @@ void drive(TaskCore& task, CoroChain& chain);
 // await() of a Coro: in the current task, which has a stack.
 template <class T>
 AIOFIBER_NOINLINE T drive_here(Coro<T>& awaited) {
-  Coro<T> coroutine = std::move(awaited);
+  Coro<T> coroutine = awaited.begin_await();
   TaskCore* const task = current_task_core_with_stack();
   if (AIOFIBER_UNLIKELY(task == nullptr)) {
     coroutine.close();  // no never-awaited report: the error below is enough

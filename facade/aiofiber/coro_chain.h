@@ -89,13 +89,17 @@ class PromiseBase : public aiofiber_coroutine {
   // The pointer that owns the frame while the coroutine runs; cleared when the chain destroys the frame.
   // Null: references own it (AsyncGenerator).
   PromiseBase** owner = nullptr;
+  // The pointer of a named Coro whose coroutine is being awaited; cleared at the end. Null: there is none.
+  PromiseBase** named = nullptr;
   OriginTrace origin;  // debug mode: where it was made
   std::exception_ptr error;
 
  protected:
   explicit PromiseBase(std::coroutine_handle<> self) noexcept
       : aiofiber_coroutine{0, reinterpret_cast<std::uint64_t>(self.address()), 0} {}
-  ~PromiseBase() = default;
+  ~PromiseBase() {
+    if (named != nullptr) *named = nullptr;
+  }
 
  private:
 #if !defined(__cpp_lib_source_location)

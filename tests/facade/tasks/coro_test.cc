@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -313,6 +314,38 @@ TEST(Coro, RunsOnce) {
     Coro<int> target = std::move(moved);
     EXPECT_EQ(co_await target, 2);
     co_await [&] { EXPECT_THROW(await(once), RuntimeError); };
+  });
+}
+
+TEST(Coro, HasOneAwaitAtATime) {
+  run_in_loop([]() -> Coro<> {
+    Coro<int> named = number_after(1s, 3);
+    auto first = create_task([&]() -> Coro<int> { co_return co_await named; });
+    co_await sleep(0s);
+    std::string text;
+    try {
+      co_await named;
+    } catch (const RuntimeError& error) {
+      text = error.what();
+    }
+    EXPECT_EQ(text, "coroutine is being awaited already");
+    Coro<int> moved = std::move(named);
+    moved.close();
+    EXPECT_THROW(co_await std::move(moved), RuntimeError);
+    EXPECT_EQ(co_await first, 3);
+    try {
+      co_await moved;
+    } catch (const RuntimeError& error) {
+      text = error.what();
+    }
+    EXPECT_EQ(text, "cannot reuse already awaited coroutine");
+  });
+  run_in_loop([] {
+    std::optional<Coro<int>> named = number_after(1s, 4);
+    auto first = create_task([&] { return await(*named); });
+    await(sleep(0s));
+    named.reset();
+    EXPECT_EQ(await(first), 4);
   });
 }
 
