@@ -41,6 +41,13 @@ class CoroTask;
 class AwaitingPromise;
 }  // namespace detail
 
+// A coroutine object; a function that returns one and uses co_await or co_return is a coroutine. T: an object
+// type, which need not be copyable, a reference, or void. Parameters are kept in its frame as they are
+// declared: take by value what a reference may outlive. Threads: made on any thread; from its begin on, the
+// loop's. Cancellation: raised at its co_await, by the rules of every task; it can be caught there. Errors:
+// its exceptions come out of the await, or are the task's. RuntimeError "cannot reuse already awaited
+// coroutine" or "coroutine is being awaited already": a second await. StackError at a co_await: there is no
+// stack to borrow.
 template <class T = void>
 class [[nodiscard]] Coro {
  public:
@@ -58,8 +65,7 @@ class [[nodiscard]] Coro {
   // Logs "coroutine 'NAME' was never awaited" if it has not begun.
   ~Coro() { destroy(); }
 
-  // Destroys it without that report. Its local variables are destroyed, if it has begun. No effect while it
-  // is being awaited.
+  // Destroys it without that report. No effect while it is being awaited.
   void close() noexcept {
     if (is_awaited()) return;
     if (detail::PromiseBase* const promise = std::exchange(promise_, nullptr)) promise->handle().destroy();
