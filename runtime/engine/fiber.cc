@@ -124,6 +124,7 @@ void Fiber::bind(const Stack& stack, std::size_t slot_bytes, Main main_function)
   fcontext = reinterpret_cast<std::uint64_t>(
       ctx::make_fcontext(stack.high - stagger, stack.bytes() - stagger, fiber_entry));
 #if AIOFIBER_ASAN
+  fake_stack = nullptr;  // of the stack that a stackless fiber borrowed before: it is freed
   asan_low = stack.low;
   asan_bytes = stack.bytes();
 #endif
