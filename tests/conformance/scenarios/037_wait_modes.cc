@@ -38,7 +38,8 @@ SCENARIO(037_wait_modes) {
         {"FIRST_COMPLETED", asyncio::FIRST_COMPLETED},
         {"FIRST_EXCEPTION", asyncio::FIRST_EXCEPTION},
     };
-    for (const auto& [name, mode] : modes) {
+    for (const auto& [name, return_when] : modes) {
+      const auto mode = return_when;  // clang 14 captures no structured binding
       auto ts = mk();
       show(name, asyncio::await(asyncio::wait(ts, {.return_when = mode})));
       show("rest", asyncio::await(asyncio::wait(ts)));
