@@ -18,7 +18,7 @@ __attribute__((noinline)) int number_in_call(int value) {
   constexpr std::size_t kFrameBytes = 112;
   void* const frame = ::operator new(kFrameBytes);
   benchmark::DoNotOptimize(frame);
-  ::operator delete(frame, kFrameBytes);
+  ::operator delete(frame);
   return value;
 }
 asyncio::Coro<int> number_in_coroutine(int value) { co_return value; }
