@@ -37,13 +37,7 @@ class CallbackAwaiter {
     callback_ = runtime::Ref<HandleBase>(callback);
     id_ = future_.state().add_callback(callback_, *callback, nullptr);
   }
-  std::conditional_t<take, T, std::add_lvalue_reference_t<const T>> await_resume() {
-    if constexpr (take) {
-      return std::move(future_).result();
-    } else {
-      return std::as_const(future_).result();
-    }
-  }
+  decltype(auto) await_resume() { return result_of_await<take>(future_); }
 
  private:
   Future<T> future_;

@@ -410,13 +410,11 @@ AIOFIBER_ALWAYS_INLINE auto call_and_await(Body& body, Args&... args)
 
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coroutine, TaskOptions options) {
-  if (core_->closed()) coroutine.close();  // refused: no never-awaited report, the error below is enough
-  const detail::EntryInfo entry = coroutine.entry();
-  return detail::start_stackless_task<T>(*core_, std::move(coroutine), options, entry);
+  return detail::start_coroutine(*core_, std::move(coroutine), options);
 }
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coroutine) {
-  return create_task(std::move(coroutine), TaskOptions{});
+  return detail::start_coroutine(*core_, std::move(coroutine), TaskOptions{});
 }
 // Makes a task without a stack. Errors as for other tasks.
 template <class T>

@@ -42,6 +42,16 @@ CoroChain& chain_of(std::coroutine_handle<Promise> coroutine) noexcept {
   return *coroutine.promise().chain;
 }
 
+// What co_await of a future gives, once it is done.
+template <bool take, class T>
+std::conditional_t<take, T, std::add_lvalue_reference_t<const T>> result_of_await(Future<T>& future) {
+  if constexpr (take) {
+    return std::move(future).result();
+  } else {
+    return std::as_const(future).result();
+  }
+}
+
 // co_await of a future: `take` moves the value out, as await() of a temporary does.
 template <class T, bool take>
 class FutureAwaiter {
@@ -57,13 +67,9 @@ class FutureAwaiter {
     chain_->request.kind = ChainRequest::Kind::kFuture;
     chain_->request.future = future_.ref().get();
   }
-  std::conditional_t<take, T, std::add_lvalue_reference_t<const T>> await_resume() {
+  decltype(auto) await_resume() {
     if (chain_ != nullptr) chain_->rethrow_error();
-    if constexpr (take) {
-      return std::move(future_).result();
-    } else {
-      return std::as_const(future_).result();
-    }
+    return result_of_await<take>(future_);
   }
 
  private:

@@ -138,6 +138,15 @@ auto start_task_for(LoopCore& loop, F&& closure, const TaskOptions& options, Ent
   }
 }
 
+// The same for a coroutine object.
+template <class C>
+Task<typename C::value_type> start_coroutine(LoopCore& loop, C coroutine, const TaskOptions& options) {
+  if (loop.closed()) coroutine.close();  // refused: no never-awaited report, the error below is enough
+  const EntryInfo entry = coroutine.entry();
+  using R = std::conditional_t<IsCoro<C>::value, C, typename C::value_type>;
+  return start_task_for<R>(loop, std::move(coroutine), options, entry);
+}
+
 template <class F>
 concept TaskFunction =
     !IsCoroutine<std::decay_t<F>>::value && !std::is_same_v<std::decay_t<F>, TaskOptions> &&
@@ -163,13 +172,11 @@ struct CheckedTask<F, Args...> : CallResultOf<F, Args...>,
 
 template <class T>
 Task<T> EventLoop::create_task(Coroutine<T> coroutine, TaskOptions options) {
-  if (core_->closed()) coroutine.close();  // refused: no never-awaited report, the error below is enough
-  const detail::EntryInfo entry = coroutine.entry();
-  return detail::start_task<T>(*core_, std::move(coroutine), options, entry);
+  return detail::start_coroutine(*core_, std::move(coroutine), options);
 }
 template <class T>
 Task<T> EventLoop::create_task(Coroutine<T> coroutine) {
-  return create_task(std::move(coroutine), TaskOptions{});
+  return detail::start_coroutine(*core_, std::move(coroutine), TaskOptions{});
 }
 template <class F, class... Args>
 auto EventLoop::create_task(TaskOptions options, F&& fn, Args&&... args) {

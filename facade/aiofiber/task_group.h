@@ -43,20 +43,13 @@ class TaskGroup {
 
   // Makes a task of the group, as aiofiber::create_task() does. Allowed while the body runs or any child
   // lives. RuntimeError: the group is finished, or shutting down after an error.
-  template <class T>
-  GroupTask<T> create_task(Coroutine<T> coroutine) {
+  template <class C>
+  requires detail::IsCoroutine<C>::value GroupTask<typename C::value_type> create_task(C coroutine) {
     return add_task(std::move(coroutine), TaskOptions());
   }
-  template <class T>
-  GroupTask<T> create_task(Coroutine<T> coroutine, TaskOptions options) {
-    return add_task(std::move(coroutine), std::move(options));
-  }
-  template <class T>
-  GroupTask<T> create_task(Coro<T> coroutine) {
-    return add_task(std::move(coroutine), TaskOptions());
-  }
-  template <class T>
-  GroupTask<T> create_task(Coro<T> coroutine, TaskOptions options) {
+  template <class C>
+  requires detail::IsCoroutine<C>::value GroupTask<typename C::value_type> create_task(C coroutine,
+                                                                                       TaskOptions options) {
     return add_task(std::move(coroutine), std::move(options));
   }
   template <class F, class... Args>

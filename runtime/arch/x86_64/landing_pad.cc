@@ -36,12 +36,21 @@ class Code : private Bytes {
 };
 
 constexpr std::size_t kLandingPadBytes = 192;
+constexpr std::size_t kHelperBytes = 16;
+constexpr std::uintptr_t kPageMask = 4095;
+
+// A byte that only looks like a call can lead anywhere: whether a short function may begin there and can be
+// read. In code without debug information clang writes no table for its helper. Then a neighbour on the same
+// page must have one.
+bool may_be_function(std::uintptr_t target) {
+  if (const auto table = find_frame_table(target)) return table->function == target;
+  return (target & kPageMask) != 0 && (target & kPageMask) + kHelperBytes <= kPageMask &&
+         (find_frame_table(target - 1) || find_frame_table(target + kHelperBytes));
+}
 
 // The first function that the helper at `target` calls, if it is a helper; else 0.
 std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
-  // A byte that only looks like a call can lead anywhere: continue only if a function begins there.
-  const auto table = find_frame_table(target);
-  if (!table || table->function != target) return 0;
+  if (!may_be_function(target)) return 0;
   Code helper(target);
   helper.take_endbr();
   const bool pushes_rax = helper.take({0x50});
@@ -54,7 +63,6 @@ std::uintptr_t first_call_of_terminate_helper(std::uintptr_t target) {
 
 bool is_terminating_landing_pad(std::uintptr_t landing_pad, bool after_others) {
   std::uintptr_t end = landing_pad + kLandingPadBytes;
-  constexpr std::uintptr_t kPageMask = 4095;
   if (!find_frame_table(end)) end = std::min(end, (landing_pad | kPageMask) - sizeof(std::int32_t));
   std::array<std::uintptr_t, 32> seen;
   std::size_t seen_count = 0;

@@ -217,6 +217,40 @@ TEST(DebugMode, ASlowStepIsReportedAsTheTaskIsAfterIt) {
   EXPECT_EQ(texts.size(), 3u);
 }
 
+// The same for coroutines. A call on a borrowed stack belongs to the step in which it runs.
+TEST(DebugMode, ASlowStepOfACoroutineIsReported) {
+  Log log;
+  run_in_debug_mode([] {
+    const auto burn = [] { static_cast<aio::testing::TestLoop&>(aio::get_running_loop()).burn(300ms); };
+    await(aio::create_task({.name = "waits"}, [&]() -> aio::Coro<> {
+      burn();
+      co_await aio::sleep(1s);
+    }));
+    await(aio::create_task({.name = "returns"}, [&]() -> aio::Coro<int> {
+      co_await aio::sleep(1s);
+      burn();
+      co_return 42;
+    }));
+    await(aio::create_task({.name = "on a stack"}, [&]() -> aio::Coro<> {
+      co_await [&] {
+        burn();
+        await(aio::sleep(1s));
+      };
+    }));
+  });
+  const auto texts = log.texts();
+  const auto reports = [&](const char* begin) {
+    return std::count_if(texts.begin(), texts.end(), [&](const std::string& text) {
+      return text.starts_with(std::string("Executing <Task ") + begin) &&
+             text.ends_with(" took 0.300 seconds");
+    });
+  };
+  EXPECT_EQ(reports("pending name='waits'"), 1);
+  EXPECT_EQ(reports("finished name='returns'"), 1);
+  EXPECT_EQ(reports("pending name='on a stack'"), 1);
+  EXPECT_EQ(texts.size(), 3u);
+}
+
 // Real time: the watchdog looks at a thread that is really blocked.
 TEST(DebugMode, TheWatchdogNamesWhoBlocksTheLoop) {
   Log log;

@@ -3,6 +3,7 @@
 // Each form of await() in a destructor that is inlined into its caller: a cancellation is kept back, because
 // it could not leave the destructor. g++ then removes what shows in the tables that exceptions end there, if
 // a variable with a destructor is in between.
+// Labels: clang
 #include <gtest/gtest.h>
 
 #include <string>
