@@ -48,7 +48,7 @@ enum aiofiber_wait {
   AIOFIBER_WAIT_SEVERAL = 9, /* wait() */
   AIOFIBER_WAIT_AS_COMPLETED = 10,
   AIOFIBER_WAIT_TASK_GROUP = 11,
-  /* Address of the object: the same for all its waiters. */
+  /* Address of the object: the same for all its waiters. 0: not known (a lock of abseil). */
   AIOFIBER_WAIT_LOCK = 12,
   AIOFIBER_WAIT_EVENT = 13,
   AIOFIBER_WAIT_CONDITION = 14,
