@@ -48,6 +48,14 @@ Request request;  // belongs to the holder of request_mutex
 std::mutex request_mutex;
 struct sigaction previous_action;
 
+// The kernel puts the context on the handler's stack. ThreadSanitizer runs a handler later, with a copy: the
+// registers in it are old, and the handler is an ordinary call on the thread's stack.
+bool is_of_now(const void* context) noexcept {
+  constexpr std::uintptr_t kFramesOfHandler = 64 * 1024;
+  const auto own_frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  return reinterpret_cast<std::uintptr_t>(context) - own_frame < kFramesOfHandler;
+}
+
 void on_signal(int signo, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   Phase wanted = Phase::kWanted;
@@ -55,8 +63,11 @@ void on_signal(int signo, siginfo_t* info, void* context) {
   if (info->si_code == SI_TKILL && request.phase.load(std::memory_order_acquire) == wanted &&
       request.tid == own_tid &&
       request.phase.compare_exchange_strong(wanted, Phase::kFilling, std::memory_order_acq_rel)) {
-    Registers registers = arch::interrupted_registers(context);
-    if (registers.pc != 0) ++registers.pc;  // an instruction, not a return address
+    Registers registers = current_registers();
+    if (is_of_now(context)) {
+      registers = arch::interrupted_registers(context);
+      if (registers.pc != 0) ++registers.pc;  // an instruction, not a return address
+    }
     const Fiber* fiber = current_fiber_or_step();
     request.fiber_id = fiber != nullptr ? fiber->id : 0;
     // The loop fetched the thread's bounds when it began to run, so this does not allocate.
