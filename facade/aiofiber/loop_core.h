@@ -85,7 +85,8 @@ class LoopCore {
   // In debug mode: RuntimeError if the caller is not the thread that runs the loop.
   void check_thread() const;
   bool debug() const noexcept { return debug_; }
-  // When debug mode was last switched on, by the loop's clock: earlier records are out of date.
+  // When debug mode was last switched on in this run, in the thread's CPU time: what a task noted before is
+  // out of date.
   std::int64_t debug_since_ns() const noexcept { return debug_since_ns_; }
 
   // Calls the program's handler, or the default one. Throws only exceptions that leave the loop.

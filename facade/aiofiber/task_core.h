@@ -179,6 +179,7 @@ class TaskCore : public runtime::ListNode {
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
+  void step_begins() noexcept;
   void check_stack_depth(bool at_end) noexcept;
   void after_resume();
   [[noreturn]] void throw_cancelled();
@@ -232,7 +233,7 @@ class TaskCore : public runtime::ListNode {
   RareText cancel_message_;            // of the last request that had to be stored
   RareText interrupt_message_;         // of the request that interrupted a runtime wait
   std::shared_ptr<ContextData> context_;
-  std::int64_t step_started_ns_ = -1;  // debug mode; -1: it was off when the step began
+  std::int64_t step_started_ns_ = -1;  // debug mode, CPU time; -1: it was off when the step began
   // Two words, because there may be a million tasks. The fields of a scope are half words, not bits: a store
   // to a part of a word that is then read as a whole stalls the processor (store forwarding).
   static constexpr std::uint16_t kMostScopes = 0xffff;

@@ -115,7 +115,7 @@ void HandleBase::run() {
 
   LoopCore& loop = *loop_;
   const bool timed = loop.debug();
-  const runtime::Nanoseconds begun = timed ? loop.scheduler().now() : 0;
+  const runtime::Nanoseconds begun = timed ? loop.scheduler().cpu_time() : 0;
   std::exception_ptr failure;
   try {
     const Running running(*this);
@@ -133,7 +133,7 @@ void HandleBase::run() {
     loop.report(report);
   }
   if (timed) {
-    const runtime::Nanoseconds duration = loop.scheduler().now() - begun;
+    const runtime::Nanoseconds duration = loop.scheduler().cpu_time() - begun;
     if (duration >= loop.slow_callback_duration.nanoseconds()) loop.report_slow(text(), duration);
   }
 }

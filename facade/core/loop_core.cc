@@ -116,6 +116,7 @@ void LoopCore::run() {
     running_loop = nullptr;
   };
   watch_for_exit();
+  debug_since_ns_ = 0;
   if (debug_ || watchdog_limit) watch_now();
   scheduler_->run();
 }
@@ -127,7 +128,8 @@ void LoopCore::set_debug(bool enabled) {
   if (enabled && !debug_)
     runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
   if (!enabled && debug_) runtime::held_locks::stop();
-  if (enabled && !debug_) debug_since_ns_ = scheduler_->now();
+  if (enabled && !debug_) debug_since_ns_ = is_running() ? scheduler_->cpu_time() : 0;
+  if (!enabled) scheduler_->step_observer = nullptr;  // a task's first step in debug mode sets it
   debug_ = enabled;
   update_watchdog();
 }

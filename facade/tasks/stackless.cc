@@ -26,7 +26,7 @@ void TaskCore::step() noexcept {
   Stackless& own =
       AIOFIBER_LIKELY(fiber.coroutines != 0) ? *reinterpret_cast<Stackless*>(fiber.coroutines) : *stackless();
   own.chain.stack = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0)) | AIOFIBER_COROUTINES_ON_LOOP;
-  if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
+  if (AIOFIBER_UNLIKELY(loop().debug())) step_begins();
   Ending ending;
   if (AIOFIBER_LIKELY(!own.chain.done())) {
     try {

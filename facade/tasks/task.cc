@@ -141,7 +141,7 @@ void TaskCore::fiber_main(Fiber& fiber) noexcept { static_cast<TaskCore*>(fiber.
 void TaskCore::body() noexcept {
   const Ref<FutureBase> keep(&future_);
   if (loop().debug()) {
-    step_started_ns_ = loop().scheduler().now();
+    step_begins();
     watches_stack_ = fiber_->started();
     if (watches_stack_) runtime::StackPool::forget_last_quarter(fiber_->stack());
   }

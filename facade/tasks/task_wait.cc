@@ -6,6 +6,7 @@
 // meanwhile: the loop closes, or a cancellation must be raised. Every suspension of the facade goes through
 // here.
 #include <bit>
+#include <utility>
 
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/parker.h"
@@ -17,16 +18,32 @@ namespace aiofiber::detail {
 using runtime::Fiber;
 using runtime::Ref;
 
-// Debug mode: measures how long the ending step has kept the loop.
+// Debug mode: measures the ending step. Only time on the CPU counts: of a call that blocks the thread the
+// watchdog tells while it blocks, and a busy machine makes no step slow.
 void TaskCore::before_suspend() noexcept {
-  if (!loop().debug() || step_started_ns_ < loop().debug_since_ns()) return;
+  const std::int64_t started = std::exchange(step_started_ns_, -1);
+  if (!loop().debug() || started < loop().debug_since_ns()) return;
   check_stack_depth(false);
   try {
-    const std::int64_t duration = loop().scheduler().now() - step_started_ns_;
+    const std::int64_t duration = loop().scheduler().cpu_time() - started;
     if (duration >= loop().slow_callback_duration.nanoseconds()) loop().report_slow(future_.text(), duration);
   } catch (...) {
     // A report must not change what the program does.
   }
+}
+
+// Debug mode: a step has begun. A wait of the hooks ends and begins steps, too.
+void TaskCore::step_begins() noexcept {
+  static constexpr runtime::Scheduler::StepObserver kAtWaitsOfHooks = {
+      [](Fiber& fiber) noexcept {
+        if (TaskCore* const task = task_of(&fiber)) task->before_suspend();
+      },
+      [](Fiber& fiber) noexcept {
+        if (TaskCore* const task = task_of(&fiber)) task->step_begins();
+      }};
+  runtime::Scheduler& scheduler = loop().scheduler();
+  scheduler.step_observer = &kAtWaitsOfHooks;
+  step_started_ns_ = scheduler.cpu_time();
 }
 
 // Debug mode: reports once that the task came near the end of its stack. This is checked at the task's end,
@@ -69,7 +86,7 @@ void TaskCore::note_watcher(const void* watcher) noexcept {
 
 // The common end of all waits: checks what happened while the task was suspended.
 inline void TaskCore::after_resume() {
-  if (AIOFIBER_UNLIKELY(loop().debug())) step_started_ns_ = loop().scheduler().now();
+  if (AIOFIBER_UNLIKELY(loop().debug())) step_begins();
   if (AIOFIBER_UNLIKELY(fiber_->unwinding)) end_with_loop();
 }
 

@@ -25,11 +25,12 @@ constexpr Nanoseconds kRealPatience = 5'000'000'000;
 }  // namespace
 
 namespace {
-Nanoseconds monotonic() noexcept {
+Nanoseconds read_clock(clockid_t clock) noexcept {
   timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  ::clock_gettime(clock, &time);
   return Nanoseconds{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
+Nanoseconds monotonic() noexcept { return read_clock(CLOCK_MONOTONIC); }
 
 bool kernel_trusts_the_counter() noexcept {
   if (arch::kCounterName.empty()) return false;
@@ -47,6 +48,8 @@ bool stamps_are_counter() noexcept {
 }  // namespace
 
 Nanoseconds SteadyClock::now() const noexcept { return monotonic(); }
+
+Nanoseconds SteadyClock::cpu_time() const noexcept { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 std::uint64_t Stamps::now() noexcept {
   if (AIOFIBER_LIKELY(stamps_are_counter())) return arch::read_counter();

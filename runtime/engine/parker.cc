@@ -28,6 +28,15 @@ constexpr std::uint8_t kRefusedAtOnce = 16;
 constexpr std::uint8_t kPacesToTheLongest = 100;
 constexpr Nanoseconds kLongerEachTime = 500'000;
 
+inline void tell_step_ends(Fiber& fiber) noexcept {
+  const auto* const observer = fiber.scheduler->step_observer;
+  if (AIOFIBER_UNLIKELY(observer != nullptr)) observer->ends(fiber);
+}
+inline void tell_step_begins(Fiber& fiber) noexcept {
+  const auto* const observer = fiber.scheduler->step_observer;
+  if (AIOFIBER_UNLIKELY(observer != nullptr)) observer->begins(fiber);
+}
+
 }  // namespace
 
 Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
@@ -78,9 +87,11 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
   // Threads nest locks too; a wait for anything else may last.
   if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
+  tell_step_ends(fiber_);
   enter();
   fiber_.scheduler->suspend();
   leave(limit);
+  tell_step_begins(fiber_);
   if (AIOFIBER_UNLIKELY(fiber_.unwinding)) return Wake::kInterrupted;
   return reason_;
 }
@@ -112,7 +123,9 @@ void yield_now() {
   if (self.unwinding) {
     self.scheduler->count_unwind_request();
   } else {
+    tell_step_ends(self);
     self.scheduler->yield();
+    tell_step_begins(self);
   }
 }
 

@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "aiofiber/asyncio.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/testing.h"
 
 namespace app {
@@ -249,6 +252,66 @@ TEST(DebugMode, ASlowStepOfACoroutineIsReported) {
   EXPECT_EQ(reports("finished name='returns'"), 1);
   EXPECT_EQ(reports("pending name='on a stack'"), 1);
   EXPECT_EQ(texts.size(), 3u);
+}
+
+// A wait of the hooks: the thread does other work meanwhile.
+void wait_as_hooks_do(std::chrono::nanoseconds duration) {
+  aio::runtime::Parker().park(AIOFIBER_WAIT_FD, 0,
+                              aio::get_running_loop().time().time_since_epoch().count() + duration.count());
+}
+
+TEST(DebugMode, AWaitOfTheHooksEndsAStep) {
+  Log log;
+  run_in_debug_mode([] {
+    const auto burn = [](auto duration) {
+      static_cast<aio::testing::TestLoop&>(aio::get_running_loop()).burn(duration);
+    };
+    await(aio::create_task({.name = "quick steps"}, [&] {
+      burn(60ms);
+      wait_as_hooks_do(300ms);
+      burn(60ms);
+      wait_as_hooks_do(300ms);
+      burn(60ms);
+      await(aio::sleep(1s));
+      wait_as_hooks_do(300ms);
+    }));
+    await(aio::create_task({.name = "slow before a wait"}, [&] {
+      burn(300ms);
+      wait_as_hooks_do(1s);
+    }));
+    await(aio::create_task({.name = "slow after a wait"}, [&] {
+      wait_as_hooks_do(1s);
+      burn(300ms);
+    }));
+  });
+  const auto texts = log.texts();
+  ASSERT_EQ(texts.size(), 2u);
+  EXPECT_TRUE(texts[0].starts_with("Executing <Task pending name='slow before a wait'")) << texts[0];
+  EXPECT_TRUE(texts[1].starts_with("Executing <Task finished name='slow after a wait'")) << texts[1];
+  for (const std::string& text : texts) EXPECT_TRUE(text.ends_with(" took 0.300 seconds")) << text;
+}
+
+// Real time: the clock of the CPU. The machine may be as busy as it likes.
+TEST(DebugMode, OnlyTimeOnTheCpuMakesAStepSlow) {
+  Log log;
+  aio::EventLoop loop;
+  loop.set_debug(true);
+  loop.slow_callback_duration = 20ms;
+  loop.run_until_complete([&] {
+    await(aio::create_task({.name = "blocks"}, [] { std::this_thread::sleep_for(60ms); }));
+    loop.call_soon([] { std::this_thread::sleep_for(60ms); });
+    await(aio::create_task({.name = "computes"}, [] {
+      const auto begun = std::clock();
+      while (std::clock() - begun < CLOCKS_PER_SEC / 10) {
+      }
+    }));
+  });
+  loop.close();
+  std::vector<std::string> slow;
+  for (const std::string& text : log.texts())
+    if (text.starts_with("Executing ")) slow.push_back(text);
+  ASSERT_EQ(slow.size(), 1u);
+  EXPECT_TRUE(slow[0].starts_with("Executing <Task finished name='computes'")) << slow[0];
 }
 
 // Real time: the watchdog looks at a thread that is really blocked.

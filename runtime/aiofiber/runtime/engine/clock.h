@@ -22,6 +22,9 @@ class Clock {
   virtual ~Clock() = default;
   // Nanoseconds since an arbitrary but fixed point; never goes back.
   virtual Nanoseconds now() const noexcept = 0;
+  // How long the calling thread has been on a CPU, from an arbitrary point of its own. A virtual clock knows
+  // only its own time.
+  virtual Nanoseconds cpu_time() const noexcept { return now(); }
   // The loop calls this when it has nothing to run before `deadline` (kForever: nothing is scheduled). Polls
   // the reactor. Returns when something may have become ready, or at the deadline.
   virtual void wait_until(Nanoseconds deadline, Reactor& reactor) = 0;
@@ -32,10 +35,11 @@ class Clock {
   virtual void expect_answers(std::ptrdiff_t) noexcept {}
 };
 
-// CLOCK_MONOTONIC (POSIX clock_gettime).
+// CLOCK_MONOTONIC, and CLOCK_THREAD_CPUTIME_ID (POSIX clock_gettime).
 class SteadyClock final : public Clock {
  public:
   Nanoseconds now() const noexcept override;
+  Nanoseconds cpu_time() const noexcept override;
   void wait_until(Nanoseconds deadline, Reactor& reactor) override;
   // The process-wide instance; it has no state.
   static SteadyClock& instance() noexcept;

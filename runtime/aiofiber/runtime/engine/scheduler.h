@@ -76,6 +76,13 @@ class Scheduler {
     before_endless_sleep_ = hook;
     endless_sleep_argument_ = argument;
   }
+  // Told when a fiber's step ends in a wait of the runtime, and when its next step begins. Null: nobody. The
+  // facade tells of its own waits itself.
+  struct StepObserver {
+    void (*ends)(Fiber& fiber) noexcept;
+    void (*begins)(Fiber& fiber) noexcept;
+  };
+  const StepObserver* step_observer = nullptr;
   // The clock at the last poll. Cheap to read; at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
@@ -107,6 +114,7 @@ class Scheduler {
 
   // ---- time
   Nanoseconds now() const noexcept { return clock_.now(); }
+  Nanoseconds cpu_time() const noexcept { return clock_.cpu_time(); }
   Clock& clock() const noexcept { return clock_; }
   TimerHeap& timers() noexcept { return timers_; }
   Reactor& reactor() noexcept { return *reactor_; }
