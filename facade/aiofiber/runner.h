@@ -96,6 +96,8 @@ class Runner {
   // Runs until the task is done. If a SIGINT caused the task's CancelledError, throws KeyboardInterrupt
   // instead.
   void run_main(const AnyTask& task);
+  // close() that logs its exception.
+  void close_after_error() noexcept;
   void cancel_all_tasks();
   // Starts to handle SIGINT, if that was not done yet.
   void watch_interrupts();
@@ -115,13 +117,20 @@ ResultOf<Main> run(Main&& main, RunOptions options) {
   Runner::check_outside_loop("asyncio.run()");
   Runner runner(std::move(options));
   runner.runs_once_ = true;
-  if constexpr (std::is_void_v<ResultOf<Main>>) {
-    runner.run_checked(std::forward<Main>(main), nullptr);
-    runner.close();
-  } else {
-    ResultOf<Main> result = runner.run_checked(std::forward<Main>(main), nullptr);
-    runner.close();
-    return std::forward<ResultOf<Main>>(result);
+  // Caught, because an exception that nobody catches ends the program before any destructor is called. The
+  // other tasks would get no clean-up.
+  try {
+    if constexpr (std::is_void_v<ResultOf<Main>>) {
+      runner.run_checked(std::forward<Main>(main), nullptr);
+      runner.close();
+    } else {
+      ResultOf<Main> result = runner.run_checked(std::forward<Main>(main), nullptr);
+      runner.close();
+      return std::forward<ResultOf<Main>>(result);
+    }
+  } catch (...) {
+    runner.close_after_error();
+    throw;
   }
 }
 

@@ -88,6 +88,10 @@ Runner::~Runner() {
     static_cast<void>(loop_.release());
     return;
   }
+  close_after_error();
+}
+
+void Runner::close_after_error() noexcept {
   try {
     close();
   } catch (...) {

@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "aiofiber/event.h"
 #include "aiofiber/exception_context.h"
@@ -41,6 +44,22 @@ TEST(Run, RefusesToRunInsideALoop) {
       EXPECT_STREQ(error.what(), "asyncio.run() cannot be called from a running event loop");
     }
   });
+}
+
+// An exception that nobody catches ends the program where it is thrown: no destructor above it is called.
+TEST(Run, ClosesTheLoopBeforeAnUncaughtExceptionEndsTheProgram) {
+  const auto main = [] {
+    create_task([] {
+      struct CleanUp {
+        ~CleanUp() { std::fputs("cleaned up, ", stderr); }
+      } const clean_up;
+      wait_for_ever();
+    }).detach();
+    await(sleep(std::chrono::seconds(0)));
+    throw std::runtime_error("nobody's");
+  };
+  EXPECT_EXIT(std::thread([&] { run(main); }).join(), ::testing::KilledBySignal(SIGABRT),
+              "^cleaned up, .*nobody's");
 }
 
 // CPython: test_runners.py RunTests.test_asyncio_run_cancels_hanging_tasks
