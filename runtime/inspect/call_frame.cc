@@ -69,8 +69,8 @@ std::optional<FrameTable> find_frame_table(std::uintptr_t instruction) {
     table.initial_code = common.at();
   }
 
-  header.raw(pointer_encoding);         // the function's start, known from `bases`
-  header.raw(pointer_encoding & 0x0f);  // its length
+  header.raw(pointer_encoding);  // the function's start, known from `bases`
+  table.function_end = table.function + header.raw(pointer_encoding & 0x0f);
   table.code = header.at();
   if (has_augmentation) {
     const std::uint64_t length = header.uleb();

@@ -21,6 +21,7 @@ struct FrameTable {
   std::int64_t data_alignment = 1;
   bool signal_frame = false;
   std::uintptr_t function = 0;
+  std::uintptr_t function_end = 0;
   std::uintptr_t personality = 0;
   std::uintptr_t exception_table = 0;  // LSDA; 0 when exceptions pass through without any work
 };
