@@ -68,7 +68,7 @@ FLOORS = [
     ("combinators", {
         "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"
                               " async_generator"}),
-    ("threads", {"facade/threads": "threads executor concurrent runner"}),
+    ("threads", {"facade/threads": "threads executor concurrent ignored_cancellation runner"}),
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]
 

@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "aiofiber/executor.h"
 #include "aiofiber/log.h"
 #include "core/uncaught_interrupt.h"
+#include "threads/ignored_cancellation.h"
 
 namespace aiofiber {
 
@@ -35,7 +38,8 @@ bool same_handler(const struct sigaction& a, const struct sigaction& b) noexcept
 namespace detail {
 
 // While this object lives, the loop handles SIGINT, unless the program has a handler. The first SIGINT
-// cancels the main task, any other leaves the loop.
+// cancels the main task, any other leaves the loop. The loop is also left when the main task waits only for
+// tasks that ignore their cancellation.
 class Interruption {
  public:
   explicit Interruption(EventLoop& loop) : loop_(loop) {
@@ -61,6 +65,7 @@ class Interruption {
   void set_main(const AnyTask& main) {
     main_ = main;
     count_ = 0;
+    ignored_.reset();
   }
   // The number of signals since set_main().
   int count() const noexcept { return count_; }
@@ -69,6 +74,9 @@ class Interruption {
   void raised() {
     if (++count_ > 1 || !main_.valid() || main_.done()) throw KeyboardInterrupt();
     main_.cancel();
+    ignored_.emplace(loop_.core(), IgnoredCancellations::Among::kCancelled, [this] {
+      loop_.core().scheduler().exit_with(std::make_exception_ptr(KeyboardInterrupt()));
+    });
   }
 
   EventLoop& loop_;
@@ -76,6 +84,7 @@ class Interruption {
   AnyTask main_;
   int count_ = 0;
   bool installed_ = false;
+  std::optional<IgnoredCancellations> ignored_;  // after the first SIGINT
 };
 
 }  // namespace detail
@@ -151,12 +160,18 @@ void Runner::cancel_all_tasks() {
   for (AnyTask& task : tasks) task.cancel();
   for (AnyTask& task : tasks) {
     task.add_done_callback([left, all_done](const AnyFuture&) {
-      if (--*left == 0) all_done.set_result();
+      if (--*left == 0 && !all_done.done()) all_done.set_result();
     });
   }
-  loop_->run_until_complete(all_done);
+  {
+    // asyncio would wait for ever for those that ignore it.
+    const detail::IgnoredCancellations ignored(loop_->core(), detail::IgnoredCancellations::Among::kAll, [&] {
+      if (!all_done.done()) all_done.set_result();
+    });
+    loop_->run_until_complete(all_done);
+  }
   for (const AnyTask& task : tasks) {
-    if (task.cancelled()) continue;
+    if (task.cancelled() || !task.done()) continue;
     if (const std::exception_ptr exception = task.exception()) {
       ExceptionContext context;
       context.message = "unhandled exception during asyncio.run() shutdown";

@@ -24,9 +24,10 @@ namespace {
 
 // After a cancellation, most code gives up after a few calls: closing, a good-bye. Code that ignores it
 // retries for ever, and would keep the CPU busy until its loop ends.
-constexpr std::uint8_t kRefusedAtOnce = 16;
-constexpr std::uint8_t kPacesToTheLongest = 100;
-constexpr Nanoseconds kLongerEachTime = 500'000;
+constexpr std::uint8_t kRefusedAtOnce = 8;
+constexpr std::uint8_t kPacesToTheLongest = 20;
+constexpr Nanoseconds kLongerEachTime = 5'000'000;
+static_assert(Fiber::kRefusedWaitsOfOneThatIgnores > kRefusedAtOnce);
 
 inline void tell_step_ends(Fiber& fiber) noexcept {
   const auto* const observer = fiber.scheduler->step_observer;
@@ -42,14 +43,20 @@ inline void tell_step_begins(Fiber& fiber) noexcept {
 Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
   AIOFIBER_ASSERT(&fiber_ == current_fiber());
   if (AIOFIBER_UNLIKELY(fiber_.interrupted || fiber_.unwinding)) return refuse(kind, arg, deadline, whole);
+  fiber_.refused_waits = 0;
   return suspend(kind, arg, deadline, whole);
 }
 
 Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
-  if (fiber_.unwinding) fiber_.scheduler->count_unwind_request();
-  if (fiber_.refused_waits < kRefusedAtOnce + kPacesToTheLongest) ++fiber_.refused_waits;
+  if (fiber_.unwinding) {
+    fiber_.scheduler->count_unwind_request();
+    if (fiber_.ignores_interruption()) fiber_.scheduler->abandon_current();
+  }
+  if (fiber_.refused_waits < Fiber::kRefusedWaitsOfOneThatIgnores) ++fiber_.refused_waits;
   if (fiber_.unwinding || fiber_.refused_waits <= kRefusedAtOnce) return Wake::kInterrupted;
-  const Nanoseconds pause = (fiber_.refused_waits - kRefusedAtOnce) * kLongerEachTime;
+  if (fiber_.ignores_interruption()) fiber_.scheduler->tell_of_ignored_interruption();
+  const Nanoseconds pause =
+      std::min<int>(fiber_.refused_waits - kRefusedAtOnce, kPacesToTheLongest) * kLongerEachTime;
   const Nanoseconds end_of_pause = saturating_add(fiber_.scheduler->now(), pause);
   fiber_.interrupted = false;
   Wake reason = Wake::kInterrupted;
@@ -110,10 +117,7 @@ bool Parker::wake(Wake reason) noexcept {
   // Cancel it now, not when the fiber runs: a deadline that expired meanwhile would be queued after the
   // fiber.
   fiber_.scheduler->timers().cancel(timer_);
-  if (reason == Wake::kInterrupted) {
-    fiber_.interrupted = true;
-    fiber_.refused_waits = 0;
-  }
+  if (reason == Wake::kInterrupted) fiber_.interrupted = true;
   if (parked_) fiber_.scheduler->wake_fiber(fiber_);
   return true;
 }

@@ -3,19 +3,27 @@
 // run() and Runner: results, clean-up, contexts, SIGINT. Signals are raised by the tests themselves.
 #include "aiofiber/runner.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "aiofiber/event.h"
 #include "aiofiber/exception_context.h"
+#include "aiofiber/gather.h"
+#include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/task_group.h"
 #include "aiofiber/testing.h"
 
 namespace aiofiber {
@@ -198,6 +206,78 @@ TEST(Interrupt, EndsAProgramThatDoesNotCatchItBySigint) {
 TEST(Interrupt, LeavesOtherUncaughtExceptionsToAbort) {
   const auto main = [] { throw std::runtime_error("nobody's"); };
   EXPECT_EXIT(uncaught([&] { run(main); }), ::testing::KilledBySignal(SIGABRT), "nobody's");
+}
+
+// ---- tasks that ignore their cancellation
+
+// As C code that tries again whenever a call fails. No exception passes it, so the loop that closes abandons
+// it.
+struct Retries {
+  int calls = 0;
+  void operator()() {
+    for (;; ++calls) runtime::Parker().park(AIOFIBER_WAIT_FD, 0);
+  }
+};
+// The first wait, those that are refused, and a few more while others are asked to end.
+constexpr int kMostCalls = runtime::Fiber::kRefusedWaitsOfOneThatIgnores + 100;
+
+RunOptions in_virtual_time() {
+  return {.loop_factory = [] { return std::make_unique<testing::TestLoop>(); }};
+}
+
+TEST(IgnoredCancellation, DoesNotKeepTheCleanUpFromItsEnd) {
+  std::array<Retries, 3> retries;
+  bool others_ended = false;
+  run(
+      [&] {
+        for (Retries& task : retries) create_task([&task] { task(); }).detach();
+        create_task([&] {
+          try {
+            wait_for_ever();
+          } catch (const CancelledError&) {
+            await(sleep(std::chrono::hours(1)));  // has its time
+            others_ended = true;
+            throw;
+          }
+        }).detach();
+        await(sleep(std::chrono::seconds(1)));
+      },
+      in_virtual_time());
+  EXPECT_TRUE(others_ended);
+  for (const Retries& task : retries) EXPECT_GE(task.calls, runtime::Fiber::kRefusedWaitsOfOneThatIgnores);
+}
+
+TEST(IgnoredCancellation, OfAllThatMainWaitsForIsLeftAtTheFirstInterrupt) {
+  using Wait = std::function<void(Retries&, Retries&)>;
+  const std::vector<Wait> waits = {
+      [](Retries& a, Retries&) { a(); },
+      [](Retries& a, Retries&) { await(create_task([&] { a(); })); },
+      [](Retries& a, Retries& b) { await(gather([&] { a(); }, [&] { b(); })); },
+      [](Retries& a, Retries& b) { await(create_task([&] { await(gather([&] { a(); }, [&] { b(); })); })); },
+      [](Retries& a, Retries& b) {
+        await(task_group([&](TaskGroup& group) {
+          group.create_task([&] { a(); });
+          group.create_task([&] { b(); });
+        }));
+      },
+  };
+  for (const Wait& wait : waits) {
+    Retries a, b, not_awaited;
+    bool main_cleaned_up = false;
+    EXPECT_THROW(run(
+                     [&] {
+                       const absl::Cleanup clean_up = [&] { main_cleaned_up = true; };
+                       create_task([&] { not_awaited(); }).detach();
+                       get_running_loop().call_later(std::chrono::seconds(1), [] { std::raise(SIGINT); });
+                       wait(a, b);
+                     },
+                     in_virtual_time()),
+                 KeyboardInterrupt);
+    EXPECT_TRUE(main_cleaned_up || &wait == waits.data());
+    EXPECT_LE(a.calls, kMostCalls);
+    EXPECT_LE(b.calls, kMostCalls);
+    EXPECT_LE(not_awaited.calls, kMostCalls);
+  }
 }
 
 TEST(Interrupt, LeavesTheLoopTheSecondTime) {

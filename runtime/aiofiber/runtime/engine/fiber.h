@@ -76,6 +76,11 @@ class Fiber : public aiofiber_record, public Runnable {
     return was;
   }
 
+  // Whether it goes on to wait although its waits have failed since its interruption. It has had a second or
+  // two to end.
+  static constexpr std::uint8_t kRefusedWaitsOfOneThatIgnores = 32;
+  bool ignores_interruption() const noexcept { return refused_waits >= kRefusedWaitsOfOneThatIgnores; }
+
   // Copies the name into the record, cut to its size, for readers from outside.
   void set_name(std::string_view text) noexcept;
   void set_wait(std::uint32_t what, std::uint64_t arg, Nanoseconds since) noexcept {
@@ -107,7 +112,7 @@ class Fiber : public aiofiber_record, public Runnable {
   // A runtime wait was cut short by a cancellation that is still to be raised.
   bool interrupted : 1 = false;
   std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
-  std::uint8_t refused_waits = 0;  // waits refused since its interruption; slows down a fiber that spins
+  std::uint8_t refused_waits = 0;  // waits refused one after the other; slows down a fiber that spins
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   Scheduler* scheduler;
   Entry body;

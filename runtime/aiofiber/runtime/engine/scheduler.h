@@ -83,6 +83,15 @@ class Scheduler {
     void (*begins)(Fiber& fiber) noexcept;
   };
   const StepObserver* step_observer = nullptr;
+  // The hook is called on the stack of a fiber that ignores its interruption (Fiber), before each of its
+  // waits. Null: no hook.
+  void set_at_ignored_interruption(void (*hook)(void*) noexcept, void* argument) noexcept {
+    at_ignored_interruption_ = hook;
+    ignored_interruption_argument_ = argument;
+  }
+  void tell_of_ignored_interruption() noexcept {
+    if (at_ignored_interruption_ != nullptr) at_ignored_interruption_(ignored_interruption_argument_);
+  }
   // The clock at the last poll. Cheap to read; at most kTimeBetweenPolls old while handles are short.
   Nanoseconds last_poll() const noexcept { return last_poll_; }
   // The scheduler that runs on this thread, or null.
@@ -245,6 +254,8 @@ class Scheduler {
   bool polling_ = false;  // inside the reactor
   void (*before_endless_sleep_)(void*) = nullptr;
   void* endless_sleep_argument_ = nullptr;
+  void (*at_ignored_interruption_)(void*) noexcept = nullptr;
+  void* ignored_interruption_argument_ = nullptr;
   Attachment* attachments_ = nullptr;
   std::uint32_t thread_id_ = 0;
   ExceptionState* exception_state_ = nullptr;  // of the running thread
