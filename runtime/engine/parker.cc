@@ -48,12 +48,9 @@ Wake Parker::park(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, c
 }
 
 Wake Parker::refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole) {
-  if (fiber_.unwinding) {
-    fiber_.scheduler->count_unwind_request();
-    if (fiber_.ignores_interruption()) fiber_.scheduler->abandon_current();
-  }
+  if (refused_by_closing_loop()) return Wake::kInterrupted;
   if (fiber_.refused_waits < Fiber::kRefusedWaitsOfOneThatIgnores) ++fiber_.refused_waits;
-  if (fiber_.unwinding || fiber_.refused_waits <= kRefusedAtOnce) return Wake::kInterrupted;
+  if (fiber_.refused_waits <= kRefusedAtOnce) return Wake::kInterrupted;
   if (fiber_.ignores_interruption()) fiber_.scheduler->tell_of_ignored_interruption();
   const Nanoseconds pause =
       std::min<int>(fiber_.refused_waits - kRefusedAtOnce, kPacesToTheLongest) * kLongerEachTime;
@@ -122,15 +119,20 @@ bool Parker::wake(Wake reason) noexcept {
   return true;
 }
 
-void yield_now() {
+bool refused_by_closing_loop() {
   Fiber& self = *current_fiber();
-  if (self.unwinding) {
-    self.scheduler->count_unwind_request();
-  } else {
-    tell_step_ends(self);
-    self.scheduler->yield();
-    tell_step_begins(self);
-  }
+  if (AIOFIBER_LIKELY(!self.unwinding)) return false;
+  if (self.ignores_interruption()) self.scheduler->abandon_current();
+  self.scheduler->count_unwind_request();
+  return true;
+}
+
+void yield_now() {
+  if (refused_by_closing_loop()) return;
+  Fiber& self = *current_fiber();
+  tell_step_ends(self);
+  self.scheduler->yield();
+  tell_step_begins(self);
 }
 
 }  // namespace aiofiber::runtime

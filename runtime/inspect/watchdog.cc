@@ -72,10 +72,12 @@ struct FiberText {
 };
 FiberText describe_fiber(std::uint64_t id) {
   FiberText text;
-  RecordSlab::for_each([&](const aiofiber_record& record) {
+  // Reads while the owner writes, like a reader from outside.
+  RecordSlab::for_each([&](const aiofiber_record& record) __attribute__((no_sanitize("thread"))) {
     if (__atomic_load_n(&record.id, __ATOMIC_RELAXED) != id) return;
     aiofiber_record copy;
-    if (sys::copy_own_memory(&copy, &record, sizeof copy) == static_cast<ssize_t>(sizeof copy))
+    const ssize_t copied = sys::copy_own_memory(&copy, &record, sizeof copy);
+    if (copied == static_cast<ssize_t>(sizeof copy) && copy.id == id)
       text = {task_name(copy), copy.stack_high != 0};
   });
   return text;

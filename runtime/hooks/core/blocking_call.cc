@@ -43,7 +43,7 @@ Nanoseconds socket_timeout(int fd, int option) noexcept {
 Nanoseconds wait_begins() noexcept { return runtime::current_fiber()->scheduler->last_poll(); }
 
 bool sleep_until(Nanoseconds deadline, const Purpose& purpose) {
-  if (runtime::current_fiber()->unwinding) {
+  if (runtime::refused_by_closing_loop()) {
     errno = ECANCELED;
     return false;
   }
@@ -86,7 +86,7 @@ bool BlockingCall::read_settings() noexcept {
 
 bool BlockingCall::wait() {
   if (!settings_read_ && !read_settings()) return false;
-  if (runtime::current_fiber()->unwinding) {
+  if (runtime::refused_by_closing_loop()) {
     errno = ECANCELED;
     wait_was_cut_off(fd_, events_);
     return false;

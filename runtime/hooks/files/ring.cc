@@ -269,6 +269,8 @@ bool run_in_ring(Result& result, CutShort cut_short, Fill fill) {
   Fiber& fiber = *runtime::current_fiber();
   if (fiber.unwinding && cut_short == CutShort::kNever) return false;  // then the thread makes the call
   if (cut_short == CutShort::kOnCancellation && (fiber.interrupted || fiber.unwinding)) {
+    without_throwing(
+        [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
     errno = ECANCELED;
     result = -1;
     return true;

@@ -13,6 +13,7 @@
 
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
 
@@ -45,6 +46,8 @@ template <class Lookup>
 int look_up(Lookup lookup) {
   const runtime::Fiber& fiber = *runtime::current_fiber();
   if (fiber.interrupted || fiber.unwinding) {
+    without_throwing(
+        [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
     errno = ECANCELED;
     return EAI_SYSTEM;
   }

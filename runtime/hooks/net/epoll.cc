@@ -14,6 +14,7 @@
 #include <csignal>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/real.h"
@@ -62,7 +63,7 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     const int ready = look(epoll, events, count, mask);
     if (ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    if (runtime::current_fiber()->unwinding)
+    if (runtime::refused_by_closing_loop())
       return wait_in_a_closing_loop(epoll, events, count, deadline, caller);
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();

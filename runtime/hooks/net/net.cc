@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
@@ -193,7 +194,7 @@ int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_st
   for (;;) {
     const Nanoseconds left = runtime::time_until(deadline, loop_now());
     runtime::FdWaitResult result;
-    if (runtime::current_fiber()->unwinding) {
+    if (runtime::refused_by_closing_loop()) {
       result.interrupted = true;
     } else if (left <= 0) {
       result.timed_out = true;

@@ -224,7 +224,7 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
   for (;;) {
     if (const int ready = look(entries, count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
-    if (runtime::current_fiber()->unwinding) return cancelled();
+    if (runtime::refused_by_closing_loop()) return cancelled();
     const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
     // If a descriptor cannot be waited for any more, the kernel reports it at the next look.

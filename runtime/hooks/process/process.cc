@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "aiofiber/runtime/engine/child_wait.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/on_pool.h"
@@ -23,7 +24,7 @@ namespace {
 
 // Suspends until the child has ended. False with errno set: cancelled.
 bool wait_for_end(pid_t pid, Backoff& backoff) {
-  if (runtime::current_fiber()->unwinding) {
+  if (runtime::refused_by_closing_loop()) {
     errno = ECANCELED;
     return false;
   }

@@ -90,6 +90,11 @@ class Parker {
   bool parked_ = false;
 };
 
+// Whether the current fiber's loop is closing: then a wait ends with an error at once, and nothing suspends
+// any more. Does not return to a fiber that waits again and again; its loop abandons it. For a caller that
+// makes no parker.
+bool refused_by_closing_loop();
+
 // Suspends for one pass: every other ready node runs first. When the loop is closing it returns at once.
 void yield_now();
 
