@@ -51,8 +51,8 @@ struct CleanUp {
 
 constexpr int kTasks = 10;
 
-// As in main(), nobody catches what leaves it.
-void program(int port, void (*wait)(std::vector<aio::Task<void>>&)) noexcept {
+// As in main(), nobody catches what leaves it. Not inlined: g++ 12 would lose what exception it was.
+[[gnu::noinline]] void program(int port, void (*wait)(std::vector<aio::Task<void>>&)) noexcept {
   aio::run([&] {
     const CleanUp clean_up;
     std::vector<aio::Task<void>> tasks;
