@@ -23,6 +23,7 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/gather.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/sleep.h"
 #include "aiofiber/task_group.h"
 #include "aiofiber/testing.h"
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -51,8 +52,7 @@ struct CleanUp {
 
 constexpr int kTasks = 10;
 
-// As in main(), nobody catches what leaves it. Not inlined: g++ 12 would lose what exception it was.
-[[gnu::noinline]] void program(int port, void (*wait)(std::vector<aio::Task<void>>&)) noexcept {
+void program(int port, void (*wait)(std::vector<aio::Task<void>>&)) {
   aio::run([&] {
     const CleanUp clean_up;
     std::vector<aio::Task<void>> tasks;
@@ -77,7 +77,12 @@ TEST_P(CtrlC, EndsRetryLoopsWithoutAFloodAndTheProgramBySigint) {
   const pid_t child = ::fork();
   if (child == 0) {
     if (std::freopen(path.c_str(), "w", stderr) == nullptr) ::_exit(1);
-    program(server.port(), GetParam());
+    std::setvbuf(stderr, nullptr, _IONBF, 0);
+    try {
+      program(server.port(), GetParam());
+    } catch (...) {
+      std::terminate();  // as if nobody caught it
+    }
     ::_exit(0);
   }
   int status = 0;
