@@ -6,9 +6,10 @@
 // The clean-up cancels all remaining tasks, waits for them and for the default executor's threads, and closes
 // the loop. SIGINT (Ctrl-C) cancels the main task. If the task then ends cancelled, run() throws
 // KeyboardInterrupt. A SIGINT during the clean-up cuts the clean-up short, and run() also throws
-// KeyboardInterrupt.
+// KeyboardInterrupt. A KeyboardInterrupt that nobody catches ends the program by SIGINT, after the clean-up.
 // Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running
-// code.
+// code. The clean-up does not wait for ever for tasks that ignore their cancellation (Fiber): if only they
+// are left, the loop is closed over them.
 #pragma once
 
 #include <functional>
