@@ -9,6 +9,7 @@
 // displacement's first byte:
 //   for_each_displacement(code, size, address, found)   calls found(index, target) for each possible one
 //   is_branch(at), is_operand(at)   a call or jump; a memory operand, or an address that is taken
+//   use_of_memory(at)   what the instruction does with the operand at this displacement
 //   is_jump_through_slot(at), is_call_through_slot(at)
 //   stub_begin(code, index)   the begin of the linkage-table stub whose jump has this displacement
 //   set_before(code, index, Argument)   the number that code before it sets for an argument; -1: not found
@@ -24,6 +25,13 @@ namespace aiofiber::runtime::arch {
 
 // Of syscall(2): the first is the call's number; the third is the operation if the call is futex.
 enum class Argument { kFirst, kThird };
+
+struct MemoryUse {
+  bool reads = false;
+  bool writes = false;
+  bool takes_address = false;
+  unsigned bytes_after = 0;  // of the instruction, behind the displacement: they move its target
+};
 
 }  // namespace aiofiber::runtime::arch
 

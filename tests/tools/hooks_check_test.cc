@@ -61,6 +61,41 @@ TEST(HooksCheck, NamesAnImportThatNobodyHooksAndSaysWhatToDo) {
 }
 
 #if AIOFIBER_ARCH_X86_64
+class HooksCheckShared : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(HooksCheckShared, NamesTheVariablesThatTasksWouldShareAndWhy) {
+  const Finished result = check(GetParam());
+  EXPECT_EQ(result.code, 0) << result.err;
+  const std::string text = without_lines(result.out);
+  EXPECT_TRUE(contains(text, "chunk in hooks_check_shared.cc, 8192 bytes       copy_some ")) << result.out;
+  EXPECT_TRUE(contains(text, "cached_fd in hooks_check_shared.cc, 4 bytes       ask sets it, waits in recv,"))
+      << result.out;
+  EXPECT_TRUE(contains(text, "posting in hooks_check_shared.cc, 1 byte       post sets it, waits in fetch,"))
+      << result.out;
+  EXPECT_TRUE(
+      contains(text, "bytes_in_all in hooks_check_shared.cc, 8 bytes       count reads it, waits in recv,"))
+      << result.out;
+  EXPECT_TRUE(
+      contains(text, "next_word in hooks_check_shared.cc, 8 bytes       send_words sets it, waits in send,"))
+      << result.out;
+  for (const char* harmless :
+       {"rounds", "most_bytes", "since_start", "per_thread", "kNames", "answer_of_all"})
+    EXPECT_FALSE(contains(text, harmless)) << harmless << ": " << result.out;
+  EXPECT_TRUE(contains(text, "  1 more variable is less suspicious (-v shows it)")) << result.out;
+  EXPECT_TRUE(contains(check(GetParam(), {"-v"}).out, "keep sets it; send_kept uses it and waits in send"));
+}
+
+TEST_P(HooksCheckShared, NamesTheFunctionsOfLibcThatShareSomething) {
+  const Finished result = check(GetParam());
+  const std::string text = without_lines(result.out);
+  EXPECT_TRUE(contains(text, "  alarm       imports it: a time limit by a signal and a jump")) << result.out;
+  EXPECT_TRUE(contains(text, "  localtime, asctime       imports it: its result is in a static buffer"))
+      << result.out;
+  EXPECT_TRUE(contains(text, "  printf, puts       imports it: tasks write to one stdout")) << result.out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, HooksCheckShared, ::testing::Values(SHARED_O0, SHARED_O2));
+
 TEST(HooksCheck, SeesASystemCallThatTheCodeMakesItself) {
   const Finished result = check(BLOCKER);
   EXPECT_TRUE(contains(without_lines(result.out),
@@ -86,6 +121,7 @@ TEST(HooksCheck, LooksAtTheLibrariesThatAProgramNeeds) {
 TEST(HooksCheck, SaysWhereTheHooksAre) {
   EXPECT_TRUE(contains(check(CHECK_TARGET).out, "the hooks are in hooks_check_target"))
       << "objects in the program";
+  EXPECT_TRUE(contains(check(BY_HAND).out, "the hooks are in hooks_check_by_hand")) << "linked by hand";
   EXPECT_TRUE(contains(check(LATE_PROGRAM).out, "come behind libc and never act"))
       << "a link line that defeats them";
 }

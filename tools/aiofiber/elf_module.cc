@@ -161,10 +161,10 @@ class Reader {
       if (symbol.st_shndx == SHN_UNDEF) {
         module_.imports.insert(name);
         names_.back() = std::move(name);
-      } else if (name == "aiofiber_real_function") {
-        module_.has_hooks = true;
-      } else if (name == "aiofiber_stdio_state") {
-        module_.stdio_state = symbol.st_value;
+      } else {
+        if (name == "aiofiber_real_function") module_.has_hooks = true;
+        if (name == "aiofiber_stdio_state") module_.stdio_state = symbol.st_value;
+        module_.exports.push_back(std::move(name));
       }
     }
   }
@@ -225,21 +225,59 @@ class Reader {
       if (data == nullptr) continue;
       module_.has_symbols = true;
       GElf_Sym symbol;
+      std::string file;
       for (int i = 0; gelf_getsym(data, i, &symbol) != nullptr; ++i) {
-        if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF)
+        const char* const name = elf_strptr(elf_, header.sh_link, symbol.st_name);
+        const int type = GELF_ST_TYPE(symbol.st_info);
+        if (type == STT_FILE) file = name != nullptr ? name : "";
+        if ((type != STT_FUNC && type != STT_OBJECT) || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF)
           continue;
         const CodeRange range{symbol.st_value, symbol.st_value + symbol.st_size};
+        if (name != nullptr) {
+          // Linked by hand: a program exports what its libraries call, but not this name.
+          module_.has_hooks |= type == STT_FUNC && std::strcmp(name, "aiofiber_real_function") == 0;
+          Symbol named{range, name, GELF_ST_BIND(symbol.st_info) == STB_LOCAL ? file : "",
+                       is_of_others(name)};
+          if (type == STT_FUNC) {
+            named_functions_.push_back(std::move(named));
+          } else if (is_writable(range)) {
+            variables_.push_back(std::move(named));
+          }
+        }
+        if (type != STT_FUNC) continue;
         functions_.push_back(range);
-        const char* const name = elf_strptr(elf_, header.sh_link, symbol.st_name);
         if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name))
           own_functions_.push_back(range);
         if (name != nullptr && is_asios(name)) asio_functions_.push_back(range);
       }
     }
+    for (std::vector<Symbol>* const symbols : {&named_functions_, &variables_}) {
+      std::stable_sort(symbols->begin(), symbols->end(),
+                       [](const Symbol& a, const Symbol& b) { return a.range < b.range; });
+    }
     std::sort(functions_.begin(), functions_.end());
     std::sort(own_functions_.begin(), own_functions_.end());
     std::sort(asio_functions_.begin(), asio_functions_.end());
   }
+  // Whether the program can change it at any time: not a table that the loader fills and then protects.
+  bool is_writable(const CodeRange& range) const {
+    bool writable = false;
+    for (const GElf_Phdr& segment : segments_) {
+      const bool inside = range.first >= segment.p_vaddr && range.second <= segment.p_vaddr + segment.p_memsz;
+      if (inside && segment.p_type == PT_GNU_RELRO) return false;
+      writable |= inside && segment.p_type == PT_LOAD && (segment.p_flags & PF_W) != 0;
+    }
+    return writable;
+  }
+  // aiofiber's, the compiler's and the C++ library's; pointers of libc that do not change.
+  static bool is_of_others(std::string_view name) {
+    for (const char* prefix :
+         {"_ZGV", "_ZSt", "_ZNSt", "_ZZNSt", "__", "completed.", "stdin", "stdout", "stderr"}) {
+      if (name.starts_with(prefix)) return true;
+    }
+    return is_aiofibers(name);
+  }
+
   // A copy or a part made by the compiler (name.cold) is local, but may belong to a weak function. It counts
   // as ours if no other code can name the function.
   static bool is_aiofibers(std::string_view name) {
@@ -307,6 +345,7 @@ class Reader {
         ++module_.numbered_calls[{call.number, call.operation}];
       }
     }
+    module_.uses = read_uses(code_, sites, std::move(named_functions_), std::move(variables_));
   }
 
   Elf* const elf_;
@@ -319,6 +358,7 @@ class Reader {
   absl::flat_hash_set<std::string> used_by_data_;
   std::vector<Code> code_;
   std::vector<CodeRange> functions_, own_functions_, asio_functions_;
+  std::vector<Symbol> named_functions_, variables_;
   absl::flat_hash_map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
 };
 

@@ -17,6 +17,7 @@
 
 #include "call_sites.h"
 #include "failure.h"
+#include "shared_variables.h"
 
 namespace aiofiber::tool {
 
@@ -48,6 +49,8 @@ struct ElfModule {
   std::uint64_t stdio_state = 0;     // where the hooks store whether stdio suspends; 0: nowhere
   bool has_runtime = false;          // has the runtime's note
   std::uint64_t first_address = 0;   // the address that its first segment requests
+  std::vector<std::string> exports;  // functions and variables
+  ModuleUses uses;                   // of its variables; empty without symbols
 
   std::string name() const;  // the soname, else the file's name
 };

@@ -4,6 +4,7 @@
 #include "hooks_check.h"
 
 #include <absl/container/btree_map.h>
+#include <absl/strings/str_join.h>
 #include <cxxabi.h>
 
 #include <algorithm>
@@ -116,6 +117,59 @@ void print_module(const CheckedModule& module, const Request& request, std::ostr
         << std::get<std::string>(line) << '\n';
 }
 
+// The C++ name in full, or the C name without the number that the compiler gave a static variable of a
+// function.
+std::string full_name(const std::string& name) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> spelled(
+      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  if (name.starts_with("_Z") && spelled != nullptr) return spelled.get();
+  return name.substr(0, name.find_first_of(".@"));
+}
+
+std::string text_of(const SharedVariable& variable) {
+  const std::string function = full_name(variable.function), call = full_name(variable.call);
+  switch (variable.how) {
+    case SharedVariable::How::kAcrossWait:
+      return function + " sets it, waits in " + call + ", and uses it";
+    case SharedVariable::How::kReadAcrossWait:
+      return function + " reads it, waits in " + call + ", and sets it";
+    case SharedVariable::How::kAddressAcrossWait:
+      return function + " takes its address, and waits in " + call;
+    case SharedVariable::How::kByFunctions:
+      break;
+  }
+  return function + " sets it; " + full_name(variable.used_in) + " uses it and waits in " + call;
+}
+
+constexpr std::size_t kVariablesShown = 12;
+
+void print_shared(const CheckedModule& module, const Request& request, std::ostream& out) {
+  if (module.shared_variables.empty() && module.shared_calls.empty()) return;
+  out << module.elf.name() << ": what its tasks would share\n";
+  std::size_t shown = 0;
+  for (const SharedVariable& variable : module.shared_variables) {
+    const bool is_shown = variable.how != SharedVariable::How::kByFunctions && shown < kVariablesShown;
+    if (!is_shown && !request.verbose) continue;
+    ++shown;
+    out << "  " << full_name(variable.name) << (variable.file.empty() ? "" : " in " + variable.file) << ", "
+        << variable.size << (variable.size == 1 ? " byte" : " bytes") << "\n      " << text_of(variable)
+        << '\n';
+  }
+  if (shown > 0)
+    out << "  Give each task its own (hooks::per_task(), AIOFIBER_PER_TASK), or hold a lock from the setting "
+           "to the "
+           "last use.\n";
+  if (const std::size_t rest = module.shared_variables.size() - shown; rest > 0) {
+    out << "  " << rest
+        << (rest == 1 ? " more variable is less suspicious (-v shows it)\n"
+                      : " more variables are less suspicious (-v shows them)\n");
+  }
+  for (const SharedCalls& calls : module.shared_calls) {
+    out << "  " << absl::StrJoin(calls.names, ", ") << "\n      imports it: " << calls.advice << '\n';
+  }
+}
+
 // Modules that wait for sockets and locks come first. Otherwise modules keep the loader's order.
 std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request& request) {
   const auto rank_of = [&](const CheckedModule* module) {
@@ -137,6 +191,7 @@ void print(const Subject& subject, const Request& request, std::ostream& out) {
       << (subject.modules.size() == 1 ? " module; " : " modules; ") << hooks_text(subject) << '\n';
   std::size_t sure = 0, known = 0, unknown = 0, rare = 0;
   int hooked = 0;
+  for (const CheckedModule& module : subject.modules) print_shared(module, request, out);
   for (const CheckedModule* const checked : by_rank(subject, request)) {
     const CheckedModule& module = *checked;
     print_module(module, request, out);
@@ -184,6 +239,29 @@ void write_json(const Subject& subject, std::ostream& out) {
     json.member("aiofibers_own", module.is_own);
     json.member("opened_at_run_time", module.opened_late);
     json.member("hooked_imports", module.hooked_imports);
+    json.key("shared_variables");
+    json.begin_array();
+    for (const SharedVariable& variable : module.shared_variables) {
+      json.begin_object();
+      json.member("name", full_name(variable.name));
+      json.member("file", variable.file);
+      json.member("bytes", variable.size);
+      json.member("why", text_of(variable));
+      json.member("suspicious", variable.how != SharedVariable::How::kByFunctions);
+      json.end_object();
+    }
+    json.end_array();
+    json.key("shared_calls");
+    json.begin_array();
+    for (const SharedCalls& calls : module.shared_calls) {
+      for (const std::string& name : calls.names) {
+        json.begin_object();
+        json.member("function", name);
+        json.member("advice", calls.advice);
+        json.end_object();
+      }
+    }
+    json.end_array();
     json.key("findings");
     json.begin_array();
     for (const Finding& finding : module.findings) {

@@ -196,6 +196,49 @@ void leave_out_own_libraries(std::vector<CheckedModule>& modules) {
   }
 }
 
+// ---- what tasks would share
+
+bool is_library_of_language(const CheckedModule& module) {
+  const std::string name = module.elf.name();
+  return module.is_libc || name.starts_with("libstdc++.so.") || name.starts_with("libgcc_s.so.");
+}
+
+// The names of all functions that may wait because their library makes calls that wait, or needs one that
+// does.
+absl::flat_hash_set<std::string> exports_that_wait(const std::vector<CheckedModule>& modules) {
+  std::vector<const CheckedModule*> waiting, others;
+  for (const CheckedModule& module : modules) {
+    if (is_library_of_language(module) || module.is_own || module.is_hooks) continue;
+    const bool waits = std::any_of(module.elf.imports.begin(), module.elf.imports.end(), is_wait);
+    (waits ? waiting : others).push_back(&module);
+  }
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    const auto needing = std::stable_partition(others.begin(), others.end(), [&](const CheckedModule* other) {
+      return !needs(*other, *waiting[i]);
+    });
+    waiting.insert(waiting.end(), needing, others.end());
+    others.erase(needing, others.end());
+  }
+  absl::flat_hash_set<std::string> names;
+  for (const CheckedModule* module : waiting)
+    names.insert(module->elf.exports.begin(), module->elf.exports.end());
+  return names;
+}
+
+// Of modules with symbols: a program, and libraries that were built beside it. The others are not the user's
+// to mend.
+void find_what_is_shared(std::vector<CheckedModule>& modules) {
+  const absl::flat_hash_set<std::string> waiting = exports_that_wait(modules);
+  for (CheckedModule& module : modules) {
+    const ElfModule& elf = module.elf;
+    if (is_library_of_language(module) || module.is_own || module.is_hooks || !elf.has_symbols) continue;
+    module.shared_variables = find_shared_variables(
+        elf.uses, [&](const std::string& import) { return is_wait(import) || waiting.contains(import); });
+    module.shared_calls = find_shared_calls(
+        [&](const char* name) { return elf.imports.count(name) != 0 && elf.own_imports.count(name) == 0; });
+  }
+}
+
 // gRPC's types are in several of its libraries; only one line reports them.
 void say_once_what_is_known_by_name(std::vector<CheckedModule>& modules) {
   absl::flat_hash_set<std::string> said;
@@ -267,6 +310,7 @@ class ProcessCheck {
   Subject run() {
     order_and_mark();
     leave_out_own_libraries(subject_.modules);
+    find_what_is_shared(subject_.modules);
     say_once_what_is_known_by_name(subject_.modules);
     mark_what_is_seen();
     find_hooks(subject_);
@@ -395,6 +439,7 @@ Subject check_program(const std::string& path) {
   subject.missing = std::move(closure.missing);
   for (ElfModule& elf : closure.modules) subject.modules.push_back(examine(std::move(elf), Stdio::kBlocks));
   leave_out_own_libraries(subject.modules);
+  find_what_is_shared(subject.modules);
   say_once_what_is_known_by_name(subject.modules);
   find_hooks(subject);
   return subject;

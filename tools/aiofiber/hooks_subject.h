@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "elf_module.h"
+#include "shared_calls.h"
+#include "shared_variables.h"
 
 namespace aiofiber::tool {
 
@@ -42,6 +44,9 @@ struct CheckedModule {
   bool opened_late = false;
   std::vector<Finding> findings;
   int hooked_imports = 0;
+  // What tasks would share.
+  std::vector<SharedVariable> shared_variables;
+  std::vector<SharedCalls> shared_calls;
 };
 
 enum class HooksPlace { kNone, kAct, kBehindLibc };

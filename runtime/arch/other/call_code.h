@@ -17,6 +17,7 @@ template <class Found>
 void for_each_displacement(const unsigned char*, std::size_t, std::uint64_t, Found) {}
 inline bool is_branch(const unsigned char*) { return false; }
 inline bool is_operand(const unsigned char*) { return false; }
+inline MemoryUse use_of_memory(const unsigned char*) { return {}; }
 inline bool is_jump_through_slot(const unsigned char*) { return false; }
 inline bool is_call_through_slot(const unsigned char*) { return false; }
 inline std::size_t stub_begin(const unsigned char*, std::size_t index) { return index; }

@@ -34,6 +34,101 @@ inline bool is_branch(const unsigned char* at) {
 // Other bytes may match by chance.
 inline bool is_operand(const unsigned char* at) { return (at[-1] & 0xc7) == 0x05; }
 
+// An opcode of one byte, with the operand in memory. `digit`: the middle of the byte behind it, which is a
+// part of the opcode for some. `word_prefix`: the instruction is of 16 bits.
+inline MemoryUse use_by_opcode(unsigned char opcode, unsigned digit, bool word_prefix) {
+  constexpr MemoryUse kReads{.reads = true}, kWrites{.writes = true}, kChanges{.reads = true, .writes = true};
+  const auto with = [](MemoryUse use, unsigned bytes_after) {
+    use.bytes_after = bytes_after;
+    return use;
+  };
+  const unsigned full = word_prefix ? 2 : 4;
+  if (opcode < 0x40 && (opcode & 7) < 4) {  // add, or, ... cmp
+    return (opcode & 2) != 0 || opcode >= 0x38 ? kReads : kChanges;
+  }
+  switch (opcode) {
+    case 0x88:
+    case 0x89:
+    case 0x8f:
+      return kWrites;
+    case 0xc6:
+      return with(kWrites, 1);
+    case 0xc7:
+      return with(kWrites, full);
+    case 0x8d:
+      return {.takes_address = true};
+    case 0x80:
+    case 0x83:
+      return with(digit == 7 ? kReads : kChanges, 1);
+    case 0x81:
+      return with(digit == 7 ? kReads : kChanges, full);
+    case 0x69:
+      return with(kReads, full);
+    case 0x6b:
+      return with(kReads, 1);
+    case 0x86:
+    case 0x87:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+      return kChanges;
+    case 0xc0:
+    case 0xc1:
+      return with(kChanges, 1);
+    case 0xf6:
+      return digit < 2 ? with(kReads, 1) : digit < 4 ? kChanges : kReads;
+    case 0xf7:
+      return digit < 2 ? with(kReads, full) : digit < 4 ? kChanges : kReads;
+    case 0xfe:
+    case 0xff:
+      return digit < 2 ? kChanges : kReads;
+    case 0xd9:
+    case 0xdd:
+      return digit == 2 || digit == 3 ? kWrites : kReads;
+    case 0xdb:
+      return digit >= 1 && digit != 5 ? kWrites : kReads;
+    default:
+      return kReads;
+  }
+}
+
+// The same for an opcode of two bytes, 0x0f and this one.
+inline MemoryUse use_by_second_byte(unsigned char opcode, bool scalar_prefix) {
+  if ((opcode & 0xf0) == 0x90) return {.writes = true};  // set by a condition
+  switch (opcode) {
+    case 0x11:
+    case 0x13:
+    case 0x17:
+    case 0x29:
+    case 0x2b:
+    case 0x7f:
+    case 0xd6:
+    case 0xe7:
+      return {.writes = true};
+    case 0x7e:
+      return scalar_prefix ? MemoryUse{.reads = true} : MemoryUse{.writes = true};
+    case 0xb0:
+    case 0xb1:
+    case 0xc0:
+    case 0xc1:
+      return {.reads = true, .writes = true};
+    default:
+      return {.reads = true};
+  }
+}
+
+// By the bytes before the displacement. An unknown instruction counts as one that reads. The caller has
+// at least five bytes before `at`.
+inline MemoryUse use_of_memory(const unsigned char* at) {
+  const unsigned char opcode = at[-2];
+  const unsigned digit = (at[-1] >> 3) & 7;
+  const auto is_rex = [](unsigned char byte) { return (byte & 0xf0) == 0x40; };
+  if (at[-3] == 0x0f) return use_by_second_byte(opcode, at[-4] == 0xf3 || (is_rex(at[-4]) && at[-5] == 0xf3));
+  const bool word_prefix = at[-3] == 0x66 || (is_rex(at[-3]) && at[-4] == 0x66);
+  return use_by_opcode(opcode, digit, word_prefix);
+}
+
 inline bool is_jump_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x25; }
 inline bool is_call_through_slot(const unsigned char* at) { return at[-2] == 0xff && at[-1] == 0x15; }
 

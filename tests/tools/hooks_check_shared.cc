@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program in the idioms that break in tasks, each with a variable of its own, and some that do not.
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SEPARATE extern "C" __attribute__((noinline, noclone))
+
+namespace {
+int cached_fd = -1;
+bool posting;
+long bytes_in_all;
+char* next_word;
+int rounds;
+int most_bytes = 5;
+long since_start;
+thread_local int per_thread;
+const char* const kNames[] = {"a", "b"};
+sigjmp_buf on_time_limit;
+}  // namespace
+char* answer_of_all;
+
+// A buffer that every call uses.
+SEPARATE long copy_some(int from, int to) {
+  static char chunk[8192];
+  const ssize_t size = ::recv(from, chunk, sizeof chunk, 0);
+  return size <= 0 ? size : ::send(to, chunk, static_cast<size_t>(size), 0);
+}
+
+// A connection that is kept for the next call.
+SEPARATE int ask(int fd) {
+  if (cached_fd != fd) cached_fd = fd;
+  char byte = 0;
+  if (::recv(fd, &byte, 1, 0) != 1) return -1;
+  return cached_fd + byte;
+}
+
+// A setting for the time of a call.
+SEPARATE long fetch(int fd) { return ::send(fd, posting ? "POST" : "GET", posting ? 4 : 3, 0); }
+SEPARATE long post(int fd) {
+  posting = true;
+  const long result = fetch(fd);
+  posting = false;
+  return result;
+}
+
+// A sum that is read before the wait and written after it.
+SEPARATE void count(int fd) {
+  const long before = bytes_in_all;
+  char byte = 0;
+  bytes_in_all = before + ::recv(fd, &byte, 1, 0);
+}
+
+// An iterator, as strtok() has.
+SEPARATE char* word_after(char* text) {
+  if (text != nullptr) next_word = text;
+  char* const word = next_word;
+  if (word != nullptr) next_word = ::strchr(word, ' ');
+  return word;
+}
+SEPARATE void send_words(int fd, char* text) {
+  for (char* word = word_after(text); word != nullptr; word = word_after(nullptr)) ::send(fd, word, 1, 0);
+}
+
+// Set here, used there: seen only with -v.
+SEPARATE void keep(char* answer) { answer_of_all = answer; }
+SEPARATE long send_kept(int fd) { return ::send(fd, answer_of_all, 1, 0); }
+
+// Not across a wait, not changed, or not shared.
+SEPARATE void count_rounds() { ++rounds; }
+SEPARATE long up_to_the_limit(int fd) {
+  char byte = 0;
+  const long got = ::recv(fd, &byte, 1, 0);
+  per_thread = most_bytes;
+  const long again = ::recv(fd, &byte, 1, 0);
+  return got + again + most_bytes + per_thread;
+}
+SEPARATE void print_time(time_t now) { ::puts(::asctime(::localtime(&now))); }
+
+SEPARATE long within(unsigned seconds, int fd) {
+  if (sigsetjmp(on_time_limit, 1) != 0) return -1;
+  ::alarm(seconds);
+  const long got = up_to_the_limit(fd);
+  ::alarm(0);
+  return got;
+}
+SEPARATE void give_up(int) { siglongjmp(on_time_limit, 1); }
+
+int main(int argc, char** argv) {
+  since_start = ::time(nullptr);
+  most_bytes = argc;
+  for (int i = 1; i < argc; ++i) {
+    const int fd = ::atoi(argv[i]);
+    keep(argv[i]);
+    send_words(fd, argv[i]);
+    count(fd);
+    count_rounds();
+    print_time(since_start);
+    ::printf("%ld %d %ld %ld %ld %s\n", copy_some(fd, fd), ask(fd), post(fd), send_kept(fd), within(1, fd),
+             kNames[i & 1]);
+  }
+  if (argc > 100) give_up(0);
+  return static_cast<int>(bytes_in_all);
+}

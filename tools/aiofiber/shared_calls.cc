@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table. A line is found if one of its names is imported; `and_one_of` must be, too, and `and_none_of`
+// must not.
+#include "shared_calls.h"
+
+#include <initializer_list>
+
+namespace aiofiber::tool {
+namespace {
+
+using Names = std::initializer_list<const char*>;
+
+struct Line {
+  Names names;
+  const char* advice;
+  Names and_one_of = {};
+  Names and_none_of = {};
+};
+
+const Line kLines[] = {
+    {{"alarm", "ualarm", "setitimer"},
+     "a time limit by a signal and a jump: the process has one timer, and the jump must not land on another "
+     "task's "
+     "stack: a time limit of asyncio (wait_for, timeout), or of the call itself",
+     {"siglongjmp", "longjmp", "_longjmp", "__longjmp_chk"}},
+    {{"fork", "vfork", "__fork"},
+     "the child goes on as a plain thread with one task, in the middle of the others' work: exec at once, or "
+     "posix_spawn",
+     {},
+     {"execl", "execle", "execlp", "execv", "execve", "execvp", "execvpe", "fexecve"}},
+    {{"strtok",   "localtime", "gmtime",    "ctime",    "asctime",       "inet_ntoa",
+      "getpwnam", "getpwuid",  "getgrnam",  "getgrgid", "getservbyname", "getprotobyname",
+      "ttyname",  "tmpnam",    "readdir_r", "basename", "dirname",       "crypt",
+      "getlogin", "getdate",   "getmntent", "hsearch",  "l64a"},
+     "its result is in a static buffer, which the next call of any task changes: the variant with _r, if the "
+     "result is "
+     "used after a call that waits"},
+    {{"getopt", "getopt_long", "getopt_long_only"},
+     "optarg and optind are the process's: read all options before the first task"},
+    {{"chdir", "fchdir", "umask", "setenv", "unsetenv", "putenv", "setlocale", "seteuid", "setegid",
+      "setrlimit"},
+     "changes it for all tasks, also while this one waits: before the first task, or not at all (openat() "
+     "and "
+     "newlocale() have no such state)"},
+    {{"rand", "random", "drand48", "lrand48", "mrand48", "srand", "srandom"},
+     "one sequence for all tasks: a seed gives the same numbers only in the same order of tasks"},
+    {{"printf", "puts", "putchar", "vprintf", "__printf_chk", "__vprintf_chk"},
+     "tasks write to one stdout: a line that is made by several calls can be cut by another task's, if the "
+     "task waits "
+     "between them"},
+};
+
+std::vector<std::string> those_of(Names names, absl::FunctionRef<bool(const char*)> imports) {
+  std::vector<std::string> found;
+  for (const char* name : names) {
+    if (imports(name)) found.emplace_back(name);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<SharedCalls> find_shared_calls(absl::FunctionRef<bool(const char*)> imports) {
+  std::vector<SharedCalls> found;
+  for (const Line& line : kLines) {
+    if (line.and_one_of.size() != 0 && those_of(line.and_one_of, imports).empty()) continue;
+    if (!those_of(line.and_none_of, imports).empty()) continue;
+    if (std::vector<std::string> names = those_of(line.names, imports); !names.empty())
+      found.push_back({std::move(names), line.advice});
+  }
+  return found;
+}
+
+}  // namespace aiofiber::tool

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The functions of libc with a state that all tasks share: a result in a static buffer, a setting of the
+// process, a timer, a stream.
+#pragma once
+
+#include <absl/functional/function_ref.h>
+
+#include <string>
+#include <vector>
+
+namespace aiofiber::tool {
+
+// Imports that share something, and what to do.
+struct SharedCalls {
+  std::vector<std::string> names;
+  const char* advice;
+};
+
+// `imports`: whether the module's own code uses a name. The most dangerous first.
+std::vector<SharedCalls> find_shared_calls(absl::FunctionRef<bool(const char*)> imports);
+
+}  // namespace aiofiber::tool
