@@ -30,14 +30,12 @@ int acquire(aiofiber_semaphore handle, std::optional<Duration> limit) {
   if (semaphore->locked()) {
     if (limit && *limit <= Duration()) return AIOFIBER_TIMED_OUT;
     if (const int error = refuse_wait(*here.task); error != 0) return error;
-    // It may have waited.
-    if (const int error = find_semaphore(handle, semaphore); error != 0) return error;
+    if (limit) {
+      await(wait_for(semaphore->acquire(), *limit));
+      return 0;
+    }
   }
-  if (limit) {
-    await(wait_for(semaphore->acquire(), *limit));
-  } else {
-    await(semaphore->acquire());
-  }
+  await(semaphore->acquire());
   return 0;
 }
 

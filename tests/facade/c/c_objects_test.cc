@@ -147,9 +147,9 @@ TEST(CKey, HasAPointerForEachTaskAndADestructor) {
           &value));
     }
     EXPECT_EQ(aiofiber_cancel(tasks[2]), 0);
-    EXPECT_EQ(aiofiber_gather(tasks.data(), 2, nullptr, nullptr), 0);
-    EXPECT_EQ(destroyed, 11);
     EXPECT_EQ(aiofiber_wait(tasks[2], nullptr), AIOFIBER_TASK_CANCELLED);
+    EXPECT_EQ(destroyed, 100) << "of a cancelled task too";
+    EXPECT_EQ(aiofiber_gather(tasks.data(), 2, nullptr, nullptr), 0);
     EXPECT_EQ(destroyed, 111);
   });
   EXPECT_EQ(aiofiber_key_delete(key), 0);
