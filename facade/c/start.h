@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What aiofiber_run() and aiofiber_spawn() share: the options of a task, and how it ended.
-// Both translate between C's structs and TaskOptions or codes; they know nothing of waits.
+//
+// They translate between C's structs and codes and the facade's TaskOptions and exceptions.
+// They know nothing of handles and waits.
 #pragma once
 
 #include "aiofiber.h"

@@ -40,14 +40,19 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 list(JOIN AIOFIBER_ABSL_PACKAGES ", " AIOFIBER_PC_REQUIRES)
-# aiofiber_packages(NAME DESCRIPTION STANDARD CXX_LIBRARIES): NAME.pc and NAME-hooks.pc.
-function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_STANDARD AIOFIBER_PC_CXX_LIBRARIES)
+# aiofiber_packages(NAME DESCRIPTION STANDARD CXX_LIBRARIES LAST): NAME.pc and NAME-hooks.pc.
+function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_STANDARD AIOFIBER_PC_CXX_LIBRARIES
+    AIOFIBER_PC_LAST)
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}.pc @ONLY)
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/aiofiber-hooks.pc.in ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}-hooks.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}.pc ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}-hooks.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
-aiofiber_packages(aiofiber "Stackful fibers that speak asyncio" " -std=c++20" "")
-aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm ")
+aiofiber_packages(aiofiber "Stackful fibers that speak asyncio" " -std=c++20" "" "")
+# The C compiler does not link the libraries of C++ by itself. A static program needs them behind all others, and
+# pkg-config puts there what is required last.
+aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm " ", aiofiber-c-last")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-c-last.pc.in ${PROJECT_BINARY_DIR}/aiofiber-c-last.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber-c-last.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list ${PROJECT_BINARY_DIR}/hooks_exports.list
   DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aiofiber_run(): results, errors, Ctrl-C, and loops in several threads. In real time, some milliseconds
-// each. Labels: threads
+// each.
+//
+// Labels: threads
 #include <aiofiber.h>
 #include <gtest/gtest.h>
 #include <signal.h>
