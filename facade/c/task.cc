@@ -59,11 +59,16 @@ int outcome_of(CTask& task, void** result) {
     return AIOFIBER_EXHAUSTED;
   } catch (...) {
     // C code cannot look at it.
-    ExceptionContext context;
-    context.message = "a C++ exception left the function of a task of <aiofiber.h>";
-    context.exception = std::current_exception();
-    context.task = AnyTask(Ref<FutureBase>(&task));
-    task.TaskCore::loop().report(context);
+    const std::exception_ptr exception = std::current_exception();
+    try {
+      ExceptionContext context;
+      context.message = "a C++ exception left the function of a task of <aiofiber.h>";
+      context.exception = exception;
+      context.task = AnyTask(Ref<FutureBase>(&task));
+      task.TaskCore::loop().report(context);
+    } catch (const std::bad_alloc&) {
+      // No memory for the report.
+    }
     return AIOFIBER_FAILED;
   }
 }
