@@ -3,11 +3,13 @@
 // aiofiber for C (C99; also valid C++): tasks on one thread, for programs that are not C++.
 //
 // A task is a function with a stack of its own. It suspends in the functions below that say so and, in a
-// program with the hooks, in libc's blocking calls. Meanwhile the thread runs other tasks. *Errors*:
-// functions that return int give 0, or more, for success and a negative `enum aiofiber_error` otherwise. No
+// program with the hooks, in libc's blocking calls. Meanwhile the thread runs other tasks.
+//
+// Functions that return int give 0, or more, for success and a negative `enum aiofiber_error` otherwise. No
 // C++ exception leaves them, bad arguments are reported, and errno is left alone. A handle is a number: one
-// that has ended, or is another thread's, is refused. *Threads*: every thread may have its own
-// aiofiber_run(). Handles are for the thread that made them. *Cancellation*: see aiofiber_cancel(). Lengths
+// that has ended, or is another thread's, is refused. How a cancelled task ends: see aiofiber_cancel().
+//
+// Threads: every thread may have its own aiofiber_run(); handles are for the thread that made them. Lengths
 // of time are seconds. INFINITY means no limit, and NaN is AIOFIBER_INVALID.
 #ifndef AIOFIBER_H
 #define AIOFIBER_H
@@ -70,10 +72,11 @@ struct aiofiber_task_options {
 // If `result` is not NULL, *result becomes what the function returned (NULL if it did not run). Ctrl-C
 // cancels the main task, if this is the main thread and the program has no handler of SIGINT. Then
 // aiofiber_run() returns AIOFIBER_INTERRUPTED after the clean-up. A second Ctrl-C does not wait for it. To
-// die as other programs do, the caller then writes signal(SIGINT, SIG_DFL); raise(SIGINT). Suspends: no, it
-// blocks the thread. Any thread. Source: asyncio.run. Errors: AIOFIBER_INTERRUPTED; AIOFIBER_TASK_CANCELLED:
-// the main task was cancelled in another way; AIOFIBER_INVALID: no function, bad options; AIOFIBER_BUSY: a
-// loop runs here; AIOFIBER_NO_MEMORY; AIOFIBER_EXHAUSTED; AIOFIBER_FAILED.
+// die as other programs do, the caller then writes signal(SIGINT, SIG_DFL); raise(SIGINT).
+//
+// Suspends: no, it blocks the thread. Any thread. Source: asyncio.run. Errors: AIOFIBER_INTERRUPTED;
+// AIOFIBER_TASK_CANCELLED: the main task was cancelled in another way; AIOFIBER_INVALID: no function, bad
+// options; AIOFIBER_BUSY: a loop runs here; AIOFIBER_NO_MEMORY; AIOFIBER_EXHAUSTED; AIOFIBER_FAILED.
 int aiofiber_run(void* (*function)(void*), void* argument, const struct aiofiber_task_options* options,
                  void** result) AIOFIBER_C_NOEXCEPT;
 
@@ -81,36 +84,41 @@ int aiofiber_run(void* (*function)(void*), void* argument, const struct aiofiber
 // even if the task is cancelled before (its first wait then fails), so that it can free its argument. It is
 // not called if a wait gives AIOFIBER_EXHAUSTED, or if a second Ctrl-C closes the loop. *task becomes a
 // handle, which ends when a wait has reported the task's end, by aiofiber_detach(), or with the loop. `task`
-// NULL: detached at once. `options` may be NULL. The argument stays the caller's. Suspends: no. Source:
-// asyncio.create_task. Errors: AIOFIBER_INVALID: no function, bad options; AIOFIBER_NO_LOOP;
-// AIOFIBER_NO_MEMORY; AIOFIBER_EXHAUSTED; AIOFIBER_LOOP_CLOSED.
+// NULL: detached at once. `options` may be NULL. The argument is only passed on.
+//
+// Suspends: no. Source: asyncio.create_task. Errors: AIOFIBER_INVALID: no function, bad options;
+// AIOFIBER_NO_LOOP; AIOFIBER_NO_MEMORY; AIOFIBER_EXHAUSTED; AIOFIBER_LOOP_CLOSED.
 int aiofiber_spawn(void* (*function)(void*), void* argument, const struct aiofiber_task_options* options,
                    aiofiber_task* task) AIOFIBER_C_NOEXCEPT;
 
 // Waits until the task has ended. Then the handle has ended too, and *result (if `result` is not NULL) is
-// what the function returned, also for the first two errors. Several tasks may wait for the same one. A
+// what the function returned, also if it was cancelled. Several tasks may wait for the same one. A
 // cancellation of the caller is passed on to the task and does not cut the wait short: when this returns 0 or
-// one of the first three errors, the task no longer uses the caller's variables. Suspends, unless the task
-// has ended. Source: `await task`. Errors: AIOFIBER_CANCELLED: the caller was cancelled, and the task has
-// ended too; AIOFIBER_TASK_CANCELLED; AIOFIBER_FAILED. Otherwise the handle is still valid and *result is
-// NULL: AIOFIBER_INVALID; AIOFIBER_NO_LOOP; AIOFIBER_OUTSIDE_TASK; AIOFIBER_OTHER_LOOP; AIOFIBER_DEADLOCK;
-// AIOFIBER_NO_MEMORY; AIOFIBER_LOOP_CLOSED. AIOFIBER_EXHAUSTED: there was no stack; the function was not
-// called, and the handle has ended.
+// one of the first four errors, the task no longer uses the caller's variables.
+//
+// Suspends, unless the task has ended. Source: `await task`. Errors: AIOFIBER_CANCELLED: the caller was
+// cancelled, and the task has ended too; AIOFIBER_TASK_CANCELLED; AIOFIBER_FAILED; AIOFIBER_EXHAUSTED: there
+// was no stack, and the function was not called. Otherwise the handle is still valid and *result is NULL:
+// AIOFIBER_INVALID; AIOFIBER_NO_LOOP; AIOFIBER_OUTSIDE_TASK; AIOFIBER_OTHER_LOOP; AIOFIBER_DEADLOCK;
+// AIOFIBER_NO_MEMORY; AIOFIBER_LOOP_CLOSED.
 int aiofiber_wait(aiofiber_task task, void** result) AIOFIBER_C_NOEXCEPT;
 
 // The same, but cancels the task after `seconds`, and still waits for its end, however long that takes: when
 // it returns AIOFIBER_TIMED_OUT, the task has ended and its handle too. Zero or less: at once, unless it has
-// ended. Suspends. Source: asyncio.wait_for. Errors: those of aiofiber_wait(); AIOFIBER_TIMED_OUT: it ended
+// ended.
+//
+// Suspends. Source: asyncio.wait_for. Errors: those of aiofiber_wait(); AIOFIBER_TIMED_OUT: it ended
 // cancelled by the limit, and *result is what it returned. AIOFIBER_INVALID: also NaN.
 int aiofiber_wait_for(aiofiber_task task, double seconds, void** result) AIOFIBER_C_NOEXCEPT;
 
 // Waits until all `count` tasks have ended. results[i] and errors[i] become what aiofiber_wait(tasks[i], ...)
 // would give; either may be NULL. Returns 0 if all succeeded, else the first error of the array. A
-// cancellation of the caller is passed on to all of them. All handles have ended afterwards. Suspends, unless
-// all have ended. Source: asyncio.gather. Errors: AIOFIBER_CANCELLED: the caller was cancelled, and all tasks
-// have ended; the errors of the tasks (AIOFIBER_TASK_CANCELLED, AIOFIBER_FAILED, AIOFIBER_EXHAUSTED).
-// Otherwise no handle has ended and nothing was written: AIOFIBER_INVALID: `tasks` is NULL although `count`
-// is not 0, or a handle has ended; the other errors of aiofiber_wait().
+// cancellation of the caller is passed on to all of them. All handles have ended afterwards.
+//
+// Suspends, unless all have ended. Source: asyncio.gather. Errors: AIOFIBER_CANCELLED: the caller was
+// cancelled, and all tasks have ended; the errors of the tasks (AIOFIBER_TASK_CANCELLED, AIOFIBER_FAILED,
+// AIOFIBER_EXHAUSTED). Otherwise no handle has ended and nothing was written: AIOFIBER_INVALID: `tasks` is
+// NULL although `count` is not 0, or a handle has ended; the other errors of aiofiber_wait().
 int aiofiber_gather(const aiofiber_task* tasks, size_t count, void** results,
                     int* errors) AIOFIBER_C_NOEXCEPT;
 
@@ -124,8 +132,9 @@ int aiofiber_detach(aiofiber_task task) AIOFIBER_C_NOEXCEPT;
 // and returns.** Until then each further wait fails in the same way, and more and more slowly if the code
 // repeats it. (Waits for other tasks do not: see aiofiber_wait().) The task counts as cancelled when its
 // function returns, whatever it returns. A task that wants to go on calls aiofiber_uncancel(). What cannot
-// fail, such as a wait for a mutex, is not cut short. Suspends: no. Source: Task.cancel. Errors:
-// AIOFIBER_INVALID; AIOFIBER_NO_LOOP; AIOFIBER_OTHER_LOOP.
+// fail, such as a wait for a mutex, is not cut short.
+//
+// Suspends: no. Source: Task.cancel. Errors: AIOFIBER_INVALID; AIOFIBER_NO_LOOP; AIOFIBER_OTHER_LOOP.
 int aiofiber_cancel(aiofiber_task task) AIOFIBER_C_NOEXCEPT;
 
 // The number of cancellation requests to the calling task that it has not taken back: 0 if there is none. For
@@ -200,8 +209,10 @@ typedef struct aiofiber_key {
 
 // Makes a key for all tasks of the process, at most 128 at a time. The pointer is NULL in each task. When a
 // task's function has returned, destructor(pointer) is called in the task for each pointer that is not NULL;
-// if destructors set pointers, up to four times. `destructor` may be NULL. Suspends: no. Any thread, also
-// without a loop. Source: pthread_key_create(3). Errors: AIOFIBER_INVALID: `key` is NULL; AIOFIBER_EXHAUSTED.
+// if destructors set pointers, up to four times. `destructor` may be NULL.
+//
+// Suspends: no. Any thread, also without a loop. Source: pthread_key_create(3). Errors: AIOFIBER_INVALID:
+// `key` is NULL; AIOFIBER_EXHAUSTED.
 int aiofiber_key_create(void (*destructor)(void*), aiofiber_key* key) AIOFIBER_C_NOEXCEPT;
 
 // Ends the key. Pointers that tasks have under it are forgotten, without a call of the destructor.

@@ -3,10 +3,12 @@
 """Runs the C example before and after its diff, against a server of this script, and compares all that they wrote.
 
 Usage: c_fetch.py BEFORE AFTER AIOFIBER DIFF README FOLDER  The server answers each request after a moment, and counts how
-many it has at once: one before, 25 after. While AFTER runs, the command aiofiber must show its tasks. The README shows DIFF.
+many it has at once: one before, 25 after. While AFTER runs, the command aiofiber must show its tasks. A second run of AFTER is
+interrupted. The README shows DIFF.
 """
 import pathlib
 import shutil
+import signal
 import socketserver
 import subprocess
 import sys
@@ -57,26 +59,29 @@ def start(program, server, folder, paths):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     process = subprocess.Popen([program, "127.0.0.1", str(server.server_address[1]), str(folder)], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdin.write("".join(path + "\n" for path in paths))
     process.stdin.close()
+    process.stdin = None  # communicate() would flush it
     return process
 
 
 def finish(process, folder):
-    """All that the program has written: its lines, its exit code, and the files."""
-    output = process.stdout.read()
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    return output, process.wait(timeout=60), files
+    """All that the program has written: its lines, its exit code, its errors, and the files."""
+    output, errors = process.communicate(timeout=60)
+    return output, process.returncode, errors, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def inspect(command, process, server):
-    """What the command shows of a program whose tasks all wait."""
+def wait_for_requests(server):
+    """Until all tasks wait: for the server, or for those that do."""
     deadline = time.monotonic() + 30
     while server.now < AT_ONCE:
         if time.monotonic() > deadline:
             fail(f"the server has only {server.now} requests at once, not {AT_ONCE}")
         time.sleep(0.01)
+
+
+def inspect(command, process):
     listed = subprocess.run([command, "ps", str(process.pid)], check=True, capture_output=True, text=True).stdout
     stacks = subprocess.run([command, "stack", str(process.pid)], check=True, capture_output=True, text=True).stdout
     return listed, stacks
@@ -94,18 +99,29 @@ def main():
         first = finish(start(before, server, folder / "before", paths), folder / "before")
         if server.most != 1:
             fail(f"the sequential program had {server.most} requests at once")
-        if len(first[0].splitlines()) != PAGES or len(first[2]) != PAGES - 1 or first[1] != 1:
+        if len(first[0].splitlines()) != PAGES or len(first[3]) != PAGES - 1 or first[1] != 1:
             fail(f"the sequential program wrote {first[0]!r}, exit code {first[1]}")
 
         server.open.clear()
         process = start(after, server, folder / "after", paths)
-        listed, stacks = inspect(command, process, server)
+        wait_for_requests(server)
+        listed, stacks = inspect(command, process)
         server.open.set()
         second = finish(process, folder / "after")
         if server.most != AT_ONCE:
             fail(f"the concurrent program had {server.most} requests at once, not {AT_ONCE}")
         if first != second:
             fail(f"the programs wrote different things: {first!r} and {second!r}")
+
+        server.open.clear()
+        process = start(after, server, folder / "interrupted", paths)
+        wait_for_requests(server)
+        process.send_signal(signal.SIGINT)
+        output, code, errors, files = finish(process, folder / "interrupted")
+        server.open.set()
+        cut_off = output.count("(recv: Operation canceled)")
+        if code != 1 or files or cut_off != AT_ONCE or errors.splitlines() != [f"{after}: interrupted by Ctrl-C"]:
+            fail(f"after Ctrl-C it wrote {output!r}, {errors!r}, {files!r}, exit code {code}")
         server.shutdown()
     for path in paths:
         line = next((line for line in listed.splitlines() if f" {path} " in line), "")

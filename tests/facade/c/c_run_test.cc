@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// aiofiber_run(): results, errors, Ctrl-C, and loops in several threads. In real time, some milliseconds
-// each.
-//
-// Labels: threads
+// aiofiber_run(): results, errors, Ctrl-C. In real time, some milliseconds each.
 #include <aiofiber.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -11,8 +8,6 @@
 #include <unistd.h>
 
 #include <string>
-#include <thread>
-#include <vector>
 
 namespace {
 
@@ -71,26 +66,6 @@ TEST(CRun, ACxxExceptionOfTheMainTaskIsACode) {
             AIOFIBER_FAILED);
   EXPECT_NE(testing::internal::GetCapturedStderr().find("a C++ exception left the function"),
             std::string::npos);
-}
-
-TEST(CRun, OneLoopAThread) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([] {
-      const auto body = [](void*) -> void* {
-        aiofiber_task tasks[100];
-        for (aiofiber_task& task : tasks) {
-          EXPECT_EQ(aiofiber_spawn(returns_argument, &task, nullptr, &task), 0);
-        }
-        void* results[100];
-        EXPECT_EQ(aiofiber_gather(tasks, 100, results, nullptr), 0);
-        for (int n = 0; n < 100; ++n) EXPECT_EQ(results[n], &tasks[n]);
-        return nullptr;
-      };
-      EXPECT_EQ(aiofiber_run(body, nullptr, nullptr, nullptr), 0);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
 }
 
 // In a child process, because it is the main thread that Ctrl-C interrupts.
