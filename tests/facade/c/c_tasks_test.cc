@@ -12,11 +12,13 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/log.h"
+#include "aiofiber/runtime/engine/syscall.h"
 #include "support/run_in_loop.h"
 
 namespace aiofiber {
@@ -581,6 +583,30 @@ TEST(CErrors, ACxxExceptionThatLeavesTheFunctionIsACodeAndIsLogged) {
     EXPECT_EQ(aiofiber_wait(task, nullptr), AIOFIBER_FAILED);
   });
   EXPECT_EQ(logged, "a C++ exception left the function of a task of <aiofiber.h>: ValueError: boom\n");
+}
+
+TEST(CErrors, NoStackForTheTask) {
+  class NoMemory final : public runtime::FaultPlan {
+   public:
+    int fail(const char* call) noexcept override { return std::string_view(call) == "mmap" ? ENOMEM : 0; }
+  };
+  run_in_loop([] {
+    aiofiber_task_options options = AIOFIBER_TASK_OPTIONS;
+    options.stack_size = 64 << 20;  // a size of which no stack is left over
+    Argument argument;
+    aiofiber_task tasks[2];
+    for (aiofiber_task& task : tasks) ASSERT_EQ(aiofiber_spawn(sleeps, &argument, &options, &task), 0);
+    NoMemory no_memory;
+    runtime::current_fault_plan = &no_memory;
+    void* result = &argument;
+    EXPECT_EQ(aiofiber_wait(tasks[0], &result), AIOFIBER_EXHAUSTED);
+    EXPECT_EQ(result, nullptr);
+    int code = 1;
+    EXPECT_EQ(aiofiber_gather(&tasks[1], 1, nullptr, &code), AIOFIBER_EXHAUSTED);
+    EXPECT_EQ(code, AIOFIBER_EXHAUSTED);
+    runtime::current_fault_plan = nullptr;
+    EXPECT_EQ(argument.calls, 0);
+  });
 }
 
 TEST(CErrors, EachHasAText) {
