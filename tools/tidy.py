@@ -69,6 +69,7 @@ FLOORS = [
         "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"
                               " async_generator"}),
     ("threads", {"facade/threads": "threads executor concurrent ignored_cancellation runner"}),
+    ("C", {"facade": "aiofiber", "facade/c": "*"}),
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]
 

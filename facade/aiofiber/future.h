@@ -76,7 +76,8 @@ class FutureState : public FutureBase {
 // A future on which tasks wait for an object, such as a lock or a group. Debuggers show that object.
 class ObjectFuture final : public FutureState<void> {
  public:
-  ObjectFuture(LoopCore& loop, aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr)
+  ObjectFuture(LoopCore& loop, enum aiofiber_wait kind, const void* object,
+               const std::uint64_t* owner = nullptr)
       : FutureState<void>(loop), object_(object), owner_(owner) {
     wait_kind = static_cast<std::uint8_t>(kind);
   }

@@ -31,6 +31,7 @@ struct ExceptionContext;
 
 namespace detail {
 
+class CHandles;
 class FutureBase;
 class HandleBase;
 class TaskCore;
@@ -105,6 +106,8 @@ class LoopCore {
   Duration slow_callback_duration = std::chrono::milliseconds(100);
   std::shared_ptr<Executor> default_executor;  // executor.cc
   bool executor_was_shut_down = false;
+  // What the handles of <aiofiber.h> stand for; made when first needed, dropped by close() (c/handles.cc).
+  std::shared_ptr<CHandles> c_handles;
   std::shared_ptr<ThreadGate> thread_gate;  // made when first needed; close() closes it (thread_gate.cc)
   // Those that may wake the loop, without the SIGINT of asyncio.run() (event_loop.cc).
   std::size_t signal_handlers = 0;

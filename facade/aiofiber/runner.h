@@ -27,7 +27,8 @@ namespace aiofiber {
 
 namespace detail {
 class Interruption;
-}
+struct RunC;
+}  // namespace detail
 
 struct RunOptions {
   std::optional<bool> debug = std::nullopt;                            // absent: the loop's default
@@ -75,6 +76,7 @@ class Runner {
  private:
   template <class Main>
   friend ResultOf<Main> run(Main&& main, RunOptions options);
+  friend struct detail::RunC;  // aiofiber_run()
   static void check_outside_loop(const char* function);
 
   template <class Main>

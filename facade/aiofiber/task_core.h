@@ -139,6 +139,10 @@ class TaskCore : public runtime::ListNode {
     if (AIOFIBER_UNLIKELY(fiber_->interrupted && must_cancel_)) raise_where_legal();
   }
 
+  // For a function that C code called: its CancelledError was caught and becomes an error code. The request
+  // is open again, as after an interrupted hooked call.
+  void keep_cancellation() noexcept { must_cancel_ = fiber_->interrupted = true; }
+
   // For a scope that the CancelledError of another request leaves: whether it may pass the caller's frame. If
   // it would end the program there, the request is stored, and the scope must end in another way. Not
   // noexcept: the caller's unwind table must have an entry for this call, where the search for handlers
@@ -159,6 +163,9 @@ class TaskCore : public runtime::ListNode {
   static void stackless_step(runtime::Runnable& fiber) noexcept;
   // Null for a task with a stack.
   virtual Stackless* stackless() noexcept { return nullptr; }
+  // Whether its function is C code, which may only make hooked calls. A request that is stored then ends the
+  // next one, and the function is called even if the task was cancelled before.
+  virtual bool is_c_code() const noexcept { return false; }
 
  protected:
   explicit TaskCore(FutureBase& future) noexcept : future_(future) {}

@@ -121,11 +121,11 @@ class WaitQueue {
 
   // What debuggers show for a wait here: the kind, the lock or queue that owns this object, and, for a lock,
   // the address of the id of the fiber that holds it.
-  WaitQueue(aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
+  WaitQueue(enum aiofiber_wait kind, const void* object, const std::uint64_t* owner = nullptr) noexcept
       : kind_(kind), object_(object), owner_(owner) {}
 
   // For an object that uses the queue of another as its own.
-  void show_as(aiofiber_wait kind, const void* object) noexcept {
+  void show_as(enum aiofiber_wait kind, const void* object) noexcept {
     kind_ = kind;
     object_ = object;
   }
@@ -167,7 +167,7 @@ class WaitQueue {
   Waiter* maybe_pending_ = nullptr;              // all before it are done; null: all
   mutable const Waiter* maybe_alive_ = nullptr;  // all before it are cancelled; null: all
   mutable std::uint64_t steps_ = 0;
-  aiofiber_wait kind_;
+  enum aiofiber_wait kind_;
   const void* object_;
   const std::uint64_t* owner_;
 };

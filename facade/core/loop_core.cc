@@ -235,6 +235,7 @@ void LoopCore::close() {
     // The gate closes last, when no task needs it: a thread that waits there may destroy objects to which
     // tasks referred.
     if (thread_gate != nullptr) thread_gate->close();
+    c_handles.reset();
   }
   if (failure != nullptr) std::rethrow_exception(failure);
 }

@@ -148,11 +148,11 @@ void TaskCore::body() noexcept {
   if (AIOFIBER_UNLIKELY(!fiber_->started())) {
     end_with({start_error(fiber_->scheduler->start_failure())});
   } else {
-    end_with(must_cancel_ ? cancelled_before_it_began() : call_invoke());
+    end_with(must_cancel_ && !is_c_code() ? cancelled_before_it_began() : call_invoke());
   }
 }
 
-// A task that is cancelled before its first step never runs.
+// A task that is cancelled before its first step never runs, unless its function is C code.
 TaskCore::Ending TaskCore::cancelled_before_it_began() noexcept {
   return {make_cancelled(cancel_message_.view()), true};
 }

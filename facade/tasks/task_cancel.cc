@@ -84,6 +84,11 @@ void TaskCore::remember_request(const RareText& message, CancelSource source) no
   remember_source(source);
   must_cancel_ = true;
   cancel_message_ = message;
+  // Not for a scope of its own, which decides at its end.
+  if (source.scope == 0 && is_c_code()) {
+    interrupt_message_ = message;
+    fiber_->interrupted = true;
+  }
 }
 
 // Cancels what the suspended task waits for, if it is not another task. True if the wait will end.

@@ -303,9 +303,9 @@ bool is_plumbing(std::string_view function, std::string_view linkage_name, std::
       "_ZSt13__invoke", "_ZSt6invoke",     "_ZSt12__apply",   "_ZSt14__apply",  "_ZSt5apply",
       "_ZSt10__apply",  "_ZNSt13__invoke", "_ZNKSt8function", "_ZN9__gnu_cxx",  "_ZNSt17_Function_handler",
       "aiofiber_",      "jump_fcontext",   "make_fcontext"};
-  static constexpr std::string_view kDisplay[] = {"aiofiber::",  "std::__invoke",
-                                                  "std::invoke", "std::__apply_impl",
-                                                  "std::apply",  "std::coroutine_handle<"};
+  static constexpr std::string_view kDisplay[] = {
+      "aiofiber::",        "aiofiber_",  "std::__invoke",         "std::invoke",
+      "std::__apply_impl", "std::apply", "std::coroutine_handle<"};
   for (const std::string_view prefix : kLinkage) {
     if (linkage_name.starts_with(prefix)) return true;
   }

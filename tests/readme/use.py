@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Follows the README's section "Use it in your project" exactly: installs, and builds the README's first program in each of
-the ways given there.
+the ways given there; and the program of the section "A C program" as that says.
 
 Usage: use.py SOURCE_TREE WORK_DIR CXX  Differences from a user's terminal: the build folder and the installed files are in
 WORK_DIR, `sudo` does nothing, Ninja builds, and the compiler cache is used if there is one.
@@ -74,6 +74,14 @@ def main():
     folder = project("pkg_config", None)
     run(with_pkg_config, folder, environment)
     check_output(folder / "pages", expected)
+
+    c_code, c_expected, c_command = (
+        re.search(rf"^```{language}\n(.*?)^```\n", section(readme, "A C program"), re.S | re.M).group(1)
+        for language in ("c", "text", "sh"))
+    folder = fresh(work / "c")
+    (folder / "pages.c").write_text(c_code)
+    run(c_command, folder, environment)
+    check_output(folder / "pages", c_expected)
 
     folder = project("subdirectory", with_subdirectory)
     (folder / "aiofiber").symlink_to(tree)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The files of `cmake --install`: archives, public headers, and two descriptions of the package: aiofiberConfig.cmake for
-# find_package(aiofiber CONFIG) and aiofiber.pc for pkg-config. Only the hooks are also a shared library, for LD_PRELOAD and
+# find_package(aiofiber CONFIG), and aiofiber.pc and its kin for pkg-config. Only the hooks are also a shared library, for LD_PRELOAD and
 # for programs that link it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -14,6 +14,8 @@ foreach(folder runtime facade)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/aiofiber DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     FILES_MATCHING PATTERN "*.h")
 endforeach()
+
+install(FILES ${PROJECT_SOURCE_DIR}/facade/aiofiber.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # For stripped programs: the gdb commands that every other program carries in itself.
 install(FILES ${AIOFIBER_GDB_SCRIPT} DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)
@@ -38,10 +40,19 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 list(JOIN AIOFIBER_ABSL_PACKAGES ", " AIOFIBER_PC_REQUIRES)
-foreach(name aiofiber.pc aiofiber-hooks.pc)
-  configure_file(${CMAKE_CURRENT_LIST_DIR}/${name}.in ${PROJECT_BINARY_DIR}/${name} @ONLY)
-endforeach()
-install(FILES ${PROJECT_BINARY_DIR}/aiofiber.pc ${PROJECT_BINARY_DIR}/aiofiber-hooks.pc
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# aiofiber_packages(NAME DESCRIPTION STANDARD CXX_LIBRARIES LAST): NAME.pc and NAME-hooks.pc.
+function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_STANDARD AIOFIBER_PC_CXX_LIBRARIES
+    AIOFIBER_PC_LAST)
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/aiofiber.pc.in ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}.pc @ONLY)
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/aiofiber-hooks.pc.in ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}-hooks.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}.pc ${PROJECT_BINARY_DIR}/${AIOFIBER_PC_NAME}-hooks.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+aiofiber_packages(aiofiber "Stackful fibers that speak asyncio" " -std=c++20" "" "")
+# The C compiler does not link the libraries of C++ by itself. A static program needs them behind all others, and
+# pkg-config puts there what is required last.
+aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm " ", aiofiber-c-last")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-c-last.pc.in ${PROJECT_BINARY_DIR}/aiofiber-c-last.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber-c-last.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list ${PROJECT_BINARY_DIR}/hooks_exports.list
   DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)

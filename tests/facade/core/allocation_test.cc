@@ -3,6 +3,7 @@
 // One allocation fails: the n-th of a scenario, for all n. The scenario may end with bad_alloc, but it leaves
 // no task, no timer and no byte behind, no task waits for ever, and the same loop works afterwards. The test
 // finds code that reserves something before it allocates, and does not release it when the allocation fails.
+#include <aiofiber.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -640,6 +641,53 @@ TEST(OneFailedAllocation, InACoroutineFromAnotherThread) {
 }
 
 // Programs are run one after the other: what one leaves behind meets the next.
+TEST(OneFailedAllocation, InAFunctionOfTheCHeaderIsACode) {
+  static aiofiber_semaphore semaphore;
+  static aiofiber_key key;
+  EXPECT_EQ(aiofiber_key_create(nullptr, &key), 0);
+  fail_each([](Bench&) {
+    const auto works_or_fails = [](int error) {
+      EXPECT_TRUE(error == 0 || (failed && error == AIOFIBER_NO_MEMORY)) << aiofiber_strerror(error);
+      return error == 0;
+    };
+    if (!works_or_fails(aiofiber_semaphore_create(1, &semaphore))) return;
+    if (!works_or_fails(aiofiber_semaphore_acquire(semaphore))) return;
+    const auto waits = [](void* result) -> void* {
+      const int set = aiofiber_set(key, result);
+      EXPECT_TRUE(set == 0 || set == AIOFIBER_NO_MEMORY);
+      const int acquired = aiofiber_semaphore_acquire_for(semaphore, 1);
+      EXPECT_TRUE(acquired == AIOFIBER_TIMED_OUT || acquired == AIOFIBER_NO_MEMORY ||
+                  acquired == AIOFIBER_CANCELLED)
+          << aiofiber_strerror(acquired);
+      return result;
+    };
+    std::array<aiofiber_task, 3> tasks{};
+    aiofiber_task_options options = AIOFIBER_TASK_OPTIONS;
+    options.name = "a name that is too long to be stored without an allocation";
+    for (aiofiber_task& task : tasks) {
+      if (works_or_fails(aiofiber_spawn(waits, &options, &options, &task))) continue;
+      EXPECT_EQ(task.serial_, 0u);
+      return;  // the others go on alone
+    }
+    void* result = nullptr;
+    const int limited = aiofiber_wait_for(tasks[0], 0.5, &result);
+    if (limited == AIOFIBER_NO_MEMORY) {
+      EXPECT_EQ(result, nullptr);
+      EXPECT_EQ(aiofiber_wait(tasks[0], &result), 0) << "the handle is still valid";
+    } else {
+      EXPECT_TRUE(limited == AIOFIBER_TIMED_OUT || (limited == 0 && failed)) << aiofiber_strerror(limited);
+    }
+    EXPECT_EQ(result, &options);
+    std::array<int, 2> errors{1, 1};
+    if (!works_or_fails(aiofiber_gather(&tasks[1], 2, nullptr, errors.data()))) {
+      EXPECT_EQ(aiofiber_gather(&tasks[1], 2, nullptr, errors.data()), 0);
+    }
+    EXPECT_EQ(errors, (std::array<int, 2>{0, 0}));
+    EXPECT_EQ(aiofiber_semaphore_destroy(semaphore), 0);
+  });
+  EXPECT_EQ(aiofiber_key_delete(key), 0);
+}
+
 TEST(OneFailedAllocation, InRunLeavesTheNextRunAlone) {
   set_log_sink([](LogLevel, std::string_view) {});
   const auto program = [] {
