@@ -14,6 +14,7 @@
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "hooks/core/act.h"
+#include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
@@ -47,6 +48,10 @@ int look_up(Lookup lookup) {
   if (fiber.interrupted || fiber.unwinding) {
     errno = ECANCELED;
     return EAI_SYSTEM;
+  }
+  if (must_stay_here(lookup)) {
+    const Disable disabled;
+    return lookup();
   }
   calls_since_turn = 0;
   int result = EAI_SYSTEM;
