@@ -132,17 +132,24 @@ inline void per_task(void* begin, std::size_t size, const PerTaskOptions& option
 // A variable: `per_task(&variable)`. An array may be given by its name.
 template <class Variable>
 void per_task(Variable&& variable, const PerTaskOptions& options = {}) {
-  using Array = std::remove_reference_t<Variable>;
-  if constexpr (std::is_array_v<Array>) {
-    static_assert(!std::is_const_v<std::remove_all_extents_t<Array>>, "a constant needs no value per task");
-    runtime::add_task_variable(&variable, sizeof(Array), {}, options);
-  } else {
-    static_assert(std::is_pointer_v<std::remove_cvref_t<Variable>>,
-                  "give the address of the variable: per_task(&variable)");
-    using Object = std::remove_pointer_t<std::remove_cvref_t<Variable>>;
+  using Given = std::remove_cvref_t<Variable>;
+  constexpr bool is_array = std::is_array_v<std::remove_reference_t<Variable>>;
+  static_assert(is_array || std::is_pointer_v<Given>,
+                "give the address of the variable: per_task(&variable)");
+  if constexpr (is_array || std::is_pointer_v<Given>) {
+    using Object =
+        std::conditional_t<is_array, std::remove_reference_t<Variable>, std::remove_pointer_t<Given>>;
     static_assert(std::is_object_v<Object>, "give the size of the memory: per_task(begin, size)");
-    static_assert(!std::is_const_v<Object>, "a constant needs no value per task");
-    runtime::add_task_variable(const_cast<std::remove_cv_t<Object>*>(variable), sizeof(Object), {}, options);
+    static_assert(!std::is_const_v<std::remove_all_extents_t<Object>>, "a constant needs no value per task");
+    if constexpr (std::is_object_v<Object>) {
+      const volatile void* begin;
+      if constexpr (is_array) {
+        begin = &variable;
+      } else {
+        begin = variable;
+      }
+      runtime::add_task_variable(const_cast<void*>(begin), sizeof(Object), {}, options);
+    }
   }
 }
 

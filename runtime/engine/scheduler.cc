@@ -79,13 +79,13 @@ class Scheduler::RunScope {
   RunScope& operator=(const RunScope&) = delete;
 
  private:
-  const TaskValuesOfLoop values_;
   Scheduler& scheduler_;
   aiofiber_loop* loop_ = nullptr;
   [[no_unique_address]] ThreadStackRoot root_;
 };
 
 void Scheduler::run() {
+  const TaskValuesOfLoop values;
   const RunScope scope(*this);
   do {
     begin_pass();

@@ -137,6 +137,34 @@ inline void copy(unsigned char* to, const unsigned char* from, std::size_t bytes
 }
 #endif
 
+// Saves the bytes of a variable and gives it the next ones. Most variables are a few words: for these, two
+// calls of memcpy would take longer than the work.
+template <std::size_t kPiece>
+inline void exchange_piece(unsigned char*& saved, unsigned char*& variable, const unsigned char*& next,
+                           std::size_t& bytes) noexcept {
+  unsigned char piece[kPiece];
+  std::memcpy(piece, variable, kPiece);
+  std::memcpy(variable, next, kPiece);
+  std::memcpy(saved, piece, kPiece);
+  saved += kPiece;
+  variable += kPiece;
+  next += kPiece;
+  bytes -= kPiece;
+}
+inline void exchange(unsigned char* saved, unsigned char* variable, const unsigned char* next,
+                     std::size_t bytes) noexcept {
+  constexpr std::size_t kFewBytes = 256;
+  if (AIOFIBER_ASAN != 0 || bytes > kFewBytes) {
+    copy(saved, variable, bytes);
+    copy(variable, next, bytes);
+    return;
+  }
+  while (bytes >= 16) exchange_piece<16>(saved, variable, next, bytes);
+  if (bytes >= 8) exchange_piece<8>(saved, variable, next, bytes);
+  if (bytes >= 4) exchange_piece<4>(saved, variable, next, bytes);
+  while (bytes > 0) exchange_piece<1>(saved, variable, next, bytes);
+}
+
 // The block for what runs on this thread in `fiber`; the loop itself has no scheduler.
 TaskValues& values_of(const Fiber* fiber) noexcept {
   if (fiber != nullptr && fiber->scheduler == nullptr) fiber = current_step_slot;
@@ -148,8 +176,8 @@ inline void make_resident(TaskValues& next) noexcept {
   const std::size_t both = std::min(resident->bytes, next.bytes);
   for (const Variable& variable : variables) {
     if (variable.offset + variable.bytes > both) break;  // registered while the block was made
-    copy(resident->data.get() + variable.offset, variable.address, variable.bytes);
-    copy(variable.address, next.data.get() + variable.offset, variable.bytes);
+    exchange(resident->data.get() + variable.offset, variable.address, next.data.get() + variable.offset,
+             variable.bytes);
   }
   resident = &next;
 }
@@ -385,18 +413,19 @@ TaskValuesOfLoop::~TaskValuesOfLoop() {
 
 TaskValuesOfUnwinding::TaskValuesOfUnwinding() noexcept {
   if (!watches(SwitchWatcher::kTaskValues) || no_task_values_here) return;
-  before_ = resident;
-  if (values_here) return;
+  if (values_here) {
+    before_ = resident;
+    return;
+  }
   const HooksOff hooks_off;
   const std::lock_guard lock(mutex);
-  before_ = resident;
   if (loops_running > 0) {
-    before_ = nullptr;
     std::fprintf(stderr,
                  "aiofiber: a loop closes while another thread runs one: its tasks find that one's values "
                  "of the variables per task\n");
     return;
   }
+  before_ = resident;
   ++loops_running;
   values_here = entered_ = true;
 }

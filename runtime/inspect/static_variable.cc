@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <system_error>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct Candidate {
   std::size_t bytes = 0;
   unsigned char type = 0;
   bool local = false;
+  bool as_spelled = false;
 };
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -59,18 +61,18 @@ bool is_readable_as(const char* symbol, std::string_view name) {
          readable.ends_with(std::string(")::").append(name));
 }
 
-// 2: the symbol's own spelling; 1: what the source calls it; 0: another one.
-int fit(const char* symbol, std::string_view name) {
+enum class Fit : unsigned char { kNot, kInSource, kAsSpelled };
+Fit fit(const char* symbol, std::string_view name) {
   std::string_view text = symbol;
   text = text.substr(0, text.find('@'));
-  if (text == name) return 2;
-  if (text.starts_with("_Z")) return is_readable_as(symbol, name) ? 1 : 0;
-  return has_number(text, name) || has_function(text, name) ? 1 : 0;
+  if (text == name) return Fit::kAsSpelled;
+  const bool in_source = text.starts_with("_Z") ? is_readable_as(symbol, name)
+                                                : has_number(text, name) || has_function(text, name);
+  return in_source ? Fit::kInSource : Fit::kNot;
 }
 
 std::vector<Candidate> find_candidates(std::string_view place, std::string_view name, bool& any_local) {
   std::vector<Candidate> found;
-  int best = 1;
   char program[4096];
   const ssize_t length = ::readlink("/proc/self/exe", program, sizeof program);
   const std::string_view executable(program, length > 0 ? static_cast<std::size_t>(length) : 0);
@@ -79,21 +81,19 @@ std::vector<Candidate> find_candidates(std::string_view place, std::string_view 
     if (symbol.type != STT_OBJECT && symbol.type != STT_COMMON && symbol.type != STT_TLS &&
         symbol.type != STT_FUNC)
       return;
-    const int how = fit(symbol.name, name);
-    if (how < best) return;
+    const Fit how = fit(symbol.name, name);
+    if (how == Fit::kNot) return;
     const std::string_view file = symbol.file != nullptr ? symbol.file : "";
     if (!place.empty() && base_name(file) != place && file != place && base_name(symbol.module) != place &&
         symbol.module != place)
       return;
-    if (how > best) found.clear();
-    best = how;
     const auto same = [&](const Candidate& other) {
       return other.address == symbol.address && other.type == symbol.type;
     };
     if (std::any_of(found.begin(), found.end(), same)) return;
     found.push_back({symbol.name, std::string(file), symbol.module,
                      static_cast<std::uintptr_t>(symbol.address), static_cast<std::size_t>(symbol.bytes),
-                     symbol.type, symbol.local});
+                     symbol.type, symbol.local, how == Fit::kAsSpelled});
   });
   return found;
 }
@@ -146,6 +146,10 @@ StaticVariable find_static_variable(std::string_view full_name) {
   // A function of the same name does not count beside variables.
   const auto is_function = [](const Candidate& one) { return one.type == STT_FUNC; };
   if (!std::all_of(found.begin(), found.end(), is_function)) std::erase_if(found, is_function);
+  // In one file, the symbol's own spelling tells a global from the statics in functions.
+  const auto as_spelled = [](const Candidate& one) { return one.as_spelled; };
+  if (!place.empty() && std::count_if(found.begin(), found.end(), as_spelled) == 1)
+    std::erase_if(found, std::not_fn(as_spelled));
   if (found.empty())
     refuse(ENOENT, absl::StrCat("there is no variable '", shown, "' in the program or its libraries",
                                 any_local ? ""
@@ -172,7 +176,9 @@ MemoryRefusal refuse_as_variable(const void* begin, std::size_t bytes) {
   if (is_thread_local(low)) return {ENOTSUP, "it is a thread_local: each thread has one of its own"};
   std::ifstream maps("/proc/self/maps");
   if (!maps) return {};
+  maps.exceptions(std::ios::badbit);  // bad_alloc leaves it
   const std::uintptr_t high = low + bytes;
+  if (high < low) return {EFAULT, "there is no memory"};
   std::uintptr_t next = low;
   for (std::string line; next < high && std::getline(maps, line);) {
     unsigned long long from = 0, to = 0;

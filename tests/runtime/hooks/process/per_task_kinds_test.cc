@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "per_task_legacy.h"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -136,6 +138,21 @@ TEST_F(PerTaskIn, EagerTasksOfCallbacksAndOfCoroutines) {
     EXPECT_EQ(shared, 5);
     shared = 1;
   });
+}
+
+TEST_F(PerTaskIn, CodeWhoseVariablesAreDeclaredWithTheMacros) {
+  asyncio::run([] {
+    std::vector<asyncio::Task<int>> tasks;
+    for (int i = 0; i < kTasks; ++i)
+      tasks.push_back(asyncio::create_task([i] { return legacy_declared(i); }));
+    for (const auto& task : tasks) EXPECT_EQ(asyncio::await(task), 1);
+  });
+  EXPECT_EQ(legacy_values_out(), 0);
+  std::size_t bytes = 0;
+  for (const hooks::PerTaskVariable& variable : hooks::per_task_variables()) {
+    if (variable.name == "line" || variable.name == "declared") bytes += variable.bytes;
+  }
+  EXPECT_EQ(bytes, 100 + sizeof(int));
 }
 
 int made = 0, released = 0;

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <aiofiber/per_task.h>
-
 /* A buffer that is filled, waited with, and used: a file is sent in pieces. */
 int legacy_upload(int number) {
   static char chunk[8192];
@@ -26,19 +24,20 @@ int legacy_upload(int number) {
 }
 
 /* A global is set, a call looks at it, and it is set back. */
-static const char* method = "GET";
+const char* legacy_method = "GET";
 
 static int send_request(const char* wanted) {
   sched_yield(); /* it connects */
-  return strcmp(method, wanted) == 0;
+  return strcmp(legacy_method, wanted) == 0;
 }
 
 int legacy_post(int number) {
-  const char* wanted = number % 2 == 0 ? "POST" : "GET";
-  const char* saved = method;
-  method = wanted;
+  static const char* const methods[] = {"GET", "POST", "PUT"};
+  const char* wanted = methods[number % 3];
+  const char* saved = legacy_method;
+  legacy_method = wanted;
   int right = send_request(wanted);
-  method = saved;
+  legacy_method = saved;
   sched_yield();
   return right;
 }
@@ -78,6 +77,7 @@ int legacy_options(int number) {
   int right = 0;
   for (int option; (option = getopt(5, arguments, "n:o:")) != -1;) {
     sched_yield();
+    if (optarg == NULL) continue;
     if (option == 'n' && optind == 3 && atoi(optarg) == number) ++right;
     if (option == 'o' && optind == 5 && strcmp(optarg, "more") == 0) ++right;
   }
@@ -89,16 +89,19 @@ struct connection {
   int host, open;
 };
 static struct connection* cached;
+int legacy_connections;
 
 int legacy_fetch(int number) {
   for (int page = 0; page < 2; ++page) {
     if (cached != NULL && cached->host != number) {
       cached->open = 0;
       free(cached);
+      --legacy_connections;
       cached = NULL;
     }
     if (cached == NULL) {
       cached = calloc(1, sizeof *cached);
+      ++legacy_connections;
       cached->host = number;
       cached->open = 1;
     }
@@ -110,6 +113,7 @@ int legacy_fetch(int number) {
 
 void legacy_release(void* value, size_t bytes, void* argument) {
   (void)bytes, (void)argument;
+  if (*(struct connection**)value != NULL) --legacy_connections;
   free(*(struct connection**)value);
   *(struct connection**)value = NULL;
 }
@@ -124,23 +128,6 @@ int legacy_fails(int number) {
   ++calls;
   sched_yield();
   return legacy_error == number && calls == before + 1;
-}
-
-/* The same, declared with the macros. */
-static int declared = 7;
-AIOFIBER_PER_TASK(declared);
-static int at_start = 3;
-AIOFIBER_PER_TASK_FROM_START(at_start);
-
-int legacy_declared(int number) {
-  static char line[100];
-  AIOFIBER_PER_TASK(line);
-  if (declared != 7 || at_start != 3) return 0;
-  declared = at_start = number;
-  snprintf(line, sizeof line, "line %d", number);
-  sched_yield();
-  int seen = -1;
-  return sscanf(line, "line %d", &seen) == 1 && seen == number && declared == number && at_start == number;
 }
 
 /* Names that are not unique, not variables, or not to be had. */
