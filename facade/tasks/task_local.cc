@@ -55,22 +55,22 @@ class Entries {
   std::vector<Entry> entries_;
 };
 
-void release(runtime::Fiber& fiber) noexcept;
+void release_all(runtime::Fiber& fiber) noexcept;
 
 struct TaskLocals : runtime::FiberLocals {
-  TaskLocals() noexcept : FiberLocals{release, Until::kTaskEnds} {}
+  TaskLocals() noexcept : FiberLocals{release_all, Until::kTaskEnds} {}
   Entries entries;
 };
 
 TaskLocals* find(runtime::Fiber& fiber) noexcept {
-  return fiber.locals == nullptr ? nullptr : static_cast<TaskLocals*>(fiber.locals_of(release));
+  return fiber.locals == nullptr ? nullptr : static_cast<TaskLocals*>(fiber.locals_of(release_all));
 }
 
 // The list stays where it is while destructors run, because they may look at other values.
-void release(runtime::Fiber& fiber) noexcept {
+void release_all(runtime::Fiber& fiber) noexcept {
   TaskLocals* const locals = find(fiber);
   locals->entries.clear();
-  fiber.locals_of(release) = locals->next;
+  fiber.locals_of(release_all) = locals->next;
   delete locals;
 }
 
@@ -99,7 +99,7 @@ void keep_task_local(const void* variable, void* value, void (*destroy)(void*)) 
   if (entries == nullptr) {
     auto* const made = new TaskLocals;
     entries = &made->entries;
-    current_task_core()->fiber()->locals_of(release) = made;  // at the end of the list
+    current_task_core()->fiber()->locals_of(release_all) = made;  // at the end of the list
   }
   entries->add({variable, value, destroy});
 }
@@ -109,7 +109,7 @@ void drop_task_local(const void* variable) noexcept {
 }
 
 void end_task_locals(runtime::Fiber& fiber) noexcept {
-  if (find(fiber) != nullptr) release(fiber);
+  if (find(fiber) != nullptr) release_all(fiber);
 }
 
 }  // namespace aiofiber::detail

@@ -31,20 +31,28 @@
 namespace {
 std::atomic<long> allocations_left{0};  // the one that makes it 0 fails; at most 0: none does
 std::atomic<long> live_blocks{0};
-}  // namespace
 
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* allocate(std::size_t bytes) {
   if (allocations_left.load() > 0 && allocations_left.fetch_sub(1) == 1) throw std::bad_alloc();
   void* const block = std::malloc(bytes);
   if (block == nullptr) throw std::bad_alloc();
   ++live_blocks;
   return block;
 }
-[[gnu::noinline]] void operator delete(void* block) noexcept {
+
+[[gnu::noinline]] void release(void* block) noexcept {
   if (block != nullptr) --live_blocks;
   std::free(block);
 }
-void operator delete(void* block, std::size_t) noexcept { operator delete(block); }
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes); }
+void* operator new[](std::size_t bytes) { return allocate(bytes); }
+void operator delete(void* block) noexcept { release(block); }
+void operator delete[](void* block) noexcept { release(block); }
+void operator delete(void* block, std::size_t) noexcept { release(block); }
+void operator delete[](void* block, std::size_t) noexcept { release(block); }
 
 static int twice = 40;  // per_task_legacy.c has one too
 
