@@ -36,12 +36,12 @@ FLOORS = [
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
-                           " exception_table unwind coroutine_walk call_list throw_trace",
+                           " exception_table unwind coroutine_walk call_list throw_trace module_symbols static_variable",
         "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch leak_roots",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch switch_watch task_values per_task leak_roots",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
     ("loops", {
@@ -63,7 +63,7 @@ FLOORS = [
     ("futures", {"facade/core": "future_base future"}),
     ("tasks", {
         "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
-                        " not_awaitable sleep coro coro_chain coro_awaiter co_await foreign stackless frame_pool"}),
+                        " not_awaitable sleep coro coro_chain coro_awaiter co_await foreign stackless frame_pool task_local"}),
     ("sync", {"facade/sync": "wait_queue lock event condition semaphore barrier queue"}),
     ("combinators", {
         "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"
@@ -82,6 +82,7 @@ FLOOR_EXCEPTIONS = [
     ("facade/core/future_base.cc", "facade/aiofiber/task.h", "reports hand out the dying future as a handle, which may be a task's"),
     ("runtime/hooks/core/real.cc", "runtime/hooks/stdio/stdio_switch.h", "what is done once when the hooks are loaded"),
     ("runtime/hooks/core/real.cc", "runtime/hooks/locks/lock_queue.h", "what is done once when the hooks are loaded"),
+    ("runtime/engine/per_task.cc", "runtime/aiofiber/per_task.h", "works in programs without hooks, too"),
 ]
 
 # (pattern of the included name, files that may include it, why). Applies to runtime/ and facade/.

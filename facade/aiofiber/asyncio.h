@@ -39,6 +39,7 @@
 #include "aiofiber/stacks.h"
 #include "aiofiber/task.h"
 #include "aiofiber/task_group.h"
+#include "aiofiber/task_local.h"
 #include "aiofiber/threads.h"
 #include "aiofiber/timeout.h"
 #include "aiofiber/wait.h"

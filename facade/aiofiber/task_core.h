@@ -261,6 +261,8 @@ inline TaskCore* task_of(const runtime::Fiber* fiber) noexcept {
   auto* const task = static_cast<TaskCore*>(fiber->owner);
   return task != nullptr && task->fiber() == fiber ? task : nullptr;
 }
+// Destroys the values of TaskLocal variables; does nothing if there are none (task_local.cc).
+void end_task_locals(runtime::Fiber& fiber) noexcept;
 // The task whose code runs now, or null: a finished task runs no user code.
 inline TaskCore* current_task_core() noexcept { return task_of(runtime::current_fiber_or_step()); }
 // The same, and null if the code runs in a task without a stack.

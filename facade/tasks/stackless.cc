@@ -129,6 +129,7 @@ void TaskCore::destroy_stackless() noexcept {
   waits_for_ = nullptr;
   waiter_ = nullptr;
   destroy_closure();
+  end_task_locals(*fiber_);
   loop().scheduler().destroy_unstarted(*fiber_);
   leave_loop();
 }

@@ -181,6 +181,7 @@ TaskCore::Ending TaskCore::call_invoke() noexcept {
 
 void TaskCore::end_with(Ending ending) noexcept {
   destroy_closure();
+  if (AIOFIBER_UNLIKELY(fiber_->locals != nullptr)) end_task_locals(*fiber_);
   if (loop().debug()) {
     check_stack_depth(true);
     watches_stack_ = false;  // the fiber is released below

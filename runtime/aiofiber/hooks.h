@@ -2,15 +2,21 @@
 //
 // Settings of the hooks, for programs.
 //
-// There are four: where hooks are off (Disable), what happens to a connection after a call on it was cut
-// short (CutOff), whether stdio is hooked (enable_stdio), and whether calls on files by name use the offload
-// pool (set_files_on_pool). All of them may be used in a program without hooks.
+// There are five: where hooks are off (Disable), what happens to a connection after a call on it was cut
+// short (CutOff), whether stdio is hooked (enable_stdio), whether calls on files by name use the offload
+// pool (set_files_on_pool), and which variables have a value per task (per_task). All of them may be used in
+// a program without hooks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/task_values.h"
 
 // Returns null if stdio suspends tasks, else why not. Weak: itself null in a program without hooks.
 extern "C" [[gnu::weak]] const char* aiofiber_enable_stdio() noexcept;
@@ -94,5 +100,73 @@ inline bool set_files_on_pool(bool wanted) noexcept {
   aiofiber_set_files_on_pool(wanted);
   return true;
 }
+
+// Gives variables a value per task, although the code that uses them does not know it: a library's static
+// buffer, a global that is set around a call, the state of an iterator in the style of strtok(). A switch
+// between tasks saves the bytes and copies in those of the next task. Code outside tasks has a value of its
+// own. A new task begins with the value that its creator has at that moment; PerTaskOptions has the other
+// ways. Tasks that exist begin with the value of the registration.
+//
+// It is for good: the module with the variable stays loaded, and memory that is in no module must stay
+// allocated. In all 1 MiB at most, because each switch copies all of it: runtime/hooks/README.md, "State per
+// task", has the price, and what to use in code that you write anew.
+//
+// A variable is in one place, so one thread at a time can have it: that of the first loop that runs. A loop
+// on another thread is refused meanwhile (std::system_error, EBUSY, from its run() and create_task()), unless
+// set_per_task_on_this_thread(false) promised there that it does not use the variables. A thread without a
+// loop sees whichever value is there.
+//
+// Threads: any while no loop runs; then the one of the only loop. Does not suspend. Not in a signal handler.
+// Errors: std::system_error with a text that says which variable and why. EINVAL: null, no bytes, a local
+// variable, `release` without `init`; ENOTSUP: a thread_local; EFAULT: memory that cannot be written, or is
+// shared with other processes; EEXIST: overlaps another one, or the same with other options; E2BIG; EBUSY:
+// another thread runs a loop; EDEADLK: in an `init`. std::bad_alloc. After an error nothing has changed.
+using PerTaskOptions = runtime::TaskVariableOptions;
+
+// The bytes [begin, begin + size). `name`: for messages.
+inline void per_task(void* begin, std::size_t size, const PerTaskOptions& options = {},
+                     std::string_view name = {}) {
+  runtime::add_task_variable(begin, size, name, options);
+}
+
+// A variable: `per_task(&variable)`. An array may be given by its name.
+template <class Variable>
+void per_task(Variable&& variable, const PerTaskOptions& options = {}) {
+  using Given = std::remove_cvref_t<Variable>;
+  constexpr bool is_array = std::is_array_v<std::remove_reference_t<Variable>>;
+  static_assert(is_array || std::is_pointer_v<Given>,
+                "give the address of the variable: per_task(&variable)");
+  if constexpr (is_array || std::is_pointer_v<Given>) {
+    using Object =
+        std::conditional_t<is_array, std::remove_reference_t<Variable>, std::remove_pointer_t<Given>>;
+    static_assert(std::is_object_v<Object>, "give the size of the memory: per_task(begin, size)");
+    static_assert(!std::is_const_v<std::remove_all_extents_t<Object>>, "a constant needs no value per task");
+    if constexpr (std::is_object_v<Object>) {
+      const volatile void* begin;
+      if constexpr (is_array) {
+        begin = &variable;
+      } else {
+        begin = variable;
+      }
+      runtime::add_task_variable(const_cast<void*>(begin), sizeof(Object), {}, options);
+    }
+  }
+}
+
+// A variable that only its own source can see, by its name: `optarg`, `chunk`, `app::cache`; a static in a
+// function by its own name. `http.c:chunk` or `libfoo.so.1:chunk` if there are several. The names come from
+// the symbol tables: of a stripped module, only exported ones are known.
+// More errors: ENOENT: there is none; ENOTUNIQ: there are several, which the text lists.
+inline void per_task_symbol(std::string_view name, const PerTaskOptions& options = {}) {
+  runtime::add_task_variable_named(name, options);
+}
+
+// What is registered, in that order.
+using PerTaskVariable = runtime::TaskVariable;
+inline std::vector<PerTaskVariable> per_task_variables() { return runtime::task_variables(); }
+
+// False promises that the loops of the calling thread run no code that uses the variables; their tasks have
+// no values then. Errors: std::system_error EBUSY: a loop runs on this thread.
+inline void set_per_task_on_this_thread(bool wanted) { runtime::set_task_values_here(wanted); }
 
 }  // namespace aiofiber::hooks

@@ -147,8 +147,18 @@ void Fiber::adopt_stack(Fiber& finished_fiber) noexcept {
   __atomic_store_n(&seq, seq | 1, __ATOMIC_RELEASE);
   state = AIOFIBER_RUNNING;
   ++switches;
-  if (tracing()) trace_switch(finished_fiber, *this);
+  if (switch_is_watched()) watch_switch(finished_fiber, *this);
   current_fiber_slot = this;
+}
+
+void Fiber::release_locals(bool body_ends) noexcept {
+  using Until = FiberLocals::Until;
+  for (FiberLocals* node = locals; node != nullptr;) {
+    FiberLocals* const following = node->next;
+    if (node->until == Until::kStackGoes) node->release(*this);
+    node = following;
+  }
+  if (body_ends && keeps_values) locals->release(*this);
 }
 
 void Fiber::leave_stack() noexcept {

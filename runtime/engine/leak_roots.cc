@@ -85,7 +85,7 @@ void keep_abandoned(const Fiber& fiber) noexcept {
   add_region(live_part(fiber));
   for_each_fake_frame(fiber.fake_stack, live_part(fiber), add_region);
   __lsan_ignore_object(fiber.exceptions.caught_exceptions);
-  __lsan_ignore_object(fiber.locals);
+  for (const FiberLocals* node = fiber.locals; node != nullptr; node = node->next) __lsan_ignore_object(node);
   __lsan_ignore_object(fiber.owner);
 }
 

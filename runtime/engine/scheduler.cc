@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/runtime/engine/overflow.h"
 #include "aiofiber/runtime/engine/switch.h"
+#include "aiofiber/runtime/engine/task_values.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 #include "engine/leak_roots.h"
 
@@ -28,7 +29,8 @@ constinit thread_local Scheduler* Scheduler::current_ = nullptr;
 
 Scheduler::Scheduler(Clock& clock, std::unique_ptr<Reactor> reactor)
     : clock_(clock), reactor_(std::move(reactor)), polls_every_pass_(clock.polls_every_pass()) {
-  asm volatile("" : : "r"(&abi_mark));  // links the mark into every program that uses the archive
+  // Links them into every program that uses the archive.
+  asm volatile("" : : "r"(&abi_mark), "r"(&aiofiber_per_task_entries));
   set_stack_bounds_source(current_stack_bounds);
   set_coroutines_source(current_coroutines);
   watch_suspended_at_exit();
@@ -83,6 +85,7 @@ class Scheduler::RunScope {
 };
 
 void Scheduler::run() {
+  const TaskValuesOfLoop values;
   const RunScope scope(*this);
   do {
     begin_pass();
@@ -216,23 +219,50 @@ void Scheduler::settle() noexcept {
 
 // ---- fibers -----------------------------------------------------------------------------------------------
 
+namespace {
+
+// The values of variables per task for a fiber that is being created.
+class NewValues {
+ public:
+  NewValues() : values_(watches(SwitchWatcher::kTaskValues) ? make_task_values() : nullptr) {}
+  ~NewValues() {
+    if (AIOFIBER_UNLIKELY(values_ != nullptr)) drop_task_values(values_);
+  }
+  NewValues(const NewValues&) = delete;
+  NewValues& operator=(const NewValues&) = delete;
+  Fiber& give_to(Fiber& fiber) noexcept {
+    if (AIOFIBER_UNLIKELY(values_ != nullptr)) {
+      fiber.locals = std::exchange(values_, nullptr);
+      fiber.keeps_values = true;
+    }
+    return fiber;
+  }
+
+ private:
+  FiberLocals* values_;
+};
+
+}  // namespace
+
 Fiber& Scheduler::create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes,
                                std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
   // The last fiber got no stack. Unless a stack is free again, fail here, where the caller sees the error.
   if (AIOFIBER_UNLIKELY(stacks_.exhausted() != nullptr))
     stacks_.release(stacks_.acquire(size_class), last_poll_);
+  NewValues values;
   void* const slot = records_.allocate();
   const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
-  return add_fiber(*new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq));
+  return add_fiber(values.give_to(*new (slot) Fiber(*this, body, owner, size_class, user_entry, slot_seq)));
 }
 
 Fiber& Scheduler::create_stackless(Runnable::Run step, void* owner, std::size_t stack_bytes,
                                    std::uintptr_t user_entry) {
   const std::uint8_t size_class = StackPool::size_class(stack_bytes);
+  NewValues values;
   void* const slot = records_.allocate();
   const std::uint64_t slot_seq = static_cast<const aiofiber_record*>(slot)->seq;
-  return add_fiber(*new (slot) Fiber(*this, step, owner, size_class, user_entry, slot_seq));
+  return add_fiber(values.give_to(*new (slot) Fiber(*this, step, owner, size_class, user_entry, slot_seq)));
 }
 
 Fiber& Scheduler::add_fiber(Fiber& fiber) noexcept {
@@ -241,6 +271,7 @@ Fiber& Scheduler::add_fiber(Fiber& fiber) noexcept {
   fiber.after_cut_off = spawner != nullptr ? spawner->after_cut_off : 0;
   fiber.created_ns = last_poll_;
   fiber.tid = thread_id_;
+  fiber.without_values = no_task_values_here;
   fiber.begin_life();
   if (tracing()) trace_wake(fiber, spawner);
   ++fibers_alive_;
@@ -248,6 +279,7 @@ Fiber& Scheduler::add_fiber(Fiber& fiber) noexcept {
 }
 
 void Scheduler::free_record(Fiber& fiber) noexcept {
+  if (AIOFIBER_UNLIKELY(fiber.keeps_values)) free_task_values(fiber);
   fiber.release_sanitizer_state();
   __atomic_store_n(&fiber.seq, fiber.seq | 1, __ATOMIC_RELEASE);
   fiber.state = AIOFIBER_FREE;
@@ -404,11 +436,12 @@ void Scheduler::run_step(Fiber& fiber) {
   fiber.state = AIOFIBER_RUNNING;
   fiber.tid = thread_id_;
   ++fiber.switches;
-  if (tracing()) trace_switch(hub_, fiber);
+  if (switch_is_watched()) watch_switch(hub_, fiber);
   Fiber* const outer = std::exchange(current_step_slot, &fiber);
   fiber.run(fiber);
+  if (AIOFIBER_UNLIKELY(fiber.finished && fiber.keeps_values)) fiber.release_locals(true);
   current_step_slot = outer;
-  if (tracing()) trace_switch(fiber, hub_);
+  if (switch_is_watched()) watch_switch(fiber, hub_);
   if (fiber.finished) {
     free_record(fiber);
   } else {
@@ -431,8 +464,7 @@ void Scheduler::borrowed_main(Fiber& self) noexcept {
   Scheduler& scheduler = *self.scheduler;
   if (scheduler.finished_ != nullptr) scheduler.recycle_finished();
   self.body(self);
-  if (AIOFIBER_UNLIKELY(self.locals != nullptr)) self.locals->release(self);
-  self.locals = nullptr;
+  if (AIOFIBER_UNLIKELY(self.locals != nullptr)) self.release_locals(false);
   self.kind = Runnable::Kind::kStackless;
   self.state = AIOFIBER_READY;
   self.finished = true;  // with the stack
@@ -452,7 +484,7 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
   if (scheduler.finished_ != nullptr) scheduler.recycle_finished();
   for (;;) {
     self->body(*self);
-    if (AIOFIBER_UNLIKELY(self->locals != nullptr)) self->locals->release(*self);
+    if (AIOFIBER_UNLIKELY(self->locals != nullptr)) self->release_locals(true);
     self->finished = true;
     Fiber* next = scheduler.next_fiber(true);
     if (next == nullptr || next->started()) {
@@ -486,6 +518,7 @@ bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {
   remaining_ = 0;
   Scheduler* const outer = std::exchange(current_, this);
   Fiber* const caller = current_fiber_slot;
+  const TaskValuesOfUnwinding values;
   switch_fibers(hub_, fiber, exception_state_);
   current_fiber_slot = caller;
   current_ = outer;

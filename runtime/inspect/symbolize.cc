@@ -13,6 +13,7 @@
 
 #include "inspect/debug_file.h"
 #include "inspect/debug_info.h"
+#include "inspect/module_symbols.h"
 #include "inspect/process_modules.h"
 
 namespace aiofiber::runtime {
@@ -96,7 +97,31 @@ class Symbolizer {
     return text;
   }
 
+  void for_each_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
+    if (loader_generation() != generation_) report();
+    if (dwfl_) dwfl_getmodules(dwfl_, &visit_module, const_cast<void*>(static_cast<const void*>(&visit)), 0);
+  }
+
  private:
+  static int visit_module(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, void* argument) {
+    const auto& visit = *static_cast<const std::function<void(const ModuleSymbol&)>*>(argument);
+    const char* file = nullptr;
+    const int count = dwfl_module_getsymtab(module);
+    for (int i = 1; i < count; ++i) {
+      GElf_Sym symbol{};
+      GElf_Addr address = 0;
+      GElf_Word section = 0;
+      const char* name = dwfl_module_getsym_info(module, i, &symbol, &address, &section, nullptr, nullptr);
+      const unsigned char type = GELF_ST_TYPE(symbol.st_info);
+      if (name == nullptr || *name == '\0') continue;
+      if (type == STT_FILE) file = name;
+      if (type == STT_FILE || section == SHN_UNDEF) continue;
+      const bool local = GELF_ST_BIND(symbol.st_info) == STB_LOCAL;
+      visit({path, local ? file : nullptr, name, address, symbol.st_size, type, local});
+    }
+    return DWARF_CB_OK;
+  }
+
   static constexpr std::size_t kMaxCached = 65'536;
 
   static const Dwfl_Callbacks* callbacks() {
@@ -174,6 +199,11 @@ Symbolizer& symbolizer() {
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
   const std::lock_guard lock(g_mutex);
   return symbolizer().resolve(address, exact);
+}
+
+void for_each_module_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
+  const std::lock_guard lock(g_mutex);
+  symbolizer().for_each_symbol(visit);
 }
 
 std::string data_symbol(std::uintptr_t address) {

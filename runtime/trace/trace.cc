@@ -11,12 +11,18 @@
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/switch_watch.h"
 #include "trace/trace_ring.h"
 #include "trace/trace_writer.h"
 
 namespace aiofiber::runtime {
 
 constinit std::atomic<bool> trace_is_on{false};
+
+void set_tracing(bool on) noexcept {
+  trace_is_on.store(on, std::memory_order_relaxed);
+  set_watches(SwitchWatcher::kTrace, on);
+}
 
 namespace {
 

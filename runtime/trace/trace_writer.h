@@ -14,6 +14,9 @@ namespace aiofiber::runtime {
 // ring is abandoned and empty. Errors: std::bad_alloc.
 TraceRing& add_trace_ring();
 
+// Sets what tracing() returns, and whether switches are traced.
+void set_tracing(bool on) noexcept;
+
 // Tells the writer that a ring is half full. Requires that a ring was added. Never blocks.
 void wake_trace_writer() noexcept;
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 HEADER = """#include <aiofiber/asyncio.h>
+#include <aiofiber/hooks.h>
 #include <memory>
 using namespace std::chrono_literals;
 struct Throwing { ~Throwing() noexcept(false) {} };

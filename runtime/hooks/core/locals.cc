@@ -13,25 +13,26 @@ namespace {
 // On the fiber, after its body has returned: destructors may run code of any library, but not suspend.
 void release_locals(runtime::Fiber& fiber) noexcept {
   const Disable no_suspension;
-  auto* locals = static_cast<Locals*>(fiber.locals);
+  auto* locals = static_cast<Locals*>(fiber.locals_of(release_locals));
   destroy_key_values(*locals);
-  fiber.locals = nullptr;
+  fiber.locals_of(release_locals) = locals->next;
   delete locals;
 }
 
 }  // namespace
 
+Locals::Locals() noexcept : FiberLocals{release_locals, Until::kStackGoes} {}
+
 Locals* find_locals() noexcept {
   runtime::Fiber* fiber = runtime::current_fiber();
-  return fiber == nullptr ? nullptr : static_cast<Locals*>(fiber->locals);
+  return fiber == nullptr ? nullptr : static_cast<Locals*>(fiber->locals_of(release_locals));
 }
 
 Locals& get_locals() {
   if (Locals* locals = find_locals()) return *locals;
   auto* locals = new Locals;
   runtime::Fiber& fiber = *runtime::current_fiber();
-  locals->release = release_locals;
-  fiber.locals = locals;
+  fiber.locals_of(release_locals) = locals;  // at the end of the list
   return *locals;
 }
 

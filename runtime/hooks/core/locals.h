@@ -28,6 +28,8 @@ struct StoredEntry {
 };
 
 struct Locals : runtime::FiberLocals {
+  Locals() noexcept;
+
   StoredEntry<hostent> host;
   StoredEntry<passwd> user;
   StoredEntry<group> user_group;

@@ -11,14 +11,36 @@
 // a reservation) is made again.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cerrno>
+#include <cstddef>
 
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/task_values.h"
 #include "hooks/core/act.h"
 #include "hooks/core/uninterrupted.h"
 
 namespace aiofiber::hooks {
+
+// Whether an argument of the call points into a variable with a value per task. While the task sleeps, that
+// memory holds the values of others, so the call is made by this thread, which it blocks. `call` is a lambda
+// that has copies of the arguments.
+template <class Call>
+bool must_stay_here(const Call& call) noexcept {
+  return runtime::watches(runtime::SwitchWatcher::kTaskValues) &&
+         runtime::leads_to_task_variable(&call, sizeof call);
+}
+
+// The same for the memory of a read or write.
+inline bool must_stay_here(const iovec* pieces, std::size_t count) noexcept {
+  if (!runtime::watches(runtime::SwitchWatcher::kTaskValues)) return false;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (runtime::overlaps_task_variable(pieces[i].iov_base, pieces[i].iov_len)) return true;
+  }
+  return false;
+}
 
 // Calls call() on a thread of the pool and returns its result. errno is the call's if the result is
 // `failure`, else unchanged. Returns `failure` with errno ECANCELED, ENOMEM or EAGAIN (no thread) if it could
@@ -32,6 +54,7 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
     errno = ECANCELED;
     return failure;
   }
+  if (must_stay_here(call)) return call();
   const int errno_at_start = errno;
   calls_since_turn = 0;
   R result = failure;
@@ -44,7 +67,7 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
 // it. Once: for calls that must not be repeated.
 template <class R, class Call>
 R on_pool_to_the_end_once(R failure, Call call) {
-  if (runtime::current_fiber()->unwinding) return call();
+  if (runtime::current_fiber()->unwinding || must_stay_here(call)) return call();
   const int errno_at_start = errno;
   calls_since_turn = 0;
   R result = failure;
@@ -60,6 +83,7 @@ R on_pool_to_the_end_once(R failure, Call call) {
 // The same, but repeats a call that a signal interrupted.
 template <class R, class Call>
 R on_pool_to_the_end(R failure, Call call) {
+  if (must_stay_here(call)) return uninterrupted(failure, call);
   return on_pool_to_the_end_once(failure, [&] { return uninterrupted(failure, call); });
 }
 

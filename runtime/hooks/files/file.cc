@@ -85,7 +85,7 @@ ssize_t read_file_offloaded(int fd, const IovCursor& rest) {
   const auto call = [&] {
     return uninterrupted([&] { return real::readv(fd, rest.pieces(), piece_count(rest)); });
   };
-  if (runtime::current_fiber()->unwinding) return call();
+  if (runtime::current_fiber()->unwinding || must_stay_here(rest.pieces(), rest.count())) return call();
   const bool done = without_throwing([&] { result = runtime::offload(call); });
   calls_since_turn = 0;
   return done ? result : -1;
@@ -134,7 +134,9 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
 
 // Bypasses the page cache, so it waits for the disk.
 ssize_t write_file_offloaded(int fd, const IovCursor& rest) {
-  return on_pool_to_the_end(ssize_t{-1}, [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); });
+  const auto call = [&] { return real::writev(fd, rest.pieces(), piece_count(rest)); };
+  return must_stay_here(rest.pieces(), rest.count()) ? uninterrupted(call)
+                                                     : on_pool_to_the_end(ssize_t{-1}, call);
 }
 
 ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) noexcept {

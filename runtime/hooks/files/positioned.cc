@@ -45,8 +45,11 @@ ssize_t read_at(int fd, const iovec* pieces, int count, off_t position, int flag
     ssize_t n = direct ? -1 : call(RWF_NOWAIT);
     if (direct || (n < 0 && errno == EAGAIN)) {
       errno = errno_at_start;
-      if (!ring_readv(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags, n))
+      if (must_stay_here(rest.pieces(), rest.count())) {
+        n = call(0);
+      } else if (!ring_readv(fd, rest.pieces(), static_cast<int>(rest.count()), from, flags, n)) {
         n = on_pool(ssize_t{-1}, [&] { return call(0); });
+      }
     } else if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
       n = call(0);  // tmpfs, procfs and so on have nothing to wait for
     }
@@ -68,8 +71,10 @@ bool write_waits(int fd, off_t position) {
 
 ssize_t write_at(int fd, const iovec* pieces, int count, off_t position, int flags) {
   ssize_t result = -1;
+  const auto call = [=] { return real::pwritev2(fd, pieces, count, position, flags); };
+  if (must_stay_here(pieces, static_cast<std::size_t>(count))) return uninterrupted(call);
   if (ring_writev(fd, pieces, count, position, flags, result)) return result;
-  return on_pool_to_the_end(ssize_t{-1}, [=] { return real::pwritev2(fd, pieces, count, position, flags); });
+  return on_pool_to_the_end(ssize_t{-1}, call);
 }
 
 bool is_trivial(const iovec* pieces, int count, off_t position) noexcept {

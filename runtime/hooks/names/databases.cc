@@ -31,17 +31,20 @@ int look_up_r(Lookup lookup) {
 }
 
 // Runs lookup(entry, memory, size, &found) on the pool, with more memory each time until the answer fits.
+// `stays`: it must be called here.
 template <class Entry, class Lookup>
-Entry* look_up_stored(StoredEntry<Entry> Locals::*member, Lookup lookup) {
+Entry* look_up_stored(StoredEntry<Entry> Locals::*member, Lookup lookup, bool stays = false) {
   constexpr std::size_t kFirstSize = 1024;
   Entry* found = nullptr;
   int error = 0;
   const bool done = without_throwing([&] {
     StoredEntry<Entry>& stored = get_locals().*member;
     if (stored.memory.empty()) stored.memory.resize(kFirstSize);
-    while ((error = look_up_r([&] {
-              return lookup(&stored.entry, stored.memory.data(), stored.memory.size(), &found);
-            })) == ERANGE) {
+    const auto call = [&] {
+      return lookup(&stored.entry, stored.memory.data(), stored.memory.size(), &found);
+    };
+    stays = stays || must_stay_here(lookup);
+    while ((error = stays ? call() : look_up_r(call)) == ERANGE) {
       stored.memory.resize(stored.memory.size() * 2);
     }
   });
@@ -53,10 +56,12 @@ Entry* look_up_stored(StoredEntry<Entry> Locals::*member, Lookup lookup) {
 template <class Lookup>
 hostent* look_up_host(Lookup lookup) {
   int host_error = NETDB_INTERNAL;
-  hostent* found =
-      look_up_stored(&Locals::host, [&](hostent* entry, char* memory, std::size_t size, hostent** result) {
+  hostent* found = look_up_stored(
+      &Locals::host,
+      [&](hostent* entry, char* memory, std::size_t size, hostent** result) {
         return lookup(entry, memory, size, result, &host_error);
-      });
+      },
+      must_stay_here(lookup));
   if (found == nullptr) h_errno = host_error;
   return found;
 }

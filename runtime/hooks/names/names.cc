@@ -15,6 +15,7 @@
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
+#include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
@@ -50,6 +51,10 @@ int look_up(Lookup lookup) {
         [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
     errno = ECANCELED;
     return EAI_SYSTEM;
+  }
+  if (must_stay_here(lookup)) {
+    const Disable disabled;
+    return lookup();
   }
   calls_since_turn = 0;
   int result = EAI_SYSTEM;

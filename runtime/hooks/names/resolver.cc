@@ -18,6 +18,7 @@ namespace {
 
 template <class Query>
 int query(Query run) {
+  if (must_stay_here(run)) return run();
   int error = NETDB_INTERNAL;
   const int length = on_pool(-1, [&] {
     const int result = run();

@@ -101,7 +101,7 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
 int system(const char* command) {
   if (command == nullptr || !acts()) return real::system(command);
   return on_pool(
-      -1, [&] { return real::system(command); }, aiofiber::runtime::OffloadPool::waits());
+      -1, [=] { return real::system(command); }, aiofiber::runtime::OffloadPool::waits());
 }
 
 }  // extern "C"

@@ -514,6 +514,25 @@ TEST(OneFailedAllocation, InAContextLeavesItsValues) {
   });
 }
 
+TEST(OneFailedAllocation, InATaskLocalVariableLeavesNoHalfValue) {
+  static TaskLocal<std::string> first([] { return std::string(100, 'f'); });
+  static TaskLocal<std::vector<int>> second([] { return std::vector<int>(3); });
+  fail_each([](Bench&) {
+    auto task = create_task([] {
+      try {
+        first->append("g");
+        EXPECT_EQ(second->size(), 3u);
+      } catch (const std::bad_alloc&) {
+        EXPECT_FALSE(first.has_value() && second.has_value());
+        throw;
+      }
+      await(sleep(1ms));
+      EXPECT_EQ(first->size(), 101u);
+    });
+    await(task);
+  });
+}
+
 TEST(OneFailedAllocation, InAQueueLosesNoItem) {
   fail_each([](Bench&) {
     Queue<std::string> queue(2);

@@ -40,9 +40,17 @@ ExceptionState* thread_exception_state() noexcept;
 // code swallows it, the next suspension throws it again.
 struct ForcedUnwind {};
 
-// Data that a layer above keeps for a fiber. release() runs on the fiber and must not suspend.
+// Data that a layer above keeps for a fiber: a node of a list. A layer finds its own by its release function.
+// release() takes the node out of the list, and frees it. It must not suspend.
 struct FiberLocals {
+  enum class Until : std::uint8_t {
+    kStackGoes,  // released on the fiber when its body, or the call on its borrowed stack, has ended
+    kTaskEnds,   // released by its layer before the body ends
+    kFreed,      // told of the end of the body, and freed with the fiber's record
+  };
   void (*release)(Fiber&) noexcept;
+  Until until;
+  FiberLocals* next = nullptr;
 };
 
 class Fiber : public aiofiber_record, public Runnable {
@@ -95,6 +103,16 @@ class Fiber : public aiofiber_record, public Runnable {
     if (wait_limit == 0 || limit < wait_limit) wait_limit = limit;
   }
 
+  // The place of the node with this release function; it holds null, at the end of the list, if there is
+  // none.
+  FiberLocals*& locals_of(void (*release)(Fiber&) noexcept) noexcept {
+    FiberLocals** at = &locals;
+    while (*at != nullptr && (*at)->release != release) at = &(*at)->next;
+    return *at;
+  }
+  // Releases what ends now: with the stack, or with the body.
+  AIOFIBER_NOINLINE void release_locals(bool body_ends) noexcept;
+
   // Binds a stack and prepares the first switch into main_function(fiber), which must not return.
   // `slot_bytes` is the distance to the neighbour stacks.
   using Main = void (*)(Fiber&) noexcept;
@@ -111,15 +129,17 @@ class Fiber : public aiofiber_record, public Runnable {
   bool finished : 1 = false;   // its body has returned: the stack and the record await recycling
   // A runtime wait was cut short by a cancellation that is still to be raised.
   bool interrupted : 1 = false;
-  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
-  std::uint8_t refused_waits = 0;  // waits refused one after the other; slows down a fiber that spins
-  std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
+  bool keeps_values : 1 = false;    // the first of `locals` is its values (task_values.h)
+  bool without_values : 1 = false;  // created by a thread that does not take part (task_values.h)
+  std::uint16_t hooks_off = 0;      // > 0: hooked libc calls go to libc
+  std::uint8_t refused_waits = 0;   // waits refused one after the other; slows down a fiber that spins
+  std::uint8_t after_cut_off = 0;   // hooks::AfterCutOff, inherited by the fibers that it creates
   Scheduler* scheduler;
   Entry body;
   void* owner;                    // the creator's object: the facade's task
   Parker* parker = nullptr;       // the wait's parker; null when it waits for an object of the facade
   ExceptionState exceptions;      // valid while suspended
-  FiberLocals* locals = nullptr;  // released when its body has ended
+  FiberLocals* locals = nullptr;  // a list
 #if AIOFIBER_ASAN
   void* fake_stack = nullptr;
   const void* asan_low = nullptr;

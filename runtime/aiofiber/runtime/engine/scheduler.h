@@ -46,8 +46,8 @@ class Scheduler {
 
   // ---- running
   // Runs passes on the calling thread until stop(). An exception from a callback or from exit_with() leaves
-  // run() at once, in mid-pass; nodes that have not run stay queued.
-  // Precondition: no scheduler runs on this thread.
+  // run() at once, in mid-pass; nodes that have not run stay queued. Throws std::system_error if another
+  // thread's loop uses variables per task (task_values.h). Precondition: no scheduler runs on this thread.
   void run();
   // Ends run() after the current pass. Called before run(), it makes run() do one pass.
   void stop() noexcept {
@@ -132,11 +132,12 @@ class Scheduler {
   // Creates a fiber that calls body(fiber) on its own stack after it is made ready. stack_bytes 0: the
   // default. The stack is bound when the fiber first runs. If there is none then, body() runs on the loop's
   // stack, with a fiber that is not started(). It must fail with start_failure() at once. Throws
-  // std::length_error for an impossible stack size; StackError while stacks are exhausted; std::bad_alloc.
+  // std::length_error for an impossible stack size; StackError while stacks are exhausted; std::bad_alloc;
+  // std::system_error as run().
   Fiber& create_fiber(Fiber::Entry body, void* owner, std::size_t stack_bytes, std::uintptr_t user_entry);
   // Creates a fiber without a stack. Whenever it is resumed, step(fiber) runs on the loop's own stack, up to
   // the fiber's next wait; it must not throw. The step that ends the fiber sets Fiber::finished. stack_bytes:
-  // of the stacks that it borrows. Throws std::length_error; std::bad_alloc.
+  // of the stacks that it borrows. Throws std::length_error; std::bad_alloc; std::system_error as run().
   Fiber& create_stackless(Runnable::Run step, void* owner, std::size_t stack_bytes,
                           std::uintptr_t user_entry);
   // Called in the step of a stackless fiber, as its last action: body(fiber) runs next, on a stack of the

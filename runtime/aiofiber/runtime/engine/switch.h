@@ -16,7 +16,7 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
-#include "aiofiber/runtime/trace/trace.h"
+#include "aiofiber/runtime/engine/switch_watch.h"
 
 #if AIOFIBER_ASAN
 #include <sanitizer/common_interface_defs.h>
@@ -52,7 +52,7 @@ AIOFIBER_ALWAYS_INLINE void switch_fibers(Fiber& from, Fiber& to, ExceptionState
   __atomic_store_n(&to.seq, to.seq + 1, __ATOMIC_RELEASE);  // odd: on the CPU
   to.state = AIOFIBER_RUNNING;
   ++to.switches;
-  if (tracing()) trace_switch(from, to);
+  if (switch_is_watched()) watch_switch(from, to);
   current_fiber_slot = to.stack_high != 0 ? &to : nullptr;
 #if AIOFIBER_ASAN
   __sanitizer_start_switch_fiber(from.finished ? nullptr : &from.fake_stack, to.asan_low, to.asan_bytes);
