@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settings of the hooks, for programs.
+// Settings of the hooks, for programs, and what they count.
 //
-// There are four: where hooks are off (Disable), what happens to a connection after a call on it was cut
-// short (CutOff), whether stdio is hooked (enable_stdio), and whether calls on files by name use the offload
-// pool (set_files_on_pool). All of them may be used in a program without hooks.
+// There are four settings: where hooks are off (Disable), what happens to a connection after a call on it was
+// cut short (CutOff), whether stdio is hooked (enable_stdio), and whether calls on files by name use the
+// offload pool (set_files_on_pool). All of them may be used in a program without hooks.
 #pragma once
 
 #include <cstdint>
 #include <cstdio>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/reactor.h"
 
 // Returns null if stdio suspends tasks, else why not. Weak: itself null in a program without hooks.
 extern "C" [[gnu::weak]] const char* aiofiber_enable_stdio() noexcept;
@@ -94,5 +95,10 @@ inline bool set_files_on_pool(bool wanted) noexcept {
   aiofiber_set_files_on_pool(wanted);
   return true;
 }
+
+// How many waits for a descriptor have ended because somebody closed it meanwhile, in the process so far.
+// Code with one thread never does that, so each is worth a look: debug mode reports who closed it and who
+// waited. Threads: any. Does not suspend.
+inline std::uint64_t waits_ended_by_close() noexcept { return runtime::Reactor::waits_ended_by_close(); }
 
 }  // namespace aiofiber::hooks

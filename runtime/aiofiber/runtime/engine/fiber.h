@@ -106,6 +106,11 @@ class Fiber : public aiofiber_record, public Runnable {
   bool finished : 1 = false;   // its body has returned: the stack and the record await recycling
   // A runtime wait was cut short by a cancellation that is still to be raised.
   bool interrupted : 1 = false;
+  // For the hooks, about the task's own alarm: it is due, and its handler has not run; it ends the fiber's
+  // wait; its handler must not run yet.
+  bool alarm_due : 1 = false;
+  bool alarm_ends_wait : 1 = false;
+  bool alarm_later : 1 = false;
   std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
   std::uint8_t refused_waits = 0;  // waits refused since its interruption; slows down a fiber that spins
   std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
