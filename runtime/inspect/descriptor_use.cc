@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string_view>
@@ -32,6 +33,7 @@ constexpr std::size_t kFrames = 32;  // some of them are the hooks' own
 constexpr std::size_t kPlaces = 256;
 constexpr std::size_t kMostReports = 10'000;
 constexpr std::size_t kMostWaitersShown = 3;
+constexpr std::size_t kFramesOfAPlace = 3;
 
 // Who did something, and where.
 struct Place {
@@ -86,13 +88,20 @@ void remember(Recent& recent, int fd, std::uint32_t closes) noexcept {
   *use = {fd, closes};
 }
 
-bool is_news(std::span<const std::uintptr_t> frames) {
+// Whether this is the first report of this place of the program: the file and line of the newest calls, as in
+// held_locks.cc. A stack that was seen before is recognized by its addresses, which is fast.
+bool is_news(std::span<const std::uintptr_t> calls) {
   static auto& seen = *new std::unordered_set<std::uint64_t>;
   static constinit std::mutex guard;
-  std::uint64_t hash = 1;
-  for (const std::uintptr_t address : frames) hash = (hash ^ address) * 0x100000001b3;
+  std::uint64_t stack = 1;
+  for (const std::uintptr_t address : calls) stack = (stack ^ address) * 0x100000001b3;
   const std::lock_guard lock(guard);
-  return seen.size() < kMostReports && seen.insert(hash).second;
+  if (seen.size() >= kMostReports || !seen.insert(stack).second) return false;
+  const auto frames = program_frames(calls);
+  std::string place;
+  for (std::size_t i = frames.size() - std::min(frames.size(), kFramesOfAPlace); i < frames.size(); ++i)
+    absl::StrAppend(&place, frames[i].function, frames[i].file, frames[i].line, "\n");
+  return seen.insert(std::hash<std::string>()(place)).second;
 }
 
 void send(std::string text) {
@@ -197,7 +206,8 @@ void note_opened(int fd, Recent* recent) noexcept {
     const std::unique_lock lock(mutex, std::try_to_lock);
     if (!lock) return;
     Note& note = note_of(fd);
-    if (note.fd != fd || note.closes != closes) return;
+    if (note.fd != fd) return;
+    note.closes = closes;  // dup2() to a closed number counts as a close, too
     note.opened.set();
     note.is_open_again = true;
   } catch (...) {
