@@ -87,6 +87,8 @@ void HandlerRun::end() noexcept {
   innermost = outer_;
 }
 
+bool HandlerRun::is_of_alarm() noexcept { return innermost != nullptr && innermost->mask_ != nullptr; }
+
 void HandlerRun::leave(std::uintptr_t stack_pointer, runtime::StackBounds stack) noexcept {
   const auto is_inside = [stack](std::uintptr_t at) { return at >= stack.low && at < stack.high; };
   while (innermost != nullptr) {

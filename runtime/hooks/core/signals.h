@@ -25,7 +25,8 @@ struct ::sigaction program_action(int signo) noexcept;
 // jump (process/jumps.cc): then leave() ends it.
 class HandlerRun {
  public:
-  // `mask`: the signal mask to restore when a jump ends the run; null: the kernel's own handling of it.
+  // `mask`: of a task's alarm (task_alarm.h): the signal mask to restore when a jump ends the run. Null: the
+  // kernel runs the handler.
   AIOFIBER_ALWAYS_INLINE explicit HandlerRun(const sigset_t* mask) noexcept
       : position_(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0))), mask_(mask) {
     begin();
@@ -37,6 +38,9 @@ class HandlerRun {
   // A jump of this thread will continue at `stack_pointer`: ends the runs that it leaves. `stack`: the bounds
   // of the current stack; a handler outside of them runs on the alternate signal stack.
   static void leave(std::uintptr_t stack_pointer, runtime::StackBounds stack) noexcept;
+  // Whether the innermost handler of this thread is that of a task's alarm: it has interrupted a hook, and no
+  // other code.
+  static bool is_of_alarm() noexcept;
 
  private:
   void begin() noexcept;

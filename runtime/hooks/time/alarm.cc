@@ -2,8 +2,10 @@
 //
 // alarm, ualarm, setitimer and getitimer: in a task they set the task's own alarm (core/task_alarm.h).
 //
-// Only ITIMER_REAL is a task's. The other timers count processor time, which tasks share; they stay the
-// process's, and so does an alarm that is set outside of tasks.
+// The handler of a task's alarm may set the next one. In the handler of a signal of the process, where
+// nothing of the loop may be touched, the calls are libc's. Only ITIMER_REAL is a task's. The other timers
+// count processor time, which tasks share; they stay the process's, and so does an alarm that is set outside
+// of tasks.
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/locals.h"
 #include "hooks/core/real.h"
+#include "hooks/core/signals.h"
 #include "hooks/core/task_alarm.h"
 
 namespace aiofiber::hooks {
@@ -25,6 +28,12 @@ constexpr Nanoseconds kMicrosecond = 1'000;
 
 bool is_valid(const timeval& time) noexcept {
   return time.tv_sec >= 0 && time.tv_usec >= 0 && time.tv_usec < 1'000'000;
+}
+
+// Whether the alarm is a task's.
+bool is_for_task() noexcept {
+  if (act() != nullptr) return true;
+  return runtime::current_fiber() != nullptr && HandlerRun::is_of_alarm() && !stands_aside;
 }
 
 // Centuries become the longest time.
@@ -49,10 +58,12 @@ bool set_alarm(const TaskAlarm::Setting& wanted, TaskAlarm::Setting& before) {
     alarm = locals.alarm.get();
   });
   if (!made) return false;
-  alarm->catch_up();
-  const int saved_errno = errno;
-  run_alarm_handler(AfterAlarm::kFails);
-  errno = saved_errno;
+  if (act() != nullptr) {  // a handler is not interrupted by itself
+    alarm->catch_up();
+    const int saved_errno = errno;
+    run_alarm_handler(AfterAlarm::kFails);
+    errno = saved_errno;
+  }
   before = alarm->get();
   return without_throwing([&] { alarm->set(wanted); });
 }
@@ -72,7 +83,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 unsigned alarm(unsigned seconds) noexcept {
-  if (act() == nullptr) return real::alarm(seconds);
+  if (!is_for_task()) return real::alarm(seconds);
   if (seconds == 0 && has_no_alarm()) return 0;
   TaskAlarm::Setting before;
   if (!set_alarm({Nanoseconds{seconds} * kSecond, 0}, before)) return 0;
@@ -83,7 +94,7 @@ unsigned alarm(unsigned seconds) noexcept {
 }
 
 useconds_t ualarm(useconds_t time, useconds_t interval) noexcept {
-  if (act() == nullptr) return real::ualarm(time, interval);
+  if (!is_for_task()) return real::ualarm(time, interval);
   TaskAlarm::Setting before;
   if (!set_alarm({time * kMicrosecond, interval * kMicrosecond}, before)) return static_cast<useconds_t>(-1);
   const timeval left = to_timeval(before.left);
@@ -91,8 +102,7 @@ useconds_t ualarm(useconds_t time, useconds_t interval) noexcept {
 }
 
 int setitimer(__itimer_which_t which, const itimerval* wanted, itimerval* old) noexcept {
-  if (act() == nullptr || which != ITIMER_REAL || wanted == nullptr)
-    return real::setitimer(which, wanted, old);
+  if (!is_for_task() || which != ITIMER_REAL || wanted == nullptr) return real::setitimer(which, wanted, old);
   if (!is_valid(wanted->it_value) || !is_valid(wanted->it_interval)) {
     errno = EINVAL;
     return -1;
@@ -104,7 +114,7 @@ int setitimer(__itimer_which_t which, const itimerval* wanted, itimerval* old) n
 }
 
 int getitimer(__itimer_which_t which, itimerval* value) noexcept {
-  if (act() == nullptr || which != ITIMER_REAL || value == nullptr) return real::getitimer(which, value);
+  if (!is_for_task() || which != ITIMER_REAL || value == nullptr) return real::getitimer(which, value);
   const TaskAlarm::Setting setting = has_no_alarm() ? TaskAlarm::Setting{} : find_locals()->alarm->get();
   *value = {to_timeval(setting.interval), to_timeval(setting.left)};
   return 0;

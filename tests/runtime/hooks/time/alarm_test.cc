@@ -267,6 +267,24 @@ TEST_F(TaskAlarms, ComesAgainAndAgainAtAnInterval) {
   EXPECT_EQ(handled, 3);
 }
 
+TEST_F(TaskAlarms, IsSetAgainByItsHandler) {
+  set_handler([](int) {
+    ++handled;
+    ::alarm(2);
+  });
+  itimerval of_process{{0, 0}, {1, 0}};
+  fibers_.spawn([&] {
+    ::alarm(1);
+    EXPECT_EQ(::sleep(10), 9u);
+    EXPECT_EQ(::sleep(10), 8u);
+    ::alarm(0);
+  });
+  fibers_.run();
+  EXPECT_EQ(handled, 2);
+  ::getitimer(ITIMER_REAL, &of_process);
+  EXPECT_EQ(of_process.it_value.tv_sec + of_process.it_value.tv_usec, 0);
+}
+
 TEST_F(TaskAlarms, TellsWhatWasLeft) {
   set_handler(count);
   fibers_.spawn([&] {
