@@ -49,7 +49,7 @@ FLOORS = [
         "runtime/inspect": "thread_sample task_dump"}),
     ("waits", {
         "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
-        "runtime/inspect": "watchdog dump_on_signal held_locks"}),
+        "runtime/inspect": "watchdog dump_on_signal held_locks descriptor_use"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
     ("hooks: what libc's objects hold", {"runtime/hooks/glibc": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),

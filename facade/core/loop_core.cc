@@ -20,6 +20,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/inspect/descriptor_use.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/inspect/watchdog.h"
 #include "aiofiber/source_trace.h"
@@ -64,6 +65,7 @@ LoopCore::~LoopCore() {
   if (debug_) {
     loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
     runtime::held_locks::stop();
+    runtime::descriptor_use::stop();
   }
   if (from_parent_process()) {
     static_cast<void>(scheduler_.release());  // its queues and its epoll set are the parent's
@@ -125,9 +127,15 @@ void LoopCore::run() {
 
 void LoopCore::set_debug(bool enabled) {
   if (enabled != debug_) loops_in_debug_mode.fetch_add(enabled ? 1u : ~0u, std::memory_order_relaxed);
-  if (enabled && !debug_)
-    runtime::held_locks::start([](const std::string& text) noexcept { log(LogLevel::WARNING, text); });
-  if (!enabled && debug_) runtime::held_locks::stop();
+  if (enabled && !debug_) {
+    const auto report = [](const std::string& text) noexcept { log(LogLevel::WARNING, text); };
+    runtime::held_locks::start(report);
+    runtime::descriptor_use::start(report);
+  }
+  if (!enabled && debug_) {
+    runtime::held_locks::stop();
+    runtime::descriptor_use::stop();
+  }
   if (enabled && !debug_) debug_since_ns_ = is_running() ? scheduler_->cpu_time() : 0;
   if (!enabled) scheduler_->step_observer = nullptr;  // a task's first step in debug mode sets it
   debug_ = enabled;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settings of the hooks, for programs.
+// Settings of the hooks, for programs, and what they count.
 //
-// There are five: where hooks are off (Disable), what happens to a connection after a call on it was cut
-// short (CutOff), whether stdio is hooked (enable_stdio), whether calls on files by name use the offload
+// There are five settings: where hooks are off (Disable), what happens to a connection after a call on it was
+// cut short (CutOff), whether stdio is hooked (enable_stdio), whether calls on files by name use the offload
 // pool (set_files_on_pool), and which variables have a value per task (per_task). All of them may be used in
 // a program without hooks.
 #pragma once
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/reactor.h"
 #include "aiofiber/runtime/engine/task_values.h"
 
 // Returns null if stdio suspends tasks, else why not. Weak: itself null in a program without hooks.
@@ -168,5 +169,10 @@ inline std::vector<PerTaskVariable> per_task_variables() { return runtime::task_
 // False promises that the loops of the calling thread run no code that uses the variables; their tasks have
 // no values then. Errors: std::system_error EBUSY: a loop runs on this thread.
 inline void set_per_task_on_this_thread(bool wanted) { runtime::set_task_values_here(wanted); }
+
+// How many waits for a descriptor have ended because somebody closed it meanwhile, in the process so far.
+// Code with one thread never does that, so each is worth a look: debug mode reports who closed it and who
+// waited. Threads: any. Does not suspend.
+inline std::uint64_t waits_ended_by_close() noexcept { return runtime::Reactor::waits_ended_by_close(); }
 
 }  // namespace aiofiber::hooks

@@ -39,6 +39,7 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t
                      const WholeWait& whole) {
   Scheduler& scheduler = *current_fiber()->scheduler;
   FiberFdWaiter waiter(fd, events);
+  waiter.waiting = current_fiber();
   scheduler.reactor().add(waiter);
   const Nanoseconds deadline = timeout == kForever ? kForever : deadline_after(scheduler.now(), timeout);
   if (kind == 0) {
@@ -52,6 +53,9 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t
       break;
     case Wake::kInterrupted:
       result.interrupted = true;
+      break;
+    case Wake::kAlarm:
+      result.alarm = true;
       break;
     case Wake::kUnparked:
     case Wake::kNone:

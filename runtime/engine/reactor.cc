@@ -19,6 +19,7 @@ namespace {
 // Counts the closes of each descriptor number in the process; large numbers share a counter.
 constexpr std::size_t kCountedDescriptors = 65536;
 std::atomic<std::uint32_t> close_counts[kCountedDescriptors];
+constinit std::atomic<std::uint64_t> ended_by_close{0};
 
 std::atomic<std::uint32_t>& close_count_of(int fd) noexcept {
   return close_counts[static_cast<std::size_t>(fd) % kCountedDescriptors];
@@ -28,6 +29,14 @@ std::atomic<std::uint32_t>& close_count_of(int fd) noexcept {
 
 void Reactor::note_close(int fd) noexcept {
   if (fd >= 0) close_count_of(fd).fetch_add(1, std::memory_order_relaxed);
+}
+
+std::uint32_t Reactor::close_count(int fd) noexcept {
+  return fd >= 0 ? close_count_of(fd).load(std::memory_order_relaxed) : 0;
+}
+
+std::uint64_t Reactor::waits_ended_by_close() noexcept {
+  return ended_by_close.load(std::memory_order_relaxed);
 }
 
 Reactor::Descriptor* Reactor::find(int fd) noexcept {
@@ -74,7 +83,11 @@ bool Reactor::has_fd_waiters() const noexcept {
   });
 }
 
-std::size_t Reactor::fd_closing(int fd) noexcept { return fd_failed(fd, EBADF); }
+std::size_t Reactor::fd_closing(int fd) noexcept {
+  const std::size_t woken = fd_failed(fd, EBADF);
+  if (woken != 0) ended_by_close.fetch_add(woken, std::memory_order_relaxed);
+  return woken;
+}
 
 std::size_t Reactor::fd_failed(int fd, int error) noexcept {
   Descriptor* descriptor = find(fd);

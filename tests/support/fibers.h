@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/scheduler.h"
@@ -34,6 +35,9 @@ inline double now_ms() {
 
 class Fibers {
  public:
+  Fibers() : scheduler_(runtime::make_scheduler()) {}
+  // Virtual time: a wait without an event jumps to the next deadline.
+  explicit Fibers(runtime::VirtualClock& clock) : scheduler_(runtime::make_scheduler(clock)) {}
   // A fiber that calls fn(); it starts in run(). An exception from fn fails the test.
   runtime::Fiber& spawn(std::function<void()> fn) {
     bodies_.push_back(std::make_unique<Body>(Body{*this, std::move(fn)}));
@@ -68,7 +72,7 @@ class Fibers {
     if (--body.fibers.alive_ == 0) body.fibers.scheduler_->stop();
   }
 
-  std::unique_ptr<runtime::Scheduler> scheduler_ = runtime::make_scheduler();
+  std::unique_ptr<runtime::Scheduler> scheduler_;
   std::vector<std::unique_ptr<Body>> bodies_;
   std::size_t alive_ = 0;
 };

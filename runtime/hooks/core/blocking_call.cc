@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/fiber.h"
@@ -16,6 +17,7 @@
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "hooks/core/act.h"
 #include "hooks/core/cut_off.h"
+#include "hooks/core/descriptor_notes.h"
 
 namespace aiofiber::hooks {
 
@@ -47,24 +49,31 @@ bool sleep_until(Nanoseconds deadline, const Purpose& purpose) {
     errno = ECANCELED;
     return false;
   }
-  runtime::Wake reason = runtime::Wake::kNone;
-  const bool slept = without_throwing([&] {
-    runtime::Parker parker;
-    const std::uint64_t arg =
-        purpose.kind == AIOFIBER_WAIT_SLEEP ? static_cast<std::uint64_t>(deadline) : purpose.arg;
-    reason = parker.park(purpose.kind, arg, deadline, purpose.whole);
-  });
-  if (!slept) return false;
-  if (reason == runtime::Wake::kInterrupted) {
-    errno = ECANCELED;  // not counted as a turn: the wait may have returned at once
-    return false;
+  for (;;) {
+    if (purpose.ends_at_alarm && !run_alarm_handler(purpose.after_alarm)) return false;
+    runtime::Wake reason = runtime::Wake::kNone;
+    const bool slept = without_throwing([&] {
+      std::optional<AlarmEndsWait> ends_wait;
+      if (purpose.ends_at_alarm) ends_wait.emplace();
+      runtime::Parker parker;
+      const std::uint64_t arg =
+          purpose.kind == AIOFIBER_WAIT_SLEEP ? static_cast<std::uint64_t>(deadline) : purpose.arg;
+      reason = parker.park(purpose.kind, arg, deadline, purpose.whole);
+    });
+    if (!slept) return false;
+    if (reason == runtime::Wake::kInterrupted) {
+      errno = ECANCELED;  // not counted as a turn: the wait may have returned at once
+      return false;
+    }
+    calls_since_turn = 0;
+    if (reason != runtime::Wake::kAlarm) return true;
   }
-  calls_since_turn = 0;
-  return true;
 }
 
 BlockingCall::BlockingCall(int fd, unsigned events, int timeout_option) noexcept
-    : fd_(fd), events_(events), timeout_option_(timeout_option), errno_at_start_(errno) {}
+    : fd_(fd), events_(events), timeout_option_(timeout_option), errno_at_start_(errno) {
+  note_use(fd);
+}
 
 bool BlockingCall::read_settings() noexcept {
   settings_read_ = true;
@@ -91,13 +100,19 @@ bool BlockingCall::wait() {
     wait_was_cut_off(fd_, events_);
     return false;
   }
+  const AfterAlarm after_alarm = deadline_ == kForever ? AfterAlarm::kMayGoOn : AfterAlarm::kFails;
+  if (!run_alarm_handler(after_alarm)) return false;
   Nanoseconds left = kForever;
   if (deadline_ != kForever && (left = runtime::time_until(deadline_, loop_now())) == 0) {
     errno = EAGAIN;
     return false;
   }
   runtime::FdWaitResult result;
-  if (!without_throwing([&] { result = runtime::fd_wait(fd_, events_, left); })) {
+  const bool waited = without_throwing([&] {
+    const AlarmEndsWait ends_wait;
+    result = runtime::fd_wait(fd_, events_, left);
+  });
+  if (!waited) {
     wait_was_cut_off(fd_, events_);
     return false;
   }
@@ -118,7 +133,7 @@ bool BlockingCall::wait() {
     return false;
   }
   errno = errno_at_start_;
-  return true;
+  return !result.alarm || run_alarm_handler(after_alarm);
 }
 
 ssize_t BlockingCall::end_with_error(std::size_t moved) const noexcept {

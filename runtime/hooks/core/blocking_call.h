@@ -17,6 +17,7 @@
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/saturating.h"
+#include "hooks/core/task_alarm.h"
 
 namespace aiofiber::hooks {
 
@@ -27,8 +28,9 @@ class BlockingCall {
   BlockingCall(int fd, unsigned events, int timeout_option) noexcept;
 
   // Call it with errno from the probe. True: probe again, errno is as before the call. False: give up, errno
-  // says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), ECANCELED, ENOMEM, ENOSPC, ELOOP.
-  // cut_off.h says what the last four do to a connection.
+  // says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), EINTR (an alarm, whose handler has
+  // run then), ECANCELED, ENOMEM, ENOSPC, ELOOP. cut_off.h says what the last four do to a connection. The
+  // handler may jump away: the caller's frames must have nothing to destroy.
   bool wait();
 
   // Call it after a probe that failed. On EAGAIN it waits; after EINTR the caller probes again (errno is as
@@ -85,9 +87,12 @@ struct Purpose {
   std::uint32_t kind = AIOFIBER_WAIT_SLEEP;
   std::uint64_t arg = 0;  // for a sleep: its deadline
   runtime::WholeWait whole = {};
+  bool ends_at_alarm = true;
+  AfterAlarm after_alarm = AfterAlarm::kFails;
 };
 
-// Suspends the current task until the deadline. False with errno ECANCELED or ENOMEM if it ended early.
+// Suspends the current task until the deadline. False with errno EINTR, ECANCELED or ENOMEM if it ended
+// early. An alarm's handler may jump away: the caller's frames must have nothing to destroy.
 bool sleep_until(runtime::Nanoseconds deadline, const Purpose& purpose = {});
 // The start time of a wait that begins now, for WholeWait.
 runtime::Nanoseconds wait_begins() noexcept;
@@ -95,11 +100,13 @@ runtime::Nanoseconds wait_begins() noexcept;
 // Retries with growing pauses, for events without a descriptor to wait for.
 class Backoff {
  public:
-  // `kind` and `arg`: see Purpose.
-  Backoff(std::uint32_t kind, std::uint64_t arg, runtime::Nanoseconds deadline = runtime::kForever) noexcept
-      : deadline_(deadline), purpose_{kind, arg, {wait_begins(), deadline}} {}
-  // Suspends for 0.2 ms, then twice as long each time, up to 20 ms. False with errno ETIMEDOUT, ECANCELED or
-  // ENOMEM.
+  // `kind`, `arg` and `ends_at_alarm`: see Purpose.
+  Backoff(std::uint32_t kind, std::uint64_t arg, runtime::Nanoseconds deadline = runtime::kForever,
+          bool ends_at_alarm = true) noexcept
+      : deadline_(deadline),
+        purpose_{kind, arg, {wait_begins(), deadline}, ends_at_alarm, AfterAlarm::kMayGoOn} {}
+  // Suspends for 0.2 ms, then twice as long each time, up to 20 ms. False with errno ETIMEDOUT, EINTR,
+  // ECANCELED or ENOMEM.
   bool wait();
 
  private:

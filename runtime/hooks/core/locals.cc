@@ -15,6 +15,7 @@ void release_locals(runtime::Fiber& fiber) noexcept {
   const Disable no_suspension;
   auto* locals = static_cast<Locals*>(fiber.locals_of(release_locals));
   destroy_key_values(*locals);
+  forget_jump_buffers(*locals);
   fiber.locals_of(release_locals) = locals->next;
   delete locals;
 }

@@ -31,6 +31,7 @@
 #include <utime.h>
 
 #include <atomic>
+#include <csetjmp>
 #include <csignal>
 #include <cstdarg>
 #include <cstdint>
@@ -60,10 +61,10 @@ class Function<R(A...)> {
   constexpr explicit Function(const char* name, const char* version = nullptr) noexcept
       : name_(name), version_(version) {}
 
-  R operator()(A... arguments) {
-    Pointer function = function_.load(std::memory_order_relaxed);
-    if (__builtin_expect(function == nullptr, 0)) function = resolve();
-    return function(arguments...);
+  R operator()(A... arguments) { return get()(arguments...); }
+  R (*get() noexcept)(A...) {
+    const Pointer function = function_.load(std::memory_order_relaxed);
+    return __builtin_expect(function == nullptr, 0) ? resolve() : function;
   }
   R (*resolve() noexcept)(A...) {
     auto function = reinterpret_cast<Pointer>(resolve_symbol(name_, version_));

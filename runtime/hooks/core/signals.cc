@@ -3,8 +3,7 @@
 // sigaction and signal: our handler calls the program's handler. It counts that the thread is in a handler
 // and turns the hooks of the interrupted task off meanwhile.
 //
-// sigaction always returns the program's own handler. If a handler leaves by siglongjmp, the hooks of its
-// task stay off.
+// sigaction always returns the program's own handler. A handler may leave by siglongjmp: process/jumps.cc.
 #include "hooks/core/signals.h"
 
 #include <signal.h>
@@ -12,7 +11,6 @@
 #include <atomic>
 #include <cerrno>
 
-#include "aiofiber/hooks.h"
 #include "hooks/core/act.h"
 #include "hooks/core/real.h"
 
@@ -21,6 +19,9 @@ namespace aiofiber::hooks {
 constinit thread_local int signal_depth __attribute__((tls_model("initial-exec"))) = 0;
 
 namespace {
+
+// The innermost handler that runs on this thread.
+constinit thread_local HandlerRun* innermost __attribute__((tls_model("initial-exec"))) = nullptr;
 
 using Handler = void (*)(int, siginfo_t*, void*);
 
@@ -32,12 +33,10 @@ void call_handler(int signo, siginfo_t* info, void* context) {
   const Handler handler = handlers[signo].load(std::memory_order_relaxed);
   if (handler == nullptr) return;
   const int saved_errno = errno;
-  ++signal_depth;
   {
-    const Disable no_suspension;
+    const HandlerRun run(nullptr);
     handler(signo, info, context);
   }
-  --signal_depth;
   errno = saved_errno;
 }
 
@@ -67,6 +66,40 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
 }
 
 }  // namespace
+
+struct ::sigaction program_action(int signo) noexcept {
+  struct ::sigaction action {};
+  set_action(signo, nullptr, &action);
+  return action;
+}
+
+void HandlerRun::begin() noexcept {
+  outer_ = innermost;
+  innermost = this;
+  ++signal_depth;
+  fiber_ = runtime::current_fiber();
+  if (fiber_ != nullptr) hooks_off_before_ = fiber_->hooks_off++;
+}
+
+void HandlerRun::end() noexcept {
+  if (fiber_ != nullptr) fiber_->hooks_off = hooks_off_before_;
+  --signal_depth;
+  innermost = outer_;
+}
+
+bool HandlerRun::is_of_alarm() noexcept { return innermost != nullptr && innermost->mask_ != nullptr; }
+
+void HandlerRun::leave(std::uintptr_t stack_pointer, runtime::StackBounds stack) noexcept {
+  const auto is_inside = [stack](std::uintptr_t at) { return at >= stack.low && at < stack.high; };
+  while (innermost != nullptr) {
+    HandlerRun& run = *innermost;
+    const bool same_stack = is_inside(run.position_) == is_inside(stack_pointer);
+    // Stacks grow down. A handler on the alternate stack is deeper than all of the stack that it interrupted.
+    if (same_stack ? run.position_ >= stack_pointer : is_inside(run.position_)) return;
+    if (run.mask_ != nullptr) ::pthread_sigmask(SIG_SETMASK, run.mask_, nullptr);
+    run.end();
+  }
+}
 
 }  // namespace aiofiber::hooks
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Repeats system calls that a signal interrupted: no hook ends with EINTR because of a signal.
+// Repeats system calls that a signal interrupted: no hook ends with EINTR because of a signal of
+// the process.
 //
 // The kernel returns EINTR even if there is nothing to wait for: poll, select and so on with a timeout of 0
 // do so when nothing is ready and a signal has come. A probe that used this result would report a connection

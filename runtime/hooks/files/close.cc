@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/engine/offload.h"
 #include "hooks/core/act.h"
 #include "hooks/core/cut_off.h"
+#include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fd_kind.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
@@ -28,20 +29,21 @@ namespace aiofiber::hooks {
 
 namespace {
 
-void before_close(int fd) noexcept {
-  if (fd < 0 || stands_aside) return;
-  const int saved_errno = errno;
-  runtime::fd_closing(fd);
-  set_fd_kind(fd, FdKind::kUnknown);
-  errno = saved_errno;
-}
-
 // dup2 of a closed descriptor fails and does not change the other descriptor or its waiters.
 bool is_open(int fd) noexcept {
   const int saved_errno = errno;
   const bool open = real::fcntl64(fd, F_GETFD, nullptr) >= 0;
   errno = saved_errno;
   return open;
+}
+
+void before_close(int fd) noexcept {
+  if (fd < 0 || stands_aside) return;
+  const int saved_errno = errno;
+  if (runtime::descriptor_use::noting() && is_open(fd)) note_closing(fd);
+  runtime::fd_closing(fd);
+  set_fd_kind(fd, FdKind::kUnknown);
+  errno = saved_errno;
 }
 
 // A range usually reaches to the highest number: only numbers that can be open are checked.
@@ -62,7 +64,7 @@ std::FILE* opened_again(Open open) {
 
 int noted_duplicate(int fd, int made) noexcept {
   note_duplicate(fd, made);
-  return made;
+  return noted_opened(made);
 }
 
 int descriptor_of(std::FILE* file) noexcept {

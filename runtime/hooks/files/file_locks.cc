@@ -15,6 +15,7 @@
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
+#include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fd_kind.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
@@ -46,7 +47,7 @@ int control(int fd, int command, void* argument) {
   if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
     const int made = real::fcntl64(fd, command, argument);
     note_duplicate(fd, made);
-    return made;
+    return noted_opened(made);
   }
   if (!waits && !tries) return real::fcntl64(fd, command, argument);
   if (!acts()) return real::fcntl64(fd, command, argument);

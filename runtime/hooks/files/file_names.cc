@@ -19,6 +19,7 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "hooks/core/act.h"
+#include "hooks/core/descriptor_notes.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
 
@@ -66,7 +67,7 @@ int open(const char* path, int flags, ...) {
     mode = va_arg(arguments, mode_t);
     va_end(arguments);
   }
-  return by_pool([=] { return real::open(path, flags, mode); });
+  return noted_opened(by_pool([=] { return real::open(path, flags, mode); }));
 }
 
 int openat(int folder, const char* path, int flags, ...) {
@@ -77,20 +78,20 @@ int openat(int folder, const char* path, int flags, ...) {
     mode = va_arg(arguments, mode_t);
     va_end(arguments);
   }
-  return by_pool([=] { return real::openat(folder, path, flags, mode); });
+  return noted_opened(by_pool([=] { return real::openat(folder, path, flags, mode); }));
 }
 
 // open and openat in programs compiled with -D_FORTIFY_SOURCE: libc's versions check whether a mode is
 // missing.
 int __open_2(const char* path, int flags) {
-  return by_pool([=] { return real::__open_2(path, flags); });
+  return noted_opened(by_pool([=] { return real::__open_2(path, flags); }));
 }
 int __openat_2(int folder, const char* path, int flags) {
-  return by_pool([=] { return real::__openat_2(folder, path, flags); });
+  return noted_opened(by_pool([=] { return real::__openat_2(folder, path, flags); }));
 }
 
 int creat(const char* path, mode_t mode) {
-  return by_pool([=] { return real::creat(path, mode); });
+  return noted_opened(by_pool([=] { return real::creat(path, mode); }));
 }
 
 int rename(const char* from, const char* to) noexcept {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "hooks/core/descriptor_notes.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
 
@@ -19,12 +20,17 @@ namespace {
 // before a signal can interrupt the call, so a repeated call first needs the pattern restored.
 template <class Call>
 int make_by_pool(char* pattern, int suffix_length, Call call) {
-  return by_pool([=] {
+  return noted_opened(by_pool([=] {
     const int fd = call();
     if (fd < 0 && errno == EINTR)
       std::memset(pattern + std::strlen(pattern) - static_cast<std::size_t>(suffix_length) - 6, 'X', 6);
     return fd;
-  });
+  }));
+}
+
+FILE* noted_file(FILE* file) noexcept {
+  if (file != nullptr) noted_opened(::fileno(file));
+  return file;
 }
 
 }  // namespace
@@ -36,10 +42,10 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 FILE* fopen(const char* path, const char* mode) {
-  return by_pool<FILE*>(nullptr, [=] { return real::fopen(path, mode); });
+  return noted_file(by_pool<FILE*>(nullptr, [=] { return real::fopen(path, mode); }));
 }
 FILE* tmpfile() {
-  return by_pool<FILE*>(nullptr, [] { return real::tmpfile(); });
+  return noted_file(by_pool<FILE*>(nullptr, [] { return real::tmpfile(); }));
 }
 
 int mkstemp(char* pattern) {

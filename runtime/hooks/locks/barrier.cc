@@ -35,7 +35,7 @@ std::uint64_t id_of(pthread_t thread) noexcept {
 
 int join(pthread_t thread, void** result, runtime::Nanoseconds deadline) {
   const int saved_errno = errno;
-  Backoff backoff(AIOFIBER_WAIT_THREAD_END, id_of(thread), deadline);
+  Backoff backoff(AIOFIBER_WAIT_THREAD_END, id_of(thread), deadline, false);
   int error;
   while ((error = real::pthread_tryjoin_np(thread, result)) == EBUSY) {
     if (backoff.wait()) continue;

@@ -65,11 +65,15 @@ int epoll_until(int epoll, epoll_event* events, int count, Nanoseconds deadline,
     if (loop_now() >= deadline) return 0;
     if (runtime::refused_by_closing_loop())
       return wait_in_a_closing_loop(epoll, events, count, deadline, caller);
+    if (!run_alarm_handler(AfterAlarm::kFails, mask)) return -1;
     const Nanoseconds look_again = next_look(deadline, mask);
     const Nanoseconds left = look_again == kForever ? kForever : look_again - loop_now();
     runtime::FdWaitResult result;
-    if (!without_throwing([&] { result = runtime::fd_wait(epoll, runtime::kReadable, left, 0, 0, whole); }))
-      return -1;
+    const bool waited = without_throwing([&] {
+      const AlarmEndsWait ends_wait;
+      result = runtime::fd_wait(epoll, runtime::kReadable, left, 0, 0, whole);
+    });
+    if (!waited) return -1;
     if (result.interrupted) return end_cut_off(cut_off_answer(caller, CutOffAnswer::kInterrupted));
     if ((result.events & runtime::kClosed) != 0) {
       errno = result.error;

@@ -19,6 +19,7 @@
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
+#include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/iov_cursor.h"
 #include "hooks/core/real.h"
@@ -189,16 +190,23 @@ ConnectState connect_state(int fd) noexcept {
 }
 
 // Waits for the outcome of a pending connect(). `unfinished`: the errno on Linux when SO_SNDTIMEO ends the
-// wait: EINPROGRESS for the call that began the attempt, EALREADY for a later one.
+// wait: EINPROGRESS for the call that began the attempt, EALREADY for a later one. An alarm leaves the
+// attempt pending, too.
 int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_start) {
+  const AfterAlarm after_alarm = deadline == kForever ? AfterAlarm::kMayGoOn : AfterAlarm::kFails;
   for (;;) {
+    if (!run_alarm_handler(after_alarm)) return -1;
     const Nanoseconds left = runtime::time_until(deadline, loop_now());
+    const auto wait = [&] {
+      const AlarmEndsWait ends_wait;
+      return runtime::fd_wait(fd, kWritable, left);
+    };
     runtime::FdWaitResult result;
     if (runtime::refused_by_closing_loop()) {
       result.interrupted = true;
     } else if (left <= 0) {
       result.timed_out = true;
-    } else if (!without_throwing([&] { result = runtime::fd_wait(fd, kWritable, left); })) {
+    } else if (!without_throwing([&] { result = wait(); })) {
       return -1;
     }
     calls_since_turn = 0;
@@ -342,17 +350,18 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 int connect(int fd, const sockaddr* address, socklen_t length) {
   note_connecting(fd);
   if (!acts()) return real::connect(fd, address, length);
+  note_use(fd);
   return connect_suspending(fd, address, length);
 }
 
 int accept(int fd, sockaddr* address, socklen_t* length) {
-  if (!acts()) return note_accepted(real::accept(fd, address, length));
-  return note_accepted(accept_suspending(fd, address, length, 0));
+  if (!acts()) return noted_opened(note_accepted(real::accept(fd, address, length)));
+  return noted_opened(note_accepted(accept_suspending(fd, address, length, 0)));
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
-  if (!acts()) return note_accepted(real::accept4(fd, address, length, flags));
-  return note_accepted(accept_suspending(fd, address, length, flags));
+  if (!acts()) return noted_opened(note_accepted(real::accept4(fd, address, length, flags)));
+  return noted_opened(note_accepted(accept_suspending(fd, address, length, flags)));
 }
 
 // The names of recv and recvfrom in programs compiled with -D_FORTIFY_SOURCE.

@@ -8,7 +8,8 @@
 //
 // The signal mask of ppoll and pselect cannot be in force while the thread runs other tasks. So it is applied
 // at each look, and a call with a mask looks every 50 ms: a signal that the mask lets in ends it with EINTR.
-// Without a mask no signal ends it. cut_off_answer.h has the result when the task is cancelled.
+// Without a mask no signal ends it, except the task's own alarm. cut_off_answer.h has the result when the
+// task is cancelled.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -121,6 +122,7 @@ class PollWaiters {
     waiter.fd = fd;
     waiter.wanted = events;
     waiter.parker = &parker;
+    waiter.waiting = &parker.fiber();
     reactor_.add(waiter);
     ++used_;
   }
@@ -147,6 +149,7 @@ class PollWaiters {
 // Suspends until an entry may be ready, or until the deadline. An entry whose descriptor was closed meanwhile
 // gets POLLNVAL. Throws what the reactor throws.
 runtime::Wake park_for(pollfd* entries, nfds_t count, Nanoseconds deadline, const runtime::WholeWait& whole) {
+  const AlarmEndsWait ends_wait;
   const ExoticWatch exotic(entries, count);
   PollWaiters waiters(count + 1);
   runtime::Parker parker;
@@ -212,6 +215,7 @@ int end_cut_off(pollfd* entries, nfds_t count, Nanoseconds deadline, CutOffAnswe
   return answer == CutOffAnswer::kTimedOut ? 0 : -1;
 }
 
+// If it fails with EINTR, the caller calls run_alarm_handler() when it has destroyed its objects.
 int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset_t* mask,
                const void* caller) {
   const int errno_at_start = errno;
@@ -225,6 +229,10 @@ int poll_until(pollfd* entries, nfds_t count, Nanoseconds deadline, const sigset
     if (const int ready = look(entries, count, mask); ready != 0) return ready;
     if (loop_now() >= deadline) return 0;
     if (runtime::refused_by_closing_loop()) return cancelled();
+    if (alarm_is_let_in(mask)) {
+      errno = EINTR;
+      return -1;
+    }
     const Nanoseconds look_again = next_look(deadline, mask);
     runtime::Wake reason = runtime::Wake::kNone;
     // If a descriptor cannot be waited for any more, the kernel reports it at the next look.
@@ -315,6 +323,7 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
     }
     if (const int ready = sets.look(count, mask); ready != 0 || polled == 0) return ready;
     // For a descriptor in the third set only, poll reports a hang-up and select does not.
+    const AlarmLater later(*runtime::current_fiber());
     if (polled > 0 && !sleep_until(std::min(deadline, deadline_after(kHangUpRetryInterval)))) {
       sets.restore();
       return -1;
@@ -322,18 +331,24 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
   }
 }
 
+// The result of a call that may have ended for an alarm.
+int after_alarm(int result, const sigset_t* mask) {
+  if (result < 0 && errno == EINTR) run_alarm_handler(AfterAlarm::kFails, mask);
+  return result;
+}
+
 // `caller`: the return address of the program's call.
 int poll_from(const void* caller, pollfd* entries, nfds_t count, int timeout_ms) {
   if (!acts()) return real::poll(entries, count, timeout_ms);
   if (timeout_ms == 0) return poll_now(entries, count);
   const Nanoseconds timeout = timeout_ms < 0 ? kForever : Nanoseconds{timeout_ms} * 1'000'000;
-  return poll_until(entries, count, deadline_after(timeout), nullptr, caller);
+  return after_alarm(poll_until(entries, count, deadline_after(timeout), nullptr, caller), nullptr);
 }
 
 int ppoll_from(const void* caller, pollfd* entries, nfds_t count, const timespec* timeout,
                const sigset_t* mask) {
   if (!is_valid_timeout(timeout) || !acts()) return real::ppoll(entries, count, timeout, mask);
-  return poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask, caller);
+  return after_alarm(poll_until(entries, count, deadline_after(to_nanoseconds(timeout)), mask, caller), mask);
 }
 
 }  // namespace
@@ -368,7 +383,7 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
     const Nanoseconds left = aiofiber::runtime::time_until(deadline, loop_now());
     *timeout = {left / kSecond, left % kSecond / 1'000};
   }
-  return result;
+  return after_alarm(result, nullptr);
 }
 
 int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
@@ -380,7 +395,7 @@ int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, 
   int result = -1;
   without_throwing(
       [&] { result = select_until(count, readable, writable, exceptional, deadline, mask, caller); });
-  return result;
+  return after_alarm(result, mask);
 }
 
 // The names of poll and ppoll in programs compiled with -D_FORTIFY_SOURCE.

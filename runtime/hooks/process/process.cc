@@ -22,21 +22,26 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// Suspends until the child has ended. False with errno set: cancelled.
+// Suspends until the child has ended. False with errno set: cancelled, or an alarm.
 bool wait_for_end(pid_t pid, Backoff& backoff) {
   if (runtime::refused_by_closing_loop()) {
     errno = ECANCELED;
     return false;
   }
+  if (!run_alarm_handler(AfterAlarm::kMayGoOn)) return false;
   runtime::FdWaitResult result;
+  const bool waited = without_throwing([&] {
+    const AlarmEndsWait ends_wait;
+    result = runtime::child_wait(pid);
+  });
   // Out of descriptors, or reaped by other code: the next check will show it.
-  if (!without_throwing([&] { result = runtime::child_wait(pid); })) return backoff.wait();
+  if (!waited) return backoff.wait();
   if (result.interrupted) {
     errno = ECANCELED;
     return false;
   }
   calls_since_turn = 0;
-  return true;
+  return !result.alarm || run_alarm_handler(AfterAlarm::kMayGoOn);
 }
 
 // Calls look(), which does not block, until it returns something else than "nothing yet". `pid`: the one

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "hooks/core/act.h"
+#include "hooks/core/task_alarm.h"
 #include "hooks/stdio/stdio_occupant.h"
 #include "hooks/stdio/stdio_switch.h"
 
@@ -54,21 +55,38 @@ ssize_t read_slot(FILE* file, void* buffer, ssize_t length) {
     errno = EBUSY;
     return -1;
   }
-  const StdioOccupant occupant(file, fiber);
-  return ::read(file->_fileno, buffer, static_cast<std::size_t>(length));
+  const auto read_once = [=] {
+    const StdioOccupant occupant(file, fiber);
+    const AlarmLater later(*fiber);
+    return ::read(file->_fileno, buffer, static_cast<std::size_t>(length));
+  };
+  for (;;) {
+    const ssize_t n = read_once();
+    if (n >= 0 || errno != EINTR || !run_alarm_handler(AfterAlarm::kMayGoOn)) return n;
+  }
 }
 
-// Writes everything, like libc's function: a short count is an error.
-ssize_t write_all(FILE* file, const char* data, std::size_t length) {
+// Writes until an error.
+std::size_t write_some(FILE* file, runtime::Fiber* fiber, const char* data, std::size_t length) {
+  const StdioOccupant occupant(file, fiber);
+  const AlarmLater later(*fiber);
   std::size_t written = 0;
   while (written < length) {
     const ssize_t n = ::write(file->_fileno, data + written, length - written);
-    if (n < 0) {
-      file->_flags |= _IO_ERR_SEEN;
-      break;
-    }
+    if (n < 0) break;
     written += static_cast<std::size_t>(n);
   }
+  return written;
+}
+
+// Writes everything, like libc's function: a short count is an error.
+ssize_t write_all(FILE* file, runtime::Fiber* fiber, const char* data, std::size_t length) {
+  std::size_t written = 0;
+  for (;;) {
+    written += write_some(file, fiber, data + written, length - written);
+    if (written == length || errno != EINTR || !run_alarm_handler(AfterAlarm::kMayGoOn)) break;
+  }
+  if (written < length) file->_flags |= _IO_ERR_SEEN;
   if (file->_offset >= 0) file->_offset += static_cast<off64_t>(written);
   return static_cast<ssize_t>(written);
 }
@@ -84,8 +102,7 @@ ssize_t write_slot(FILE* file, const void* data, ssize_t length) {
     errno = EBUSY;
     return 0;
   }
-  const StdioOccupant occupant(file, fiber);
-  return write_all(file, static_cast<const char*>(data), static_cast<std::size_t>(length));
+  return write_all(file, fiber, static_cast<const char*>(data), static_cast<std::size_t>(length));
 }
 
 template <unsigned kTable>

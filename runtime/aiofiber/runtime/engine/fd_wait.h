@@ -18,6 +18,7 @@ struct FdWaitResult {
   int error = 0;  // with kClosed: EBADF, or why the kernel does not watch it (ENOMEM, ENOSPC of epoll_ctl(2))
   bool timed_out = false;
   bool interrupted = false;  // the task was cancelled; the cancellation is still to be raised
+  bool alarm = false;        // the task's alarm ended it: Wake::kAlarm
 
   bool ready() const noexcept { return (events & (kReadable | kWritable)) != 0; }
 };

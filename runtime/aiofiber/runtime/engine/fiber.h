@@ -131,6 +131,11 @@ class Fiber : public aiofiber_record, public Runnable {
   bool interrupted : 1 = false;
   bool keeps_values : 1 = false;    // the first of `locals` is its values (task_values.h)
   bool without_values : 1 = false;  // created by a thread that does not take part (task_values.h)
+  // For the hooks, about the task's own alarm: it is due, and its handler has not run; it ends the fiber's
+  // wait; its handler must not run yet.
+  bool alarm_due : 1 = false;
+  bool alarm_ends_wait : 1 = false;
+  bool alarm_later : 1 = false;
   std::uint16_t hooks_off = 0;      // > 0: hooked libc calls go to libc
   std::uint8_t refused_waits = 0;   // waits refused one after the other; slows down a fiber that spins
   std::uint8_t after_cut_off = 0;   // hooks::AfterCutOff, inherited by the fibers that it creates

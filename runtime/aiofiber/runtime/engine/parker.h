@@ -23,6 +23,7 @@ enum class Wake : std::uint8_t {
   kUnparked,     // what it waited for happened
   kTimedOut,     // the deadline came first
   kInterrupted,  // the task was cancelled first
+  kAlarm,        // the task's alarm came first; only if Fiber::alarm_ends_wait was set
 };
 
 // For debuggers: the whole of a call that waits in several pieces. When the first piece began (0: now), and
@@ -66,6 +67,8 @@ class Parker {
   void unpark() noexcept { wake(Wake::kUnparked); }
   // True if this ends the wait; false if it has already ended.
   bool interrupt() noexcept { return wake(Wake::kInterrupted); }
+  // The same for the task's alarm, which ends only waits that are prepared for it.
+  bool alarm() noexcept { return fiber_.alarm_ends_wait && wake(Wake::kAlarm); }
 
   Fiber& fiber() const noexcept { return fiber_; }
 

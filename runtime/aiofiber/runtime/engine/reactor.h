@@ -20,6 +20,8 @@
 #include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/engine/intrusive.h"
 
+struct aiofiber_record;
+
 namespace aiofiber::runtime {
 
 inline constexpr unsigned kReadable = 1;
@@ -39,6 +41,7 @@ struct FdWaiter : ListNode {
   Ready ready;      // called once per poll while ready; may remove the waiter, must not add one
   // With kClosed: EBADF, or why the kernel does not watch an open one (epoll_ctl(2): ENOMEM, ENOSPC, ELOOP).
   int failure = 0;
+  const aiofiber_record* waiting = nullptr;  // whose wait it is, for reports; null: of no fiber
 };
 
 // A signal that the loop turns into a callback; embedded in the object that wants it.
@@ -67,9 +70,22 @@ class Reactor {
   void remove(FdWaiter& waiter) noexcept;
   // Call it before the descriptor is closed: every waiter gets kClosed. Returns their number.
   std::size_t fd_closing(int fd) noexcept;
+  // How many waits fd_closing() has ended in the process. Any thread.
+  static std::uint64_t waits_ended_by_close() noexcept;
+  // Calls visit(waiter) for each waiter of the descriptor.
+  template <class Visit>
+  void for_each_waiter(int fd, Visit visit) {
+    if (Descriptor* const descriptor = find(fd)) {
+      for (FdWaiter* waiter = descriptor->waiters.front(); waiter != nullptr;
+           waiter = descriptor->waiters.after(*waiter))
+        visit(*waiter);
+    }
+  }
   // Tells the loops of other threads that the number may soon be another file. Any thread, async-signal-safe.
   // (A wait of another thread's loop continues, as a blocked call would on Linux.)
   static void note_close(int fd) noexcept;
+  // How often note_close() was called for the number. Any thread.
+  static std::uint32_t close_count(int fd) noexcept;
 
   // Whether anything waits for a descriptor. Checks them one by one.
   bool has_fd_waiters() const noexcept;

@@ -191,6 +191,8 @@ class Scheduler {
   // For a forked child: no scheduler runs on its only thread.
   static void forget_after_fork() noexcept;
   StackPool& stacks() noexcept { return stacks_; }
+  // Whether an address is on one of this loop's stacks, in use or not. Its thread only; async-signal-safe.
+  bool owns_stack(std::uintptr_t address) const noexcept { return stacks_.owns(address); }
 
  private:
   class RunScope;

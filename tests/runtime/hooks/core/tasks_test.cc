@@ -166,6 +166,26 @@ TEST_F(HookedTasks, EndWithTheirLoop) {
   EXPECT_TRUE(ended);
 }
 
+// So does its alarm. Without a handler it would end the process.
+TEST_F(HookedTasks, LoseTheirAlarmWithTheirLoop) {
+  {
+    asyncio::EventLoop loop;
+    asyncio::set_log_sink([](asyncio::LogLevel, std::string_view) {});
+    loop.create_task([&] {
+          ::ualarm(20'000, 0);
+          EXPECT_EQ(blocking_read(fds_[0]).error, ECANCELED);
+          ::ualarm(1, 0);
+          EXPECT_EQ(blocking_read(fds_[0]).error, ECANCELED);
+        })
+        .detach();
+    loop.call_later(1ms, [&loop] { loop.stop(); });
+    loop.run_forever();
+    loop.close();
+  }
+  asyncio::set_log_sink({});
+  asyncio::run([] { asyncio::await(asyncio::sleep(30ms)); });
+}
+
 // A loop that is closed without cancelling first: no call may wait any more.
 TEST_F(HookedTasks, DoNotWaitWhileTheirLoopCloses) {
   CResult first, second;
