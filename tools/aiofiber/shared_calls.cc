@@ -14,20 +14,13 @@ using Names = std::initializer_list<const char*>;
 struct Line {
   Names names;
   const char* advice;
-  Names and_one_of = {};
   Names and_none_of = {};
 };
 
 const Line kLines[] = {
-    {{"alarm", "ualarm", "setitimer"},
-     "a time limit by a signal and a jump: the process has one timer, and the jump must not land on another "
-     "task's "
-     "stack: a time limit of asyncio (wait_for, timeout), or of the call itself",
-     {"siglongjmp", "longjmp", "_longjmp", "__longjmp_chk"}},
     {{"fork", "vfork", "__fork"},
      "the child goes on as a plain thread with one task, in the middle of the others' work: exec at once, or "
      "posix_spawn",
-     {},
      {"execl", "execle", "execlp", "execv", "execve", "execvp", "execvpe", "fexecve"}},
     {{"strtok",   "localtime", "gmtime",    "ctime",    "asctime",       "inet_ntoa",
       "getpwnam", "getpwuid",  "getgrnam",  "getgrgid", "getservbyname", "getprotobyname",
@@ -43,6 +36,10 @@ const Line kLines[] = {
      "changes it for all tasks, also while this one waits: before the first task, or not at all (openat() "
      "and "
      "newlocale() have no such state)"},
+    {{"alarm", "ualarm", "setitimer"},
+     "in a task the hooks make it the task's own alarm, also with siglongjmp; a task that computes gets it "
+     "at its next "
+     "call that waits (pause() and sigsuspend() are not hooked)"},
     {{"rand", "random", "drand48", "lrand48", "mrand48", "srand", "srandom"},
      "one sequence for all tasks: a seed gives the same numbers only in the same order of tasks"},
     {{"printf", "puts", "putchar", "vprintf", "__printf_chk", "__vprintf_chk"},
@@ -64,7 +61,6 @@ std::vector<std::string> those_of(Names names, absl::FunctionRef<bool(const char
 std::vector<SharedCalls> find_shared_calls(absl::FunctionRef<bool(const char*)> imports) {
   std::vector<SharedCalls> found;
   for (const Line& line : kLines) {
-    if (line.and_one_of.size() != 0 && those_of(line.and_one_of, imports).empty()) continue;
     if (!those_of(line.and_none_of, imports).empty()) continue;
     if (std::vector<std::string> names = those_of(line.names, imports); !names.empty())
       found.push_back({std::move(names), line.advice});
