@@ -40,27 +40,6 @@ Locals::SavedJump* find_saved(Locals& locals, const __jmp_buf_tag* buffer) noexc
   return found != locals.saved_jumps.end() ? &*found : nullptr;
 }
 
-void put_aside(Locals& locals, const __jmp_buf_tag* buffer) {
-  Locals::SavedJump* saved = find_saved(locals, buffer);
-  if (saved == nullptr) saved = &locals.saved_jumps.emplace_back();
-  saved->buffer = buffer;
-  std::memcpy(saved->content, buffer, sizeof saved->content);
-}
-
-void note(runtime::Fiber& fiber, const __jmp_buf_tag* buffer) {
-  if (filled_by == nullptr) filled_by = new FilledBy;
-  const auto known = filled_by->find(buffer);
-  if (known != filled_by->end() && known->second == &fiber) return;
-  std::vector<const __jmp_buf_tag*>& filled = get_locals().filled_buffers;
-  if (std::find(filled.begin(), filled.end(), buffer) == filled.end()) filled.push_back(buffer);
-  if (known != filled_by->end()) {
-    put_aside(*static_cast<Locals*>(known->second->locals), buffer);
-    known->second = &fiber;
-  } else {
-    filled_by->emplace(buffer, &fiber);
-  }
-}
-
 }  // namespace
 
 __jmp_buf_tag* jump_buffer_of_task(__jmp_buf_tag* buffer) noexcept {
@@ -89,12 +68,33 @@ void forget_jump_buffers(Locals& locals) noexcept {
 
 #if AIOFIBER_ARCH_X86_64
 
-using namespace aiofiber::hooks;
+namespace aiofiber::hooks {
 
 namespace {
 
+void put_aside(Locals& locals, const __jmp_buf_tag* buffer) {
+  Locals::SavedJump* saved = find_saved(locals, buffer);
+  if (saved == nullptr) saved = &locals.saved_jumps.emplace_back();
+  saved->buffer = buffer;
+  std::memcpy(saved->content, buffer, sizeof saved->content);
+}
+
+void note(runtime::Fiber& fiber, const __jmp_buf_tag* buffer) {
+  if (filled_by == nullptr) filled_by = new FilledBy;
+  const auto known = filled_by->find(buffer);
+  if (known != filled_by->end() && known->second == &fiber) return;
+  std::vector<const __jmp_buf_tag*>& filled = get_locals().filled_buffers;
+  if (std::find(filled.begin(), filled.end(), buffer) == filled.end()) filled.push_back(buffer);
+  if (known != filled_by->end()) {
+    put_aside(*static_cast<Locals*>(known->second->locals), buffer);
+    known->second = &fiber;
+  } else {
+    filled_by->emplace(buffer, &fiber);
+  }
+}
+
 void before_setjmp(const __jmp_buf_tag* buffer) noexcept {
-  aiofiber::runtime::Fiber* const fiber = act();
+  runtime::Fiber* const fiber = act();
   if (fiber == nullptr) return;
   const auto address = reinterpret_cast<std::uintptr_t>(buffer);
   if (address >= fiber->stack_low && address < fiber->stack_high) return;
@@ -122,6 +122,8 @@ void* real___sigsetjmp(const __jmp_buf_tag* buffer) noexcept {
 }
 
 }  // namespace
+
+}  // namespace aiofiber::hooks
 
 // The arguments are kept. The stack is as libc's function expects it: as at its own call.
 #define AIOFIBER_SETJMP_ENTRY(name)        \
