@@ -141,5 +141,11 @@ int legacy_in_functions(int which) {
     return ++in_one;
   }
 }
+static long beside;
+static int in_function(void) {
+  static char beside;
+  return ++beside;
+}
+int legacy_beside(void) { return (int)++beside + in_function(); }
 const int legacy_constant = 5;
 __thread int legacy_of_thread;

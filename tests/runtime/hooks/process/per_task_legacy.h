@@ -28,6 +28,7 @@ extern int legacy_error, legacy_connections;
 extern const int legacy_constant;
 extern __thread int legacy_of_thread;
 int legacy_twice(void);
+int legacy_beside(void);
 int legacy_in_functions(int which);
 
 #ifdef __cplusplus

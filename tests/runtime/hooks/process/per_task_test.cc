@@ -453,6 +453,10 @@ TEST(PerTaskName, FindsAVariableByItsFileNamespaceOrFunction) {
   EXPECT_EQ(last().address, &names::in_namespace);
   per_task_symbol("in_this_test");
   EXPECT_EQ(last().address, &in_this_test);
+  legacy_beside();
+  EXPECT_EQ(refusal_of([] { per_task_symbol("beside"); }).error, ENOTUNIQ);
+  per_task_symbol("per_task_legacy.c:beside");
+  EXPECT_EQ(last().bytes, sizeof(long)) << "not the one in a function";
   per_task_symbol("per_task_legacy.c:twice");
   EXPECT_EQ(last().name, "per_task_legacy.c:twice");
   EXPECT_EQ(last().bytes, sizeof(int));
