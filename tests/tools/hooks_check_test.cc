@@ -88,7 +88,8 @@ TEST_P(HooksCheckShared, NamesTheVariablesThatTasksWouldShareAndWhy) {
 TEST_P(HooksCheckShared, NamesTheFunctionsOfLibcThatShareSomething) {
   const Finished result = check(GetParam());
   const std::string text = without_lines(result.out);
-  EXPECT_TRUE(contains(text, "  alarm       imports it: in a task the hooks make it the task's own alarm")) << result.out;
+  EXPECT_TRUE(contains(text, "  alarm       imports it: in a task the hooks make it the task's own alarm"))
+      << result.out;
   EXPECT_TRUE(contains(text, "  localtime, asctime       imports it: its result is in a static buffer"))
       << result.out;
   EXPECT_TRUE(contains(text, "  printf, puts       imports it: tasks write to one stdout")) << result.out;
