@@ -2,7 +2,8 @@
 //
 // Which task has filled which jmp_buf, and its content once another task has filled the same one.
 //
-// A jmp_buf in a static is one for all tasks; each task's jump finds here what that task has put into it.
+// A jmp_buf in a static is one for all tasks. Each task's jump finds here what that task has put into it.
+// Knows nothing of what a jump may do (jumps.cc).
 #pragma once
 
 #include <csetjmp>
