@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hooks tell debug mode about descriptors (runtime/inspect/descriptor_use.h). Outside debug mode
-// each function is one read. What a signal handler does is not noted. Threads: any. errno is kept.
+// What the hooks tell debug mode about descriptors (runtime/inspect/descriptor_use.h).
+//
+// Outside debug mode each function is one read. What a signal handler does is not noted, because a note may
+// allocate. Threads: any. errno is kept.
 #pragma once
 
 #include <cerrno>

@@ -81,8 +81,7 @@ void TaskAlarm::come() noexcept {
   runtime::Scheduler& scheduler = *fiber_->scheduler;
   if (interval_ != 0) {
     // As the kernel does: late ones are not made up for.
-    const Nanoseconds now = scheduler.now();
-    const Nanoseconds missed = now > deadline ? (now - deadline) / interval_ : 0;
+    const Nanoseconds missed = runtime::time_until(scheduler.now(), deadline) / interval_;
     try {
       scheduler.timers().start(*this, runtime::saturating_add(deadline, (missed + 1) * interval_));
     } catch (const std::bad_alloc&) {

@@ -3,7 +3,6 @@
 // Reads the word, and tests it: fills a buffer, and compares the word with the frame that filled it.
 #include "hooks/glibc/jump_words.h"
 
-#include <elf.h>
 #include <pthread.h>
 
 #include <bit>
@@ -15,7 +14,7 @@ namespace aiofiber::hooks {
 
 namespace {
 
-constexpr bool kProcessorIsKnown = runtime::arch::kElfMachine == EM_X86_64;
+constexpr bool kProcessorIsKnown = AIOFIBER_ARCH_X86_64 == 1;
 // sysdeps/x86_64/jmpbuf-offsets.h and pointer_guard.h, tcb-offsets.sym.
 constexpr std::size_t kStackPointerWord = 6;
 constexpr std::size_t kGuardInThread = 0x30;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which task has filled which jmp_buf, and its content once another task has filled the same one.
+//
+// A jmp_buf in a static is one for all tasks. Each task's jump finds here what that task has put into it.
+// Knows nothing of what a jump may do (jumps.cc).
 #pragma once
 
 #include <csetjmp>

@@ -4,6 +4,7 @@
 // static jmp_buf that all tasks fill.
 #include <setjmp.h>
 #include <signal.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <array>
@@ -138,6 +139,35 @@ TEST(Jump, WithAStaticBufferUsesWhatTheTaskFilledLast) {
   fibers.run();
   EXPECT_EQ(way, "012");
 }
+
+#if !AIOFIBER_ASAN  // it takes such a jump for an error of its own
+// As coroutine libraries do.
+TEST(Jump, GoesToAStackThatTheProgramMadeItself) {
+  static jmp_buf inside, back;
+  static ucontext_t outer, own;
+  static char memory[64 * 1024];
+  static bool was_inside;
+  was_inside = false;
+  Fibers fibers;
+  fibers.spawn([] {
+    ::getcontext(&own);
+    own.uc_stack.ss_sp = memory;
+    own.uc_stack.ss_size = sizeof memory;
+    ::makecontext(
+        &own,
+        [] {
+          if (setjmp(inside) == 0) ::swapcontext(&own, &outer);
+          was_inside = true;
+          longjmp(back, 1);
+        },
+        0);
+    ::swapcontext(&outer, &own);
+    if (setjmp(back) == 0) longjmp(inside, 1);
+  });
+  fibers.run();
+  EXPECT_TRUE(was_inside);
+}
+#endif
 
 // ---- to another stack
 
