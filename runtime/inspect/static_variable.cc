@@ -62,12 +62,14 @@ bool is_readable_as(const char* symbol, std::string_view name) {
 }
 
 enum class Fit : unsigned char { kNot, kInSource, kAsSpelled };
-Fit fit(const char* symbol, std::string_view name) {
-  std::string_view text = symbol;
-  text = text.substr(0, text.find('@'));
+std::string_view without_version(std::string_view symbol) { return symbol.substr(0, symbol.find('@')); }
+
+Fit fit(const char* symbol, bool local, std::string_view name) {
+  const std::string_view text = without_version(symbol);
   if (text == name) return Fit::kAsSpelled;
-  const bool in_source = text.starts_with("_Z") ? is_readable_as(symbol, name)
-                                                : has_number(text, name) || has_function(text, name);
+  const bool in_source = text.starts_with("_Z")
+                             ? is_readable_as(symbol, name)
+                             : local && (has_number(text, name) || has_function(text, name));
   return in_source ? Fit::kInSource : Fit::kNot;
 }
 
@@ -81,7 +83,7 @@ std::vector<Candidate> find_candidates(std::string_view place, std::string_view 
     if (symbol.type != STT_OBJECT && symbol.type != STT_COMMON && symbol.type != STT_TLS &&
         symbol.type != STT_FUNC)
       return;
-    const Fit how = fit(symbol.name, name);
+    const Fit how = fit(symbol.name, symbol.local, name);
     if (how == Fit::kNot) return;
     const std::string_view file = symbol.file != nullptr ? symbol.file : "";
     if (!place.empty() && base_name(file) != place && file != place && base_name(symbol.module) != place &&
@@ -103,10 +105,12 @@ std::vector<Candidate> find_candidates(std::string_view place, std::string_view 
 void keep_what_the_loader_binds(std::vector<Candidate>& found) {
   for (const Candidate& one : found) {
     if (one.local) continue;
-    const std::string symbol = one.symbol.substr(0, one.symbol.find('@'));
+    const std::string symbol(without_version(one.symbol));
     const auto bound = reinterpret_cast<std::uintptr_t>(::dlsym(RTLD_DEFAULT, symbol.c_str()));
     if (bound != one.address) continue;
-    std::erase_if(found, [bound](const Candidate& other) { return !other.local && other.address != bound; });
+    std::erase_if(found, [&](const Candidate& other) {
+      return !other.local && other.address != bound && without_version(other.symbol) == symbol;
+    });
     return;
   }
 }

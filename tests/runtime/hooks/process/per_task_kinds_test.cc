@@ -5,6 +5,7 @@
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <aiofiber/testing.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 
@@ -153,6 +154,22 @@ TEST_F(PerTaskIn, CodeWhoseVariablesAreDeclaredWithTheMacros) {
     if (variable.name == "line" || variable.name == "declared") bytes += variable.bytes;
   }
   EXPECT_EQ(bytes, 100 + sizeof(int));
+}
+
+TEST_F(PerTaskIn, CodeOfALibraryThatIsOpenedMeanwhileAndStaysLoaded) {
+  asyncio::run([] {
+    void* const library = ::dlopen(AIOFIBER_PER_TASK_PLUGIN, RTLD_NOW);
+    ASSERT_NE(library, nullptr) << ::dlerror();
+    const auto legacy = reinterpret_cast<int (*)(int)>(::dlsym(library, "legacy_declared"));
+    ASSERT_NE(legacy, nullptr);
+    EXPECT_NE(legacy, &legacy_declared) << "the program's own";
+    std::vector<asyncio::Task<int>> tasks;
+    for (int i = 0; i < kTasks; ++i) tasks.push_back(asyncio::create_task([=] { return legacy(i); }));
+    for (const auto& task : tasks) EXPECT_EQ(asyncio::await(task), 1);
+    ::dlclose(library);
+    asyncio::await(asyncio::sleep(0s));  // a switch: it would write to memory that is gone
+    EXPECT_NE(::dlopen(AIOFIBER_PER_TASK_PLUGIN, RTLD_NOW | RTLD_NOLOAD), nullptr);
+  });
 }
 
 int made = 0, released = 0;
