@@ -77,12 +77,12 @@ int aiofiber_key_delete(aiofiber_key key) noexcept {
 }
 
 int aiofiber_set(aiofiber_key key, void* pointer) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     const TaskHere here;
     if (here.error != 0) return here.error;
     CTask* const task = c_task_of(*here.task);
-    if (task == nullptr) return static_cast<int>(AIOFIBER_OUTSIDE_TASK);
-    if (!exists(key)) return static_cast<int>(AIOFIBER_INVALID);
+    if (task == nullptr) return AIOFIBER_OUTSIDE_TASK;
+    if (!exists(key)) return AIOFIBER_INVALID;
     std::vector<KeyValue>& values = task->values();
     if (key.place_ >= values.size()) values.resize(key.place_ + 1);
     values[key.place_] = {pointer, key.serial_};

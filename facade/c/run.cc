@@ -17,11 +17,11 @@ struct RunC {
     const runtime::Ref<CTask> main(new CTask(loop, function, argument));
     main->start(options, main->entry_of_function());
     launch_task(loop, *main, false);
-    int error = c_call([&] {
+    int error = c_call([&]() -> int {
       runner.run_main(AnyTask(runtime::Ref<FutureBase>(main.get())));
       return 0;
     });
-    const int closing_error = c_call([&] {
+    const int closing_error = c_call([&]() -> int {
       runner.close();
       return 0;
     });
@@ -37,10 +37,10 @@ using namespace aiofiber::detail;
 
 int aiofiber_run(void* (*function)(void*), void* argument, const aiofiber_task_options* options,
                  void** result) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     if (result != nullptr) *result = nullptr;
-    if (function == nullptr) return static_cast<int>(AIOFIBER_INVALID);
-    if (aiofiber::runtime::Scheduler::current() != nullptr) return static_cast<int>(AIOFIBER_BUSY);
+    if (function == nullptr) return AIOFIBER_INVALID;
+    if (aiofiber::runtime::Scheduler::current() != nullptr) return AIOFIBER_BUSY;
     aiofiber::TaskOptions task_options;
     if (const int error = read_options(options, task_options); error != 0) return error;
     return RunC::run(function, argument, task_options, result);

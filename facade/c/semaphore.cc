@@ -46,23 +46,23 @@ int acquire(aiofiber_semaphore handle, std::optional<Duration> limit) {
 using namespace aiofiber::detail;
 
 int aiofiber_semaphore_create(int64_t units, aiofiber_semaphore* semaphore) noexcept {
-  return c_call([&] {
-    if (semaphore == nullptr) return static_cast<int>(AIOFIBER_INVALID);
+  return c_call([&]() -> int {
+    if (semaphore == nullptr) return AIOFIBER_INVALID;
     *semaphore = {};
     const LoopHere here;
     if (here.error != 0) return here.error;
-    if (units < 0) return static_cast<int>(AIOFIBER_INVALID);
+    if (units < 0) return AIOFIBER_INVALID;
     *semaphore = CHandles::of(*here.loop).add(std::make_unique<CSemaphore>(units));
     return 0;
   });
 }
 
 int aiofiber_semaphore_acquire(aiofiber_semaphore semaphore) noexcept {
-  return c_call([&] { return acquire(semaphore, std::nullopt); });
+  return c_call([&]() -> int { return acquire(semaphore, std::nullopt); });
 }
 
 int aiofiber_semaphore_acquire_for(aiofiber_semaphore semaphore, double seconds) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     aiofiber::Duration limit;
     if (const int error = to_duration(seconds, limit); error != 0) return error;
     return acquire(semaphore, limit);
@@ -70,21 +70,20 @@ int aiofiber_semaphore_acquire_for(aiofiber_semaphore semaphore, double seconds)
 }
 
 int aiofiber_semaphore_release(aiofiber_semaphore semaphore) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     CSemaphore* found = nullptr;
     if (const int error = find_semaphore(semaphore, found); error != 0) return error;
-    if (found->units() == std::numeric_limits<std::int64_t>::max())
-      return static_cast<int>(AIOFIBER_OVERFLOW);
+    if (found->units() == std::numeric_limits<std::int64_t>::max()) return AIOFIBER_OVERFLOW;
     found->release();
     return 0;
   });
 }
 
 int aiofiber_semaphore_destroy(aiofiber_semaphore semaphore) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     CSemaphore* found = nullptr;
     if (const int error = find_semaphore(semaphore, found); error != 0) return error;
-    if (found->has_waiters()) return static_cast<int>(AIOFIBER_BUSY);
+    if (found->has_waiters()) return AIOFIBER_BUSY;
     CHandles::of(*LoopHere().loop).end(semaphore);
     return 0;
   });

@@ -176,11 +176,11 @@ using namespace aiofiber::detail;
 
 int aiofiber_spawn(void* (*function)(void*), void* argument, const aiofiber_task_options* options,
                    aiofiber_task* task) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     if (task != nullptr) *task = {};
     const LoopHere here;
     if (here.error != 0) return here.error;
-    if (function == nullptr) return static_cast<int>(AIOFIBER_INVALID);
+    if (function == nullptr) return AIOFIBER_INVALID;
     aiofiber::TaskOptions task_options;
     if (const int error = read_options(options, task_options); error != 0) return error;
     const Ref<CTask> state(new CTask(*here.loop, function, argument));
@@ -199,11 +199,11 @@ int aiofiber_spawn(void* (*function)(void*), void* argument, const aiofiber_task
 }
 
 int aiofiber_wait(aiofiber_task task, void** result) noexcept {
-  return c_call([&] { return wait_for_task(task, std::nullopt, result); });
+  return c_call([&]() -> int { return wait_for_task(task, std::nullopt, result); });
 }
 
 int aiofiber_wait_for(aiofiber_task task, double seconds, void** result) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     if (result != nullptr) *result = nullptr;
     aiofiber::Duration limit;
     if (const int error = to_duration(seconds, limit); error != 0) return error;
@@ -212,11 +212,11 @@ int aiofiber_wait_for(aiofiber_task task, double seconds, void** result) noexcep
 }
 
 int aiofiber_gather(const aiofiber_task* tasks, size_t count, void** results, int* errors) noexcept {
-  return c_call([&] { return gather_tasks(tasks, count, results, errors); });
+  return c_call([&]() -> int { return gather_tasks(tasks, count, results, errors); });
 }
 
 int aiofiber_detach(aiofiber_task task) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     Ref<CTask> found;
     const int error = find_task(task, found);
     if (error == 0) CHandles::of(found->TaskCore::loop()).end(task);
@@ -225,7 +225,7 @@ int aiofiber_detach(aiofiber_task task) noexcept {
 }
 
 int aiofiber_cancel(aiofiber_task task) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     Ref<CTask> found;
     const int error = find_task(task, found);
     if (error == 0) found->cancel(RareText());
@@ -246,23 +246,23 @@ int aiofiber_uncancel() noexcept {
 }
 
 int aiofiber_done(aiofiber_task task) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     Ref<CTask> found;
     const int error = find_task(task, found);
-    return error != 0 ? error : static_cast<int>(found->done());
+    return error != 0 ? error : found->done();
   });
 }
 
 int aiofiber_cancelled(aiofiber_task task) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     Ref<CTask> found;
     const int error = find_task(task, found);
-    return error != 0 ? error : static_cast<int>(found->cancelled());
+    return error != 0 ? error : found->cancelled();
   });
 }
 
 int aiofiber_sleep(double seconds) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     const SuspendingTask here;
     if (here.error != 0) return here.error;
     aiofiber::Duration delay;
@@ -274,10 +274,10 @@ int aiofiber_sleep(double seconds) noexcept {
 }
 
 int aiofiber_name(char* buffer, size_t size) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     const TaskHere here;
     if (here.error != 0) return here.error;
-    if (buffer == nullptr && size != 0) return static_cast<int>(AIOFIBER_INVALID);
+    if (buffer == nullptr && size != 0) return AIOFIBER_INVALID;
     const std::string name = here.task->name();
     if (size != 0) {
       const std::size_t bytes = name.size() < size ? name.size() : size - 1;
@@ -289,10 +289,10 @@ int aiofiber_name(char* buffer, size_t size) noexcept {
 }
 
 int aiofiber_set_name(const char* name) noexcept {
-  return c_call([&] {
+  return c_call([&]() -> int {
     const TaskHere here;
     if (here.error != 0) return here.error;
-    if (name == nullptr) return static_cast<int>(AIOFIBER_INVALID);
+    if (name == nullptr) return AIOFIBER_INVALID;
     here.task->set_name(name);
     return 0;
   });
