@@ -5,6 +5,7 @@
 #include "aiofiber/runtime/inspect/descriptor_use.h"
 
 #include <absl/strings/str_cat.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -235,6 +236,7 @@ void note_use(int fd, Recent& recent) noexcept {
     here.set();
     const bool by_others = note.closed.task != here.task && note.opened.task != here.task;
     if (note.fd != fd || note.closes != closes || !note.is_open_again || !by_others) return;
+    if (::fcntl(fd, F_GETFD) < 0) return;  // closed again without a hook: the use fails
     if (is_news(here.calls())) report_reuse(fd, note, here);
   } catch (...) {
   }
