@@ -16,9 +16,13 @@
 
 namespace aiofiber::runtime {
 
-constinit std::atomic<bool> trace_is_on{false};
+constinit std::atomic<std::uint8_t> watchers{0};
 
 namespace {
+
+constinit std::atomic<SwitchWatcher> switch_watcher{nullptr};
+
+bool timeline_is_on() noexcept { return (watchers.load(std::memory_order_relaxed) & kTimelineWatches) != 0; }
 
 // The stamp of an event, until the writer converts it to a time.
 Nanoseconds stamp() noexcept { return static_cast<Nanoseconds>(Stamps::now()); }
@@ -81,7 +85,19 @@ void push_name(const aiofiber_record& record, Nanoseconds stamped) noexcept {
 
 // ---- hooks
 
+void set_switch_watcher(SwitchWatcher watcher) noexcept {
+  switch_watcher.store(watcher, std::memory_order_release);
+  if (watcher != nullptr) {
+    watchers.fetch_or(kSwitchWatcherWatches, std::memory_order_relaxed);
+  } else {
+    watchers.fetch_and(static_cast<std::uint8_t>(~kSwitchWatcherWatches), std::memory_order_relaxed);
+  }
+}
+
 void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
+  const bool timeline = timeline_is_on();  // read before the watcher closes the program's data
+  if (const SwitchWatcher watcher = switch_watcher.load(std::memory_order_acquire)) watcher(from, to);
+  if (!timeline) return;
   const Nanoseconds time = stamp();
   if (to.id != 0 && to.switches <= 1) push_name(to, time);  // the hub has the id 0
   push({time, from.id, to.id, from.wait_arg, from.wait_kind, TraceEvent::Kind::kSwitch,
@@ -89,12 +105,16 @@ void trace_switch(const aiofiber_record& from, const aiofiber_record& to) noexce
 }
 
 void trace_wake(const aiofiber_record& woken, const aiofiber_record* waker) noexcept {
+  if (!timeline_is_on()) return;
   push({stamp(), woken.id, waker != nullptr ? waker->id : 0, 0, 0, TraceEvent::Kind::kWake, 0});
 }
 
-void trace_name(const aiofiber_record& record) noexcept { push_name(record, stamp()); }
+void trace_name(const aiofiber_record& record) noexcept {
+  if (timeline_is_on()) push_name(record, stamp());
+}
 
 void trace_loop(LoopMark mark) noexcept {
+  if (!timeline_is_on()) return;
   push({stamp(), 0, 0, 0, 0, TraceEvent::Kind::kMark, static_cast<std::uint8_t>(mark)});
 }
 

@@ -97,6 +97,10 @@ void leave_descriptors(int fd) noexcept {
   if (last > 3) ::close_range(3, last - 1, 0);
 }
 
+void timeline_off() noexcept {
+  watchers.fetch_and(static_cast<std::uint8_t>(~kTimelineWatches), std::memory_order_relaxed);
+}
+
 void close_descriptor(int& fd) noexcept {
   if (fd >= 0)
     ::syscall(SYS_close, fd);  // tidy-allow(syscall): the hooks must not see it, nor a test's faults
@@ -119,7 +123,7 @@ bool flush(State& all, std::size_t at_least) noexcept {
   std::fprintf(stderr,
                "aiofiber: trace: cannot write to '%s' (%s): the trace ends here, the program goes on\n",
                all.path.c_str(), std::strerror(errno));
-  trace_is_on.store(false, std::memory_order_relaxed);
+  timeline_off();
   close_file(all);
   return false;
 }
@@ -155,7 +159,7 @@ bool write_events(State& all) {
 }
 
 void end_trace(State& all) {
-  trace_is_on.store(false, std::memory_order_relaxed);
+  timeline_off();
   ++all.trace_number;
   ::sem_post(&all.wanted);
   if (!write_events(all)) return;
@@ -172,7 +176,7 @@ void end_trace(State& all) {
 }
 
 void out_of_memory(State& all) noexcept {
-  trace_is_on.store(false, std::memory_order_relaxed);
+  timeline_off();
   std::fprintf(stderr, "aiofiber: trace: out of memory: the trace ends here, the program goes on\n");
   close_file(all);
 }
@@ -242,7 +246,7 @@ void after_fork_in_parent() noexcept {
 // The old state stays as it is, but for its mutex, which this thread holds: its rings may be half changed,
 // and its file is the parent's. The child makes a new state when it needs one.
 void after_fork_in_child() noexcept {
-  trace_is_on.store(false, std::memory_order_relaxed);
+  timeline_off();
   state_of_process.store(nullptr, std::memory_order_relaxed);
   if (locked_for_fork == nullptr) return;
   close_descriptor(locked_for_fork->fd);
@@ -305,7 +309,7 @@ void start_trace(const std::string& path, std::size_t events_per_thread, unsigne
     close_file(all);
     throw;
   }
-  trace_is_on.store(true, std::memory_order_relaxed);
+  watchers.fetch_or(kTimelineWatches, std::memory_order_relaxed);
 }
 
 std::uint64_t stop_trace() noexcept {

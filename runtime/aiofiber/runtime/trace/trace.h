@@ -9,6 +9,9 @@
 // file says how many are missing, and where.
 //
 // Of a fiber it knows only the registry record. Times are of CLOCK_MONOTONIC, also under a virtual clock.
+//
+// The search for shared state (runtime/shared_state) watches the switches too. Both are behind the same
+// branch, so that a switch that nobody watches makes one test.
 #pragma once
 
 #include <atomic>
@@ -21,8 +24,16 @@
 
 namespace aiofiber::runtime {
 
-extern constinit std::atomic<bool> trace_is_on;
-inline bool tracing() noexcept { return AIOFIBER_UNLIKELY(trace_is_on.load(std::memory_order_relaxed)); }
+// Who watches the scheduler's events: bits.
+inline constexpr std::uint8_t kTimelineWatches = 1;
+inline constexpr std::uint8_t kSwitchWatcherWatches = 2;
+extern constinit std::atomic<std::uint8_t> watchers;
+inline bool tracing() noexcept { return AIOFIBER_UNLIKELY(watchers.load(std::memory_order_relaxed) != 0); }
+
+// Called at each switch of fibers, before it, on the stack that is left. Null: nobody. Threads: any may set
+// it; it is called by each thread that runs a loop.
+using SwitchWatcher = void (*)(const aiofiber_record& from, const aiofiber_record& to) noexcept;
+void set_switch_watcher(SwitchWatcher watcher) noexcept;
 
 // ---- events: to be called only while tracing(), by the thread that runs the loop
 
