@@ -37,9 +37,9 @@ FLOORS = [
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind coroutine_walk call_list throw_trace module_symbols static_variable",
-        "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
-        "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers",
-        "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers"}),
+        "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
+        "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
+        "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping"}),
     ("fibers", {
         "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch switch_watch task_values per_task leak_roots",
         "runtime/inspect": "traceback",
@@ -49,7 +49,8 @@ FLOORS = [
         "runtime/inspect": "thread_sample task_dump"}),
     ("waits", {
         "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
-        "runtime/inspect": "watchdog dump_on_signal held_locks descriptor_use"}),
+        "runtime/inspect": "watchdog dump_on_signal held_locks descriptor_use",
+        "runtime/shared_state": "*"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
     ("hooks: what libc's objects hold", {"runtime/hooks/glibc": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The facade of the runtime's dumps, with asyncio's exceptions instead of the system's.
+// The facade of the runtime's dumps and searches, with asyncio's exceptions instead of the system's.
 #include "aiofiber/debug.h"
 
 #include <ostream>
 #include <system_error>
+#include <utility>
 
 #include "aiofiber/event_loop.h"
+#include "aiofiber/log.h"
 #include "aiofiber/runtime/inspect/dump_on_signal.h"
 #include "aiofiber/runtime/inspect/task_dump.h"
+#include "aiofiber/runtime/shared_state/shared_state.h"
 #include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber {
@@ -54,6 +57,15 @@ void start_trace(const std::string& path, unsigned permissions) {
     throw RuntimeError(error.what());
   }
 }
+
+void detect_shared_state(SharedStateOptions options) {
+  runtime::shared_state::start(
+      {.modules = std::move(options.modules),
+       .ignore = std::move(options.ignore),
+       .report = [](const std::string& text) noexcept { detail::log(LogLevel::WARNING, text); }});
+}
+
+void stop_detecting_shared_state() noexcept { runtime::shared_state::stop(); }
 
 std::size_t stop_trace() noexcept { return runtime::stop_trace(); }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Builds the scheduler, after the sanitizer check and the at-fork registration, and starts a trace if one is
-// wanted.
+// Builds the scheduler, after the sanitizer check and the at-fork registration, and starts a trace, or a
+// search for shared state, if one is wanted.
 #include "aiofiber/runtime/engine/make_scheduler.h"
 
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/reactor_libev.h"
 #include "aiofiber/runtime/engine/sanitizer_match.h"
+#include "aiofiber/runtime/shared_state/shared_state.h"
 #include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
@@ -19,6 +20,7 @@ std::unique_ptr<Scheduler> make_scheduler(Clock& clock) {
   check_sanitizers();
   at_fork(forget_scheduler);
   start_trace_from_environment();
+  shared_state::start_from_environment();
   return std::make_unique<Scheduler>(clock, make_libev_reactor());
 }
 

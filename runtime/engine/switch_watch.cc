@@ -11,6 +11,10 @@ namespace aiofiber::runtime {
 
 constinit std::atomic<std::uint8_t> switch_watchers{0};
 
+namespace {
+constinit std::atomic<SwitchFunction> switch_function{nullptr};
+}  // namespace
+
 void set_watches(SwitchWatcher who, bool watches) noexcept {
   const auto bit = static_cast<std::uint8_t>(who);
   if (watches) {
@@ -20,9 +24,15 @@ void set_watches(SwitchWatcher who, bool watches) noexcept {
   }
 }
 
+void set_switch_function(SwitchFunction function) noexcept {
+  switch_function.store(function, std::memory_order_release);
+  set_watches(SwitchWatcher::kSharedState, function != nullptr);
+}
+
 void watch_switch(const Fiber& from, const Fiber& to) noexcept {
   if (tracing()) trace_switch(from, to);
   if (watches(SwitchWatcher::kTaskValues)) switch_task_values(to);
+  if (const SwitchFunction function = switch_function.load(std::memory_order_acquire)) function(from, to);
 }
 
 }  // namespace aiofiber::runtime

@@ -124,6 +124,26 @@ void index_units(Dwarf* debug, std::vector<CodeRange>& units) {
   sort_ranges(units);
 }
 
+// The variable at the address, among the entries of a unit and of its namespaces.
+bool find_variable(Dwarf_Die* parent, Dwarf_Addr address, Dwarf_Die* found) {
+  Dwarf_Die child;
+  if (dwarf_child(parent, &child) != 0) return false;
+  do {
+    const int tag = dwarf_tag(&child);
+    if (tag == DW_TAG_namespace && find_variable(&child, address, found)) return true;
+    Dwarf_Attribute location;
+    Dwarf_Op* operations = nullptr;
+    std::size_t count = 0;
+    if (tag != DW_TAG_variable || !dwarf_attr(&child, DW_AT_location, &location) ||
+        dwarf_getlocation(&location, &operations, &count) != 0 || count != 1 ||
+        operations[0].atom != DW_OP_addr || operations[0].number != address)
+      continue;
+    *found = child;
+    return true;
+  } while (dwarf_siblingof(&child, &child) == 0);
+  return false;
+}
+
 // Moves `die` to the child that contains the address: a block or an inlined call.
 bool descend(Dwarf_Die* die, Dwarf_Addr address) {
   Dwarf_Die child;
@@ -239,6 +259,22 @@ std::vector<Dwarf_Die> DebugInfo::find_calls(Dwarf_Die* unit, Dwarf_Addr address
     if (dwarf_tag(&die) == DW_TAG_inlined_subroutine) calls.push_back(die);
   }
   return calls;
+}
+
+std::string DebugInfo::file_of_variable(Dwfl_Module* module, std::uint64_t address) {
+  Dwarf_Addr bias = 0;
+  Dwarf* const debug = dwfl_module_getdwarf(module, &bias);
+  if (debug == nullptr) return {};
+  std::size_t header_size = 0;
+  Dwarf_Off next = 0;
+  for (Dwarf_Off at = 0; dwarf_nextcu(debug, at, &next, &header_size, nullptr, nullptr, nullptr) == 0;
+       at = next) {
+    Dwarf_Die unit, variable;
+    if (!dwarf_offdie(debug, at + header_size, &unit) || !find_variable(&unit, address - bias, &variable))
+      continue;
+    return absolute_path(&unit, dwarf_diename(&unit));
+  }
+  return {};
 }
 
 void DebugInfo::clear() {

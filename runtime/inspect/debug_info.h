@@ -44,6 +44,8 @@ class DebugInfo {
  public:
   // INNERMOST (inlined) first, the function with the stack frame last; at least one.
   std::vector<DebugFrame> look_up(Dwfl_Module* module, std::uint64_t instruction);
+  // The source file of a static variable outside functions; empty when it is not known. Reads all units.
+  static std::string file_of_variable(Dwfl_Module* module, std::uint64_t address);
   // Call it when the modules have changed.
   void clear();
 

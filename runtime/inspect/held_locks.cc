@@ -46,6 +46,7 @@ constinit Held table[kPlaces];
 constinit std::atomic<bool> used{false};  // since the table was last empty; its memory is not touched before
 
 constinit std::atomic<Report> current_report{nullptr};
+constinit std::atomic<void (*)(const void*, const char*) noexcept> listener{nullptr};
 
 template <class Visit>
 Held* find_near(const void* lock, Visit is_it) noexcept {
@@ -127,14 +128,35 @@ bool is_news(std::span<const std::uintptr_t> suspended) {
   return places.insert(std::hash<std::string>()(place));
 }
 
+// Their owners are not known.
+void forget_old_notes() noexcept {
+  if (!used.exchange(false, std::memory_order_relaxed)) return;
+  for (Held& held : table) held.lock.store(nullptr, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void start(Report report) noexcept {
   current_report.store(report, std::memory_order_relaxed);
   if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
-  if (!used.exchange(false, std::memory_order_relaxed)) return;
-  for (Held& held : table)
-    held.lock.store(nullptr, std::memory_order_relaxed);  // an old note: its owner is not known
+  forget_old_notes();
+}
+
+void start_noting(void (*taken)(const void*, const char*) noexcept) noexcept {
+  listener.store(taken, std::memory_order_relaxed);
+  if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  forget_old_notes();
+}
+
+std::size_t list_held(const Fiber& fiber, std::span<const void*> out) noexcept {
+  std::size_t count = 0;
+  if (fiber.locks_held == 0) return count;
+  for (const Held& held : table) {
+    const void* const lock = held.lock.load(std::memory_order_relaxed);
+    if (lock == nullptr || held.task.load(std::memory_order_acquire) != fiber.id) continue;
+    if (count < out.size()) out[count++] = lock;
+  }
+  return count;
 }
 
 void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
@@ -142,6 +164,7 @@ void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
 void note_taken(const void* lock, const char* what) noexcept {
   Fiber* fiber = current_fiber();
   if (fiber == nullptr) return;
+  if (const auto taken = listener.load(std::memory_order_relaxed)) taken(lock, what);
   // A free place, or one of a task that ended without releasing its lock.
   Held* place = find_near(lock, [&](Held& held) {
     const void* seen = held.lock.load(std::memory_order_relaxed);

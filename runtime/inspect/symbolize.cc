@@ -8,6 +8,7 @@
 #include <link.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -100,6 +101,37 @@ class Symbolizer {
   void for_each_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
     if (loader_generation() != generation_) report();
     if (dwfl_) dwfl_getmodules(dwfl_, &visit_module, const_cast<void*>(static_cast<const void*>(&visit)), 0);
+  }
+
+  std::string variable_file(std::uintptr_t address) {
+    if (loader_generation() != generation_) report();
+    const std::uintptr_t start = loaded_at(address);
+    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
+    return module != nullptr ? DebugInfo::file_of_variable(module, address) : std::string();
+  }
+
+  std::vector<DataSymbol> variables(std::uintptr_t address) {
+    if (loader_generation() != generation_) report();
+    std::vector<DataSymbol> found;
+    const std::uintptr_t start = loaded_at(address);
+    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
+    const int count = module ? dwfl_module_getsymtab(module) : 0;
+    std::string file;
+    for (int i = 1; i < count; ++i) {
+      GElf_Sym symbol{};
+      GElf_Addr at = 0;
+      const char* name = dwfl_module_getsym_info(module, i, &symbol, &at, nullptr, nullptr, nullptr);
+      if (name == nullptr) continue;
+      if (GELF_ST_TYPE(symbol.st_info) == STT_FILE) file = name;
+      if (GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF)
+        continue;
+      const FunctionName names = name_of_symbol(name);
+      const bool local = GELF_ST_BIND(symbol.st_info) == STB_LOCAL;
+      found.push_back({at, symbol.st_size, names.display, name, local ? file : std::string()});
+    }
+    std::sort(found.begin(), found.end(),
+              [](const DataSymbol& a, const DataSymbol& b) { return a.address < b.address; });
+    return found;
   }
 
  private:
@@ -204,6 +236,16 @@ std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
 void for_each_module_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
   const std::lock_guard lock(g_mutex);
   symbolizer().for_each_symbol(visit);
+}
+
+std::vector<DataSymbol> data_symbols(std::uintptr_t address) {
+  const std::lock_guard lock(g_mutex);
+  return symbolizer().variables(address);
+}
+
+std::string file_of_variable(std::uintptr_t address) {
+  const std::lock_guard lock(g_mutex);
+  return symbolizer().variable_file(address);
 }
 
 std::string data_symbol(std::uintptr_t address) {

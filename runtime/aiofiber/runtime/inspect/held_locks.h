@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "aiofiber/runtime/engine/config.h"
@@ -40,6 +41,12 @@ inline bool noting() noexcept {
 // Async-signal-safe if unwind() is.
 void note_taken(const void* lock, const char* what) noexcept;
 void note_released(const void* lock) noexcept;
+
+// Notes locks from now on, without reports, until a stop(): for who asks list_held(). `taken` is called with
+// each lock that a task takes, in that task.
+void start_noting(void (*taken)(const void* lock, const char* what) noexcept) noexcept;
+// Writes the locks that the task holds. Returns their number. Async-signal-safe.
+std::size_t list_held(const Fiber& fiber, std::span<const void*> out) noexcept;
 
 // Call it before a task is suspended; its record must say what it will wait for. Reports each place once.
 void report_suspension(Fiber& fiber) noexcept;

@@ -10,6 +10,7 @@
 // the frame only says less. Threads: any; one mutex around everything. Not async-signal-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,5 +42,19 @@ std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = fals
 // The static variable that contains the address, as `app::cache` or `app::cache+0x8`; empty when there is
 // none, or when the module has no symbols.
 std::string data_symbol(std::uintptr_t address);
+
+struct DataSymbol {
+  std::uintptr_t address = 0;
+  std::size_t size = 0;
+  std::string name;          // for display
+  std::string linkage_name;  // mangled, or the same
+  std::string file;          // of a variable that only one source file sees: that file's name; else empty
+};
+// All static variables of the module that contains the address, by address; empty when it has no symbols.
+std::vector<DataSymbol> data_symbols(std::uintptr_t address);
+
+// The source file that defines the static variable which begins at the address, from debug information; empty
+// when it is not known. For variables outside functions. Takes some time.
+std::string file_of_variable(std::uintptr_t address);
 
 }  // namespace aiofiber::runtime

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory for what signal handlers note.
+//
+// A handler may interrupt the program's allocator, so it gets memory of its own, in large pieces from the
+// kernel, which get it back with the arena; objects that are no longer used are kept in lists by who makes
+// them. Nothing of it lies in a module's data, so watching that data never disturbs the watcher. Threads:
+// one.
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <utility>
+
+#include "aiofiber/runtime/engine/syscall.h"
+
+namespace aiofiber::runtime::shared_state {
+
+class Arena {
+ public:
+  Arena() = default;
+  ~Arena() {
+    while (pieces_ != nullptr) {
+      Piece* const piece = std::exchange(pieces_, pieces_->next);
+      sys::unmap(piece, piece->bytes);
+    }
+  }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Null: the kernel has no memory.
+  void* allocate(std::size_t bytes) noexcept {
+    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (bytes > left_) {
+      const std::size_t size = kAlignment + (bytes > kPieceBytes ? bytes : kPieceBytes);
+      void* const memory = sys::map_anonymous(size);
+      if (memory == MAP_FAILED) return nullptr;
+      pieces_ = new (memory) Piece{pieces_, size};
+      next_ = static_cast<char*>(memory) + kAlignment;
+      left_ = size - kAlignment;
+    }
+    left_ -= bytes;
+    return std::exchange(next_, next_ + bytes);
+  }
+  template <class T>
+  T* make() noexcept {
+    void* const memory = allocate(sizeof(T));
+    return memory == nullptr ? nullptr : new (memory) T();
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+  struct Piece {
+    Piece* next;
+    std::size_t bytes;
+  };
+  Piece* pieces_ = nullptr;
+  char* next_ = nullptr;
+  std::size_t left_ = 0;
+};
+
+}  // namespace aiofiber::runtime::shared_state

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A finding as text: the variable, which task wrote it where, which other task changed it where, what the
+// first was waiting for, and where it then used it.
+//
+// Made from addresses when the task has been suspended, not in a signal handler: it allocates and reads
+// files.
+#pragma once
+
+#include <string>
+
+#include "shared_state/history.h"
+
+namespace aiofiber::runtime::shared_state {
+
+// `'pconn' in http.c, 4 bytes at +16 of 48`. Null: an address without a name.
+std::string place_text(const Finding& finding, const Variable* variable);
+
+// The report. Reads debug information: keep hooks off meanwhile.
+std::string finding_text(const Finding& finding, const Variable* variable);
+
+// Equal for findings of one place: the variable, and the line that uses it.
+std::string place_key(const Finding& finding, const Variable* variable);
+
+}  // namespace aiofiber::runtime::shared_state

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens at a switch: the pages are opened, the step that ends is compared and noted, reports are made,
+// and the pages are closed again as the next task needs it.
+//
+// How closely a page is looked at depends on how much that has cost so far. At first each access is noticed;
+// later each write; at last the page is only compared, until another task changes what the running one had
+// written there.
+#include "aiofiber/runtime/shared_state/shared_state.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/scheduler.h"
+#include "aiofiber/runtime/engine/switch_watch.h"
+#include "aiofiber/runtime/engine/task_values.h"
+#include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/inspect/traceback.h"
+#include "shared_state/finding_text.h"
+#include "shared_state/history.h"
+#include "shared_state/page_guard.h"
+#include "shared_state/raw_bytes.h"
+#include "shared_state/watched_memory.h"
+
+namespace aiofiber::runtime::shared_state {
+
+namespace {
+
+// Steps in which a page was used, until it is looked at less closely: each access, then each write.
+constexpr std::uint32_t kStepsWithAccesses = 50;
+constexpr std::uint32_t kStepsWithWrites = 150;
+// How many are noted in one step.
+constexpr std::uint32_t kAccessesOfAStep = 64;
+constexpr std::uint32_t kWritesOfAStep = 8;
+// The effort of the whole run. An access or call costs 10 to 30 us, so this is half of the time that passes.
+constexpr std::uint64_t kEffortAtFirst = 20'000;
+constexpr Nanoseconds kTimeOfAnEffort = 60'000;
+
+constexpr std::size_t kReportsOfAVariable = 3;
+
+void to_stderr(const std::string& text) noexcept { std::fprintf(stderr, "aiofiber: %s\n", text.c_str()); }
+
+constinit std::atomic<std::size_t> report_count{0};
+
+void lock_taken(const void* lock, const char* what) noexcept;
+
+class Detector {
+ public:
+  explicit Detector(const Options& options)
+      : report_(options.report != nullptr ? options.report : to_stderr),
+        memory_(arena_, options.modules, options.ignore),
+        history_(*new (needed(arena_.allocate(sizeof(History)))) History(arena_, memory_)),
+        guard_(arena_, memory_, history_) {
+    for (const TaskVariable& own : task_variables())
+      memory_.exclude(reinterpret_cast<std::uintptr_t>(own.address), own.bytes);
+    for (Page& page : memory_.pages()) {
+      if (!page.ignored) copy_bytes(page.shadow, page.memory, kPageBytes);
+    }
+  }
+  Detector(const Detector&) = delete;
+  Detector& operator=(const Detector&) = delete;
+
+  const char* install() noexcept {
+    const char* const missing = guard_.install();
+    if (missing == nullptr) held_locks::start_noting(lock_taken);
+    return missing;
+  }
+  void uninstall() noexcept { held_locks::stop(); }
+
+  void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
+    guard_.pause();
+    end_step(from);
+    make_reports();
+    begin_step(from, to);
+  }
+  // What has been found in the running step.
+  void finish() noexcept {
+    guard_.pause();
+    guard_.open();
+    make_reports();
+  }
+  void leave_child() noexcept { guard_.leave_child(); }
+  // A lock is changed by all who take it, and that is its purpose.
+  void exclude_lock(const void* lock, std::size_t bytes) noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(lock);
+    const Variable* const variable = memory_.variable_at(address);
+    if (variable != nullptr) bytes = std::min(bytes, variable->address + variable->size - address);
+    memory_.exclude(address, bytes);
+  }
+
+ private:
+  static void* needed(void* memory) {
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+  }
+
+  void end_step(const aiofiber_record& from) noexcept {
+    if (running_ == nullptr) return;
+    Task& task = *running_;
+    std::array<std::uintptr_t, Calls::kMost> addresses;
+    const std::size_t count = list_current_calls(addresses);
+    const Calls* const here = history_.calls({addresses.data(), count});
+    note_locks(task);
+    for (Page& page : memory_.pages()) {
+      if (page.ignored || !page.dirty) continue;
+      history_.end_step(task, page, here);
+      page.dirty = false;
+    }
+    if (from.id != task.record.id) return;  // it has run another task at once, and goes on after it
+    if (from.id != 0 && static_cast<const Fiber&>(from).finished) {
+      history_.forget(task);
+      running_ = nullptr;
+      return;
+    }
+    task.record = from;
+    task.suspended = here;
+    task.offloaded = from.state == AIOFIBER_WAITING && from.wait_kind == AIOFIBER_WAIT_OFFLOAD;
+    if (task.offloaded) ++offloaded_;
+  }
+
+  void begin_step(const aiofiber_record& from, const aiofiber_record& to) noexcept {
+    running_ = history_.task(to);
+    if (running_ == nullptr) return guard_.open();
+    running_->record = to;
+    if (std::exchange(running_->offloaded, false)) --offloaded_;
+    running_->locks = {};
+    note_locks(*running_);
+    if (from.id == 0) look_for_threads();
+    if (const Scheduler* const scheduler = Scheduler::current()) {
+      if (began_ == 0) began_ = scheduler->last_poll();
+      const auto passed = static_cast<std::uint64_t>((scheduler->last_poll() - began_) / kTimeOfAnEffort);
+      may_look_ = guard_.effort() < kEffortAtFirst + passed;
+    }
+    const bool protects = offloaded_ == 0 && !others_run_;
+    for (Page& page : memory_.pages()) {
+      if (page.ignored) continue;
+      page.wanted = !protects ? Access::kAll : to.id != 0 ? wanted(page) : unless_used(page);
+      page.dirty = page.wanted == Access::kAll;
+    }
+    guard_.watch(*running_);
+  }
+
+  // The loop itself and its callbacks: what is closed stays closed, because each change is a system call. Who
+  // touches it opens it for the step.
+  static Access unless_used(Page& page) noexcept {
+    page.budget = 0;
+    return page.now;
+  }
+
+  Access wanted(Page& page) noexcept {
+    if (std::exchange(page.touched, false)) ++page.steps;
+    if (!may_look_) return Access::kAll;
+    page.budget = kAccessesOfAStep;
+    if (page.steps < kStepsWithAccesses) return Access::kNothing;
+    for (Claim* claim = page.claims; claim != nullptr; claim = claim->next_of_page) {
+      if (claim->task != running_ || !claim->is_stale) continue;
+      claim->is_stale = claim->stale_written.any() || claim->stale_read.any();
+      if (claim->is_stale) return Access::kNothing;
+    }
+    page.budget = kWritesOfAStep;
+    return page.steps < kStepsWithWrites ? Access::kRead : Access::kAll;
+  }
+
+  void note_locks(Task& task) noexcept {
+    const Fiber* const fiber = current_fiber();
+    if (fiber == nullptr || fiber->id != task.record.id) return;
+    HeldLocks held;
+    held.count = static_cast<std::uint8_t>(held_locks::list_held(*fiber, held.locks));
+    task.locks.add(held);
+  }
+
+  // Whether the process has threads that may touch the program's data: then nothing is protected, because a
+  // thread that blocks all signals would die of a fault, and its system calls would fail.
+  // Asked whenever the loop itself has run.
+  void look_for_threads() noexcept {
+    struct stat status {};
+    const HooksOff hooks_off;
+    if (::stat("/proc/self/task", &status) != 0) {
+      others_run_ = true;
+      return;
+    }
+    const auto threads = status.st_nlink - 2;
+    if (threads == threads_) return;
+    threads_ = threads;
+    others_run_ = threads > 1;
+    if (threads <= 1) return;
+    // Idle threads of the pool are no danger.
+    DIR* const folder = ::opendir("/proc/self/task");
+    if (folder == nullptr) return;
+    others_run_ = false;
+    while (const dirent* const entry = ::readdir(folder)) {
+      if (entry->d_name[0] == '.' || std::atoi(entry->d_name) == ::getpid()) continue;
+      std::ifstream file(std::string("/proc/self/task/") + entry->d_name + "/comm");
+      std::string name;
+      std::getline(file, name);
+      if (!name.starts_with("asyncio")) others_run_ = true;
+    }
+    ::closedir(folder);
+    if (others_run_ && !std::exchange(told_of_others_, true)) {
+      std::fprintf(
+          stderr,
+          "aiofiber: shared state: the program has other threads; while they run, nothing is found\n");
+    }
+  }
+
+  void make_reports() noexcept {
+    if (history_.findings().empty()) return;
+    guard_.open();
+    const HooksOff hooks_off;
+    try {
+      for (const Finding& finding : history_.findings()) {
+        const Variable* const variable = memory_.variable_at(finding.address);
+        if (!places_.insert(place_key(finding, variable)).second) continue;
+        if (variable != nullptr && ++reports_of_[variable->address] > kReportsOfAVariable) continue;
+        report_count.fetch_add(1, std::memory_order_relaxed);
+        report_(finding_text(finding, variable));
+      }
+    } catch (const std::exception&) {
+      // A report must not change what the program does.
+    }
+    history_.clear_findings();
+  }
+
+  Report report_;
+  Arena arena_;
+  WatchedMemory memory_;
+  History& history_;
+  PageGuard guard_;
+  Task* running_ = nullptr;
+  std::size_t offloaded_ = 0;  // suspended tasks for which another thread or the kernel works
+  Nanoseconds began_ = 0;
+  bool may_look_ = true;
+  std::uint64_t threads_ = 1;
+  bool others_run_ = false, told_of_others_ = false;
+  std::set<std::string> places_;
+  std::map<std::uintptr_t, std::size_t> reports_of_;
+};
+
+// What is wanted, until a loop begins to be watched; then the detector of that loop.
+struct Global {
+  std::mutex mutex;
+  Options options;
+  std::atomic<bool> wanted{false};
+};
+Global& global() {
+  static auto& instance = *new Global;
+  return instance;
+}
+constinit std::atomic<Detector*> detector{nullptr};
+constinit thread_local bool is_watched __attribute__((tls_model("initial-exec"))) = false;
+
+void lock_taken(const void* lock, const char* what) noexcept {
+  if (!is_watched) return;
+  const std::size_t bytes =
+      std::strcmp(what, "mutex") == 0 ? sizeof(::pthread_mutex_t) : sizeof(::pthread_rwlock_t);
+  detector.load(std::memory_order_relaxed)->exclude_lock(lock, bytes);
+}
+
+void fork_child() noexcept {
+  if (!std::exchange(is_watched, false)) return;
+  set_switch_function(nullptr);
+  detector.load(std::memory_order_relaxed)->leave_child();
+}
+constinit ForkHandler detector_at_fork{ForkStep::kScheduler, {.child = fork_child}};
+
+void begin() noexcept {
+  Global& all = global();
+  const std::lock_guard lock(all.mutex);
+  if (!all.wanted.exchange(false)) return;
+  const HooksOff hooks_off;
+  const char* missing = AIOFIBER_TSAN ? "ThreadSanitizer delays signals" : nullptr;
+  try {
+    if (missing == nullptr) {
+      auto made = std::make_unique<Detector>(all.options);
+      missing = made->install();
+      if (missing == nullptr) {
+        at_fork(detector_at_fork);
+        static const int at_exit = std::atexit([] { stop(); });
+        static_cast<void>(at_exit);
+        detector.store(made.release());
+        is_watched = true;
+        return;
+      }
+    }
+  } catch (const std::exception& error) {
+    missing = "no memory";
+  }
+  set_switch_function(nullptr);
+  std::fprintf(stderr, "aiofiber: shared state: it is not searched, because %s\n", missing);
+}
+
+void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
+  if (!is_watched) {
+    if (detector.load(std::memory_order_relaxed) != nullptr) return;  // another thread's
+    begin();
+    if (!is_watched) return;
+  }
+  detector.load(std::memory_order_relaxed)->on_switch(from, to);
+}
+
+}  // namespace
+
+void start(Options options) noexcept {
+  Global& all = global();
+  const std::lock_guard lock(all.mutex);
+  if (detector.load() != nullptr || all.wanted.load()) return;
+  all.options = std::move(options);
+  all.wanted.store(true);
+  set_switch_function(on_switch);
+}
+
+void stop() noexcept {
+  Global& all = global();
+  const std::lock_guard lock(all.mutex);
+  all.wanted.store(false);
+  if (detector.load() != nullptr && !is_watched) return;
+  set_switch_function(nullptr);
+  is_watched = false;
+  if (Detector* const ended = detector.exchange(nullptr)) {
+    ended->finish();
+    ended->uninstall();
+    delete ended;
+  }
+}
+
+std::size_t reports() noexcept { return report_count.load(std::memory_order_relaxed); }
+
+void start_from_environment() noexcept {
+  static const bool done = [] {
+    const char* const wish = ::secure_getenv("AIOFIBER_SHARED_STATE");
+    if (wish == nullptr || *wish == '\0' || std::strcmp(wish, "0") == 0) return true;
+    Options options;
+    if (std::strcmp(wish, "1") != 0) {
+      for (const char* name = wish; *name != '\0';) {
+        const std::size_t length = std::strcspn(name, ",");
+        if (length > 0) options.ignore.emplace_back(name, length);
+        name += length + (name[length] == ',');
+      }
+    }
+    start(std::move(options));
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+}  // namespace aiofiber::runtime::shared_state

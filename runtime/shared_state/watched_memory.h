@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The memory in which shared state is searched: the writable static data of the chosen modules, page by page,
+// and the variables in it.
+//
+// A module's data also has bytes that are nobody's business: aiofiber's own variables, the standard
+// libraries', the linker's tables, padding. They are `excluded`: nothing that happens to them counts. The one
+// function for this is exclude(), also for ranges that belong to each task (hooks::per_task).
+//
+// Threads: the one that is watched. find() and variable_at() are async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "shared_state/arena.h"
+#include "shared_state/page_bits.h"
+
+namespace aiofiber::runtime::shared_state {
+
+struct Claim;
+
+// How a page may be accessed while a task runs.
+enum class Access : std::uint8_t {
+  kAll,      // it is compared when the task has been suspended
+  kRead,     // the first writes are noticed
+  kNothing,  // each access is noticed
+};
+
+struct Page {
+  char* memory = nullptr;
+  char* shadow = nullptr;  // what it held at the last switch
+  PageBits excluded;
+  PageBits stored;               // some task has written these bytes by more than an update
+  PageBits seen;                 // some task's write of them was looked at
+  PageBits spared[2];            // how often stale bytes were overwritten unread: a number of two bits
+  bool ignored = false;          // all of it is excluded
+  bool dirty = false;            // it may differ from its shadow
+  Access wanted = Access::kAll;  // while the running task runs
+  Access now = Access::kAll;     // what the kernel was told
+  std::uint32_t budget = 0;      // accesses that may still be looked at in this step
+  std::uint32_t steps = 0;       // in which accesses were looked at
+  bool touched = false;          // in this step
+  Claim* claims = nullptr;       // the tasks that have used it
+};
+
+struct Variable {
+  std::uintptr_t address = 0;
+  std::size_t size = 0;
+  std::string name;    // empty: the module has no symbol there
+  std::string file;    // empty: not known
+  std::string module;  // path
+};
+
+class WatchedMemory {
+ public:
+  // `modules`: parts of the names of the modules to watch; empty: the program and the libraries that are not
+  // the system's. `ignored`: names of variables. Reads symbols, which takes some time. Throws std::bad_alloc.
+  WatchedMemory(Arena& arena, std::span<const std::string> modules, std::span<const std::string> ignored);
+
+  // From now on nothing that happens to these bytes counts.
+  void exclude(std::uintptr_t address, std::size_t bytes) noexcept;
+
+  std::span<Page> pages() noexcept { return {pages_, page_count_}; }
+  // The page that contains the address; null: it is not watched.
+  Page* find(std::uintptr_t address) noexcept;
+  // Null: no variable is known there.
+  const Variable* variable_at(std::uintptr_t address) const noexcept;
+  std::size_t bytes() const noexcept { return page_count_ * kPageBytes; }
+
+ private:
+  struct Range {
+    std::uintptr_t low, high;
+    std::size_t first_page;
+  };
+  void add_module(const std::string& path, std::span<const std::pair<std::uintptr_t, std::uintptr_t>> data,
+                  std::span<const std::string> ignored);
+
+  Arena& arena_;
+  std::vector<Range> ranges_;
+  std::vector<Variable> variables_;                               // by address
+  std::vector<std::pair<std::uintptr_t, std::size_t>> excluded_;  // until the pages exist
+  Page* pages_ = nullptr;
+  std::size_t page_count_ = 0;
+};
+
+}  // namespace aiofiber::runtime::shared_state

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The search for shared state, on C code that was compiled as it stands (idioms.c). Each idiom is found in
+// the first run of two or three tasks, with the variable, the tasks and the places; code that shares nothing,
+// or shares on purpose, is not reported. The clock is virtual, so the order of the tasks is always the same.
+// Labels: slow
+#include "aiofiber/runtime/shared_state/shared_state.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/shared_state/idioms.h"
+#include "support/fiber_loop.h"
+#include "support/fibers.h"
+
+namespace {
+
+namespace shared_state = aiofiber::runtime::shared_state;
+
+std::vector<std::string>* reports = nullptr;
+
+// Runs the functions as tasks 'one', 'two' and so on, all at once; gives the reports.
+std::vector<std::string> search(const std::vector<std::function<void()>>& functions,
+                                shared_state::Options options = {}) {
+  std::vector<std::string> found;
+  reports = &found;
+  options.report = [](const std::string& text) noexcept { reports->push_back(text); };
+  shared_state::start(options);
+  {
+    aiofiber::runtime::Loop loop;
+    loop.clock().set_may_block(true);  // child processes
+    const char* const names[] = {"one", "two", "three", "four"};
+    for (std::size_t i = 0; i < functions.size(); ++i) loop.spawn(functions[i]).set_name(names[i]);
+    loop.run();
+  }
+  shared_state::stop();
+  return found;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += text + "\n\n";
+  return all;
+}
+
+// ---- what is found
+
+TEST(SharedState, FindsAGlobalThatIsSetForACallAndRestored) {
+  const auto found = search({[] { post_form(1); }, [] { post_form(2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0],
+                  "Shared state: 'method' in idioms.c. task 'two' wrote it and was suspended, task "
+                  "'one' changed it, and task 'two' then used it."))
+      << found[0];
+  EXPECT_TRUE(has(found[0], "in post_form\n    method = POST;")) << found[0];
+  EXPECT_TRUE(has(found[0], "task 'two' was suspended in a sleep here:")) << found[0];
+  EXPECT_TRUE(has(found[0], "in post_form\n    method = saved;")) << found[0];
+  EXPECT_TRUE(has(found[0], "    return method == POST ? length : -1;")) << found[0];
+}
+
+TEST(SharedState, FindsAStaticBuffer) {
+  const auto found =
+      search({[] { upload("a first text to send"); }, [] { upload("another text, which is longer"); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "Shared state: 'chunk' in idioms.c, ")) << found[0];
+  EXPECT_TRUE(has(found[0], "task 'one' wrote it and was suspended, task 'two' changed it")) << found[0];
+  EXPECT_TRUE(has(found[0], "memcpy(chunk, text, size);")) << found[0];
+  EXPECT_TRUE(has(found[0], "sum = sum * 31")) << found[0];
+}
+
+TEST(SharedState, FindsACachedConnection) {
+  const auto found = search({[] { fetch_by_connection(1); }, [] { fetch_by_connection(2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'pconn' in idioms.c, ")) << found[0];
+  EXPECT_TRUE(has(found[0], " at +4 of 44.")) << found[0];
+  EXPECT_TRUE(has(found[0], "pconn.descriptor = 100 + server;")) << found[0];
+  EXPECT_TRUE(has(found[0], "return pconn.descriptor == 100 + server;")) << found[0];
+}
+
+TEST(SharedState, FindsACounterThatIsReadBeforeAWaitAndWrittenAfterIt) {
+  const auto found = search({[] { count_slowly(); }, [] { count_slowly(); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'requests' in idioms.c")) << found[0];
+  EXPECT_TRUE(has(found[0], "then wrote it without reading it again: the change is lost.")) << found[0];
+  EXPECT_TRUE(has(found[0], "int before = requests;")) << found[0];
+  EXPECT_TRUE(has(found[0], "requests = before + 1;")) << found[0];
+}
+
+TEST(SharedState, FindsAnIteratorThatKeepsItsPlace) {
+  const auto found = search({[] { sum_words("1 2 3"); }, [] { sum_words("10 20 30"); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "place")) << found[0];
+  EXPECT_TRUE(has(found[0], "while (*place == ' ') ++place;")) << found[0];
+}
+
+TEST(SharedState, FindsAnErrorNumber) {
+  const auto found = search({[] { open_and_explain(2); }, [] { open_and_explain(13); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'last_error' in idioms.c")) << found[0];
+}
+
+TEST(SharedState, FindsOptarg) {
+  const auto found = search({[] {
+                               char program[] = "p", option[] = "-n", value[] = "7";
+                               char* arguments[] = {program, option, value, nullptr};
+                               parse_options(3, arguments);
+                             },
+                             [] {
+                               char program[] = "p", option[] = "-n12";
+                               char* arguments[] = {program, option, nullptr};
+                               parse_options(2, arguments);
+                             }});
+  ASSERT_GE(found.size(), 1u);
+  EXPECT_TRUE(has(joined(found), "'optarg'")) << joined(found);
+}
+
+TEST(SharedState, FindsAStaticOfAHeader) {
+  const auto found = search({[] { log_line(1); }, [] { log_line(2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'log_prefix' in idioms.c")) << found[0];
+}
+
+TEST(SharedState, FindsABufferThatTheKernelFills) {
+  const aiofiber::hooks_test::SocketPair first, second;
+  ASSERT_EQ(::write(first[1], "first", 5), 5);
+  ASSERT_EQ(::write(second[1], "other", 5), 5);
+  const auto found = search({[&] { receive(first[0]); }, [&] { receive(second[0]); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'line' in idioms.c")) << found[0];
+  EXPECT_TRUE(has(found[0], "if (read(fd, line, sizeof line) < 1) return -1;")) << found[0];
+  EXPECT_TRUE(has(found[0], "return line[0];")) << found[0];
+}
+
+TEST(SharedState, FindsABufferThatTheKernelReads) {
+  const aiofiber::hooks_test::SocketPair pair;
+  const auto found = search({[&] { send_later(pair[0], 1); }, [&] { send_later(pair[0], 2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'record' in idioms.c")) << found[0];
+  EXPECT_TRUE(has(found[0], "return write(fd, record, (size_t)length) == length;")) << found[0];
+}
+
+// ---- what is right
+
+TEST(SharedState, IsSilentAboutConstants) {
+  EXPECT_EQ(joined(search({[] { look_up(1); }, [] { look_up(2); }, [] { look_up(1); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutAStaticThatTheFirstCallerInitialises) {
+  EXPECT_EQ(joined(search({[] { lazily(1); }, [] { lazily(2); }, [] { lazily(3); }})), "");
+}
+
+TEST(SharedState, IsSilentIfAllWriteTheSame) {
+  EXPECT_EQ(joined(search({[] { set_same(3); }, [] { set_same(3); }, [] { set_same(3); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutAVariableThatIsWrittenUnderALock) {
+  EXPECT_EQ(joined(search({[] { under_mutex(1); }, [] { under_mutex(2); }, [] { under_mutex(3); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutAnArrayWithAPlaceForEachTask) {
+  EXPECT_EQ(joined(search({[] { EXPECT_EQ(own_slot(0, 5), 1); }, [] { EXPECT_EQ(own_slot(1, 6), 1); },
+                           [] { EXPECT_EQ(own_slot(2, 7), 1); }})),
+            "");
+}
+
+TEST(SharedState, IsSilentAboutABufferThatIsNotUsedAcrossAWait) {
+  EXPECT_EQ(joined(search({[] { scratch(1); }, [] { scratch(10); }, [] { scratch(100); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutACounterThatIsReadAndWrittenInOneGo) {
+  EXPECT_EQ(joined(search({[] { count(); }, [] { count(); }, [] { count(); }})), "");
+}
+
+TEST(SharedState, IsSilentIfTheOtherHasPutBackTheValue) {
+  EXPECT_EQ(joined(search({[] { restored_in_time(1); }, [] { restored_in_time(2); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutAVariableThatIsWrittenBeforeItIsUsedAgain) {
+  EXPECT_EQ(joined(search({[] { reset_before_use(1); }, [] { reset_before_use(2); }})), "");
+}
+
+TEST(SharedState, LetsSystemCallsUseStaticVariables) {
+  int failed_in = -1;
+  search({[&] { failed_in = call_kernel(); }});
+  EXPECT_EQ(failed_in, 0);
+}
+
+int overflow(int depth) {
+  volatile char frame[4096];
+  frame[0] = static_cast<char>(depth);
+  return depth < 1'000'000 ? overflow(depth + 1) + frame[0] : 0;
+}
+
+TEST(SharedState, LeavesOtherFaultsToTheHandlerOfOverflows) {
+  EXPECT_DEATH(search({[] { overflow(0); }}), "aiofiber: stack overflow in task 'one'");
+}
+
+TEST(SharedState, FindsInASecondSearchToo) {
+  EXPECT_EQ(search({[] { log_line(1); }, [] { log_line(2); }}).size(), 1u);
+  const std::size_t before = shared_state::reports();
+  EXPECT_EQ(search({[] { log_line(1); }, [] { log_line(2); }}).size(), 1u);
+  EXPECT_EQ(shared_state::reports(), before + 1);
+}
+
+TEST(SharedState, LeavesNoTraceWhenItIsStopped) {
+  search({[] { log_line(1); }});
+  aiofiber::runtime::Loop loop;
+  int seen = 0;
+  loop.spawn([&] { seen = call_kernel(); });
+  loop.clock().set_may_block(true);
+  loop.run();
+  EXPECT_EQ(seen, 0);
+  log_line(3);
+}
+
+TEST(SharedState, IsSilentAboutNamesToIgnore) {
+  EXPECT_EQ(joined(search({[] { log_line(1); }, [] { log_line(2); }}, {.ignore = {"log_prefix"}})), "");
+}
+
+}  // namespace
