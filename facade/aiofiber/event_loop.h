@@ -204,7 +204,8 @@ class EventLoop {
 
   // In debug mode places of creation are recorded and misuse is checked. The watchdog (debug.h) reports tasks
   // and callbacks that block the loop. A task that suspends while it holds a mutex or a read-write lock of
-  // the C library is reported (aiofiber::hooks). A waiting task's own handles do not count as handles that
+  // the C library is reported (aiofiber::hooks), and so is a descriptor that one task closes while another
+  // uses it. A waiting task's own handles do not count as handles that
   // could still set its future (README.md, "A future that nobody can set").
   void set_debug(bool enabled) { core_->set_debug(enabled); }
   bool get_debug() const noexcept { return core_->debug_; }
