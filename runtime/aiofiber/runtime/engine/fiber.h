@@ -136,9 +136,9 @@ class Fiber : public aiofiber_record, public Runnable {
   bool alarm_due : 1 = false;
   bool alarm_ends_wait : 1 = false;
   bool alarm_later : 1 = false;
-  std::uint16_t hooks_off = 0;      // > 0: hooked libc calls go to libc
-  std::uint8_t refused_waits = 0;   // waits refused one after the other; slows down a fiber that spins
-  std::uint8_t after_cut_off = 0;   // hooks::AfterCutOff, inherited by the fibers that it creates
+  std::uint16_t hooks_off = 0;     // > 0: hooked libc calls go to libc
+  std::uint8_t refused_waits = 0;  // waits refused one after the other; slows down a fiber that spins
+  std::uint8_t after_cut_off = 0;  // hooks::AfterCutOff, inherited by the fibers that it creates
   Scheduler* scheduler;
   Entry body;
   void* owner;                    // the creator's object: the facade's task

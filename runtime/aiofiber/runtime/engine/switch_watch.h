@@ -12,10 +12,11 @@
 
 #include "aiofiber/runtime/engine/config.h"
 
+struct aiofiber_record;
+
 namespace aiofiber::runtime {
 
 class Fiber;
-struct aiofiber_record;
 
 enum class SwitchWatcher : std::uint8_t { kTrace = 1, kTaskValues = 2, kSharedState = 4 };
 
