@@ -266,6 +266,10 @@ void add_task_variable(void* begin, std::size_t bytes, std::string_view name,
   refuse_in_init();
   check_range(begin, bytes, name, options);
   Variable added{static_cast<unsigned char*>(begin), bytes, 0, options, nullptr, std::string(name)};
+  // Before the mutex: both take locks under which others take the mutex (at a fork; a library that registers
+  // when it is loaded).
+  at_fork(values_at_fork);
+  keep_module_loaded(begin);
   const std::lock_guard lock(mutex);
   for (const Variable& known : variables) {
     if (known.address == added.address && known.bytes == bytes && known.options == options) return;
@@ -282,7 +286,6 @@ void add_task_variable(void* begin, std::size_t bytes, std::string_view name,
   if (total > kMostTaskValueBytes)
     refuse(E2BIG, absl::StrCat("'", name_of(added), "' has ", bytes, " bytes; the values of a task may have ",
                                kMostTaskValueBytes, " in all, and ", total_bytes, " are taken"));
-  keep_module_loaded(begin);
   if (options.from_registration) {
     added.at_registration.reset(new unsigned char[bytes]);
     copy(added.at_registration.get(), added.address, bytes);
@@ -290,7 +293,6 @@ void add_task_variable(void* begin, std::size_t bytes, std::string_view name,
   Bytes outside_data = enlarged(outside, total);
   std::vector<Growth> growth = prepare_growth(total);
   variables.reserve(variables.size() + 1);
-  at_fork(values_at_fork);
 
   // Nothing fails from here on.
   install(outside, std::move(outside_data), added);

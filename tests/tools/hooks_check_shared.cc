@@ -9,7 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__clang__)
+#define SEPARATE extern "C" __attribute__((noinline))
+#else
 #define SEPARATE extern "C" __attribute__((noinline, noclone))
+#endif
 
 namespace {
 int cached_fd = -1;

@@ -522,7 +522,6 @@ TEST(CErrors, InACoroutineWithoutAStack) {
 
 TEST(CErrors, AHandleThatHasEnded) {
   run_in_loop([] {
-    Argument argument;
     const aiofiber_task task = spawn(returns_argument, nullptr);
     EXPECT_EQ(aiofiber_detach(task), 0);
     const aiofiber_task next = spawn(returns_argument, nullptr);  // in the same slot
