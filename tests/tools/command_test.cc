@@ -362,7 +362,11 @@ TEST(Command, TakesNoMoreMemoryThanItMay) {
 // Locks are taken in the order of their addresses. So no owner waits for its own lock or a lower one, and
 // there are no rings. A gather waits for children of its own task. Ends that were not read at one moment
 // would show something else.
+//
+// Nothing stands still for a command that runs beside a target as fast as this one. On one CPU the target
+// rests while the command reads, and goes on where the command is interrupted.
 TEST(Command, JoinsOnlyWhatWasSeenTogether) {
+  const OnOneCpu here_and_in_children;
   const Running process(target({"churn"}));
   std::size_t owners = 0, children = 0;
   for (int look = 0; look < 20; ++look) {

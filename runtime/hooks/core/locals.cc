@@ -13,7 +13,7 @@ namespace {
 // On the fiber, after its body has returned: destructors may run code of any library, but not suspend.
 void release_locals(runtime::Fiber& fiber) noexcept {
   const Disable no_suspension;
-  auto* locals = static_cast<Locals*>(fiber.locals_of(release_locals));
+  Locals* const locals = find_locals(fiber);
   destroy_key_values(*locals);
   forget_jump_buffers(*locals);
   fiber.locals_of(release_locals) = locals->next;
@@ -26,7 +26,11 @@ Locals::Locals() noexcept : FiberLocals{release_locals, Until::kStackGoes} {}
 
 Locals* find_locals() noexcept {
   runtime::Fiber* fiber = runtime::current_fiber();
-  return fiber == nullptr ? nullptr : static_cast<Locals*>(fiber->locals_of(release_locals));
+  return fiber == nullptr ? nullptr : find_locals(*fiber);
+}
+
+Locals* find_locals(runtime::Fiber& fiber) noexcept {
+  return static_cast<Locals*>(fiber.locals_of(release_locals));
 }
 
 Locals& get_locals() {

@@ -58,6 +58,8 @@ struct Locals : runtime::FiberLocals {
 
 // The locals of the current task; null when it has none yet, or outside a task.
 Locals* find_locals() noexcept;
+// The same of any task of this thread.
+Locals* find_locals(runtime::Fiber& fiber) noexcept;
 // The same, created if needed. Precondition: in a task. Throws std::bad_alloc.
 Locals& get_locals();
 

@@ -30,8 +30,20 @@ namespace aiofiber::hooks {
 
 namespace {
 
+// A task that has filled a buffer. An abandoned task leaves its entries behind, and another task may get its
+// record, which is never unmapped. The id tells them apart.
+struct Filler {
+  runtime::Fiber* fiber;
+  std::uint64_t id;
+  bool operator==(const Filler&) const = default;
+};
+Filler filler_of(runtime::Fiber& fiber) noexcept { return {&fiber, fiber.id}; }
+bool is_alive(const Filler& filler) noexcept {
+  return filler.fiber->id == filler.id && filler.fiber->state != AIOFIBER_FREE;
+}
+
 // The tasks of this thread that have filled a buffer last. Null: there are none.
-using FilledBy = std::unordered_map<const __jmp_buf_tag*, runtime::Fiber*>;
+using FilledBy = std::unordered_map<const __jmp_buf_tag*, Filler>;
 constinit thread_local FilledBy* filled_by __attribute__((tls_model("initial-exec"))) = nullptr;
 
 Locals::SavedJump* find_saved(Locals& locals, const __jmp_buf_tag* buffer) noexcept {
@@ -48,16 +60,17 @@ __jmp_buf_tag* jump_buffer_of_task(__jmp_buf_tag* buffer) noexcept {
   if (saved == nullptr) return buffer;
   if (filled_by != nullptr) {
     const auto filled = filled_by->find(buffer);
-    if (filled != filled_by->end() && filled->second == runtime::current_fiber()) return buffer;
+    if (filled != filled_by->end() && filled->second == filler_of(*runtime::current_fiber())) return buffer;
   }
   return saved->content;
 }
 
 void forget_jump_buffers(Locals& locals) noexcept {
   if (filled_by == nullptr) return;
+  const Filler self = filler_of(*runtime::current_fiber());
   for (const __jmp_buf_tag* buffer : locals.filled_buffers) {
     const auto entry = filled_by->find(buffer);
-    if (entry != filled_by->end() && entry->second == runtime::current_fiber()) filled_by->erase(entry);
+    if (entry != filled_by->end() && entry->second == self) filled_by->erase(entry);
   }
   if (!filled_by->empty()) return;
   delete filled_by;
@@ -81,15 +94,17 @@ void put_aside(Locals& locals, const __jmp_buf_tag* buffer) {
 
 void note(runtime::Fiber& fiber, const __jmp_buf_tag* buffer) {
   if (filled_by == nullptr) filled_by = new FilledBy;
+  const Filler self = filler_of(fiber);
   const auto known = filled_by->find(buffer);
-  if (known != filled_by->end() && known->second == &fiber) return;
+  if (known != filled_by->end() && known->second == self) return;
   std::vector<const __jmp_buf_tag*>& filled = get_locals().filled_buffers;
   if (std::find(filled.begin(), filled.end(), buffer) == filled.end()) filled.push_back(buffer);
   if (known != filled_by->end()) {
-    put_aside(*static_cast<Locals*>(known->second->locals), buffer);
-    known->second = &fiber;
+    Locals* const others = is_alive(known->second) ? find_locals(*known->second.fiber) : nullptr;
+    if (others != nullptr) put_aside(*others, buffer);
+    known->second = self;
   } else {
-    filled_by->emplace(buffer, &fiber);
+    filled_by->emplace(buffer, self);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <string>
 
+#include "aiofiber/hooks.h"
 #include "aiofiber/runtime/arch/arch.h"
 #include "hooks/glibc/jump_words.h"
 #include "support/fibers.h"
@@ -95,7 +96,7 @@ TEST(Jump, RestoresTheSignalMaskThatSigsetjmpSaved) {
 
 // Tasks that fill one static buffer, each suspended between setjmp and longjmp.
 TEST(Jump, WithAStaticBufferOfManyTasksReturnsToItsOwnTask) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   static sigjmp_buf shared;
   Fibers fibers;
   constexpr int kTasks = 25;
@@ -116,7 +117,7 @@ TEST(Jump, WithAStaticBufferOfManyTasksReturnsToItsOwnTask) {
 }
 
 TEST(Jump, WithAStaticBufferUsesWhatTheTaskFilledLast) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   static jmp_buf shared;
   Fibers fibers;
   std::string way;
@@ -142,6 +143,64 @@ TEST(Jump, WithAStaticBufferUsesWhatTheTaskFilledLast) {
 
 #if !AIOFIBER_ASAN  // it takes such a jump for an error of its own
 // As coroutine libraries do.
+// The locals of the hooks and the copies of variables are nodes of one list (Fiber::locals).
+TEST(Jump, WithAStaticBufferBesideAVariablePerTask) {
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
+  static int variable;
+  static sigjmp_buf shared;
+  hooks::per_task(&variable);
+  Fibers fibers;
+  constexpr int kTasks = 3;
+  std::array<int, kTasks> returned{};
+  for (int i = 0; i < kTasks; ++i) {
+    fibers.spawn([&returned, i] {
+      variable = i;
+      if (sigsetjmp(shared, 1) == 0) {
+        ::usleep(1000);
+        siglongjmp(shared, 1);
+      }
+      returned[static_cast<std::size_t>(variable)] = variable + 1;
+    });
+  }
+  fibers.run();
+  for (int i = 0; i < kTasks; ++i) EXPECT_EQ(returned[static_cast<std::size_t>(i)], i + 1);
+}
+
+// The record of an abandoned task is free, or another task's. Its entry must not be followed.
+TEST(Jump, WithABufferThatAnAbandonedTaskHasFilled) {
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
+  static jmp_buf shared;
+  {
+    Fibers fibers;
+    runtime::Fiber& refuses_to_end = fibers.spawn([] {
+      if (setjmp(shared) != 0) ADD_FAILURE();
+      for (;;) {
+        try {
+          ::sleep(1000);
+        } catch (...) {
+        }
+      }
+    });
+    fibers.spawn([&] {
+      ::usleep(1000);
+      fibers.scheduler().stop();
+    });
+    fibers.scheduler().run();
+    EXPECT_FALSE(fibers.scheduler().unwind(refuses_to_end));
+  }
+  Fibers fibers;
+  int value = 0;
+  fibers.spawn([&] {
+    value = setjmp(shared);
+    if (value == 0) {
+      ::usleep(1000);
+      longjmp(shared, 3);
+    }
+  });
+  fibers.run();
+  EXPECT_EQ(value, 3);
+}
+
 TEST(Jump, GoesToAStackThatTheProgramMadeItself) {
   static jmp_buf inside, back;
   static ucontext_t outer, own;
@@ -187,7 +246,7 @@ void jump_across(void (*jump)()) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedWithBothTasksAndBothStacks) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   EXPECT_EXIT(jump_across(jump_from_the_second), testing::KilledBySignal(SIGABRT),
               "a longjmp to another task's stack is refused(.|\n)*"
               "from task 'second' to the stack of task 'first'(.|\n)*of_the_first(.|\n)*"
@@ -196,7 +255,7 @@ TEST(JumpToAnotherStack, IsRefusedWithBothTasksAndBothStacks) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedUnderAllItsNames) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   constexpr void (*kJumps[])() = {[] { _longjmp(of_the_first, 1); }, [] { siglongjmp(of_the_first, 1); },
                                   [] { __longjmp_chk(of_the_first, 1); }};
   for (const auto jump : kJumps)
@@ -204,7 +263,7 @@ TEST(JumpToAnotherStack, IsRefusedUnderAllItsNames) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedInASignalHandler) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   const auto raise_it = [] {
     ::signal(SIGUSR1, [](int) { siglongjmp(of_the_first, 1); });
     ::raise(SIGUSR1);
@@ -213,7 +272,7 @@ TEST(JumpToAnotherStack, IsRefusedInASignalHandler) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedFromATaskToTheThread) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   const auto jump_out = [] {
     Fibers fibers;
     fibers.spawn([] { longjmp(of_the_first, 1); }).set_name("inside");
@@ -224,7 +283,7 @@ TEST(JumpToAnotherStack, IsRefusedFromATaskToTheThread) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedFromTheThreadToATask) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   const auto jump_in = [] {
     Fibers fibers;
     struct Callback : runtime::Runnable {
@@ -245,7 +304,7 @@ TEST(JumpToAnotherStack, IsRefusedFromTheThreadToATask) {
 }
 
 TEST(JumpToAnotherStack, IsRefusedToATaskThatHasEnded) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   const auto jump_back = [] {
     Fibers fibers;
     fibers.spawn([] {
@@ -263,7 +322,7 @@ TEST(JumpToAnotherStack, IsRefusedToATaskThatHasEnded) {
 // ---- out of a handler
 
 TEST(JumpOutOfAHandler, LetsTheHooksActAgain) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   static sigjmp_buf interrupted;
   ::signal(SIGUSR1, [](int) { siglongjmp(interrupted, 1); });
   Fibers fibers;
@@ -279,7 +338,7 @@ TEST(JumpOutOfAHandler, LetsTheHooksActAgain) {
 }
 
 TEST(JumpOutOfAHandler, WithinItLeavesTheHooksOff) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   static bool off_after_the_jump;
   off_after_the_jump = false;
   ::signal(SIGUSR1, [](int) {
@@ -295,7 +354,7 @@ TEST(JumpOutOfAHandler, WithinItLeavesTheHooksOff) {
 }
 
 TEST(JumpOutOfAHandler, OnTheAlternateStackToo) {
-  if (!kKnown) GTEST_SKIP();
+  if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
   static sigjmp_buf interrupted;
   struct sigaction action {};
   action.sa_handler = [](int) { siglongjmp(interrupted, 1); };
