@@ -13,6 +13,9 @@
 //   is_jump_through_slot(at), is_call_through_slot(at)
 //   stub_begin(code, index)   the begin of the linkage-table stub whose jump has this displacement
 //   set_before(code, index, Argument)   the number that code before it sets for an argument; -1: not found
+//   where_true_goes(code, size, index)   where the code goes on if the call that ends before index gave a
+//     number that is not 0; index itself, if that follows or is not seen
+//   is_jump_back(code, size, index)   whether there is a jump to code before it
 //   for_each_system_call(code, size, found)   calls found(number) for each instruction that makes one
 #pragma once
 
@@ -30,6 +33,7 @@ struct MemoryUse {
   bool reads = false;
   bool writes = false;
   bool takes_address = false;
+  bool is_wide = false;      // perhaps of 16 bytes: two fields at once
   unsigned bytes_after = 0;  // of the instruction, behind the displacement: they move its target
 };
 

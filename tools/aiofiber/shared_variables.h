@@ -23,8 +23,11 @@ namespace aiofiber::tool {
 struct Symbol {
   CodeRange range;
   std::string name;
-  std::string file;     // empty: not known
-  bool is_own = false;  // of aiofiber, or of the compiler
+  std::string file;           // empty: not known
+  bool is_own = false;        // of aiofiber, or of the compiler
+  bool is_aiofibers = false;  // a function that no code of the user is inlined into
+  bool is_guarded = false;    // a static variable of a function, which __cxa_guard_acquire() guards
+  bool has_values = false;    // a variable that is not all zeros in the file
 };
 
 // What a function does with variables, in the order of its code.
@@ -33,9 +36,11 @@ struct FunctionUses {
     enum class Kind { kReads, kWrites, kChanges, kTakesAddress, kCalls, kImports };
     std::uint64_t place;
     Kind kind;
-    std::size_t index;  // of the variable, the function, or the import
+    std::size_t index;         // of the variable, the function, or the import
+    std::uint64_t offset = 0;  // in the variable: of a field
   };
   std::vector<Event> events;
+  std::vector<CodeRange> makes;  // the code under the guards of its static variables, as far as it is seen
 };
 
 // A module's code, reduced to uses and calls.
@@ -58,18 +63,18 @@ struct SharedVariable {
     kReadAcrossWait,     // a function reads it, makes a call that waits, and sets it
     kAddressAcrossWait,  // a function takes its address and then makes a call that waits
     kByFunctions,        // a function sets it, and another one that waits uses it
+    kMadeOnce,           // as one of the first three, but it is set only under its guard
+    kAddressOfTable,  // as kAddressAcrossWait, but it has values in the file, and nothing is seen to set it
   } how = How::kAcrossWait;
+  bool is_suspicious() const { return how < How::kByFunctions; }
   std::string function;  // that sets it
   std::string call;      // that waits, made there
   std::string used_in;   // kByFunctions: the other function
 };
 
-// `waits`: whether a call of this import can suspend a task. The most suspicious first.
+// `waits`: whether a call of this import, or hooked function of the module, can suspend a task. The most
+// suspicious first.
 std::vector<SharedVariable> find_shared_variables(const ModuleUses& uses,
                                                   absl::FunctionRef<bool(const std::string&)> waits);
-
-// Whether a call of a function of libc or abseil suspends a task, or would block the thread: those that wait
-// for something, not those that only might (a lock, a page of a file).
-bool is_wait(const std::string& name);
 
 }  // namespace aiofiber::tool
