@@ -124,6 +124,7 @@ SEPARATE long count_calls(int fd) {
   return got;
 }
 SEPARATE void set_exit_code(int code) { exit_code = code + (exit_code & 2); }
+#if !defined(HOOKS_CHECK_EXPORTS_NOTHING)  // std::string's code would be exported
 // Made at the first call, under a guard. One is then only read, the other one is a setting for a time.
 SEPARATE long greet(int fd, const char* name) {
   static std::string greeting(name);
@@ -132,6 +133,9 @@ SEPARATE long greet(int fd, const char* name) {
   ::recv(fd, nullptr, 0, 0);
   return ::send(fd, greeting.data(), greeting.size(), 0) + static_cast<long>(greeting.size()) + answers;
 }
+#else
+SEPARATE long greet(int fd, const char* name) { return ::send(fd, name, 1, 0); }
+#endif
 // A log is written between the setting and the use.
 SEPARATE int log_it(int number) {
   logged = number;
@@ -155,7 +159,7 @@ int main(int argc, char** argv) {
   most_bytes = argc;
   set_exit_code(1);
   two_fields.unchanged = argc;
-  log_file = ::stderr;
+  log_file = ::fopen("/dev/null", "we");
   int sum = 0;
   for (int i = 1; i < argc; ++i) {
     const int fd = ::atoi(argv[i]);

@@ -243,6 +243,9 @@ static_assert(std::is_sorted(std::begin(kWaitingCalls), std::end(kWaitingCalls))
 constexpr std::string_view kSuspensions[] = {"_ZN8aiofiber7runtime9Scheduler7suspendEv",
                                              "_ZN8aiofiber7runtime9Scheduler5yieldEv"};
 
+// Suspends a task for good, which is no wait for its caller.
+constexpr std::string_view kAbandons = "_ZN8aiofiber7runtime9Scheduler15abandon_currentEv";
+
 // The forms of a name: __recv_chk, fgets_unlocked, pread64, __isoc99_fscanf.
 std::string_view plain_name(std::string_view name) {
   while (name.starts_with('_')) name.remove_prefix(1);
@@ -300,6 +303,8 @@ const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
 bool is_suspension(const std::string& name) {
   return std::find(std::begin(kSuspensions), std::end(kSuspensions), name) != std::end(kSuspensions);
 }
+
+bool abandons_task(const std::string& name) { return name == kAbandons; }
 
 bool is_wait(const std::string& name) {
   return is_suspension(name) ||

@@ -38,8 +38,10 @@ const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 // only for a reader that is slow. The runtime's functions in which a task suspends are such calls, too.
 bool is_wait(const std::string& name);
 
-// Whether it is one of these functions of the runtime.
+// Whether it is one of these functions of the runtime; or the one that calls them for a task that never goes
+// on.
 bool is_suspension(const std::string& name);
+bool abandons_task(const std::string& name);
 
 // The name of a system call that can block, by its number on this machine; null: it does not block, or is
 // unknown here. `operation`: the operation of futex, -1 if it is not known.

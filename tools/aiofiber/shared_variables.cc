@@ -167,7 +167,8 @@ class Search {
   }
   bool passes_on(std::size_t function, std::size_t caller) const {
     if (!module_.functions[caller].is_aiofibers) return true;
-    return !is_hooked(module_.functions[function].name) && !is_hooked(module_.functions[caller].name);
+    return !is_hooked(module_.functions[function].name) && !is_hooked(module_.functions[caller].name) &&
+           !abandons_task(module_.functions[caller].name);
   }
   void mark_waiting(std::size_t function) {
     const std::vector<Event>& events = module_.uses[function].events;
