@@ -92,6 +92,7 @@ TEST_P(HooksCheckShared, NamesTheVariablesThatTasksWouldShareAndWhy) {
   EXPECT_FALSE(contains(text, "answer_of_all")) << result.out;
   EXPECT_FALSE(contains(text, "greeting")) << result.out;
   EXPECT_FALSE(contains(text, "codes")) << result.out;
+  EXPECT_FALSE(contains(text, "line_state")) << result.out;
   EXPECT_FALSE(contains(text, "mode_of_call")) << "nobody reads it during the wait: " << result.out;
   EXPECT_TRUE(contains(text, " more variables are less suspicious (-v shows them)")) << result.out;
 }
@@ -99,6 +100,7 @@ TEST_P(HooksCheckShared, NamesTheVariablesThatTasksWouldShareAndWhy) {
 TEST_P(HooksCheckShared, ShowsOnRequestWhatIsSetInOtherFunctionsAndWhatIsMadeOnce) {
   const std::string text = without_lines(check(GetParam(), {"-v"}).out);
   EXPECT_TRUE(contains(text, "keep sets it; send_kept uses it and waits in send")) << text;
+  EXPECT_TRUE(contains(text, "log_two_lines waits in send, and calls functions before and after it")) << text;
   if (has_all(GetParam())) {
     EXPECT_TRUE(contains(text,
                          "greet::greeting in hooks_check_shared.cc, 32 bytes       greet makes it once and "

@@ -122,6 +122,8 @@ std::string text_of(const SharedVariable& variable) {
       return function + " reads it, waits in " + call + ", and sets it";
     case SharedVariable::How::kAddressAcrossWait:
       return function + " takes its address, and waits in " + call;
+    case SharedVariable::How::kFarAcrossWait:
+      return function + " waits in " + call + ", and calls functions before and after it that set and use it";
     case SharedVariable::How::kMadeOnce:
       return function + " makes it once and waits in " + call + "; nothing else is seen to set it";
     case SharedVariable::How::kAddressOfTable:

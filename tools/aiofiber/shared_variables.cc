@@ -100,16 +100,23 @@ class Search {
       if (std::optional<SharedVariable> shared = judge(variable)) found.push_back(*std::move(shared));
     }
     std::stable_sort(found.begin(), found.end(), [](const SharedVariable& a, const SharedVariable& b) {
-      return std::tie(a.how, b.size) < std::tie(b.how, a.size);
+      return std::tie(a.how, a.calls_between, b.size) < std::tie(b.how, b.calls_between, a.size);
     });
     return found;
   }
 
  private:
+  // How far from a function that waits its callees do something before the wait and after it.
+  struct Distance {
+    bool is_far = false;  // both are done by functions that its callees call
+    int calls = 0;
+    auto operator<=>(const Distance&) const = default;
+  };
   struct Uses {
     std::size_t across = kNone;      // the function that uses it before and after a wait
     std::size_t wait = kNone;        // the event there
     bool set_before = false;         // else only read before
+    Distance distance;               // of that
     std::size_t address_in = kNone;  // a function that takes its address before a wait
     std::size_t wait_of_address = kNone;
     std::size_t setter = kNone;  // a function that sets it, and one that waits and uses it
@@ -182,6 +189,7 @@ class Search {
     std::size_t variable;
     std::uint64_t field;
     Deeds deeds;
+    int depth = 1;  // of the function that does it: 1 is this one itself
   };
   using Effects = std::vector<Effect>;
   static constexpr std::size_t kMostEffects = 64;  // of a function: the first ones
@@ -196,9 +204,10 @@ class Search {
       effects.push_back(effect);
       return true;
     }
-    const Deeds before = known->deeds;
+    const auto before = std::pair(known->deeds, known->depth);
     known->deeds.add(effect.deeds);
-    return !(known->deeds == before);
+    known->depth = std::min(known->depth, effect.depth);
+    return before != std::pair(known->deeds, known->depth);
   }
   bool has_effects(std::size_t function) const {
     return waits_[function] == kNone && !module_.functions[function].is_aiofibers;
@@ -222,7 +231,10 @@ class Search {
       changed = false;
       for (const auto& [caller, callee] : calls) {
         if (effects_[caller].size() == kMostEffects) continue;
-        for (const Effect& effect : effects_[callee]) changed |= add_effect(effects_[caller], effect);
+        for (Effect effect : effects_[callee]) {
+          ++effect.depth;
+          changed |= add_effect(effects_[caller], effect);
+        }
       }
     }
   }
@@ -243,23 +255,26 @@ class Search {
     }
     // What a function does that is called at this event.
     void call(std::size_t at, const Effects& effects) {
-      for (const Effect& effect : effects) use(at, effect.variable, effect.field, effect.deeds, false);
+      for (const Effect& effect : effects)
+        use(at, effect.variable, effect.field, effect.deeds, effect.depth, false);
     }
     // What is done here. A register may keep an address, so a later use need not be seen.
     void use(std::size_t at, const Event& event) {
       const bool makes = std::any_of(makes_.begin(), makes_.end(), [&](const CodeRange& range) {
         return event.place >= range.first && event.place < range.second;
       });
-      use(at, event.index, field_of(event), deeds_of(event.kind), makes);
+      use(at, event.index, field_of(event), deeds_of(event.kind), 0, makes);
       if (event.kind == Kind::kTakesAddress) addresses_.push_back(event.index);
     }
 
    private:
-    // The events that first did so.
+    // The events that first did so, and how deep in calls it was done at least: 0 is here.
     struct Field {
       std::size_t read = kNone;
       std::size_t written = kNone;
       std::size_t set = kNone;  // written or changed
+      int depth_of_set = kDeepestCalls;
+      int depth_of_read = kDeepestCalls;
     };
     using Fields = absl::btree_map<std::pair<std::size_t, std::uint64_t>, Field>;  // by variable and offset
 
@@ -268,33 +283,45 @@ class Search {
       const auto wait = std::upper_bound(waits_.begin(), waits_.end(), at);
       return wait == waits_.end() ? kNone : *wait;
     }
-    void note_across(std::size_t variable, std::size_t wait, bool set_before) {
+    // The nearest to this function is kept.
+    void note_across(std::size_t variable, std::size_t wait, bool set_before, int depth, int depth_after) {
+      if (wait == kNone) return;
       Uses& uses = search_.uses_[variable];
-      if (wait == kNone || uses.across != kNone) return;
+      const Distance distance{std::min(depth, depth_after) > 1, depth + depth_after};
+      if (uses.across != kNone && !(distance < uses.distance)) return;
       uses.across = function_;
       uses.wait = wait;
       uses.set_before = set_before;
+      uses.distance = distance;
     }
-    void use(std::size_t at, std::size_t variable, std::uint64_t field, const Deeds& deeds, bool makes) {
+    void use(std::size_t at, std::size_t variable, std::uint64_t field, const Deeds& deeds, int depth,
+             bool makes) {
       if (field == kAnyField) {  // who has the address may use each that was set
         for (auto known = fields_.lower_bound({variable, 0});
              known != fields_.end() && known->first.first == variable; ++known)
-          note_across(variable, first_wait_after(known->second.set), true);
+          note_across(variable, first_wait_after(known->second.set), true, known->second.depth_of_set, depth);
       }
       Field& known = fields_[{variable, field}];
       // A counter that is changed before the wait and after it is right, whoever changed it meanwhile.
       const std::size_t wait = first_wait_after(deeds.only_changes() ? known.written : known.set);
       Uses& uses = search_.uses_[variable];
       if (!deeds.only_writes()) {
-        note_across(variable, wait, true);
+        note_across(variable, wait, true, known.depth_of_set, depth);
       } else if (wait != kNone && uses.overwritten_in == kNone) {
         std::tie(uses.overwritten_in, uses.wait_before_overwrite) = std::pair(function_, wait);
       }
-      if (deeds.sets()) note_across(variable, first_wait_after(known.read), false);
+      if (deeds.sets())
+        note_across(variable, first_wait_after(known.read), false, known.depth_of_read, depth);
       const auto note = [at](std::size_t& first) { first = std::min(first, at); };
-      if (deeds.reads && known.set == kNone) note(known.read);  // else it is what was set here
+      if (deeds.reads && known.set == kNone) {  // else it is what was set here
+        note(known.read);
+        known.depth_of_read = std::min(known.depth_of_read, depth);
+      }
       if (deeds.writes) note(known.written);
-      if (deeds.sets()) note(known.set);
+      if (deeds.sets()) {
+        note(known.set);
+        known.depth_of_set = std::min(known.depth_of_set, depth);
+      }
 
       uses.is_set |= deeds.sets();
       uses.set_without_guard |= deeds.sets() && !makes;
@@ -358,7 +385,10 @@ class Search {
     shared.size = symbol.range.second - symbol.range.first;
     const bool is_made_once = symbol.is_guarded && !uses.set_without_guard;
     if (uses.across != kNone) {
-      if (!uses.set_before) shared.how = SharedVariable::How::kReadAcrossWait;
+      shared.how = uses.distance.is_far ? SharedVariable::How::kFarAcrossWait
+                   : uses.set_before    ? SharedVariable::How::kAcrossWait
+                                        : SharedVariable::How::kReadAcrossWait;
+      shared.calls_between = uses.distance.calls;
       shared.function = module_.functions[uses.across].name;
       shared.call = callee(uses.across, uses.wait);
     } else if (is_setting_for_a_time(uses)) {
@@ -446,21 +476,29 @@ ModuleUses read_uses(const std::vector<Code>& code, const CallSites& sites, std:
   if (module.variables.empty()) return module;
   const std::uint64_t first = module.variables.front().range.first;
   const std::uint64_t last = module.variables.back().range.second;
-  constexpr std::size_t kLongestOpcode = 5;
+  const auto add_call = [&](std::uint64_t place, std::uint64_t target) {
+    const std::size_t function = index_of(module.functions, target);
+    if (function != kNone && module.functions[function].range.first == target)
+      add(place, Kind::kCalls, function);
+  };
+  const auto add_what_is_at = [&](const Code& part, std::size_t at, std::uint64_t target) {
+    constexpr std::size_t kLongestOpcode = 5;
+    if (at < kLongestOpcode) return;
+    const unsigned char* const bytes = part.bytes + at;
+    if (target + 4 >= first && target < last && arch::is_operand(bytes)) {
+      const arch::MemoryUse use = arch::use_of_memory(bytes);
+      add_use(part.address + at, use, target + use.bytes_after);
+    } else if (arch::is_branch(bytes)) {
+      add_call(part.address + at, target);
+    }
+  };
   for (const Code& part : code) {
-    arch::for_each_displacement(part.bytes, part.size, part.address,
-                                [&](std::size_t at, std::uint64_t target) {
-                                  if (at < kLongestOpcode) return;
-                                  const unsigned char* const bytes = part.bytes + at;
-                                  if (target + 4 >= first && target < last && arch::is_operand(bytes)) {
-                                    const arch::MemoryUse use = arch::use_of_memory(bytes);
-                                    add_use(part.address + at, use, target + use.bytes_after);
-                                  } else if (arch::is_branch(bytes)) {
-                                    const std::size_t function = index_of(module.functions, target);
-                                    if (function != kNone && module.functions[function].range.first == target)
-                                      add(part.address + at, Kind::kCalls, function);
-                                  }
-                                });
+    arch::for_each_displacement(
+        part.bytes, part.size, part.address,
+        [&](std::size_t at, std::uint64_t target) { add_what_is_at(part, at, target); });
+    arch::for_each_short_jump(part.bytes, part.size, part.address, [&](std::size_t at, std::uint64_t target) {
+      add_call(part.address + at, target);
+    });
   }
   for (std::size_t i = 0; i < module.uses.size(); ++i) {
     FunctionUses& function = module.uses[i];

@@ -63,13 +63,15 @@ struct SharedVariable {
     kReadAcrossWait,     // a function reads it, makes a call that waits, and sets it
     kAddressAcrossWait,  // a function takes its address and then makes a call that waits
     kByFunctions,        // a function sets it, and another one that waits uses it
+    kFarAcrossWait,      // as kAcrossWait, but functions do both that are called by those that it calls
     kMadeOnce,           // as one of the first three, but it is set only under its guard
     kAddressOfTable,  // as kAddressAcrossWait, but it has values in the file, and nothing is seen to set it
   } how = How::kAcrossWait;
   bool is_suspicious() const { return how < How::kByFunctions; }
-  std::string function;  // that sets it
-  std::string call;      // that waits, made there
-  std::string used_in;   // kByFunctions: the other function
+  int calls_between = 0;  // from the function that waits to those that do it, before the wait and after it
+  std::string function;   // that sets it
+  std::string call;       // that waits, made there
+  std::string used_in;    // kByFunctions: the other function
 };
 
 // `waits`: whether a call of this import, or hooked function of the module, can suspend a task. The most

@@ -15,6 +15,8 @@ namespace aiofiber::runtime::arch {
 
 template <class Found>
 void for_each_displacement(const unsigned char*, std::size_t, std::uint64_t, Found) {}
+template <class Found>
+void for_each_short_jump(const unsigned char*, std::size_t, std::uint64_t, Found) {}
 inline bool is_branch(const unsigned char*) { return false; }
 inline bool is_operand(const unsigned char*) { return false; }
 inline MemoryUse use_of_memory(const unsigned char*) { return {}; }

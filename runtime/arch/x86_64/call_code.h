@@ -24,6 +24,17 @@ void for_each_displacement(const unsigned char* code, std::size_t size, std::uin
   }
 }
 
+// A jump with a displacement of one byte, as the last call of a function to one near it may be.
+template <class Found>
+void for_each_short_jump(const unsigned char* code, std::size_t size, std::uint64_t address, Found found) {
+  constexpr unsigned char kJump = 0xeb;
+  for (std::size_t at = 1; at < size; ++at) {
+    const auto distance = static_cast<std::int8_t>(code[at]);
+    if (code[at - 1] == kJump)
+      found(at, address + at + 1 + static_cast<std::uint64_t>(std::int64_t{distance}));
+  }
+}
+
 // A relative call or jump, conditional ones included.
 inline bool is_branch(const unsigned char* at) {
   const unsigned char last = at[-1];
@@ -147,7 +158,7 @@ inline std::size_t stub_begin(const unsigned char* code, std::size_t index) {
   return at;
 }
 
-// `test eax, eax` and `jne`, near or short.
+// By `test eax, eax` and `jne`, near or short. Else the code that follows makes it, or it is not seen: index.
 inline std::size_t where_true_goes(const unsigned char* code, std::size_t size, std::size_t index) {
   constexpr std::size_t kNear = 24;
   for (std::size_t at = index; at + 8 <= size && at < index + kNear; ++at) {
