@@ -3,9 +3,8 @@
 // The variables of a module that its tasks would share without knowing it.
 //
 // A function that runs in one place at a time may set a static variable, make a call that waits, and use the
-// variable again. In tasks, another one may have changed it meanwhile. The search finds such functions in
-// machine code: each use of a variable is a displacement to its address, and each call one to a function. The
-// order of the addresses stands for the order in time. So it is a guess, which a person must judge; the most
+// variable again. In tasks, another one may have changed it meanwhile. The order of the addresses of a
+// function's code stands for the order in time. So it is a guess, which a person must judge; the most
 // suspicious come first.
 #pragma once
 
@@ -15,44 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "call_sites.h"
+#include "module_uses.h"
 
 namespace aiofiber::tool {
-
-// A function or a variable of the symbol table.
-struct Symbol {
-  CodeRange range;
-  std::string name;
-  std::string file;           // empty: not known
-  bool is_own = false;        // of aiofiber, or of the compiler
-  bool is_aiofibers = false;  // a function that no code of the user is inlined into
-  bool is_guarded = false;    // a static variable of a function, which __cxa_guard_acquire() guards
-  bool has_values = false;    // a variable that is not all zeros in the file
-};
-
-// What a function does with variables, in the order of its code.
-struct FunctionUses {
-  struct Event {
-    enum class Kind { kReads, kWrites, kChanges, kTakesAddress, kCalls, kImports };
-    std::uint64_t place;
-    Kind kind;
-    std::size_t index;         // of the variable, the function, or the import
-    std::uint64_t offset = 0;  // in the variable: of a field
-  };
-  std::vector<Event> events;
-  std::vector<CodeRange> makes;  // the code under the guards of its static variables, as far as it is seen
-};
-
-// A module's code, reduced to uses and calls.
-struct ModuleUses {
-  std::vector<Symbol> functions, variables;
-  std::vector<std::string> imports;
-  std::vector<FunctionUses> uses;  // of each function
-};
-
-// Both kinds of symbols sorted by address. Empty if the processor's code is not known.
-ModuleUses read_uses(const std::vector<Code>& code, const CallSites& sites, std::vector<Symbol> functions,
-                     std::vector<Symbol> variables);
 
 struct SharedVariable {
   std::string name;
