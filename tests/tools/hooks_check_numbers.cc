@@ -14,9 +14,6 @@ struct epoll_reactor {
 };
 epoll_reactor::~epoll_reactor() = default;
 
-// As Asio's, for an io_context without locks.
-void wait_for_nothing() { ::pause(); }
-
 }  // namespace boost::asio::detail
 
 namespace grpc_core {
@@ -41,7 +38,6 @@ long numbers_thread() { return ::syscall(SYS_gettid) + 1; }
 char* numbers_read_line(char* line, int length, FILE* file) { return ::fgets(line, length, file); }
 #if defined(HOOKS_CHECK_ANY_NUMBER)
 long numbers_any(long number) { return ::syscall(number) + 1; }
-void numbers_pause() { ::pause(); }
 #endif
 
 }  // extern "C"

@@ -247,13 +247,6 @@ TEST(HooksCheck, NamesALibraryWithWhichTasksAreNotAsThreads) {
   EXPECT_TRUE(contains(text, "; 2 libraries are known by name")) << text;
 }
 
-TEST(HooksCheck, LeavesOutThePauseThatAsiosCodeHas) {
-  EXPECT_FALSE(contains(check(NUMBERS).out, "pause"));
-  const std::string all = without_lines(check(NUMBERS, {"-v"}).out);
-  EXPECT_TRUE(contains(all, "  pause       imports it: Asio's own code has it")) << all;
-  EXPECT_TRUE(contains(check(ANY_NUMBER).out, "  pause\n")) << "here something else calls it too";
-}
-
 // What aiofiber itself calls, and the libraries that it brings, are its own business.
 TEST(HooksCheck, FindsNothingInAProgramThatHasOnlyAiofiberInIt) {
   const Finished result = check(EMPTY);

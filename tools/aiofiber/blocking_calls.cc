@@ -79,8 +79,6 @@ constexpr BlockingCall kCalls[] = {
     {"sigwait", kAlways, kSignal},
     {"sigwaitinfo", kAlways, kSignal},
     {"sigtimedwait", kAlways, kSignal},
-    {"sigsuspend", kAlways, kSignal},
-    {"pause", kAlways, kSignal},
     {"_ZNSt28__atomic_futex_unsigned_base*_M_futex_wait*", kAlways,
      "std::future waits on a bare futex: await an asyncio future, or wait in to_thread()", kLock},
     {"_ZN4absl*5Mutex4LockEv", kAlways, kAbseil, kLock},

@@ -267,7 +267,6 @@ class Reader {
         functions_.push_back(range);
         if (name != nullptr && GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name))
           own_functions_.push_back(range);
-        if (name != nullptr && is_asios(name)) asio_functions_.push_back(range);
       }
     }
     mark_guarded();
@@ -277,7 +276,6 @@ class Reader {
     }
     std::sort(functions_.begin(), functions_.end());
     std::sort(own_functions_.begin(), own_functions_.end());
-    std::sort(asio_functions_.begin(), asio_functions_.end());
   }
   // Whether the file has something else than zeros for the variable.
   bool has_values(const CodeRange& range) {
@@ -338,9 +336,6 @@ class Reader {
   static bool is_letter(char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
   }
-  static bool is_asios(std::string_view name) {
-    return name.starts_with("_ZN4asio6detail") || name.starts_with("_ZN5boost4asio6detail");
-  }
 
   // _ZN8aiofiber7runtime12_GLOBAL__N_1...: lengths and names.
   static bool is_in_anonymous_namespace(std::string_view name) {
@@ -375,11 +370,6 @@ class Reader {
     const CallSites sites(code_, module_.import_slots, functions_);
     for (const auto& [name, places] : sites.places()) {
       if (is_hooked(name)) continue;
-      if (name == "pause") {
-        module_.pauses_only_in_asio = std::all_of(places.begin(), places.end(), [&](std::uint64_t place) {
-          return contains(asio_functions_, place);
-        });
-      }
       std::vector<std::uint64_t> others;  // users that are not aiofiber
       std::copy_if(places.begin(), places.end(), std::back_inserter(others),
                    [&](std::uint64_t place) { return !module_.has_runtime || !is_own(sites, place); });
@@ -402,7 +392,7 @@ class Reader {
   std::vector<std::string> names_;  // of the undefined symbols, by their number
   absl::flat_hash_set<std::string> used_by_data_;
   std::vector<Code> code_;
-  std::vector<CodeRange> functions_, own_functions_, asio_functions_;
+  std::vector<CodeRange> functions_, own_functions_;
   std::vector<Symbol> named_functions_, variables_;
   absl::flat_hash_map<std::uint64_t, std::vector<std::uint64_t>> users_;  // of functions, by their address
 };

@@ -42,7 +42,6 @@ struct ElfModule {
   absl::flat_hash_set<std::string> own_imports;
   bool has_symbols = false;          // of its functions, so that own_imports is known
   bool has_asio = false;             // the event loop of Asio is in it
-  bool pauses_only_in_asio = false;  // only Asio's own code calls pause(), by its symbols
   bool has_grpc = false;             // it contains gRPC's core
   bool dynamic = false;              // false: fully static, nothing can come before its libc
   bool has_hooks = false;            // exports the names that all hooks export

@@ -42,9 +42,6 @@ constexpr KnownUse kAsio = {
     "in run() spoils (a crash): no more than one task of a thread, others by to_thread(); and it takes no "
     "notice of a cancellation: stop() it"};
 
-constexpr char kPauseOfAsio[] =
-    "Asio's own code has it, for an io_context without locks, and never gets there";
-
 constexpr OwnLibrary kOwnLibraries[] = {
     {"libev.so", "ev_"},
     {"liburing.so", "io_uring_"},
@@ -68,8 +65,6 @@ constexpr const char* kCalledByAiofiber[] = {"fgetc", "fgets",   "fgetwc", "fget
 
 const char* why_it_does_not_block(const ElfModule& module, const std::string& function, bool reads_files) {
   const std::string library = module.name();
-  if (function == "pause" && module.has_asio && (module.pauses_only_in_asio || !module.has_symbols))
-    return kPauseOfAsio;
   for (const Harmless& line : kHarmless) {
     if (!library.starts_with(line.file)) continue;
     if (function == line.function || (reads_files && std::string_view(line.function).empty()))

@@ -77,6 +77,8 @@ runtime::Nanoseconds deadline_at(clockid_t clock, const timespec& time) noexcept
 // Whether libc's *timed* and *clock* calls accept this clock and time.
 bool is_valid_time(clockid_t clock, const timespec* time) noexcept;
 
+// How often a call that signals of the process end looks whether one has come.
+inline constexpr runtime::Nanoseconds kMaskedLookInterval = 50'000'000;
 // The next wake-up of a call with its own signal mask that would park until `deadline`. It must look again
 // under that mask, because a signal that the mask lets in can interrupt only the short system call.
 runtime::Nanoseconds next_look(runtime::Nanoseconds deadline, const sigset_t* mask) noexcept;

@@ -29,6 +29,8 @@ using Handler = void (*)(int, siginfo_t*, void*);
 // allows.
 constinit std::atomic<Handler> handlers[NSIG];
 
+constinit std::atomic<std::uint32_t> runs{0};
+
 void call_handler(int signo, siginfo_t* info, void* context) {
   const Handler handler = handlers[signo].load(std::memory_order_relaxed);
   if (handler == nullptr) return;
@@ -37,6 +39,7 @@ void call_handler(int signo, siginfo_t* info, void* context) {
     const HandlerRun run(nullptr);
     handler(signo, info, context);
   }
+  runs.fetch_add(1, std::memory_order_relaxed);
   errno = saved_errno;
 }
 
@@ -66,6 +69,8 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
 }
 
 }  // namespace
+
+std::uint32_t handler_runs() noexcept { return runs.load(std::memory_order_relaxed); }
 
 struct ::sigaction program_action(int signo) noexcept {
   struct ::sigaction action {};

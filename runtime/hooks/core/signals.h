@@ -18,6 +18,9 @@ namespace aiofiber::hooks {
 extern constinit thread_local int signal_depth __attribute__((tls_model("initial-exec")));
 inline bool in_signal_handler() noexcept { return signal_depth != 0; }
 
+// How many handlers of the process's signals have run to their end, in any thread.
+std::uint32_t handler_runs() noexcept;
+
 // The action that the program has set: sa_sigaction is its own handler.
 struct ::sigaction program_action(int signo) noexcept;
 

@@ -23,8 +23,6 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kMaskedLookInterval = 50'000'000;
-
 // Sleeps for `duration`; `left` is the rest if it was cut short. Returns true if it was not.
 bool sleep_for(Nanoseconds duration, Nanoseconds& left) {
   const int saved_errno = errno;

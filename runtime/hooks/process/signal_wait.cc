@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pause and sigsuspend: wait until a handler of the program has run.
+//
+// A signal of the process interrupts whichever task runs, or the loop's own wait, so its handler runs in
+// anybody's turn. The call looks every 50 ms whether one has run since it began. sigsuspend's mask cannot be
+// in force while other tasks run; at each look it lets in what it does not block. The task's own alarm
+// ends pause at once, and sigsuspend at the next look.
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
+#include "hooks/core/real.h"
+#include "hooks/core/signals.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// Lets in the pending signals that the mask does not block. True: a handler has run.
+bool let_in(const sigset_t* mask) noexcept {
+  static constexpr timespec kNoTime{0, 0};
+  return real::ppoll(nullptr, 0, &kNoTime, mask) < 0;
+}
+
+// Returns with errno EINTR, or why the wait ended early. Null: the thread's own mask.
+void wait_for_handler(const sigset_t* mask) {
+  const std::uint32_t runs_before = handler_runs();
+  Purpose purpose;
+  purpose.whole = {wait_begins(), runtime::kForever};
+  purpose.ends_at_alarm = mask == nullptr;
+  for (;;) {
+    if ((mask != nullptr && let_in(mask)) || handler_runs() != runs_before) {
+      errno = EINTR;
+      return;
+    }
+    if (mask != nullptr && !run_alarm_handler(AfterAlarm::kFails, mask)) return;
+    if (!sleep_until(deadline_after(kMaskedLookInterval), purpose)) return;
+  }
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
+
+using namespace aiofiber::hooks;
+
+extern "C" {
+
+int pause() {
+  if (!acts()) return real::pause();
+  wait_for_handler(nullptr);
+  return -1;
+}
+
+int sigsuspend(const sigset_t* mask) {
+  if (!acts()) return real::sigsuspend(mask);
+  wait_for_handler(mask);
+  return -1;
+}
+
+}  // extern "C"
