@@ -31,6 +31,7 @@ int scratch(int value);             // a static buffer that is not used across a
 int count(void);                    // a counter that is read and written in one go
 int restored_in_time(int value);    // another task has put back what it changed
 int reset_before_use(int value);    // what it finds it overwrites
+int jump_back(int times);           // a jump by a static jmp_buf, which the hooks keep for each task
 int call_kernel(void);              // system calls with static variables; 0, or the line that failed
 
 #ifdef __cplusplus

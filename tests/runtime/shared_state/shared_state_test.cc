@@ -155,6 +155,14 @@ TEST(SharedState, IsSilentAboutAStaticThatTheFirstCallerInitialises) {
   EXPECT_EQ(joined(search({[] { lazily(1); }, [] { lazily(2); }, [] { lazily(3); }})), "");
 }
 
+TEST(SharedState, IsSilentAboutAJumpBufferWhichIsKeptForEachTask) {
+  int jumps[3] = {};
+  EXPECT_EQ(joined(search({[&] { jumps[0] = jump_back(3); }, [&] { jumps[1] = jump_back(4); },
+                           [&] { jumps[2] = jump_back(5); }})),
+            "");
+  EXPECT_EQ(std::vector<int>(jumps, jumps + 3), (std::vector<int>{2, 2, 3}));
+}
+
 TEST(SharedState, IsSilentIfAllWriteTheSame) {
   EXPECT_EQ(joined(search({[] { set_same(3); }, [] { set_same(3); }, [] { set_same(3); }})), "");
 }
