@@ -10,16 +10,17 @@ extern "C" {
 #endif
 
 // Shared by accident.
-int post_form(int length);                 // sets a global, makes a call, puts the global back
-int upload(const char* text);              // fills a static buffer, waits, sends it
-int fetch_by_connection(int server);       // keeps its connection in a static
-int count_slowly(void);                    // reads a counter, waits, writes it
-int sum_words(const char* text);           // an iterator that keeps its place, as strtok does
-int open_and_explain(int number);          // an error number in a global of its own
-int parse_options(int argc, char** argv);  // getopt's optarg across a wait
-int log_line(int number);                  // a static in a header
-int receive(int fd);                       // the kernel fills a static buffer
-int send_later(int fd, int value);         // the kernel reads a static buffer
+int post_form(int length);                  // sets a global, makes a call, puts the global back
+int upload(const char* text);               // fills a static buffer, waits, sends it
+int fetch_by_connection(int server);        // keeps its connection in a static
+int count_slowly(void);                     // reads a counter, waits, writes it
+int sum_words(const char* text);            // an iterator that keeps its place, as strtok does
+int open_and_explain(int number);           // an error number in a global of its own
+int parse_options(int argc, char** argv);   // getopt's optarg across a wait
+int log_line(int number);                   // a static in a header
+int receive(int fd);                        // the kernel fills a static buffer
+int send_later(int fd, int value);          // the kernel reads a static buffer
+int send_part(int skip, int from, int to);  // the kernel reads it, and writes it again at once
 
 // Not shared, or on purpose.
 int look_up(int key);               // constant tables
