@@ -9,6 +9,7 @@ and slow pages wait until another task has fetched many pages.
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -97,6 +98,14 @@ def many_jobs():
     return jobs + [f"get /busy/ once-{i}" for i in range(8)]
 
 
+def test_readme(folder):
+    """It shows both diffs as they are, the second one in parts."""
+    readme = (EXAMPLE / "README.md").read_text()
+    check(f"```diff\n{(EXAMPLE / 'concurrent.diff').read_text()}```\n" in readme, "the README does not show concurrent.diff")
+    for part in re.split(r"^@@.*\n", (EXAMPLE / "mended.diff").read_text(), flags=re.MULTILINE)[1:]:
+        check(part in readme, f"the README does not show this part of mended.diff:\n{part}")
+
+
 def test_check(folder):
     """Before anything is changed."""
     text = subprocess.run([AIOFIBER, "hooks", "--check", BUILT / "courier"], capture_output=True, text=True, check=True).stdout
@@ -137,6 +146,8 @@ def test_each_is_found_and_needed(folder):
         check(unmended.errors.count("Shared state: ") == unmended.errors.count(f"Shared state: '{fault}' in "),
               f"the search finds more than {fault}: {unmended.errors}")
         check(unmended.result() != old.result(), f"{fault} need not be mended")
+    debug = run("kept", {**KEYS, "AIOFIBERDEBUG": "1"}).errors
+    check("closes descriptor" in debug or "which is another one than when it used it last" in debug, f"debug mode: {debug}")
     for fault in ("words", "line"):
         unmended = run(fault, {**KEYS, **SEARCH})
         check(unmended.errors == "", f"{fault}: the README says that the search does not find it: {unmended.errors}")
@@ -173,6 +184,8 @@ def test_limit_of_retries(folder):
         (BUILT / "courier", 1), (BUILT / "courier_mended", AT_ONCE), (VARIANTS / "courier_retries", AT_ONCE),
         (VARIANTS / "courier_limit", AT_ONCE)))
     check((old, new) == (len(jobs) + 10, len(jobs) + 10), f"{old} requests before, {new} after")
+    search = Run(VARIANTS / "courier_retries", folder, jobs, AT_ONCE, {**KEYS, **SEARCH}).errors
+    check(search == "", f"the README says that the search does not find retries_left: {search}")
     check(unmended > new, f"{unmended} requests with the count after the wait")
     check(per_task == len(jobs) * 11, f"{per_task} requests with a limit per task")
 

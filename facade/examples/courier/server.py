@@ -143,7 +143,13 @@ class Connection(socketserver.StreamRequestHandler):
         return first_time
 
 
-if __name__ == "__main__":
-    with Server(*map(int, sys.argv[1:3]), *sys.argv[3:4], note=lambda line: print(line, flush=True)) as server:
+def main():
+    port, at_once = (int(word) for word in (sys.argv[1:3] + ["0", "1"][len(sys.argv[1:3]):]))
+    # A client with faults sends less than AT_ONCE requests, or none for PATH, or waits for an answer that another task has got.
+    with Server(port, at_once, *sys.argv[3:4], patience=2, idle_limit=10, note=lambda line: print(line, flush=True)) as server:
         print(server.port, flush=True)
         server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
