@@ -91,13 +91,14 @@ std::size_t stop_trace() noexcept;
 
 // For test runs: searches for static variables that tasks share without knowing it. A WARNING in the log says
 // which task wrote the variable where, which other task changed it while the first was suspended, and where
-// the first then used it. It watches the next loop that runs tasks, until stop_detecting_shared_state().
-// AIOFIBER_SHARED_STATE=1 does the same from the first loop on. runtime/shared_state/README.md says what is
-// found and what is not. Where it cannot work (another processor than x86-64, Linux before 5.11), it says so
-// on stderr. Threads: any. Never suspends.
+// the first then used it. A line of an output stream that another task cuts is told of, too. It watches the
+// next loop that runs tasks, until stop_detecting_shared_state(). AIOFIBER_SHARED_STATE=1 does the same from
+// the first loop on. runtime/shared_state/README.md says what is found and what is not. Where it cannot work
+// (another processor than x86-64, Linux before 5.11), it says so on stderr. Threads: any. Never suspends.
 struct SharedStateOptions {
   std::vector<std::string> modules = {};  // parts of paths; empty: the program and its own libraries
-  std::vector<std::string> ignore = {};   // names of variables that are shared on purpose
+  // Names of variables that are shared on purpose, "stdout", or paths of output streams.
+  std::vector<std::string> ignore = {};
 };
 void detect_shared_state(SharedStateOptions options = {});
 // Threads: the one of the loop that is watched. Never suspends.

@@ -8,11 +8,13 @@
 // arch. The functions are inline because they run for each byte of a program. `at` is the address of a
 // displacement's first byte:
 //   for_each_displacement(code, size, address, found)   calls found(index, target) for each possible one
+//   for_each_short_jump(code, size, address, found)   the same for jumps with a displacement of one byte
 //   is_branch(at), is_operand(at)   a call or jump; a memory operand, or an address that is taken
 //   use_of_memory(at)   what the instruction does with the operand at this displacement
 //   is_jump_through_slot(at), is_call_through_slot(at)
 //   stub_begin(code, index)   the begin of the linkage-table stub whose jump has this displacement
 //   set_before(code, index, Argument)   the number that code before it sets for an argument; -1: not found
+//   where_true_goes, is_jump_back(code, size, index)   where a result that is not 0 leads; a jump backwards
 //   for_each_system_call(code, size, found)   calls found(number) for each instruction that makes one
 #pragma once
 
@@ -30,6 +32,7 @@ struct MemoryUse {
   bool reads = false;
   bool writes = false;
   bool takes_address = false;
+  bool is_wide = false;      // perhaps of 16 bytes: two fields at once
   unsigned bytes_after = 0;  // of the instruction, behind the displacement: they move its target
 };
 

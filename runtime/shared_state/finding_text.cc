@@ -3,6 +3,7 @@
 // Names and stacks are looked up here, when the task has been suspended; what was noted are addresses.
 #include "shared_state/finding_text.h"
 
+#include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
@@ -79,6 +80,18 @@ std::string finding_text(const Finding& finding, const Variable* variable) {
                   stack_text(finding.overwrite.calls, finding.overwrite.by));
   absl::StrAppend(&text, first, finding.lost_update ? " wrote it here:\n" : " used it here:\n",
                   stack_text(finding.used, finding.first));
+  text.pop_back();
+  return text;
+}
+
+std::string cut_line_text(const CutLine& finding) {
+  const std::string first = who(finding.first), second = who(finding.second);
+  std::string text =
+      absl::StrCat("Shared state: the output stream '", finding.stream, "'. ", first, " wrote \"",
+                   absl::Utf8SafeCEscape(finding.part), "\", which is no whole line, and was suspended, and ",
+                   second, " then wrote to the same stream: the line is cut.\n", first, " was suspended ",
+                   wait_text(finding.first), " here:\n", stack_text(finding.suspended, finding.first), second,
+                   " wrote before this:\n", stack_text(finding.after, finding.second));
   text.pop_back();
   return text;
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "shared_state/history.h"
+#include "shared_state/streams.h"
 
 namespace aiofiber::runtime::shared_state {
 
@@ -18,6 +19,9 @@ std::string place_text(const Finding& finding, const Variable* variable);
 
 // The report. Reads debug information: keep hooks off meanwhile.
 std::string finding_text(const Finding& finding, const Variable* variable);
+
+// The report about an output stream. The same holds for it.
+std::string cut_line_text(const CutLine& finding);
 
 // Equal for findings of one place: the variable, and the line that uses it.
 std::string place_key(const Finding& finding, const Variable* variable);

@@ -37,6 +37,7 @@
 #include "shared_state/history.h"
 #include "shared_state/page_guard.h"
 #include "shared_state/raw_bytes.h"
+#include "shared_state/streams.h"
 #include "shared_state/watched_memory.h"
 
 namespace aiofiber::runtime::shared_state {
@@ -67,7 +68,8 @@ class Detector {
       : report_(options.report != nullptr ? options.report : to_stderr),
         memory_(arena_, options.modules, options.ignore),
         history_(*new (needed(arena_.allocate(sizeof(History)))) History(arena_, memory_)),
-        guard_(arena_, memory_, history_) {
+        guard_(arena_, memory_, history_),
+        streams_(options.ignore) {
     for (const TaskVariable& own : task_variables())
       memory_.exclude(reinterpret_cast<std::uintptr_t>(own.address), own.bytes);
     for (Page& page : memory_.pages()) {
@@ -126,8 +128,11 @@ class Detector {
       history_.end_step(task, page, here);
       page.dirty = false;
     }
-    if (from.id != task.record.id) return;  // it has run another task at once, and goes on after it
-    if (from.id != 0 && static_cast<const Fiber&>(from).finished) {
+    const bool is_suspended = from.id == task.record.id;
+    const bool ends = is_suspended && from.id != 0 && static_cast<const Fiber&>(from).finished;
+    streams_.end_step(others_run_ ? aiofiber_record{} : is_suspended ? from : task.record, here, !ends);
+    if (!is_suspended) return;  // it has run another task at once, and goes on after it
+    if (ends) {
       history_.forget(task);
       running_ = nullptr;
       return;
@@ -224,7 +229,7 @@ class Detector {
   }
 
   void make_reports() noexcept {
-    if (history_.findings().empty()) return;
+    if (history_.findings().empty() && streams_.findings().empty()) return;
     guard_.open();
     const HooksOff hooks_off;
     try {
@@ -235,10 +240,15 @@ class Detector {
         report_count.fetch_add(1, std::memory_order_relaxed);
         report_(finding_text(finding, variable));
       }
+      for (const CutLine& finding : streams_.findings()) {
+        report_count.fetch_add(1, std::memory_order_relaxed);
+        report_(cut_line_text(finding));
+      }
     } catch (const std::exception&) {
       // A report must not change what the program does.
     }
     history_.clear_findings();
+    streams_.clear_findings();
   }
 
   Report report_;
@@ -246,6 +256,7 @@ class Detector {
   WatchedMemory memory_;
   History& history_;
   PageGuard guard_;
+  Streams streams_;
   Task* running_ = nullptr;
   std::size_t offloaded_ = 0;  // suspended tasks for which another thread or the kernel works
   Nanoseconds began_ = 0;

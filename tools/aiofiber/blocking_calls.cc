@@ -166,6 +166,98 @@ bool is_of_hooked_abseil([[maybe_unused]] std::string_view name) {
   return false;
 }
 
+// What is_wait() is for, by plain_name(), sorted.
+constexpr std::string_view kWaitingCalls[] = {"accept",
+                                              "accept4",
+                                              "clock_nanosleep",
+                                              "connect",
+                                              "epoll_pwait",
+                                              "epoll_pwait2",
+                                              "epoll_wait",
+                                              "fdatasync",
+                                              "fgetc",
+                                              "fgets",
+                                              "flock",
+                                              "fread",
+                                              "fscanf",
+                                              "fsync",
+                                              "getaddrinfo",
+                                              "getc",
+                                              "getdelim",
+                                              "gethostbyaddr",
+                                              "gethostbyname",
+                                              "gethostbyname2",
+                                              "getline",
+                                              "getnameinfo",
+                                              "nanosleep",
+                                              "pause",
+                                              "pclose",
+                                              "poll",
+                                              "ppoll",
+                                              "pread",
+                                              "preadv",
+                                              "preadv2",
+                                              "pselect",
+                                              "pthread_barrier_wait",
+                                              "pthread_cond_timedwait",
+                                              "pthread_cond_wait",
+                                              "pthread_join",
+                                              "pwrite",
+                                              "pwritev",
+                                              "pwritev2",
+                                              "read",
+                                              "readv",
+                                              "recv",
+                                              "recvfrom",
+                                              "recvmmsg",
+                                              "recvmsg",
+                                              "res_nquery",
+                                              "res_query",
+                                              "res_search",
+                                              "select",
+                                              "sem_timedwait",
+                                              "sem_wait",
+                                              "send",
+                                              "sendfile",
+                                              "sendmmsg",
+                                              "sendmsg",
+                                              "sendto",
+                                              "sigsuspend",
+                                              "sigwait",
+                                              "sleep",
+                                              "splice",
+                                              "system",
+                                              "thrd_sleep",
+                                              "uflow",
+                                              "usleep",
+                                              "wait",
+                                              "wait3",
+                                              "wait4",
+                                              "waitid",
+                                              "waitpid",
+                                              "write",
+                                              "writev"};
+static_assert(std::is_sorted(std::begin(kWaitingCalls), std::end(kWaitingCalls)));
+
+// Where each wait of aiofiber's own functions ends, in the runtime.
+constexpr std::string_view kSuspensions[] = {"_ZN8aiofiber7runtime9Scheduler7suspendEv",
+                                             "_ZN8aiofiber7runtime9Scheduler5yieldEv"};
+
+// Suspends a task for good, which is no wait for its caller.
+constexpr std::string_view kAbandons = "_ZN8aiofiber7runtime9Scheduler15abandon_currentEv";
+
+// The forms of a name: __recv_chk, fgets_unlocked, pread64, __isoc99_fscanf.
+std::string_view plain_name(std::string_view name) {
+  while (name.starts_with('_')) name.remove_prefix(1);
+  for (const std::string_view begin : {"IO_", "isoc99_", "isoc23_"}) {
+    if (name.starts_with(begin)) name.remove_prefix(begin.size());
+  }
+  for (const std::string_view end : {"_chk", "_unlocked", "64"}) {
+    if (name.ends_with(end)) name.remove_suffix(end.size());
+  }
+  return name;
+}
+
 struct SystemCall {
   int number;
   const char* name;
@@ -206,6 +298,17 @@ const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio) {
     if (fits(call.name, name)) return call.waits_for == kFile && stdio == Stdio::kSuspends ? nullptr : &call;
   }
   return nullptr;
+}
+
+bool is_suspension(const std::string& name) {
+  return std::find(std::begin(kSuspensions), std::end(kSuspensions), name) != std::end(kSuspensions);
+}
+
+bool abandons_task(const std::string& name) { return name == kAbandons; }
+
+bool is_wait(const std::string& name) {
+  return is_suspension(name) ||
+         std::binary_search(std::begin(kWaitingCalls), std::end(kWaitingCalls), plain_name(name));
 }
 
 const char* find_blocking_system_call(int number, int operation) {

@@ -33,6 +33,16 @@ struct BlockingCall {
 // stay in the result.
 const BlockingCall* find_blocking_call(const std::string& name, Stdio stdio);
 
+// Whether a call of a function of libc suspends a task, or would block the thread: one that waits for
+// something, not one that only might (a lock, a page of a file). A write to a FILE is none, because it waits
+// only for a reader that is slow. The runtime's functions in which a task suspends are such calls, too.
+bool is_wait(const std::string& name);
+
+// Whether it is one of these functions of the runtime; or the one that calls them for a task that never goes
+// on.
+bool is_suspension(const std::string& name);
+bool abandons_task(const std::string& name);
+
 // The name of a system call that can block, by its number on this machine; null: it does not block, or is
 // unknown here. `operation`: the operation of futex, -1 if it is not known.
 const char* find_blocking_system_call(int number, int operation = -1);

@@ -111,15 +111,14 @@ class Reader {
     if (entries.count(DT_SONAME) != 0) module_.soname = string_at(entries[DT_SONAME]);
     if (entries.count(DT_RPATH) != 0) module_.rpath = split_paths(string_at(entries[DT_RPATH]));
     if (entries.count(DT_RUNPATH) != 0) module_.runpath = split_paths(string_at(entries[DT_RUNPATH]));
-    const std::uint64_t count = count_symbols(entries);
+    const std::uint64_t count = std::max(count_symbols(entries), last_symbol_of_relocations(entries) + 1);
     const std::uint64_t symbols = offset_of(entries[DT_SYMTAB], "the symbols");
     read_symbols(raw(symbols, count * sizeof(Elf64_Sym), "the symbols"), count);
-    if (entries.count(DT_RELA) != 0) read_relocations(entries[DT_RELA], entries[DT_RELASZ]);
-    if (entries.count(DT_JMPREL) != 0 && entries[DT_PLTREL] == DT_RELA)
-      read_relocations(entries[DT_JMPREL], entries[DT_PLTRELSZ]);
+    for_each_relocation(entries, [this](const Elf64_Rela& entry) { read_relocation(entry); });
   }
 
-  // No entry has the number of symbols: the hash tables give it.
+  // No entry has the number of symbols: the hash tables give it. But a program that exports nothing may have
+  // a GNU table that knows no symbol at all.
   std::uint64_t count_symbols(Entries& entries) {
     // Of the GNU table: buckets, first hashed symbol, words of the Bloom filter, shift.
     std::uint32_t header[4];
@@ -146,6 +145,14 @@ class Reader {
     return last;
   }
 
+  std::uint64_t last_symbol_of_relocations(Entries& entries) {
+    std::uint64_t last = 0;
+    for_each_relocation(entries, [&](const Elf64_Rela& entry) {
+      last = std::max<std::uint64_t>(last, ELF64_R_SYM(entry.r_info));
+    });
+    return last;
+  }
+
   std::string string_at(std::uint64_t at) const {
     if (at >= strings_bytes_) damaged("a name");
     return {strings_ + at, strnlen(strings_ + at, strings_bytes_ - at)};
@@ -169,18 +176,28 @@ class Reader {
     }
   }
 
-  void read_relocations(std::uint64_t address, std::uint64_t bytes) {
-    const char* data = raw(offset_of(address, "a relocation"), bytes, "a relocation");
-    for (std::size_t at = 0; at + sizeof(Elf64_Rela) <= bytes; at += sizeof(Elf64_Rela)) {
-      Elf64_Rela entry;
-      std::memcpy(&entry, data + at, sizeof entry);
-      const std::uint64_t symbol = ELF64_R_SYM(entry.r_info);
-      if (symbol == 0 || symbol >= names_.size() || names_[symbol].empty()) continue;
-      const runtime::arch::SlotKind kind = runtime::arch::slot_kind(ELF64_R_TYPE(entry.r_info));
-      if (kind == runtime::arch::SlotKind::kData) used_by_data_.insert(names_[symbol]);
-      if (kind != runtime::arch::SlotKind::kImport) continue;
-      module_.import_slots.push_back({entry.r_offset, names_[symbol]});
-    }
+  template <class Found>
+  void for_each_relocation(Entries& entries, Found found) {
+    const auto visit = [&](std::uint64_t address, std::uint64_t bytes) {
+      const char* data = raw(offset_of(address, "a relocation"), bytes, "a relocation");
+      for (std::size_t at = 0; at + sizeof(Elf64_Rela) <= bytes; at += sizeof(Elf64_Rela)) {
+        Elf64_Rela entry;
+        std::memcpy(&entry, data + at, sizeof entry);
+        found(entry);
+      }
+    };
+    if (entries.count(DT_RELA) != 0) visit(entries[DT_RELA], entries[DT_RELASZ]);
+    if (entries.count(DT_JMPREL) != 0 && entries[DT_PLTREL] == DT_RELA)
+      visit(entries[DT_JMPREL], entries[DT_PLTRELSZ]);
+  }
+
+  void read_relocation(const Elf64_Rela& entry) {
+    const std::uint64_t symbol = ELF64_R_SYM(entry.r_info);
+    if (symbol == 0 || symbol >= names_.size() || names_[symbol].empty()) return;
+    const runtime::arch::SlotKind kind = runtime::arch::slot_kind(ELF64_R_TYPE(entry.r_info));
+    if (kind == runtime::arch::SlotKind::kData) used_by_data_.insert(names_[symbol]);
+    if (kind != runtime::arch::SlotKind::kImport) return;
+    module_.import_slots.push_back({entry.r_offset, names_[symbol]});
   }
 
   void read_notes(const GElf_Phdr& segment) {
@@ -238,9 +255,11 @@ class Reader {
           module_.has_hooks |= type == STT_FUNC && std::strcmp(name, "aiofiber_real_function") == 0;
           Symbol named{range, name, GELF_ST_BIND(symbol.st_info) == STB_LOCAL ? file : "",
                        is_of_others(name)};
+          named.is_aiofibers = GELF_ST_BIND(symbol.st_info) != STB_WEAK && is_aiofibers(name);
           if (type == STT_FUNC) {
             named_functions_.push_back(std::move(named));
           } else if (is_writable(range)) {
+            named.has_values = has_values(range);
             variables_.push_back(std::move(named));
           }
         }
@@ -251,6 +270,7 @@ class Reader {
         if (name != nullptr && is_asios(name)) asio_functions_.push_back(range);
       }
     }
+    mark_guarded();
     for (std::vector<Symbol>* const symbols : {&named_functions_, &variables_}) {
       std::stable_sort(symbols->begin(), symbols->end(),
                        [](const Symbol& a, const Symbol& b) { return a.range < b.range; });
@@ -258,6 +278,31 @@ class Reader {
     std::sort(functions_.begin(), functions_.end());
     std::sort(own_functions_.begin(), own_functions_.end());
     std::sort(asio_functions_.begin(), asio_functions_.end());
+  }
+  // Whether the file has something else than zeros for the variable.
+  bool has_values(const CodeRange& range) {
+    for (const GElf_Phdr& segment : segments_) {
+      if (segment.p_type != PT_LOAD || range.first < segment.p_vaddr ||
+          range.second > segment.p_vaddr + segment.p_filesz)
+        continue;
+      const std::uint64_t size = range.second - range.first;
+      const char* const bytes = raw(range.first - segment.p_vaddr + segment.p_offset, size, "a segment");
+      return std::any_of(bytes, bytes + size, [](char byte) { return byte != 0; });
+    }
+    return false;
+  }
+  // _ZGVZ4userE4name guards _ZZ4userE4name.
+  void mark_guarded() {
+    absl::flat_hash_set<std::string_view> guarded;
+    constexpr std::string_view kGuard = "_ZGV", kPlain = "_Z", kOfFunction = "_ZZ";
+    for (const Symbol& symbol : variables_) {
+      const std::string_view name = symbol.name;
+      if (name.starts_with(kGuard)) guarded.insert(name.substr(kGuard.size()));
+    }
+    for (Symbol& symbol : variables_) {
+      const std::string_view name = symbol.name;
+      symbol.is_guarded = name.starts_with(kOfFunction) && guarded.contains(name.substr(kPlain.size()));
+    }
   }
   // Whether the program can change it at any time: not a table that the loader fills and then protects.
   bool is_writable(const CodeRange& range) const {

@@ -17,7 +17,7 @@
 
 #include "call_sites.h"
 #include "failure.h"
-#include "shared_variables.h"
+#include "module_uses.h"
 
 namespace aiofiber::tool {
 

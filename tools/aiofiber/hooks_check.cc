@@ -5,17 +5,15 @@
 
 #include <absl/container/btree_map.h>
 #include <absl/strings/str_join.h>
-#include <cxxabi.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <tuple>
 #include <utility>
 
 #include "commands.h"
 #include "failure.h"
 #include "hooks_subject.h"
+#include "inspect/debug_info.h"
 #include "json.h"
 
 namespace aiofiber::tool {
@@ -92,14 +90,12 @@ bool is_shown(const Finding& finding, const Request& request) {
   return request.verbose || !finding.sometimes;
 }
 
-// The name of a C++ function without its parameters.
+// For people: without parameters, and without the number that the compiler gave a static variable of a
+// function of C, or a version.
 std::string shown_name(const std::string& name) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> spelled(
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
-  if (!name.starts_with("_Z") || spelled == nullptr) return name;
-  const std::string text = spelled.get();
-  return text.substr(0, text.find('('));
+  const std::string plain = name.substr(0, name.find('@'));
+  if (plain.starts_with("_Z")) return runtime::name_of_symbol(plain.c_str()).display;
+  return plain.substr(0, plain.find('.', 1));
 }
 
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
@@ -117,18 +113,8 @@ void print_module(const CheckedModule& module, const Request& request, std::ostr
         << std::get<std::string>(line) << '\n';
 }
 
-// The C++ name in full, or the C name without the number that the compiler gave a static variable of a
-// function.
-std::string full_name(const std::string& name) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> spelled(
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
-  if (name.starts_with("_Z") && spelled != nullptr) return spelled.get();
-  return name.substr(0, name.find_first_of(".@"));
-}
-
 std::string text_of(const SharedVariable& variable) {
-  const std::string function = full_name(variable.function), call = full_name(variable.call);
+  const std::string function = shown_name(variable.function), call = shown_name(variable.call);
   switch (variable.how) {
     case SharedVariable::How::kAcrossWait:
       return function + " sets it, waits in " + call + ", and uses it";
@@ -136,10 +122,16 @@ std::string text_of(const SharedVariable& variable) {
       return function + " reads it, waits in " + call + ", and sets it";
     case SharedVariable::How::kAddressAcrossWait:
       return function + " takes its address, and waits in " + call;
+    case SharedVariable::How::kFarAcrossWait:
+      return function + " waits in " + call + ", and calls functions before and after it that set and use it";
+    case SharedVariable::How::kMadeOnce:
+      return function + " makes it once and waits in " + call + "; nothing else is seen to set it";
+    case SharedVariable::How::kAddressOfTable:
+      return function + " takes its address and waits in " + call + "; nothing is seen to set it";
     case SharedVariable::How::kByFunctions:
       break;
   }
-  return function + " sets it; " + full_name(variable.used_in) + " uses it and waits in " + call;
+  return function + " sets it; " + shown_name(variable.used_in) + " uses it and waits in " + call;
 }
 
 constexpr std::size_t kVariablesShown = 12;
@@ -149,10 +141,10 @@ void print_shared(const CheckedModule& module, const Request& request, std::ostr
   out << module.elf.name() << ": what its tasks would share\n";
   std::size_t shown = 0;
   for (const SharedVariable& variable : module.shared_variables) {
-    const bool is_shown = variable.how != SharedVariable::How::kByFunctions && shown < kVariablesShown;
+    const bool is_shown = variable.is_suspicious() && shown < kVariablesShown;
     if (!is_shown && !request.verbose) continue;
     ++shown;
-    out << "  " << full_name(variable.name) << (variable.file.empty() ? "" : " in " + variable.file) << ", "
+    out << "  " << shown_name(variable.name) << (variable.file.empty() ? "" : " in " + variable.file) << ", "
         << variable.size << (variable.size == 1 ? " byte" : " bytes") << "\n      " << text_of(variable)
         << '\n';
   }
@@ -243,11 +235,11 @@ void write_json(const Subject& subject, std::ostream& out) {
     json.begin_array();
     for (const SharedVariable& variable : module.shared_variables) {
       json.begin_object();
-      json.member("name", full_name(variable.name));
+      json.member("name", shown_name(variable.name));
       json.member("file", variable.file);
       json.member("bytes", variable.size);
       json.member("why", text_of(variable));
-      json.member("suspicious", variable.how != SharedVariable::How::kByFunctions);
+      json.member("suspicious", variable.is_suspicious());
       json.end_object();
     }
     json.end_array();

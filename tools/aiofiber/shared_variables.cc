@@ -1,56 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// First the functions that reach a call that waits, then each variable in each function.
+// First the functions that reach a call that waits, then what the others do with variables, then each
+// variable in each function.
+//
+// Programs may have a hundred thousand functions that call each other in long chains. So nothing here is
+// recursive, and what is kept of a function is limited.
 #include "shared_variables.h"
 
+#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <tuple>
 #include <utility>
 
-#include "arch/call_code.h"
+#include "blocking_calls.h"
 
 namespace aiofiber::tool {
 namespace {
 
-namespace arch = runtime::arch;
 using Event = FunctionUses::Event;
 using Kind = Event::Kind;
 
 constexpr std::size_t kNone = SIZE_MAX;
 
-std::size_t index_of(const std::vector<Symbol>& sorted, std::uint64_t address) {
-  const auto after =
-      std::upper_bound(sorted.begin(), sorted.end(), address,
-                       [](std::uint64_t value, const Symbol& symbol) { return value < symbol.range.first; });
-  if (after == sorted.begin() || address >= std::prev(after)->range.second) return kNone;
-  return static_cast<std::size_t>(std::prev(after) - sorted.begin());
+// What is done with a variable, or a field of one.
+struct Deeds {
+  bool reads = false;    // who takes an address may set the variable later, or never
+  bool writes = false;   // without regard to the old value
+  bool changes = false;  // by one instruction, as a counter
+  bool sets() const { return writes || changes; }
+  bool only_writes() const { return writes && !reads && !changes; }
+  bool only_changes() const { return changes && !reads && !writes; }
+  void add(const Deeds& other) {
+    reads |= other.reads;
+    writes |= other.writes;
+    changes |= other.changes;
+  }
+  bool operator==(const Deeds&) const = default;
+};
+Deeds deeds_of(Kind kind) {
+  return {.reads = kind == Kind::kReads || kind == Kind::kTakesAddress,
+          .writes = kind == Kind::kWrites,
+          .changes = kind == Kind::kChanges};
 }
 
-Kind kind_of(const arch::MemoryUse& use) {
-  if (use.takes_address) return Kind::kTakesAddress;
-  if (use.reads && use.writes) return Kind::kChanges;
-  return use.writes ? Kind::kWrites : Kind::kReads;
+// An address leads to each field of a variable.
+constexpr std::uint64_t kAnyField = UINT64_MAX;
+std::uint64_t field_of(const Event& event) {
+  return event.kind == Kind::kTakesAddress ? kAnyField : event.offset;
 }
-bool is_use(Kind kind) { return kind != Kind::kCalls && kind != Kind::kImports; }
-bool may_read(Kind kind) { return is_use(kind) && kind != Kind::kWrites; }
-bool may_set(Kind kind) { return is_use(kind) && kind != Kind::kReads; }
+
+// No task: main(), and what sets the module's variables before it. It sets much that others only read.
+bool runs_once(std::string_view function) {
+  return function.substr(0, function.find('.')) == "main" || function.starts_with("_GLOBAL__sub_I_") ||
+         function.find("__static_initialization_and_destruction_0") != std::string_view::npos;
+}
 
 class Search {
  public:
   Search(const ModuleUses& module, absl::FunctionRef<bool(const std::string&)> waits)
-      : module_(module), waits_(module.uses.size(), kNone) {
+      : module_(module), waits_(module.uses.size(), kNone), effects_(module.uses.size()) {
     for (const std::string& import : module.imports) import_waits_.push_back(waits(import));
-    spread_waits();
+    spread_waits(waits);
+    spread_effects();
   }
 
   std::vector<SharedVariable> run() {
     for (std::size_t function = 0; function < module_.uses.size(); ++function) {
-      if (!module_.functions[function].is_own) look_at(function);
+      const Symbol& symbol = module_.functions[function];
+      if (!symbol.is_own && !runs_once(symbol.name)) look_at(function);
     }
     std::vector<SharedVariable> found;
     for (std::size_t variable = 0; variable < module_.variables.size(); ++variable) {
@@ -58,21 +80,33 @@ class Search {
       if (std::optional<SharedVariable> shared = judge(variable)) found.push_back(*std::move(shared));
     }
     std::stable_sort(found.begin(), found.end(), [](const SharedVariable& a, const SharedVariable& b) {
-      return std::tie(a.how, b.size) < std::tie(b.how, a.size);
+      return std::tie(a.how, a.calls_between, b.size) < std::tie(b.how, b.calls_between, a.size);
     });
     return found;
   }
 
  private:
+  // How far from a function that waits its callees do something before the wait and after it.
+  struct Distance {
+    bool is_far = false;  // both are done by functions that its callees call
+    int calls = 0;
+    auto operator<=>(const Distance&) const = default;
+  };
   struct Uses {
     std::size_t across = kNone;      // the function that uses it before and after a wait
     std::size_t wait = kNone;        // the event there
     bool set_before = false;         // else only read before
+    Distance distance;               // of that
     std::size_t address_in = kNone;  // a function that takes its address before a wait
     std::size_t wait_of_address = kNone;
     std::size_t setter = kNone;  // a function that sets it, and one that waits and uses it
     std::size_t waiting_user = kNone;
     std::size_t wait_of_user = kNone;
+    std::size_t overwritten_in = kNone;  // a function that sets it before a wait, and after it without a look
+    std::size_t wait_before_overwrite = kNone;
+    std::size_t waiting_readers[2] = {kNone, kNone};  // functions that wait and read it: the first two
+    bool is_set = false;
+    bool set_without_guard = false;
   };
 
   // The function waits: by this event, of which the first is kept.
@@ -80,100 +114,217 @@ class Search {
     if (event.kind == Kind::kImports) return import_waits_[event.index];
     return event.kind == Kind::kCalls && waits_[event.index] != kNone;
   }
-  void spread_waits() {
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (std::size_t function = 0; function < waits_.size(); ++function) {
-        if (waits_[function] != kNone) continue;
-        const std::vector<Event>& events = module_.uses[function].events;
-        const auto wait =
-            std::find_if(events.begin(), events.end(), [this](const Event& event) { return is_wait(event); });
-        if (wait == events.end()) continue;
-        waits_[function] = static_cast<std::size_t>(wait - events.begin());
-        changed = true;
-      }
-    }
-  }
-
-  // What a function that does not wait does with variables, the functions that it calls included.
-  struct Effect {
-    bool reads = false;
-    bool sets = false;
-  };
-  using Effects = absl::flat_hash_map<std::size_t, Effect>;
-  const Effects& effects_of(std::size_t function) {
-    const auto [known, is_new] = effects_.try_emplace(function);
-    if (is_new) {
-      Effects effects;  // a recursive call finds none
+  // From each function that waits to those that call it, so that each is looked at once.
+  void spread_waits(absl::FunctionRef<bool(const std::string&)> waits) {
+    std::vector<std::size_t> waiting;
+    std::vector<std::vector<std::size_t>> callers(waits_.size());
+    for (std::size_t function = 0; function < waits_.size(); ++function) {
+      const Symbol& symbol = module_.functions[function];
       for (const Event& event : module_.uses[function].events) {
-        if (event.kind == Kind::kCalls) {
-          for (const auto& [variable, effect] : effects_of(event.index)) {
-            effects[variable].reads |= effect.reads;
-            effects[variable].sets |= effect.sets;
-          }
-        } else if (is_use(event.kind)) {
-          effects[event.index].reads |= may_read(event.kind);
-          effects[event.index].sets |= may_set(event.kind);
+        if (event.kind == Kind::kCalls) callers[event.index].push_back(function);
+      }
+      const bool waits_itself =
+          symbol.is_aiofibers ? begins_wait(symbol.name, waits) : imports_wait(function);
+      if (!waits_itself) continue;
+      mark_waiting(function);
+      waiting.push_back(function);
+    }
+    while (!waiting.empty()) {
+      std::vector<std::size_t> next;
+      for (const std::size_t function : waiting) {
+        for (const std::size_t caller : callers[function]) {
+          if (waits_[caller] != kNone || !passes_on(function, caller)) continue;
+          mark_waiting(caller);
+          next.push_back(caller);
         }
       }
-      effects_[function] = std::move(effects);
+      waiting = std::move(next);
     }
-    return effects_[function];
+  }
+  // Of aiofiber's functions: a hook of a call that waits, or where its own waits end. Its code calls much
+  // else of libc, and the hooks, in places where no task waits.
+  static bool begins_wait(const std::string& name, absl::FunctionRef<bool(const std::string&)> waits) {
+    return is_suspension(name) || (is_hooked(name) && waits(name));
+  }
+  bool imports_wait(std::size_t function) const {
+    const std::vector<Event>& events = module_.uses[function].events;
+    return std::any_of(events.begin(), events.end(), [this](const Event& event) {
+      return event.kind == Kind::kImports && import_waits_[event.index];
+    });
+  }
+  bool passes_on(std::size_t function, std::size_t caller) const {
+    if (!module_.functions[caller].is_aiofibers) return true;
+    return !is_hooked(module_.functions[function].name) && !is_hooked(module_.functions[caller].name) &&
+           !abandons_task(module_.functions[caller].name);
+  }
+  void mark_waiting(std::size_t function) {
+    const std::vector<Event>& events = module_.uses[function].events;
+    const auto wait =
+        std::find_if(events.begin(), events.end(), [this](const Event& event) { return is_wait(event); });
+    waits_[function] = wait == events.end() ? 0 : static_cast<std::size_t>(wait - events.begin());
   }
 
-  // The walk through one function: what has been done with each variable, and the first wait after that.
+  // What a function that does not wait does with a field of a variable, the functions that it calls included.
+  struct Effect {
+    std::size_t variable;
+    std::uint64_t field;
+    Deeds deeds;
+    int depth = 1;  // of the function that does it: 1 is this one itself
+  };
+  using Effects = std::vector<Effect>;
+  static constexpr std::size_t kMostEffects = 64;  // of a function: the first ones
+  static constexpr int kDeepestCalls = 16;         // effects are passed on to callers at least so far
+
+  static bool add_effect(Effects& effects, const Effect& effect) {
+    const auto known = std::find_if(effects.begin(), effects.end(), [&](const Effect& other) {
+      return other.variable == effect.variable && other.field == effect.field;
+    });
+    if (known == effects.end()) {
+      if (effects.size() == kMostEffects) return false;
+      effects.push_back(effect);
+      return true;
+    }
+    const auto before = std::pair(known->deeds, known->depth);
+    known->deeds.add(effect.deeds);
+    known->depth = std::min(known->depth, effect.depth);
+    return before != std::pair(known->deeds, known->depth);
+  }
+  bool has_effects(std::size_t function) const {
+    return waits_[function] == kNone && !module_.functions[function].is_aiofibers;
+  }
+  void spread_effects() {
+    std::vector<std::pair<std::size_t, std::size_t>> calls;  // caller, callee
+    for (std::size_t function = 0; function < effects_.size(); ++function) {
+      if (!has_effects(function)) continue;
+      for (const Event& event : module_.uses[function].events) {
+        if (event.kind == Kind::kCalls) {
+          if (event.index != function && has_effects(event.index)) calls.emplace_back(function, event.index);
+        } else if (is_use(event.kind) && !module_.variables[event.index].is_own) {
+          add_effect(effects_[function], {event.index, field_of(event), deeds_of(event.kind)});
+        }
+      }
+    }
+    std::sort(calls.begin(), calls.end());
+    calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
+    bool changed = true;
+    for (int depth = 0; changed && depth < kDeepestCalls; ++depth) {
+      changed = false;
+      for (const auto& [caller, callee] : calls) {
+        if (effects_[caller].size() == kMostEffects) continue;
+        for (Effect effect : effects_[callee]) {
+          ++effect.depth;
+          changed |= add_effect(effects_[caller], effect);
+        }
+      }
+    }
+  }
+
+  // The walk through one function: when it first did what with each field, and where it waits.
   class Walk {
    public:
     Walk(Search& search, std::size_t function)
-        : search_(search),
-          function_(function),
-          waits_(search.waits_[function] != kNone),
-          // It runs once, and sets much that others only read. Only what is set again after a wait counts.
-          is_main_(search.module_.functions[function].name == "main") {}
+        : search_(search), function_(function), makes_(search.module_.uses[function].makes) {}
 
     void wait(std::size_t at) {
-      for (auto& [variable, state] : seen_) {
-        if (state.wait == kNone) state.wait = at;
+      for (const std::size_t variable : std::exchange(addresses_, {})) {
         Uses& uses = search_.uses_[variable];
-        if (state.address && !is_main_ && uses.address_in == kNone)
+        if (uses.address_in == kNone)
           std::tie(uses.address_in, uses.wait_of_address) = std::pair(function_, at);
       }
+      waits_.push_back(at);
     }
-    // A register may keep the address, so a later use need not be seen.
-    void take_address(std::size_t variable) { seen_[variable].address = true; }
-    void use(std::size_t variable, bool reads, bool sets) {
-      Seen& state = seen_[variable];
+    // What a function does that is called at this event.
+    void call(std::size_t at, const Effects& effects) {
+      for (const Effect& effect : effects)
+        use(at, effect.variable, effect.field, effect.deeds, effect.depth, false);
+    }
+    // What is done here. A register may keep an address, so a later use need not be seen.
+    void use(std::size_t at, const Event& event) {
+      const bool makes = std::any_of(makes_.begin(), makes_.end(), [&](const CodeRange& range) {
+        return event.place >= range.first && event.place < range.second;
+      });
+      use(at, event.index, field_of(event), deeds_of(event.kind), 0, makes);
+      if (event.kind == Kind::kTakesAddress) addresses_.push_back(event.index);
+    }
+
+   private:
+    // The events that first did so, and how deep in calls it was done at least: 0 is here.
+    struct Field {
+      std::size_t read = kNone;
+      std::size_t written = kNone;
+      std::size_t set = kNone;  // written or changed
+      int depth_of_set = kDeepestCalls;
+      int depth_of_read = kDeepestCalls;
+    };
+    using Fields = absl::btree_map<std::pair<std::size_t, std::uint64_t>, Field>;  // by variable and offset
+
+    std::size_t first_wait_after(std::size_t at) const {
+      if (at == kNone) return kNone;
+      const auto wait = std::upper_bound(waits_.begin(), waits_.end(), at);
+      return wait == waits_.end() ? kNone : *wait;
+    }
+    // The nearest to this function is kept.
+    void note_across(std::size_t variable, std::size_t wait, bool set_before, int depth, int depth_after) {
+      if (wait == kNone) return;
       Uses& uses = search_.uses_[variable];
-      if (state.wait != kNone && uses.across == kNone) {
-        const bool used_what_was_set = state.set && (!is_main_ || sets);
-        const bool set_by_what_was_read = state.read && sets && !is_main_;
-        if (used_what_was_set || set_by_what_was_read) {
-          uses.across = function_;
-          uses.wait = state.wait;
-          uses.set_before = state.set;
+      const Distance distance{std::min(depth, depth_after) > 1, depth + depth_after};
+      if (uses.across != kNone && !(distance < uses.distance)) return;
+      uses.across = function_;
+      uses.wait = wait;
+      uses.set_before = set_before;
+      uses.distance = distance;
+    }
+    void use(std::size_t at, std::size_t variable, std::uint64_t field, const Deeds& deeds, int depth,
+             bool makes) {
+      if (field == kAnyField) {  // who has the address may use each that was set
+        for (auto known = fields_.lower_bound({variable, 0});
+             known != fields_.end() && known->first.first == variable; ++known)
+          note_across(variable, first_wait_after(known->second.set), true, known->second.depth_of_set, depth);
+      }
+      Field& known = fields_[{variable, field}];
+      // A counter that is changed before the wait and after it is right, whoever changed it meanwhile.
+      const std::size_t wait = first_wait_after(deeds.only_changes() ? known.written : known.set);
+      Uses& uses = search_.uses_[variable];
+      if (!deeds.only_writes()) {
+        note_across(variable, wait, true, known.depth_of_set, depth);
+      } else if (wait != kNone && uses.overwritten_in == kNone) {
+        std::tie(uses.overwritten_in, uses.wait_before_overwrite) = std::pair(function_, wait);
+      }
+      if (deeds.sets())
+        note_across(variable, first_wait_after(known.read), false, known.depth_of_read, depth);
+      const auto note = [at](std::size_t& first) { first = std::min(first, at); };
+      if (deeds.reads && known.set == kNone) {  // else it is what was set here
+        note(known.read);
+        known.depth_of_read = std::min(known.depth_of_read, depth);
+      }
+      if (deeds.writes) note(known.written);
+      if (deeds.sets()) {
+        note(known.set);
+        known.depth_of_set = std::min(known.depth_of_set, depth);
+      }
+
+      uses.is_set |= deeds.sets();
+      uses.set_without_guard |= deeds.sets() && !makes;
+      if (deeds.sets() && uses.setter == kNone) uses.setter = function_;
+      const bool waits = search_.waits_[function_] != kNone;
+      if (waits && !deeds.only_writes()) {
+        for (std::size_t& reader : uses.waiting_readers) {
+          if (reader == kNone) reader = function_;
+          if (reader == function_) break;
         }
       }
-      state.set |= sets;
-      state.read |= reads;
-      if (is_main_) return;
-      if (sets && uses.setter == kNone) uses.setter = function_;
-      if (waits_ && (uses.waiting_user == kNone || uses.waiting_user == uses.setter)) {
+      if (waits && (uses.waiting_user == kNone || uses.waiting_user == uses.setter)) {
         uses.waiting_user = function_;
         uses.wait_of_user = search_.waits_[function_];
       }
     }
 
-   private:
-    struct Seen {
-      bool read = false;
-      bool set = false;
-      bool address = false;
-      std::size_t wait = kNone;
-    };
     Search& search_;
     const std::size_t function_;
-    const bool waits_, is_main_;
-    absl::flat_hash_map<std::size_t, Seen> seen_;
+    const std::vector<CodeRange>& makes_;
+    Fields fields_;
+    std::vector<std::size_t> addresses_;  // variables whose address was taken since the last wait
+    std::vector<std::size_t> waits_;      // events, in order
   };
 
   void look_at(std::size_t function) {
@@ -183,21 +334,24 @@ class Search {
       const Event& event = events[i];
       if (is_wait(event)) {
         walk.wait(i);
-      } else if (event.kind == Kind::kCalls) {
-        // A copy, for the effects of others may move these.
-        const Effects effects = effects_of(event.index);
-        for (const auto& [variable, effect] : effects) walk.use(variable, effect.reads, effect.sets);
       } else if (is_use(event.kind)) {
-        walk.use(event.index, may_read(event.kind), may_set(event.kind));
-        if (event.kind == Kind::kTakesAddress) walk.take_address(event.index);
+        walk.use(i, event);
+      } else if (event.kind == Kind::kCalls) {
+        walk.call(i, effects_[event.index]);
       }
     }
   }
 
   // The function that is called there, or the import.
   const std::string& callee(std::size_t function, std::size_t at) const {
-    const Event& event = module_.uses[function].events[at];
-    return event.kind == Kind::kImports ? module_.imports[event.index] : module_.functions[event.index].name;
+    return module_.callee(module_.uses[function].events[at]);
+  }
+
+  // Set, a wait, and set again: for those that read it during the wait.
+  static bool is_setting_for_a_time(const Uses& uses) {
+    return uses.overwritten_in != kNone &&
+           std::any_of(std::begin(uses.waiting_readers), std::end(uses.waiting_readers),
+                       [&](std::size_t reader) { return reader != kNone && reader != uses.overwritten_in; });
   }
 
   std::optional<SharedVariable> judge(std::size_t variable) const {
@@ -209,171 +363,46 @@ class Search {
     shared.name = symbol.name;
     shared.file = symbol.file;
     shared.size = symbol.range.second - symbol.range.first;
+    const bool is_made_once = symbol.is_guarded && !uses.set_without_guard;
     if (uses.across != kNone) {
-      if (!uses.set_before) shared.how = SharedVariable::How::kReadAcrossWait;
+      shared.how = uses.distance.is_far ? SharedVariable::How::kFarAcrossWait
+                   : uses.set_before    ? SharedVariable::How::kAcrossWait
+                                        : SharedVariable::How::kReadAcrossWait;
+      shared.calls_between = uses.distance.calls;
       shared.function = module_.functions[uses.across].name;
       shared.call = callee(uses.across, uses.wait);
-      return shared;
-    }
-    if (uses.address_in != kNone) {
-      shared.how = SharedVariable::How::kAddressAcrossWait;
+    } else if (is_setting_for_a_time(uses)) {
+      shared.function = module_.functions[uses.overwritten_in].name;
+      shared.call = callee(uses.overwritten_in, uses.wait_before_overwrite);
+    } else if (uses.address_in != kNone) {
+      const bool is_table = symbol.has_values && !uses.is_set;
+      shared.how = is_table ? SharedVariable::How::kAddressOfTable : SharedVariable::How::kAddressAcrossWait;
       shared.function = module_.functions[uses.address_in].name;
       shared.call = callee(uses.address_in, uses.wait_of_address);
-      return shared;
+    } else {
+      if (uses.setter == kNone || uses.waiting_user == kNone || uses.setter == uses.waiting_user)
+        return std::nullopt;
+      shared.how = SharedVariable::How::kByFunctions;
+      shared.function = module_.functions[uses.setter].name;
+      shared.used_in = module_.functions[uses.waiting_user].name;
+      shared.call = callee(uses.waiting_user, uses.wait_of_user);
     }
-    if (uses.setter == kNone || uses.waiting_user == kNone || uses.setter == uses.waiting_user)
-      return std::nullopt;
-    shared.how = SharedVariable::How::kByFunctions;
-    shared.function = module_.functions[uses.setter].name;
-    shared.used_in = module_.functions[uses.waiting_user].name;
-    shared.call = callee(uses.waiting_user, uses.wait_of_user);
+    if (is_made_once) shared.how = SharedVariable::How::kMadeOnce;
     return shared;
   }
 
   const ModuleUses& module_;
   std::vector<bool> import_waits_;
-  std::vector<std::size_t> waits_;                     // of each function: its first event that waits
-  absl::flat_hash_map<std::size_t, Uses> uses_;        // of each variable
-  absl::flat_hash_map<std::size_t, Effects> effects_;  // of functions that do not wait
+  std::vector<std::size_t> waits_;               // of each function: its first event that waits
+  absl::flat_hash_map<std::size_t, Uses> uses_;  // of each variable
+  std::vector<Effects> effects_;                 // of each function that does not wait
 };
 
 }  // namespace
 
-ModuleUses read_uses(const std::vector<Code>& code, const CallSites& sites, std::vector<Symbol> functions,
-                     std::vector<Symbol> variables) {
-  ModuleUses module;
-  module.functions = std::move(functions);
-  module.variables = std::move(variables);
-  module.uses.resize(module.functions.size());
-  const auto add = [&](std::uint64_t place, Kind kind, std::size_t index) {
-    const std::size_t function = index_of(module.functions, place);
-    if (function != kNone) module.uses[function].events.push_back({place, kind, index});
-  };
-  for (const auto& [name, places] : sites.places()) {
-    for (const std::uint64_t place : places) add(place, Kind::kImports, module.imports.size());
-    module.imports.push_back(name);
-  }
-  if (module.variables.empty()) return module;
-  const std::uint64_t first = module.variables.front().range.first;
-  const std::uint64_t last = module.variables.back().range.second;
-  constexpr std::size_t kLongestOpcode = 5;
-  for (const Code& part : code) {
-    arch::for_each_displacement(
-        part.bytes, part.size, part.address, [&](std::size_t at, std::uint64_t target) {
-          if (at < kLongestOpcode) return;
-          const unsigned char* const bytes = part.bytes + at;
-          if (target + 4 >= first && target < last && arch::is_operand(bytes)) {
-            const arch::MemoryUse use = arch::use_of_memory(bytes);
-            const std::size_t variable = index_of(module.variables, target + use.bytes_after);
-            if (variable != kNone) add(part.address + at, kind_of(use), variable);
-          } else if (arch::is_branch(bytes)) {
-            const std::size_t function = index_of(module.functions, target);
-            if (function != kNone && module.functions[function].range.first == target)
-              add(part.address + at, Kind::kCalls, function);
-          }
-        });
-  }
-  for (FunctionUses& function : module.uses) {
-    std::stable_sort(function.events.begin(), function.events.end(),
-                     [](const Event& a, const Event& b) { return a.place < b.place; });
-  }
-  return module;
-}
-
 std::vector<SharedVariable> find_shared_variables(const ModuleUses& uses,
                                                   absl::FunctionRef<bool(const std::string&)> waits) {
   return Search(uses, waits).run();
-}
-
-// The forms of a name: __recv_chk, fgets_unlocked, pread64, __isoc99_fscanf.
-std::string_view plain_name(std::string_view name) {
-  while (name.starts_with('_')) name.remove_prefix(1);
-  for (const std::string_view begin : {"IO_", "isoc99_", "isoc23_"}) {
-    if (name.starts_with(begin)) name.remove_prefix(begin.size());
-  }
-  for (const std::string_view end : {"_chk", "_unlocked", "64"}) {
-    if (name.ends_with(end)) name.remove_suffix(end.size());
-  }
-  return name;
-}
-
-bool is_wait(const std::string& name) {
-  static constexpr auto kNames = std::to_array<std::string_view>({"accept",
-                                                                  "accept4",
-                                                                  "clock_nanosleep",
-                                                                  "connect",
-                                                                  "epoll_pwait",
-                                                                  "epoll_pwait2",
-                                                                  "epoll_wait",
-                                                                  "fdatasync",
-                                                                  "fflush",
-                                                                  "fgetc",
-                                                                  "fgets",
-                                                                  "flock",
-                                                                  "fprintf",
-                                                                  "fputs",
-                                                                  "fread",
-                                                                  "fscanf",
-                                                                  "fsync",
-                                                                  "fwrite",
-                                                                  "getaddrinfo",
-                                                                  "getc",
-                                                                  "getdelim",
-                                                                  "gethostbyaddr",
-                                                                  "gethostbyname",
-                                                                  "gethostbyname2",
-                                                                  "getline",
-                                                                  "getnameinfo",
-                                                                  "nanosleep",
-                                                                  "pause",
-                                                                  "pclose",
-                                                                  "poll",
-                                                                  "ppoll",
-                                                                  "pread",
-                                                                  "preadv",
-                                                                  "preadv2",
-                                                                  "pselect",
-                                                                  "pthread_barrier_wait",
-                                                                  "pthread_cond_timedwait",
-                                                                  "pthread_cond_wait",
-                                                                  "pthread_join",
-                                                                  "pwrite",
-                                                                  "pwritev",
-                                                                  "pwritev2",
-                                                                  "read",
-                                                                  "readv",
-                                                                  "recv",
-                                                                  "recvfrom",
-                                                                  "recvmmsg",
-                                                                  "recvmsg",
-                                                                  "res_nquery",
-                                                                  "res_query",
-                                                                  "res_search",
-                                                                  "select",
-                                                                  "sem_timedwait",
-                                                                  "sem_wait",
-                                                                  "send",
-                                                                  "sendfile",
-                                                                  "sendmmsg",
-                                                                  "sendmsg",
-                                                                  "sendto",
-                                                                  "sigsuspend",
-                                                                  "sigwait",
-                                                                  "sleep",
-                                                                  "splice",
-                                                                  "system",
-                                                                  "thrd_sleep",
-                                                                  "uflow",
-                                                                  "usleep",
-                                                                  "wait",
-                                                                  "wait3",
-                                                                  "wait4",
-                                                                  "waitid",
-                                                                  "waitpid",
-                                                                  "write",
-                                                                  "writev"});
-  static_assert(std::is_sorted(kNames.begin(), kNames.end()));
-  return std::binary_search(kNames.begin(), kNames.end(), plain_name(name));
 }
 
 }  // namespace aiofiber::tool

@@ -24,6 +24,17 @@ void for_each_displacement(const unsigned char* code, std::size_t size, std::uin
   }
 }
 
+// A jump with a displacement of one byte, as the last call of a function to one near it may be.
+template <class Found>
+void for_each_short_jump(const unsigned char* code, std::size_t size, std::uint64_t address, Found found) {
+  constexpr unsigned char kJump = 0xeb;
+  for (std::size_t at = 1; at < size; ++at) {
+    const auto distance = static_cast<std::int8_t>(code[at]);
+    if (code[at - 1] == kJump)
+      found(at, address + at + 1 + static_cast<std::uint64_t>(std::int64_t{distance}));
+  }
+}
+
 // A relative call or jump, conditional ones included.
 inline bool is_branch(const unsigned char* at) {
   const unsigned char last = at[-1];
@@ -97,12 +108,17 @@ inline MemoryUse use_by_opcode(unsigned char opcode, unsigned digit, bool word_p
 inline MemoryUse use_by_second_byte(unsigned char opcode, bool scalar_prefix) {
   if ((opcode & 0xf0) == 0x90) return {.writes = true};  // set by a condition
   switch (opcode) {
+    case 0x10:
+    case 0x28:
+    case 0x6f:
+      return {.reads = true, .is_wide = true};
     case 0x11:
+    case 0x29:
+    case 0x7f:
+      return {.writes = true, .is_wide = true};
     case 0x13:
     case 0x17:
-    case 0x29:
     case 0x2b:
-    case 0x7f:
     case 0xd6:
     case 0xe7:
       return {.writes = true};
@@ -140,6 +156,33 @@ inline std::size_t stub_begin(const unsigned char* code, std::size_t index) {
   if (at >= sizeof kEndbr64 && std::memcmp(code + at - sizeof kEndbr64, kEndbr64, sizeof kEndbr64) == 0)
     at -= sizeof kEndbr64;
   return at;
+}
+
+// By `test eax, eax` and `jne`, near or short. Else the code that follows makes it, or it is not seen: index.
+inline std::size_t where_true_goes(const unsigned char* code, std::size_t size, std::size_t index) {
+  constexpr std::size_t kNear = 24;
+  for (std::size_t at = index; at + 8 <= size && at < index + kNear; ++at) {
+    if (code[at] != 0x85 || code[at + 1] != 0xc0) continue;
+    std::size_t next = at + 3;
+    std::int64_t distance = 0;
+    if (code[at + 2] == 0x75) {
+      distance = static_cast<std::int8_t>(code[next++]);
+    } else if (code[at + 2] == 0x0f && code[at + 3] == 0x85) {
+      std::int32_t displacement;
+      std::memcpy(&displacement, code + at + 4, sizeof displacement);
+      distance = displacement;
+      next = at + 8;
+    }
+    const std::int64_t target = static_cast<std::int64_t>(next) + distance;
+    return distance != 0 && target >= 0 ? static_cast<std::size_t>(target) : index;
+  }
+  return index;
+}
+
+inline bool is_jump_back(const unsigned char* code, std::size_t size, std::size_t index) {
+  if (index + 5 > size) return false;
+  const bool is_short = code[index] == 0xeb, is_near = code[index] == 0xe9;
+  return (is_short && (code[index + 1] & 0x80) != 0) || (is_near && (code[index + 4] & 0x80) != 0);
 }
 
 // Looks for the nearest `mov register, value`.

@@ -167,7 +167,49 @@ int send_part(int skip, int from, int to) {
   return read(from, part, sizeof part) == sizeof part;
 }
 
+// ---- one output stream for all
+
+void print_in_pieces(FILE* to, int number) {
+  fprintf(to, "page %d: ", number);
+  usleep(1000);  // fetches it
+  fprintf(to, "%d bytes\n", number * 100);
+}
+
 // ---- right
+
+void print_whole_lines(FILE* to, int number) {
+  usleep(1000);
+  fprintf(to, "page %d: ", number);
+  fprintf(to, "%d bytes\n", number * 100);
+  usleep(1000);
+  fprintf(to, "page %d is done\n", number);
+}
+
+void print_the_last_line(FILE* to, int number) {
+  usleep(number == 1 ? 1000 : 3000);
+  fprintf(to, "%d", number);
+}
+
+void flush_after_a_while(FILE* to) {
+  usleep(500);
+  fflush(to);
+  usleep(3000);
+}
+
+static pthread_mutex_t of_output = PTHREAD_MUTEX_INITIALIZER;
+
+void print_under_a_lock(FILE* to, int number) {
+  pthread_mutex_lock(&of_output);
+  print_in_pieces(to, number);
+  pthread_mutex_unlock(&of_output);
+}
+
+void print_numbers(FILE* to, int number) {
+  for (int i = 0; i < 3; ++i) {
+    fwrite(&number, sizeof number, 1, to);
+    usleep(1000);
+  }
+}
 
 static const int squares[] = {0, 1, 4, 9, 16, 25, 36, 49};
 static const char* names[] = {"zero", "one", "two", "three"};

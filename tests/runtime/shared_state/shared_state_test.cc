@@ -9,10 +9,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "aiofiber/hooks.h"
 #include "runtime/shared_state/idioms.h"
 #include "support/fiber_loop.h"
 #include "support/fibers.h"
@@ -169,7 +172,100 @@ TEST(SharedState, FindsABufferThatTheKernelHasOftenWrittenBeforeItIsRead) {
   EXPECT_EQ(search_in_parts(6).size(), 1u);
 }
 
+// A stream that the test closes.
+class Stream {
+ public:
+  explicit Stream(int mode = _IOFBF) : file_(std::tmpfile()) { std::setvbuf(file_, nullptr, mode, 4096); }
+  ~Stream() { std::fclose(file_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  operator FILE*() const { return file_; }
+
+ private:
+  FILE* file_;
+};
+
+TEST(SharedState, FindsALineThatAnotherTaskCuts) {
+  const Stream to;
+  const auto found = search({[&] { print_in_pieces(to, 1); }, [&] { print_in_pieces(to, 2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "Shared state: the output stream '/")) << found[0];
+  EXPECT_TRUE(has(found[0],
+                  "task 'one' wrote \"page 1: \", which is no whole line, and was suspended, and "
+                  "task 'two' then wrote to the same stream: the line is cut."))
+      << found[0];
+  EXPECT_TRUE(has(found[0], "task 'one' was suspended in a sleep here:")) << found[0];
+  EXPECT_TRUE(has(found[0], "in print_in_pieces\n    usleep(1000);")) << found[0];
+  EXPECT_TRUE(has(found[0], "task 'two' wrote before this:")) << found[0];
+}
+
+TEST(SharedState, FindsALineThatAWholeLineCuts) {
+  const Stream to(_IOLBF);  // so nothing is left in the buffer
+  const auto found = search({[&] { print_in_pieces(to, 1); }, [&] { fputs("a line\n", to); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "task 'one' wrote \"page 1: \"")) << found[0];
+}
+
+TEST(SharedState, FindsALineThatIsCutAfterItsBeginningWasFlushed) {
+  const Stream to;
+  const auto found =
+      search({[&] { print_in_pieces(to, 1); }, [&] { fflush(to); }, [&] { print_in_pieces(to, 3); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "task 'one' wrote \"page 1: \"")) << found[0];
+  EXPECT_TRUE(has(found[0], "task 'three' then wrote")) << found[0];
+}
+
+TEST(SharedState, TellsOfAStreamOnce) {
+  const Stream to;
+  const auto page = [&](int number) { return [&to, number] { print_in_pieces(to, number); }; };
+  EXPECT_EQ(search({page(1), page(2), page(3), page(4)}).size(), 1u);
+}
+
 // ---- what is right
+
+TEST(SharedState, IsSilentAboutWholeLines) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_whole_lines(to, 1); }, [&] { print_whole_lines(to, 2); }})), "");
+  const Stream by_line(_IOLBF);
+  EXPECT_EQ(joined(search({[&] { print_whole_lines(by_line, 1); }, [&] { print_whole_lines(by_line, 2); }})),
+            "");
+}
+
+TEST(SharedState, IsSilentAboutStreamsOfOneTask) {
+  const Stream first, second;
+  EXPECT_EQ(joined(search({[&] { print_in_pieces(first, 1); }, [&] { print_in_pieces(second, 2); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutALineThatItsTaskLeft) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_the_last_line(to, 1); }, [&] { print_the_last_line(to, 2); }})), "");
+}
+
+TEST(SharedState, IsSilentIfAnotherOnlyFlushes) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_in_pieces(to, 1); }, [&] { flush_after_a_while(to); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutLinesUnderALock) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_under_a_lock(to, 1); }, [&] { print_under_a_lock(to, 2); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutBytesThatAreNoText) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_numbers(to, 1); }, [&] { print_numbers(to, 2); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutStreamsToIgnore) {
+  char path[] = "/tmp/aiofiber_stream_XXXXXX";
+  const int fd = mkstemp(path);
+  FILE* const to = fdopen(fd, "w");
+  EXPECT_EQ(
+      joined(search({[&] { print_in_pieces(to, 1); }, [&] { print_in_pieces(to, 2); }}, {.ignore = {path}})),
+      "");
+  std::fclose(to);
+  ::unlink(path);
+}
 
 TEST(SharedState, IsSilentAboutConstants) {
   EXPECT_EQ(joined(search({[] { look_up(1); }, [] { look_up(2); }, [] { look_up(1); }})), "");
@@ -249,6 +345,24 @@ TEST(SharedState, LeavesNoTraceWhenItIsStopped) {
   loop.run();
   EXPECT_EQ(seen, 0);
   log_line(3);
+}
+
+int of_each_task;
+
+TEST(SharedState, IsSilentAboutVariablesPerTask) {
+  int seen[3] = {};
+  const auto keep = [&](int value) {
+    return [&seen, value] {
+      of_each_task = value;
+      ::usleep(1000);
+      seen[value] = of_each_task;
+    };
+  };
+  EXPECT_EQ(search({keep(1), keep(2)}).size(), 1u);
+  EXPECT_EQ(seen[1], 2);
+  aiofiber::hooks::per_task(&of_each_task);
+  EXPECT_EQ(joined(search({keep(1), keep(2)})), "");
+  EXPECT_EQ(seen[1], 1);
 }
 
 TEST(SharedState, IsSilentAboutNamesToIgnore) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The search for state that tasks share without knowing it: static variables that one task has written, that
-// another changes while the first is suspended, and that the first then uses.
+// another changes while the first is suspended, and that the first then uses; and lines of an output stream
+// that another task cuts.
 //
 // For test runs: it watches the writable static data of the program by page protection, by stepping single
 // instructions, and by comparing it at each switch of tasks. While it is off it costs nothing.
@@ -22,7 +23,7 @@ struct Options {
   // Parts of the paths of the modules whose data is watched. Empty: the program, and the libraries that are
   // not in the system's folders.
   std::vector<std::string> modules = {};
-  // Names of variables that tasks share on purpose.
+  // Names of variables that tasks share on purpose; "stdout", "stderr" or paths of output streams.
   std::vector<std::string> ignore = {};
   Report report = nullptr;  // null: to stderr
 };

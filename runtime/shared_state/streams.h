@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Output streams of libc that tasks share: a task writes a part of a line and is suspended, and another task
+// writes into the same stream. Then the line is cut.
+//
+// A stream has no owner and its buffer is on the heap, so the watch over variables does not see it. It is
+// looked at after each step instead: a step has written to a stream if its buffer has got more text. What
+// lies in the buffer says whether the last line is whole. Locks play no part: who holds one over the wait
+// keeps the other task from writing.
+//
+// Not seen: a part that was flushed before the wait, unbuffered streams (stderr), wide streams. Bytes that
+// are no text are no line.
+//
+// Threads: the watched one, while the process has no other that may use the streams.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/runtime/inspect/registry_abi.h"
+
+namespace aiofiber::runtime::shared_state {
+
+struct Calls;
+
+struct CutLine {
+  std::string stream;  // "stdout", "stderr", a path, or "fd 7"
+  std::string part;    // the end of what the first task had written
+  aiofiber_record first{};
+  const Calls* suspended = nullptr;  // where the first was suspended
+  aiofiber_record second{};
+  const Calls* after = nullptr;  // where the second was suspended, or ended, after it had written
+};
+
+class Streams {
+ public:
+  // `ignore`: "stdout", "stderr", or paths, of streams that tasks share on purpose.
+  explicit Streams(std::vector<std::string> ignore) : ignore_(std::move(ignore)) {}
+
+  // A step of the task has ended, here. `goes_on`: the task will continue after it. The record with id 0 is
+  // the loop itself, or steps in which other threads ran, too.
+  void end_step(const aiofiber_record& task, const Calls* here, bool goes_on) noexcept;
+  // Each stream is told of once.
+  const std::vector<CutLine>& findings() const noexcept { return findings_; }
+  void clear_findings() noexcept { findings_.clear(); }
+
+ private:
+  struct Stream {
+    const std::FILE* file = nullptr;
+    const char* begin = nullptr;  // of what is buffered
+    const char* end = nullptr;
+    std::string beyond;        // what lay in the buffer after the end
+    aiofiber_record writer{};  // of an unfinished line; id 0: none
+    std::string part;          // of that line
+    const Calls* suspended = nullptr;
+    bool told = false;
+    bool open = false;  // still in libc's list
+  };
+  void look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on);
+  static bool has_got_text(const Stream& stream) noexcept;
+  Stream& stream_of(const std::FILE* file);
+  void add_finding(Stream& stream, const aiofiber_record& second, const Calls* after);
+
+  std::vector<std::string> ignore_;
+  std::vector<Stream> streams_;
+  std::vector<CutLine> findings_;
+};
+
+}  // namespace aiofiber::runtime::shared_state
