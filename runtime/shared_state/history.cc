@@ -144,7 +144,7 @@ Claim* History::claim(Task& task, Page& page) noexcept {
 void History::read(Task& task, Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept {
   Claim* const known = claim(task, page);
   if (known == nullptr) return;
-  decide_read(page, begin, end);
+  decide_on(page, begin, end);
   if (known->is_stale) {
     bool stale = false;
     for (std::size_t at = begin; at < end; ++at) {
@@ -221,7 +221,8 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
                         byte_at(page.memory + at) != known->believed[at]);
     }
     if (Finding finding; stale && use(*known, true, begin, end, place, finding)) report(finding);
-    for (std::size_t at = begin; at < end && !update; ++at) {
+    // The buffer of a client is filled by the kernel. One call uses all of it, so looking at it costs little.
+    for (std::size_t at = begin; at < end && !update && how != Writes::kByKernel; ++at) {
       if (known->stale_written.has(at)) spare(page, at);
     }
     known->stale_written.remove(begin, end);
@@ -379,7 +380,7 @@ void History::decide(Candidate& candidate) noexcept {
   report(candidate.finding);
 }
 
-void History::decide_read(const Page& page, std::size_t begin, std::size_t end) noexcept {
+void History::decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept {
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.claim->page == &page &&
         overlap(candidate.begin, candidate.end, begin, end))

@@ -120,6 +120,7 @@ enum class Writes : std::uint8_t {
   kUpdates,   // it reads what it replaces
   kStores,    // a value that may come from a read before
   kConstant,  // a value that does not
+  kByKernel,  // in a system call
 };
 
 class History {
@@ -140,6 +141,9 @@ class History {
   void read_on(Task& task, Page& page, std::size_t begin, const Place& place) noexcept;
   void write(Task& task, Page& page, std::size_t begin, std::size_t end, Writes how, const Place& place,
              const HeldLocks& locks) noexcept;
+  // What has been found in these bytes, and might have turned out to be an update, is none: they are used
+  // once more, or the kernel is going to write them.
+  void decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept;
   // The accesses that were noted last have happened.
   void after_access() noexcept;
   // At the end of a step of the task: compares the page with its shadow, and notes for whom the change makes
@@ -181,7 +185,6 @@ class History {
   static void spare(Page& page, std::size_t at) noexcept;
   static bool is_spared(const Page& page, std::size_t at) noexcept;
   void decide(Candidate& candidate) noexcept;
-  void decide_read(const Page& page, std::size_t begin, std::size_t end) noexcept;
   bool is_update(const Page& page, std::size_t begin, std::size_t end, const Place& place) const noexcept;
   void report(const Finding& finding) noexcept;
 

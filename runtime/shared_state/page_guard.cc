@@ -281,13 +281,16 @@ void on_step(int signo, siginfo_t* info, void* context) {
 
 // ---- system calls
 
-// The kernel reads or writes these bytes for the task.
-void kernel_access(PageGuard::State& state, std::uintptr_t address, std::size_t bytes, bool writes,
+// The kernel reads these bytes for the task, is going to write them, or has written them.
+enum class KernelAccess : std::uint8_t { kReads, kWillWrite, kHasWritten };
+void kernel_access(PageGuard::State& state, std::uintptr_t address, std::size_t bytes, KernelAccess access,
                    const Place& place) noexcept {
   for_pages(state.memory, address, bytes, [&](Page& page, std::size_t begin, std::size_t end) {
-    if (writes) {
+    if (access == KernelAccess::kWillWrite) {
+      state.history.decide_on(page, begin, end);
+    } else if (access == KernelAccess::kHasWritten) {
       page.dirty = true;
-      state.history.write(*state.task, page, begin, end, Writes::kConstant, place, held_now());
+      state.history.write(*state.task, page, begin, end, Writes::kByKernel, place, held_now());
     } else {
       state.history.read(*state.task, page, begin, end, place);
     }
@@ -314,10 +317,10 @@ void for_vector(const void* vector, std::size_t count, Visit visit) noexcept {
 }
 
 void kernel_vector(PageGuard::State& state, const void* vector, std::size_t count, std::size_t bytes,
-                   bool writes, const Place& place) noexcept {
+                   KernelAccess access, const Place& place) noexcept {
   for_vector(vector, count, [&](const iovec& part) {
     const std::size_t some = std::min(bytes, part.iov_len);
-    kernel_access(state, reinterpret_cast<std::uintptr_t>(part.iov_base), some, writes, place);
+    kernel_access(state, reinterpret_cast<std::uintptr_t>(part.iov_base), some, access, place);
     bytes -= some;
     return bytes > 0;
   });
@@ -356,17 +359,17 @@ Transfer transfer_of(std::intptr_t number) noexcept {
 }
 
 void note_transfer(PageGuard::State& state, const arch::RefusedCall& call, Transfer transfer,
-                   std::size_t bytes, const Place& place) noexcept {
+                   std::size_t bytes, KernelAccess access, const Place& place) noexcept {
   const auto* const second = reinterpret_cast<const void*>(call.arguments[1]);
   if (second == nullptr) return;
   if (transfer.form == Transfer::kBuffer) {
-    kernel_access(state, call.arguments[1], std::min(bytes, call.arguments[2]), transfer.writes, place);
+    kernel_access(state, call.arguments[1], std::min(bytes, call.arguments[2]), access, place);
   } else if (transfer.form == Transfer::kVector) {
-    kernel_vector(state, second, call.arguments[2], bytes, transfer.writes, place);
+    kernel_vector(state, second, call.arguments[2], bytes, access, place);
   } else if (transfer.form == Transfer::kMessage) {
     msghdr message;
     if (sys::copy_own_memory(&message, second, sizeof message) == sizeof message)
-      kernel_vector(state, message.msg_iov, message.msg_iovlen, bytes, transfer.writes, place);
+      kernel_vector(state, message.msg_iov, message.msg_iovlen, bytes, access, place);
   }
 }
 
@@ -502,11 +505,12 @@ void on_call(int signo, siginfo_t* info, void* context) {
     protect(page, Access::kAll);
   }
   const Place place = interrupted_place(state, context, false);
-  if (!transfer.writes) note_transfer(state, call, transfer, ~std::size_t{0}, place);
+  note_transfer(state, call, transfer, ~std::size_t{0},
+                transfer.writes ? KernelAccess::kWillWrite : KernelAccess::kReads, place);
   std::intptr_t result = 0;
   if (number != SYS_rt_sigaction || !set_action(state, call, result)) result = arch::raw_call(number, call);
   if (transfer.writes && result > 0)
-    note_transfer(state, call, transfer, static_cast<std::size_t>(result), place);
+    note_transfer(state, call, transfer, static_cast<std::size_t>(result), KernelAccess::kHasWritten, place);
   protect_as_wanted(state.memory.pages());
   arch::answer_call(context, result);
 }

@@ -99,6 +99,9 @@ class Detector {
     make_reports();
   }
   void leave_child() noexcept { guard_.leave_child(); }
+  void exclude(const void* begin, std::size_t bytes) noexcept {
+    memory_.exclude(reinterpret_cast<std::uintptr_t>(begin), bytes);
+  }
   // A lock is changed by all who take it, and that is its purpose.
   void exclude_lock(const void* lock, std::size_t bytes) noexcept {
     const auto address = reinterpret_cast<std::uintptr_t>(lock);
@@ -349,6 +352,10 @@ void stop() noexcept {
     ended->uninstall();
     delete ended;
   }
+}
+
+void leave_out(const void* begin, std::size_t bytes) noexcept {
+  if (is_watched) detector.load(std::memory_order_relaxed)->exclude(begin, bytes);
 }
 
 std::size_t reports() noexcept { return report_count.load(std::memory_order_relaxed); }

@@ -36,6 +36,10 @@ const Line kLines[] = {
      "changes it for all tasks, also while this one waits: before the first task, or not at all (openat() "
      "and "
      "newlocale() have no such state)"},
+    {{"pthread_key_create", "tss_create"},
+     "a value for each thread is one for all its tasks: AIOFIBER_TASK_KEYS=NAME, a part of this file's name, "
+     "in the "
+     "environment gives each task its own"},
     {{"alarm", "ualarm", "setitimer"},
      "in a task the hooks make it the task's own alarm, also with siglongjmp; a task that computes gets it "
      "at its next "

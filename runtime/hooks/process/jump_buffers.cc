@@ -22,6 +22,7 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/shared_state/shared_state.h"
 #include "hooks/core/act.h"
 #include "hooks/core/locals.h"
 #include "hooks/core/real.h"
@@ -86,6 +87,7 @@ namespace aiofiber::hooks {
 namespace {
 
 void put_aside(Locals& locals, const __jmp_buf_tag* buffer) {
+  runtime::shared_state::leave_out(buffer, sizeof(Locals::SavedJump::content));
   Locals::SavedJump* saved = find_saved(locals, buffer);
   if (saved == nullptr) saved = &locals.saved_jumps.emplace_back();
   saved->buffer = buffer;

@@ -22,6 +22,7 @@ int parse_options(int argc, char** argv);    // getopt's optarg across a wait
 int log_line(int number);                    // a static in a header
 int receive(int fd);                         // the kernel fills a static buffer
 int send_later(int fd, int value);           // the kernel reads a static buffer
+int send_part(int skip, int from, int to);   // the kernel reads it, and writes it again at once
 void print_in_pieces(FILE* to, int number);  // prints a line, and waits in the middle of it
 
 // Not shared, or on purpose.
@@ -34,6 +35,7 @@ int scratch(int value);             // a static buffer that is not used across a
 int count(void);                    // a counter that is read and written in one go
 int restored_in_time(int value);    // another task has put back what it changed
 int reset_before_use(int value);    // what it finds it overwrites
+int jump_back(int times);           // a jump by a static jmp_buf, which the hooks keep for each task
 int call_kernel(void);              // system calls with static variables; 0, or the line that failed
 void print_whole_lines(FILE* to, int number);    // waits between lines
 void print_the_last_line(FILE* to, int number);  // ends without a newline

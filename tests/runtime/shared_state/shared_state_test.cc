@@ -148,6 +148,30 @@ TEST(SharedState, FindsABufferThatTheKernelReads) {
   EXPECT_TRUE(has(found[0], "return write(fd, record, (size_t)length) == length;")) << found[0];
 }
 
+// Two tasks send a part each, after `skip` parts that they drop.
+std::vector<std::string> search_in_parts(int skip) {
+  const aiofiber::hooks_test::SocketPair to, from[2];
+  for (int i = 0; i < 2; ++i) {
+    for (int part = 0; part < skip + 2; ++part) {
+      const std::string text(16, static_cast<char>((i == 0 ? 'a' : 'A') + part));
+      EXPECT_EQ(write(from[i][1], text.data(), text.size()), 16);
+    }
+  }
+  const auto send = [&](int i) { EXPECT_EQ(send_part(skip, from[i][0], to[0]), 1); };
+  return search({[=] { send(0); }, [=] { send(1); }});
+}
+
+TEST(SharedState, FindsABufferThatTheKernelReadsAndWritesAgain) {
+  const auto found = search_in_parts(0);
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "'part' in idioms.c")) << found[0];
+  EXPECT_TRUE(has(found[0], "    if (send(to, part, sizeof part, 0) != sizeof part) return -1;")) << found[0];
+}
+
+TEST(SharedState, FindsABufferThatTheKernelHasOftenWrittenBeforeItIsRead) {
+  EXPECT_EQ(search_in_parts(6).size(), 1u);
+}
+
 // A stream that the test closes.
 class Stream {
  public:
@@ -249,6 +273,14 @@ TEST(SharedState, IsSilentAboutConstants) {
 
 TEST(SharedState, IsSilentAboutAStaticThatTheFirstCallerInitialises) {
   EXPECT_EQ(joined(search({[] { lazily(1); }, [] { lazily(2); }, [] { lazily(3); }})), "");
+}
+
+TEST(SharedState, IsSilentAboutAJumpBufferWhichIsKeptForEachTask) {
+  int jumps[3] = {};
+  EXPECT_EQ(joined(search({[&] { jumps[0] = jump_back(3); }, [&] { jumps[1] = jump_back(4); },
+                           [&] { jumps[2] = jump_back(5); }})),
+            "");
+  EXPECT_EQ(std::vector<int>(jumps, jumps + 3), (std::vector<int>{2, 2, 3}));
 }
 
 TEST(SharedState, IsSilentIfAllWriteTheSame) {

@@ -34,6 +34,9 @@ struct Options {
 void start(Options options = {}) noexcept;
 // Ends it. Call it on the thread that is watched. It may be started again.
 void stop() noexcept;
+// Each task keeps its own content of these bytes, in a way that the search does not know: a jmp_buf. They are
+// no longer watched. Does nothing if the calling thread is not watched. Does not allocate or lock.
+void leave_out(const void* begin, std::size_t bytes) noexcept;
 // The number of reports so far.
 std::size_t reports() noexcept;
 
