@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sigaction and signal: our handler calls the program's handler. It counts that the thread is in a handler
-// and turns the hooks of the interrupted task off meanwhile.
+// sigaction, and signal in its two forms: our handler calls the program's handler. It counts that the thread
+// is in a handler and turns the hooks of the interrupted task off meanwhile.
 //
 // sigaction always returns the program's own handler. A handler may leave by siglongjmp: process/jumps.cc.
 #include "hooks/core/signals.h"
@@ -68,6 +68,16 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
   return result;
 }
 
+sighandler_t set_handler(int signo, sighandler_t handler, int flags) noexcept {
+  struct ::sigaction action {};
+  struct ::sigaction old {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  if ((flags & SA_NODEFER) == 0) sigaddset(&action.sa_mask, signo);
+  return set_action(signo, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
 }  // namespace
 
 std::uint32_t handler_runs() noexcept { return runs.load(std::memory_order_relaxed); }
@@ -116,15 +126,22 @@ int sigaction(int signo, const struct ::sigaction* action, struct ::sigaction* o
   return set_action(signo, action, old);
 }
 
+int __sigaction(int signo, const struct ::sigaction* action, struct ::sigaction* old) noexcept {
+  return set_action(signo, action, old);
+}
+
 // BSD semantics, as in glibc: calls are restarted, the handler stays.
 sighandler_t signal(int signo, sighandler_t handler) noexcept {
-  struct ::sigaction action {};
-  struct ::sigaction old {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaddset(&action.sa_mask, signo);
-  return set_action(signo, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+  return set_handler(signo, handler, SA_RESTART);
 }
+sighandler_t bsd_signal(int signo, sighandler_t handler) noexcept { return signal(signo, handler); }
+sighandler_t ssignal(int signo, sighandler_t handler) noexcept { return signal(signo, handler); }
+
+// What signal() is in a program that was compiled as strict C (-std=c99): calls are interrupted, and the
+// handler is for one signal, which it does not block.
+sighandler_t __sysv_signal(int signo, sighandler_t handler) noexcept {
+  return set_handler(signo, handler, static_cast<int>(SA_RESETHAND) | SA_NODEFER);
+}
+sighandler_t sysv_signal(int signo, sighandler_t handler) noexcept { return __sysv_signal(signo, handler); }
 
 }  // extern "C"

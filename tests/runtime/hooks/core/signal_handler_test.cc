@@ -36,6 +36,27 @@ TEST(SignalHandler, IsNotSuspended) {
   EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), action.sa_handler);
 }
 
+// In a program that was compiled as strict C, signal() is this one.
+TEST(SignalHandler, OfStrictCIsNotSuspendedAndIsForOneSignal) {
+  Fibers fibers;
+  handler_saw_hooks_off = false;
+  EXPECT_EQ(::__sysv_signal(SIGUSR1,
+                            [](int) {
+                              handler_saw_hooks_off = runtime::current_fiber()->hooks_off > 0;
+                              ::usleep(1000);
+                            }),
+            SIG_DFL);
+  bool other_ran = false;
+  fibers.spawn([&] {
+    ::raise(SIGUSR1);
+    EXPECT_TRUE(handler_saw_hooks_off);
+    EXPECT_FALSE(other_ran);
+  });
+  fibers.spawn([&] { other_ran = true; });
+  fibers.run();
+  EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), SIG_DFL);
+}
+
 sem_t posted_by_handler;
 
 TEST(SignalHandler, CanPostASemaphoreThatATaskWaitsFor) {
