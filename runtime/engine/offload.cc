@@ -66,12 +66,11 @@ void OffloadPool::submit(Work& work) {
   if (shut_down_) throw std::runtime_error("cannot schedule new futures after shutdown");
   if (queued_ >= idle_ && threads_.size() < max_threads_) {
     try {
-      threads_.emplace_back([this, number = threads_.size()] {
-        char name[16];
-        std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, number);
-        ::pthread_setname_np(::pthread_self(), name);
-        work_loop();
-      });
+      char name[32];
+      std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, threads_.size());
+      name[15] = '\0';  // what Linux takes
+      threads_.emplace_back([this] { work_loop(); });
+      ::pthread_setname_np(threads_.back().native_handle(), name);  // here, so that it has one from now on
     } catch (const std::system_error&) {
       if (threads_.empty()) throw;  // if there is a thread, the work only waits longer
     }

@@ -24,6 +24,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "aiofiber/runtime/engine/at_fork.h"
@@ -130,7 +131,10 @@ class Detector {
     }
     const bool is_suspended = from.id == task.record.id;
     const bool ends = is_suspended && from.id != 0 && static_cast<const Fiber&>(from).finished;
-    streams_.end_step(others_run_ ? aiofiber_record{} : is_suspended ? from : task.record, here, !ends);
+    const bool is_offloaded =
+        is_suspended && from.state == AIOFIBER_WAITING &&
+        (from.wait_kind == AIOFIBER_WAIT_OFFLOAD || from.wait_kind == AIOFIBER_WAIT_THREAD);
+    note_streams(is_suspended ? from : task.record, here, !ends, is_offloaded);
     if (!is_suspended) return;  // it has run another task at once, and goes on after it
     if (ends) {
       history_.forget(task);
@@ -139,8 +143,18 @@ class Detector {
     }
     task.record = from;
     task.suspended = here;
-    task.offloaded = from.state == AIOFIBER_WAITING && from.wait_kind == AIOFIBER_WAIT_OFFLOAD;
+    task.offloaded = is_offloaded;
     if (task.offloaded) ++offloaded_;
+  }
+
+  // What is written while other threads work may be theirs. The next look after that only takes note of it.
+  void note_streams(const aiofiber_record& task, const Calls* here, bool goes_on,
+                    bool is_offloaded) noexcept {
+    if (others_run_ || offloaded_ > 0 || is_offloaded) {
+      streams_are_known_ = false;
+    } else {
+      streams_.end_step(std::exchange(streams_are_known_, true) ? task : aiofiber_record{}, here, goes_on);
+    }
   }
 
   void begin_step(const aiofiber_record& from, const aiofiber_record& to) noexcept {
@@ -205,27 +219,31 @@ class Detector {
       return;
     }
     const auto threads = status.st_nlink - 2;
-    if (threads == threads_) return;
+    if (threads == threads_ && !others_run_) return;
     threads_ = threads;
-    others_run_ = threads > 1;
+    const bool ran_before = std::exchange(others_run_, false);
     if (threads <= 1) return;
-    // Idle threads of the pool are no danger.
     DIR* const folder = ::opendir("/proc/self/task");
     if (folder == nullptr) return;
-    others_run_ = false;
     while (const dirent* const entry = ::readdir(folder)) {
       if (entry->d_name[0] == '.' || std::atoi(entry->d_name) == ::getpid()) continue;
       std::ifstream file(std::string("/proc/self/task/") + entry->d_name + "/comm");
       std::string name;
       std::getline(file, name);
-      if (!name.starts_with("asyncio")) others_run_ = true;
+      if (!is_of_a_pool(name)) others_run_ = true;
     }
     ::closedir(folder);
-    if (others_run_ && !std::exchange(told_of_others_, true)) {
+    // Another thread may be making one for a pool, which has no name yet.
+    if (others_run_ && ran_before && !std::exchange(told_of_others_, true)) {
       std::fprintf(
           stderr,
           "aiofiber: shared state: the program has other threads; while they run, nothing is found\n");
     }
+  }
+  // Idle threads of aiofiber's pools are no danger. While one works for a task, that task is offloaded.
+  static bool is_of_a_pool(std::string_view thread) noexcept {
+    return thread.starts_with("asyncio") || thread.starts_with("aiofiber_i_") ||
+           thread.starts_with("aiofiber_w_");
   }
 
   void make_reports() noexcept {
@@ -263,6 +281,7 @@ class Detector {
   bool may_look_ = true;
   std::uint64_t threads_ = 1;
   bool others_run_ = false, told_of_others_ = false;
+  bool streams_are_known_ = true;
   std::set<std::string> places_;
   std::map<std::uintptr_t, std::size_t> reports_of_;
 };

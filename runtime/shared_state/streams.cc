@@ -1,119 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fields of FILE are those of glibc's public header. Its list of open streams is exported, too.
+// The fields of FILE are those of glibc's public header. It exports the walk over its open streams, too.
 #include "shared_state/streams.h"
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 
 #include "aiofiber/runtime/engine/fiber.h"
 
-// Null where libc has no such list: then only stdout is looked at.
-extern "C" [[gnu::weak]] std::FILE* _IO_list_all;
+// Null where libc has no such walk: then only stdout is looked at.
+extern "C" {
+[[gnu::weak]] void _IO_list_lock() noexcept;
+[[gnu::weak]] void _IO_list_unlock() noexcept;
+[[gnu::weak]] std::FILE* _IO_iter_begin() noexcept;
+[[gnu::weak]] std::FILE* _IO_iter_end() noexcept;
+[[gnu::weak]] std::FILE* _IO_iter_next(std::FILE*) noexcept;
+[[gnu::weak]] std::FILE* _IO_iter_file(std::FILE*) noexcept;
+}
 
 namespace aiofiber::runtime::shared_state {
 
 namespace {
 
 constexpr std::ptrdiff_t kMostOfALine = 60;
+constexpr std::ptrdiff_t kMostToJudge = 512;
 
-// The unfinished line at the end, or the end of it; empty if there is none.
-std::string_view last_line(const char* begin, const char* end) {
+// The unfinished line at the end of the buffer, or the end of it. Empty if there is none, or if the buffer
+// has other bytes than text.
+std::string_view unfinished_line(const char* begin, const char* end) {
+  begin = end - std::min(end - begin, kMostToJudge);
+  const bool is_text = std::none_of(begin, end, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == 0 || byte == 0x7f || (byte < ' ' && std::strchr("\t\n\r\033", c) == nullptr);
+  });
+  if (!is_text) return {};
   const char* at = end;
   while (at != begin && end - at < kMostOfALine && at[-1] != '\n') --at;
   return {at, static_cast<std::size_t>(end - at)};
-}
-
-bool is_text(std::string_view bytes) {
-  return std::none_of(bytes.begin(), bytes.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < ' ' && c != '\t' && c != '\r' && c != '\033') || byte == 0x7f;
-  });
-}
-
-// The bytes in the buffer after what is to be written, the first few.
-std::string bytes_beyond(const std::FILE* file) {
-  constexpr std::size_t kMost = 16;
-  const char* const end = file->_IO_write_ptr;
-  if (end == nullptr || end < file->_IO_buf_base || end > file->_IO_buf_end) return {};
-  return {end, std::min<std::size_t>(kMost, static_cast<std::size_t>(file->_IO_buf_end - end))};
 }
 
 // "stdout", "stderr", or the path; else the number of the descriptor.
 std::string name_of(const std::FILE* file) {
   if (file == stdout) return "stdout";
   if (file == stderr) return "stderr";
+  if (file->_fileno < 0) return "in memory";
   const std::string fd = std::to_string(file->_fileno);
   char path[512];
   const ssize_t length = ::readlink(("/proc/self/fd/" + fd).c_str(), path, sizeof path);
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "fd " + fd;
 }
 
+// Other threads may close streams. A task that is suspended while it holds the lock does not matter: the lock
+// belongs to the thread.
+class ListLock {
+ public:
+  ListLock() noexcept {
+    if (_IO_list_lock != nullptr) _IO_list_lock();
+  }
+  ~ListLock() {
+    if (_IO_list_unlock != nullptr) _IO_list_unlock();
+  }
+  ListLock(const ListLock&) = delete;
+  ListLock& operator=(const ListLock&) = delete;
+};
+
 }  // namespace
 
 void Streams::end_step(const aiofiber_record& task, const Calls* here, bool goes_on) noexcept {
+  ++looks_;
   try {
-    for (Stream& stream : streams_) stream.open = false;
-    if (&_IO_list_all == nullptr) {
+    const ListLock lock;
+    if (_IO_iter_begin == nullptr) {
       look_at(stdout, task, here, goes_on);
-    } else {
-      for (const std::FILE* file = _IO_list_all; file != nullptr; file = file->_chain)
-        look_at(file, task, here, goes_on);
+      return;
     }
-    std::erase_if(streams_, [](const Stream& stream) { return !stream.open; });
+    std::size_t open = 0;
+    for (std::FILE* at = _IO_iter_begin(); at != _IO_iter_end(); at = _IO_iter_next(at), ++open)
+      look_at(_IO_iter_file(at), task, here, goes_on);
+    if (open == streams_.size()) return;
+    std::erase_if(streams_, [this](const auto& entry) { return entry.second.seen != looks_; });
   } catch (const std::exception&) {
     // No memory: this step is not looked at.
   }
 }
 
 void Streams::look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on) {
-  Stream& stream = stream_of(file);
-  stream.open = true;
-  const bool moved = file->_IO_write_base != stream.begin || file->_IO_write_ptr != stream.end;
-  if (moved && has_got_text(stream)) {
-    if (stream.writer.id != 0 && task.id != 0 && stream.writer.id != task.id) add_finding(stream, task, here);
-    const std::string_view line = last_line(file->_IO_write_base, file->_IO_write_ptr);
-    const bool unfinished = file->_mode <= 0 && !line.empty() && is_text(line);
-    stream.writer = unfinished ? task : aiofiber_record{};
-    stream.part = line;
-  }
-  if (moved) {
-    stream.begin = file->_IO_write_base;
-    stream.end = file->_IO_write_ptr;
-    stream.beyond = bytes_beyond(file);
+  Stream& stream = streams_[file];
+  stream.seen = looks_;
+  forget_if_closed(file, stream);
+  if (file->_IO_write_base != stream.begin || file->_IO_write_ptr != stream.end) {
+    if (has_got_text(file, stream)) {
+      if (stream.writer.id != 0 && task.id != 0 && stream.writer.id != task.id)
+        add_finding(file, stream, task, here);
+      const std::string_view line =
+          file->_mode <= 0 ? unfinished_line(file->_IO_write_base, file->_IO_write_ptr) : std::string_view();
+      stream.writer = line.empty() ? aiofiber_record{} : task;
+      stream.part = line;
+    }
+    note_buffer(file, stream);
   }
   if (stream.writer.id == 0 || stream.writer.id != task.id) return;
   stream.writer = goes_on ? task : aiofiber_record{};
   stream.suspended = here;
 }
 
-// Whether there is more text, since the last look, than a flush alone leaves.
-bool Streams::has_got_text(const Stream& stream) noexcept {
-  const std::FILE* const file = stream.file;
-  const char* const begin = file->_IO_write_base;
-  const char* const end = file->_IO_write_ptr;
-  if (end > begin) return begin != stream.begin || end > stream.end;
+// A stream may be opened at the address of one that was closed since the last look.
+void Streams::forget_if_closed(const std::FILE* file, Stream& stream) noexcept {
+  if (stream.fd != file->_fileno) {
+    stream.fd = file->_fileno;
+    stream.told = false;
+  } else if (file->_IO_write_ptr != nullptr && stream.buffer == file->_IO_buf_base) {
+    return;
+  }
+  stream.buffer = file->_IO_buf_base;
+  stream.begin = stream.end = nullptr;
+  stream.beyond_bytes = 0;
+  stream.writer = {};
+}
+
+// Of a buffer that has changed since the last look: whether by more than a flush.
+bool Streams::has_got_text(const std::FILE* file, const Stream& stream) noexcept {
+  if (file->_IO_write_ptr > file->_IO_write_base) return true;
   // All is flushed. Text that came before the flush lies where the buffer had ended.
-  if (stream.end == nullptr || stream.end < file->_IO_buf_base || stream.end > file->_IO_buf_end)
-    return false;
+  return stream.beyond_bytes > 0 && std::memcmp(stream.end, stream.beyond.data(), stream.beyond_bytes) != 0;
+}
+
+void Streams::note_buffer(const std::FILE* file, Stream& stream) noexcept {
+  stream.begin = file->_IO_write_base;
+  stream.end = file->_IO_write_ptr;
+  stream.beyond_bytes = 0;
+  if (stream.end == nullptr || stream.end < file->_IO_buf_base || stream.end > file->_IO_buf_end) return;
   const auto room = static_cast<std::size_t>(file->_IO_buf_end - stream.end);
-  return std::string_view(stream.end, std::min(room, stream.beyond.size())) != stream.beyond;
+  stream.beyond_bytes = std::min(stream.beyond.size(), room);
+  std::memcpy(stream.beyond.data(), stream.end, stream.beyond_bytes);
 }
 
-Streams::Stream& Streams::stream_of(const std::FILE* file) {
-  const auto known = std::find_if(streams_.begin(), streams_.end(),
-                                  [&](const Stream& stream) { return stream.file == file; });
-  if (known != streams_.end()) return *known;
-  streams_.emplace_back().file = file;
-  return streams_.back();
-}
-
-void Streams::add_finding(Stream& stream, const aiofiber_record& second, const Calls* after) {
+void Streams::add_finding(const std::FILE* file, Stream& stream, const aiofiber_record& second,
+                          const Calls* after) {
   if (stream.told) return;
   const HooksOff hooks_off;
-  const std::string name = name_of(stream.file);
+  const std::string name = name_of(file);
   stream.told = true;
   if (std::find(ignore_.begin(), ignore_.end(), name) != ignore_.end()) return;
   findings_.push_back({.stream = name,

@@ -8,14 +8,17 @@
 // lies in the buffer says whether the last line is whole. Locks play no part: who holds one over the wait
 // keeps the other task from writing.
 //
-// Not seen: a part that was flushed before the wait, unbuffered streams (stderr), wide streams. Bytes that
-// are no text are no line.
+// Not seen: a part that was flushed before the wait, unbuffered streams (stderr), wide streams, and those of
+// open_memstream(). Bytes that are no text are no line.
 //
-// Threads: the watched one, while the process has no other that may use the streams.
+// Threads: the watched one. Others may open and close streams, but what they write is not told apart.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -40,7 +43,7 @@ class Streams {
   explicit Streams(std::vector<std::string> ignore) : ignore_(std::move(ignore)) {}
 
   // A step of the task has ended, here. `goes_on`: the task will continue after it. The record with id 0 is
-  // the loop itself, or steps in which other threads ran, too.
+  // the loop itself, or nobody: what has changed since the last look is only taken note of.
   void end_step(const aiofiber_record& task, const Calls* here, bool goes_on) noexcept;
   // Each stream is told of once.
   const std::vector<CutLine>& findings() const noexcept { return findings_; }
@@ -48,23 +51,27 @@ class Streams {
 
  private:
   struct Stream {
-    const std::FILE* file = nullptr;
+    int fd = -1;
+    const char* buffer = nullptr;
     const char* begin = nullptr;  // of what is buffered
     const char* end = nullptr;
-    std::string beyond;        // what lay in the buffer after the end
+    std::array<char, 16> beyond{};  // what lay in the buffer after the end
+    std::size_t beyond_bytes = 0;
     aiofiber_record writer{};  // of an unfinished line; id 0: none
     std::string part;          // of that line
     const Calls* suspended = nullptr;
     bool told = false;
-    bool open = false;  // still in libc's list
+    std::uint64_t seen = 0;  // the look that found it in libc's list
   };
   void look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on);
-  static bool has_got_text(const Stream& stream) noexcept;
-  Stream& stream_of(const std::FILE* file);
-  void add_finding(Stream& stream, const aiofiber_record& second, const Calls* after);
+  static void forget_if_closed(const std::FILE* file, Stream& stream) noexcept;
+  static bool has_got_text(const std::FILE* file, const Stream& stream) noexcept;
+  static void note_buffer(const std::FILE* file, Stream& stream) noexcept;
+  void add_finding(const std::FILE* file, Stream& stream, const aiofiber_record& second, const Calls* after);
 
   std::vector<std::string> ignore_;
-  std::vector<Stream> streams_;
+  std::unordered_map<const std::FILE*, Stream> streams_;
+  std::uint64_t looks_ = 0;
   std::vector<CutLine> findings_;
 };
 

@@ -10,7 +10,6 @@
 extern "C" {
 int set_before_chain;
 void chain_0();
-void idle_0();
 int wait_at_end() { return static_cast<int>(::sleep(0)); }
 }
 
@@ -40,7 +39,6 @@ extern "C" __attribute__((noinline)) int begin_chain(int number) {
 int main(int argc, char**) {
 #if AIOFIBER_ARCH_X86_64
   if (argc > 1) return begin_chain(argc);
-  if (argc > 2) idle_0();
 #endif
   return argc;
 }

@@ -111,8 +111,10 @@ class Reader {
     if (entries.count(DT_SONAME) != 0) module_.soname = string_at(entries[DT_SONAME]);
     if (entries.count(DT_RPATH) != 0) module_.rpath = split_paths(string_at(entries[DT_RPATH]));
     if (entries.count(DT_RUNPATH) != 0) module_.runpath = split_paths(string_at(entries[DT_RUNPATH]));
-    const std::uint64_t count = std::max(count_symbols(entries), last_symbol_of_relocations(entries) + 1);
     const std::uint64_t symbols = offset_of(entries[DT_SYMTAB], "the symbols");
+    const std::uint64_t room = bytes_ > symbols ? (bytes_ - symbols) / sizeof(Elf64_Sym) : 0;
+    const std::uint64_t count =
+        std::max(count_symbols(entries), std::min(last_symbol_of_relocations(entries) + 1, room));
     read_symbols(raw(symbols, count * sizeof(Elf64_Sym), "the symbols"), count);
     for_each_relocation(entries, [this](const Elf64_Rela& entry) { read_relocation(entry); });
   }
@@ -259,7 +261,7 @@ class Reader {
           if (type == STT_FUNC) {
             named_functions_.push_back(std::move(named));
           } else if (is_writable(range)) {
-            named.has_values = has_values(range);
+            named.has_values = !named.is_own && has_values(range);
             variables_.push_back(std::move(named));
           }
         }

@@ -34,16 +34,13 @@ const Line kLines[] = {
     {{"chdir", "fchdir", "umask", "setenv", "unsetenv", "putenv", "setlocale", "seteuid", "setegid",
       "setrlimit"},
      "changes it for all tasks, also while this one waits: before the first task, or not at all (openat() "
-     "and "
-     "newlocale() have no such state)"},
+     "and newlocale() have no such state)"},
     {{"pthread_key_create", "tss_create"},
      "a value for each thread is one for all its tasks: AIOFIBER_TASK_KEYS=NAME, a part of this file's name, "
-     "in the "
-     "environment gives each task its own"},
+     "in the environment gives each task its own"},
     {{"alarm", "ualarm", "setitimer"},
      "in a task the hooks make it the task's own alarm, also with siglongjmp; a task that computes gets it "
-     "at its next "
-     "call that waits (pause() and sigsuspend() are not hooked)"},
+     "at its next call that waits"},
     {{"rand", "random", "drand48", "lrand48", "mrand48", "srand", "srandom"},
      "one sequence for all tasks: a seed gives the same numbers only in the same order of tasks"},
     {{"printf", "puts", "putchar", "vprintf", "__printf_chk", "__vprintf_chk"},

@@ -55,7 +55,9 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
     ours = *action;
     if (is_function(ours)) {
       // Store it before the kernel call: a signal in between already gets the new handler.
-      handlers[signo].store(action->sa_sigaction, std::memory_order_relaxed);
+      // A program that gets ours, by a function of libc that is not hooked, gives it back.
+      if (action->sa_sigaction != call_handler)
+        handlers[signo].store(action->sa_sigaction, std::memory_order_relaxed);
       ours.sa_sigaction = call_handler;
     }
   }
@@ -68,7 +70,13 @@ int set_action(int signo, const struct ::sigaction* action, struct ::sigaction* 
   return result;
 }
 
+constexpr int kForOneSignal = static_cast<int>(SA_RESETHAND) | SA_NODEFER;
+
 sighandler_t set_handler(int signo, sighandler_t handler, int flags) noexcept {
+  if (handler == SIG_ERR) {
+    errno = EINVAL;
+    return SIG_ERR;
+  }
   struct ::sigaction action {};
   struct ::sigaction old {};
   action.sa_handler = handler;
@@ -134,14 +142,38 @@ int __sigaction(int signo, const struct ::sigaction* action, struct ::sigaction*
 sighandler_t signal(int signo, sighandler_t handler) noexcept {
   return set_handler(signo, handler, SA_RESTART);
 }
-sighandler_t bsd_signal(int signo, sighandler_t handler) noexcept { return signal(signo, handler); }
-sighandler_t ssignal(int signo, sighandler_t handler) noexcept { return signal(signo, handler); }
+sighandler_t bsd_signal(int signo, sighandler_t handler) noexcept {
+  return set_handler(signo, handler, SA_RESTART);
+}
+sighandler_t ssignal(int signo, sighandler_t handler) noexcept {
+  return set_handler(signo, handler, SA_RESTART);
+}
 
 // What signal() is in a program that was compiled as strict C (-std=c99): calls are interrupted, and the
 // handler is for one signal, which it does not block.
 sighandler_t __sysv_signal(int signo, sighandler_t handler) noexcept {
-  return set_handler(signo, handler, static_cast<int>(SA_RESETHAND) | SA_NODEFER);
+  return set_handler(signo, handler, kForOneSignal);
 }
-sighandler_t sysv_signal(int signo, sighandler_t handler) noexcept { return __sysv_signal(signo, handler); }
+sighandler_t sysv_signal(int signo, sighandler_t handler) noexcept {
+  return set_handler(signo, handler, kForOneSignal);
+}
+
+// System V's: SIG_HOLD blocks the signal, anything else lets it in.
+sighandler_t sigset(int signo, sighandler_t disposition) noexcept {
+  sigset_t set, before;
+  sigemptyset(&set);
+  if (sigaddset(&set, signo) != 0) return SIG_ERR;
+  sighandler_t old = SIG_ERR;
+  if (disposition == SIG_HOLD) {
+    struct ::sigaction action {};
+    if (set_action(signo, nullptr, &action) != 0) return SIG_ERR;
+    old = action.sa_handler;
+  } else {
+    old = set_handler(signo, disposition, 0);
+    if (old == SIG_ERR) return SIG_ERR;
+  }
+  ::pthread_sigmask(disposition == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &set, &before);
+  return sigismember(&before, signo) == 1 ? SIG_HOLD : old;
+}
 
 }  // extern "C"

@@ -117,11 +117,7 @@ bool run_alarm_handler(AfterAlarm then, const sigset_t* mask) {
   const struct ::sigaction action = program_action(SIGALRM);
   if (action.sa_handler == SIG_DFL) ::raise(SIGALRM);
   const auto flags = static_cast<unsigned>(action.sa_flags);
-  if ((flags & static_cast<unsigned>(SA_RESETHAND)) != 0) {
-    struct ::sigaction once {};
-    once.sa_handler = SIG_DFL;
-    real::sigaction(SIGALRM, &once, nullptr);
-  }
+  // SA_RESETHAND is not obeyed: the action is one for all tasks, and the alarms of the others need it.
   // The other signals of the mask, for the time of the handler. SIGALRM itself is not blocked: the task's
   // next alarm comes in a later wait, and a handler that leaves by longjmp would block it for all tasks.
   sigset_t mask_before;

@@ -21,20 +21,22 @@ namespace aiofiber::hooks {
 
 namespace {
 
-// Lets in the pending signals that the mask does not block. True: a handler has run.
+// Lets in the pending signals that the mask does not block. True: the wait ends, with errno EINTR if a
+// handler has run, or EFAULT.
 bool let_in(const sigset_t* mask) noexcept {
   static constexpr timespec kNoTime{0, 0};
   return real::ppoll(nullptr, 0, &kNoTime, mask) < 0;
 }
 
-// Returns with errno EINTR, or why the wait ended early. Null: the thread's own mask.
+// Returns with errno EINTR, or why the wait ended early. Null: the thread's own mask, which is in force.
 void wait_for_handler(const sigset_t* mask) {
   const std::uint32_t runs_before = handler_runs();
   Purpose purpose;
   purpose.whole = {wait_begins(), runtime::kForever};
   purpose.ends_at_alarm = mask == nullptr;
   for (;;) {
-    if ((mask != nullptr && let_in(mask)) || handler_runs() != runs_before) {
+    if (mask != nullptr && let_in(mask)) return;
+    if (handler_runs() != runs_before) {
       errno = EINTR;
       return;
     }
@@ -62,5 +64,6 @@ int sigsuspend(const sigset_t* mask) {
   wait_for_handler(mask);
   return -1;
 }
+int __sigsuspend(const sigset_t* mask) { return sigsuspend(mask); }
 
 }  // extern "C"

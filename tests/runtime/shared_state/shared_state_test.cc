@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "aiofiber/hooks.h"
+#include "aiofiber/runtime/engine/offload.h"
 #include "runtime/shared_state/idioms.h"
 #include "support/fiber_loop.h"
 #include "support/fibers.h"
@@ -215,10 +216,35 @@ TEST(SharedState, FindsALineThatIsCutAfterItsBeginningWasFlushed) {
   EXPECT_TRUE(has(found[0], "task 'three' then wrote")) << found[0];
 }
 
+TEST(SharedState, FindsAShortLineAfterAFlush) {
+  const Stream to;
+  const auto found = search({[&] {
+                               fputs("a long beginning of a line: ", to);
+                               ::usleep(1000);
+                             },
+                             [&] {
+                               fflush(to);
+                               fputs("short\n", to);
+                             }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "task 'two' then wrote")) << found[0];
+}
+
 TEST(SharedState, TellsOfAStreamOnce) {
   const Stream to;
   const auto page = [&](int number) { return [&to, number] { print_in_pieces(to, number); }; };
   EXPECT_EQ(search({page(1), page(2), page(3), page(4)}).size(), 1u);
+}
+
+TEST(SharedState, FindsAfterACallOnThePool) {
+  const auto call_then_log = [](int number) {
+    return [number] {
+      aiofiber::runtime::offload([] {});
+      ::usleep(1000);
+      log_line(number);
+    };
+  };
+  EXPECT_EQ(search({call_then_log(1), call_then_log(2)}).size(), 1u);
 }
 
 // ---- what is right
@@ -244,6 +270,47 @@ TEST(SharedState, IsSilentAboutALineThatItsTaskLeft) {
 TEST(SharedState, IsSilentIfAnotherOnlyFlushes) {
   const Stream to;
   EXPECT_EQ(joined(search({[&] { print_in_pieces(to, 1); }, [&] { flush_after_a_while(to); }})), "");
+}
+
+// While the pool works, nobody looks who writes.
+TEST(SharedState, IsSilentAboutALineThatIsFinishedWhileThePoolWorks) {
+  const Stream to;
+  const aiofiber::hooks_test::SocketPair pool_works;
+  const auto works = [&] {
+    char byte;
+    return ::read(pool_works[0], &byte, 1);
+  };
+  EXPECT_EQ(joined(search({[&] {
+                             fputs("page 1: ", to);
+                             ::usleep(1000);
+                             fputs("100 bytes\n", to);
+                             EXPECT_EQ(::write(pool_works[1], "x", 1), 1);
+                           },
+                           [&] {
+                             EXPECT_EQ(aiofiber::runtime::offload(works), 1);
+                             fputs("page 2: 200 bytes\n", to);
+                             ::usleep(1000);
+                           }})),
+            "");
+}
+
+TEST(SharedState, IsSilentAboutAStreamAtTheAddressOfAClosedOne) {
+  FILE* shared = std::tmpfile();
+  EXPECT_EQ(joined(search({[&] {
+                             fputs("{\"a\": 1", shared);
+                             ::usleep(1000);
+                             fputs("}", shared);
+                             std::fclose(shared);
+                             shared = std::tmpfile();
+                             ::usleep(1000);
+                             fputs("a line\n", shared);
+                           },
+                           [&] {
+                             ::usleep(1500);
+                             fputs("another line\n", shared);
+                           }})),
+            "");
+  std::fclose(shared);
 }
 
 TEST(SharedState, IsSilentAboutLinesUnderALock) {

@@ -57,6 +57,36 @@ TEST(SignalHandler, OfStrictCIsNotSuspendedAndIsForOneSignal) {
   EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), SIG_DFL);
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // old programs call it
+TEST(SignalHandler, OfSigsetIsNotSuspended) {
+  Fibers fibers;
+  const auto handler = [](int) { handler_saw_hooks_off = runtime::current_fiber()->hooks_off > 0; };
+  fibers.spawn([&] {
+    handler_saw_hooks_off = false;
+    EXPECT_EQ(::sigset(SIGUSR1, handler), SIG_DFL);
+    ::raise(SIGUSR1);
+    EXPECT_TRUE(handler_saw_hooks_off);
+    handler_saw_hooks_off = false;
+    EXPECT_EQ(::sigset(SIGUSR1, SIG_HOLD), static_cast<sighandler_t>(handler));
+    ::raise(SIGUSR1);
+    EXPECT_FALSE(handler_saw_hooks_off);
+    EXPECT_EQ(::sigset(SIGUSR1, handler), SIG_HOLD);
+    EXPECT_TRUE(handler_saw_hooks_off);
+    EXPECT_EQ(::sigset(SIGUSR1, SIG_DFL), static_cast<sighandler_t>(handler));
+    EXPECT_EQ(::sigset(NSIG, SIG_DFL), SIG_ERR);
+  });
+  fibers.run();
+}
+#pragma GCC diagnostic pop
+
+TEST(SignalHandler, CannotBeAnError) {
+  errno = 0;
+  EXPECT_EQ(::signal(SIGUSR1, SIG_ERR), SIG_ERR);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(::signal(SIGUSR1, SIG_DFL), SIG_DFL);
+}
+
 sem_t posted_by_handler;
 
 TEST(SignalHandler, CanPostASemaphoreThatATaskWaitsFor) {

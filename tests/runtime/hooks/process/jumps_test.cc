@@ -141,8 +141,6 @@ TEST(Jump, WithAStaticBufferUsesWhatTheTaskFilledLast) {
   EXPECT_EQ(way, "012");
 }
 
-#if !AIOFIBER_ASAN  // it takes such a jump for an error of its own
-// As coroutine libraries do.
 // The locals of the hooks and the copies of variables are nodes of one list (Fiber::locals).
 TEST(Jump, WithAStaticBufferBesideAVariablePerTask) {
   if (!kKnown) GTEST_SKIP() << "jumps are libc's here";
@@ -201,6 +199,8 @@ TEST(Jump, WithABufferThatAnAbandonedTaskHasFilled) {
   EXPECT_EQ(value, 3);
 }
 
+#if !AIOFIBER_ASAN  // it takes such a jump for an error of its own
+// As coroutine libraries do.
 TEST(Jump, GoesToAStackThatTheProgramMadeItself) {
   static jmp_buf inside, back;
   static ucontext_t outer, own;
