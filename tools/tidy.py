@@ -29,12 +29,12 @@ from pathlib import Path
 # the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall reactor",
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall socket_syscall process_syscall exec_child reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
         "runtime/arch/other": "machine hints registers jump saved_context"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
-        "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats debug_file debug_info"
+        "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats libdw libdw_linked debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind coroutine_walk call_list throw_trace module_symbols static_variable",
         "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
@@ -59,18 +59,24 @@ FLOORS = [
 
     ("words", {
         "facade/core": "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait"
-                       " rare_text repr"}),
-    ("loop", {"facade/core": "context handle callback_table loop_core thread_gate event_loop absl"}),
+                       " rare_text repr standard_streams"}),
+    ("loop", {"facade/core": "context post_pool handle callback_table loop_core thread_gate event_loop guest absl"}),
     ("futures", {"facade/core": "future_base future"}),
     ("tasks", {
         "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
                         " not_awaitable sleep coro coro_chain coro_awaiter co_await foreign stackless frame_pool task_local"}),
-    ("sync", {"facade/sync": "wait_queue lock event condition semaphore barrier queue"}),
+    ("sync", {"facade/sync": "ring wait_queue lock event condition semaphore barrier queue"}),
     ("combinators", {
         "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"
                               " async_generator"}),
     ("threads", {"facade/threads": "threads executor concurrent ignored_cancellation runner"}),
     ("C", {"facade": "aiofiber", "facade/c": "*"}),
+    ("sockets", {"facade/sockets": "socket wait_fd resolve file_to_send sock_calls connect"}),
+    ("streams", {"facade/streams": "byte_buffer fd_watch write_buffer protocols transports stream_transport socket_transport stream_reader stream_protocol"
+                 " stream_writer socket_file server server_group endpoints ssl tls_factory start_tls sendfile streams datagram descriptor pipe_transport pipes"}),
+    ("tls", {"facade/tls": "*"}),
+    ("processes", {"facade/subprocess": "subprocess spawn child process run subprocess_protocol subprocess_transport"}),
+    ("cores", {"facade/workers": "channel workers"}),
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
 ]
 
@@ -90,6 +96,9 @@ FLOOR_EXCEPTIONS = [
 INCLUDE_RULES = [
     (r"ev\.h|ev\+\+\.h", r"runtime/engine/reactor_libev\.cc", "only reactor_libev.cc knows libev"),
     (r"boost/context/.*", r"runtime/engine/fiber\.cc", "only fiber.cc knows Boost.Context"),
+    (r"elfutils/.*", r"runtime/inspect/(libdw|debug_info|debug_file|process_modules)\.h", "programs do not link libdw: call its functions"
+     " through inspect/libdw.h"),
+    (r"openssl/.*", r"facade/tls/.*", "only facade/tls knows OpenSSL: programs without TLS do not load it"),
     (r"boost/.*|dlfcn\.h", r".*\.cc", "third-party and loader headers stay out of headers"),
     (r"absl/.*", r"(?!(runtime|facade)/aiofiber/).*|facade/aiofiber/absl\.h", "who includes a public header does not pay for abseil:"
      " keep it in the source, or say why with tidy-allow(include)"),
@@ -113,7 +122,7 @@ SEAM_RULES = [
     ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
      r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
     ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",
-     r"runtime/(aiofiber/runtime/)?engine/syscall\.(h|cc)|runtime/hooks/.*",
+     r"runtime/(aiofiber/runtime/)?engine/(socket_|process_)?syscall\.(h|cc)|runtime/hooks/.*",
      "call it through engine/syscall.h, so that tests can make it fail"),
     ("deadline", r"\b(\w*deadline\w*|when_?|until)(\(\))?(\.time_since_epoch\(\)(\.count\(\))?)?\s*-(?![-=>])"
      r"|(?<![-\w>])-\s*([\w.]+(\.|->))?\w*deadline\w*\b",

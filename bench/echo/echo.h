@@ -14,6 +14,7 @@ namespace echo {
 
 inline constexpr int kListener = 3;  // the descriptor that a server finds its listening socket at
 inline constexpr std::size_t kBufferSize = 16 * 1024;
+inline constexpr std::size_t kLargeBufferSize = 256 * 1024;  // for messages of 1 MiB
 
 inline void set_no_delay(int socket) noexcept {
   const int one = 1;

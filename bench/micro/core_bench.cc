@@ -5,31 +5,39 @@
 // Compare each result with BM_BoostFiberResume of the same run (bench/ratios.py prints the ratios): absolute
 // times on a shared machine say little.
 #include <benchmark/benchmark.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
 
-#include <boost/context/fiber.hpp>
 #include <vector>
 
 #include "aiofiber/asyncio.h"
 #include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/runtime/engine/switch.h"
+#include "yardstick.h"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-// The yardstick: one resume, i.e. one switch, of Boost's own fiber.
-void BM_BoostFiberResume(benchmark::State& state) {
-  bool stop = false;
-  boost::context::fiber fiber([&](boost::context::fiber&& caller) {
-    while (!stop) caller = std::move(caller).resume();
-    return std::move(caller);
-  });
-  for (auto _ : state) fiber = std::move(fiber).resume();
-  state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
-  stop = true;
-  fiber = std::move(fiber).resume();
+// Costs of the machine, which are part of some operations: an empty poll, a look at the clock.
+void BM_Poll(benchmark::State& state) {
+  const int poll = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event;
+  for (auto _ : state) epoll_wait(poll, &event, 1, 0);
+  close(poll);
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
 }
-BENCHMARK(BM_BoostFiberResume);
+BENCHMARK(BM_Poll);
+void BM_ClockLook(benchmark::State& state) {
+  timespec now{};
+  for (auto _ : state) {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    benchmark::DoNotOptimize(now);
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(BM_ClockLook);
 
 // Two fibers switch straight to each other: the switch with its bookkeeping (current fiber, exception state,
 // the record's sequence lock and counters), without queue and polls.

@@ -65,13 +65,13 @@ template <class T>
 AIOFIBER_ALWAYS_INLINE std::add_lvalue_reference_t<const T> await(const Future<T>& future) {
   static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>,
                 "this result can only be moved: use await(std::move(future)) to take it");
-  detail::wait_done(future.state(), {.address = &future});
+  detail::wait_done(future.state(), {.address = &future, .reads_result = true});
   return future.result();
 }
 // The handle is empty afterwards, unless the wait was cancelled.
 template <class T>
 AIOFIBER_ALWAYS_INLINE T await(Future<T>&& future) {
-  detail::wait_done(future.state(), {.address = &future, .taken = true});
+  detail::wait_done(future.state(), {.address = &future, .taken = true, .reads_result = true});
   Future<T> taken(std::move(future));
   return std::move(taken).result();
 }

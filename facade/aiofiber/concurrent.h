@@ -9,7 +9,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -101,9 +100,10 @@ class StateBase {
  private:
   bool is_done() const noexcept { return phase_ == Phase::kCancelled || phase_ == Phase::kFinished; }
   static void run(Callback& callback) noexcept;
+  struct ThreadWait;  // a thread in wait()
 
-  std::condition_variable done_;
-  Phase phase_ = Phase::kPending;  // guarded by mutex_, as all below
+  ThreadWait* waits_ = nullptr;  // guarded by mutex_, as all below
+  Phase phase_ = Phase::kPending;
   std::exception_ptr exception_;
   std::vector<std::unique_ptr<Callback>> callbacks_;
 };

@@ -42,7 +42,7 @@ class Condition {
   Condition& operator=(const Condition&) = delete;
 
   // As Lock's.
-  Coroutine<bool> acquire();
+  Coroutine<bool> acquire() { return Coroutine<bool>(detail::Acquire<detail::LockState>{state_->lock}); }
   void release() { state_->lock->unlock(); }
   bool locked() const noexcept { return state_->lock->locked; }
   void lock() { state_->lock->acquire(); }

@@ -130,6 +130,10 @@ class [[nodiscard]] Coro {
     check_not_awaited();
     chain.enter(*promise_, &promise_);
   }
+  // The error, or null, once it has ended.
+  std::exception_ptr take_error() noexcept {
+    return promise_ != nullptr ? std::exchange(promise_->error, nullptr) : nullptr;
+  }
   // The result, once it has ended.
   T take() { return static_cast<promise_type*>(promise_)->take(); }
 
@@ -340,6 +344,7 @@ class CoroTask final : public TaskState<T> {
     if constexpr (!std::is_void_v<F>) coroutine_ = std::invoke(*fn_);
     coroutine_.enter(stackless_.chain);
   }
+  std::exception_ptr take_error() noexcept override { return coroutine_.take_error(); }
   void invoke() override {
     if constexpr (std::is_void_v<T>) {
       coroutine_.take();

@@ -77,6 +77,31 @@ class FutureAwaiter {
   CoroChain* chain_ = nullptr;  // null: it did not suspend
 };
 
+// co_await of a wait that has its future in it, such as that for a lock. `Wait` befriends this class and has
+// future_of_wait(), and outcome(), which gives what the co_await gives, or throws.
+template <class Wait>
+class WaitAwaiter {
+ public:
+  using OwnAwaiter = void;
+  explicit WaitAwaiter(Wait& wait) noexcept : wait_(wait) {}
+
+  bool await_ready() const noexcept { return wait_.future_of_wait().done(); }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    chain_ = &chain_of(coroutine);
+    chain_->request.kind = ChainRequest::Kind::kFuture;
+    chain_->request.future = &wait_.future_of_wait();
+  }
+  decltype(auto) await_resume() {
+    if (chain_ != nullptr) chain_->rethrow_error();
+    return wait_.outcome();
+  }
+
+ private:
+  Wait& wait_;
+  CoroChain* chain_ = nullptr;  // null: it did not suspend
+};
+
 // Runs code that may need a stack: a Coroutine, or a callable.
 template <class R, class F>
 class CallAwaiter {

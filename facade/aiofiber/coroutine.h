@@ -175,9 +175,6 @@ class [[nodiscard]] Coroutine {
       [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); },
       stackless_form_of<F>()};
 
-  // This is the first member, because its constructor may call a function that gets the object's address. The
-  // compiler knows what is stored after that call. It then calls the callable directly and not through
-  // operations_ (await(sleep(0s)): 2 ns).
   detail::OriginTrace origin_;
   alignas(std::max_align_t) unsigned char storage_[kInlineBytes];
   const Operations* operations_;

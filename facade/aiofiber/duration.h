@@ -7,7 +7,6 @@
 #pragma once
 
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -68,10 +67,13 @@ class Duration {
     using Nanos = std::chrono::duration<long double, std::nano>;
     if constexpr (std::is_floating_point_v<Rep>) {
       if (duration.count() != duration.count()) throw ValueError("Invalid delay: NaN (not a number)");
-      const long double ns = std::round(Nanos(duration).count());
+      const long double ns = Nanos(duration).count();
       if (ns >= static_cast<long double>(kMax)) return kMax;
       if (ns <= -static_cast<long double>(kMax)) return -kMax;
-      return static_cast<std::int64_t>(ns);
+      // std::round() would need <cmath>, which is a tenth of all that asyncio.h includes.
+      const auto whole = static_cast<std::int64_t>(ns);
+      const long double rest = ns - static_cast<long double>(whole);
+      return rest >= 0.5L ? whole + 1 : rest <= -0.5L ? whole - 1 : whole;
     } else if constexpr (std::ratio_equal_v<Period, std::nano> && std::is_convertible_v<Rep, std::int64_t> &&
                          std::is_signed_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t)) {
       return static_cast<std::int64_t>(duration.count());

@@ -23,6 +23,13 @@ struct EventState final : Counted<EventState> {
   WaitQueue waiters{AIOFIBER_WAIT_EVENT, this};
   LoopBound bound;
 };
+
+// The call of wait() in two forms (coroutine.h).
+struct WaitForEvent {
+  runtime::Ref<EventState> state;
+  bool operator()() { return state->wait(); }
+  Coro<bool> stackless_form() { return EventState::wait_without_stack(std::move(state)); }
+};
 }  // namespace detail
 
 class Event {
@@ -38,7 +45,7 @@ class Event {
   // Waits until the flag is set; gives true. Does not suspend if it is set.
   // Cancellation: a cancellation point when it suspends. Errors: CancelledError; RuntimeError: another loop's
   // event.
-  Coroutine<bool> wait();
+  Coroutine<bool> wait() { return Coroutine<bool>(detail::WaitForEvent{state_}); }
 
   friend std::string repr(const Event& event);
 

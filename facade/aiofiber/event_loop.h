@@ -8,12 +8,18 @@
 // thread"; in debug mode misuse is a RuntimeError.
 #pragma once
 
+#include <sys/types.h>
+
+#include <concepts>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "aiofiber/duration.h"
 #include "aiofiber/handle.h"
@@ -37,6 +43,22 @@ class AnyTask;
 class Context;
 struct TaskOptions;
 class Executor;
+class Socket;
+class SocketAddress;
+class Service;
+struct AddressInfo;
+struct GetAddrInfoOptions;
+class BaseProtocol;
+class Server;
+struct CreateConnectionOptions;
+struct CreateServerOptions;
+struct CreateUnixConnectionOptions;
+struct CreateUnixServerOptions;
+class SslContext;
+class Transport;
+struct StartTlsOptions;
+struct DatagramEndpointOptions;
+struct SubprocessOptions;
 
 class EventLoop {
   runtime::Ref<detail::LoopCore> core_;  // first: slow_callback_duration refers into it
@@ -73,6 +95,25 @@ class EventLoop {
   bool is_running() const noexcept { return core_->is_running(); }
   bool is_closed() const noexcept { return core_->closed(); }
 
+  // ---- inside another loop (GLib's, libev's, an epoll loop of the program). That loop watches one
+  // descriptor for reading and has one timer. Before each of its sleeps it sets the timer to next_deadline();
+  // when either fires, it calls run_once(Duration()). Between these calls no loop of this library "runs": the
+  // other loop's callbacks use call_soon() and create_task() of this object. facade/examples/in_glib.cc shows
+  // it. They have no counterpart in asyncio.
+  //
+  // The descriptor, the loop's own: it must not be closed, read or changed. It is readable while something
+  // has happened: at a watched descriptor, by a signal, or on another thread. RuntimeError: closed, or the
+  // loop has none; std::system_error: the system has no descriptors left.
+  int backend_fd();
+  // Runs one pass: what is ready now, and nothing that becomes ready meanwhile. If nothing is ready, it waits
+  // for something, at most `timeout` (nullopt: no limit; zero: it does not sleep). False: nothing ran. The
+  // errors of run_forever(), and exceptions that leave the loop.
+  bool run_once(std::optional<Duration> timeout = std::nullopt);
+  // When run_once() should be called next, on the loop's clock, time(): in the past if something is ready;
+  // absent: not before the descriptor is readable. A call is needed after everything that may have changed
+  // the answer, so ask just before the other loop sleeps. Its thread; RuntimeError: closed, or running.
+  std::optional<TimePoint> next_deadline();
+
   // ---- callbacks. Arguments are decay-copied. RuntimeError: closed. TypeError: an empty callable. Each
   // function takes options as an optional first argument: call_soon({.context = context}, fn, args...).
   template <detail::CallbackFunction F, class... Args>
@@ -101,9 +142,7 @@ class EventLoop {
   Handle call_soon_threadsafe(const CallbackOptions& options, F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
     core_->check_open();
-    auto handle = detail::make_handle_in(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...);
-    handle->schedule_threadsafe();
-    return Handle(std::move(handle));
+    return Handle(detail::post_handle(*core_, options, std::forward<F>(fn), std::forward<Args>(args)...));
   }
   // A negative delay is due at once.
   template <detail::CallbackFunction F, class... Args>
@@ -182,6 +221,135 @@ class EventLoop {
   // True if a reader was registered.
   bool remove_reader(int fd) { return unwatch_fd(fd, false); }
   bool remove_writer(int fd) { return unwatch_fd(fd, true); }
+
+  // ---- sockets, by descriptor (sock_calls.h): for code with its own protocol; streams are easier. The
+  // descriptor stays the caller's. Each call is made at once; only if the kernel would block, the task waits
+  // for the descriptor. Any number of tasks may wait for one descriptor, for reading and for writing.
+  // Cancellation: a cancellation point when it waits; no byte is lost then, except what sock_sendall() and
+  // sock_sendfile() have sent. Errors: std::system_error with the kernel's errno, ECONNRESET, EPIPE and EBADF
+  // (not open, or closed meanwhile) among them; ValueError "the socket must be non-blocking" in debug mode;
+  // RuntimeError: awaited in a task of another loop. Spans must live until the call is done. Source:
+  // loop.sock_recv() and so on.
+
+  // At most `n` bytes, and at most 1 MiB; empty: the other side has ended the stream.
+  Coroutine<std::string> sock_recv(int fd, std::size_t n);
+  // The number of bytes; 0: the end.
+  Coroutine<std::size_t> sock_recv_into(int fd, std::span<char> buffer);
+  // A datagram and its sender. What is longer than `n` is cut off, as by recvfrom(2).
+  Coroutine<std::pair<std::string, SocketAddress>> sock_recvfrom(int fd, std::size_t n);
+  Coroutine<std::pair<std::size_t, SocketAddress>> sock_recvfrom_into(int fd, std::span<char> buffer);
+  // Sends all of it. After an error or a cancellation nobody knows how much was sent.
+  Coroutine<void> sock_sendall(int fd, std::string data);
+  // The same without a copy, for exactly this type: the bytes must live until the call is done.
+  template <std::same_as<std::span<const char>> Bytes>
+  Coroutine<void> sock_sendall(int fd, Bytes data);
+  // Sends one datagram. The number of bytes sent.
+  Coroutine<std::size_t> sock_sendto(int fd, std::string data, SocketAddress address);
+  // The error's text has the address: "Connect call failed ('127.0.0.1', 1): Connection refused".
+  Coroutine<void> sock_connect(int fd, SocketAddress address);
+  // The same for a name: the first address that getaddrinfo() gives for the socket's family and type.
+  // gaierror; ValueError as getaddrinfo().
+  Coroutine<void> sock_connect(int fd, std::string host, Service port);
+  // A connection, which does not block, and the other side's address.
+  Coroutine<std::pair<Socket, SocketAddress>> sock_accept(int fd);
+  // Sends a file from `offset` to its end, or `count` bytes, by sendfile(2). If the kernel refuses this kind
+  // of file, it is read on the default executor and sent, or, without `fallback`, SendfileNotAvailableError
+  // is thrown. The number of bytes sent. The file's position is behind them afterwards, also after an error.
+  // ValueError: no stream socket, a count of 0, a negative offset.
+  Coroutine<std::size_t> sock_sendfile(int fd, int file, off_t offset = 0,
+                                       std::optional<std::size_t> count = std::nullopt, bool fallback = true);
+
+  // ---- datagrams for protocols of the program (datagram.h)
+  template <class F>
+  auto create_datagram_endpoint(F factory, DatagramEndpointOptions options);
+  template <class F>
+  auto create_datagram_endpoint(F factory, Socket socket);
+
+  // ---- names and addresses (resolve.h)
+  Coroutine<std::vector<AddressInfo>> getaddrinfo(std::optional<std::string> host, Service port);
+  Coroutine<std::vector<AddressInfo>> getaddrinfo(std::optional<std::string> host, Service port,
+                                                  GetAddrInfoOptions options);
+  Coroutine<std::pair<std::string, std::string>> getnameinfo(SocketAddress address, int flags = 0);
+
+  // ---- connections for protocols (endpoints.h). The factory gives a std::shared_ptr to a new protocol.
+
+  // Connects to a host, whose addresses are tried in turn, and gives the transport and the protocol as a
+  // pair, after connection_made(). Cancellation: a cancellation point; the attempt is given up. Errors:
+  // gaierror; ValueError; std::system_error: no address could be connected to.
+  template <class F>
+  auto create_connection(F factory, std::string host, Service port);
+  template <class F>
+  auto create_connection(F factory, std::string host, Service port, CreateConnectionOptions options);
+  // The same for a stream socket that is connected already.
+  template <class F>
+  auto create_connection(F factory, Socket socket);
+  template <class F>
+  auto create_connection(F factory, Socket socket, CreateConnectionOptions options);
+  template <class F>
+  auto create_unix_connection(F factory, std::string path);
+  template <class F>
+  auto create_unix_connection(F factory, std::string path, CreateUnixConnectionOptions options);
+
+  // Listens on a host, and gives each client a protocol. An empty host: all interfaces. Port 0: the kernel
+  // chooses one. Errors: gaierror; ValueError; std::system_error: the address cannot be listened on.
+  Coro<Server> create_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string host,
+                             Service port);
+  Coro<Server> create_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string host,
+                             Service port, CreateServerOptions options);
+  // The same for a stream socket that is bound.
+  Coro<Server> create_server(std::function<std::shared_ptr<BaseProtocol>()> factory, Socket socket);
+  Coro<Server> create_unix_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string path);
+  Coro<Server> create_unix_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string path,
+                                  CreateUnixServerOptions options);
+
+  // Encrypts a connection from now on (ssl.h): gives a new transport for the same protocol, and the old one
+  // must not be used any more. The protocol hears nothing of it. Cancellation: a cancellation point; the
+  // connection is aborted. Errors, after which it is aborted as well: SSLError; SSLCertVerificationError;
+  // std::system_error: the connection ended (ECONNRESET), or the handshake took too long (ECONNABORTED).
+  // ValueError: an empty context, a timeout that is not above 0, no server_hostname for a context that checks
+  // it; the connection goes on.
+  Coro<Transport> start_tls(Transport transport, std::shared_ptr<BaseProtocol> protocol, SslContext context);
+  Coro<Transport> start_tls(Transport transport, std::shared_ptr<BaseProtocol> protocol, SslContext context,
+                            StartTlsOptions options);
+
+  // Sends a file from `offset` to its end, or `count` bytes, on the transport of a stream socket. It waits
+  // until the transport's buffer is empty and sends by sendfile(2). For TLS, and where the kernel refuses
+  // this kind of file, the file is read on the default executor and written, or, without `fallback`,
+  // SendfileNotAvailableError is thrown. Meanwhile the transport does not read, and its write() is a
+  // RuntimeError. The number of bytes: all were given to the kernel, or, with TLS, to the transport. The
+  // file's position is behind them, also after an error. Cancellation: a cancellation point when it waits;
+  // what was sent is sent. Errors: std::system_error of the file or the connection, ECONNRESET among them:
+  // the connection was closed meanwhile. RuntimeError: the transport is closing, has sent write_eof(), sends
+  // another file already, or is one of pipes. ValueError: a count of 0, a negative offset. Source:
+  // loop.sendfile(). Differs from asyncio: with TLS, too, no other write() gets in between.
+  Coro<std::size_t> sendfile(Transport transport, int file, off_t offset = 0,
+                             std::optional<std::size_t> count = std::nullopt, bool fallback = true);
+
+  // ---- pipes for protocols (pipes.h)
+
+  // Takes over one end of a pipe, a socket or a character device such as a terminal, makes it non-blocking,
+  // and gives the transport and the protocol as a pair, after connection_made(). connect_read_pipe() only
+  // reads, connect_write_pipe() only writes. Cancellation: a cancellation point; the descriptor is closed.
+  // Errors: ValueError: a file of another kind; std::system_error EBADF; TypeError: a protocol of no known
+  // kind. After these errors the descriptor is still the caller's.
+  template <class F>
+  auto connect_read_pipe(F factory, int fd);
+  template <class F>
+  auto connect_write_pipe(F factory, int fd);
+
+  // ---- child processes for protocols (subprocess_protocol.h). create_subprocess_exec() is easier.
+
+  // Starts a program and gives the transport and the protocol as a pair, after connection_made(). Without
+  // options the three streams are pipes. Cancellation: a cancellation point; the child is killed. Errors:
+  // those of create_subprocess_exec().
+  template <class F>
+  auto subprocess_exec(F factory, std::vector<std::string> argv);
+  template <class F>
+  auto subprocess_exec(F factory, std::vector<std::string> argv, SubprocessOptions options);
+  template <class F>
+  auto subprocess_shell(F factory, std::string command);
+  template <class F>
+  auto subprocess_shell(F factory, std::string command, SubprocessOptions options);
 
   // ---- signals. ValueError: no such signal; RuntimeError: it cannot be caught.
   template <class F, class... Args>

@@ -131,7 +131,9 @@ class FutureBase {
   void add_awaiting(std::vector<FutureBase*>& out) const;
 
  protected:
-  virtual ~FutureBase();
+  virtual ~FutureBase() {
+    if (AIOFIBER_UNLIKELY(!waiters_.empty())) drop_waiters();
+  }
   // Reports an unread error and deletes the future. A gather or a shield may live on, held by its inputs.
   virtual void last_reference_gone() noexcept;
   // The state's word in repr: tasks say "cancelling" while a cancellation request is open.
@@ -145,6 +147,7 @@ class FutureBase {
 
  private:
   void few_references_left() noexcept;
+  void drop_waiters() noexcept;
   void report_abandoned() noexcept;
   void waits_are_over();
   // For a waiter that has left the list: removes a done-callback from the table.

@@ -22,6 +22,7 @@
 #include "aiofiber/duration.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/loop_core.h"
+#include "aiofiber/post_pool.h"
 #include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/source_trace.h"
 
@@ -92,7 +93,10 @@ class HandleBase : public CallbackNode {
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    // While there is one reference, nobody but its holder can take another.
+    if (references_.load(std::memory_order_acquire) == 1 ||
+        references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      delete this;
   }
 
   // Drops the callable and its arguments at once; a timer leaves the heap.
@@ -108,15 +112,17 @@ class HandleBase : public CallbackNode {
   // Puts the handle in the ready queue, which takes a reference.
   void schedule_soon();
   void schedule_at(TimePoint when);
-  void schedule_threadsafe() noexcept;
+  // Any thread, for a handle that nobody has seen yet: the loop takes a reference and the caller gets one.
+  runtime::Ref<HandleBase> schedule_threadsafe() noexcept;
 
   // For descriptors and signals: queues it again unless it is in the queue.
   void schedule_again() noexcept;
 
   void drop() noexcept final;
-  std::shared_ptr<ContextData> context;
-  // May run any number of times: the callable is kept until cancel() or the last reference.
+  // May run any number of times: the callable is kept until cancel() or the last reference. (First, in a gap
+  // of the base class: a posted handle with a small callable then has two cache lines.)
   bool persistent = false;
+  std::shared_ptr<ContextData> context;
 
  protected:
   // Calls the user's function. May throw anything.
@@ -155,7 +161,7 @@ template <class F, class... Args>
 using CheckedCallback = CheckedDecayed<std::decay_t<F>, std::decay_t<Args>...>;
 
 template <class F, class... Args>
-class BoundHandle final : public HandleBase {
+class BoundHandle : public HandleBase {
  public:
   template <class G, class... A>
   explicit BoundHandle(LoopCore& loop, G&& fn, A&&... args)
@@ -171,6 +177,19 @@ class BoundHandle final : public HandleBase {
  private:
   std::optional<std::tuple<F, Args...>> bound_;
 };
+
+// A handle for another thread's loop, in memory for that (post_pool.h).
+template <class F, class... Args>
+class PostedHandle final : public BoundHandle<F, Args...> {
+ public:
+  using BoundHandle<F, Args...>::BoundHandle;
+  static void* operator new(std::size_t bytes) { return PostPool::allocate(bytes); }
+  static void operator delete(void* memory) noexcept { PostPool::release(memory); }
+};
+// For callables of usual sizes.
+template <class Bound>
+inline constexpr bool fits_post_pool = sizeof(Bound) <= PostPool::kLargest &&
+                                       alignof(Bound) <= PostPool::kAlignment;
 
 template <class F, class... Args>
 runtime::Ref<HandleBase> make_handle(LoopCore& loop, F&& fn, Args&&... args) {
@@ -198,6 +217,19 @@ runtime::Ref<HandleBase> make_handle_in(LoopCore& loop, const CallbackOptions& o
   runtime::Ref<HandleBase> handle = make_handle(loop, std::forward<F>(fn), std::forward<Args>(args)...);
   if (options.context) handle->context = options.context->data();
   return handle;
+}
+
+// Makes a handle and schedules it from any thread.
+template <class F, class... Args>
+runtime::Ref<HandleBase> post_handle(LoopCore& loop, const CallbackOptions& options, F&& fn, Args&&... args) {
+  static_assert(CheckedCallback<F, Args...>::value);
+  if (is_empty_callable(fn)) throw_empty_callable("call_soon()");
+  using Bound = BoundHandle<std::decay_t<F>, std::decay_t<Args>...>;
+  using Posted =
+      std::conditional_t<fits_post_pool<Bound>, PostedHandle<std::decay_t<F>, std::decay_t<Args>...>, Bound>;
+  HandleBase& handle = *new Posted(loop, std::forward<F>(fn), std::forward<Args>(args)...);
+  if (options.context) handle.context = options.context->data();
+  return handle.schedule_threadsafe();
 }
 }  // namespace detail
 

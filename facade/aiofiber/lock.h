@@ -33,6 +33,14 @@ struct LockState final : Counted<LockState> {
   WaitQueue waiters{AIOFIBER_WAIT_LOCK, this, &owner};
   LoopBound bound;
 };
+
+// The call of acquire() in two forms (coroutine.h), of a lock or semaphore.
+template <class State>
+struct Acquire {
+  runtime::Ref<State> state;
+  bool operator()() { return state->acquire(); }
+  Coro<bool> stackless_form() { return State::acquire_without_stack(std::move(state)); }
+};
 }  // namespace detail
 
 class Lock {
@@ -44,7 +52,7 @@ class Lock {
   // Waits until the lock is free and takes it; gives true. Does not suspend if the lock is free and has no
   // waiters. Cancellation: a cancellation point when it suspends; the lock is then not held, and goes to the
   // next waiter. Errors: CancelledError; RuntimeError when the lock belongs to another loop.
-  Coroutine<bool> acquire();
+  Coroutine<bool> acquire() { return Coroutine<bool>(detail::Acquire<detail::LockState>{state_}); }
   // Wakes the first waiter. RuntimeError "Lock is not acquired."
   void release() { state_->unlock(); }
   bool locked() const noexcept { return state_->locked; }

@@ -49,6 +49,15 @@ struct CallbackNode : runtime::Timer {
   ~CallbackNode() = default;
 };
 
+// Something that is open at most as long as the loop: a connection, a server.
+struct OpenObject : runtime::ListNode {
+  // The loop closes: the object closes what it owns, and calls no code of the program. It has left the list.
+  virtual void loop_closes() noexcept = 0;
+
+ protected:
+  ~OpenObject() = default;
+};
+
 class LoopCore {
  public:
   explicit LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade);
@@ -79,6 +88,8 @@ class LoopCore {
   void check_runnable() const;
   // Runs passes until stop(); throws an exception that leaves the loop.
   void run();
+  // Runs one pass: Scheduler::run_once().
+  bool run_once(std::int64_t deadline_ns);
   // False in a forked child, whatever the parent did.
   bool is_running() const noexcept;
   // The loop that runs on this thread, or null.
@@ -99,6 +110,7 @@ class LoopCore {
   std::shared_ptr<const void> keep_alive;
   EventLoop* facade_object;       // null once the EventLoop is destroyed (event_loop.cc)
   runtime::List<TaskCore> tasks;  // pending ones, oldest first; each holds a reference for the loop (task.cc)
+  runtime::List<OpenObject> open_objects;  // in the order in which they were opened (event_loop.cc)
   // Asynchronous generators that have begun and not finished (async_generator.cc).
   runtime::List<runtime::ListNode> async_generators;
   HandleBase* running_handle = nullptr;  // the callback that runs now (handle.cc)
@@ -113,7 +125,6 @@ class LoopCore {
   std::size_t signal_handlers = 0;
   std::uint64_t reported_deadlock = 0;  // the deadlock that was reported last (deadlock.cc)
   std::int64_t debug_since_ns_ = 0;
-  bool debug_ = false;
   // How long a task or callback may keep the loop before the watchdog reports it. Absent: only in debug mode,
   // with slow_callback_duration. Call update_watchdog() after a change. (debug.cc)
   std::optional<Duration> watchdog_limit;
@@ -138,15 +149,19 @@ class LoopCore {
   [[noreturn]] static void throw_closed();
   bool from_parent_process() const noexcept;
   void report_to_default_handler(const ExceptionContext& context);
+  template <class Run>
+  auto run_by(Run run);
   void watch_now();
   void end_watch() noexcept;
 
-  std::unique_ptr<runtime::Scheduler> scheduler_;
   std::uint32_t references_ = 0;
   std::uint32_t fork_generation_;
-  std::atomic<bool> closed_{false};
   bool watched_ = false;
   bool closing_ = false;
+  // What threads read when they post, away from what the loop writes all the time.
+  alignas(runtime::kCacheLineBytes) std::unique_ptr<runtime::Scheduler> scheduler_;
+  std::atomic<bool> closed_{false};
+  bool debug_ = false;
 
   friend class aiofiber::EventLoop;
 };

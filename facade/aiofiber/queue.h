@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "aiofiber/coroutine.h"
 #include "aiofiber/event.h"
 #include "aiofiber/repr.h"
+#include "aiofiber/ring.h"
 #include "aiofiber/wait_queue.h"
 
 namespace aiofiber {
@@ -30,13 +30,9 @@ namespace detail {
 template <class T>
 struct FifoOrder {
   static constexpr const char* kName = "Queue";
-  std::deque<T> items;
+  Ring<T> items;
   void put(T item) { items.push_back(std::move(item)); }
-  T get() {
-    T item = std::move(items.front());
-    items.pop_front();
-    return item;
-  }
+  T get() { return items.pop_front(); }
 };
 template <class T>
 struct LifoOrder {
@@ -76,8 +72,8 @@ class QueueBase {
     finished_->value = true;
     finished_->waiters.show_as(AIOFIBER_WAIT_QUEUE_JOIN, this);
   }
-  bool full() const noexcept { return maxsize_ > 0 && size() >= static_cast<std::size_t>(maxsize_); }
-  virtual std::size_t size() const noexcept = 0;
+  bool full() const noexcept { return maxsize_ > 0 && size_ >= static_cast<std::size_t>(maxsize_); }
+  std::size_t size() const noexcept { return size_; }
   std::ptrdiff_t maxsize() const noexcept { return maxsize_; }
 
   // Suspend until there is an item, or room.
@@ -86,11 +82,23 @@ class QueueBase {
   Coro<void> wait_for_item_without_stack(std::string_view type);
   Coro<void> wait_for_room_without_stack(std::string_view type);
   // put_nowait() calls the first before it adds the item and the second after.
-  void check_put() const;
-  void item_put();
+  void check_put() const {
+    if (is_shut_down_ || full()) refuse_put();
+  }
+  void item_put() {
+    ++size_;
+    ++unfinished_tasks_;
+    finished_->value = false;
+    if (!getters_.empty()) getters_.pop_and_wake_next();
+  }
   // get_nowait() calls the first before it removes the item and the second after.
-  void check_get() const;
-  void item_taken() { putters_.pop_and_wake_next(); }
+  void check_get() const {
+    if (size_ == 0) refuse_get();
+  }
+  void item_taken() {
+    --size_;
+    if (!putters_.empty()) putters_.pop_and_wake_next();
+  }
 
   void task_done();
   void join();
@@ -102,10 +110,14 @@ class QueueBase {
   ~QueueBase() = default;
   virtual void drop_items() noexcept = 0;
 
+  std::size_t size_ = 0;  // the number of items
+
  private:
   void wait_in(WaitQueue& queue, std::string_view type, bool for_room);
   Coro<void> wait_in_without_stack(WaitQueue& queue, std::string_view type, bool for_room);
   void pass_on(const WaitQueue::Waiter& waiter, WaitQueue& queue, bool for_room);
+  [[noreturn]] void refuse_put() const;
+  [[noreturn]] void refuse_get() const;
 
   std::ptrdiff_t maxsize_;
   std::size_t unfinished_tasks_ = 0;
@@ -119,8 +131,10 @@ class QueueBase {
 template <class T, class Order>
 struct QueueState final : QueueBase, Counted<QueueState<T, Order>> {
   using QueueBase::QueueBase;
-  std::size_t size() const noexcept override { return order.items.size(); }
-  void drop_items() noexcept override { order.items.clear(); }
+  void drop_items() noexcept override {
+    order.items.clear();
+    this->size_ = 0;
+  }
 
   void put_nowait(T item) {
     check_put();
@@ -155,13 +169,7 @@ class BasicQueue {
   void put_nowait(T item) { state_->put_nowait(std::move(item)); }
   // Takes an item, and waits for one if the queue is empty. Does not suspend while there are items.
   // Cancellation: a cancellation point when it suspends; no item is lost. Errors: as put().
-  Coroutine<T> get() {
-    return Coroutine<T>(TwoForms{[state = state_] {
-                                   state->wait_for_item(Order::kName);
-                                   return state->get_nowait();
-                                 },
-                                 [state = state_] { return get_without_stack(state); }});
-  }
+  Coroutine<T> get() { return Coroutine<T>(Get{state_}); }
   // Takes an item. QueueEmpty; QueueShutDown: empty and shut down.
   T get_nowait() { return state_->get_nowait(); }
 
@@ -183,9 +191,9 @@ class BasicQueue {
 
   std::string text() const {
     std::string items;
-    for (const T& item : state_->order.items) {
-      if (!items.empty()) items += ", ";
-      items += repr_of(item);
+    for (std::size_t i = 0; i < state_->size(); ++i) {
+      if (i > 0) items += ", ";
+      items += repr_of(std::as_const(state_->order.items)[i]);
     }
     return "<" + std::string(Order::kName) + " " + state_->format(std::move(items)) + ">";
   }
@@ -196,17 +204,25 @@ class BasicQueue {
     State state;
     T item;
     void operator()() {
-      state->wait_for_room(Order::kName);
+      if (state->full()) state->wait_for_room(Order::kName);
       state->put_nowait(std::move(item));
     }
     Coro<void> stackless_form() { return put_without_stack(std::move(state), std::move(item)); }
   };
+  struct Get {
+    State state;
+    T operator()() {
+      if (state->size() == 0) state->wait_for_item(Order::kName);
+      return state->get_nowait();
+    }
+    Coro<T> stackless_form() { return get_without_stack(std::move(state)); }
+  };
   static Coro<void> put_without_stack(State state, T item) {
-    co_await state->wait_for_room_without_stack(Order::kName);
+    if (state->full()) co_await state->wait_for_room_without_stack(Order::kName);
     state->put_nowait(std::move(item));
   }
   static Coro<T> get_without_stack(State state) {
-    co_await state->wait_for_item_without_stack(Order::kName);
+    if (state->size() == 0) co_await state->wait_for_item_without_stack(Order::kName);
     co_return state->get_nowait();
   }
   static Coro<void> join_without_stack(State state) { co_await state->join_without_stack(); }

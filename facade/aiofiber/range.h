@@ -5,8 +5,7 @@
 // Elements are moved out of a temporary range.
 #pragma once
 
-#include <algorithm>
-#include <functional>
+#include <cstddef>
 #include <iterator>
 #include <type_traits>
 #include <utility>
@@ -68,22 +67,20 @@ auto future_on(LoopCore& loop, X&& awaitable) {
 template <class X>
 using FutureOf = decltype(future_on(std::declval<LoopCore&>(), std::declval<X>()));
 
+// For each address whether it is the first of its kind; empty: none is there twice.
+std::vector<char> first_ones(const std::vector<const void*>& addresses);
+
 // The distinct futures, in input order.
 template <class F>
 void remove_duplicates(std::vector<F>& futures) {
-  std::vector<const void*> seen;
-  seen.reserve(futures.size());
-  for (const F& future : futures) seen.push_back(future.ref().get());
-  std::sort(seen.begin(), seen.end(), std::less<>());
-  if (std::adjacent_find(seen.begin(), seen.end()) == seen.end()) return;
-  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-  std::vector<char> taken(seen.size());
+  std::vector<const void*> addresses;
+  addresses.reserve(futures.size());
+  for (const F& future : futures) addresses.push_back(future.ref().get());
+  const std::vector<char> first = first_ones(addresses);
+  if (first.empty()) return;
   std::vector<F> distinct;
-  for (F& future : futures) {
-    const void* identity = future.ref().get();
-    const auto place = std::lower_bound(seen.begin(), seen.end(), identity, std::less<>());
-    if (std::exchange(taken[static_cast<std::size_t>(place - seen.begin())], 1) != 0) continue;
-    distinct.push_back(std::move(future));
+  for (std::size_t i = 0; i < futures.size(); ++i) {
+    if (first[i] != 0) distinct.push_back(std::move(futures[i]));
   }
   futures = std::move(distinct);
 }

@@ -9,8 +9,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "aiofiber/coroutine.h"
+#include "aiofiber/lock.h"
 #include "aiofiber/wait_queue.h"
 
 namespace aiofiber {
@@ -28,7 +30,7 @@ struct SemaphoreState final : Counted<SemaphoreState> {
 
   std::int64_t value = 0;
   std::int64_t bound_value = -1;  // negative: not bounded
-  const char* type = "Semaphore";
+  std::string_view type = "Semaphore";
   WaitQueue waiters{AIOFIBER_WAIT_SEMAPHORE, this};
   LoopBound bound;
 };
@@ -46,7 +48,7 @@ class Semaphore {
   // Takes one unit, and waits for it if necessary; gives true.
   // Cancellation: a cancellation point when it suspends; a unit that was just handed over goes to the next
   // waiter. Errors: CancelledError; RuntimeError: another loop's semaphore.
-  Coroutine<bool> acquire();
+  Coroutine<bool> acquire() { return Coroutine<bool>(detail::Acquire<detail::SemaphoreState>{state_}); }
   // Gives one unit back. ValueError "BoundedSemaphore released too many times".
   void release() { state_->give_back(); }
 

@@ -46,6 +46,7 @@ namespace detail {
 struct WaitHandle {
   const void* address = nullptr;  // null: there is none
   bool taken = false;             // the wait ends its lifetime, and no other code can see it
+  bool reads_result = false;  // the caller reads the result next, which throws if the future was cancelled
 };
 
 // The source of a cancellation request: one of the task's own open scopes (a Timeout, a TaskGroup), or,
@@ -175,6 +176,8 @@ class TaskCore : public runtime::ListNode {
   virtual void invoke() = 0;
   // Makes the outermost coroutine and puts it into the chain; for a task without a stack.
   virtual void begin_coroutine() {}
+  // The exception with which the coroutine has ended, or null.
+  virtual std::exception_ptr take_error() noexcept { return nullptr; }
   virtual void finish_value() = 0;
   virtual void destroy_closure() noexcept = 0;
   virtual bool closure_contains(const void* address) const noexcept = 0;
@@ -182,25 +185,31 @@ class TaskCore : public runtime::ListNode {
  private:
   std::exception_ptr refusal_to_wait_for(const FutureBase& future) const;
   void begin_wait(FutureBase& future, Waiter& waiter);
-  void end_wait(FutureBase& future);
+  bool end_wait(FutureBase& future);
   void note_wait(runtime::Fiber& fiber, FutureBase& future) noexcept;
   bool keeps_for_itself(WaitHandle handle) const noexcept;
   void before_suspend() noexcept;
   void step_begins() noexcept;
   void check_stack_depth(bool at_end) noexcept;
   void after_resume();
-  [[noreturn]] void throw_cancelled();
+  CancelledError take_request() noexcept;
+  std::exception_ptr take_request_as_pointer() noexcept;
   // The scope has ended: drops its request if that was not raised.
   void forget_request_of_scope() noexcept {
     source_scope_ = 0;
     must_cancel_ = fiber_->interrupted = false;
   }
   CancelSource remembered_source() const noexcept { return {source_scope_, source_error_}; }
+  // Of a new request.
   void remember_source(CancelSource source) noexcept {
+    may_raise_ = false;
     source_scope_ = static_cast<std::uint16_t>(source.scope);
     source_error_ = source.error;
   }
   void raise_where_legal();
+  void raise_in_coroutine() noexcept;
+  bool nothing_runs_outside(const void* caller) const noexcept;
+  bool nothing_runs_beyond(const runtime::Registers& frame) const noexcept;
   bool can_be_raised_by_caller(CancelSource source) const noexcept;
   [[noreturn]] void end_with_loop();
   void remember_request(const RareText& message, CancelSource source) noexcept;
@@ -218,7 +227,11 @@ class TaskCore : public runtime::ListNode {
     bool destroyed = false;  // its loop closes
   };
   Ending cancelled_before_it_began() noexcept;
-  Ending call_invoke() noexcept;
+  static Ending call_invoke(TaskCore& task) noexcept;
+  Ending ending_of_coroutine() noexcept;
+  Ending with_open_request(Ending ending) const noexcept;
+  [[noreturn]] void end_without_unwinding(std::exception_ptr error,
+                                          const runtime::Registers& thrower = {}) noexcept;
   void end_with(Ending ending) noexcept;
   void body() noexcept;
   void step() noexcept;
@@ -252,8 +265,9 @@ class TaskCore : public runtime::ListNode {
   bool launched_ : 1 = false;
   bool first_step_is_eager_ : 1 = false;  // while launch() waits for its end
   bool watches_stack_ : 1 = false;        // debug mode: reports a task that comes near the end of its stack
-  static constexpr int kMostRequests = (1 << 24) - 1;  // larger counts saturate
-  int cancel_requests_ : 25 = 0;
+  bool may_raise_ : 1 = false;            // the stored request may be raised where the task waits
+  static constexpr int kMostRequests = (1 << 23) - 1;  // larger counts saturate
+  int cancel_requests_ : 24 = 0;
 };
 
 inline TaskCore* task_of(const runtime::Fiber* fiber) noexcept {

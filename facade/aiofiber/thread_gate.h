@@ -44,7 +44,8 @@ class ThreadGate : public std::enable_shared_from_this<ThreadGate> {
     bool posted_ = false;  // guarded by the gate's mutex_; once true, the queue's node is in use until it ran
   };
 
-  explicit ThreadGate(LoopCore& core) noexcept : core_(&core) {}
+  explicit ThreadGate(LoopCore& core) noexcept;
+  ~ThreadGate();
   // The loop's gate. Loop's thread.
   static ThreadGate& of(LoopCore& core);
 

@@ -22,7 +22,6 @@
 #include "aiofiber/coro.h"
 #include "aiofiber/coroutine.h"
 #include "aiofiber/duration.h"
-#include "aiofiber/handle.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber {
@@ -30,6 +29,7 @@ namespace aiofiber {
 namespace detail {
 class TaskCore;
 class TimeoutScope;
+class TimeoutTimer;
 }  // namespace detail
 
 // The scope, which a body may take by reference: body(Timeout& scope).
@@ -71,13 +71,14 @@ class Timeout {
   bool ends_by_timeout();
   void disarm() noexcept;
   void on_timeout();
+  friend class detail::TimeoutTimer;
   static const char* state_name(State state) noexcept;
 
   std::optional<TimePoint> when_;
   // Shows the deadline to debuggers that look at what the task waits for.
   void show_limit() noexcept;
 
-  std::optional<Handle> timer_;
+  detail::TimeoutTimer* timer_ = nullptr;  // armed or queued; null: none
   detail::TaskCore* task_ = nullptr;
   int cancelling_at_entry_ = 0;
   std::uint32_t scope_ = 0;  // its number among the task's open scopes

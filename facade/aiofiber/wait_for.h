@@ -5,11 +5,14 @@
 // A limit of zero or less never starts a coroutine.
 #pragma once
 
+#include <cstddef>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "aiofiber/await.h"
+#include "aiofiber/frame_pool.h"
 #include "aiofiber/not_awaitable.h"
 #include "aiofiber/timeout.h"
 #include "aiofiber/wait.h"
@@ -34,6 +37,17 @@ struct WaitForCall {
   Coro<ResultOf<A>> stackless_form() requires(FutureLike<A> || IsCoro<A>::value) {
     return run_without_stack(std::move(*this));
   }
+  // With a Coroutine in it, it is too large to be stored in another one. Its memory is used again.
+  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void operator delete(void* memory, std::size_t bytes) noexcept { FramePool::release(memory, bytes); }
+  // For an awaitable that needs a larger alignment, and for the Coroutine that stores a smaller call.
+  static void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return ::operator new(bytes, alignment);
+  }
+  static void operator delete(void* memory, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, alignment);
+  }
+  static void* operator new(std::size_t, void* place) noexcept { return place; }
 
  private:
   static Coro<ResultOf<A>> run_without_stack(WaitForCall call) {

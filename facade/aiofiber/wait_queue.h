@@ -2,10 +2,10 @@
 //
 // The common part of locks and queues: a FIFO of waiting tasks, and state that outlives its handle.
 //
-// Each wait is a Future<void> in a list node on the waiting task's stack, so a wait allocates only the
-// future. Each object has its waits in two forms, on a stack and as a Coro. The state of a lock is counted,
-// and every waiter holds a reference. A lock in a local variable may therefore die before its waiters, for
-// example when a closing loop unwinds them. Not for users. Threads: the loop's.
+// Each wait is a node with a future in it, on the waiting task's stack or in its coroutine's frame, so a wait
+// allocates nothing. Each object has its waits in two forms, on a stack and as a Coro. The state of a lock is
+// counted, and every waiter holds a reference. A lock in a local variable may therefore die before its
+// waiters, for example when a closing loop unwinds them. Not for users. Threads: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,11 @@
 
 #include "aiofiber/await.h"
 #include "aiofiber/coro.h"
+#include "aiofiber/future.h"
+#include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/engine/intrusive.h"
 #include "aiofiber/runtime/inspect/unwind.h"
+#include "aiofiber/task_core.h"
 
 namespace aiofiber::detail {
 
@@ -45,9 +48,19 @@ class Counted {
 class LoopBound {
  public:
   // The running loop. RuntimeError "<...> is bound to a different event loop"; RuntimeError: no loop runs.
-  EventLoop& get_loop(std::string_view type, const void* object);
+  LoopCore& get_loop(std::string_view type, const void* object) {
+    return get_loop(current_task_core(), type, object);
+  }
+  // The same if the current task is known; null: there is none.
+  LoopCore& get_loop(const TaskCore* task, std::string_view type, const void* object) {
+    if (AIOFIBER_LIKELY(task != nullptr && &task->loop() == loop_.get() && !task->fiber()->unwinding))
+      return *loop_;
+    return bind(type, object);
+  }
 
  private:
+  LoopCore& bind(std::string_view type, const void* object);
+
   runtime::Ref<LoopCore> loop_;
 };
 
@@ -57,25 +70,47 @@ std::string lock_repr(std::string_view type, const void* object, std::string ext
 // Waiters keep their order of arrival until they run and leave. Those in front are mostly done already. Two
 // cursors remember how much of the front is done, so that n wake-ups in a row cost n steps.
 class WaitQueue {
+  // The future of a wait, a part of its waiter. Only the waiting task refers to it, while it waits, so no
+  // reference is the last one. Debuggers show the lock or queue.
+  class WaitFuture final : public FutureState<void> {
+   public:
+    WaitFuture(LoopCore& loop, const WaitQueue& queue) : FutureState<void>(loop), queue_(queue) {
+      wait_kind = static_cast<std::uint8_t>(queue.kind_);
+      retain();
+    }
+    ~WaitFuture() override { AIOFIBER_ASSERT(references() == 1); }
+    const void* wait_object() const noexcept override { return queue_.object_; }
+    const std::uint64_t* wait_owner() const noexcept override { return queue_.owner_; }
+    using FutureBase::reopen;
+
+   private:
+    const WaitQueue& queue_;
+  };
+
  public:
   // One wait; this object is on the waiting task's stack, or in its coroutine's frame.
   class Waiter : public runtime::ListNode {
    public:
-    Waiter(WaitQueue& queue, EventLoop& loop)
-        : future(queue.new_future(loop.core())), queue_(queue), place_(++queue.last_place_) {
+    Waiter(WaitQueue& queue, LoopCore& loop)
+        : queue_(queue), place_(++queue.last_place_), future_(loop, queue) {
       woken_link_.waiter = this;
       queue_.join(*this);
     }
     ~Waiter() { leave(); }
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    // Suspends until it is woken. If cancelled, it leaves the queue, calls `pass_on`, and rethrows
-    // CancelledError. `pass_on` gives the unused wake-up to the next waiter. Inlined into a function without
-    // handlers of its own (runtime::PassesOn).
+    // Suspends the current task until it is woken. CancelledError.
+    AIOFIBER_ALWAYS_INLINE void wait(TaskCore& task) {
+      if (!future_.done()) task.wait_for_future(future_);
+      outcome();
+    }
+    // The same. If cancelled, it leaves the queue, calls `pass_on`, and rethrows CancelledError. `pass_on`
+    // gives the unused wake-up to the next waiter. Inlined into a function without handlers of its own
+    // (runtime::PassesOn).
     template <class PassOn>
-    AIOFIBER_ALWAYS_INLINE void wait(PassOn pass_on) {
+    AIOFIBER_ALWAYS_INLINE void wait(TaskCore& task, PassOn pass_on) {
       try {
-        await(future);
+        wait(task);
       } catch (const runtime::PassesOn&) {
         throw;
       } catch (const CancelledError&) {
@@ -84,11 +119,12 @@ class WaitQueue {
         throw;
       }
     }
-    // The same for a coroutine.
+    // The same for a coroutine: co_await waiter.woken_up().
+    WaitAwaiter<Waiter> woken_up() noexcept { return WaitAwaiter<Waiter>(*this); }
     template <class PassOn>
     Coro<void> wait_without_stack(PassOn pass_on) {
       try {
-        co_await future;
+        co_await woken_up();
       } catch (const CancelledError&) {
         leave();
         pass_on();
@@ -99,17 +135,20 @@ class WaitQueue {
     void leave() noexcept {
       if (linked()) queue_.remove(*this);
     }
-    // After a wake-up in vain: waits again at the same place. Throws std::bad_alloc.
-    void wait_again();
+    // After a wake-up in vain: waits again at the same place.
+    void wait_again() noexcept;
     // True if it was woken, whatever happened to the task since.
-    bool woken() const { return future.done() && !future.cancelled(); }
+    bool woken() const noexcept { return future_.done() && !future_.cancelled(); }
     // True if take_back() gave the reason of its wake-up to another task.
     bool in_vain() const noexcept { return in_vain_; }
 
-    Future<void> future;
-
    private:
     friend class WaitQueue;
+    friend class WaitAwaiter<Waiter>;
+    FutureBase& future_of_wait() noexcept { return future_; }
+    void outcome() {
+      if (AIOFIBER_UNLIKELY(!woken())) future_.check_result();
+    }
     struct WokenLink : runtime::ListNode {
       Waiter* waiter = nullptr;
     };
@@ -117,6 +156,7 @@ class WaitQueue {
     WokenLink woken_link_;  // in the queue's list of woken waiters
     std::uint64_t place_;   // grows from the front to the back
     bool in_vain_ = false;
+    WaitFuture future_;
   };
 
   // What debuggers show for a wait here: the kind, the lock or queue that owns this object, and, for a lock,
@@ -133,7 +173,7 @@ class WaitQueue {
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
   // Whether all waiters in the queue were cancelled and have not yet run to leave it.
-  bool all_cancelled() const;
+  bool all_cancelled() const { return maybe_alive_ == nullptr || find_no_alive(); }
 
   // Wakes the first waiter unless it is woken already.
   void wake_front();
@@ -154,11 +194,20 @@ class WaitQueue {
   std::uint64_t steps() const noexcept { return steps_; }
 
  private:
-  Future<void> new_future(LoopCore& loop) const {
-    return Future<void>(runtime::Ref<FutureState<void>>(new ObjectFuture(loop, kind_, object_, owner_)));
+  bool find_no_alive() const;
+  void join(Waiter& waiter) noexcept {
+    list_.push_back(waiter);
+    ++size_;
+    if (maybe_pending_ == nullptr) maybe_pending_ = &waiter;
+    if (maybe_alive_ == nullptr) maybe_alive_ = &waiter;
   }
-  void join(Waiter& waiter) noexcept;
-  void remove(Waiter& waiter) noexcept;
+  void remove(Waiter& waiter) noexcept {
+    if (maybe_pending_ == &waiter) maybe_pending_ = list_.after(waiter);
+    if (maybe_alive_ == &waiter) maybe_alive_ = list_.after(waiter);
+    if (waiter.woken_link_.linked()) waiter.woken_link_.unlink();
+    waiter.unlink();
+    --size_;
+  }
 
   runtime::List<Waiter> list_;
   runtime::List<Waiter::WokenLink> woken_;  // by wake_next(), in order

@@ -54,17 +54,17 @@ runtime::Ref<FutureBase> AsCompletedState::take() {
 }
 
 runtime::Ref<FutureBase> AsCompletedState::next() {
-  require_current_task();
+  TaskCore& task = require_current_task();
   while (taken_ == finished_.size()) {
-    WaitQueue::Waiter waiter(getters_, loop_->facade());
-    waiter.wait([&] { pass_on(waiter); });
+    WaitQueue::Waiter waiter(getters_, *loop_);
+    waiter.wait(task, [&] { pass_on(waiter); });
   }
   return take();
 }
 
 Coro<runtime::Ref<FutureBase>> AsCompletedState::next_without_stack(runtime::Ref<AsCompletedState> state) {
   while (state->taken_ == state->finished_.size()) {
-    WaitQueue::Waiter waiter(state->getters_, state->loop_->facade());
+    WaitQueue::Waiter waiter(state->getters_, *state->loop_);
     co_await waiter.wait_without_stack([&] { state->pass_on(waiter); });
   }
   co_return state->take();

@@ -5,11 +5,48 @@
 
 #include <absl/strings/str_format.h>
 
+#include <memory>
+#include <utility>
+
 #include "aiofiber/event_loop.h"
+#include "aiofiber/frame_pool.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber {
+
+namespace detail {
+
+// Calls on_timeout() of its scope at the deadline. An object of its own, in memory that is used again: when
+// the deadline and the end of the scope come in one pass, it is in the ready queue after the scope has gone.
+class TimeoutTimer final : public CallbackNode {
+ public:
+  explicit TimeoutTimer(Timeout& scope) noexcept : CallbackNode(run_node), scope_(&scope) {}
+  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void operator delete(void* memory) noexcept { FramePool::release(memory, sizeof(TimeoutTimer)); }
+
+  // The scope does not need it any more.
+  void cancel(runtime::Scheduler& scheduler) noexcept {
+    scope_ = nullptr;
+    if (!armed()) return;  // it deletes itself when its turn comes
+    scheduler.timers().cancel(*this);
+    delete this;
+  }
+  void drop() noexcept override {
+    if (scope_ != nullptr) scope_->timer_ = nullptr;
+    delete this;
+  }
+
+ private:
+  static void run_node(runtime::Runnable& node) {
+    const std::unique_ptr<TimeoutTimer> self(static_cast<TimeoutTimer*>(&node));
+    if (self->scope_ != nullptr) self->scope_->on_timeout();
+  }
+
+  Timeout* scope_;  // null: it has ended, or has another timer
+};
+
+}  // namespace detail
 
 const char* Timeout::state_name(State state) noexcept {
   switch (state) {
@@ -36,16 +73,24 @@ void Timeout::reschedule(std::optional<TimePoint> when) {
   when_ = when;
   if (runtime::current_fiber_or_step() == task_->fiber()) show_limit();
   if (!when) return;
-  EventLoop& loop = task_->loop().facade();
-  if (*when <= loop.time()) {
-    timer_ = loop.call_soon([this] { on_timeout(); });
+  detail::LoopCore& loop = task_->loop();
+  if (when->time_since_epoch().count() <= loop.scheduler().now()) {
+    loop.check_open();
+    loop.check_thread();
+    timer_ = new detail::TimeoutTimer(*this);
+    loop.scheduler().make_ready(*timer_);
   } else {
     arm();
   }
 }
 
 void Timeout::arm() {
-  timer_ = task_->loop().facade().call_at(*when_, [this] { on_timeout(); });
+  detail::LoopCore& loop = task_->loop();
+  loop.check_open();
+  loop.check_thread();
+  auto timer = std::make_unique<detail::TimeoutTimer>(*this);
+  loop.scheduler().timers().start(*timer, when_->time_since_epoch().count());
+  timer_ = timer.release();
 }
 
 void Timeout::enter(bool ahead) {
@@ -66,13 +111,12 @@ void Timeout::enter(bool ahead) {
 
 void Timeout::on_timeout() {
   state_ = State::kExpiring;
-  timer_.reset();
+  timer_ = nullptr;
   task_->cancel({}, {scope_, detail::CancelSource::Error::kTimeout});
 }
 
 void Timeout::disarm() noexcept {
-  if (timer_) timer_->cancel();
-  timer_.reset();
+  if (timer_ != nullptr) std::exchange(timer_, nullptr)->cancel(task_->loop().scheduler());
 }
 
 void Timeout::check_interrupted() { task_->raise_if_interrupted(); }

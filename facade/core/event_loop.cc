@@ -7,7 +7,6 @@
 #include "aiofiber/event_loop.h"
 
 #include <absl/cleanup/cleanup.h>
-#include <absl/container/btree_map.h>
 #include <absl/strings/str_cat.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <new>
 #include <system_error>
 
@@ -120,8 +120,8 @@ struct EventLoop::SignalHandler : runtime::SignalWaiter {
 
 // In order, so that a closing loop destroys the callbacks in the same order in every run.
 struct EventLoop::Handlers {
-  absl::btree_map<long, std::unique_ptr<FdHandler>> of_fds;  // by fd * 2 + writer
-  absl::btree_map<int, std::unique_ptr<SignalHandler>> of_signals;
+  std::map<long, std::unique_ptr<FdHandler>> of_fds;  // by fd * 2 + writer
+  std::map<int, std::unique_ptr<SignalHandler>> of_signals;
 };
 
 EventLoop::EventLoop() : EventLoop(runtime::make_scheduler()) {}
@@ -205,6 +205,7 @@ void EventLoop::forget_handlers() noexcept {
   };
   forget(handlers_->of_fds);
   forget(handlers_->of_signals);
+  while (detail::OpenObject* const object = core_->open_objects.pop_front()) object->loop_closes();
 }
 
 std::string repr(const EventLoop& loop) {

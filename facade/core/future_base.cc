@@ -163,8 +163,8 @@ void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
   }
 }
 
-FutureBase::~FutureBase() {
-  // Callbacks of a future that was never completed. Fibers cannot be here: they hold a reference.
+// Callbacks of a future that was never completed. Fibers cannot be here: they hold a reference.
+void FutureBase::drop_waiters() noexcept {
   while (Waiter* waiter = waiters_.pop_front()) {
     forget_callback(*waiter);
     if (waiter->handle != nullptr) {

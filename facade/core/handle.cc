@@ -7,6 +7,7 @@
 #include "aiofiber/handle.h"
 
 #include <string_view>
+#include <thread>
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/exceptions.h"
@@ -51,14 +52,27 @@ void HandleBase::schedule_at(TimePoint when) {
   retain();
 }
 
-void HandleBase::schedule_threadsafe() noexcept {
-  retain();
+namespace {
+// A thread that has posted some thousand callbacks more than the loop has run gives up its CPU, once in a
+// chunk. The loop may need it, and the callbacks that wait need memory that was never touched, which costs
+// more than all the rest.
+AIOFIBER_NOINLINE void let_the_loop_run() noexcept {
+  const runtime::HooksOff hooks_off;  // the thread may run another loop
+  std::this_thread::yield();
+}
+}  // namespace
+
+runtime::Ref<HandleBase> HandleBase::schedule_threadsafe() noexcept {
+  references_.store(2, std::memory_order_relaxed);
+  auto own = runtime::Ref<HandleBase>::adopt(this);
   runtime::Scheduler& scheduler = loop_->scheduler();
   if (runtime::Scheduler::current() == &scheduler) {
     scheduler.make_ready(*this);  // in order with the call_soon() of this thread
   } else {
     scheduler.post(*this);
+    if (AIOFIBER_UNLIKELY(PostPool::far_ahead())) let_the_loop_run();
   }
+  return own;
 }
 
 void HandleBase::schedule_again() noexcept {

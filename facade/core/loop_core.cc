@@ -54,7 +54,7 @@ void watch_for_exit() noexcept {
 bool process_ends() noexcept { return thread_ends || exit_has_begun.load(std::memory_order_relaxed); }
 
 LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
-    : facade_object(&facade), scheduler_(std::move(scheduler)), fork_generation_(runtime::fork_generation()) {
+    : facade_object(&facade), fork_generation_(runtime::fork_generation()), scheduler_(std::move(scheduler)) {
   // Virtual time ends with runtime::Deadlock instead.
   if (scheduler_->clock().polls_every_pass()) return;
   scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); },
@@ -109,7 +109,8 @@ void LoopCore::check_runnable() const {
   }
 }
 
-void LoopCore::run() {
+template <class Run>
+auto LoopCore::run_by(Run run) {
   check_runnable();
   const runtime::Ref<LoopCore> self(this);
   running_loop = this;
@@ -120,7 +121,15 @@ void LoopCore::run() {
   watch_for_exit();
   debug_since_ns_ = 0;
   if (debug_ || watchdog_limit) watch_now();
-  scheduler_->run();
+  return run();
+}
+
+void LoopCore::run() {
+  run_by([this] { scheduler_->run(); });
+}
+
+bool LoopCore::run_once(std::int64_t deadline_ns) {
+  return run_by([this, deadline_ns] { return scheduler_->run_once(deadline_ns); });
 }
 
 // ---- the watchdog -----------------------------------------------------------------------------------------

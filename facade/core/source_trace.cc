@@ -17,10 +17,11 @@ namespace aiofiber::detail {
 
 constinit std::atomic<std::uint32_t> loops_in_debug_mode{0};
 
-void SourceTrace::capture() noexcept {
-  addresses_.reset(new (std::nothrow) Addresses);
-  if (addresses_ == nullptr) return;
-  addresses_->count = static_cast<std::uint32_t>(runtime::list_current_calls(addresses_->values));
+SourceTrace::Addresses* SourceTrace::captured() noexcept {
+  auto* const addresses = new (std::nothrow) Addresses;
+  if (addresses != nullptr)
+    addresses->count = static_cast<std::uint32_t>(runtime::list_current_calls(addresses->values));
+  return addresses;
 }
 
 std::vector<runtime::SymbolizedFrame> SourceTrace::frames() const {

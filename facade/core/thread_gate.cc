@@ -21,6 +21,9 @@ void ThreadGate::Link::drop() noexcept {
   owned->loop_closed();
 }
 
+ThreadGate::ThreadGate(LoopCore& core) noexcept : core_(&core) {}
+ThreadGate::~ThreadGate() = default;
+
 ThreadGate& ThreadGate::of(LoopCore& core) {
   core.check_open();
   if (core.thread_gate == nullptr) core.thread_gate = std::make_shared<ThreadGate>(core);

@@ -4,14 +4,16 @@
 //
 // Graphs with nested gathers can have more paths than nodes, so the walk stops at a maximum number of
 // entries. A ring is found by comparing with the futures on the path from the start.
-#include <algorithm>
-#include <iostream>
-
 #include "aiofiber/debug.h"
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <ostream>
+
 #include "aiofiber/event_loop.h"
+#include "core/standard_streams.h"
 #include "core/text.h"
 
 namespace aiofiber {
@@ -127,7 +129,7 @@ std::string format_call_graph(const AnyFuture& future, std::size_t depth, std::o
 
 void print_call_graph(const AnyFuture& future, std::ostream* file, std::size_t depth,
                       std::optional<int> limit) {
-  std::ostream& out = file != nullptr ? *file : std::cout;
+  std::ostream& out = file != nullptr ? *file : detail::standard_output();
   out << format_call_graph(future, depth, limit) << '\n';
   out.flush();
 }

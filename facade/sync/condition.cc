@@ -11,13 +11,14 @@ namespace detail {
 
 bool ConditionState::wait() {
   if (!lock->locked) throw RuntimeError("cannot wait on un-acquired lock");
+  TaskCore& task = require_current_task();
   const runtime::Ref<ConditionState> self(this);
   std::exception_ptr error;  // the last cancellation
   {
-    WaitQueue::Waiter waiter(waiters, bound.get_loop("Condition", this));
+    WaitQueue::Waiter waiter(waiters, bound.get_loop(&task, "Condition", this));
     lock->unlock();
     try {
-      await(waiter.future);
+      waiter.wait(task);
     } catch (const runtime::PassesOn&) {
       throw;
     } catch (const CancelledError&) {
@@ -47,7 +48,7 @@ Coro<bool> ConditionState::wait_without_stack(runtime::Ref<ConditionState> condi
     WaitQueue::Waiter waiter(self.waiters, self.bound.get_loop("Condition", &self));
     self.lock->unlock();
     try {
-      co_await waiter.future;
+      co_await waiter.woken_up();
     } catch (const CancelledError&) {
       error = std::current_exception();
     }
@@ -65,12 +66,6 @@ Coro<bool> ConditionState::wait_without_stack(runtime::Ref<ConditionState> condi
 }
 
 }  // namespace detail
-
-Coroutine<bool> Condition::acquire() {
-  return Coroutine<bool>(
-      detail::TwoForms{[lock = state_->lock] { return lock->acquire(); },
-                       [lock = state_->lock] { return detail::LockState::acquire_without_stack(lock); }});
-}
 
 void Condition::unlock() {
   if (std::uncaught_exceptions() > 0) {

@@ -9,16 +9,17 @@ namespace detail {
 
 bool EventState::wait() {
   if (value) return true;
+  TaskCore& task = require_current_task();
   const runtime::Ref<EventState> self(this);
-  WaitQueue::Waiter waiter(waiters, bound.get_loop("Event", this));
-  await(waiter.future);
+  WaitQueue::Waiter waiter(waiters, bound.get_loop(&task, "Event", this));
+  waiter.wait(task);
   return true;
 }
 
 Coro<bool> EventState::wait_without_stack(runtime::Ref<EventState> event) {
   if (event->value) co_return true;
   WaitQueue::Waiter waiter(event->waiters, event->bound.get_loop("Event", event.get()));
-  co_await waiter.future;
+  co_await waiter.woken_up();
   co_return true;
 }
 
@@ -29,12 +30,6 @@ void EventState::set() {
 }
 
 }  // namespace detail
-
-Coroutine<bool> Event::wait() {
-  return Coroutine<bool>(
-      detail::TwoForms{[state = state_] { return state->wait(); },
-                       [state = state_] { return detail::EventState::wait_without_stack(state); }});
-}
 
 std::string repr(const Event& event) {
   const detail::EventState& state = *event.state_;

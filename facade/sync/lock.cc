@@ -16,16 +16,16 @@ void LockState::take() noexcept {
 }
 
 bool LockState::acquire() {
-  require_current_task();
+  TaskCore& task = require_current_task();
   if (!locked && waiters.all_cancelled()) {
     take();
     return true;
   }
   const runtime::Ref<LockState> self(this);
   {
-    WaitQueue::Waiter waiter(waiters, bound.get_loop("Lock", this));
+    WaitQueue::Waiter waiter(waiters, bound.get_loop(&task, "Lock", this));
     for (;;) {
-      waiter.wait([this] {
+      waiter.wait(task, [this] {
         if (!locked) waiters.wake_front();  // woken and cancelled before it ran
       });
       if (!locked) break;
@@ -77,12 +77,6 @@ std::string LockState::text() const {
 }
 
 }  // namespace detail
-
-Coroutine<bool> Lock::acquire() {
-  return Coroutine<bool>(
-      detail::TwoForms{[state = state_] { return state->acquire(); },
-                       [state = state_] { return detail::LockState::acquire_without_stack(state); }});
-}
 
 void Lock::unlock() {
   if (std::uncaught_exceptions() > 0) {

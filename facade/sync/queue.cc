@@ -14,8 +14,9 @@ void QueueBase::pass_on(const WaitQueue::Waiter& waiter, WaitQueue& queue, bool 
 }
 
 void QueueBase::wait_in(WaitQueue& queue, std::string_view type, bool for_room) {
-  WaitQueue::Waiter waiter(queue, bound_.get_loop(type, this));
-  waiter.wait([&] { pass_on(waiter, queue, for_room); });
+  TaskCore& task = require_current_task();
+  WaitQueue::Waiter waiter(queue, bound_.get_loop(&task, type, this));
+  waiter.wait(task, [&] { pass_on(waiter, queue, for_room); });
 }
 
 Coro<void> QueueBase::wait_in_without_stack(WaitQueue& queue, std::string_view type, bool for_room) {
@@ -51,19 +52,12 @@ Coro<void> QueueBase::wait_for_room_without_stack(std::string_view type) {
   }
 }
 
-void QueueBase::check_put() const {
+void QueueBase::refuse_put() const {
   if (is_shut_down_) throw QueueShutDown();
-  if (full()) throw QueueFull();
+  throw QueueFull();
 }
 
-void QueueBase::item_put() {
-  ++unfinished_tasks_;
-  finished_->value = false;
-  getters_.pop_and_wake_next();
-}
-
-void QueueBase::check_get() const {
-  if (size() > 0) return;
+void QueueBase::refuse_get() const {
   if (is_shut_down_) throw QueueShutDown();
   throw QueueEmpty();
 }

@@ -10,16 +10,16 @@ namespace aiofiber {
 namespace detail {
 
 bool SemaphoreState::acquire() {
-  require_current_task();
+  TaskCore& task = require_current_task();
   if (!locked()) {
     --value;
     return true;
   }
   const runtime::Ref<SemaphoreState> self(this);
   {
-    WaitQueue::Waiter waiter(waiters, bound.get_loop(type, this));
+    WaitQueue::Waiter waiter(waiters, bound.get_loop(&task, type, this));
     for (;;) {
-      waiter.wait([&] {
+      waiter.wait(task, [&] {
         if (waiter.woken() && !waiter.in_vain()) ++value;  // it got a unit and cannot use it
         hand_over_all();
       });
@@ -81,12 +81,6 @@ Semaphore::Semaphore(std::int64_t value) : state_(new detail::SemaphoreState) {
 BoundedSemaphore::BoundedSemaphore(std::int64_t value) : Semaphore(value) {
   state_->bound_value = value;
   state_->type = "BoundedSemaphore";
-}
-
-Coroutine<bool> Semaphore::acquire() {
-  return Coroutine<bool>(
-      detail::TwoForms{[state = state_] { return state->acquire(); },
-                       [state = state_] { return detail::SemaphoreState::acquire_without_stack(state); }});
 }
 
 bool Semaphore::try_lock() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loop check, repr(), and the queue: joining, waking and leaving.
+// The loop check, repr(), and the queue: waking, and waiting again.
 #include "aiofiber/wait_queue.h"
 
 #include <absl/strings/str_cat.h>
@@ -10,10 +10,10 @@
 
 namespace aiofiber::detail {
 
-EventLoop& LoopBound::get_loop(std::string_view type, const void* object) {
-  EventLoop& running = get_running_loop();
-  if (!loop_) loop_ = runtime::Ref<LoopCore>(&running.core());
-  if (loop_.get() != &running.core()) {
+LoopCore& LoopBound::bind(std::string_view type, const void* object) {
+  LoopCore& running = get_running_loop().core();
+  if (!loop_) loop_ = runtime::Ref<LoopCore>(&running);
+  if (loop_.get() != &running) {
     throw RuntimeError(lock_repr(type, object, "", 0) + " is bound to a different event loop");
   }
   return running;
@@ -26,49 +26,34 @@ std::string lock_repr(std::string_view type, const void* object, std::string ext
   return text + ">";
 }
 
-void WaitQueue::join(Waiter& waiter) noexcept {
-  list_.push_back(waiter);
-  ++size_;
-  if (maybe_pending_ == nullptr) maybe_pending_ = &waiter;
-  if (maybe_alive_ == nullptr) maybe_alive_ = &waiter;
-}
-
-void WaitQueue::remove(Waiter& waiter) noexcept {
-  if (maybe_pending_ == &waiter) maybe_pending_ = list_.after(waiter);
-  if (maybe_alive_ == &waiter) maybe_alive_ = list_.after(waiter);
-  if (waiter.woken_link_.linked()) waiter.woken_link_.unlink();
-  waiter.unlink();
-  --size_;
-}
-
-void WaitQueue::Waiter::wait_again() {
+void WaitQueue::Waiter::wait_again() noexcept {
   AIOFIBER_ASSERT(linked() && woken());
-  future = queue_.new_future(future.state().loop());
+  future_.reopen();
   in_vain_ = false;
   if (woken_link_.linked()) woken_link_.unlink();
   Waiter*& cursor = queue_.maybe_pending_;
   if (cursor == nullptr || place_ < cursor->place_) cursor = this;
 }
 
-bool WaitQueue::all_cancelled() const {
+bool WaitQueue::find_no_alive() const {
   for (; maybe_alive_ != nullptr; maybe_alive_ = list_.after(*maybe_alive_)) {
     ++steps_;
-    if (!maybe_alive_->future.cancelled()) return false;
+    if (!maybe_alive_->future_.cancelled()) return false;
   }
   return true;
 }
 
 void WaitQueue::wake_front() {
   Waiter* first = list_.front();
-  if (first != nullptr && !first->future.done()) first->future.set_result();
+  if (first != nullptr && !first->future_.done()) first->future_.finish();
 }
 
 bool WaitQueue::wake_next() {
   while (Waiter* const waiter = maybe_pending_) {
     ++steps_;
     maybe_pending_ = list_.after(*waiter);
-    if (waiter->future.done()) continue;
-    waiter->future.set_result();
+    if (waiter->future_.done()) continue;
+    waiter->future_.finish();
     woken_.push_back(waiter->woken_link_);
     return true;
   }
@@ -85,8 +70,8 @@ bool WaitQueue::take_back() noexcept {
 void WaitQueue::pop_and_wake_next() {
   while (Waiter* waiter = list_.front()) {
     waiter->leave();
-    if (waiter->future.done()) continue;
-    waiter->future.set_result();
+    if (waiter->future_.done()) continue;
+    waiter->future_.finish();
     return;
   }
 }
@@ -102,7 +87,7 @@ void WaitQueue::wake(std::size_t limit) {
 
 void WaitQueue::add_awaiting(std::vector<FutureBase*>& out) const {
   for (const Waiter* waiter = list_.front(); waiter != nullptr; waiter = list_.after(*waiter)) {
-    waiter->future.state().add_awaiting(out);
+    waiter->future_.add_awaiting(out);
   }
 }
 

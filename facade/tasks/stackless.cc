@@ -59,7 +59,7 @@ void TaskCore::step() noexcept {
   }
   fiber.coroutines = 0;
   fiber.finished = true;
-  end_with(ending.error == nullptr ? call_invoke() : std::move(ending));
+  end_with(ending.error == nullptr ? ending_of_coroutine() : std::move(ending));
 }
 
 // Begins the wait that the coroutines have requested. False: go on at once; they find the error.

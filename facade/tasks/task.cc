@@ -10,6 +10,7 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
 #include "core/text.h"
 
 namespace aiofiber {
@@ -139,7 +140,7 @@ void TaskCore::refuse() noexcept {
 void TaskCore::fiber_main(Fiber& fiber) noexcept { static_cast<TaskCore*>(fiber.owner)->body(); }
 
 void TaskCore::body() noexcept {
-  const Ref<FutureBase> keep(&future_);
+  future_.retain();  // by hand: a task that ends without unwinding does not come back here
   if (loop().debug()) {
     step_begins();
     watches_stack_ = fiber_->started();
@@ -148,8 +149,19 @@ void TaskCore::body() noexcept {
   if (AIOFIBER_UNLIKELY(!fiber_->started())) {
     end_with({start_error(fiber_->scheduler->start_failure())});
   } else {
-    end_with(must_cancel_ && !is_c_code() ? cancelled_before_it_began() : call_invoke());
+    end_with(must_cancel_ && !is_c_code() ? cancelled_before_it_began() : call_invoke(*this));
   }
+  future_.release();
+}
+
+// Ends the task with this cancellation where it waits, as if the error were thrown at `thrower`.
+// Precondition: nothing_runs_beyond() the caller.
+void TaskCore::end_without_unwinding(std::exception_ptr error, const runtime::Registers& thrower) noexcept {
+  runtime::Scheduler& scheduler = loop().scheduler();
+  if (thrower.pc != 0) runtime::record_throw(error, thrower);
+  end_with({std::move(error), true});
+  future_.release();  // as at the end of body()
+  scheduler.end_current();
 }
 
 // A task that is cancelled before its first step never runs, unless its function is C code.
@@ -157,10 +169,11 @@ TaskCore::Ending TaskCore::cancelled_before_it_began() noexcept {
   return {make_cancelled(cancel_message_.view()), true};
 }
 
-TaskCore::Ending TaskCore::call_invoke() noexcept {
+// Not inlined: a cancellation finds the frame of this function (fate_of_cancellation).
+AIOFIBER_NOINLINE TaskCore::Ending TaskCore::call_invoke(TaskCore& task) noexcept {
   Ending ending;
   try {
-    invoke();
+    task.invoke();
   } catch (const runtime::ForcedUnwind&) {
     ending.destroyed = true;
   } catch (const CancelledError&) {
@@ -169,10 +182,22 @@ TaskCore::Ending TaskCore::call_invoke() noexcept {
   } catch (...) {
     ending.error = std::current_exception();
   }
-  // A cancellation that was requested and never raised. It wins over a value, and over the error with which
-  // the caller of an interrupted hooked call gave up, but over no other error.
-  if (must_cancel_ && !ending.destroyed && !ending.cancelled &&
-      (ending.error == nullptr || fiber_->interrupted)) {
+  return task.with_open_request(std::move(ending));
+}
+
+// The same without a throw, for a coroutine that has ended with an error.
+TaskCore::Ending TaskCore::ending_of_coroutine() noexcept {
+  std::exception_ptr error = take_error();
+  if (error == nullptr) return call_invoke(*this);
+  const bool cancelled = is_cancelled_error(error);
+  return with_open_request({std::move(error), cancelled});
+}
+
+// A cancellation that was requested and never raised. It wins over a value, and over the error with which the
+// caller of an interrupted hooked call gave up, but over no other error.
+TaskCore::Ending TaskCore::with_open_request(Ending ending) const noexcept {
+  const bool wins = ending.error == nullptr || fiber_->interrupted;
+  if (must_cancel_ && wins && !ending.destroyed && !ending.cancelled) {
     ending.cancelled = true;
     ending.error = nullptr;
   }

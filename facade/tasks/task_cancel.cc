@@ -11,6 +11,7 @@
 
 #include "aiofiber/exception_group.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/inspect/throw_trace.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/task_core.h"
 
@@ -98,25 +99,57 @@ bool TaskCore::interrupt_current_wait(const RareText& message, CancelSource sour
   if (!fiber_->parker->interrupt()) return false;
   must_cancel_ = true;
   remember_source(source);
+  may_raise_ = fiber_->parker->throws_when_interrupted;
   interrupt_message_ = message;
   return true;
 }
 
-void TaskCore::throw_cancelled() {
-  const RareText message = request_message();
+// The error of the stored request, which is raised now.
+CancelledError TaskCore::take_request() noexcept {
+  CancelledError error = cancelled_error(request_message().view());
   must_cancel_ = false;
   fiber_->interrupted = false;
-  throw cancelled_error(message.view());
+  return error;
+}
+
+// The same as a pointer. Not a part of the caller: its temporaries must be gone before a task ends there.
+AIOFIBER_NOINLINE std::exception_ptr TaskCore::take_request_as_pointer() noexcept {
+  return std::make_exception_ptr(take_request());
 }
 
 // Raises the stored cancellation, unless it could not pass the waiting frames (a destructor, a noexcept
-// function): then it stays stored for a later await.
+// function): then it stays stored for a later await. If no frame has anything to do on its way, the task ends
+// at once: a throw costs twice as much as all the rest of a cancellation.
 AIOFIBER_NOINLINE void TaskCore::raise_where_legal() {
-  if (!fiber_->started()) throw_cancelled();  // a coroutine passes on each exception
+  if (!fiber_->started()) throw take_request();  // a coroutine passes on each exception
   const runtime::Registers frame = frame_outside(2, fiber_->bounds());
-  if (frame.pc == 0 && std::uncaught_exceptions() > 0) return;
-  if (would_terminate(frame, remembered_source())) return;
-  throw_cancelled();
+  if (nothing_runs_beyond(frame)) end_without_unwinding(take_request_as_pointer(), frame);
+  if (!may_raise_) {
+    if (frame.pc == 0 && std::uncaught_exceptions() > 0) return;
+    if (would_terminate(frame, remembered_source())) return;
+  }
+  throw take_request();
+}
+
+// The same in a step of a task without a stack: the coroutine throws the error when it goes on.
+void TaskCore::raise_in_coroutine() noexcept {
+  std::exception_ptr error = take_request_as_pointer();
+  runtime::record_throw(error, runtime::current_registers());
+  stackless()->chain.error = std::move(error);
+}
+
+// Whether a cancellation that leaves the calling function, a wait, would end the task without running any
+// code before. `caller`: the return address of the wait.
+AIOFIBER_NOINLINE bool TaskCore::nothing_runs_outside(const void* caller) const noexcept {
+  if (runtime::is_known_to_run_code(reinterpret_cast<std::uintptr_t>(caller))) return false;
+  const runtime::Registers frame = frame_outside(3, fiber_->bounds());
+  return nothing_runs_beyond(frame);
+}
+
+// call_invoke() catches what leaves the task's function.
+bool TaskCore::nothing_runs_beyond(const runtime::Registers& frame) const noexcept {
+  return runtime::nothing_runs_before(reinterpret_cast<std::uintptr_t>(&TaskCore::call_invoke), frame,
+                                      fiber_->bounds());
 }
 
 // Whether the calling function, a wait or the end of a scope, could raise a cancellation.

@@ -5,7 +5,7 @@
 // A suspended task is unwound from its saved context and does not run; its suspended coroutines are between
 // its frames (call_list.h). A failed task shows the throw, as recorded when it happened. Frames of aiofiber
 // and of the standard library's call machinery are left out.
-#include <iostream>
+#include <ostream>
 #include <span>
 #include <string>
 
@@ -15,6 +15,7 @@
 #include "aiofiber/runtime/inspect/traceback.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/task.h"
+#include "core/standard_streams.h"
 
 namespace aiofiber::detail {
 
@@ -127,7 +128,7 @@ std::vector<Frame> task_stack(const TaskCore& task, std::optional<std::size_t> l
 }
 
 void print_task_stack(const TaskCore& task, std::optional<std::size_t> limit, std::ostream* file) {
-  std::ostream& out = file != nullptr ? *file : std::cerr;
+  std::ostream& out = file != nullptr ? *file : standard_error();
   const runtime::HooksOff hooks_off;
   auto [source, frames] = collect(task);
   apply_limit(source, frames, limit);

@@ -116,18 +116,16 @@ AIOFIBER_ALWAYS_INLINE void TaskCore::begin_wait(FutureBase& future, Waiter& wai
   }
 }
 
-AIOFIBER_ALWAYS_INLINE void TaskCore::end_wait(FutureBase& future) {
+// True if a cancellation of the task must be raised.
+AIOFIBER_ALWAYS_INLINE bool TaskCore::end_wait(FutureBase& future) {
   waits_for_ = nullptr;
   waiter_ = nullptr;
   fiber_->wait_kind = AIOFIBER_WAIT_NONE;
   after_resume();
-  if (AIOFIBER_UNLIKELY(must_cancel_)) {
-    if (future.cancelled() || is_cancelled_error(future.peek_exception())) {
-      must_cancel_ = false;  // the future's own CancelledError is raised by the caller
-      return;
-    }
-    raise_where_legal();
-  }
+  if (AIOFIBER_LIKELY(!must_cancel_)) return false;
+  if (!future.cancelled() && !is_cancelled_error(future.peek_exception())) return true;
+  must_cancel_ = false;  // the future's own CancelledError is raised by the caller
+  return false;
 }
 
 // The error of a wait that can never end; null: there is none.
@@ -151,7 +149,6 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
     wait_one_pass();
     std::rethrow_exception(error);
   }
-  const Ref<FutureBase> keep(&future);
   struct Registered : Waiter {
     Registered(FutureBase& awaited, std::uint32_t own) : future(awaited), references(own) {
       future.add_waiting_references(references);
@@ -162,10 +159,24 @@ void TaskCore::wait_for_future(FutureBase& future, WaitHandle handle) {
     }
     FutureBase& future;
     const std::uint32_t references;  // `keep` and the handle
-  } waiter(future, keeps_for_itself(handle) ? 2 : 1);
-  begin_wait(future, waiter);
-  loop().scheduler().suspend();
-  end_wait(future);
+  };
+  // A cancellation is raised when these variables are gone, so that nothing has to be cleaned up here.
+  bool is_cancelled = false;
+  {
+    std::exception_ptr error;
+    {
+      const Ref<FutureBase> keep(&future);
+      Registered waiter(future, keeps_for_itself(handle) ? 2 : 1);
+      begin_wait(future, waiter);
+      loop().scheduler().suspend();
+      is_cancelled = end_wait(future);
+      if (AIOFIBER_UNLIKELY(future.cancelled()) && handle.reads_result &&
+          nothing_runs_outside(__builtin_return_address(0)))
+        error = future.cancelled_error();
+    }
+    if (AIOFIBER_UNLIKELY(error != nullptr)) end_without_unwinding(std::move(error));
+  }
+  if (AIOFIBER_UNLIKELY(is_cancelled)) raise_where_legal();
 }
 
 void TaskCore::wait_one_pass() {
@@ -195,9 +206,11 @@ void TaskCore::wait_until(std::int64_t deadline_ns) {
     return;
   }
   if (AIOFIBER_UNLIKELY(loop().debug())) before_suspend();
-  runtime::Parker parker;
-  parker.throws_when_interrupted = true;
-  parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
+  {
+    runtime::Parker parker;
+    parker.throws_when_interrupted = true;
+    parker.park(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline_ns), deadline_ns);
+  }
   after_resume();
   if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
 }
@@ -217,7 +230,7 @@ void TaskCore::begin_wait_for_future(FutureBase& future, Waiter& waiter) {
 void TaskCore::end_wait_for_future(FutureBase& future, Waiter& waiter) {
   if (waiter.linked()) waiter.unlink();
   future.remove_waiting_references(1);
-  end_wait(future);
+  if (AIOFIBER_UNLIKELY(end_wait(future))) raise_in_coroutine();
 }
 
 void TaskCore::begin_pass() {
@@ -228,7 +241,7 @@ void TaskCore::begin_pass() {
 
 void TaskCore::end_pass() {
   after_resume();
-  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_in_coroutine();
 }
 
 void TaskCore::begin_sleep(std::int64_t deadline_ns, void* memory) {
@@ -257,7 +270,7 @@ void TaskCore::end_sleep(void* memory) {
   parker.end_sleep();
   parker.~Parker();
   after_resume();
-  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_where_legal();
+  if (AIOFIBER_UNLIKELY(must_cancel_)) raise_in_coroutine();
 }
 
 }  // namespace aiofiber::detail

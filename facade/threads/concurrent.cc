@@ -3,6 +3,8 @@
 // The part of concurrent::Future that does not depend on its type. Callbacks run without the mutex.
 #include "aiofiber/concurrent.h"
 
+#include <condition_variable>
+
 #include "aiofiber/log.h"
 #include "core/thread_wait.h"
 
@@ -41,10 +43,23 @@ bool StateBase::set_running_or_notify_cancel() {
   return true;
 }
 
+// On the waiting thread's stack, and in the list for as long as it waits. So few futures need a condition
+// variable, and no program that includes the header needs its header.
+struct StateBase::ThreadWait {
+  std::condition_variable done;
+  ThreadWait* next;
+};
+
 void StateBase::wait(std::optional<Duration> timeout) {
   std::unique_lock lock(mutex_);
-  if (!aiofiber::detail::wait_at_most(done_, lock, timeout, [this] { return is_done(); }))
-    throw TimeoutError();
+  if (is_done()) return;
+  ThreadWait self{{}, waits_};
+  waits_ = &self;
+  const bool done = aiofiber::detail::wait_at_most(self.done, lock, timeout, [this] { return is_done(); });
+  ThreadWait** place = &waits_;
+  while (*place != &self) place = &(*place)->next;
+  *place = self.next;
+  if (!done) throw TimeoutError();
 }
 
 void StateBase::check_result(std::optional<Duration> timeout) {
@@ -87,7 +102,8 @@ void StateBase::finish(std::unique_lock<std::mutex> lock, Phase phase) {
   phase_ = phase;
   std::vector<std::unique_ptr<Callback>> callbacks;
   callbacks.swap(callbacks_);
-  done_.notify_all();
+  // With the mutex: a thread that was woken may leave, and its condition variable with it.
+  for (ThreadWait* wait = waits_; wait != nullptr; wait = wait->next) wait->done.notify_one();
   lock.unlock();
   for (const auto& callback : callbacks) run(*callback);
 }

@@ -57,8 +57,8 @@ class ThreadPool {
   struct Job final : runtime::OffloadPool::Work {
     Job(ThreadPool& its_pool, std::unique_ptr<Executor::Work> its_work)
         : pool(its_pool), work(std::move(its_work)) {}
-    void run() noexcept override {
-      work->run();
+    void run() noexcept override { work->run(); }
+    void done() noexcept override {
       ThreadPool& owner = pool;
       delete this;
       owner.job_ended();

@@ -49,6 +49,7 @@ constinit thread_local EpollRefusals* EpollRefusals::current_ = nullptr;
 
 int EpollRefusals::control(int epoll, int operation, int fd, epoll_event* event) noexcept {
   ++seen_;
+  epoll_ = epoll;
   const Aside aside;  // the next function may be another one like this, of a runtime in a library
   const int result = sys::injected("libev's epoll_ctl") ? -1 : call_next(epoll, operation, fd, event);
   if (result != 0 && !is_known_to_libev(errno)) {

@@ -49,6 +49,8 @@ class EpollRefusals {
 
   // How many calls came here. None after libev must have made one: libev calls another definition.
   std::size_t seen() const noexcept { return seen_; }
+  // The epoll descriptor of the last call; -1: none came.
+  int epoll() const noexcept { return epoll_; }
 
   // The object whose Watch lives; null: none.
   static EpollRefusals* current() noexcept { return current_; }
@@ -61,6 +63,7 @@ class EpollRefusals {
   const Refused refused_;
   void* const who_;
   std::size_t seen_ = 0;
+  int epoll_ = -1;
 };
 
 }  // namespace aiofiber::runtime

@@ -29,19 +29,13 @@ struct FiberFdWaiter : FdWaiter {
   unsigned seen = 0;
 };
 
-}  // namespace
-
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
-  return fd_wait(fd, events, timeout, 0, 0, {});
-}
-
-FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
-                     const WholeWait& whole) {
+// `kind` 0: the descriptor. `whole.since` 0: this is the whole wait.
+FdWaitResult wait_for(int fd, unsigned events, Nanoseconds deadline, std::uint32_t kind, std::uint64_t arg,
+                      const WholeWait& whole) {
   Scheduler& scheduler = *current_fiber()->scheduler;
   FiberFdWaiter waiter(fd, events);
   waiter.waiting = current_fiber();
   scheduler.reactor().add(waiter);
-  const Nanoseconds deadline = timeout == kForever ? kForever : deadline_after(scheduler.now(), timeout);
   if (kind == 0) {
     kind = AIOFIBER_WAIT_FD;
     arg = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32) | events;
@@ -64,6 +58,23 @@ FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t
   result.events = waiter.seen;
   result.error = waiter.failure;
   return result;
+}
+
+}  // namespace
+
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout) {
+  return fd_wait(fd, events, timeout, 0, 0, {});
+}
+
+FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
+                     const WholeWait& whole) {
+  const Nanoseconds deadline =
+      timeout == kForever ? kForever : deadline_after(current_fiber()->scheduler->now(), timeout);
+  return wait_for(fd, events, deadline, kind, arg, whole);
+}
+
+FdWaitResult fd_wait_until(int fd, unsigned events, Nanoseconds deadline, const WholeWait& whole) {
+  return wait_for(fd, events, deadline, 0, 0, whole);
 }
 
 std::size_t fd_closing(int fd) noexcept {

@@ -55,26 +55,71 @@ class ProcessPool {
 constinit ProcessPool g_io(64, "aiofiber_io");
 constinit ProcessPool g_waits(256, "aiofiber_w");
 
+// A number of things that live on pool threads. A forked child has none of the threads: it counts from 0.
+class Count {
+ public:
+  void add(std::int32_t n) noexcept {
+    std::uint64_t old = packed_.load(std::memory_order_relaxed);
+    while (!packed_.compare_exchange_weak(old, pack(value_of(old) + n), std::memory_order_acq_rel)) {
+    }
+  }
+  std::size_t value() const noexcept {
+    return static_cast<std::size_t>(value_of(packed_.load(std::memory_order_acquire)));
+  }
+
+ private:
+  // The generation of the process is kept beside the number, so that both change at once.
+  static std::uint64_t pack(std::int32_t number) noexcept {
+    return std::uint64_t{fork_generation()} << 32 | static_cast<std::uint32_t>(number);
+  }
+  static std::int32_t value_of(std::uint64_t packed) noexcept {
+    return packed >> 32 == fork_generation() ? static_cast<std::int32_t>(packed) : 0;
+  }
+  std::atomic<std::uint64_t> packed_{0};
+};
+
+constinit Count g_threads;
+constinit Count g_works;
+constinit std::atomic<OffloadPool::SubmitFunction> g_submit_function{nullptr};
+
 }  // namespace
+
+std::size_t OffloadPool::threads_alive() noexcept { return g_threads.value(); }
+
+std::size_t OffloadPool::works_in_flight() noexcept { return g_works.value(); }
+
+void OffloadPool::set_submit_function(SubmitFunction function) noexcept {
+  g_submit_function.store(function, std::memory_order_release);
+}
 
 OffloadPool& OffloadPool::io() { return g_io.get(); }
 
 OffloadPool& OffloadPool::waits() { return g_waits.get(); }
 
 void OffloadPool::submit(Work& work) {
+  if (const SubmitFunction function = g_submit_function.load(std::memory_order_acquire)) function();
   const std::lock_guard lock(mutex_);
   if (shut_down_) throw std::runtime_error("cannot schedule new futures after shutdown");
   if (queued_ >= idle_ && threads_.size() < max_threads_) {
+    g_threads.add(1);  // first, so that a thread that exists is counted
     try {
-      char name[32];
-      std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, threads_.size());
-      name[15] = '\0';  // what Linux takes
-      threads_.emplace_back([this] { work_loop(); });
-      ::pthread_setname_np(threads_.back().native_handle(), name);  // here, so that it has one from now on
+      threads_.emplace_back([this, number = threads_.size()] {
+        char name[32];
+        std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, number);
+        name[15] = '\0';  // what Linux takes
+        ::pthread_setname_np(::pthread_self(), name);
+        work_loop();
+        g_threads.add(-1);
+      });
     } catch (const std::system_error&) {
+      g_threads.add(-1);
       if (threads_.empty()) throw;  // if there is a thread, the work only waits longer
+    } catch (...) {
+      g_threads.add(-1);
+      throw;
     }
   }
+  g_works.add(1);
   work.next = nullptr;
   (first_ == nullptr ? first_ : last_->next) = &work;
   last_ = &work;
@@ -90,6 +135,7 @@ bool OffloadPool::withdraw(Work& work) noexcept {
     (previous == nullptr ? first_ : previous->next) = work.next;
     if (last_ == &work) last_ = previous;
     --queued_;
+    g_works.add(-1);
     return true;
   }
   return false;
@@ -107,6 +153,8 @@ void OffloadPool::work_loop() noexcept {
     --queued_;
     lock.unlock();
     work->run();
+    g_works.add(-1);
+    work->done();
     lock.lock();
   }
 }
@@ -146,6 +194,8 @@ struct Trip final : OffloadPool::Work, Runnable {
     errno = 0;
     inner.run();
     error_number = errno;
+  }
+  void done() noexcept override {
     ran.store(true, std::memory_order_release);
     ran.notify_one();
     scheduler.post(*this);  // *this still exists: the fiber leaves only after this node was run

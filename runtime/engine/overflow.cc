@@ -65,6 +65,7 @@ void print_frames(const Fiber& fiber, const Fault& fault) {
       print((line + "\n").c_str());
     }
   }
+  if (const std::string why = missing_names(); !why.empty()) print(("  " + why + "\n").c_str());
 }
 
 bool on_alternate_stack(std::uintptr_t sp) noexcept {

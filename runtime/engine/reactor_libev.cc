@@ -12,6 +12,8 @@
 #include <ev.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -61,8 +63,25 @@ std::size_t largest_array(std::size_t watchers) {
 // kArrays: the arrays that grow with the watchers; each takes at most one block of the reserve until the
 // blocks become larger. kBlocksOfALoop: the blocks that creating a loop takes, each of kBytesOfALoop at most.
 constexpr std::size_t kArrays = 9;
-constexpr std::size_t kBlocksOfALoop = 16;
-constexpr std::size_t kBytesOfALoop = 4096;
+constexpr std::size_t kBlocksOfALoop = 6;    // libev 4.33 takes 5
+constexpr std::size_t kBytesOfALoop = 1536;  // the largest of them has 1,288
+
+// Where a signal makes a descriptor readable: the loop's own eventfd plus 1; 0: nowhere.
+constinit std::array<std::atomic<int>, NSIG> raised_by_signal{};
+
+void raise_event(int fd) noexcept {
+  const std::uint64_t one = 1;
+  static_cast<void>(sys::write_all(fd, reinterpret_cast<const char*>(&one), sizeof one));
+}
+
+// In place of libev's handler, which writes nothing while its loop is not in a poll.
+void on_signal_for_guest(int signo) noexcept {
+  const int error = errno;
+  ev_feed_signal(signo);
+  const int fd = raised_by_signal[static_cast<std::size_t>(signo)].load(std::memory_order_relaxed);
+  if (fd > 0) raise_event(fd - 1);
+  errno = error;
+}
 
 class LibevReactor final : public Reactor {
  public:
@@ -94,11 +113,15 @@ class LibevReactor final : public Reactor {
     ev_timer_start(loop_, &timer_);
     ev_timer_stop(loop_, &timer_);
   }
-  ~LibevReactor() override { ev_loop_destroy(loop_); }
+  ~LibevReactor() override {
+    ev_loop_destroy(loop_);
+    if (const int fd = own_fd_.load(std::memory_order_relaxed); fd >= 0) sys::close(fd);
+  }
 
   int poll(Nanoseconds timeout) override {
     const MemoryReserve::Use use(reserve_);
     events_ = 0;
+    needs_poll_ = false;
     if (!changed_.empty()) check_changed();
     const EpollRefusals::Watch watch(refusals_);
     if (events_ > 0) timeout = 0;
@@ -121,6 +144,7 @@ class LibevReactor final : public Reactor {
     Fiber* const fiber = current_fiber();
     if (fiber != nullptr) ++fiber->hooks_off;
     ev_async_send(loop_, &async_);
+    if (const int fd = own_fd_.load(std::memory_order_acquire); fd >= 0) raise_event(fd);
     if (fiber != nullptr) --fiber->hooks_off;
   }
 
@@ -147,17 +171,51 @@ class LibevReactor final : public Reactor {
     ++signals_;
     ev_signal_start(loop_, watcher.get());
     waiter.backend = watcher.release();
+    needs_poll_ = true;
+    watched_signals_[static_cast<std::size_t>(waiter.signo)] = true;
+    if (own_fd_.load(std::memory_order_relaxed) >= 0) tell_of_signal(waiter.signo);
   }
   void unwatch_signal(SignalWaiter& waiter) noexcept override {
     const std::unique_ptr<ev_signal> watcher(static_cast<ev_signal*>(waiter.backend));
     if (watcher == nullptr) return;
+    raised_by_signal[static_cast<std::size_t>(waiter.signo)].store(0, std::memory_order_relaxed);
+    watched_signals_[static_cast<std::size_t>(waiter.signo)] = false;
     ev_signal_stop(loop_, watcher.get());
     --signals_;
     waiter.backend = nullptr;
   }
 
+  // libev does not tell its epoll descriptor, so it is known only if we hear of its calls. Its eventfd is
+  // written only while its loop is in a poll. So the loop gets another one, and the signals another handler.
+  int descriptor() override {
+    if (refusals_.epoll() < 0 || own_fd_.load(std::memory_order_relaxed) >= 0) return refusals_.epoll();
+    provide_for(watchers_.size());
+    const int fd = sys::event_fd();
+    if (fd < 0)
+      throw std::system_error(errno, std::generic_category(), "cannot make an eventfd for the loop");
+    const MemoryReserve::Use use(reserve_);
+    init_io(
+        &own_io_,
+        [](struct ev_loop* loop, ev_io* watcher, int) {
+          ++self(loop).events_;
+          char count[sizeof(std::uint64_t)];
+          sys::read_all(watcher->fd, count, sizeof count);
+        },
+        fd);
+    set_io(&own_io_, fd, EV_READ);
+    ev_io_start(loop_, &own_io_);
+    own_fd_.store(fd, std::memory_order_release);
+    needs_poll_ = true;
+    for (std::size_t signo = 0; signo < watched_signals_.size(); ++signo) {
+      if (watched_signals_[signo]) tell_of_signal(static_cast<int>(signo));
+    }
+    return refusals_.epoll();
+  }
+  bool needs_poll() const noexcept override { return needs_poll_; }
+
  protected:
   void watch(int fd, unsigned events) override {
+    needs_poll_ = true;
     const auto index = static_cast<std::size_t>(fd);
     if (events != 0) {
       if (index >= watchers_.size()) watchers_.resize(std::max(index + 1, watchers_.size() * 2));
@@ -193,6 +251,16 @@ class LibevReactor final : public Reactor {
     unsigned refusals = 0;  // refusals in a row that a new try did not confirm
     int refusal = 0;        // the last reason
   };
+
+  void tell_of_signal(int signo) noexcept {
+    raised_by_signal[static_cast<std::size_t>(signo)].store(own_fd_.load(std::memory_order_relaxed) + 1,
+                                                            std::memory_order_relaxed);
+    struct sigaction action {};
+    action.sa_handler = on_signal_for_guest;
+    action.sa_flags = SA_RESTART;
+    sigfillset(&action.sa_mask);
+    ::sigaction(signo, &action, nullptr);
+  }
 
   // Reserves memory for all watchers, `descriptors` included.
   void provide_for(std::size_t descriptors) {
@@ -282,6 +350,11 @@ class LibevReactor final : public Reactor {
   int own_refusal_ = 0;  // of a descriptor that is libev's own
   ev_async async_;
   ev_timer timer_;
+  // Of a loop inside another loop, see descriptor(); -1: it is not.
+  std::atomic<int> own_fd_{-1};
+  ev_io own_io_;
+  bool needs_poll_ = false;
+  std::array<bool, NSIG> watched_signals_{};
   int events_ = 0;
   std::size_t signals_ = 0;                         // watched
   std::vector<std::unique_ptr<Watcher>> watchers_;  // by descriptor

@@ -42,7 +42,7 @@ Scheduler::~Scheduler() {
   AIOFIBER_ASSERT(!running_);
   // The yield below must not suspend a task of another loop that destroys this loop.
   const HooksOff hooks_off;
-  while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  while (posted_.waking.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   while (attachments_ != nullptr) {
     Attachment& attachment = *std::exchange(attachments_, attachments_->next);
     attachment.release(attachment);
@@ -70,7 +70,8 @@ class Scheduler::RunScope {
     if (scheduler_.finished_ != nullptr) scheduler_.recycle_finished();
     scheduler_.stop_requested_ = false;
     scheduler_.remaining_ = 0;
-    scheduler_.polling_ = false;  // if the reactor or the clock threw
+    if (scheduler_.polling_) scheduler_.take_posted();  // the reactor or the clock threw
+    scheduler_.polling_ = false;
     scheduler_.running_ = scheduler_.fibers_begin_passes_ = false;
     if (tracing()) trace_loop(LoopMark::kLeave);
     current_ = nullptr;
@@ -93,20 +94,59 @@ void Scheduler::run() {
   } while (!stop_requested_);
 }
 
+bool Scheduler::run_once(Nanoseconds deadline) {
+  const TaskValuesOfLoop values;
+  const RunScope scope(*this);
+  struct Once {
+    Scheduler& scheduler;
+    ~Once() {
+      scheduler.runs_once_ = false;
+      scheduler.wait_at_most_until_ = kForever;
+    }
+  } const once{*this};
+  fibers_begin_passes_ = false;
+  runs_once_ = true;
+  wait_at_most_until_ = deadline;
+  begin_pass();
+  const bool some = remaining_ > 0;
+  run_pass();
+  if (reactor_->needs_poll()) {
+    // The kernel must know of the pass's new waits before another loop sleeps with the reactor's descriptor.
+    polling_ = true;
+    reactor_->poll(0);
+    polling_ = false;
+  }
+  return some;
+}
+
+Nanoseconds Scheduler::next_pass() noexcept {
+  AIOFIBER_ASSERT(!running_);
+  if (ready_count_ > 0 || stop_requested_ || reactor_->needs_poll() || !posted_.inbox.try_sleep()) return 0;
+  return std::min(timers_.next_deadline(), cooling_deadline());
+}
+
 void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
-  if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || poll_is_due()) {
-    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && before_endless_sleep_ != nullptr &&
-                          ready_count_ == 0 && !stop_requested_ && !only_cooled_)) {
+  if (AIOFIBER_UNLIKELY(posted_since_sleep_ >= kPostsOfAFlood) && ready_count_ == 0 && !stop_requested_ &&
+      !polls_every_pass_) {
+    linger();
+  }
+  if (ready_count_ == 0 || stop_requested_ || polls_every_pass_ || runs_once_ || poll_is_due()) {
+    if (AIOFIBER_UNLIKELY(timers_.next_deadline() == kForever && wait_at_most_until_ == kForever &&
+                          before_endless_sleep_ != nullptr && ready_count_ == 0 && !stop_requested_ &&
+                          !only_cooled_)) {
       before_endless_sleep_(endless_sleep_argument_);
     }
     if (tracing()) trace_loop(LoopMark::kPollBegin);
     polling_ = true;
-    if (ready_count_ > 0 || stop_requested_) {
-      reactor_->poll(0);
+    // A post that comes after try_sleep() wakes the loop. One that came before is found now: no sleep.
+    if (ready_count_ > 0 || stop_requested_ || !posted_.inbox.try_sleep()) {
+      poll_without_waiting();
     } else {
-      clock_.wait_until(std::min(timers_.next_deadline(), cooling_deadline()), *reactor_);
+      posted_since_sleep_ = 0;
+      clock_.wait_until(std::min({timers_.next_deadline(), cooling_deadline(), wait_at_most_until_}),
+                        *reactor_);
     }
     polling_ = false;
     if (tracing()) trace_loop(LoopMark::kPollEnd);
@@ -120,6 +160,21 @@ void Scheduler::begin_pass() {
     next_clock_read_ = kHandlesBetweenClockReads;
   }
   remaining_ = ready_count_;
+}
+
+// Measures the poll once in a while. The cheapest one of late counts, because events and other programs make
+// a poll longer; so the cost falls at once and rises slowly.
+void Scheduler::poll_without_waiting() {
+  if (polls_every_pass_ || polls_until_measurement_-- > 0) {
+    reactor_->poll(0);
+    return;
+  }
+  polls_until_measurement_ = kPollsBetweenMeasurements - 1;
+  const Nanoseconds before = clock_.now();
+  reactor_->poll(0);
+  cost_of_poll_ = std::min(clock_.now() - before, cost_of_poll_ + cost_of_poll_ / 8 + 1);
+  shortest_time_between_polls_ =
+      std::clamp(kWorkForEachPoll * cost_of_poll_, kWorkForEachPoll * kUsualCostOfPoll, kTimeBetweenPolls);
 }
 
 // When a sleeping loop has to wake for its idle stacks. Never with a virtual clock: it would jump to that
@@ -152,10 +207,11 @@ inline bool Scheduler::poll_is_due() noexcept {
 bool Scheduler::clock_says_poll() noexcept {
   if (choose(2) == 1) return true;  // any pass may poll: a seeded test sees events arrive earlier
   const Nanoseconds elapsed = clock_.now() - last_poll_;
-  if (elapsed >= (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : kShortestTimeBetweenPolls))
+  if (elapsed >=
+      (handles_since_poll_ < kHandlesBetweenPolls ? kTimeBetweenPolls : shortest_time_between_polls_))
     return true;
   // If handles are that short, reading the clock costs more than two of them.
-  next_clock_read_ = elapsed < kShortestTimeBetweenPolls
+  next_clock_read_ = elapsed < shortest_time_between_polls_
                          ? (handles_since_poll_ / kHandlesBetweenPolls + 1) * kHandlesBetweenPolls
                          : handles_since_poll_ + kHandlesBetweenClockReads;
   return false;
@@ -163,7 +219,7 @@ bool Scheduler::clock_says_poll() noexcept {
 
 // The short form of begin_pass(), for a fiber's stack. False: the hub must run the long one.
 inline bool Scheduler::begin_pass_without_polling() noexcept {
-  if (!fibers_begin_passes_ || ready_count_ == 0 || !inbox_.empty() || poll_is_due()) return false;
+  if (!fibers_begin_passes_ || ready_count_ == 0 || !posted_.inbox.empty() || poll_is_due()) return false;
   ++passes_;
   remaining_ = ready_count_;
   return true;
@@ -191,15 +247,30 @@ inline void Scheduler::run_node(Runnable& node) {
 
 void Scheduler::post(Runnable& node) noexcept {
   // After the push, the node may run and end the scheduler before its reactor is woken.
-  posting_.fetch_add(1, std::memory_order_relaxed);
-  if (inbox_.push(node)) reactor_->wake();
-  posting_.fetch_sub(1, std::memory_order_release);
+  const auto count = [this](bool begins) noexcept {
+    if (begins) {
+      posted_.waking.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      posted_.waking.fetch_sub(1, std::memory_order_release);
+    }
+  };
+  if (!posted_.inbox.push(node, count)) return;
+  reactor_->wake();
+  count(false);
+}
+
+// Threads have posted much, and may go on in a moment. If one of them needs this CPU, it fills the inbox
+// meanwhile.
+void Scheduler::linger() noexcept {
+  posted_since_sleep_ = 0;
+  std::this_thread::yield();
+  take_posted();
 }
 
 void Scheduler::take_posted() noexcept {
-  if (inbox_.empty()) return;
-  for (Runnable* node = inbox_.take(); node != nullptr;) {
+  for (Runnable* node = posted_.inbox.take(); node != nullptr;) {
     Runnable* following = node->next;
+    ++posted_since_sleep_;
     make_ready(*node);
     node = following;
   }
@@ -498,6 +569,17 @@ void Scheduler::fiber_main(Fiber& first) noexcept {
     scheduler.free_record(*self);
     self = next;
   }
+}
+
+void Scheduler::end_current() noexcept {
+  Fiber& self = *current_fiber();
+  if (AIOFIBER_UNLIKELY(self.locals != nullptr)) self.release_locals(true);
+  self.finished = true;
+  // A new fiber gets a stack of its own: the rest of this one may be short.
+  Fiber* const next = next_fiber(false);
+  finished_ = &self;
+  switch_fibers(self, next != nullptr ? *next : hub_, exception_state_);
+  assertion_failed("a finished fiber was resumed", __FILE__, __LINE__);
 }
 
 bool Scheduler::unwind(Fiber& fiber, bool parked_wait_throws) noexcept {

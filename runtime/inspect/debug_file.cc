@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "inspect/libdw.h"
 #include "inspect/regular_file.h"
 
 namespace aiofiber::runtime {
@@ -22,7 +23,7 @@ std::string& debug_root() {
 std::string known_build_id(Dwfl_Module* module) {
   const unsigned char* bytes = nullptr;
   GElf_Addr address = 0;
-  const int length = dwfl_module_build_id(module, &bytes, &address);
+  const int length = libdw().dwfl_module_build_id(module, &bytes, &address);
   std::string digits;
   for (int i = 0; i < length; ++i) {
     constexpr char kDigits[] = "0123456789abcdef";
@@ -42,7 +43,7 @@ std::string build_id_path(Dwfl_Module* module) {
 
 std::string build_id(Dwfl_Module* module) {
   GElf_Addr unused = 0;
-  dwfl_module_getelf(module, &unused);  // only then the build id is known
+  libdw().dwfl_module_getelf(module, &unused);  // only then the build id is known
   return known_build_id(module);
 }
 

@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/syscall.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/task_dump.h"
 #include "aiofiber/runtime/inspect/thread_sample.h"
 #include "inspect/output_file.h"
@@ -43,6 +44,7 @@ void on_signal(int signo) {
 }
 
 void serve() {
+  prepare_symbols();  // when a dump is wanted, the loader may be occupied by a thread that hangs in it
   for (;;) {
     while (::sem_wait(&wanted) != 0) {
     }

@@ -55,7 +55,7 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
 }  // namespace
 
 Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown) {
-  if (table.exception_table == 0) return Fate::kPasses;
+  if (table.exception_table == 0) return Fate::kNothing;
   if (table.personality != reinterpret_cast<std::uintptr_t>(&__gxx_personality_v0)) return Fate::kPasses;
   Bytes in(reinterpret_cast<const std::uint8_t*>(table.exception_table));
   std::uintptr_t landing_base = table.function;
@@ -78,7 +78,8 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const st
     const std::uint64_t action = in.uleb();
     if (instruction < table.function + start) break;  // the table is sorted
     if (instruction >= table.function + start + length) continue;
-    if (landing_pad == 0 || action == 0) return Fate::kPasses;
+    if (landing_pad == 0) return Fate::kNothing;
+    if (action == 0) return Fate::kPasses;
     return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad,
                            thrown);
   }

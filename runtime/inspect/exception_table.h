@@ -14,6 +14,7 @@
 namespace aiofiber::runtime {
 
 enum class Fate {
+  kNothing,        // no code of the frame runs
   kPasses,         // at most clean-ups run here
   kMayCatch,       // a handler for certain types; the exception's type is not known
   kCatches,        // a handler for everything, or for the exception's type

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "inspect/libdw.h"
+
 namespace aiofiber::runtime {
 
 namespace {
@@ -93,7 +95,7 @@ int report_process_modules(Dwfl* dwfl, pid_t pid) {
   for (const ProcessModule& module : modules) {
     // This name tells libdwfl that there is no file, so it reads the memory.
     const std::string name = module.name == "[vdso]" ? absl::StrCat("[vdso: ", pid, "]") : module.name;
-    dwfl_report_module(dwfl, name.c_str(), module.low, module.high);
+    libdw().dwfl_report_module(dwfl, name.c_str(), module.low, module.high);
   }
   return 0;
 }

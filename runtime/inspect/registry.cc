@@ -7,32 +7,39 @@
 #include "aiofiber/runtime/inspect/registry.h"
 
 #include <atomic>
+#include <cstring>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/engine/syscall.h"
 
 extern "C" {
-__attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_registry = {
-    AIOFIBER_REGISTRY_MAGIC,
-    AIOFIBER_REGISTRY_VERSION,
-    sizeof(aiofiber_registry),
-    sizeof(aiofiber_record),
-    aiofiber::runtime::kRecordStride,
-    aiofiber::runtime::kRecordsPerChunk,
-    aiofiber::runtime::arch::kElfMachine,
-    0,  // ctx_layout: filled by the first scheduler, for the Boost that it runs with
-    0,
-    0,
-    {},
-    0,  // features
-    {}};
+__attribute__((visibility("default"), used)) aiofiber_registry aiofiber_debug_registry;
 // The same block under a name that no other module can take.
 extern aiofiber_registry aiofiber_registry_here
     __attribute__((alias("aiofiber_debug_registry"), visibility("hidden"), used));
 }
+
+namespace {
+
+// Before all other code. The head is not the block's initial value, because the 130 KiB behind it would then
+// be part of each program's file. Of this module's own block: one of the same name may be another module's.
+[[gnu::constructor(101)]] void write_head() noexcept {
+  aiofiber_registry& registry = aiofiber_registry_here;
+  std::memcpy(registry.magic, AIOFIBER_REGISTRY_MAGIC, sizeof registry.magic);
+  registry.version = AIOFIBER_REGISTRY_VERSION;
+  registry.size = sizeof(aiofiber_registry);
+  registry.record_size = sizeof(aiofiber_record);
+  registry.record_stride = aiofiber::runtime::kRecordStride;
+  registry.chunk_records = aiofiber::runtime::kRecordsPerChunk;
+  registry.arch = aiofiber::runtime::arch::kElfMachine;
+  // ctx_layout: by the first scheduler, for the Boost that it runs with.
+}
+
+}  // namespace
 
 #if defined(__LP64__)
 // A loaded note, so that readers find it in stripped programs. The address is relative, so it needs no
@@ -121,7 +128,7 @@ RecordSlab::~RecordSlab() {
 }
 
 void* RecordSlab::allocate() {
-  if (free_ == nullptr) {
+  if (free_ == nullptr && fresh_ == fresh_end_) {
     ChunkStore& store = chunk_store();
     char* chunk = nullptr;
     chunks_.reserve(chunks_.size() + 1);
@@ -143,11 +150,13 @@ void* RecordSlab::allocate() {
       }
     }
     chunks_.push_back(chunk);
-    for (std::size_t i = kRecordsPerChunk; i-- > 0;) {
-      auto* slot = reinterpret_cast<FreeSlot*>(chunk + i * kRecordStride);
-      slot->next = free_;
-      free_ = slot;
-    }
+    fresh_ = chunk;
+    fresh_end_ = chunk + kRecordStride * kRecordsPerChunk;
+  }
+  if (free_ == nullptr) {
+    auto* const slot = reinterpret_cast<FreeSlot*>(std::exchange(fresh_, fresh_ + kRecordStride));
+    slot->next = nullptr;  // written before it is read: one page fault instead of two
+    return slot;
   }
   FreeSlot* slot = free_;
   free_ = slot->next;

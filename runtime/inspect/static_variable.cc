@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "aiofiber/runtime/inspect/function_name.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
 #include "inspect/module_symbols.h"
 
 namespace aiofiber::runtime {
@@ -154,6 +155,8 @@ StaticVariable find_static_variable(std::string_view full_name) {
   const auto as_spelled = [](const Candidate& one) { return one.as_spelled; };
   if (!place.empty() && std::count_if(found.begin(), found.end(), as_spelled) == 1)
     std::erase_if(found, std::not_fn(as_spelled));
+  if (const std::string why = missing_names(); found.empty() && !why.empty())
+    refuse(ENOENT, absl::StrCat("the variable '", shown, "' cannot be looked up. ", why));
   if (found.empty())
     refuse(ENOENT, absl::StrCat("there is no variable '", shown, "' in the program or its libraries",
                                 any_local ? ""

@@ -14,6 +14,7 @@
 
 #include "inspect/debug_file.h"
 #include "inspect/debug_info.h"
+#include "inspect/libdw.h"
 #include "inspect/module_symbols.h"
 #include "inspect/process_modules.h"
 
@@ -56,20 +57,17 @@ std::uintptr_t loaded_at(std::uintptr_t address) {
 
 class Symbolizer {
  public:
-  Symbolizer() : dwfl_(dwfl_begin(callbacks())) { report(); }
-
-  // Reads the list of modules, and forgets the answers from the old list.
-  void report() {
-    debug_info_.clear();
-    cache_.clear();
-    generation_ = loader_generation();
-    if (!dwfl_) return;
-    dwfl_report_begin(dwfl_);
-    report_process_modules(dwfl_, getpid());
-    dwfl_report_end(dwfl_, nullptr, nullptr);
+  // Before each look-up that is not answered from the cache. libdw may be there only now.
+  void prepare() {
+    if (dwfl_ == nullptr && open_libdw()) {
+      dwfl_ = libdw().dwfl_begin(callbacks());
+      report();
+    }
+    if (loader_generation() != generation_) report();
   }
 
   const std::vector<SymbolizedFrame>& resolve(std::uintptr_t address, bool exact) {
+    if (dwfl_ == nullptr) cache_.clear();  // answers without libdw
     if (loader_generation() != generation_) report();
     const std::uintptr_t instruction = exact ? address : address - 1;
     if (const auto known = cache_.find(instruction); known != cache_.end()) {
@@ -79,19 +77,21 @@ class Symbolizer {
       }
       return known->second;
     }
+    prepare();
     if (cache_.size() >= kMaxCached) cache_.clear();
     return cache_[instruction] = look_up(address, instruction);
   }
 
   std::string variable(std::uintptr_t address) {
-    if (loader_generation() != generation_) report();
+    prepare();
     // libdwfl knows only the part of a module that is in the file, not the zero-initialised variables.
     const std::uintptr_t start = loaded_at(address);
-    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
+    Dwfl_Module* module = dwfl_ && start != 0 ? libdw().dwfl_addrmodule(dwfl_, start) : nullptr;
     GElf_Off offset = 0;
     GElf_Sym symbol{};
     const char* name =
-        module ? dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr) : nullptr;
+        module ? libdw().dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr)
+               : nullptr;
     if (name == nullptr || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
     std::string text = name_of_symbol(name).display;
     if (offset != 0) absl::StrAppendFormat(&text, "+%#x", offset);
@@ -99,28 +99,29 @@ class Symbolizer {
   }
 
   void for_each_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
-    if (loader_generation() != generation_) report();
-    if (dwfl_) dwfl_getmodules(dwfl_, &visit_module, const_cast<void*>(static_cast<const void*>(&visit)), 0);
+    prepare();
+    if (dwfl_)
+      libdw().dwfl_getmodules(dwfl_, &visit_module, const_cast<void*>(static_cast<const void*>(&visit)), 0);
   }
 
   std::string variable_file(std::uintptr_t address) {
-    if (loader_generation() != generation_) report();
+    prepare();
     const std::uintptr_t start = loaded_at(address);
-    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
+    Dwfl_Module* module = dwfl_ && start != 0 ? libdw().dwfl_addrmodule(dwfl_, start) : nullptr;
     return module != nullptr ? DebugInfo::file_of_variable(module, address) : std::string();
   }
 
   std::vector<DataSymbol> variables(std::uintptr_t address) {
-    if (loader_generation() != generation_) report();
+    prepare();
     std::vector<DataSymbol> found;
     const std::uintptr_t start = loaded_at(address);
-    Dwfl_Module* module = dwfl_ && start != 0 ? dwfl_addrmodule(dwfl_, start) : nullptr;
-    const int count = module ? dwfl_module_getsymtab(module) : 0;
+    Dwfl_Module* module = dwfl_ && start != 0 ? libdw().dwfl_addrmodule(dwfl_, start) : nullptr;
+    const int count = module ? libdw().dwfl_module_getsymtab(module) : 0;
     std::string file;
     for (int i = 1; i < count; ++i) {
       GElf_Sym symbol{};
       GElf_Addr at = 0;
-      const char* name = dwfl_module_getsym_info(module, i, &symbol, &at, nullptr, nullptr, nullptr);
+      const char* name = libdw().dwfl_module_getsym_info(module, i, &symbol, &at, nullptr, nullptr, nullptr);
       if (name == nullptr) continue;
       if (GELF_ST_TYPE(symbol.st_info) == STT_FILE) file = name;
       if (GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || symbol.st_size == 0 || symbol.st_shndx == SHN_UNDEF)
@@ -135,15 +136,27 @@ class Symbolizer {
   }
 
  private:
+  // Reads the list of modules, and forgets the answers from the old list.
+  void report() {
+    debug_info_.clear();
+    cache_.clear();
+    generation_ = loader_generation();
+    if (!dwfl_) return;
+    libdw().dwfl_report_begin(dwfl_);
+    report_process_modules(dwfl_, getpid());
+    libdw().dwfl_report_end(dwfl_, nullptr, nullptr);
+  }
+
   static int visit_module(Dwfl_Module* module, void**, const char* path, Dwarf_Addr, void* argument) {
     const auto& visit = *static_cast<const std::function<void(const ModuleSymbol&)>*>(argument);
     const char* file = nullptr;
-    const int count = dwfl_module_getsymtab(module);
+    const int count = libdw().dwfl_module_getsymtab(module);
     for (int i = 1; i < count; ++i) {
       GElf_Sym symbol{};
       GElf_Addr address = 0;
       GElf_Word section = 0;
-      const char* name = dwfl_module_getsym_info(module, i, &symbol, &address, &section, nullptr, nullptr);
+      const char* name =
+          libdw().dwfl_module_getsym_info(module, i, &symbol, &address, &section, nullptr, nullptr);
       const unsigned char type = GELF_ST_TYPE(symbol.st_info);
       if (name == nullptr || *name == '\0') continue;
       if (type == STT_FILE) file = name;
@@ -159,9 +172,9 @@ class Symbolizer {
   static const Dwfl_Callbacks* callbacks() {
     static char* debug_path = nullptr;
     static const Dwfl_Callbacks result{
-        .find_elf = dwfl_linux_proc_find_elf,
+        .find_elf = libdw().dwfl_linux_proc_find_elf,
         .find_debuginfo = find_debug_file,
-        .section_address = dwfl_offline_section_address,
+        .section_address = libdw().dwfl_offline_section_address,
         .debuginfo_path = &debug_path,
     };
     return &result;
@@ -171,10 +184,10 @@ class Symbolizer {
     SymbolizedFrame frame;
     frame.address = address;
     frame.function = "??";
-    Dwfl_Module* module = dwfl_ ? dwfl_addrmodule(dwfl_, instruction) : nullptr;
+    Dwfl_Module* module = dwfl_ ? libdw().dwfl_addrmodule(dwfl_, instruction) : nullptr;
     Dwarf_Addr start = 0, end = 0;
     const char* path =
-        module ? dwfl_module_info(module, nullptr, &start, &end, nullptr, nullptr, nullptr, nullptr)
+        module ? libdw().dwfl_module_info(module, nullptr, &start, &end, nullptr, nullptr, nullptr, nullptr)
                : nullptr;
     if (!module || instruction < start || instruction >= end) {  // libdwfl adds the next page to a module
       describe_by_loader(instruction, frame);
@@ -212,7 +225,7 @@ class Symbolizer {
     frame.linkage_name = name.linkage;
   }
 
-  Dwfl* dwfl_;
+  Dwfl* dwfl_ = nullptr;  // null until libdw is open
   std::uint64_t generation_ = 0;
   DebugInfo debug_info_;
   std::unordered_map<std::uintptr_t, std::vector<SymbolizedFrame>> cache_;
@@ -231,6 +244,13 @@ Symbolizer& symbolizer() {
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
   const std::lock_guard lock(g_mutex);
   return symbolizer().resolve(address, exact);
+}
+
+bool prepare_symbols() noexcept { return open_libdw(); }
+
+std::string missing_names() {
+  const std::string trouble = libdw_trouble();
+  return trouble.empty() ? trouble : "Names and lines are missing: " + trouble + '.';
 }
 
 void for_each_module_symbol(const std::function<void(const ModuleSymbol&)>& visit) {

@@ -4,7 +4,6 @@
 // nothing changed in between.
 #include "aiofiber/runtime/inspect/task_dump.h"
 
-#include <absl/container/btree_map.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <sys/syscall.h>
@@ -14,6 +13,7 @@
 #include <array>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <tuple>
@@ -241,7 +241,7 @@ std::string callback_text(std::uint32_t tid, const std::vector<TaskSnapshot>& al
   const auto sample = sample_thread(static_cast<pid_t>(tid));
   if (!sample || sample->fiber_id != 0) return {};
   return "A callback, running" + (sample->system_call.empty() ? "" : " in " + sample->system_call) + "\n" +
-         format_frames(program_frames({sample->addresses.data(), sample->count}));
+         format_frames_only(program_frames({sample->addresses.data(), sample->count}));
 }
 
 // What the tasks of a group have in common; `alone` separates the tasks that are shown one by one.
@@ -262,10 +262,10 @@ struct LessKey {
 
 std::string stack_text(const TaskSnapshot& task) {
   const std::uint64_t entry = task.record.entry;
-  if (task.record.state == AIOFIBER_NEW) return format_frames(fiber_frames({}, entry));
+  if (task.record.state == AIOFIBER_NEW) return format_frames_only(fiber_frames({}, entry));
   if (task.stack.empty()) return "  (its stack could not be read while it runs)\n";
   const auto frames = fiber_frames(task.stack, entry);
-  return frames.empty() ? "  (no frames of the program's own)\n" : format_frames(frames);
+  return frames.empty() ? "  (no frames of the program's own)\n" : format_frames_only(frames);
 }
 
 // `load()`; for a lambda also its source line, because its name is not its own.
@@ -374,7 +374,7 @@ std::string format_task_dump() {
   const std::vector<TaskSnapshot> all = snapshot_tasks();
   const TaskIndex index(all);
   std::vector<std::vector<const TaskSnapshot*>> groups;  // in the order of their first tasks
-  absl::btree_map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
+  std::map<decltype(group_key(all.front(), 0)), std::size_t, LessKey> places;
   for (const TaskSnapshot& task : all) {
     const auto [place, fresh] =
         places.try_emplace(group_key(task, all.size() > kUngrouped ? 0 : task.record.id), groups.size());
@@ -395,6 +395,7 @@ std::string format_task_dump() {
     }
     out += heading(group, index) + "\n" + stack_text(first);
   }
+  out += missing_names_line();
   return out;
 }
 

@@ -44,7 +44,7 @@ struct Request {
   sem_t filled;
 };
 
-Request request;  // belongs to the holder of request_mutex
+constinit Request request{};  // belongs to the holder of request_mutex
 std::mutex request_mutex;
 struct sigaction previous_action;
 

@@ -246,6 +246,14 @@ void throw_trace_detail::destroy_with_record(void* object) {
   if (destructor) destructor(object);
 }
 
+void record_throw(const std::exception_ptr& exception, const Registers& thrower) noexcept {
+  void* const object = object_of(exception);
+  if (object == nullptr || !enabled.load(std::memory_order_relaxed) || !layout_is_known()) return;
+  if (header_field<void*>(object, kSlotOffset) != nullptr) return;
+  if (record_trace(object, header_field<Destructor>(object, kDestructorOffset), thrower))
+    header_field<Destructor>(object, kDestructorOffset) = recorded_destructor;
+}
+
 ThrowContinuation capture_throw(void* object, Destructor destructor, const Registers& thrower) noexcept {
   const ThrowFunction real = real_throw();
   const bool wanted = enabled.load(std::memory_order_relaxed) && layout_is_known() &&

@@ -99,6 +99,18 @@ std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> calls,
 }
 
 std::string format_frames(std::span<const SymbolizedFrame> frames) {
+  std::string out = format_frames_only(frames);
+  const auto is_unknown = [](const SymbolizedFrame& frame) { return frame.file.empty(); };
+  if (std::any_of(frames.begin(), frames.end(), is_unknown)) out += missing_names_line();
+  return out;
+}
+
+std::string missing_names_line() {
+  const std::string text = missing_names();
+  return text.empty() ? text : "  " + text + '\n';
+}
+
+std::string format_frames_only(std::span<const SymbolizedFrame> frames) {
   std::string out;
   fold_repeats(
       frames.size(), [&](std::size_t i, std::size_t k) { return is_same(frames[i], frames[k]); },

@@ -9,10 +9,15 @@
 
 #include <link.h>
 #include <pthread.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cstring>
 
 #include "arch/frame_rule.h"
 #include "inspect/call_frame.h"
@@ -55,6 +60,30 @@ std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
   return fill_cache(slot, key, return_address);
 }
 
+// Remembers of calls whether code of their frame would run if an exception passed (Fate::kNothing: no). One
+// word for a call, so readers and writers need no order.
+class KnownCalls {
+ public:
+  enum class Answer { kUnknown, kNothingRuns, kSomethingRuns };
+  Answer find(std::uintptr_t return_address, std::uint64_t generation) const {
+    const std::uint64_t key = return_address ^ generation;
+    const std::uint64_t known = slots_[place(key)].load(std::memory_order_relaxed);
+    if (known == key) return Answer::kNothingRuns;
+    return known == (key | kSomethingRuns) ? Answer::kSomethingRuns : Answer::kUnknown;
+  }
+  void add(std::uintptr_t return_address, std::uint64_t generation, bool something_runs) {
+    const std::uint64_t key = return_address ^ generation;
+    slots_[place(key)].store(something_runs ? key | kSomethingRuns : key, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr unsigned kBits = 11;
+  static constexpr std::uint64_t kSomethingRuns = std::uint64_t{1} << 47;  // no address of a program has it
+  static std::size_t place(std::uint64_t key) { return mix(key) >> (64 - kBits); }
+  std::array<std::atomic<std::uint64_t>, std::size_t{1} << kBits> slots_{};
+};
+constinit KnownCalls g_known_calls;
+
 AIOFIBER_NOT_SANITIZED inline std::uintptr_t read_word(std::uintptr_t address) {
   return *reinterpret_cast<const volatile std::uintptr_t*>(address);
 }
@@ -83,6 +112,23 @@ class Walk {
 
   [[gnu::always_inline]] Step step() {
     return step_by(find_row(registers_.pc, generation_), registers_, probing_, *this);
+  }
+
+  // Whether an exception passes the frame without running any code there.
+  bool nothing_runs_here() const {
+    const KnownCalls::Answer known = g_known_calls.find(registers_.pc, generation_);
+    if (known != KnownCalls::Answer::kUnknown) return known == KnownCalls::Answer::kNothingRuns;
+    const auto table = find_frame_table(registers_.pc - 1);
+    const bool nothing = table && fate_in_frame(*table, registers_.pc - 1, nullptr) == Fate::kNothing;
+    g_known_calls.add(registers_.pc, generation_, !nothing);
+    return nothing;
+  }
+  // Whether it is the frame of this function, which is small.
+  bool is_in(std::uintptr_t function) const {
+    constexpr std::uintptr_t kMostBytes = 4096;
+    if (registers_.pc - function > kMostBytes) return false;  // no need to search
+    const auto table = find_frame_table(registers_.pc - 1);
+    return table && table->function == function;
   }
 
   // The word at `address`; false if it may not be read.
@@ -147,8 +193,9 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw
   bool may_be_caught = false;
   for (;;) {
     const std::uintptr_t instruction = walk.registers().pc - 1;
-    if (const auto table = find_frame_table(instruction)) {
+    if (const auto table = walk.nothing_runs_here() ? std::nullopt : find_frame_table(instruction)) {
       switch (fate_in_frame(*table, instruction, what.type)) {
+        case Fate::kNothing:
         case Fate::kPasses:
           break;
         case Fate::kMayCatch:
@@ -176,6 +223,20 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw
   }
 }
 
+bool nothing_runs_before(std::uintptr_t catcher, const Registers& registers, StackBounds bounds) noexcept {
+  notice_unloaded_code();
+  Walk walk(registers, bounds);
+  while (walk.registers().pc != 0 && walk.nothing_runs_here()) {
+    if (walk.step() != Step::kCaller) return false;
+  }
+  return walk.registers().pc != 0 && walk.is_in(catcher);
+}
+
+bool is_known_to_run_code(std::uintptr_t return_address) noexcept {
+  return g_known_calls.find(return_address, g_generation.load(std::memory_order_relaxed)) ==
+         KnownCalls::Answer::kSomethingRuns;
+}
+
 void flush_unwind_cache() noexcept {
   g_generation.fetch_add(std::uint64_t{1} << 48, std::memory_order_relaxed);
 }
@@ -192,9 +253,34 @@ void notice_unloaded_code() noexcept {
   g_unloaded.store(unloaded, std::memory_order_relaxed);
 }
 
+namespace {
+
+// The stack of the main thread, as pthread_getattr_np() tells it, which reads /proc/self/maps for that: a
+// tenth of the time in which a small program starts. The kernel puts the name of the program's file at the
+// end of the stack (fs/binfmt_elf.c, fs/exec.c), before a zero word. {0, 0}: this is not that stack, or its
+// limit is not known.
+__attribute__((noinline)) StackBounds main_stack_bounds() noexcept {
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const auto* const name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  const auto page = ::getauxval(AT_PAGESZ);
+  rlimit limit{};
+  // Less than the kernel leaves below this stack, so that no other stack counts as a part of it.
+  constexpr rlim_t kGap = rlim_t{128} << 20;
+  if (name == nullptr || page == 0 || ::getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > kGap)
+    return {0, 0};
+  const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(name) + std::strlen(name) + 1 + sizeof(void*);
+  const std::uintptr_t high = (end + page - 1) / page * page;
+  const std::uintptr_t low = high - limit.rlim_cur / page * page;
+  return here >= low && here < high ? StackBounds{low, high} : StackBounds{0, 0};
+}
+
+}  // namespace
+
 StackBounds thread_stack_bounds() noexcept {
   constinit thread_local StackBounds bounds{0, 0};
   if (bounds.high == 0) [[unlikely]] {
+    if (::getpid() == static_cast<pid_t>(::syscall(SYS_gettid))) bounds = main_stack_bounds();
+    if (bounds.high != 0) return bounds;
     pthread_attr_t attributes;
     if (pthread_getattr_np(pthread_self(), &attributes) != 0) return bounds;
     void* low = nullptr;

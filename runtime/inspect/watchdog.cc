@@ -162,6 +162,8 @@ void look_at(Watched& watched, Nanoseconds now) {
 }
 
 void serve(State& own) {
+  // Now: a loop may be blocked in the loader, which then lets no other thread in.
+  prepare_symbols();
   std::unique_lock lock(own.mutex);
   for (;;) {
     if (own.watched.empty()) {

@@ -141,8 +141,8 @@ class History {
   void read_on(Task& task, Page& page, std::size_t begin, const Place& place) noexcept;
   void write(Task& task, Page& page, std::size_t begin, std::size_t end, Writes how, const Place& place,
              const HeldLocks& locks) noexcept;
-  // What has been found in these bytes, and might have turned out to be an update, is none: they are used
-  // once more, or the kernel is going to write them.
+  // These bytes are used once more, or the kernel is going to write them. So an earlier use of them that
+  // might still have become an update becomes a finding.
   void decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept;
   // The accesses that were noted last have happened.
   void after_access() noexcept;

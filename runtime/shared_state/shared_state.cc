@@ -8,7 +8,6 @@
 // written there.
 #include "aiofiber/runtime/shared_state/shared_state.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,20 +18,20 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <string_view>
 #include <utility>
 
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/engine/switch_watch.h"
 #include "aiofiber/runtime/engine/task_values.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/traceback.h"
 #include "shared_state/finding_text.h"
 #include "shared_state/history.h"
@@ -76,6 +75,7 @@ class Detector {
     for (Page& page : memory_.pages()) {
       if (!page.ignored) copy_bytes(page.shadow, page.memory, kPageBytes);
     }
+    streams_.end_step({}, nullptr, true);  // the text that lies in a stream now is no task's
   }
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
@@ -92,6 +92,12 @@ class Detector {
     end_step(from);
     make_reports();
     begin_step(from, to);
+  }
+  // The running task gives work to a pool: from now on another thread may touch the program's data.
+  void work_begins() noexcept {
+    guard_.pause();
+    guard_.open();
+    streams_are_known_ = false;
   }
   // What has been found in the running step.
   void finish() noexcept {
@@ -132,8 +138,7 @@ class Detector {
     const bool is_suspended = from.id == task.record.id;
     const bool ends = is_suspended && from.id != 0 && static_cast<const Fiber&>(from).finished;
     const bool is_offloaded =
-        is_suspended && from.state == AIOFIBER_WAITING &&
-        (from.wait_kind == AIOFIBER_WAIT_OFFLOAD || from.wait_kind == AIOFIBER_WAIT_THREAD);
+        is_suspended && from.state == AIOFIBER_WAITING && from.wait_kind == AIOFIBER_WAIT_OFFLOAD;
     note_streams(is_suspended ? from : task.record, here, !ends, is_offloaded);
     if (!is_suspended) return;  // it has run another task at once, and goes on after it
     if (ends) {
@@ -150,7 +155,7 @@ class Detector {
   // What is written while other threads work may be theirs. The next look after that only takes note of it.
   void note_streams(const aiofiber_record& task, const Calls* here, bool goes_on,
                     bool is_offloaded) noexcept {
-    if (others_run_ || offloaded_ > 0 || is_offloaded) {
+    if (!is_alone() || is_offloaded) {
       streams_are_known_ = false;
     } else {
       streams_.end_step(std::exchange(streams_are_known_, true) ? task : aiofiber_record{}, here, goes_on);
@@ -170,7 +175,7 @@ class Detector {
       const auto passed = static_cast<std::uint64_t>((scheduler->last_poll() - began_) / kTimeOfAnEffort);
       may_look_ = guard_.effort() < kEffortAtFirst + passed;
     }
-    const bool protects = offloaded_ == 0 && !others_run_;
+    const bool protects = is_alone();
     for (Page& page : memory_.pages()) {
       if (page.ignored) continue;
       page.wanted = !protects ? Access::kAll : to.id != 0 ? wanted(page) : unless_used(page);
@@ -218,32 +223,22 @@ class Detector {
       others_run_ = true;
       return;
     }
-    const auto threads = status.st_nlink - 2;
-    if (threads == threads_ && !others_run_) return;
-    threads_ = threads;
-    const bool ran_before = std::exchange(others_run_, false);
-    if (threads <= 1) return;
-    DIR* const folder = ::opendir("/proc/self/task");
-    if (folder == nullptr) return;
-    while (const dirent* const entry = ::readdir(folder)) {
-      if (entry->d_name[0] == '.' || std::atoi(entry->d_name) == ::getpid()) continue;
-      std::ifstream file(std::string("/proc/self/task/") + entry->d_name + "/comm");
-      std::string name;
-      std::getline(file, name);
-      if (!is_of_a_pool(name)) others_run_ = true;
-    }
-    ::closedir(folder);
-    // Another thread may be making one for a pool, which has no name yet.
+    // "." and ".." are links, too; one thread is this one.
+    const auto others = status.st_nlink - 3;
+    const bool ran_before = std::exchange(others_run_, others > OffloadPool::threads_alive());
+    // A thread of a pool that ends is counted no longer, but is still there for a moment. So it is said only
+    // if two looks in a row have seen another thread.
     if (others_run_ && ran_before && !std::exchange(told_of_others_, true)) {
       std::fprintf(
           stderr,
           "aiofiber: shared state: the program has other threads; while they run, nothing is found\n");
     }
   }
-  // Idle threads of aiofiber's pools are no danger. While one works for a task, that task is offloaded.
-  static bool is_of_a_pool(std::string_view thread) noexcept {
-    return thread.starts_with("asyncio") || thread.starts_with("aiofiber_i_") ||
-           thread.starts_with("aiofiber_w_");
+
+  // Whether only this thread touches the program's data: no thread of the program, no pool that has work, and
+  // not the kernel for a task that waits for io_uring.
+  bool is_alone() const noexcept {
+    return !others_run_ && offloaded_ == 0 && OffloadPool::works_in_flight() == 0;
   }
 
   void make_reports() noexcept {
@@ -276,10 +271,9 @@ class Detector {
   PageGuard guard_;
   Streams streams_;
   Task* running_ = nullptr;
-  std::size_t offloaded_ = 0;  // suspended tasks for which another thread or the kernel works
+  std::size_t offloaded_ = 0;  // suspended tasks for which the kernel may work
   Nanoseconds began_ = 0;
   bool may_look_ = true;
-  std::uint64_t threads_ = 1;
   bool others_run_ = false, told_of_others_ = false;
   bool streams_are_known_ = true;
   std::set<std::string> places_;
@@ -306,6 +300,10 @@ void lock_taken(const void* lock, const char* what) noexcept {
   detector.load(std::memory_order_relaxed)->exclude_lock(lock, bytes);
 }
 
+void work_submitted() noexcept {
+  if (is_watched) detector.load(std::memory_order_relaxed)->work_begins();
+}
+
 void fork_child() noexcept {
   if (!std::exchange(is_watched, false)) return;
   set_switch_function(nullptr);
@@ -318,13 +316,16 @@ void begin() noexcept {
   const std::lock_guard lock(all.mutex);
   if (!all.wanted.exchange(false)) return;
   const HooksOff hooks_off;
-  const char* missing = AIOFIBER_TSAN ? "ThreadSanitizer delays signals" : nullptr;
+  const char* missing = AIOFIBER_TSAN        ? "ThreadSanitizer delays signals"
+                        : !prepare_symbols() ? "libdw, which reads the names of variables, cannot be loaded"
+                                             : nullptr;
   try {
     if (missing == nullptr) {
       auto made = std::make_unique<Detector>(all.options);
       missing = made->install();
       if (missing == nullptr) {
         at_fork(detector_at_fork);
+        OffloadPool::set_submit_function(work_submitted);
         static const int at_exit = std::atexit([] { stop(); });
         static_cast<void>(at_exit);
         detector.store(made.release());
@@ -365,6 +366,7 @@ void stop() noexcept {
   all.wanted.store(false);
   if (detector.load() != nullptr && !is_watched) return;
   set_switch_function(nullptr);
+  OffloadPool::set_submit_function(nullptr);
   is_watched = false;
   if (Detector* const ended = detector.exchange(nullptr)) {
     ended->finish();

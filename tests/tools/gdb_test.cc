@@ -285,6 +285,8 @@ TEST_F(Gdb, SaysSoWithoutAProcessAndWithoutARegistry) {
   const std::string still = gdb({INSPECT_TARGET}, {"info tasks", "task apply all bt", "task off", "task 1"});
   EXPECT_TRUE(contains(still, "No tasks.")) << still;
   EXPECT_EQ(count(still, "The program is not running"), 2u) << still;
+  const std::string loading = gdb({INSPECT_TARGET}, {"starti", "info tasks", "kill"});
+  EXPECT_TRUE(contains(loading, "No tasks.")) << loading;
   const std::string other = gdb({"/bin/true"}, {std::string("source ") + GDB_SCRIPT, "info tasks", "task 1"});
   EXPECT_EQ(count(other, "No aiofiber program"), 2u) << other;
 }

@@ -14,12 +14,23 @@
 
 #if AIOFIBER_ARCH_X86_64
 // Bytes in the code that are no instruction, and are by chance as far from syscall's slot as a call of it
-// would say.
+// would say. Then code with the bytes of `syscall` in distances and numbers, each after what could set the
+// number of the system call.
 asm(R"(
   .text
   .zero 16
   .long syscall@GOTPCREL - 4
   .zero 16
+  movl $1, %eax
+  .byte 0x48, 0x8d, 0x1d, 0x0f, 0x05, 0x32, 0x00    # lea: the low bytes of a distance
+  movl $1, %eax
+  .byte 0x48, 0x8d, 0x1d, 0x40, 0x0f, 0x05, 0x00    # lea: the middle ones
+  movl $1, %eax
+  .byte 0xe8, 0x0f, 0x05, 0xf2, 0xff                # call
+  movl $1, %eax
+  .byte 0x0f, 0x84, 0x0f, 0x05, 0x00, 0x00          # je
+  movl $1, %eax
+  .byte 0xba, 0x0f, 0x05, 0x00, 0x00                # mov to a register
 )");
 #endif
 

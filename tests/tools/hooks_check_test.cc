@@ -199,6 +199,14 @@ TEST(HooksCheck, OfAProcessShowsWhatItHasOpened) {
   EXPECT_FALSE(contains(result.out, "bound past the hooks")) << result.out;
 }
 
+TEST(HooksCheck, OfAProcessLeavesOutWhatAiofiberOpensForNames) {
+  const Running process({CHECK_TARGET, "libdw.so.1"});
+  const Finished result = check(process.pid());
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "nothing is known to block the thread")) << result.out;
+  EXPECT_FALSE(contains(result.out, "opened at run time")) << result.out;
+}
+
 TEST(HooksCheck, OfAProcessShowsACallThatDeepBindingTookPastTheHooks) {
   const Running process({CHECK_TARGET, BLOCKER, "deepbind"});
   const Finished result = check(process.pid());

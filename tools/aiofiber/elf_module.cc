@@ -326,13 +326,19 @@ class Reader {
   // A copy or a part made by the compiler (name.cold) is local, but may belong to a weak function. It counts
   // as ours if no other code can name the function.
   static bool is_aiofibers(std::string_view name) {
-    if (name.find('.') != std::string_view::npos) return is_in_anonymous_namespace(name);
+    if (name.find('.') != std::string_view::npos)
+      return is_in_anonymous_namespace(name) || is_last_words(name);
     if (is_hooked(std::string(name))) return true;
     for (const char* prefix :
          {"_ZN8aiofiber", "_ZNK8aiofiber", "_ZZN8aiofiber", "_ZZNK8aiofiber", "aiofiber_"}) {
       if (name.starts_with(prefix)) return true;
     }
-    return false;
+    return is_last_words(name);
+  }
+
+  // What abseil writes to stderr before it ends the process. It comes with our texts.
+  static bool is_last_words(std::string_view name) {
+    return name.starts_with("_ZN4absl") && name.find("raw_logging_internal") != std::string_view::npos;
   }
 
   static bool is_letter(char c) {

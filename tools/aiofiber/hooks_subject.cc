@@ -179,7 +179,7 @@ bool is_there_for_aiofiber(const CheckedModule& module, const std::vector<Checke
         own != nullptr && (other.is_hooks || (other.elf.has_runtime && !uses_for_itself(other, *own)));
     if (!other.is_own && !by_aiofiber) return false;
   }
-  return needed;
+  return needed || (own != nullptr && own->is_opened);
 }
 
 void leave_out_own_libraries(std::vector<CheckedModule>& modules) {

@@ -45,9 +45,9 @@ constexpr KnownUse kAsio = {
 constexpr OwnLibrary kOwnLibraries[] = {
     {"libev.so", "ev_"},
     {"liburing.so", "io_uring_"},
-    {"libdw.so", ""},
+    {"libdw.so", "", true},
     {"libelf.so", ""},
-    // What abseil's strings consist of. Linkers that keep every library list all of them in the program.
+    // What abseil's strings consist of, which earlier releases of aiofiber linked.
     {"libabsl_str", ""},
     {"libabsl_base.so", ""},
     {"libabsl_int128.so", ""},

@@ -26,6 +26,7 @@ std::vector<KnownUse> known_uses(const ElfModule& module);
 struct OwnLibrary {
   const char* name;
   const char* imports;
+  bool is_opened = false;  // at run time, by aiofiber
 };
 const OwnLibrary* find_own_library(const std::string& library);
 

@@ -13,10 +13,12 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <iterator>
 #include <span>
+#include <thread>
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "failure.h"
@@ -58,9 +60,25 @@ bool needs_another_look(const TaskSnapshot& task) {
 
 }  // namespace
 
+namespace {
+
+// The first code of a program writes the header: waits a moment for a process that is still being loaded.
+bool read_header(Target& target, std::uint64_t address, aiofiber_registry& header) {
+  constexpr int kTries = 200;
+  constexpr char kNotWritten[sizeof header.magic] = {};
+  for (int tries = 0;; ++tries) {
+    if (!target.read(address, &header, kHeaderBytes)) return false;
+    const bool is_written = std::memcmp(header.magic, kNotWritten, sizeof header.magic) != 0;
+    if (is_written || !target.live() || tries == kTries) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace
+
 aiofiber_registry read_registry(Target& target, std::uint64_t address) {
   aiofiber_registry header{};
-  if (!target.read(address, &header, kHeaderBytes)) {
+  if (!read_header(target, address, header)) {
     throw Failure(
         target.live() ? Exit::kNotAiofiber : Exit::kCore,
         target.name() + ": the registry of tasks cannot be read" +
@@ -69,7 +87,8 @@ aiofiber_registry read_registry(Target& target, std::uint64_t address) {
   if (std::memcmp(header.magic, AIOFIBER_REGISTRY_MAGIC, sizeof header.magic) != 0) {
     throw Failure(target.live() ? Exit::kNotAiofiber : Exit::kCore,
                   target.name() + ": there is no registry of tasks where it should be" +
-                      (target.live() ? "" : " (is this the executable that dumped the core?)"));
+                      (target.live() ? " (has the program begun to run?)"
+                                     : " (is this the executable that dumped the core?)"));
   }
   if (header.version != AIOFIBER_REGISTRY_VERSION) {
     throw Failure(Exit::kVersion,

@@ -7,7 +7,9 @@ include(CMakePackageConfigHelpers)
 set(AIOFIBER_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/aiofiber)
 
 set_target_properties(aiofiber_runtime PROPERTIES EXPORT_NAME runtime)
-install(TARGETS aiofiber aiofiber_runtime EXPORT aiofiberTargets
+set_target_properties(aiofiber_libdw PROPERTIES EXPORT_NAME libdw)
+set_target_properties(aiofiber_tls PROPERTIES EXPORT_NAME tls)
+install(TARGETS aiofiber aiofiber_runtime aiofiber_libdw aiofiber_tls EXPORT aiofiberTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT aiofiberTargets NAMESPACE aiofiber:: DESTINATION ${AIOFIBER_CMAKE_DIR})
 foreach(folder runtime facade)
@@ -35,10 +37,14 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aiofiberConfig.cmake.in
   INSTALL_DESTINATION ${AIOFIBER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_DATADIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/aiofiberConfigVersion.cmake
-  DESTINATION ${AIOFIBER_CMAKE_DIR})
+  ${CMAKE_CURRENT_LIST_DIR}/absl.cmake DESTINATION ${AIOFIBER_CMAKE_DIR})
 
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(AIOFIBER_PC_CONTEXT -lboost_context)
+if(AIOFIBER_CONTEXT_ARCHIVE)
+  set(AIOFIBER_PC_CONTEXT -l:libboost_context.a)
+endif()
 list(JOIN AIOFIBER_ABSL_PACKAGES ", " AIOFIBER_PC_REQUIRES)
 # aiofiber_packages(NAME DESCRIPTION STANDARD CXX_LIBRARIES LAST): NAME.pc and NAME-hooks.pc.
 function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_STANDARD AIOFIBER_PC_CXX_LIBRARIES
@@ -49,6 +55,8 @@ function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 aiofiber_packages(aiofiber "Stackful fibers that speak asyncio" " -std=c++20" "" "")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-tls.pc.in ${PROJECT_BINARY_DIR}/aiofiber-tls.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber-tls.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # The C compiler does not link the libraries of C++ by itself. A static program needs them behind all others, and
 # pkg-config puts there what is required last.
 aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm " ", aiofiber-c-last")

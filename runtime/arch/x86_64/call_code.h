@@ -205,14 +205,29 @@ inline int set_before(const unsigned char* code, std::size_t index, Argument arg
   return -1;
 }
 
+// Whether the bytes of a `syscall` are part of another instruction's number: of a distance, or of the number
+// that a register is set to. Such a number is small, so a byte of zeros or ones ends it. No instruction that
+// follows a system call looks like that.
+inline bool is_in_number(const unsigned char* at) {
+  constexpr std::int32_t kSmall = 1 << 24;
+  for (const unsigned char* begin : {at, at - 1}) {
+    std::int32_t number;
+    std::memcpy(&number, begin, sizeof number);
+    if (number < -kSmall || number >= kSmall) continue;
+    const bool sets_register = (begin[-1] & 0xf8) == 0xb8;
+    if (is_operand(begin) || is_branch(begin) || sets_register) return true;
+  }
+  return false;
+}
+
 // `syscall` after a nearby `mov eax, N` that sets its number. False matches are rare: they need both
 // instructions, in this order and close together, and a number that exists.
 template <class Found>
 void for_each_system_call(const unsigned char* code, std::size_t size, Found found) {
   constexpr std::size_t kNear = 24, kMove = 5;
   constexpr std::uint32_t kNumbers = 500;
-  for (std::size_t at = kMove; at + 1 < size; ++at) {
-    if (code[at] != 0x0f || code[at + 1] != 0x05) continue;
+  for (std::size_t at = kMove; at + 4 < size; ++at) {
+    if (code[at] != 0x0f || code[at + 1] != 0x05 || is_in_number(code + at)) continue;
     for (std::size_t back = kMove; back <= kNear && back <= at; ++back) {
       if (code[at - back] != 0xb8) continue;
       std::uint32_t number;

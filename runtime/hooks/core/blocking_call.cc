@@ -11,13 +11,14 @@
 #include <cerrno>
 #include <optional>
 
-#include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "hooks/core/act.h"
 #include "hooks/core/cut_off.h"
 #include "hooks/core/descriptor_notes.h"
+#include "hooks/core/known_settings.h"
+#include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
 
@@ -75,8 +76,23 @@ BlockingCall::BlockingCall(int fd, unsigned events, int timeout_option) noexcept
   note_use(fd);
 }
 
+bool is_stream_socket(int fd) noexcept {
+  int type = 0;
+  socklen_t length = sizeof type;
+  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+namespace {
+
+// What is known saves time on the real clock only. A virtual clock would see the end of kTimeUntilAsked.
+bool may_ask_later() noexcept { return !runtime::current_fiber()->scheduler->clock().polls_every_pass(); }
+
+}  // namespace
+
 bool BlockingCall::read_settings() noexcept {
   settings_read_ = true;
+  known_settings::forget(fd_);
+  const std::uint64_t asked_at = known_settings::age();
   const int flags = ::fcntl(fd_, F_GETFL);
   if (flags < 0) return false;
   // If poll(2) is the probe, this was not checked yet: a descriptor that is not open for the operation is
@@ -89,12 +105,45 @@ bool BlockingCall::read_settings() noexcept {
     errno = EAGAIN;
     return false;
   }
-  if (timeout_option_ != 0) deadline_ = deadline_after(socket_timeout(fd_, timeout_option_));
+  const Nanoseconds limit = timeout_option_ != 0 ? socket_timeout(fd_, timeout_option_) : kForever;
+  if (limit != kForever) {
+    deadline_ = runtime::deadline_after(began_, limit);
+    return true;
+  }
+  std::uint64_t facts = known_settings::blocks(events_);
+  if (events_ == runtime::kReadable && timeout_option_ != 0 && is_stream_socket(fd_))
+    facts |= known_settings::kIsStream;
+  known_settings::add(fd_, facts, asked_at);
   return true;
 }
 
+runtime::FdWaitResult BlockingCall::wait_until_asked() {
+  const AlarmEndsWait ends_wait;
+  return runtime::fd_wait_until(fd_, events_, began_ + known_settings::kTimeUntilAsked, {began_, kForever});
+}
+
+bool BlockingCall::wait_if_drained() {
+  if (!known_settings::is_drained(fd_) || !may_ask_later()) return true;
+  runtime::Fiber& self = *runtime::current_fiber();
+  if (self.interrupted || self.unwinding || self.alarm_due)
+    return true;                        // what is there is read all the same
+  known_settings::forget_drained(fd_);  // only this wait relies on it
+  began_ = loop_now();
+  runtime::FdWaitResult result;
+  without_throwing([&] { result = wait_until_asked(); });
+  must_ask_ = result.timed_out;
+  if (!result.interrupted) calls_since_turn = 0;
+  errno = errno_at_start_;
+  if ((result.events & runtime::kClosed) == 0 || result.error != EBADF) return true;
+  errno = EBADF;
+  return false;
+}
+
 bool BlockingCall::wait() {
-  if (!settings_read_ && !read_settings()) return false;
+  if (began_ == 0) began_ = loop_now();
+  const bool asks_later =
+      !settings_read_ && !must_ask_ && known_settings::is_known_to_block(fd_, events_) && may_ask_later();
+  if (!settings_read_ && !asks_later && !read_settings()) return false;
   if (runtime::refused_by_closing_loop()) {
     errno = ECANCELED;
     wait_was_cut_off(fd_, events_);
@@ -109,8 +158,12 @@ bool BlockingCall::wait() {
   }
   runtime::FdWaitResult result;
   const bool waited = without_throwing([&] {
-    const AlarmEndsWait ends_wait;
-    result = runtime::fd_wait(fd_, events_, left);
+    if (asks_later) {
+      result = wait_until_asked();
+    } else {
+      const AlarmEndsWait ends_wait;
+      result = runtime::fd_wait(fd_, events_, left);
+    }
   });
   if (!waited) {
     wait_was_cut_off(fd_, events_);
@@ -128,10 +181,11 @@ bool BlockingCall::wait() {
     errno = result.error;
     return false;
   }
-  if (result.timed_out) {
+  if (result.timed_out && !asks_later) {
     errno = EAGAIN;
     return false;
   }
+  if (result.timed_out && !read_settings()) return false;
   errno = errno_at_start_;
   return !result.alarm || run_alarm_handler(after_alarm);
 }
@@ -154,13 +208,18 @@ bool Backoff::wait() {
   return true;
 }
 
+// Past the hook, which would take this for a change by the program. The argument is passed as a pointer.
+namespace {
+void* pointer_of(int flags) noexcept { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(flags)); }
+}  // namespace
+
 NonblockScope::NonblockScope(int fd, int flags) noexcept : fd_(fd), flags_(flags) {
-  ::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
+  real::fcntl64(fd_, F_SETFL, pointer_of(flags_ | O_NONBLOCK));
 }
 
 NonblockScope::~NonblockScope() {
   const int saved_errno = errno;
-  ::fcntl(fd_, F_SETFL, flags_);
+  real::fcntl64(fd_, F_SETFL, pointer_of(flags_));
   errno = saved_errno;
 }
 

@@ -3,8 +3,8 @@
 // BlockingCall: the waiting part of one hooked call on one descriptor.
 //
 // The hook probes without blocking; on EAGAIN it calls wait(). Only then it asks the kernel for the program's
-// settings: O_NONBLOCK (then EAGAIN is the result) and the socket's timeout. Nothing is remembered between
-// calls, so dup, fork, descriptors from elsewhere and changes of flags by other code need no special care.
+// settings: O_NONBLOCK (then EAGAIN is the result) and the socket's timeout. A descriptor that is known to
+// block without a limit is asked only if the wait lasts (known_settings.h).
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/saturating.h"
 #include "hooks/core/task_alarm.h"
@@ -26,6 +27,11 @@ class BlockingCall {
   // `events`: kReadable or kWritable. `timeout_option`: SO_RCVTIMEO, SO_SNDTIMEO or 0; it bounds the whole
   // call, not each wait, as in the kernel.
   BlockingCall(int fd, unsigned events, int timeout_option) noexcept;
+
+  // For a hook that reads, before its first probe: waits if the last read has drained the descriptor, because
+  // the probe would be in vain. True: probe, whatever has ended the wait. False with errno EBADF: it was
+  // closed meanwhile.
+  bool wait_if_drained();
 
   // Call it with errno from the probe. True: probe again, errno is as before the call. False: give up, errno
   // says why: EAGAIN (O_NONBLOCK or timeout), EBADF (closed meanwhile), EINTR (an alarm, whose handler has
@@ -49,14 +55,20 @@ class BlockingCall {
 
  private:
   bool read_settings() noexcept;
+  runtime::FdWaitResult wait_until_asked();
 
   const int fd_;
   const unsigned events_;
   const int timeout_option_;
   const int errno_at_start_;
   bool settings_read_ = false;
+  bool must_ask_ = false;           // the call has waited as long as it relies on what is known
+  runtime::Nanoseconds began_ = 0;  // to wait; from then the time limit counts. 0: not yet
   runtime::Nanoseconds deadline_ = runtime::kForever;
 };
+
+// Whether it is a stream socket. errno is kept only then.
+bool is_stream_socket(int fd) noexcept;
 
 // The socket's SO_RCVTIMEO or SO_SNDTIMEO in ns; kForever when there is none. errno is kept.
 runtime::Nanoseconds socket_timeout(int fd, int option) noexcept;

@@ -2,8 +2,8 @@
 //
 // What the hooks tell debug mode about descriptors (runtime/inspect/descriptor_use.h).
 //
-// Outside debug mode each function is one read. What a signal handler does is not noted, because a note may
-// allocate. Threads: any. errno is kept.
+// Outside debug mode each function is little more than one read. What a signal handler does is not noted,
+// because a note may allocate. Threads: any. errno is kept.
 #pragma once
 
 #include <cerrno>
@@ -11,6 +11,7 @@
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/inspect/descriptor_use.h"
 #include "hooks/core/act.h"
+#include "hooks/core/known_settings.h"
 #include "hooks/core/locals.h"
 #include "hooks/core/signals.h"
 
@@ -48,6 +49,7 @@ inline void note_closing(int fd) noexcept {
 
 // `fd`: what a call has returned; also -1. Returns it.
 inline int noted_opened(int fd) noexcept {
+  known_settings::forget(fd);  // a raw system call may have closed the number
   if (fd < 0 || !detail::notes_descriptors()) return fd;
   const int saved_errno = errno;
   runtime::descriptor_use::note_opened(fd, detail::recent_descriptors());

@@ -13,7 +13,6 @@
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/saturating.h"
 #include "aiofiber/runtime/engine/scheduler.h"
-#include "hooks/core/real.h"
 #include "hooks/core/signals.h"
 
 namespace aiofiber::hooks {

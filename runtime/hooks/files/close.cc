@@ -21,6 +21,7 @@
 #include "hooks/core/cut_off.h"
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fd_kind.h"
+#include "hooks/core/known_settings.h"
 #include "hooks/core/real.h"
 #include "hooks/files/files_on_pool.h"
 #include "hooks/stdio/stdio_occupant.h"
@@ -43,6 +44,7 @@ void before_close(int fd) noexcept {
   if (runtime::descriptor_use::noting() && is_open(fd)) note_closing(fd);
   runtime::fd_closing(fd);
   set_fd_kind(fd, FdKind::kUnknown);
+  known_settings::forget(fd);
   errno = saved_errno;
 }
 

@@ -22,6 +22,7 @@
 #include "hooks/core/fd_kind.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/iov_cursor.h"
+#include "hooks/core/known_settings.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
@@ -67,6 +68,10 @@ bool probe_differently(int fd, FdKind kind) noexcept {
 ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
+      if (rest.count() == 1) {  // the kernel copies less for it
+        const iovec& only = *rest.pieces();
+        return real::recvfrom(fd, only.iov_base, only.iov_len, MSG_DONTWAIT, nullptr, nullptr);
+      }
       msghdr message = message_of(rest);
       return real::recvmsg(fd, &message, MSG_DONTWAIT);
     }
@@ -96,6 +101,7 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
   IovCursor rest(pieces, static_cast<std::size_t>(count));
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);  // only sockets have a timeout
   const int errno_at_start = errno;
+  if (!call.wait_if_drained()) return -1;
   std::size_t received = 0;
   for (;;) {
     const FdKind kind = fd_kind(fd);
@@ -122,7 +128,10 @@ ssize_t read_all_kinds(int fd, const iovec* pieces, int count) {
       }
     }
     if (n < 0) return call.end_with_error(received);
-    if (kind == FdKind::kSocket && n > 0) note_received(fd);
+    if (kind == FdKind::kSocket) {
+      if (n > 0) note_received(fd);
+      known_settings::note_read(fd, static_cast<std::size_t>(n), length);
+    }
     received += static_cast<std::size_t>(n);
     rest.advance(static_cast<std::size_t>(n));
     // A short count from a file can mean "the rest is not in memory"; read(2) would have read it.
@@ -155,8 +164,13 @@ ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) n
 ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
+      const int flags = MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+      if (rest.count() == 1) {
+        const iovec& only = *rest.pieces();
+        return real::sendto(fd, only.iov_base, only.iov_len, flags, nullptr, 0);
+      }
       const msghdr message = message_of(rest);
-      return real::sendmsg(fd, &message, MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0));
+      return real::sendmsg(fd, &message, flags);
     }
     case FdKind::kPipe:
     case FdKind::kPollFirst:

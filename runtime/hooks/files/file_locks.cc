@@ -17,6 +17,7 @@
 #include "hooks/core/cut_off.h"
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fd_kind.h"
+#include "hooks/core/known_settings.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
 
@@ -41,7 +42,11 @@ int obtain(int fd, Attempt attempt) {
 }
 
 int control(int fd, int command, void* argument) {
-  if (command == F_SETFL) flags_of_fd_change(fd);
+  if (command == F_SETFL) {
+    flags_of_fd_change(fd);
+    const known_settings::Change change(true);
+    return real::fcntl64(fd, command, argument);
+  }
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   const bool tries = command == F_SETLK || command == F_OFD_SETLK;
   if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {

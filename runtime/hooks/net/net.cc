@@ -22,6 +22,7 @@
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/fortify.h"
 #include "hooks/core/iov_cursor.h"
+#include "hooks/core/known_settings.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
 #include "hooks/net/net.h"
@@ -40,22 +41,21 @@ constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 // A send that connects first would return EINPROGRESS to a probe; legacy code does not use it.
 constexpr int kSendsAsLibc = MSG_DONTWAIT | MSG_FASTOPEN;
 
-bool is_stream(int fd) noexcept {
-  int type = 0;
-  socklen_t length = sizeof type;
-  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
-}
-
 // MSG_WAITALL asks for more. Datagrams ignore the flag. With MSG_PEEK a second read would return the same
 // bytes, so the first result is the answer.
 bool wants_all(int fd, int flags) noexcept {
-  return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream(fd);
+  return (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0 && is_stream_socket(fd);
 }
 
 // Notes that bytes have moved. Bytes that were only peeked at are still to be received.
 ssize_t noted_received(int fd, int flags, ssize_t count) noexcept {
   if (count > 0 && (flags & (MSG_PEEK | MSG_ERRQUEUE)) == 0) note_received(fd);
   return count;
+}
+// Whether a read of a stream has drained it. What was peeked at, and urgent data, is still there.
+void note_what_is_left(int fd, int flags, std::size_t count, std::size_t length) noexcept {
+  const bool tells = (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC)) == 0;
+  known_settings::note_read(fd, tells ? count : 0, length);
 }
 ssize_t noted_sent(int fd, ssize_t count) noexcept {
   if (count > 0) note_sent(fd);
@@ -65,12 +65,14 @@ ssize_t noted_sent(int fd, ssize_t count) noexcept {
 ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address,
                 socklen_t* address_length) {
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
+  if (!call.wait_if_drained()) return -1;
   std::size_t received = 0;
   for (;;) {
     const ssize_t n = noted_received(fd, flags,
                                      real::recvfrom(fd, buffer + received, length - received,
                                                     flags | MSG_DONTWAIT, address, address_length));
     if (n >= 0) {
+      note_what_is_left(fd, flags, static_cast<std::size_t>(n), length - received);
       received += static_cast<std::size_t>(n);
       if (n == 0 || received >= length || !wants_all(fd, flags)) return static_cast<ssize_t>(received);
       address = nullptr;
@@ -98,6 +100,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
   const std::size_t control_length = message->msg_controllen;
   std::size_t received = 0;
   msghdr part = *message;
+  if (!call.wait_if_drained()) return -1;
   for (;;) {
     if (received > 0) {
       part.msg_iov = const_cast<iovec*>(rest.pieces());
@@ -111,6 +114,9 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
       if (received == 0) message->msg_namelen = part.msg_namelen;
       message->msg_controllen = part.msg_controllen;
       message->msg_flags = part.msg_flags;
+      const bool has_ancillary_data = part.msg_controllen > 0;  // it ends a message where no data ends
+      note_what_is_left(fd, has_ancillary_data ? MSG_PEEK : flags, static_cast<std::size_t>(n),
+                        length - received);
       received += static_cast<std::size_t>(n);
       rest.advance(static_cast<std::size_t>(n));
       // Ancillary data ends a WAITALL, because it belongs to the bytes received so far.

@@ -59,6 +59,11 @@ def read(address, size):
     return bytes(gdb.selected_inferior().read_memory(address, size))
 
 
+def is_core():
+    connection = getattr(gdb.selected_inferior(), "connection", None)  # since gdb 11
+    return connection is not None and connection.type == "core"
+
+
 class Registry:
     """The header of the registry block, checked. Errors: GdbError when there is none that this script knows."""
 
@@ -73,6 +78,8 @@ class Registry:
              self.chunk_count, self.last_tick_ns) = HEADER.unpack(read(self.address, HEADER.size))
         except gdb.MemoryError:
             raise gdb.GdbError("The registry of tasks cannot be read: is the core truncated?")
+        if magic == bytes(8) and not is_core():
+            return  # the program has not begun: its first code writes the header. No tasks
         if magic != b"AIOFIBR\0":
             raise gdb.GdbError("There is no registry of tasks where it should be: is this the program that dumped the core?")
         if self.version != VERSION or self.record_size < RECORD.size:

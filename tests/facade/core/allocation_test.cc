@@ -5,55 +5,26 @@
 // finds code that reserves something before it allocates, and does not release it when the allocation fails.
 #include <aiofiber.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "aiofiber/asyncio.h"
+#include "aiofiber/connect.h"
 #include "aiofiber/testing.h"
-
-namespace {
-
-// Of this thread only: what other threads allocate does not fail.
-thread_local long allocations_left = 0;  // the one that makes it 0 fails; at most 0: none does
-thread_local bool failed = false;
-std::atomic<long> live_blocks{0};
-
-[[gnu::noinline]] void* allocate(std::size_t bytes) {
-  if (allocations_left > 0 && --allocations_left == 0) {
-    failed = true;
-    throw std::bad_alloc();
-  }
-  void* const block = std::malloc(bytes);
-  if (block == nullptr) throw std::bad_alloc();
-  ++live_blocks;
-  return block;
-}
-
-[[gnu::noinline]] void release(void* block) noexcept {
-  if (block == nullptr) return;
-  --live_blocks;
-  std::free(block);
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) { return allocate(bytes); }
-void* operator new[](std::size_t bytes) { return allocate(bytes); }
-void operator delete(void* block) noexcept { release(block); }
-void operator delete[](void* block) noexcept { release(block); }
-void operator delete(void* block, std::size_t) noexcept { release(block); }
-void operator delete[](void* block, std::size_t) noexcept { release(block); }
+#include "support/allocations.h"
 
 namespace aiofiber {
 namespace {
@@ -564,6 +535,59 @@ TEST(OneFailedAllocation, InAQueueLosesNoItem) {
   });
 }
 
+TEST(OneFailedAllocation, InAChannelLosesNoItem) {
+  fail_each([](Bench&) {
+    const Channel<std::string> channel(2);
+    int put = 0;
+    int got = 0;
+    auto producer = create_task([&]() -> Coro<> {
+      for (int i = 0; i < 6; ++i) {
+        co_await channel.put(std::string(50, 'x'));
+        ++put;
+      }
+    });
+    std::exception_ptr error;
+    try {
+      for (int i = 0; i < 6; ++i) {
+        await(wait_for([&] { return await(channel.get()); }, 1s));
+        ++got;
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    allocations_left = 0;
+    producer.cancel();
+    await(wait({producer}));
+    EXPECT_EQ(static_cast<std::size_t>(put - got), channel.qsize());
+    EXPECT_EQ(repr(channel).find("_putters"), std::string::npos);
+    EXPECT_EQ(repr(channel).find("_getters"), std::string::npos);
+    if (!producer.cancelled() && producer.exception() != nullptr)
+      std::rethrow_exception(producer.exception());
+    if (error != nullptr) std::rethrow_exception(error);
+  });
+}
+
+// A pool that could not be made leaves no thread, and a call whose future the caller did not get ends.
+TEST(OneFailedAllocation, InAPoolOfWorkers) {
+  fail_each(
+      [](Bench& bench) {
+        bench.loop.set_may_block(true);
+        const std::string text(100, 'x');
+        Workers workers({.loops = 1, .names = "a name that is longer than what a string keeps in itself"});
+        std::exception_ptr error;
+        try {
+          EXPECT_EQ(await(workers.submit([text] { return text; })), text);
+        } catch (...) {
+          error = std::current_exception();
+        }
+        allocations_left = 0;
+        workers.close();
+        EXPECT_EQ(workers.unfinished(), 0u);
+        if (error != nullptr) std::rethrow_exception(error);
+      },
+      false);
+}
+
 TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
   fail_each([](Bench& bench) {
     // Open for as long as the test runs: libev aborts when a descriptor is watched, forgotten and closed
@@ -602,6 +626,86 @@ TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
 }
 
 // A call whose future the caller did not get is not made.
+// The number that the next descriptor gets: the same at the end, or one was left open.
+int next_descriptor() {
+  const int fd = ::dup(STDERR_FILENO);
+  ::close(fd);
+  return fd;
+}
+
+TEST(OneFailedAllocation, InCallsOnSocketsLeavesNoWatcherAndNoDescriptor) {
+  const int next = next_descriptor();
+  fail_each([](Bench& bench) {
+    EventLoop& loop = bench.loop;
+    auto [a, b] = socketpair();
+    auto on_stack = create_task([&loop, fd = b.fd()] { return await(loop.sock_recv(fd, 4)); });
+    auto without = create_task(loop.sock_recv(b.fd(), 4));
+    await(sleep(0s));
+    await(loop.sock_sendall(a.fd(), "12345678"));
+    await(wait({on_stack, without}, {.timeout = 1s}));
+    for (const auto& task : {on_stack, without}) {
+      if (const std::exception_ptr error = task.exception(); error != nullptr) std::rethrow_exception(error);
+    }
+    const auto servers = await(detail::listen_stream({"127.0.0.1", "127.0.0.2"}, 0));
+    const Socket client(AF_INET, SOCK_STREAM);
+    await(loop.sock_connect(client.fd(), servers.at(1).getsockname()));
+    auto [connection, peer] = await(loop.sock_accept(servers.at(1).fd()));
+    await(loop.sock_sendto(client.fd(), std::string(100, 'x'), SocketAddress()));
+    EXPECT_EQ(await(loop.sock_recvfrom(connection.fd(), 200)).first.size(), 100u);
+  });
+  EXPECT_EQ(next_descriptor(), next);
+}
+
+TEST(OneFailedAllocation, InAttemptsToConnectLeavesNoDescriptor) {
+  const int next = next_descriptor();
+  fail_each([](Bench&) {
+    const auto servers = await(detail::listen_stream({"127.0.0.1"}, 0));
+    const Socket nobody(AF_INET, SOCK_STREAM);
+    const SocketAddress any("127.0.0.1", 0);
+    ASSERT_EQ(::bind(nobody.fd(), any.data(), any.size()), 0);
+    const auto tcp = [](const Socket& socket) {
+      return AddressInfo{AF_INET, SOCK_STREAM, IPPROTO_TCP, {}, socket.getsockname()};
+    };
+    for (const std::optional<Duration> delay : {std::optional<Duration>(), std::optional<Duration>(1ms)}) {
+      const detail::ConnectOptions options{.happy_eyeballs_delay = delay};
+      const Socket socket =
+          await(detail::connect_to_any({tcp(nobody), tcp(servers.at(0))}, nullptr, options));
+      EXPECT_TRUE(socket.is_open());
+      try {
+        await(detail::connect_to_any({tcp(nobody), tcp(nobody)}, nullptr, options));
+        ADD_FAILURE();
+      } catch (const std::system_error&) {
+      }
+    }
+    EXPECT_TRUE(await(detail::connect_stream("127.0.0.1", servers.at(0).port())).is_open());
+  });
+  EXPECT_EQ(next_descriptor(), next);
+}
+
+TEST(OneFailedAllocation, InADatagramEndpointLeavesNoDescriptor) {
+  const int next = next_descriptor();
+  fail_each([](Bench& bench) {
+    const auto protocol = [] { return std::make_shared<DatagramProtocol>(); };
+    const auto server =
+        await(bench.loop.create_datagram_endpoint(protocol, {.local_addr = {{"127.0.0.1", 0}}}));
+    const auto client = await(bench.loop.create_datagram_endpoint(
+        protocol, {.remote_addr = {{"127.0.0.1", server.first.sockname()->port()}}}));
+    client.first.sendto(std::string(100, 'x'));
+    client.first.sendto(std::string(100'000, 'x'));  // an error for the protocol
+    auto [full, unread] = socketpair(AF_UNIX, SOCK_DGRAM);
+    const auto local = await(bench.loop.create_datagram_endpoint(protocol, full));
+    while (local.first.get_write_buffer_size() == 0) local.first.sendto(std::string(1000, 'x'));
+    local.first.sendto("one more");
+    local.first.close();
+    unread.close();  // ends the queue with errors
+    server.first.close();
+    client.first.abort();
+    await(sleep(1ms));
+    EXPECT_FALSE(client.first.socket());
+  });
+  EXPECT_EQ(next_descriptor(), next);
+}
+
 TEST(OneFailedAllocation, InThePoolsCalls) {
   fail_each(
       [](Bench& bench) {
@@ -767,6 +871,35 @@ TEST(OneFailedAllocation, AsALoopClosesEndsNothingHalfWay) {
     }
   }
   set_log_sink(nullptr);
+}
+
+// The end of a child is no event of the virtual clock: the loop waits for it in real time.
+class RealWaits {
+ public:
+  explicit RealWaits(Bench& bench) : loop_(bench.loop) { loop_.set_may_block(true); }
+  ~RealWaits() { loop_.set_may_block(false); }
+  RealWaits(const RealWaits&) = delete;
+  RealWaits& operator=(const RealWaits&) = delete;
+
+ private:
+  testing::TestLoop& loop_;
+};
+
+TEST(OneFailedAllocation, InAChildProcess) {
+  fail_each([](Bench& bench) {
+    const RealWaits real_waits(bench);
+    const SubprocessOptions options{.stdin_ = subprocess::PIPE, .stdout_ = subprocess::PIPE};
+    const Process process = await(create_subprocess_exec({"cat"}, options));
+    EXPECT_EQ(await(process.communicate(std::string(100, 'x'))).first, std::string(100, 'x'));
+  });
+}
+
+TEST(OneFailedAllocation, InARunOfAProgram) {
+  fail_each([](Bench& bench) {
+    const RealWaits real_waits(bench);
+    const auto done = await(subprocess::run({"cat"}, {.input = "text", .capture_output = true}));
+    EXPECT_EQ(done.stdout_, "text");
+  });
 }
 
 }  // namespace

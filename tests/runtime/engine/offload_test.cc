@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,7 @@
 #include "aiofiber/runtime/engine/clock.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/reactor.h"
 #include "support/fiber_loop.h"
 #include "support/pipe.h"
 
@@ -74,6 +76,81 @@ TEST(Post, KeepsTheOrderOfEachThread) {
     ASSERT_EQ(of_thread.size(), kPosts);
     for (std::size_t i = 0; i < kPosts; ++i) EXPECT_EQ(of_thread[i], i);
   }
+}
+
+// A reactor that another thread uses as it sleeps: `at_sleep` is called instead.
+class SleepingReactor final : public Reactor {
+ public:
+  explicit SleepingReactor(std::function<void()> at_sleep) : at_sleep_(std::move(at_sleep)) {}
+  int poll(Nanoseconds timeout) override {
+    if (timeout > 0) at_sleep_();
+    return 0;
+  }
+  void wake() noexcept override { ++wakes; }
+  void watch_signal(SignalWaiter&) override {}
+  void unwatch_signal(SignalWaiter&) noexcept override {}
+
+  int wakes = 0;
+
+ protected:
+  void watch(int, unsigned) override {}
+
+ private:
+  std::function<void()> at_sleep_;
+};
+
+TEST(Post, WakesASleepingLoopOnceAndALoopThatRunsNever) {
+  Scheduler* scheduler = nullptr;
+  int ran = 0;
+  int sleeps = 0;
+  std::vector<std::unique_ptr<Callback>> callbacks;
+  const auto post = [&](std::function<void()> function) {
+    callbacks.push_back(std::make_unique<Callback>(std::move(function)));
+    scheduler->post(*callbacks.back());
+  };
+  auto reactor = std::make_unique<SleepingReactor>([&] {
+    if (++sleeps == 2) scheduler->stop();
+    if (sleeps == 1) {
+      for (int i = 0; i < 3; ++i) post([&] { ++ran; });
+      post([&] {
+        for (int i = 0; i < 3; ++i) post([&] { ++ran; });
+      });
+    }
+  });
+  const SleepingReactor& watched = *reactor;
+  Scheduler loop(SteadyClock::instance(), std::move(reactor));
+  scheduler = &loop;
+  loop.run();
+  EXPECT_EQ(ran, 6);
+  EXPECT_EQ(sleeps, 2);
+  EXPECT_EQ(watched.wakes, 1);
+}
+
+TEST(Post, JustBeforeTheLoopSleepsKeepsItAwake) {
+  struct Run {
+    Scheduler* scheduler = nullptr;
+    int sleeps = 0;
+    int sleeps_before = -1;  // the post
+    bool posted = false;
+    std::unique_ptr<Callback> callback;
+  } run;
+  auto reactor = std::make_unique<SleepingReactor>([&] {
+    ++run.sleeps;
+    run.scheduler->stop();
+  });
+  const SleepingReactor& watched = *reactor;
+  Scheduler loop(SteadyClock::instance(), std::move(reactor));
+  run.scheduler = &loop;
+  run.callback = std::make_unique<Callback>([&] { run.sleeps_before = run.sleeps; });
+  loop.set_before_endless_sleep(
+      [](void* argument) {
+        Run& r = *static_cast<Run*>(argument);
+        if (!std::exchange(r.posted, true)) r.scheduler->post(*r.callback);
+      },
+      &run);
+  loop.run();
+  EXPECT_EQ(run.sleeps_before, 0);
+  EXPECT_EQ(watched.wakes, 0);
 }
 
 TEST(Offload, RunsOnAnotherThreadWhileOtherFibersRun) {

@@ -104,8 +104,10 @@ class ManualClock final : public Clock {
 
 class CountingReactor final : public Reactor {
  public:
+  explicit CountingReactor(ManualClock& clock, Nanoseconds cost) : clock_(clock), cost_(cost) {}
   int poll(Nanoseconds) override {
     ++polls;
+    clock_.burn(cost_);
     return 0;
   }
   void wake() noexcept override {}
@@ -116,10 +118,15 @@ class CountingReactor final : public Reactor {
 
  protected:
   void watch(int, unsigned) override {}
+
+ private:
+  ManualClock& clock_;
+  const Nanoseconds cost_;
 };
 
-// How many nodes, each of which takes `duration`, a loop with ready work runs from one poll to the next.
-int nodes_between_polls(Nanoseconds duration) {
+// How many nodes, each of which takes `duration`, a loop with ready work runs from one poll to the next, when
+// it has polled many times.
+int nodes_between_polls(Nanoseconds duration, Nanoseconds cost_of_poll = 250) {
   struct Run {
     ManualClock clock;
     Nanoseconds duration = 0;
@@ -127,7 +134,7 @@ int nodes_between_polls(Nanoseconds duration) {
     int nodes = 0;
   } run;
   run.duration = duration;
-  auto reactor = std::make_unique<CountingReactor>();
+  auto reactor = std::make_unique<CountingReactor>(run.clock, cost_of_poll);
   run.reactor = reactor.get();
   Scheduler scheduler(run.clock, std::move(reactor));
   const auto body = [](Fiber& self) noexcept {
@@ -138,7 +145,7 @@ int nodes_between_polls(Nanoseconds duration) {
         self.scheduler->yield();
       }
     };
-    yield_until_polled();  // whatever came before
+    for (int polls = 0; polls < 2'000; ++polls) yield_until_polled();
     r.nodes = 0;
     yield_until_polled();
     self.scheduler->stop();
@@ -157,6 +164,13 @@ TEST(Polling, ComesAfterFiftyMicroseconds) { EXPECT_EQ(nodes_between_polls(1'500
 
 // At 10 ns a node, a poll each 64 would be a quarter of the work: it waits for 5 us.
 TEST(Polling, IsRareWhileNodesAreVeryShort) { EXPECT_EQ(nodes_between_polls(10), 512); }
+
+// The limits are 20 times the cost, but 5 us at least and 50 us at most. The clock is read once in 64 nodes.
+TEST(Polling, IsRarerWhereAPollIsDear) {
+  EXPECT_EQ(nodes_between_polls(10, 1'200), 2'432);
+  EXPECT_EQ(nodes_between_polls(10, 100), 512);
+  EXPECT_EQ(nodes_between_polls(10, 10'000), 5'056);
+}
 
 // ---- callbacks
 

@@ -448,6 +448,22 @@ Verdict ask() {
   stop_and_maybe_throw();
   asm volatile("" ::"r"(cleanup.data()) : "memory");
 }
+// Whether nothing would run before the catcher.
+template <void (*Body)()>
+bool nothing_runs_in() {
+  g_throw_on_resume = false;
+  Context context(catch_all<Body>);
+  context.resume();
+  const auto catcher = reinterpret_cast<std::uintptr_t>(&catch_all<Body>);
+  bool answer = false;
+  // The second answer comes from what the first one has noted.
+  for (int look = 0; look < 2; ++look)
+    answer = nothing_runs_before(catcher, context.registers(), context.bounds());
+  EXPECT_FALSE(nothing_runs_before(catcher + 1, context.registers(), context.bounds())) << "another function";
+  context.resume();
+  return answer;
+}
+
 [[gnu::noinline]] void not_throwing() noexcept {
   plain();
   barrier();
@@ -514,6 +530,19 @@ struct StopsInDestructorWithCleanup {
     plain();
     barrier();
   }
+}
+
+#if !AIOFIBER_ASAN && !AIOFIBER_TSAN  // which have something to do in each frame
+[[gnu::noinline]] void empty_frame() {
+  stop_and_maybe_throw();
+  barrier();
+}
+TEST(NothingRunsBefore, IsTrueForFramesWithoutCleanUps) { EXPECT_TRUE(nothing_runs_in<empty_frame>()); }
+#endif
+
+TEST(NothingRunsBefore, IsFalseForCleanUpsAndForNoexcept) {
+  EXPECT_FALSE(nothing_runs_in<plain>());
+  EXPECT_FALSE(nothing_runs_in<not_throwing>());
 }
 
 TEST(ThrowWouldTerminate, IsFalseWhenEveryFrameLetsExceptionsPass) {
@@ -650,6 +679,7 @@ TEST(ThrowWouldTerminate, IsTrueWhenNoHandlerExistsAtAll) {
 
 TEST(ThrowWouldTerminate, IsFalseForUnknownRegisters) {
   EXPECT_FALSE(throw_would_terminate(Registers{}, thread_stack_bounds()));
+  EXPECT_FALSE(nothing_runs_before(1, Registers{}, thread_stack_bounds()));
 }
 
 }  // namespace

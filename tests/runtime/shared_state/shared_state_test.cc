@@ -267,6 +267,17 @@ TEST(SharedState, IsSilentAboutALineThatItsTaskLeft) {
   EXPECT_EQ(joined(search({[&] { print_the_last_line(to, 1); }, [&] { print_the_last_line(to, 2); }})), "");
 }
 
+TEST(SharedState, IsSilentAboutALineThatWasBegunBeforeTheTasks) {
+  const Stream to;
+  fputs("before: ", to);
+  EXPECT_EQ(joined(search({[] { ::usleep(9000); },
+                           [&] {
+                             ::usleep(1000);
+                             fputs("a line\n", to);
+                           }})),
+            "");
+}
+
 TEST(SharedState, IsSilentIfAnotherOnlyFlushes) {
   const Stream to;
   EXPECT_EQ(joined(search({[&] { print_in_pieces(to, 1); }, [&] { flush_after_a_while(to); }})), "");

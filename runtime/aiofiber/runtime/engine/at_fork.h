@@ -24,6 +24,7 @@ enum class ForkStep : unsigned char {
   kScheduler,  // no fiber is current after this step, so later steps call libc's own functions and never wait
   kLocks,      // the queues of waiters are empty after this step, so a later step may use a mutex
   kTrace,  // locks its mutex before the fork, while the two steps above are intact: so it comes after them
+  kLibdw,  // holds the lock of the opening of libdw over the fork, for the same reason
   kTaskValues,  // unlocks its mutex, so it comes after the first two steps, too
   kStdio,       // forgets which tasks are inside a FILE; needs only the first step, and no step needs it
   kRing,        // closes the parent's io_uring by libc's close(): after the first step

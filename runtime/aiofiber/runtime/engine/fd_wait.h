@@ -29,6 +29,8 @@ struct FdWaitResult {
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout = kForever);
 FdWaitResult fd_wait(int fd, unsigned events, Nanoseconds timeout, std::uint32_t kind, std::uint64_t arg,
                      const WholeWait& whole);
+// The same up to a time on the loop's clock.
+FdWaitResult fd_wait_until(int fd, unsigned events, Nanoseconds deadline, const WholeWait& whole);
 
 // Call it right before a descriptor is closed: all fibers of this thread's loop that wait for it wake with
 // kClosed. Returns their number. Does nothing on a thread without a loop.

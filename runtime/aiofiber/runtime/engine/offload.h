@@ -24,9 +24,11 @@ namespace aiofiber::runtime {
 
 class OffloadPool {
  public:
-  // A unit of work, embedded in the waiting object. run() is called on a pool thread and must not throw.
+  // A unit of work, embedded in the waiting object. Both functions are called on a pool thread: run(), then
+  // done(), when works_in_flight() no longer counts the work. done() may destroy it.
   struct Work {
     virtual void run() noexcept = 0;
+    virtual void done() noexcept {}
     Work* next = nullptr;
 
    protected:
@@ -46,6 +48,14 @@ class OffloadPool {
   // Refuses new work. With `wait` it returns when all threads have ended.
   void shutdown(bool wait) noexcept;
   bool is_shut_down() const noexcept;
+
+  // Over all pools of the process, for who must know whether another thread works. Any thread.
+  static std::size_t threads_alive() noexcept;
+  static std::size_t works_in_flight() noexcept;  // submitted and not done
+  // The function is called when work is submitted, by the submitting thread, before a pool sees the work.
+  // nullptr: none.
+  using SubmitFunction = void (*)() noexcept;
+  static void set_submit_function(SubmitFunction function) noexcept;
 
   // The process-wide pool for blocking I/O of the hooks (64 threads at most). Never destroyed.
   static OffloadPool& io();

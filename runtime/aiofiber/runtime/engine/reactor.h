@@ -65,6 +65,14 @@ class Reactor {
   virtual void watch_signal(SignalWaiter& waiter) = 0;
   virtual void unwatch_signal(SignalWaiter& waiter) noexcept = 0;
 
+  // ---- for a loop that runs inside another loop
+  // A descriptor that is readable while poll() has something to do. From this call on, wake() and signals
+  // make it readable also while no poll() sleeps. -1: this reactor has none. Throws std::system_error.
+  virtual int descriptor() { return -1; }
+  // Whether a watch has changed since the last poll(): until the next one, the descriptor does not know of
+  // it.
+  virtual bool needs_poll() const noexcept { return false; }
+
   // Throws std::system_error: EBADF for a descriptor that is not open.
   void add(FdWaiter& waiter);
   void remove(FdWaiter& waiter) noexcept;

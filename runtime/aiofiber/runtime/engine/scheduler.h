@@ -55,6 +55,13 @@ class Scheduler {
     fibers_begin_passes_ = false;
   }
   bool running() const noexcept { return running_; }
+  // Runs one pass. If nothing is ready it first waits for something, at most until `deadline` (0: it does not
+  // sleep; kForever: no limit). False: nothing ran. Errors and precondition as run().
+  bool run_once(Nanoseconds deadline);
+  // For a loop that runs inside another one, before the other one sleeps: the time of the next run_once(). It
+  // is in the past if something is ready; kForever if only the reactor's descriptor can tell. From then until
+  // the next pass, a post() makes the descriptor readable. Precondition: not running.
+  Nanoseconds next_pass() noexcept;
   // Called from the running fiber: run() throws this exception as soon as the fiber is off the CPU.
   void exit_with(std::exception_ptr exception) noexcept {
     exit_exception_ = std::move(exception);
@@ -114,10 +121,10 @@ class Scheduler {
   }
   // Runs the kInternal nodes that are posted or ready. Only while run() does not run. The others stay queued.
   void settle() noexcept;
-  // Any thread: appends the node at the loop's next pass and wakes the loop. Async-signal-safe.
+  // Any thread: appends the node at the loop's next pass. Wakes the loop if it sleeps. Async-signal-safe.
   void post(Runnable& node) noexcept;
   void wake() noexcept { reactor_->wake(); }
-  bool has_posted() const noexcept { return !inbox_.empty(); }
+  bool has_posted() const noexcept { return !posted_.inbox.empty(); }
   // Moves the nodes that other threads posted to the ready queue.
   void take_posted() noexcept;
 
@@ -169,6 +176,9 @@ class Scheduler {
   // good, because something may refer to objects on it. `parked_wait_throws`: a parked fiber throws when its
   // wait is cut short (Parker::throws_when_interrupted).
   bool unwind(Fiber& fiber, bool parked_wait_throws = false) noexcept;
+  // Ends the current fiber where it is. The frames on its stack are given up: no code of theirs runs any
+  // more, so the caller must know that none has anything to do (FateOfThrow::kNothingRuns).
+  [[noreturn]] void end_current() noexcept;
   // Abandons the current fiber, which unwind() is unwinding: see unwind(). Does not return.
   [[noreturn]] void abandon_current();
   // Counts the unwind requests to a fiber: each ForcedUnwind, and each wait that returns at once. A fiber
@@ -221,9 +231,11 @@ class Scheduler {
     return pop_ready();
   }
   void begin_pass();
+  AIOFIBER_NOINLINE void linger() noexcept;
   bool begin_pass_without_polling() noexcept;
   bool poll_is_due() noexcept;
   AIOFIBER_NOINLINE bool clock_says_poll() noexcept;
+  void poll_without_waiting();
   void run_pass();
   // The next fiber that can run directly from another fiber's stack; null if the hub has to act first.
   AIOFIBER_NOINLINE Fiber* next_fiber(bool finishing) noexcept;
@@ -247,6 +259,9 @@ class Scheduler {
   std::size_t ready_count_ = 0;
   std::size_t remaining_ = 0;  // nodes of the current pass that have not run
   std::uint32_t handles_since_poll_ = 0;
+  std::uint32_t polls_until_measurement_ = 0;
+  Nanoseconds cost_of_poll_ = kUsualCostOfPoll;
+  Nanoseconds shortest_time_between_polls_ = kWorkForEachPoll * kUsualCostOfPoll;
   std::uint32_t next_clock_read_ = 0;  // the value of handles_since_poll_ for the next reading
   Nanoseconds last_poll_ = 0;
   std::uint64_t passes_ = 0;
@@ -254,7 +269,9 @@ class Scheduler {
   bool stop_requested_ = false;
   bool fibers_begin_passes_ = false;  // while it runs, unless a pass must poll or be the last
   bool polls_every_pass_;
-  bool polling_ = false;  // inside the reactor
+  bool runs_once_ = false;
+  Nanoseconds wait_at_most_until_ = kForever;  // of run_once()
+  bool polling_ = false;                       // inside the reactor
   void (*before_endless_sleep_)(void*) = nullptr;
   void* endless_sleep_argument_ = nullptr;
   void (*at_ignored_interruption_)(void*) noexcept = nullptr;
@@ -269,13 +286,17 @@ class Scheduler {
   Fiber* finished_ = nullptr;
   std::exception_ptr exit_exception_;
   TimerHeap timers_;
-  Inbox inbox_;
-  std::atomic<std::uint32_t> posting_{0};  // threads inside post(): the destructor waits for them
+  std::uint32_t posted_since_sleep_ = 0;  // nodes from other threads since the last sleep or linger()
   StackPool stacks_;
   Nanoseconds last_cooling_ = 0;  // when memory of idle stacks was last given back
   bool only_cooled_ = false;      // the last pass woke only for that
   RecordSlab records_;
   std::size_t fibers_alive_ = 0;
+  // What other threads write, away from what the loop writes all the time.
+  struct alignas(kCacheLineBytes) Posted {
+    Inbox inbox;
+    std::atomic<std::uint32_t> waking{0};  // threads that are in wake(): the destructor waits for them
+  } posted_;
 };
 
 }  // namespace aiofiber::runtime

@@ -51,6 +51,9 @@ class RecordSlab {
  private:
   struct FreeSlot;
   FreeSlot* free_ = nullptr;
+  // The part of the newest chunk that no record has used: a small program touches one page of it.
+  char* fresh_ = nullptr;
+  char* fresh_end_ = nullptr;
   std::vector<char*> chunks_;
 };
 

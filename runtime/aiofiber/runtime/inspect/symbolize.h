@@ -3,8 +3,9 @@
 // From an address in this process to function, file and line, inlined calls included.
 //
 // The idea: addresses are captured often and cheaply (unwind.h), and looked up only when they are shown, in
-// DWARF debug information by elfutils' libdw. The first look-up in a compilation unit takes milliseconds; a
-// repeated one finds the answer in a cache.
+// DWARF debug information by elfutils' libdw, which is loaded then. The first look-up in a compilation unit
+// takes milliseconds; a repeated one finds the answer in a cache. Without libdw only exported functions have
+// names (missing_names()).
 //
 // Invariants: no network (debug files come only from this machine); missing debug information never throws,
 // the frame only says less. Threads: any; one mutex around everything. Not async-signal-safe.
@@ -38,6 +39,14 @@ struct SymbolizedFrame {
 // frame last. `exact`: the address is that of an instruction (a fault, a function's start), not of one after
 // a call.
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact = false);
+
+// Loads libdw now instead of at the first look-up. For those who look up names while the program may stand in
+// the loader, and for a program that is about to lose its libraries (chroot). False: it cannot be loaded.
+bool prepare_symbols() noexcept;
+
+// Why names and lines are missing, in words for the end of a report; empty if libdw could be loaded, or was
+// not needed yet.
+std::string missing_names();
 
 // The static variable that contains the address, as `app::cache` or `app::cache+0x8`; empty when there is
 // none, or when the module has no symbols.

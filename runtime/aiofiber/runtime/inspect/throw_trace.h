@@ -32,9 +32,13 @@ inline constexpr std::size_t kThrowTraceInnermost = 48;
 inline constexpr std::size_t kThrowTraceOutermost = 16;
 
 // The calls from the throw outwards (call_list.h), coroutines that await the thrower included. Empty when the
-// exception has no trace (foreign, made by make_exception_ptr, or thrown while tracing was off). Valid as
-// long as the exception is. Threads: any.
+// exception has no trace (foreign, made by make_exception_ptr and not recorded, or thrown while tracing was
+// off). Valid as long as the exception is. Threads: any.
 std::span<const std::uintptr_t> throw_trace(const std::exception_ptr& exception) noexcept;
+
+// Records the calls from `thrower` outwards, for an exception of the calling thread that was made without a
+// throw. Does nothing if it has a trace.
+void record_throw(const std::exception_ptr& exception, const Registers& thrower) noexcept;
 
 // The number of calls left out after the first kThrowTraceInnermost of throw_trace(); mostly 0.
 std::size_t throw_trace_omitted(const std::exception_ptr& exception) noexcept;

@@ -36,7 +36,11 @@ std::vector<SymbolizedFrame> fiber_frames(std::span<const std::uintptr_t> calls,
 
 // Lines `  File "F", line N, in FUNCTION` with the source text below, each ended by a newline. A frame
 // without debug information shows its module, the offset in it and the module's build id, for a look-up
-// elsewhere. Frames that repeat more than three times in a row are counted instead.
+// elsewhere. Frames that repeat more than three times in a row are counted instead. The last line says so
+// when names are missing because libdw cannot be loaded.
 std::string format_frames(std::span<const SymbolizedFrame> frames);
+// The same without this last line, for reports of many stacks, and the line alone (empty: nothing to say).
+std::string format_frames_only(std::span<const SymbolizedFrame> frames);
+std::string missing_names_line();
 
 }  // namespace aiofiber::runtime

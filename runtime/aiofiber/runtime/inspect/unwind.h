@@ -87,6 +87,14 @@ struct Throw {
 // first. Threads: any. About 25 ns a frame.
 bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw what = {}) noexcept;
 
+// True if an exception thrown at the innermost frame would reach the function at `catcher`, and no code would
+// run before: no clean-up and no handler is on its way. Precondition: that function catches everything.
+// Conditions as above.
+bool nothing_runs_before(std::uintptr_t catcher, const Registers& registers, StackBounds bounds) noexcept;
+// Whether an earlier call of these functions has found that an exception would run code in the frame of this
+// call. A quick look before nothing_runs_before().
+bool is_known_to_run_code(std::uintptr_t return_address) noexcept;
+
 // Forgets all cached rules. Threads: any. Async-signal-safe.
 void flush_unwind_cache() noexcept;
 

@@ -1,0 +1,3 @@
+module aiofiber/race
+
+go 1.19

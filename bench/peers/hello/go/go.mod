@@ -1,0 +1,3 @@
+module aiofiber/hello
+
+go 1.19
