@@ -3,9 +3,11 @@
 """Follows the README's section "Use it in your project" exactly: installs, and builds the README's first program in each of
 the ways given there; and the program of the section "A C program" as that says.
 
-Usage: use.py SOURCE_TREE WORK_DIR CXX  Differences from a user's terminal: the build folder and the installed files are in
-WORK_DIR, `sudo` does nothing, Ninja builds, and the compiler cache is used if there is one.
+Usage: use.py SOURCE_TREE WORK_DIR CXX [--installed-from BUILD]  Differences from a user's terminal: the build folder and the
+installed files are in WORK_DIR, `sudo` does nothing, Ninja builds, and the compiler cache is used if there is one. With BUILD
+nothing is built for the installation: what that folder has built is installed. That takes minutes less.
 """
+import argparse
 import os
 import pathlib
 import re
@@ -36,7 +38,13 @@ def fresh(folder):
 
 
 def main():
-    tree, work, cxx = pathlib.Path(sys.argv[1]), fresh(pathlib.Path(sys.argv[2])), sys.argv[3]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tree", type=pathlib.Path)
+    parser.add_argument("work", type=pathlib.Path)
+    parser.add_argument("cxx")
+    parser.add_argument("--installed-from", metavar="BUILD", type=pathlib.Path)
+    arguments = parser.parse_args()
+    tree, work, cxx = arguments.tree, fresh(arguments.work), arguments.cxx
     readme = (tree / "README.md").read_text()
     code, expected = re.search(r"^```cpp\n(.*?)^```\n```text\n(.*?)^```\n", readme, re.S | re.M).groups()
     blocks = re.findall(r"^```(\w+)\n(.*?)^```\n", section(readme, "Use it in your project"), re.S | re.M)
@@ -55,6 +63,8 @@ def main():
     if shutil.which("ccache"):
         environment["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
 
+    if arguments.installed_from:
+        install = f"cmake --install {arguments.installed_from}"
     run(install.replace("build/release", str(work / "release")), tree, environment)
     pc_files = list(prefix.rglob("aiofiber-hooks.pc"))
     environment["PKG_CONFIG_PATH"] = str(pc_files[0].parent)
