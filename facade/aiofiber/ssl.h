@@ -222,7 +222,7 @@ class SslContext {
 struct StartTlsOptions {
   // Absent: a writer knows whether its connection was accepted by a server; the loop takes it as false.
   std::optional<bool> server_side = std::nullopt;
-  // The name that the server's certificate must have.
+  // The name that the server's certificate must have; beyond ASCII as in getaddrinfo() (resolve.h).
   std::optional<std::string> server_hostname = std::nullopt;
   // How long the handshake, and the exchange of closing messages, may take. 60 s and 30 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;

@@ -19,6 +19,7 @@
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/wait_fd.h"
 #include "core/text.h"
+#include "sockets/idna.h"
 
 namespace aiofiber {
 
@@ -63,8 +64,11 @@ std::vector<AddressInfo> look_up_addresses(const Query& query) {
   hints.ai_socktype = query.options.type;
   hints.ai_protocol = query.options.proto;
   hints.ai_flags = query.options.flags;
+  // AI_IDN: libc has its own way, by the locale.
+  std::optional<std::string> host = query.host;
+  if (host && (hints.ai_flags & AI_IDN) == 0) host = detail::host_in_ascii(*std::move(host));
   addrinfo* found = nullptr;
-  const int code = ::getaddrinfo(query.host ? query.host->c_str() : nullptr,
+  const int code = ::getaddrinfo(host ? host->c_str() : nullptr,
                                  query.service ? query.service->c_str() : nullptr, &hints, &found);
   if (code != 0) throw gaierror(code, errno);
   const absl::Cleanup free_list = [found] { ::freeaddrinfo(found); };

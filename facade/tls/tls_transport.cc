@@ -18,6 +18,7 @@
 #include "aiofiber/exception_context.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
+#include "sockets/idna.h"
 #include "streams/fd_watch.h"
 #include "streams/socket_transport.h"
 #include "tls/certificate.h"
@@ -144,7 +145,7 @@ void TlsTransport::set_up_connection() {
   if (setup_.server_side) return SSL_set_accept_state(ssl);
   SSL_set_connect_state(ssl);
 
-  const std::string host = setup_.server_hostname.value_or("");
+  const std::string host = host_in_ascii(setup_.server_hostname.value_or(""));
   const bool check = tls_context(context_).check_hostname;
   if (setup_.session.valid()) offer_session(ssl, setup_.session.data(), context_, host);
   if (host.empty()) {

@@ -2,19 +2,17 @@
 //
 // Opens libdw, once. A failure for lack of descriptors or memory is not remembered: whoever asks next tries
 // again.
-//
-// A static program must not open libraries: they would bring a second libc, and libdw's memory is given back
-// to ours.
 #include "inspect/libdw.h"
 
 #include <dlfcn.h>
-#include <link.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <utility>
+
+#include "aiofiber/runtime/engine/static_program.h"
 
 // A reference that does not need a definition, and does not make the linker search for one.
 extern "C" __attribute__((weak)) const aiofiber::runtime::LibDw* aiofiber_linked_libdw() noexcept;
@@ -30,16 +28,6 @@ constinit std::atomic<bool> g_is_hopeless{false};
 const char* g_missing = nullptr;  // the first function that the library does not have; guarded by g_mutex
 std::string* g_trouble =
     nullptr;  // never destroyed, as reports are written to the very end; guarded by g_mutex
-
-bool is_static() noexcept {
-  const auto look = [](dl_phdr_info* program, std::size_t, void*) {
-    for (int i = 0; i < program->dlpi_phnum; ++i) {
-      if (program->dlpi_phdr[i].p_type == PT_INTERP) return 1;
-    }
-    return 2;  // the program comes first: no other module is asked
-  };
-  return dl_iterate_phdr(look, nullptr) != 1;
-}
 
 // The loader's message ends with the text of the error.
 bool may_pass(const std::string& trouble) {
@@ -59,7 +47,7 @@ void find(void* library, const char* name, Function& function) noexcept {
 // With g_mutex held.
 const LibDw* open(std::string& trouble) {
   if (aiofiber_linked_libdw != nullptr) return aiofiber_linked_libdw();
-  if (is_static()) {
+  if (program_is_static()) {
     trouble =
         "this static program was linked without libdw. Link it with what `pkg-config --static --libs "
         "aiofiber` says, or with CMake's target aiofiber::libdw";

@@ -421,6 +421,31 @@ TEST(TlsInfo, TheServerChoosesAContextByTheName) {
   });
 }
 
+TEST(TlsInfo, ANameBeyondAsciiIsToldAndCheckedAsTheDnsHasIt) {
+  run_in_loop([] {
+    const SslContext serving =
+        server_context(Certificates::get().make({.alternative = "DNS:xn--bcher-kva.example"}).file);
+    std::vector<std::optional<std::string>> names;
+    serving.set_sni_callback([&](std::optional<std::string> name) {
+      names.push_back(name);
+      return SslContext();
+    });
+    Server server = await(start_server(echo, "127.0.0.1", 0, {.ssl = serving}));
+    const auto connect = [&](const char* name) {
+      return open_connection("127.0.0.1", port_of(server),
+                             {.ssl = client_context(), .server_hostname = name});
+    };
+    auto [reader, writer] = await(connect("b\u00fccher.example"));
+    writer.close();
+    await(writer.wait_closed());
+    EXPECT_THROW(await(connect("b\u00e4cher.example")), SSLCertVerificationError);
+    EXPECT_THROW(await(connect("b\xfc")), ValueError);
+    EXPECT_EQ(names,
+              (std::vector<std::optional<std::string>>{"xn--bcher-kva.example", "xn--bcher-gra.example"}));
+    end(server);
+  });
+}
+
 // A client that the callback refuses hears so; the server goes on, and reports the exception.
 void refuse_by_name(const SslContext::SniCallback& callback, const std::string& expected) {
   for (const TLSVersion version : {TLSVersion::TLSv1_2, TLSVersion::TLSv1_3}) {
