@@ -424,21 +424,25 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
 
 // Prefetches what the switch after this one will touch, and what the next prefetch will read. With more
 // fibers than the cache holds, each switch would wait for memory several times (10,000 that take turns: about
-// 4 times faster).
+// 4 times faster). Addresses are numbers here, because there may be no object: a prefetch of unmapped memory
+// does nothing.
 AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   const Runnable* const node = ready_.front();
   if (node == nullptr || node->kind != Runnable::Kind::kFiber) return;
   const Fiber& fiber = static_cast<const Fiber&>(*node);
-  const char* const context = reinterpret_cast<const char*>(fiber.fcontext);
-  __builtin_prefetch(context);
-  __builtin_prefetch(context + kCacheLineBytes);
+  const auto fetch = [](std::uintptr_t address) {
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+  };
+  const auto context = reinterpret_cast<std::uintptr_t>(fiber.fcontext);
+  fetch(context);
+  fetch(context + kCacheLineBytes);
   __builtin_prefetch(&fiber.exceptions);
   __builtin_prefetch(&fiber.switches);
   if (node->next == nullptr) return;
-  // The node is not read, so it need not be a fiber: a prefetch of unmapped memory does nothing.
-  const char* const after = reinterpret_cast<const char*>(node->next);
-  __builtin_prefetch(after);
-  __builtin_prefetch(after - (reinterpret_cast<const char*>(node) - reinterpret_cast<const char*>(&fiber)));
+  // The node is not read, so it need not be a fiber.
+  const auto after = reinterpret_cast<std::uintptr_t>(node->next);
+  fetch(after);
+  fetch(after - (reinterpret_cast<std::uintptr_t>(node) - reinterpret_cast<std::uintptr_t>(&fiber)));
 }
 
 // An exception must be able to leave these functions without an exception table (see jump_to()). So they are
