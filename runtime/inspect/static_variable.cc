@@ -37,16 +37,15 @@ struct Candidate {
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// `chunk.0` or `chunk.1234`: g++'s name for a static in a function.
-bool has_number(std::string_view symbol, std::string_view name) {
-  if (symbol.size() <= name.size() + 1 || !symbol.starts_with(name) || symbol[name.size()] != '.')
-    return false;
-  const std::string_view number = symbol.substr(name.size() + 1);
-  return number.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
-// `function.chunk`: clang's name for it.
-bool has_function(std::string_view symbol, std::string_view name) {
+// `chunk.0` or `chunk.1234`: g++'s name for a static in a function. `function.chunk`: clang's; a second one
+// in the function is `function.chunk.1`.
+bool is_static_in_function(std::string_view symbol, std::string_view name) {
+  const std::size_t dot = symbol.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  const bool numbered =
+      dot + 1 < symbol.size() && symbol.find_first_not_of("0123456789", dot + 1) == std::string_view::npos;
+  if (numbered) symbol.remove_suffix(symbol.size() - dot);
+  if (symbol == name) return numbered;
   return symbol.size() > name.size() + 1 && symbol.ends_with(name) &&
          symbol[symbol.size() - name.size() - 1] == '.';
 }
@@ -68,9 +67,8 @@ std::string_view without_version(std::string_view symbol) { return symbol.substr
 Fit fit(const char* symbol, bool local, std::string_view name) {
   const std::string_view text = without_version(symbol);
   if (text == name) return Fit::kAsSpelled;
-  const bool in_source = text.starts_with("_Z")
-                             ? is_readable_as(symbol, name)
-                             : local && (has_number(text, name) || has_function(text, name));
+  const bool in_source =
+      text.starts_with("_Z") ? is_readable_as(symbol, name) : local && is_static_in_function(text, name);
   return in_source ? Fit::kInSource : Fit::kNot;
 }
 

@@ -418,6 +418,12 @@ TEST(PerTaskRefusal, OfAnInitThatCreatesOrRegisters) {
 
 // ---- names
 
+#if defined(__clang__) && defined(__has_feature)
+constexpr bool kClangsAddressSanitizer = __has_feature(address_sanitizer);
+#else
+constexpr bool kClangsAddressSanitizer = false;
+#endif
+
 TEST(PerTaskName, ThatIsMissingOrAmbiguousIsAnError) {
   legacy_twice();
   legacy_in_functions(++twice);
@@ -447,6 +453,11 @@ TEST(PerTaskName, FindsAVariableByItsFileNamespaceOrFunction) {
   static int in_this_test = 1;
   ++in_this_test, ++names::in_namespace;
   const auto last = [] { return hooks::per_task_variables().back(); };
+  // clang's AddressSanitizer counts its own bytes behind a variable.
+  constexpr std::size_t kUnit = kClangsAddressSanitizer ? 32 : 1;
+  const auto has_size_of = [&](std::size_t bytes) {
+    return (bytes + kUnit - 1) / kUnit * kUnit == last().bytes;
+  };
   per_task_symbol("per_task_test.cc:twice");
   EXPECT_EQ(last().address, &twice);
   per_task_symbol("aiofiber::hooks_test::(anonymous namespace)::names::in_namespace");
@@ -456,10 +467,10 @@ TEST(PerTaskName, FindsAVariableByItsFileNamespaceOrFunction) {
   legacy_beside();
   EXPECT_EQ(refusal_of([] { per_task_symbol("beside"); }).error, ENOTUNIQ);
   per_task_symbol("per_task_legacy.c:beside");
-  EXPECT_EQ(last().bytes, sizeof(long)) << "not the one in a function";
+  EXPECT_TRUE(has_size_of(sizeof(long))) << "not the one in a function: " << last().bytes;
   per_task_symbol("per_task_legacy.c:twice");
   EXPECT_EQ(last().name, "per_task_legacy.c:twice");
-  EXPECT_EQ(last().bytes, sizeof(int));
+  EXPECT_TRUE(has_size_of(sizeof(int))) << last().bytes;
   EXPECT_NE(last().address, &twice);
 }
 
