@@ -915,22 +915,26 @@ TEST(StreamTorture, OneFailedAllocationLeavesNothing) {
   });
 }
 
-// A server that has no descriptor for a client, and then no memory to wait for one, accepts later all the
-// same.
-TEST(StreamTorture, AServerOutOfDescriptorsAndMemoryGoesOn) {
-  struct NoDescriptor final : runtime::FaultPlan {
-    int fail(const char* call) noexcept override {
-      return left > 0 && std::string_view(call) == "accept4" && left-- > 0 ? EMFILE : 0;
+// A server that has no descriptor for a client, or no watch, and then no memory to wait for one, accepts
+// later all the same.
+void server_goes_on_without(const char* what, int error) {
+  SCOPED_TRACE(what);
+  struct Shortage final : runtime::FaultPlan {
+    Shortage(std::string_view its_call, int its_error) : call(its_call), error(its_error) {}
+    int fail(const char* made) noexcept override {
+      return left > 0 && std::string_view(made).ends_with(call) && left-- > 0 ? error : 0;
     }
-    int left = 1;
+    const std::string_view call;
+    const int error;
+    int left = call == "epoll_ctl" ? 2 : 1;  // the loop asks again before it believes it
   };
   set_log_sink([](LogLevel, std::string_view) {});
   failed = true;
-  for (long n = 1; failed && !HasFailure(); ++n) {
+  for (long n = 1; failed && !::testing::Test::HasFailure(); ++n) {
     in_a_loop("allocation " + std::to_string(n), Wire::kTcp, [&](Bench& bench) {
       bench.loop.set_exception_handler([](EventLoop&, const ExceptionContext&) {});
       bench.server = await(start_server(echo, "127.0.0.1", 0));
-      NoDescriptor plan;
+      Shortage plan(what, error);
       runtime::current_fault_plan = &plan;
       bench.peer = Socket(::socket(AF_INET, SOCK_STREAM, 0));
       const SocketAddress there = bench.server->sockets().at(0).getsockname();
@@ -951,6 +955,10 @@ TEST(StreamTorture, AServerOutOfDescriptorsAndMemoryGoesOn) {
     });
   }
   set_log_sink(nullptr);
+}
+TEST(StreamTorture, AServerOutOfDescriptorsAndMemoryGoesOn) { server_goes_on_without("accept4", EMFILE); }
+TEST(StreamTorture, AServerThatIsNotWatchedAndOutOfMemoryGoesOn) {
+  server_goes_on_without("epoll_ctl", ENOMEM);
 }
 
 // What write() could not keep was not half sent: the peer gets all of it or the connection ends.
