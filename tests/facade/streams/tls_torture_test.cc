@@ -246,13 +246,16 @@ Table handshakes() {
       })));
   all.back().satisfy = [](Bench& bench) {
     if (!bench.peer.is_open()) {
+      const long left = std::exchange(allocations_left, 0);  // the peer has memory
       int fd = -1;
       if (!comes([&] { return (fd = ::accept(bench.own.fd(), nullptr, nullptr)) >= 0; })) {
         EXPECT_TRUE(failed);  // it had no memory to connect
+        allocations_left = left;
         return;
       }
       bench.peer = Socket(fd);  // no call on it waits
       begin_handshake(bench, Side::kClient);
+      allocations_left = left;
     }
     answer(bench);
   };
