@@ -5,7 +5,7 @@
 // It is add_reader() for a descriptor that the facade owns. The watch can pause and go on at no cost of
 // system calls, because the reactor forgets it late. Several watches of one descriptor do not know each
 // other. The owner checks two things when it is called: whether it still wants to read (the call may have
-// been queued before stop()), and failure().
+// been queued before stop()), and error().
 #pragma once
 
 #include "aiofiber/handle.h"
@@ -59,6 +59,8 @@ class FdWatch : private runtime::FdWaiter {
   // Not 0: somebody else closed the descriptor (EBADF), or the kernel does not watch it. The number may
   // belong to another file now.
   int error() const noexcept { return failure; }
+  // For an owner that tries it again.
+  void forget_error() noexcept { failure = 0; }
 
  private:
   static void on_ready(FdWaiter& waiter, unsigned events) noexcept {

@@ -43,6 +43,11 @@ bool is_nobody(int error) noexcept {
   }
   return false;
 }
+std::exception_ptr error_of(int error) {
+  return std::make_exception_ptr(std::system_error(error, std::generic_category()));
+}
+// Nearly always for want of memory: the kernel's or the process's.
+constexpr const char* kCannotWatch = "a server cannot watch its listening socket";
 
 }  // namespace
 
@@ -173,13 +178,15 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
     Listener(ServerState& server, int descriptor)
         : fd(descriptor),
           handle(make_handle(*server.loop_, [&server, this] { server.accept_ready(*this); })),
+          again(make_handle(*server.loop_, [&server, this] { server.accept_again(*this); })),
           watch(*server.loop_, descriptor, runtime::kReadable, handle) {
-      handle->persistent = true;
+      handle->persistent = again->persistent = true;
     }
+    bool pauses() const noexcept { return again->armed() || again->queued; }
     const int fd;
-    Ref<HandleBase> handle;
+    const Ref<HandleBase> handle;
+    const Ref<HandleBase> again;  // at the end of a pause; made early: a pause needs no memory
     FdWatch watch;
-    TimerHandle pause;
   };
 
   GroupSeat* seat() const noexcept { return setup_.seat.get(); }
@@ -193,14 +200,9 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
     const std::shared_ptr<ServerState> keep = shared_from_this();
     take_given();
     if (!serving_ || !seat()->accepts()) return;
-    try {
-      watch();
-    } catch (const std::exception&) {
-      seat()->rest();
-      ExceptionContext report;
-      report.message = "a server of a group cannot watch its sockets: another one accepts";
-      report.exception = std::current_exception();
-      loop_->report(report);
+    // One that pauses goes on by itself.
+    for (const Listener& listener : listeners_) {
+      if (!listener.watch.active() && !listener.pauses()) listener.again->schedule_again();
     }
   }
   void take_given() {
@@ -211,20 +213,25 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
 
   void accept_ready(Listener& listener) {
     const std::shared_ptr<ServerState> keep = shared_from_this();
-    if (!serving_ || !listener.watch.active()) return;
+    if (!serving_) return;
+    if (const int error = listener.watch.error(); error != 0) {
+      if (error == EBADF) give_up(listener, error);
+      pause(listener);
+      return report(listener, kCannotWatch, error_of(error));
+    }
+    if (!listener.watch.active()) return;
     // As many as may wait in the kernel, then the others of the loop have their turn.
     for (int count = 0; count < setup_.backlog && serving_; ++count) {
       const int fd = sys::accept(listener.fd, nullptr, nullptr);
       if (fd >= 0) {
         if (seat() == nullptr || !seat()->give(fd)) take(fd);
-      } else if (is_shortage(errno)) {
-        return pause(listener, std::make_exception_ptr(std::system_error(errno, std::generic_category())));
-      } else if (is_nobody(errno)) {
+      } else if (const int error = errno; is_shortage(error)) {
+        pause(listener);
+        return report(listener, "socket.accept() out of system resource", error_of(error));
+      } else if (is_nobody(error)) {
         return;
       } else {
-        const int error = errno;
-        listener.watch.stop();
-        throw std::system_error(error, std::generic_category(), "accept");
+        give_up(listener, error);
       }
     }
   }
@@ -244,26 +251,47 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
     }
   }
 
-  // The listening socket stays readable, so the loop would call at once again. The timer comes first: if
-  // there is no memory for it, the watch goes on.
-  void pause(Listener& listener, std::exception_ptr error) {
-    listener.pause =
-        loop_->facade().call_later(std::chrono::seconds(1), [this, &listener] { accept_again(listener); });
+  // The listening socket stays readable, so the loop would call at once again. A report needs memory, so it
+  // comes later. If there is none for the timer, the next pass tries.
+  void pause(Listener& listener) noexcept {
     listener.watch.stop();
-    ExceptionContext report;
-    report.message = "socket.accept() out of system resource";
-    report.exception = std::move(error);
-    report.extra.emplace_back("socket", absl::StrCat("fd ", listener.fd));
-    loop_->report(report);
+    if (listener.pauses()) return;
+    try {
+      listener.again->schedule_at(loop_->facade().time() + std::chrono::seconds(1));
+    } catch (const std::bad_alloc&) {
+      listener.again->schedule_again();
+    }
+  }
+  void report(const Listener& listener, const char* message, std::exception_ptr error) {
+    ExceptionContext context;
+    context.message = message;
+    context.exception = std::move(error);
+    context.extra.emplace_back("socket", absl::StrCat("fd ", listener.fd));
+    loop_->report(context);
   }
 
   void accept_again(Listener& listener) {
-    if (!serving_) return;
+    const std::shared_ptr<ServerState> keep = shared_from_this();
+    if (!serving_ || (seat() != nullptr && !seat()->accepts())) return;
+    listener.watch.forget_error();
     try {
       listener.watch.start();
-    } catch (...) {
-      pause(listener, std::current_exception());
+    } catch (const std::exception& error) {
+      const auto* const system = dynamic_cast<const std::system_error*>(&error);
+      if (system != nullptr && system->code().value() == EBADF) give_up(listener, EBADF);
+      pause(listener);
+      report(listener, kCannotWatch, std::current_exception());
     }
+  }
+
+  // Nobody is accepted on this socket any more. In a group another server has one of its own.
+  [[noreturn]] void give_up(Listener& listener, int error) {
+    listener.watch.stop();
+    if (seat() != nullptr) {
+      for (Listener& each : listeners_) each.watch.stop();
+      seat()->rest();
+    }
+    throw std::system_error(error, std::generic_category(), "accept");
   }
 
   // The file is last: who joins the group before this server has left it needs the file.
@@ -274,7 +302,7 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
   }
   void close_sockets() noexcept {
     for (Listener& listener : listeners_) {
-      listener.pause.cancel();
+      listener.again->cancel();
       listener.watch.stop();
       listener.handle->cancel();
     }

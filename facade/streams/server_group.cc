@@ -35,7 +35,7 @@ class ServerGroupState::Guard {
 
 // What is posted to the loop of a seat. It refers to the group, which lists it until the seat leaves.
 struct ServerGroupState::Node final : CallbackNode, std::enable_shared_from_this<Node> {
-  Node(std::shared_ptr<ServerGroupState> its_group, LoopCore& its_loop) noexcept
+  Node(std::shared_ptr<ServerGroupState> its_group, LoopCore& its_loop)
       : CallbackNode(run_node), group(std::move(its_group)), loop(its_loop) {}
 
   static void run_node(Runnable& runnable) {

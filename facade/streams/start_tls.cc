@@ -81,11 +81,16 @@ Coro<Transport> start_tls(LoopCore& loop, Transport transport, std::shared_ptr<B
   transport.pause_reading();
   transport.set_protocol(connection.wire);
   try {
-    // On the loop's stack, as every other call of the protocol.
-    loop.facade().call_soon([wire = connection.wire, transport] {
+    // On the loop's stack, as every other call of the protocol. If the handshake cannot begin, nobody else
+    // would tell.
+    loop.facade().call_soon([wire = connection.wire, transport, made] {
       if (transport.is_closing()) return;  // the wire hears, or has heard, the end
-      wire->connection_made(transport);
-      transport.resume_reading();
+      try {
+        wire->connection_made(transport);
+        transport.resume_reading();
+      } catch (const std::exception&) {
+        if (!made.done()) made.set_exception(std::current_exception());
+      }
     });
     co_await made;
   } catch (...) {

@@ -487,7 +487,11 @@ void TlsTransport::begin_shutdown() {
   // The peer's closing message comes behind what nobody reads any more.
   paused_ = false;
   wire_.resume_reading();
-  set_timer(setup_.shutdown_timeout.value_or(kShutdownTimeout), &TlsTransport::shutdown_is_late);
+  try {
+    set_timer(setup_.shutdown_timeout.value_or(kShutdownTimeout), &TlsTransport::shutdown_is_late);
+  } catch (const std::bad_alloc&) {
+    return force_close(std::current_exception());  // without a limit it might never end
+  }
   shut_down_if_flushed();
 }
 

@@ -629,6 +629,41 @@ TEST(Server, PausesWhileThereIsNoDescriptorAndLosesNobody) {
   });
 }
 
+// Watches of the kernel need memory (ENOMEM) and are limited (ENOSPC).
+TEST(Server, PausesWhileTheKernelDoesNotWatchItsSocketAndLosesNobody) {
+  for (const int error : {ENOMEM, ENOSPC}) {
+    run_in_loop([error] {
+      struct NoWatch final : runtime::FaultPlan {
+        int fail(const char* call) noexcept override {
+          return is_short && std::string_view(call).ends_with("epoll_ctl") ? its_error : 0;
+        }
+        bool is_short = true;
+        int its_error = 0;
+      } plan;
+      plan.its_error = error;
+      runtime::current_fault_plan = &plan;
+      int reports = 0;
+      get_running_loop().set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+        EXPECT_EQ(context.message, "a server cannot watch its listening socket");
+        ++reports;
+      });
+      Server server = await(start_server(echo, "127.0.0.1", 0));
+      const Socket client(AF_INET, SOCK_STREAM);
+      const SocketAddress address("127.0.0.1", port_of(server));
+      ::connect(client.fd(), address.data(), address.size());
+      await(sleep(2500ms));
+      plan.is_short = false;
+      EXPECT_EQ(reports, 3);
+      auto [reader, writer] = await(open_connection(client));
+      writer.write("x");
+      EXPECT_EQ(await(reader.read(1)), "x");
+      runtime::current_fault_plan = nullptr;
+      writer.close();
+      end(server);
+    });
+  }
+}
+
 TEST(Server, LeavesNoDescriptorAndNoMemoryBehind) {
   run_in_loop([] {
     Server server = await(start_server(echo, "127.0.0.1", 0));

@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -22,6 +26,8 @@
 
 namespace aiofiber {
 namespace {
+
+using namespace std::chrono_literals;
 
 // Answers each line, in the loop of its server.
 struct Answering {
@@ -386,12 +392,150 @@ TEST(ServerGroups, TakeASocketThatIsBoundAndLeaveNoDescriptor) {
   EXPECT_EQ(open_descriptors().size(), before);
 }
 
-// ---- seats ------------------------------------------------------------------------------------------------
-
 struct NotedCalls final : detail::SeatedServer {
   int calls = 0;
   void seat_called() noexcept override { ++calls; }
 };
+
+// accept() of the thread has no descriptor for a client while it lives and is_short.
+class NoDescriptor final : public runtime::FaultPlan {
+ public:
+  NoDescriptor() { runtime::current_fault_plan = this; }
+  ~NoDescriptor() override { runtime::current_fault_plan = nullptr; }
+  int fail(const char* call) noexcept override {
+    return is_short && std::string_view(call) == "accept4" ? EMFILE : 0;
+  }
+  bool is_short = true;
+};
+// Counts what the loop is told, and expects that it is the shortage.
+class Shortages {
+ public:
+  Shortages() {
+    get_running_loop().set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
+      EXPECT_EQ(context.message, "socket.accept() out of system resource");
+      ++count;
+    });
+  }
+  ~Shortages() { get_running_loop().set_exception_handler(nullptr); }
+  Shortages(const Shortages&) = delete;
+  Shortages& operator=(const Shortages&) = delete;
+  int count = 0;
+};
+std::uint64_t passes_of_loop() { return static_cast<testing::TestLoop&>(get_running_loop()).iteration(); }
+// The kernel connects them: no server has accepted them yet.
+std::vector<Socket> clients_that_wait(int port, int count) {
+  std::vector<Socket> clients;
+  const SocketAddress address("127.0.0.1", port);
+  for (int i = 0; i < count; ++i) {
+    clients.emplace_back(AF_INET, SOCK_STREAM);
+    ::connect(clients.back().fd(), address.data(), address.size());
+  }
+  return clients;
+}
+Counts greetings_of(const std::vector<Socket>& clients) {
+  Counts counts;
+  for (const Socket& client : clients) ++counts[greeting(await(open_connection(client)))];
+  return counts;
+}
+
+TEST(ServerGroups, PauseWhileThereIsNoDescriptorAndLoseNobody) {
+  run_in_loop([] {
+    const ServerGroup group;
+    const StartServerOptions options{.group = group};
+    Server one = await(start_server(Named<int>{1}, "127.0.0.1", 0, options));
+    Server two = await(start_server(Named<int>{2}, "127.0.0.1", 0, options));
+    const int port = one.sockets().at(0).port();
+    Shortages shortages;
+    NoDescriptor plan;
+    const std::vector<Socket> clients = clients_that_wait(port, 6);
+    const std::uint64_t begun = passes_of_loop();
+    await(sleep(2500ms));
+    EXPECT_EQ(shortages.count, 3);
+    EXPECT_LT(passes_of_loop() - begun, 20u);
+    plan.is_short = false;
+    EXPECT_EQ(greetings_of(clients), (Counts{{"1", 3}, {"2", 3}}));
+    EXPECT_EQ(greetings_at(port, 4), (Counts{{"1", 2}, {"2", 2}}));
+    EXPECT_EQ(shortages.count, 3);
+    await(one.with([] {}));
+    await(two.with([] {}));
+  });
+}
+
+// The one that pauses closes: the next one accepts at once.
+TEST(ServerGroups, GoOnWithoutTheAcceptorThatPauses) {
+  run_in_loop([] {
+    const ServerGroup group;
+    const StartServerOptions options{.group = group};
+    Server one = await(start_server(Named<int>{1}, "127.0.0.1", 0, options));
+    Server two = await(start_server(Named<int>{2}, "127.0.0.1", 0, options));
+    const int port = one.sockets().at(0).port();
+    Shortages shortages;
+    NoDescriptor plan;
+    const std::vector<Socket> clients = clients_that_wait(port, 3);
+    await(sleep(500ms));
+    EXPECT_EQ(shortages.count, 1);
+    plan.is_short = false;
+    const TimePoint begun = get_running_loop().time();
+    await(one.with([] {}));
+    EXPECT_EQ(greetings_of(clients), (Counts{{"2", 3}}));
+    EXPECT_LT(get_running_loop().time() - begun, 400ms);
+    await(two.with([] {}));
+  });
+}
+
+// What a server that leaves hands over is taken at once, and does not end the pause.
+TEST(ServerGroups, TakeWhatIsGivenWhileTheyPause) {
+  run_in_loop([] {
+    const ServerGroup group;
+    const StartServerOptions options{.group = group};
+    Server one = await(start_server(Named<int>{1}, "127.0.0.1", 0, options));
+    const int port = one.sockets().at(0).port();
+    detail::ListeningSockets unused;
+    const auto leaving = group.state()->take_seat(get_running_loop().core(), {}, unused);
+    NotedCalls nobody;
+    leaving->serve(nobody);
+    const std::vector<Socket> first = clients_that_wait(port, 2);
+    EXPECT_EQ(greeting(await(open_connection(first.at(0)))), "1");
+    Shortages shortages;
+    NoDescriptor plan;
+    const std::vector<Socket> second = clients_that_wait(port, 1);
+    await(sleep(500ms));
+    EXPECT_EQ(shortages.count, 1);
+    leaving->leave();
+    EXPECT_EQ(greeting(await(open_connection(first.at(1)))), "1");
+    await(sleep(300ms));
+    EXPECT_EQ(shortages.count, 1);
+    plan.is_short = false;
+    EXPECT_EQ(greeting(await(open_connection(second.at(0)))), "1");
+    EXPECT_EQ(shortages.count, 1);
+    await(one.with([] {}));
+  });
+}
+
+// The acceptor's socket is closed behind its back, by a program that knows the number.
+TEST(ServerGroups, GoOnWhenTheAcceptorsSocketIsGone) {
+  run_in_loop([] {
+    const ServerGroup group;
+    const StartServerOptions options{.group = group};
+    Server one = await(start_server(Named<int>{1}, "127.0.0.1", 0, options));
+    Server two = await(start_server(Named<int>{2}, "127.0.0.1", 0, options));
+    const int port = one.sockets().at(0).port();
+    EXPECT_EQ(greetings_at(port, 2), (Counts{{"1", 1}, {"2", 1}}));
+    int reports = 0;
+    get_running_loop().set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+      EXPECT_THROW(std::rethrow_exception(context.exception), std::system_error);
+      ++reports;
+    });
+    one.sockets().at(0).close();
+    EXPECT_EQ(greetings_at(port, 4), (Counts{{"2", 4}}));
+    EXPECT_EQ(reports, 1);
+    await(one.with([] {}));
+    await(two.with([] {}));
+  });
+}
+
+// ---- seats ------------------------------------------------------------------------------------------------
+
 struct Seat {
   Seat(const ServerGroup& group, Socket socket = {}) {
     const auto make = [&socket] { return detail::ListeningSockets{{socket}}; };
