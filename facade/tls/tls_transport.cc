@@ -393,7 +393,12 @@ int TlsTransport::put_encrypted(const char* bytes, int size) noexcept {
 void TlsTransport::send_encrypted() {
   if (encrypted_.empty() || !wire_.valid()) return;
   std::string bytes = std::exchange(encrypted_, {});
-  wire_.state().write(bytes, &bytes);
+  try {
+    wire_.state().write(bytes, &bytes);
+  } catch (const std::bad_alloc&) {
+    // The peer would take what follows for a forgery.
+    return fatal_error("Fatal write error on TLS connection", std::current_exception());
+  }
   bytes.clear();
   if (encrypted_.empty() && bytes.capacity() <= kKeptForWriting) encrypted_.swap(bytes);
 }
@@ -498,10 +503,13 @@ void TlsTransport::begin_shutdown() {
 void TlsTransport::shut_down_if_flushed() {
   if (state_ != State::kFlushing || !waiting_.empty()) return;
   state_ = State::kShutdown;
+  std::exception_ptr error;
   {
     const SslCall call;
-    SSL_shutdown(ssl_.get());
+    if (SSL_shutdown(ssl_.get()) < 0) error = take_error();
   }
+  // Without our message the peer would wait for it.
+  if (error != nullptr) return fatal_error("Fatal error at the end of a TLS connection", error);
   send_encrypted();
   if (state_ != State::kShutdown) return;
   all_sent_ = wire_.get_write_buffer_size() == 0;
