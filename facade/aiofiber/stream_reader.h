@@ -70,6 +70,10 @@ class StreamReaderState final : public Counted<StreamReaderState> {
 
  private:
   void prepare_wait(const char* function);
+  // Behind a wait: throws what set_exception() woke it with, whatever came since.
+  void check_wake_up() {
+    if (AIOFIBER_UNLIKELY(woken_by_ != nullptr)) std::rethrow_exception(std::exchange(woken_by_, nullptr));
+  }
   void resume_if_low();
 
   const std::size_t limit_;
@@ -77,6 +81,7 @@ class StreamReaderState final : public Counted<StreamReaderState> {
   bool paused_ = false;
   Transport transport_;
   std::exception_ptr exception_;
+  std::exception_ptr woken_by_;  // from set_exception() until the waiter runs
   LoopBound bound_;
   WaitQueue waiter_{AIOFIBER_WAIT_OTHER, this};  // at most one
 };
@@ -105,8 +110,8 @@ class StreamReader {
   Coroutine<std::string> readuntil(std::string separator = "\n") const {
     return readuntil(std::vector<std::string>{std::move(separator)});
   }
-  // The same for the first of several to end; of those that end together the longest counts. ValueError: none
-  // is given, or one is empty.
+  // The same for the first of several to end; of those that end together the shortest counts. ValueError:
+  // none is given, or one is empty.
   Coroutine<std::string> readuntil(std::vector<std::string> separators) const;
   Coroutine<std::string> readuntil(std::initializer_list<std::string_view> separators) const {
     return readuntil(std::vector<std::string>(separators.begin(), separators.end()));
@@ -120,10 +125,13 @@ class StreamReader {
   // Whether the stream has ended and all bytes were read.
   bool at_eof() const noexcept { return state_->at_eof(); }
 
-  // For who feeds the reader: more bytes, the end, an error that all reading functions throw from now on.
-  // RuntimeError: bytes after the end.
+  // For who feeds the reader: more bytes, the end, an error that all reading functions throw from now on. A
+  // call that bytes or the end woke before still gives what it can of them. RuntimeError: bytes after the
+  // end.
   void feed_data(std::string_view bytes) const { state_->feed_data(bytes); }
   void feed_eof() const { state_->feed_eof(); }
+  // Differs from asyncio: a call that an error follows before the task runs, and that lacks bytes, throws it;
+  // there it waits for ever.
   void set_exception(std::exception_ptr exception) const { state_->set_exception(std::move(exception)); }
   template <class E>
   requires(!std::is_same_v<std::decay_t<E>, std::exception_ptr>) void set_exception(E&& exception) const {

@@ -49,6 +49,7 @@ void StreamReaderState::data_added() {
 
 void StreamReaderState::set_exception(std::exception_ptr exception) {
   exception_ = std::move(exception);
+  if (!waiter_.empty()) woken_by_ = exception_;
   waiter_.pop_and_wake_all();
 }
 
@@ -61,6 +62,8 @@ void StreamReaderState::resume_if_low() {
 }
 
 void StreamReaderState::prepare_wait(const char* function) {
+  // Set since the call began, behind bytes that do not suffice. Nobody will feed the rest.
+  check();
   if (!waiter_.empty())
     throw RuntimeError(
         absl::StrCat(function, "() called while another coroutine is already waiting for incoming data"));
@@ -76,6 +79,7 @@ void StreamReaderState::wait_for_data(const char* function) {
   TaskCore& task = require_current_task();
   WaitQueue::Waiter waiter(waiter_, bound_.get_loop(&task, "StreamReader", this));
   waiter.wait(task);
+  check_wake_up();
 }
 
 Coro<void> StreamReaderState::wait_for_data_without_stack(Ref<StreamReaderState> reader,
@@ -83,6 +87,7 @@ Coro<void> StreamReaderState::wait_for_data_without_stack(Ref<StreamReaderState>
   reader->prepare_wait(function);
   WaitQueue::Waiter waiter(reader->waiter_, reader->bound_.get_loop("StreamReader", reader.get()));
   co_await waiter.woken_up();
+  reader->check_wake_up();
 }
 
 std::string StreamReaderState::text(const void* object) const {
@@ -100,12 +105,16 @@ std::string StreamReaderState::text(const void* object) const {
 // ---- reading ----------------------------------------------------------------------------------------------
 
 // The reading functions. Each looks at what is there: its result, or nothing, which means: wait for more.
-struct ReadSome {
+// Wrong arguments and the stream's exception are looked for before the first look, by check().
+struct ReadStep {
+  void check(const StreamReaderState& reader) const { reader.check(); }
+};
+struct ReadSome : ReadStep {
   static constexpr const char* kName = "read";
   std::size_t most;
   std::optional<std::string> operator()(StreamReaderState& reader);
 };
-struct ReadToEnd {
+struct ReadToEnd : ReadStep {
   static constexpr const char* kName = "read";
   std::string gathered = {};
   std::optional<std::string> operator()(StreamReaderState& reader);
@@ -113,25 +122,28 @@ struct ReadToEnd {
 struct ReadExactly {
   static constexpr const char* kName = "readexactly";
   std::ptrdiff_t count;
+  void check(const StreamReaderState& reader) const;
   std::optional<std::string> operator()(StreamReaderState& reader);
 };
 struct ReadUntil {
   static constexpr const char* kName = "readuntil";
   std::vector<std::string> separators;
+  std::size_t longest = 0;   // of them
   std::size_t searched = 0;  // no separator begins before it
+  void check(const StreamReaderState& reader);
   std::optional<std::string> operator()(StreamReaderState& reader);
 };
-struct ReadLine {
+struct ReadLine : ReadStep {
   static constexpr const char* kName = "readuntil";
   std::size_t searched = 0;
   std::optional<std::string> operator()(StreamReaderState& reader);
 };
-struct ReadInto {
+struct ReadInto : ReadStep {
   static constexpr const char* kName = "read_into";
   std::span<char> into;
   std::optional<std::size_t> operator()(StreamReaderState& reader);
 };
-struct ReadExactlyInto {
+struct ReadExactlyInto : ReadStep {
   static constexpr const char* kName = "readexactly_into";
   std::span<char> into;
   std::optional<std::size_t> operator()(StreamReaderState& reader);
@@ -143,6 +155,7 @@ struct ReadCall {
   runtime::Ref<StreamReaderState> reader;
   Step step;
   T operator()() {
+    step.check(*reader);
     for (;;) {
       if (std::optional<T> result = step(*reader)) return std::move(*result);
       reader->wait_for_data(Step::kName);
@@ -150,6 +163,7 @@ struct ReadCall {
   }
   Coro<T> stackless_form() { return without_stack(std::move(reader), std::move(step)); }
   static Coro<T> without_stack(runtime::Ref<StreamReaderState> reader, Step step) {
+    step.check(*reader);
     for (;;) {
       if (std::optional<T> result = step(*reader)) co_return std::move(*result);
       co_await StreamReaderState::wait_for_data_without_stack(reader, Step::kName);
@@ -158,7 +172,6 @@ struct ReadCall {
 };
 
 std::optional<std::string> ReadSome::operator()(StreamReaderState& reader) {
-  reader.check();
   if (most > 0 && reader.buffer.empty() && !reader.eof()) return std::nullopt;
   std::string taken = reader.buffer.take(most);
   reader.data_taken();
@@ -166,17 +179,22 @@ std::optional<std::string> ReadSome::operator()(StreamReaderState& reader) {
 }
 
 std::optional<std::string> ReadToEnd::operator()(StreamReaderState& reader) {
-  reader.check();
-  gathered += reader.buffer.view();
-  reader.buffer.clear();
-  reader.data_taken();
+  if (!reader.buffer.empty()) {
+    gathered += reader.buffer.view();
+    reader.buffer.clear();
+    reader.data_taken();
+    reader.check();  // an error behind these bytes: they are not all
+  }
   if (!reader.eof()) return std::nullopt;
   return std::move(gathered);
 }
 
-std::optional<std::string> ReadExactly::operator()(StreamReaderState& reader) {
+void ReadExactly::check(const StreamReaderState& reader) const {
   if (count < 0) throw ValueError("readexactly size can not be less than zero");
   reader.check();
+}
+
+std::optional<std::string> ReadExactly::operator()(StreamReaderState& reader) {
   const auto wanted = static_cast<std::size_t>(count);
   if (reader.buffer.size() < wanted) {
     if (!reader.eof()) return std::nullopt;
@@ -188,7 +206,6 @@ std::optional<std::string> ReadExactly::operator()(StreamReaderState& reader) {
 }
 
 std::optional<std::size_t> ReadInto::operator()(StreamReaderState& reader) {
-  reader.check();
   if (!into.empty() && reader.buffer.empty() && !reader.eof()) return std::nullopt;
   const std::size_t count = std::min(into.size(), reader.buffer.size());
   if (count > 0) std::memcpy(into.data(), reader.buffer.view().data(), count);
@@ -198,12 +215,11 @@ std::optional<std::size_t> ReadInto::operator()(StreamReaderState& reader) {
 }
 
 std::optional<std::size_t> ReadExactlyInto::operator()(StreamReaderState& reader) {
-  reader.check();
   if (reader.buffer.size() < into.size()) {
     if (!reader.eof()) return std::nullopt;
     throw IncompleteReadError(reader.buffer.take_all(), into.size());
   }
-  return ReadInto{into}(reader);
+  return ReadInto{{}, into}(reader);
 }
 
 namespace {
@@ -239,9 +255,12 @@ std::size_t check_separators(const std::vector<std::string>& separators) {
 
 }  // namespace
 
-std::optional<std::string> ReadUntil::operator()(StreamReaderState& reader) {
-  const std::size_t longest = check_separators(separators);
+void ReadUntil::check(const StreamReaderState& reader) {
+  longest = check_separators(separators);
   reader.check();
+}
+
+std::optional<std::string> ReadUntil::operator()(StreamReaderState& reader) {
   const std::string_view bytes = reader.buffer.view();
   if (const std::optional<Found> found = find_separator(bytes, searched, separators)) {
     if (found->begin > reader.limit())
@@ -260,7 +279,6 @@ std::optional<std::string> ReadUntil::operator()(StreamReaderState& reader) {
 }
 
 std::optional<std::string> ReadLine::operator()(StreamReaderState& reader) {
-  reader.check();
   const std::string_view bytes = reader.buffer.view();
   const std::size_t at = bytes.find('\n', searched);
   if (at != std::string_view::npos && at <= reader.limit()) {
@@ -297,7 +315,7 @@ using detail::read_call;
 
 Coroutine<std::string> StreamReader::read(std::ptrdiff_t n) const {
   if (n < 0) return read_call<std::string>(state_, detail::ReadToEnd{});
-  return read_call<std::string>(state_, detail::ReadSome{static_cast<std::size_t>(n)});
+  return read_call<std::string>(state_, detail::ReadSome{{}, static_cast<std::size_t>(n)});
 }
 
 Coroutine<std::string> StreamReader::readline() const {
@@ -313,11 +331,11 @@ Coroutine<std::string> StreamReader::readuntil(std::vector<std::string> separato
 }
 
 Coroutine<std::size_t> StreamReader::read_into(std::span<char> into) const {
-  return read_call<std::size_t>(state_, detail::ReadInto{into});
+  return read_call<std::size_t>(state_, detail::ReadInto{{}, into});
 }
 
 Coroutine<std::size_t> StreamReader::readexactly_into(std::span<char> into) const {
-  return read_call<std::size_t>(state_, detail::ReadExactlyInto{into});
+  return read_call<std::size_t>(state_, detail::ReadExactlyInto{{}, into});
 }
 
 }  // namespace aiofiber

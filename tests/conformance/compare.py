@@ -11,7 +11,7 @@
     compare.py tables PROGRAM               each entry of the tables must still be of use
 
 --passes compares the numbers of the loop's passes as well (tier B). --bodies says what the bodies are: fibers, coroutines,
-or mixed (random programs only).
+or mixed (random programs only). --numbers takes those of these numbers from the stored programs.
 
 What a C++ program cannot print is left out of the expected trace by cpp_omit.tsv; where aiofiber decides otherwise
 than CPython, deviations.tsv says so line by line. Nothing else is tolerated. An entry that matches no line of the
@@ -238,6 +238,7 @@ def main():
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--passes", action="store_true")
     parser.add_argument("--bodies", choices=BODIES, default="fibers")
+    parser.add_argument("--numbers", nargs=2, type=int, default=(0, sys.maxsize), metavar=("FIRST", "LAST"))
     parser.add_argument("--python", default="python3", help="a CPython 3.13, for seeds and store")
     options = parser.parse_args()
     program, passes = options.program, options.passes
@@ -246,7 +247,10 @@ def main():
     if options.what == "fuzz":
         known = {entry.program for entry in read_table("open.tsv", Open)}
         folder = pathlib.Path(options.arguments[0]) if options.arguments else stored_programs.FOLDER
-        return compare_programs(program, stored_programs.read(folder), passes, known, options.bodies)
+        first, last = options.numbers
+        cases = [s for s in stored_programs.read(folder) if first <= s.number <= last]
+        known &= {str(s.number) for s in cases}
+        return compare_programs(program, cases, passes, known, options.bodies)
     if options.what in ("seeds", "bodies", "store"):
         first, last = map(int, options.arguments)
         if options.what == "bodies":

@@ -23,6 +23,8 @@ constexpr const char* kNames[] = {"a", "b", "c", "d"};
 constexpr int kDeepestLevel = 3;  // bodies of this level and below start no others
 constexpr int kDeepestBlock = 3;
 constexpr int kDeepestTry = 4;
+// The programs of this seed and larger ones are about streams; the others have none.
+constexpr std::uint64_t kFirstWithStreams = 5001;
 
 struct Place {
   int depth;  // of blocks in blocks
@@ -33,9 +35,10 @@ struct Place {
 // What may raise. Most of it gets a `try`, or programs would end after a few lines.
 bool is_risky(const std::string& name) {
   static const std::set<std::string> risky = {
-      "await",   "gather",   "wait",  "ascomp", "waitfor", "wfco",  "shield",   "sleep",  "timeout",
-      "resched", "tryraise", "group", "raise",  "cond",    "cwait", "cwaitfor", "notify", "ewait",
-      "bwait",   "put",      "get",   "putnow", "getnow",  "qdone", "qjoin"};
+      "await",   "gather",  "wait",     "ascomp",      "waitfor",   "wfco",   "shield", "sleep",
+      "timeout", "resched", "tryraise", "group",       "raise",     "cond",   "cwait",  "cwaitfor",
+      "notify",  "ewait",   "bwait",    "put",         "get",       "putnow", "getnow", "qdone",
+      "qjoin",   "read",    "readline", "readexactly", "readuntil", "lines"};
   return risky.contains(name);
 }
 
@@ -51,7 +54,7 @@ Lines nest(Line first, const Lines& inner) {
 
 class Generator {
  public:
-  explicit Generator(std::uint64_t seed) : state_(seed) {}
+  explicit Generator(std::uint64_t seed) : state_(seed), with_streams_(seed >= kFirstWithStreams) {}
 
   std::string program() {
     std::string text = body("main", main());
@@ -70,6 +73,8 @@ class Generator {
   static std::span<const Table> subjects();
   static Table instructions();  // of all subjects
   static Table quick_instructions();
+  static Table stream_instructions();
+  static Table quick_with_streams();
 
   static std::string body(const char* name, const Lines& lines) {
     std::string text = std::string("task ") + name + "\n";
@@ -144,7 +149,8 @@ class Generator {
   }
   Lines quick_block(Place place) {
     Lines lines;
-    for (int count = 1 + random(2); count > 0; --count) append(lines, pick(quick_instructions(), place));
+    const Table quick = with_streams_ ? quick_with_streams() : quick_instructions();
+    for (int count = 1 + random(2); count > 0; --count) append(lines, pick(quick, place));
     return lines;
   }
   Lines in_timeout(const Lines& lines) { return nest({"timeout", one_of({"5", "10", "20", "50"})}, lines); }
@@ -249,6 +255,69 @@ class Generator {
   }
   MaybeLines qnew(Place) { return line({"qnew"}); }
 
+  // ---- streams
+  std::string reader() { return numbered("r", 2); }
+  // Few different letters, so that separators occur, also in parts and in each other.
+  std::string bytes(int most) {
+    std::string text;
+    for (int count = 1 + random(most); count > 0; --count) text += one_of({"a", "a", "b", "b", "/"});
+    return text;
+  }
+  std::string most_of_reader() { return one_of({"1", "2", "4", "8", "65536"}); }
+  // There is another reader some time later.
+  Lines renewed(Lines lines) {
+    append(lines, line({"sleep", delay()}));
+    lines.push_back({"rnew", lines[0][1], most_of_reader()});
+    return lines;
+  }
+  // One piece or several, to one reader.
+  MaybeLines feed(Place) {
+    const std::string name = reader();
+    Lines lines;
+    for (int count = 1 + random(3); count > 0; --count) lines.push_back({"feed", name, bytes(8)});
+    return lines;
+  }
+  MaybeLines eof(Place) { return line({"eof", reader()}); }
+  // Mostly a piece, the end, and another reader some time later.
+  MaybeLines last_words(Place) {
+    const std::string name = reader();
+    Lines lines;
+    if (random(4) > 0) lines.push_back({"feed", name, bytes(8)});
+    lines.push_back({"eof", name});
+    return renewed(lines);
+  }
+  MaybeLines rfail(Place) { return line({"rfail", reader(), number()}); }
+  MaybeLines rfail_rnew(Place) { return renewed(line({"rfail", reader(), number()})); }
+  MaybeLines rnew(Place) { return line({"rnew", reader(), most_of_reader()}); }
+  // One read or several of one reader; most continue after an error.
+  MaybeLines reads(Place) {
+    const std::string name = reader();
+    Lines lines;
+    for (int count = 1 + random(3); count > 0; --count) {
+      const Lines words{read(name)};
+      append(lines, random(5) == 0 ? words : nest({"try"}, words));
+    }
+    return limited(lines);
+  }
+  Line read(const std::string& name) {
+    Line words{one_of({"read", "read", "readline", "readline", "readexactly", "readexactly", "readuntil",
+                       "readuntil", "readuntil"}),
+               name};
+    if (words[0] == "read") words.push_back(one_of({"-1", "-1", "0", "1", "2", "5", "5", "100"}));
+    if (words[0] == "readexactly") words.push_back(one_of({"-1", "0", "1", "2", "3", "5", "9", "9"}));
+    if (words[0] == "readuntil") add_separators(words);
+    return words;
+  }
+  // One or several; seldom none, or an empty one.
+  void add_separators(Line& words) {
+    const int kind = random(40);
+    if (kind == 0) return;
+    for (int count = 1 + random(3); count > 0; --count) words.push_back(bytes(3));
+    if (kind == 1) words.push_back("-");
+  }
+  MaybeLines lines_of_reader(Place) { return limited(line({"lines", reader()})); }
+  MaybeLines rstate(Place) { return line({"rstate", reader()}); }
+
   // ---- callbacks
   MaybeLines callback(Place place) {
     Line words{one_of({"soon", "soon", "later", "later", "later", "at"}), handle()};
@@ -262,9 +331,14 @@ class Generator {
   }
   MaybeLines undone(Place) { return line({"undone", removable()}); }
 
+  Table some_subject() {
+    return subjects()[static_cast<std::size_t>(random(static_cast<int>(subjects().size())))];
+  }
+
   std::uint64_t state_;
+  const bool with_streams_;
   // Half of a program is about it, so that much of it meets.
-  const Table theme_ = subjects()[static_cast<std::size_t>(random(static_cast<int>(subjects().size())))];
+  const Table theme_ = with_streams_ ? stream_instructions() : some_subject();
 };
 
 // What a body is made of: a subject a table.
@@ -322,6 +396,26 @@ Generator::Table Generator::quick_instructions() {
       {1, &G::raise},  {2, &G::spawn},  {4, &G::callback}, {2, &G::qdone},
   };
   return table;
+}
+
+Generator::Table Generator::stream_instructions() {
+  using G = Generator;
+  static constexpr Choice table[] = {
+      {70, &G::feed},      {8, &G::eof},    {25, &G::last_words}, {2, &G::rfail},
+      {8, &G::rfail_rnew}, {8, &G::rnew},   {120, &G::reads},     {15, &G::lines_of_reader},
+      {8, &G::spawn},      {15, &G::sleep}, {15, &G::cancel},     {10, &G::rstate},
+  };
+  return table;
+}
+
+Generator::Table Generator::quick_with_streams() {
+  using G = Generator;
+  static const std::vector<Choice> all = [] {
+    std::vector<Choice> choices{{16, &G::feed}, {2, &G::eof}, {2, &G::rfail}, {1, &G::rnew}, {2, &G::rstate}};
+    choices.insert(choices.end(), quick_instructions().begin(), quick_instructions().end());
+    return choices;
+  }();
+  return all;
 }
 
 }  // namespace

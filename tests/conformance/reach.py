@@ -43,6 +43,14 @@ OUTCOMES = """
     putnow ok QueueFull QueueShutDown       getnow ok QueueEmpty QueueShutDown
     qdone ok ValueError                     qjoin ok CancelledError
     qshut ok                                qnew ok
+    rnew ok                                 feed ok
+    eof ok                                  rfail ok
+    read ok CancelledError ValueError RuntimeError
+    readexactly ok CancelledError ValueError RuntimeError IncompleteReadError
+    readline ok CancelledError ValueError RuntimeError
+    readuntil ok CancelledError ValueError RuntimeError IncompleteReadError LimitOverrunError
+    lines ok CancelledError ValueError RuntimeError
+    rstate ok
     soon ok                                 later ok
     at ok                                   hcancel ok
     ondone ok                               undone ok
@@ -71,6 +79,23 @@ EFFECTS = {
     "a condition notifies without its lock": r"cannot notify on un-acquired lock",
     "a ring of tasks": r" cycle$",
     "a coroutine of wait_for starts": r"\.c\d+ start",
+    "a stream is at its end": r"r\d at_eof True",
+    "bytes are left behind its end": r"read\w* r\d b'.+' left [1-9]",
+    "bytes after the end are refused": r"feed refused",
+    "two tasks read a stream at once": r"busy r\d",
+    "several separators end together, or one in another": r"readuntil r\d b'.*(ab|ba)'",
+    "a separator within a limit": r"readuntil r\d b'",
+    "a separator comes behind the limit": r"LimitOverrunError\('Separator is found",
+    "no separator within the limit": r"LimitOverrunError\('Separator is not found",
+    "a line is longer than the limit": r"ValueError\('Separator is found",
+    "a part of a line is longer than the limit": r"ValueError\('Separator is not found",
+    "the last line has no newline": r"readline r\d b'[^\\]+' left 0",
+    "readline() at the end": r"readline r\d b'' left 0",
+    "a line of a walk": r"line r\d b'.*\\n'",
+    "a walk meets the end": r"no line r\d",
+    "all of a stream": r"read r\d b'.{9,}' left 0",
+    "the end comes before the last of several bytes": r"partial b'.+' \d",
+    "the end comes before a separator": r"partial b'.+' None",
     "a coroutine of wait_for returns": r" wf \d",
 }
 

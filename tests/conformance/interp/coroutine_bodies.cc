@@ -7,4 +7,5 @@
 #include "bodies/locks.cc"
 #include "bodies/machine.cc"
 #include "bodies/shared_queue.cc"
+#include "bodies/streams.cc"
 #include "bodies/tasks.cc"

@@ -25,6 +25,7 @@
 #include "locks.h"
 #include "machine.h"
 #include "shared_queue.h"
+#include "streams.h"
 #include "tasks.h"
 
 namespace conf {
@@ -44,6 +45,7 @@ void quiet_handler(asyncio::EventLoop& loop, const asyncio::ExceptionContext& co
   Flow flow(machine);
   Locks locks(machine);
   SharedQueue queue(machine);
+  Streams streams(machine);
   Callbacks callbacks(machine, tasks);
   if (count_outcomes) machine.count_outcomes();
 

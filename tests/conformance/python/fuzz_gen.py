@@ -10,6 +10,7 @@ NAMES = ("a", "b", "c", "d")
 DEEPEST_LEVEL = 3           # bodies of this level and below start no others
 DEEPEST_BLOCK = 3
 DEEPEST_TRY = 4
+FIRST_WITH_STREAMS = 5001   # the programs of this seed and larger ones are about streams; the others have none
 
 Place = collections.namedtuple("Place", "depth level")      # of blocks in blocks; of bodies that start bodies
 
@@ -28,6 +29,9 @@ BARRIER = ((60, "bwait"), (14, "breset"), (4, "babort"))
 PRODUCERS = ((30, "put"), (15, "putnow"), (12, "qjoin"), (5, "qshut"), (3, "qnew"))
 CONSUMERS = ((20, "get"), (30, "work"), (10, "getnow"), (8, "qdone"), (12, "qjoin"), (5, "qshut"), (3, "qnew"))
 CALLBACKS = ((45, "callback"), (15, "hcancel"), (35, "ondone"), (12, "undone"))
+STREAMS = (
+    (70, "feed"), (8, "eof"), (25, "last_words"), (2, "rfail"), (8, "rfail_rnew"), (8, "rnew"), (120, "reads"),
+    (15, "lines"), (8, "spawn"), (15, "sleep"), (15, "cancel"), (10, "rstate"))
 SUBJECTS = (FUTURES, FLOW, LOCKS, CONDITION, EVENT, BARRIER, PRODUCERS, CONSUMERS, CALLBACKS)
 INSTRUCTIONS = sum(SUBJECTS, ())
 
@@ -35,12 +39,13 @@ INSTRUCTIONS = sum(SUBJECTS, ())
 QUICK = (
     (4, "log"), (4, "set"), (2, "fail"), (4, "cancel"), (3, "eset"), (1, "eclear"), (4, "putnow"), (1, "getnow"),
     (2, "hcancel"), (2, "uncancel"), (1, "raise"), (2, "spawn"), (4, "callback"), (2, "qdone"))
+QUICK_STREAMS = ((16, "feed"), (2, "eof"), (2, "rfail"), (1, "rnew"), (2, "rstate"), *QUICK)
 
 # What may raise. Most of it gets a `try`, or programs would end after a few lines.
 RISKY = {
     "await", "gather", "wait", "ascomp", "waitfor", "wfco", "shield", "sleep", "timeout", "resched", "tryraise",
     "group", "raise", "cond", "cwait", "cwaitfor", "notify", "ewait", "bwait", "put", "get", "putnow", "getnow",
-    "qdone", "qjoin"}
+    "qdone", "qjoin", "read", "readline", "readexactly", "readuntil", "lines"}
 
 
 class Random:
@@ -64,7 +69,10 @@ class Generator:
     """make_NAME gives the lines of what the tables call NAME, or None if it is not possible at its place."""
     def __init__(self, seed):
         self.random = Random(seed)
-        self.theme = self.one_of(*SUBJECTS)     # half of a program is about it, so that much of it meets
+        # Half of a program is about its theme, so that much of it meets.
+        with_streams = seed >= FIRST_WITH_STREAMS
+        self.theme = STREAMS if with_streams else self.one_of(*SUBJECTS)
+        self.quick = QUICK_STREAMS if with_streams else QUICK
 
     def program(self):
         bodies = [("main", self.main())]
@@ -148,7 +156,7 @@ class Generator:
     def quick_block(self, place):
         lines = []
         for _ in range(1 + self.random(2)):
-            lines += self.pick(QUICK, place)
+            lines += self.pick(self.quick, place)
         return lines
 
     # ---- tasks and futures
@@ -318,6 +326,80 @@ class Generator:
 
     def make_qnew(self, place):
         return [["qnew"]]
+
+    # ---- streams
+    def reader(self):
+        return f"r{self.random(2)}"
+
+    def bytes(self, most):
+        """Few different letters, so that separators occur, also in parts and in each other."""
+        return "".join([self.one_of("a", "a", "b", "b", "/") for _ in range(1 + self.random(most))])
+
+    def renewed(self, lines, place):
+        """There is another reader some time later."""
+        return [*lines, *self.make_sleep(place), ["rnew", lines[0][1], self.most_of_reader()]]
+
+    def most_of_reader(self):
+        return self.one_of("1", "2", "4", "8", "65536")
+
+    def make_feed(self, place):
+        """One piece or several, to one reader."""
+        name = self.reader()
+        return [["feed", name, self.bytes(8)] for _ in range(1 + self.random(3))]
+
+    def make_eof(self, place):
+        return [["eof", self.reader()]]
+
+    def make_last_words(self, place):
+        """Mostly a piece, the end, and another reader some time later."""
+        lines = self.make_eof(place)
+        if self.random(4) > 0:
+            lines = [["feed", lines[0][1], self.bytes(8)], *lines]
+        return self.renewed(lines, place)
+
+    def make_rfail(self, place):
+        return [["rfail", self.reader(), self.number()]]
+
+    def make_rfail_rnew(self, place):
+        return self.renewed(self.make_rfail(place), place)
+
+    def make_rnew(self, place):
+        return [["rnew", self.reader(), self.most_of_reader()]]
+
+    def make_reads(self, place):
+        """One read or several of one reader; most continue after an error."""
+        name = self.reader()
+        lines = []
+        for _ in range(1 + self.random(3)):
+            words = self.read(name)
+            lines += [words] if self.random(5) == 0 else nest(["try"], [words])
+        return self.limited(lines)
+
+    def read(self, name):
+        kind = self.one_of("read", "read", "readline", "readline", "readexactly", "readexactly", "readuntil", "readuntil",
+                           "readuntil")
+        words = [kind, name]
+        if kind == "read":
+            words.append(self.one_of("-1", "-1", "0", "1", "2", "5", "5", "100"))
+        elif kind == "readexactly":
+            words.append(self.one_of("-1", "0", "1", "2", "3", "5", "9", "9"))
+        elif kind == "readuntil":
+            words += self.separators()
+        return words
+
+    def separators(self):
+        """One or several; seldom none, or an empty one."""
+        kind = self.random(40)
+        if kind == 0:
+            return []
+        texts = [self.bytes(3) for _ in range(1 + self.random(3))]
+        return [*texts, "-"] if kind == 1 else texts
+
+    def make_lines(self, place):
+        return self.limited([["lines", self.reader()]])
+
+    def make_rstate(self, place):
+        return [["rstate", self.reader()]]
 
     # ---- callbacks
     def make_callback(self, place):

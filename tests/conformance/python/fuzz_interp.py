@@ -47,6 +47,15 @@ locks and queues
     put N / get        a shared queue of size 2; putnow N / getnow / qdone / qjoin / qshut IMMEDIATE likewise
     qnew               from now on another queue is the shared one
 
+streams; r0 and r1 are the readers, "/" stands for a newline
+    rnew R LIMIT       from now on another reader is R
+    feed R TEXT / eof R / rfail R N     feed_data(), feed_eof(), set_exception(ValueError(N))
+    read R N / readexactly R N / readline R / readuntil R TEXT..    await it; the text "-" is an empty separator
+    lines R            async for each line of R
+    rstate R           trace at_eof() and the number of bytes, or the exception
+  A read while another one of the reader is in progress traces "busy" and is skipped, unless there is nothing to read
+  (see README.md).
+
 callbacks; their blocks may not wait
     soon H N           call_soon() of a block; H is its handle
     later H MS N       call_later(); at H MS N: call_at()
@@ -162,6 +171,20 @@ class TracedBarrier(asyncio.Barrier):
                 self.unique = True
 
 
+class TracedReader(asyncio.StreamReader):
+    """Knows whether a read is in progress.  A read that lacks bytes raises the stream's exception if it has one: CPython
+    looks at it only when the read begins, and would wait for ever (see README.md)."""
+    inside = 0
+
+    async def _wait_for_data(self, name):
+        if self._exception is not None:
+            raise self._exception
+        await super()._wait_for_data(name)
+
+    def busy(self):
+        return self.inside > 0 and (self._waiter is None or len(self._buffer) > 0)
+
+
 class Frame:
     """One running body or callback."""
     def __init__(self, me):
@@ -176,6 +199,10 @@ def seconds(ms):
 
 def limit(ms):
     return None if int(ms) < 0 else seconds(ms)
+
+
+def bytes_of(text):
+    return b"" if text == "-" else text.replace("/", "\n").encode()
 
 
 class Machine:
@@ -198,8 +225,10 @@ class Machine:
         self.notified = 0       # how many notify instructions ran
         self.barriers = {name: TracedBarrier(int(name)) for name in ("2", "3")}
         self.queue = asyncio.Queue(QUEUE_SIZE)
+        self.readers = {}
 
     async def main(self):
+        self.readers = {"r0": TracedReader(4), "r1": TracedReader()}
         await asyncio.wait([self.spawn("main")], timeout=5)
         log("-- cancel what is left")
         for number in range(CANCEL_ROUNDS):
@@ -534,6 +563,73 @@ class Machine:
 
     def do_qnew(self, frame):
         self.queue = asyncio.Queue(QUEUE_SIZE)
+
+    # ---- streams
+    def do_rnew(self, frame, name, most):
+        self.readers[name] = TracedReader(int(most))
+
+    def do_feed(self, frame, name, text):
+        try:
+            self.readers[name].feed_data(bytes_of(text))
+        except AssertionError:
+            log(frame.me, "feed refused")
+
+    def do_eof(self, frame, name):
+        self.readers[name].feed_eof()
+
+    def do_rfail(self, frame, name, number):
+        self.readers[name].set_exception(ValueError(int(number)))
+
+    def do_rstate(self, frame, name):
+        reader = self.readers[name]
+        if reader.exception() is not None:
+            log(frame.me, name, exc(reader.exception()))
+        else:
+            log(frame.me, name, "at_eof", reader.at_eof(), len(reader._buffer))
+
+    async def reading(self, frame, name, step):
+        """Awaits step(reader) if that is possible now, and traces what an error of it carries."""
+        reader = self.readers[name]
+        if reader.busy():
+            log(frame.me, "busy", name)
+            return
+        reader.inside += 1
+        try:
+            await step(reader)
+        except asyncio.IncompleteReadError as e:
+            log(frame.me, "partial", e.partial, e.expected)
+            raise
+        except asyncio.LimitOverrunError as e:
+            log(frame.me, "consumed", e.consumed, "of", len(reader._buffer))
+            raise
+        finally:
+            reader.inside -= 1
+
+    async def read(self, frame, name, function, *arguments):
+        async def step(reader):
+            data = await getattr(reader, function)(*arguments)
+            log(frame.me, function, name, data, "left", len(reader._buffer))
+        await self.reading(frame, name, step)
+
+    async def do_read(self, frame, name, count):
+        await self.read(frame, name, "read", int(count))
+
+    async def do_readexactly(self, frame, name, count):
+        await self.read(frame, name, "readexactly", int(count))
+
+    async def do_readline(self, frame, name):
+        await self.read(frame, name, "readline")
+
+    async def do_readuntil(self, frame, name, *texts):
+        separators = tuple(map(bytes_of, texts))
+        await self.read(frame, name, "readuntil", separators[0] if len(separators) == 1 else separators)
+
+    async def do_lines(self, frame, name):
+        async def step(reader):
+            async for line in reader:
+                log(frame.me, "line", name, line)
+            log(frame.me, "no line", name)
+        await self.reading(frame, name, step)
 
     # ---- callbacks
     def do_soon(self, frame, handle, block):

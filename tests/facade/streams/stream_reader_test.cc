@@ -436,6 +436,83 @@ TEST(StreamReader, AnErrorIsThrownByTheWaitingCallAndAllLaterOnes) {
   });
 }
 
+// What happens to a call after something woke it and before its task runs. `feed` is called then.
+template <class Feed>
+std::string read_while(StreamReader reader, Coroutine<std::string> call, Feed feed) {
+  auto waiting = create_task([&]() -> std::string {
+    try {
+      return await(std::move(call));
+    } catch (const std::exception& error) {
+      return std::string("error ") + error.what();
+    }
+  });
+  await(sleep(0s));
+  feed(reader);
+  return await(waiting);
+}
+
+TEST(StreamReader, BytesBeforeAnErrorReachTheWaitingCall) {
+  run_in_loop([] {
+    const auto feed = [](StreamReader& reader) {
+      reader.feed_data("ab\ncd");
+      reader.set_exception(ValueError("gone"));
+    };
+    StreamReader some, exactly, line, until, all;
+    EXPECT_EQ(read_while(some, some.read(4), feed), "ab\nc");
+    EXPECT_EQ(read_while(exactly, exactly.readexactly(5), feed), "ab\ncd");
+    EXPECT_EQ(read_while(line, line.readline(), feed), "ab\n");
+    EXPECT_EQ(read_while(until, until.readuntil("\nc"), feed), "ab\nc");
+    EXPECT_EQ(read_while(all, all.read(), feed), "error gone");
+    EXPECT_THROW(await(some.read(1)), ValueError);
+  });
+}
+
+TEST(StreamReader, AnErrorBehindTooFewBytesEndsTheWait) {
+  run_in_loop([] {
+    const auto feed = [](StreamReader& reader) {
+      reader.feed_data("ab");
+      reader.set_exception(ValueError("gone"));
+    };
+    StreamReader exactly, line, until;
+    EXPECT_EQ(read_while(exactly, exactly.readexactly(3), feed), "error gone");
+    EXPECT_EQ(read_while(line, line.readline(), feed), "error gone");
+    EXPECT_EQ(read_while(until, until.readuntil("c"), feed), "error gone");
+  });
+}
+
+TEST(StreamReader, TheEndBeforeAnErrorReachesTheWaitingCall) {
+  run_in_loop([] {
+    const auto feed = [](StreamReader& reader) {
+      reader.feed_eof();
+      reader.set_exception(ValueError("gone"));
+    };
+    StreamReader some, all, exactly;
+    EXPECT_EQ(read_while(some, some.read(4), feed), "");
+    EXPECT_EQ(read_while(all, all.read(), feed), "");
+    EXPECT_EQ(read_while(exactly, exactly.readexactly(1), feed),
+              "error 0 bytes read on a total of 1 expected bytes");
+  });
+}
+
+TEST(StreamReader, AWaitingCallThrowsTheErrorThatWokeIt) {
+  run_in_loop([] {
+    StreamReader fed, failed_again;
+    EXPECT_EQ(read_while(fed, fed.read(1),
+                         [](StreamReader& reader) {
+                           reader.set_exception(ValueError("first"));
+                           reader.feed_data("x");
+                         }),
+              "error first");
+    EXPECT_EQ(read_while(failed_again, failed_again.read(1),
+                         [](StreamReader& reader) {
+                           reader.set_exception(ValueError("first"));
+                           reader.set_exception(ValueError("second"));
+                         }),
+              "error first");
+    EXPECT_THROW(await(fed.read(1)), ValueError);
+  });
+}
+
 TEST(StreamReader, OnlyOneTaskMayWait) {
   run_in_loop([] {
     StreamReader reader;
