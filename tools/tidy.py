@@ -41,7 +41,7 @@ FLOORS = [
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch switch_watch task_values per_task leak_roots",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork static_program switch switch_watch task_values per_task leak_roots",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
     ("loops", {
@@ -71,7 +71,7 @@ FLOORS = [
                               " async_generator"}),
     ("threads", {"facade/threads": "threads executor concurrent ignored_cancellation runner"}),
     ("C", {"facade": "aiofiber", "facade/c": "*"}),
-    ("sockets", {"facade/sockets": "socket wait_fd resolve file_to_send sock_calls connect"}),
+    ("sockets", {"facade/sockets": "socket wait_fd idna resolve file_to_send sock_calls connect"}),
     ("streams", {"facade/streams": "byte_buffer fd_watch write_buffer protocols transports stream_transport socket_transport stream_reader stream_protocol"
                  " stream_writer socket_file server server_group endpoints ssl tls_factory start_tls sendfile streams datagram descriptor pipe_transport pipes"}),
     ("tls", {"facade/tls": "*"}),

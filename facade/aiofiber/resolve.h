@@ -69,8 +69,9 @@ class gaierror : public std::runtime_error {
 };
 
 // EventLoop::getaddrinfo(): the addresses of a host, in the order in which to try them (RFC 6724). `host`
-// std::nullopt: this machine: every interface with AI_PASSIVE, else the loopback. A name beyond ASCII is UTF-8
-// and is asked for as IDNA 2008 has it ("xn--..."), by libidn2; with AI_IDN libc does that, by the locale.
+// std::nullopt: this machine: every interface with AI_PASSIVE, else the loopback. A name beyond ASCII is
+// UTF-8 and is asked for as IDNA 2008 has it ("xn--..."), by libidn2; with AI_IDN libc does that, by the
+// locale.
 // Cancellation: a cancellation point when it waits; a look-up that has begun ends by itself, and its result
 // is dropped. Errors: gaierror; ValueError: a NUL in a name, a port out of range, a name beyond ASCII that
 // IDNA does not take or for which there is no libidn2.

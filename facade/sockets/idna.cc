@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What is called of libidn2, and the errors.
 #include "sockets/idna.h"
 
 #include <absl/cleanup/cleanup.h>

@@ -422,6 +422,10 @@ Fiber* Scheduler::next_fiber(bool finishing) noexcept {
   }
 }
 
+AIOFIBER_ALWAYS_INLINE void fetch(std::uintptr_t address) noexcept {
+  __builtin_prefetch(reinterpret_cast<const void*>(address));
+}
+
 // Prefetches what the switch after this one will touch, and what the next prefetch will read. With more
 // fibers than the cache holds, each switch would wait for memory several times (10,000 that take turns: about
 // 4 times faster). Addresses are numbers here, because there may be no object: a prefetch of unmapped memory
@@ -430,9 +434,6 @@ AIOFIBER_ALWAYS_INLINE void Scheduler::prefetch_following() const noexcept {
   const Runnable* const node = ready_.front();
   if (node == nullptr || node->kind != Runnable::Kind::kFiber) return;
   const Fiber& fiber = static_cast<const Fiber&>(*node);
-  const auto fetch = [](std::uintptr_t address) {
-    __builtin_prefetch(reinterpret_cast<const void*>(address));
-  };
   const auto context = reinterpret_cast<std::uintptr_t>(fiber.fcontext);
   fetch(context);
   fetch(context + kCacheLineBytes);

@@ -2,7 +2,8 @@
 //
 // Every call that waits for a pipe, a datagram or a file on a transport, and everything that can happen to it
 // meanwhile (torture.h). Where a row would be over TCP, the pipe is a TCP socket that is used in one
-// direction. Labels: slow
+// direction.
+// Labels: slow
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
