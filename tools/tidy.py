@@ -29,7 +29,7 @@ from pathlib import Path
 # the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice syscall socket_syscall process_syscall exec_child reactor",
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating intrusive runnable clock choice static_program syscall socket_syscall process_syscall exec_child reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
         "runtime/arch/other": "machine hints registers jump saved_context"}),
@@ -41,7 +41,7 @@ FLOORS = [
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping"}),
     ("fibers", {
-        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork static_program switch switch_watch task_values per_task leak_roots",
+        "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch switch_watch task_values per_task leak_roots",
         "runtime/inspect": "traceback",
         "runtime/trace": "*"}),
     ("loops", {
