@@ -175,8 +175,8 @@ using WorkersResult =
 // them then ends cancelled, KeyboardInterrupt is thrown. A second SIGINT leaves all loops at their next step.
 // A SIGTERM cancels all mains, once, and is an ordinary end: run_workers() returns, so that the program can
 // clean up and exit with success. If mains have results and any of them ended cancelled, it throws
-// SystemExit(128 + SIGTERM). Worker::cancel_all() is the same without a signal, and then CancelledError is
-// thrown.
+// SystemExit(128 + SIGTERM). So does a second SIGTERM, which leaves all loops at their next step.
+// Worker::cancel_all() is the same as the first without a signal, and then CancelledError is thrown.
 // Threads: any that runs no loop; it blocks. Errors: those above; RuntimeError from inside a running loop;
 // std::system_error: no thread or loop could be made.
 template <detail::WorkerFunction Main>

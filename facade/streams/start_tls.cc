@@ -89,7 +89,8 @@ Coro<Transport> start_tls(LoopCore& loop, Transport transport, std::shared_ptr<B
         wire->connection_made(transport);
         transport.resume_reading();
       } catch (const std::exception&) {
-        if (!made.done()) made.set_exception(std::current_exception());
+        if (made.done()) throw;
+        made.set_exception(std::current_exception());
       }
     });
     co_await made;

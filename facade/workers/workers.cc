@@ -441,8 +441,11 @@ class Supervision {
     EventLoop& loop = get_running_loop();
     if (signals_ && may_handle(SIGTERM)) {
       loop.add_signal_handler(SIGTERM, [this] {
-        terminated_ = true;
-        threads_.cancel_all();
+        if (++terminations_ == 1) {
+          threads_.cancel_all();
+        } else {
+          threads_.interrupt_all();
+        }
       });
     }
     Event ended;
@@ -475,12 +478,12 @@ class Supervision {
       return;
     }
   }
-  bool terminated() const noexcept { return terminated_; }
+  int terminations() const noexcept { return terminations_; }
 
  private:
   WorkerThreads& threads_;
   const bool signals_;
-  bool terminated_ = false;
+  int terminations_ = 0;  // SIGTERMs
 };
 
 }  // namespace
@@ -509,8 +512,9 @@ void run_worker_threads(WorkerMains& mains, const WorkersOptions& options, bool 
   threads.join();
   if (threads.failure() != nullptr) std::rethrow_exception(threads.failure());
   if (leaving != nullptr) std::rethrow_exception(leaving);
+  if (supervision.terminations() > 1) throw SystemExit(128 + SIGTERM);  // mains did not end by themselves
   if (!has_results || !threads.any_cancelled()) return;
-  if (supervision.terminated()) throw SystemExit(128 + SIGTERM);
+  if (supervision.terminations() > 0) throw SystemExit(128 + SIGTERM);
   throw CancelledError();
 }
 

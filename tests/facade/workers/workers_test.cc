@@ -342,6 +342,35 @@ TEST(RunWorkers, ReturnsAfterSigterm) {
   }
 }
 
+// As a server whose clients do not leave.
+TEST(RunWorkers, LeaveTheirLoopsAfterASecondSigterm) {
+  std::atomic<int> stubborn = 0, waiting = 0;
+  const auto main = [&](Worker& worker) {
+    try {
+      ++waiting;
+      if (worker.index() == 0) {
+        wait_for(waiting, 2);
+        ::kill(::getpid(), SIGTERM);
+      }
+      wait_for_ever();
+    } catch (const CancelledError&) {
+      ++stubborn;
+    }
+    if (worker.index() == 0) {
+      wait_for(stubborn, 2);
+      ::kill(::getpid(), SIGTERM);
+    }
+    wait_for_ever();
+  };
+  try {
+    run_workers(main, {.loops = 2});
+    ADD_FAILURE() << "it is no ordinary end";
+  } catch (const SystemExit& exit) {
+    EXPECT_EQ(exit.code(), 128 + SIGTERM);
+  }
+  EXPECT_EQ(stubborn.load(), 2);
+}
+
 TEST(RunWorkers, LeavesSignalsOfTheProgramAlone) {
   static std::atomic<int> handled;
   handled = 0;
