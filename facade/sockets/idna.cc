@@ -57,6 +57,9 @@ std::string host_in_ascii(std::string host) {
     throw ValueError(absl::StrCat("the name of a host ", quote(host),
                                   " is not ASCII: give its form 'xn--...', or install libidn2 (Debian: "
                                   "libidn2-0), which a static program cannot use"));
+  // libidn2 would take the part before it: another host.
+  if (host.find('\0') != std::string::npos)
+    throw ValueError(absl::StrCat(quote(host), " is no name of a host: embedded null character"));
   std::uint8_t* ascii = nullptr;
   const int code =
       idn2.lookup(reinterpret_cast<const std::uint8_t*>(host.c_str()), &ascii, kNormalize | kNontransitional);

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <utility>
 
+#include "aiofiber/runtime/engine/assert.h"
+
 namespace aiofiber::detail {
 
 class WriteBuffer {
@@ -55,6 +57,7 @@ class WriteBuffer {
   }
   // The kernel took so many bytes.
   void consume(std::size_t bytes) noexcept {
+    AIOFIBER_ASSERT(bytes <= size_);
     size_ -= bytes;
     while (bytes > 0) {
       const std::size_t left = pieces_.front().size() - begin_;

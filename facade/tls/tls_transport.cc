@@ -450,7 +450,9 @@ void TlsTransport::send_waiting() {
   while (!waiting_.empty() && !wire_paused_ && (state_ == State::kOpen || state_ == State::kFlushing)) {
     std::array<iovec, 1> first;
     const iovec piece = waiting_.pieces(first).front();
-    waiting_.consume(encrypt({static_cast<const char*>(piece.iov_base), piece.iov_len}));
+    const std::size_t sent = encrypt({static_cast<const char*>(piece.iov_base), piece.iov_len});
+    if (state_ == State::kClosed) return;  // an error has emptied the buffer
+    waiting_.consume(sent);
   }
 }
 

@@ -33,8 +33,9 @@ TEST(Idna, GivesTheFormOfTheDns) {
 
 TEST(Idna, RefusesWhatIsNoName) {
   const std::string long_label(70, 'a');
-  for (const std::string& name : {std::string("b\xfc"), std::string("\xc3"), "\u00fc" + long_label,
-                                  std::string("\u00fc-\u2028.example")}) {
+  for (const std::string& name :
+       {std::string("b\xfc"), std::string("\xc3"), std::string("\u00fc.example\0.test", 16),
+        "\u00fc" + long_label, std::string("\u00fc-\u2028.example")}) {
     const std::string error = thrown<ValueError>([&] { host_in_ascii(name); });
     EXPECT_NE(error.find("is no name of a host: "), std::string::npos) << error;
   }

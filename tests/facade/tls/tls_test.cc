@@ -431,15 +431,16 @@ TEST(TlsInfo, ANameBeyondAsciiIsToldAndCheckedAsTheDnsHasIt) {
       return SslContext();
     });
     Server server = await(start_server(echo, "127.0.0.1", 0, {.ssl = serving}));
-    const auto connect = [&](const char* name) {
+    const auto connect = [&](std::string name) {
       return open_connection("127.0.0.1", port_of(server),
-                             {.ssl = client_context(), .server_hostname = name});
+                             {.ssl = client_context(), .server_hostname = std::move(name)});
     };
     auto [reader, writer] = await(connect("b\u00fccher.example"));
     writer.close();
     await(writer.wait_closed());
     EXPECT_THROW(await(connect("b\u00e4cher.example")), SSLCertVerificationError);
     EXPECT_THROW(await(connect("b\xfc")), ValueError);
+    EXPECT_THROW(await(connect(std::string("b\u00fccher.example\0.test", 21))), ValueError);
     EXPECT_EQ(names,
               (std::vector<std::optional<std::string>>{"xn--bcher-kva.example", "xn--bcher-gra.example"}));
     end(server);

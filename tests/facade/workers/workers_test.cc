@@ -5,6 +5,7 @@
 // Labels: threads
 #include "aiofiber/workers.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sched.h>
@@ -291,29 +292,41 @@ TEST(RunWorkers, ReturnsAfterAnInterruptThatAllMainsHandle) {
   EXPECT_EQ(results, (std::vector{7, 7}));
 }
 
-TEST(RunWorkers, LeavesLoopsThatIgnoreTheFirstInterruptAtTheSecond) {
+// Two mains that go on after the first signal, as servers whose clients do not leave.
+void run_stubborn_workers(int signo) {
   std::atomic<int> waiting = 0, stubborn = 0;
-  EXPECT_THROW(run_workers(
-                   [&](Worker& worker) {
-                     ++waiting;
-                     if (worker.index() == 0) {
-                       wait_for(waiting, 2);
-                       ::kill(::getpid(), SIGINT);
-                     }
-                     try {
-                       wait_for_ever();
-                     } catch (const CancelledError&) {
-                       ++stubborn;
-                     }
-                     if (worker.index() == 0) {
-                       wait_for(stubborn, 2);
-                       ::kill(::getpid(), SIGINT);
-                     }
-                     wait_for_ever();
-                   },
-                   {.loops = 2}),
-               KeyboardInterrupt);
-  EXPECT_EQ(stubborn.load(), 2);
+  const auto main = [&](Worker& worker) {
+    ++waiting;
+    if (worker.index() == 0) {
+      wait_for(waiting, 2);
+      ::kill(::getpid(), signo);
+    }
+    try {
+      wait_for_ever();
+    } catch (const CancelledError&) {
+      ++stubborn;
+    }
+    if (worker.index() == 0) {
+      wait_for(stubborn, 2);
+      ::kill(::getpid(), signo);
+    }
+    wait_for_ever();
+  };
+  const absl::Cleanup both_were_asked = [&] { EXPECT_EQ(stubborn.load(), 2); };
+  run_workers(main, {.loops = 2});
+}
+
+TEST(RunWorkers, LeavesLoopsThatIgnoreTheFirstInterruptAtTheSecond) {
+  EXPECT_THROW(run_stubborn_workers(SIGINT), KeyboardInterrupt);
+}
+
+TEST(RunWorkers, LeavesLoopsThatIgnoreTheFirstSigtermAtTheSecond) {
+  try {
+    run_stubborn_workers(SIGTERM);
+    ADD_FAILURE() << "it is no ordinary end";
+  } catch (const SystemExit& exit) {
+    EXPECT_EQ(exit.code(), 128 + SIGTERM);
+  }
 }
 
 TEST(RunWorkers, ReturnsAfterSigterm) {
@@ -340,35 +353,6 @@ TEST(RunWorkers, ReturnsAfterSigterm) {
   } catch (const SystemExit& exit) {
     EXPECT_EQ(exit.code(), 128 + SIGTERM);
   }
-}
-
-// As a server whose clients do not leave.
-TEST(RunWorkers, LeaveTheirLoopsAfterASecondSigterm) {
-  std::atomic<int> stubborn = 0, waiting = 0;
-  const auto main = [&](Worker& worker) {
-    try {
-      ++waiting;
-      if (worker.index() == 0) {
-        wait_for(waiting, 2);
-        ::kill(::getpid(), SIGTERM);
-      }
-      wait_for_ever();
-    } catch (const CancelledError&) {
-      ++stubborn;
-    }
-    if (worker.index() == 0) {
-      wait_for(stubborn, 2);
-      ::kill(::getpid(), SIGTERM);
-    }
-    wait_for_ever();
-  };
-  try {
-    run_workers(main, {.loops = 2});
-    ADD_FAILURE() << "it is no ordinary end";
-  } catch (const SystemExit& exit) {
-    EXPECT_EQ(exit.code(), 128 + SIGTERM);
-  }
-  EXPECT_EQ(stubborn.load(), 2);
 }
 
 TEST(RunWorkers, LeavesSignalsOfTheProgramAlone) {
