@@ -2,7 +2,7 @@
 //
 // Every call that waits for a stream, a server or a socket, and everything that can happen to it meanwhile
 // (torture.h); then shortage of memory, errors of the kernel, and random programs.
-// Labels: slow
+// Labels: torture
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>

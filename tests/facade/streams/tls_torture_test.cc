@@ -3,7 +3,7 @@
 // Every call that waits for TLS, and everything that can happen to it meanwhile (torture.h): handshakes that
 // are under way, reading, writing and closing messages. The peer is OpenSSL on the other socket, which the
 // test moves by hand. OpenSSL's own memory does not fail, ours does.
-// Labels: slow
+// Labels: torture
 #include <absl/cleanup/cleanup.h>
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>
