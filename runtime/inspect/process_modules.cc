@@ -4,6 +4,7 @@
 #include "inspect/process_modules.h"
 
 #include <absl/strings/str_cat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -44,9 +45,10 @@ class Reader {
     }
     // Gaps between the parts of a module, and its zero-initialised variables, have no name.
     if (mapping.inode == 0 || mapping.name.empty() || mapping.name[0] != '/') return;
-    const bool goes_on = !current_.name.empty() && mapping.name == current_.name &&
-                         mapping.device == last_.device && mapping.inode == last_.inode &&
-                         mapping.offset != 0 && mapping.offset >= last_.offset;
+    const bool same_file = !current_.name.empty() && mapping.name == current_.name &&
+                           mapping.device == last_.device && mapping.inode == last_.inode;
+    const bool goes_on =
+        same_file && (mapping.offset != 0 ? mapping.offset >= last_.offset : shares_first_page(mapping));
     if (!goes_on) {
       end();
       current_ = {mapping.name, mapping.low, mapping.high};
@@ -62,6 +64,14 @@ class Reader {
   }
 
  private:
+  // lld and mold put segments behind each other in the file. In a small library several of them share the
+  // file's first page, and each maps it. A file that is mapped whole is longer than a page.
+  bool shares_first_page(const Mapping& mapping) const {
+    return last_.offset == 0 && is_one_page(last_) && mapping.low == last_.high &&
+           (mapping.executable || is_one_page(mapping));
+  }
+  bool is_one_page(const Mapping& mapping) const { return mapping.high - mapping.low == page_size_; }
+
   void end() {
     if (executable_ && begins_file_) modules_.push_back(current_);
     current_ = {};
@@ -72,6 +82,7 @@ class Reader {
   ProcessModule current_;
   Mapping last_;
   bool executable_ = false, begins_file_ = false;
+  const std::uint64_t page_size_ = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 };
 
 }  // namespace

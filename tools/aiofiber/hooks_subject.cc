@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <initializer_list>
 #include <optional>
@@ -21,6 +20,7 @@
 #include <string_view>
 
 #include "blocking_calls.h"
+#include "inspect/process_modules.h"
 #include "known_libraries.h"
 #include "library_search.h"
 #include "target.h"
@@ -264,7 +264,7 @@ void find_hooks(Subject& subject) {
 // ---- processes
 
 struct Mapping {
-  std::uint64_t start = 0, end = 0, offset = 0;
+  std::uint64_t start = 0, end = 0;
   std::string range, path;
 };
 
@@ -280,8 +280,7 @@ std::vector<Mapping> read_mappings(pid_t pid) {
     if (mapping.path.empty() || mapping.path[0] != '/') continue;
     const std::size_t dash = mapping.range.find('-');
     if (absl::SimpleHexAtoi(mapping.range.substr(0, dash), &mapping.start) &&
-        absl::SimpleHexAtoi(mapping.range.substr(dash + 1), &mapping.end) &&
-        absl::SimpleHexAtoi(offset, &mapping.offset)) {
+        absl::SimpleHexAtoi(mapping.range.substr(dash + 1), &mapping.end)) {
       mappings.push_back(std::move(mapping));
     }
   }
@@ -300,7 +299,7 @@ class ProcessCheck {
   explicit ProcessCheck(pid_t pid) : target_(open_process(pid)), mappings_(read_mappings(pid)) {
     subject_.pid = pid;
     subject_.name = target_->name();
-    read_modules();
+    read_elves();
     for (auto& [path, elf] : elves_) subject_.stdio_suspends |= says_stdio_suspends(path, elf);
     const Stdio stdio = subject_.stdio_suspends ? Stdio::kSuspends : Stdio::kBlocks;
     for (auto& [path, elf] : elves_) subject_.modules.push_back(examine(std::move(elf), stdio));
@@ -323,13 +322,12 @@ class ProcessCheck {
   }
 
  private:
-  void read_modules() {
+  void read_elves() {
+    std::ifstream maps(absl::StrCat("/proc/", subject_.pid, "/maps"));
+    absl::flat_hash_set<std::uint64_t> begins;
+    for (const runtime::ProcessModule& module : runtime::read_modules(maps)) begins.insert(module.low);
     for (const Mapping& mapping : mappings_) {
-      char magic[4] = {};
-      if (mapping.offset != 0 || !target_->read(mapping.start, magic, sizeof magic) ||
-          std::memcmp(magic, "\177ELF", 4) != 0 || starts_.count(mapping.path) != 0) {
-        continue;
-      }
+      if (begins.count(mapping.start) == 0 || starts_.count(mapping.path) != 0) continue;
       starts_[mapping.path] = mapping.start;
       add(mapping);
     }

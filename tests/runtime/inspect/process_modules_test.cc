@@ -55,6 +55,26 @@ TEST(ProcessModules, AreNoFilesThatAreMappedWhole) {
       << "a debug file";
 }
 
+// As lld links a small library: in the file, its segments begin within the first page.
+TEST(ProcessModules, MayMapTheirFirstPageAgain) {
+  const std::string library =
+      "7f0000010000-7f0000011000 r--p 00000000 08:01 42 /lib/x.so\n"
+      "7f0000011000-7f0000013000 r-xp 00000000 08:01 42 /lib/x.so\n"
+      "7f0000013000-7f0000014000 r--p 00001000 08:01 42 /lib/x.so\n";
+  const Found alone{{"/lib/x.so", 0x7f0000010000, 0x7f0000014000}};
+  EXPECT_EQ(modules_of(library), alone);
+  EXPECT_EQ(modules_of("7f000000a000-7f0000010000 r--p 00000000 08:01 42 /lib/x.so\n" + library), alone)
+      << "mapped whole right before it";
+  const std::string tiny =
+      "7f0000010000-7f0000011000 r--p 00000000 08:01 42 /lib/x.so\n"
+      "7f0000011000-7f0000012000 r-xp 00000000 08:01 42 /lib/x.so\n"
+      "7f0000012000-7f0000013000 r--p 00000000 08:01 42 /lib/x.so\n"
+      "7f0000013000-7f0000014000 rw-p 00000000 08:01 42 /lib/x.so\n";
+  EXPECT_EQ(modules_of(tiny), alone);
+  EXPECT_EQ(modules_of(tiny + "7f0000014000-7f0000016000 rw-p 00000000 08:01 42 /lib/x.so\n"), alone)
+      << "mapped whole right behind it";
+}
+
 TEST(ProcessModules, AreToldApartAlthoughTheFileIsTheSame) {
   const std::string deleted =
       "7f0000020000-7f0000021000 r--p 00000000 08:01 42 /lib/x.so (deleted)\n"
