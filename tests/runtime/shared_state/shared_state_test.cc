@@ -237,10 +237,11 @@ TEST(SharedState, TellsOfAStreamOnce) {
 }
 
 TEST(SharedState, FindsAfterACallOnThePool) {
-  const auto call_then_log = [](int number) {
-    return [number] {
+  int back = 0;  // the pool's threads may be slow
+  const auto call_then_log = [&](int number) {
+    return [&back, number] {
       aiofiber::runtime::offload([] {});
-      ::usleep(1000);
+      for (++back; back < 2;) ::usleep(1000);
       log_line(number);
     };
   };
