@@ -3,13 +3,14 @@
 // The states of a Timeout, and the decision at the end of its body.
 #include "aiofiber/timeout.h"
 
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 
 #include <memory>
 #include <utility>
 
 #include "aiofiber/event_loop.h"
 #include "aiofiber/frame_pool.h"
+#include "aiofiber/runtime/engine/decimals.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/task_core.h"
 
@@ -182,7 +183,7 @@ std::string repr(const Timeout& scope) {
     } else {
       // Rounded to three digits, as in asyncio.
       std::string number =
-          absl::StrFormat("%.3f", std::chrono::duration<double>(scope.when_->time_since_epoch()).count());
+          runtime::decimals(std::chrono::duration<double>(scope.when_->time_since_epoch()).count(), 3);
       while (number.back() == '0' && number[number.size() - 2] != '.') number.pop_back();
       text += number;
     }

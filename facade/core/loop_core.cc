@@ -10,7 +10,7 @@
 #include "aiofiber/loop_core.h"
 
 #include <absl/cleanup/cleanup.h>
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 
 #include <cstdlib>
 #include <utility>
@@ -20,6 +20,7 @@
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/decimals.h"
 #include "aiofiber/runtime/inspect/descriptor_use.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/inspect/watchdog.h"
@@ -210,7 +211,8 @@ void LoopCore::report_to_default_handler(const ExceptionContext& context) {
 
 void LoopCore::report_slow(const std::string& what, std::int64_t duration_ns) {
   log(LogLevel::WARNING,
-      absl::StrFormat("Executing %s took %.3f seconds", what, static_cast<double>(duration_ns) / 1e9));
+      absl::StrCat("Executing ", what, " took ", runtime::decimals(static_cast<double>(duration_ns) / 1e9, 3),
+                   " seconds"));
 }
 
 // ---- closing ----------------------------------------------------------------------------------------------

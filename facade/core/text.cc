@@ -3,7 +3,7 @@
 // Python's notation for strings, type names and numbers.
 #include "core/text.h"
 
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 #include <cxxabi.h>
 
 #include <charconv>
@@ -28,7 +28,7 @@ std::string quote(std::string_view text) {
       out += '\\';
       out += c;
     } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(c));
+      absl::StrAppend(&out, "\\x", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
     } else {
       out += c;
     }

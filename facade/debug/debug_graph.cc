@@ -7,7 +7,6 @@
 #include "aiofiber/debug.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <ostream>
@@ -73,8 +72,8 @@ class Builder {
 
 std::string place_of(const Frame& frame) {
   if (!frame.file.empty()) return absl::StrCat("File ", detail::quote(frame.file), ", line ", frame.line);
-  if (frame.module.empty()) return absl::StrFormat("Address %#x", frame.address);
-  return absl::StrFormat("Module %s+%#x", detail::quote(frame.module), frame.module_offset);
+  if (frame.module.empty()) return absl::StrCat("Address 0x", absl::Hex(frame.address));
+  return absl::StrCat("Module ", detail::quote(frame.module), "+0x", absl::Hex(frame.module_offset));
 }
 
 void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
@@ -83,7 +82,7 @@ void render(const FutureCallGraph& graph, std::size_t level, std::string& out) {
     out.append(level * 4, ' ') += line;
   };
   FutureBase& future = graph.future.state();
-  const std::string id = absl::StrFormat("id=%p)", &future);
+  const std::string id = absl::StrCat("id=0x", absl::Hex(&future), ")");
   const TaskCore* task = future.task();
   const std::string head =
       task != nullptr ? "* Task(name=" + detail::quote(task->name()) + ", " : "* Future(";

@@ -5,7 +5,6 @@
 #include "streams/socket_transport.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 

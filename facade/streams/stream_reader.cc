@@ -4,7 +4,6 @@
 #include "aiofiber/stream_reader.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <cstring>
@@ -91,7 +90,7 @@ Coro<void> StreamReaderState::wait_for_data_without_stack(Ref<StreamReaderState>
 }
 
 std::string StreamReaderState::text(const void* object) const {
-  std::string out = absl::StrFormat("<StreamReader object at %p", object);
+  std::string out = absl::StrCat("<StreamReader object at 0x", absl::Hex(object));
   if (!buffer.empty()) absl::StrAppend(&out, " ", buffer.size(), " bytes");
   if (eof_) out += " eof";
   if (limit_ != kDefaultStreamLimit) absl::StrAppend(&out, " limit=", limit_);

@@ -4,7 +4,6 @@
 #include "aiofiber/wait_queue.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "aiofiber/runtime/engine/assert.h"
 
@@ -21,7 +20,7 @@ LoopCore& LoopBound::bind(std::string_view type, const void* object) {
 
 std::string lock_repr(std::string_view type, const void* object, std::string extra, std::size_t waiters) {
   if (waiters > 0) absl::StrAppend(&extra, ", waiters:", waiters);
-  std::string text = absl::StrFormat("<asyncio.locks.%s object at %p", type, object);
+  std::string text = absl::StrCat("<asyncio.locks.", std::string(type), " object at 0x", absl::Hex(object));
   if (!extra.empty()) absl::StrAppend(&text, " [", extra, "]");
   return text + ">";
 }

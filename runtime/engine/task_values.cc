@@ -12,7 +12,6 @@
 #include "aiofiber/runtime/engine/task_values.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -102,7 +101,7 @@ constinit ForkHandler values_at_fork{ForkStep::kTaskValues,
 std::string name_of(const Variable& variable) {
   if (!variable.name.empty()) return variable.name;
   std::string symbol = data_symbol(reinterpret_cast<std::uintptr_t>(variable.address));
-  return !symbol.empty() ? symbol : absl::StrFormat("%p", variable.address);
+  return !symbol.empty() ? symbol : absl::StrCat("0x", absl::Hex(variable.address));
 }
 
 [[noreturn]] void refuse_second_loop() {
@@ -238,7 +237,7 @@ void install(TaskValues& values, Bytes data, const Variable& variable) noexcept 
 }
 
 void check_range(void* begin, std::size_t bytes, std::string_view name, const TaskVariableOptions& options) {
-  const std::string shown = name.empty() ? absl::StrFormat("%p", begin) : std::string(name);
+  const std::string shown = name.empty() ? absl::StrCat("0x", absl::Hex(begin)) : std::string(name);
   if (begin == nullptr || bytes == 0)
     refuse(EINVAL, absl::StrCat("'", shown, "' cannot have a value per task: it has no bytes"));
   if (options.release != nullptr && options.init == nullptr)

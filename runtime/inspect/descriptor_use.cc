@@ -60,11 +60,14 @@ struct Place {
 };
 
 struct Note {
-  int fd = -1;
+  bool is_in_use = false;  // all zeros in a program's file: no bytes there
+  int fd = 0;
   std::uint32_t closes = 0;  // of the number, with this one
   bool is_open_again = false;
   Place closed;
   Place opened;
+
+  bool is_for(int number) const noexcept { return is_in_use && fd == number; }
 };
 // A handler may close descriptors, too: it takes the mutex only if it is free, and else notes nothing.
 constinit std::mutex mutex;
@@ -168,7 +171,7 @@ void start(Report report) noexcept {
   current_report.store(report, std::memory_order_relaxed);
   if (detail::wanted.fetch_add(1, std::memory_order_relaxed) != 0) return;
   const std::lock_guard lock(mutex);
-  for (Note& note : notes) note.fd = -1;  // closes of meanwhile were not noted
+  for (Note& note : notes) note.is_in_use = false;  // closes of meanwhile were not noted
 }
 
 void stop() noexcept { detail::wanted.fetch_sub(1, std::memory_order_relaxed); }
@@ -186,6 +189,7 @@ void note_closing(int fd, Recent* recent) noexcept {
       const std::unique_lock lock(mutex, std::try_to_lock);
       if (!lock) return;
       Note& note = note_of(fd);
+      note.is_in_use = true;
       note.fd = fd;
       note.closes = Reactor::close_count(fd) + 1;
       note.is_open_again = false;
@@ -207,7 +211,7 @@ void note_opened(int fd, Recent* recent) noexcept {
     const std::unique_lock lock(mutex, std::try_to_lock);
     if (!lock) return;
     Note& note = note_of(fd);
-    if (note.fd != fd) return;
+    if (!note.is_for(fd)) return;
     note.closes = closes;  // dup2() to a closed number counts as a close, too
     note.opened.set();
     note.is_open_again = true;
@@ -235,7 +239,7 @@ void note_use(int fd, Recent& recent) noexcept {
     Place here;
     here.set();
     const bool by_others = note.closed.task != here.task && note.opened.task != here.task;
-    if (note.fd != fd || note.closes != closes || !note.is_open_again || !by_others) return;
+    if (!note.is_for(fd) || note.closes != closes || !note.is_open_again || !by_others) return;
     if (::fcntl(fd, F_GETFD) < 0) return;  // closed again without a hook: the use fails
     if (is_news(here.calls())) report_reuse(fd, note, here);
   } catch (...) {

@@ -5,7 +5,6 @@
 #include "aiofiber/runtime/inspect/held_locks.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <array>
@@ -72,8 +71,8 @@ Held* find_note(const void* lock, std::uint64_t task) noexcept {
 std::string lock_text(const Held& held) {
   const auto address = reinterpret_cast<std::uintptr_t>(held.lock.load(std::memory_order_relaxed));
   const std::string name = data_symbol(address);
-  return name.empty() ? absl::StrFormat("%s at %#x", held.what, address)
-                      : absl::StrFormat("%s '%s' at %#x", held.what, name, address);
+  return absl::StrCat(held.what, name.empty() ? "" : absl::StrCat(" '", name, "'"), " at 0x",
+                      absl::Hex(address));
 }
 
 std::string report_text(const Fiber& fiber, const std::vector<const Held*>& locks,

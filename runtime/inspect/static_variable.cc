@@ -4,7 +4,6 @@
 #include "inspect/static_variable.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>

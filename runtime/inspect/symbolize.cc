@@ -3,7 +3,7 @@
 // One libdwfl session for this process; answers are cached by address.
 #include <aiofiber/runtime/inspect/symbolize.h>
 
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 #include <dlfcn.h>
 #include <link.h>
 #include <unistd.h>
@@ -94,7 +94,7 @@ class Symbolizer {
                : nullptr;
     if (name == nullptr || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
     std::string text = name_of_symbol(name).display;
-    if (offset != 0) absl::StrAppendFormat(&text, "+%#x", offset);
+    if (offset != 0) absl::StrAppend(&text, "+0x", absl::Hex(offset));
     return text;
   }
 

@@ -5,7 +5,6 @@
 #include "aiofiber/runtime/inspect/task_dump.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include <tuple>
 
 #include "aiofiber/runtime/engine/clock.h"
+#include "aiofiber/runtime/engine/decimals.h"
 #include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/call_list.h"
@@ -132,11 +132,11 @@ std::optional<TaskSnapshot> snapshot(const aiofiber_record& original, std::uint3
 // ---- text
 
 std::string seconds(std::int64_t nanoseconds) {
-  return absl::StrFormat("%.1f s", static_cast<double>(nanoseconds) / 1e9);
+  return decimals(static_cast<double>(nanoseconds) / 1e9, 1) + " s";
 }
 
 std::string address_text(const char* what, std::uint64_t address) {
-  return absl::StrFormat("%s at %#x", what, address);
+  return absl::StrCat(what, " at 0x", absl::Hex(address));
 }
 
 std::string quoted_name(const aiofiber_record& record) { return "'" + task_name(record) + "'"; }

@@ -4,7 +4,6 @@
 #include "aiofiber/runtime/inspect/traceback.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <cstring>
@@ -23,12 +22,12 @@ void append_frame(const SymbolizedFrame& frame, std::string& out) {
     return;
   }
   if (frame.module.empty()) {  // code that was generated at run time, or was unloaded
-    absl::StrAppendFormat(&out, "  Address %#x, in no module\n", frame.address);
+    absl::StrAppend(&out, "  Address 0x", absl::Hex(frame.address), ", in no module\n");
     return;
   }
   if (frame.file.empty()) {
-    absl::StrAppendFormat(&out, "  Module \"%s\"+%#x, in %s", frame.module, frame.module_offset,
-                          frame.function);
+    absl::StrAppend(&out, "  Module \"", frame.module, "\"+0x", absl::Hex(frame.module_offset), ", in ",
+                    frame.function);
     if (!frame.build_id.empty()) absl::StrAppend(&out, " [build-id ", frame.build_id, "]");
     out += '\n';
     return;

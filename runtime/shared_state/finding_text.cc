@@ -5,7 +5,6 @@
 
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/task_dump.h"
@@ -40,12 +39,12 @@ std::string wait_text(const aiofiber_record& record) {
 }  // namespace
 
 std::string place_text(const Finding& finding, const Variable* variable) {
-  if (variable == nullptr) return absl::StrFormat("%d bytes at %#x", finding.bytes, finding.address);
+  if (variable == nullptr) return absl::StrCat(finding.bytes, " bytes at 0x", absl::Hex(finding.address));
   std::string text;
   const std::size_t offset = finding.address - variable->address;
   if (variable->name.empty()) {
-    return absl::StrFormat("%d bytes at +%#x of the data of %s, which has no symbols", finding.bytes, offset,
-                           file_name(variable->module));
+    return absl::StrCat(finding.bytes, " bytes at +0x", absl::Hex(offset), " of the data of ",
+                        file_name(variable->module), ", which has no symbols");
   }
   text = absl::StrCat("'", variable->name, "'");
   const std::string file = variable->file.empty() ? file_of_variable(variable->address) : variable->file;
