@@ -4,6 +4,7 @@
 #include "aiofiber/watch.h"
 
 #include "aiofiber/task_core.h"
+#include "core/one_by_one.h"
 
 namespace aiofiber::detail {
 
@@ -11,17 +12,10 @@ using runtime::Ref;
 
 namespace {
 
-// Owners whose last reference was dropped while another owner ends; they end after it. One list for each
-// fiber, because a destructor of the program may suspend the fiber in between.
-struct Turn {
-  WatchOwner* first = nullptr;
-  WatchOwner* last = nullptr;
+struct OwnersOneByOne {
+  static WatchOwner*& next(WatchOwner& owner) noexcept { return owner.next_to_go; }
+  static void release(WatchOwner& owner) noexcept { owner.release_owner(); }
 };
-struct TurnOfThread {
-  Turn* turn = nullptr;
-  std::uint64_t fiber_id = 0;
-};
-constinit thread_local TurnOfThread now{};
 
 }  // namespace
 
@@ -30,22 +24,7 @@ void release_in_turn(WatchOwner& owner) noexcept {
     owner.release_owner();
     return;
   }
-  const runtime::Fiber* const fiber = runtime::current_fiber();
-  const std::uint64_t fiber_id = fiber != nullptr ? fiber->id : 0;
-  if (now.turn != nullptr && now.fiber_id == fiber_id) {
-    owner.next_to_go = nullptr;
-    (now.turn->first == nullptr ? now.turn->first : now.turn->last->next_to_go) = &owner;
-    now.turn->last = &owner;
-    return;
-  }
-  Turn turn;
-  turn.first = turn.last = &owner;
-  while (WatchOwner* const next = turn.first) {
-    turn.first = next->next_to_go;
-    now = {&turn, fiber_id};
-    next->release_owner();
-  }
-  if (now.turn == &turn) now = {};
+  release_one_by_one<WatchOwner, OwnersOneByOne>(owner);
 }
 
 void release_in_turn(Ref<FutureBase> future) noexcept {

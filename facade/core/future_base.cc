@@ -10,6 +10,7 @@
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 #include "aiofiber/task.h"
+#include "core/one_by_one.h"
 #include "core/text.h"
 
 namespace aiofiber::detail {
@@ -20,6 +21,11 @@ namespace {
 bool is_fiber(const runtime::Runnable& target) noexcept {
   return target.kind == runtime::Runnable::Kind::kFiber || target.kind == runtime::Runnable::Kind::kStackless;
 }
+
+struct HandlesOneByOne {
+  static runtime::Runnable*& next(runtime::Runnable& handle) noexcept { return handle.next; }
+  static void release(runtime::Runnable& handle) noexcept { static_cast<HandleBase&>(handle).release(); }
+};
 }  // namespace
 
 void FutureBase::check_pending() const {
@@ -163,12 +169,13 @@ void FutureBase::add_awaiting(std::vector<FutureBase*>& out) const {
   }
 }
 
-// Callbacks of a future that was never completed. Fibers cannot be here: they hold a reference.
+// Callbacks of a future that was never completed. Fibers cannot be here: they hold a reference. A callback
+// may hold the last handle of another such future, and so on.
 void FutureBase::drop_waiters() noexcept {
   while (Waiter* waiter = waiters_.pop_front()) {
     forget_callback(*waiter);
     if (waiter->handle != nullptr) {
-      waiter->handle->release();
+      release_one_by_one<runtime::Runnable, HandlesOneByOne>(*waiter->handle);
     } else if (waiter->target->kind == runtime::Runnable::Kind::kCallback) {
       static_cast<CallbackNode*>(waiter->target)->drop();  // a gather or shield that this input keeps alive
     }

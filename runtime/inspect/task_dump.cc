@@ -29,6 +29,7 @@
 #include "aiofiber/runtime/inspect/traceback.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
+#include "inspect/utf8.h"
 
 namespace aiofiber::runtime {
 
@@ -156,15 +157,35 @@ std::string watched_tasks(const char* what, std::uint64_t watcher, const TaskInd
   return watched.empty() ? address_text(what, watcher) : absl::StrCat(what, " of ", name_list(watched));
 }
 
-// `, held by task 'x'`, also as `itself`, `thread 4711` and `a task that has ended`; empty if no single owner
-// exists or is known.
+// The name of a thread of this process, in quotes; empty if it has ended.
+std::string quoted_thread_name(std::uint32_t tid) {
+  std::array<char, 32> name;  // the kernel keeps 15 bytes
+  const std::string path = absl::StrCat("/proc/self/task/", tid, "/comm");
+  std::string_view text(name.data(), sys::read_file(path.c_str(), name.data(), name.size()));
+  text = text.substr(0, text.find('\n'));
+  return text.empty() ? "" : absl::StrCat(" '", printable(text), "'");
+}
+
+// `: getaddrinfo()`, the function of libc whose hook waits; empty if it is unknown.
+std::string hooked_call(std::uint64_t id, const TaskIndex& all) {
+  const TaskSnapshot* const task = all.find(id);
+  if (task == nullptr) return {};
+  for (const SymbolizedFrame& frame : program_frames(task->stack)) {
+    const bool has_c_name = frame.function.find_first_of(":<{") == std::string::npos;
+    if (is_hook(frame.file) && has_c_name) return ": " + frame.function + "()";
+  }
+  return {};
+}
+
+// `, held by task 'x'`, also as `itself`, `thread 4711 'name'` and `a task that has ended`; empty if no
+// single owner exists or is known.
 std::string held_by(const aiofiber_record& record, const TaskIndex& all) {
   const LockOwner owner = lock_owner(record);
   if (owner.task != 0 && owner.task == record.id) return ", held by itself";
   const TaskSnapshot* const task = owner.task != 0 ? all.find(owner.task) : nullptr;
   if (task != nullptr && (owner.tid == 0 || task->record.tid == owner.tid))
     return ", held by task " + quoted_name(task->record);
-  if (owner.tid != 0) return absl::StrCat(", held by thread ", owner.tid);
+  if (owner.tid != 0) return absl::StrCat(", held by thread ", owner.tid, quoted_thread_name(owner.tid));
   return owner.task != 0 ? absl::StrCat(", held by a task that has ended (id ", owner.task, ")") : "";
 }
 
@@ -314,7 +335,7 @@ std::string describe_wait(const aiofiber_record& record, const TaskIndex& all) {
       if (const TaskSnapshot* const task = all.find(arg)) return "task " + quoted_name(task->record);
       return absl::StrCat("task with id ", arg);
     case AIOFIBER_WAIT_OFFLOAD:
-      return kind.what;
+      return kind.what + hooked_call(record.id, all);
     case AIOFIBER_WAIT_THREAD:
       return kind.what + (arg != 0 ? ": " + called_at(arg) : "");
     case AIOFIBER_WAIT_LOCK: {

@@ -218,8 +218,8 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   const Folder folder;
   const Running process({WAITS_TARGET, folder / "locked"});
   const std::string child = process.output().substr(6, process.output().find('\n') - 6);
-  constexpr std::size_t kTasks = 24;
-  std::map<std::string, std::string> waits;
+  constexpr std::size_t kTasks = 31;
+  std::map<std::string, std::string> waits, named;  // what each waits for; its id and name
   // Who is on the CPU now is seen next time. So is the owner of a lock that its waiter looked at meanwhile.
   for (int look = 0; look < 50 && waits.size() < kTasks; ++look) {
     const Finished result = aiofiber({"ps", process.pid(), "--json"});
@@ -232,6 +232,7 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
       const std::string text = task["waits_for"]["text"].GetString();
       if (text.starts_with("lock at ") && !contains(text, "held by")) continue;
       waits[name] = text;
+      named[name] = std::to_string(task["id"].GetUint64()) + " '" + name + "'";
       EXPECT_GT(task["since_ns"].GetInt64(), 1'000'000'000) << name;
     }
   }
@@ -256,6 +257,9 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   EXPECT_TRUE(contains(waits["poll-3"], "readable (pipe) and 2 more")) << waits["poll-3"];
   EXPECT_TRUE(contains(waits["flock"], "a lock on fd") && contains(waits["flock"], folder / "locked"))
       << waits["flock"];
+  EXPECT_EQ(waits["gather"], "gather of tasks " + named["part-0"] + ", " + named["part-1"] + ", " +
+                                 named["part-2"] + " and 1 more");
+  EXPECT_EQ(waits["shield"], "shield of task " + named["shielded"]);
   EXPECT_EQ(waits["waitpid"], "process " + child);
   EXPECT_TRUE(waits["join"].starts_with("the end of thread ")) << waits["join"];
   EXPECT_EQ(waits["system"], "a call on the thread pool: system()");

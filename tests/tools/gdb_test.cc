@@ -99,6 +99,11 @@ TEST_F(Gdb, InfoTasksTellsUntilWhenAndWhichCall) {
   EXPECT_TRUE(contains(line_of(out, "aio-lock"), "\"lock-holder\", limit in 35")) << out;
   EXPECT_FALSE(contains(line_of(out, "after-timeout"), "limit")) << "that limit is over: " << out;
   EXPECT_FALSE(contains(line_of(out, "lock-holder"), "limit")) << "the sleep ends by itself: " << out;
+  const std::string gather = line_of(out, "gather");
+  EXPECT_TRUE(contains(gather, "waiting for gather of tasks ")) << out;
+  EXPECT_TRUE(contains(gather, " \"part-0\", ") && contains(gather, " \"part-2\" and 1 more")) << gather;
+  EXPECT_TRUE(contains(line_of(out, "shield"), "waiting for shield of task ")) << out;
+  EXPECT_TRUE(contains(line_of(out, "barrier"), "waiting for barrier at 0x")) << out;
   const std::string called = "waiting for a call on another thread: (anonymous namespace)::";
   const std::string lambda = "start_all::{lambda} (waits_target.cc:";
   EXPECT_TRUE(contains(line_of(out, "to-thread"), called + "blocks_a_thread()")) << out;

@@ -17,6 +17,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -78,6 +79,17 @@ void start_all(pid_t child, const char* locked_file) {
     sigemptyset(&none);
     pollfd entry{pipe_ends[0][0], POLLIN, 0};
     ppoll(&entry, 1, nullptr, &none);
+  });
+  start("gather", [] {
+    std::vector<asyncio::Task<int>> parts;
+    for (const char* name : {"part-0", "part-1", "part-2", "part-3"}) {
+      parts.push_back(asyncio::create_task({.name = name}, [] { return asyncio::await(queue.get()); }));
+    }
+    asyncio::await(asyncio::gather(parts));
+  });
+  start("shield", [] {
+    const auto task = asyncio::create_task({.name = "shielded"}, [] { asyncio::await(queue.get()); });
+    asyncio::await(asyncio::shield(task));
   });
   start("lock-in-timeout",
         [] { asyncio::await(asyncio::timeout(1h, [] { const std::lock_guard lock(of_a_thread); })); });

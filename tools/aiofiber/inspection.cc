@@ -19,6 +19,12 @@ namespace {
 
 // After a statement that was true before the moment at which the other end was read.
 constexpr char kEarlier[] = " (a moment ago)";
+constexpr std::size_t kNamesShown = 3;  // of tasks that are awaited together
+
+std::string awaited_text(const TaskSnapshot& waiter, const TaskSnapshot& awaited) {
+  return absl::StrCat(awaited.record.id, " '", printable(awaited.name()), "'",
+                      waiter.seen_together(awaited) ? "" : kEarlier);
+}
 
 bool is_plumbing(const Frame& frame) {
   return runtime::is_plumbing(frame.function, frame.linkage_name, frame.file, frame.inlined);
@@ -160,8 +166,7 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
     case AIOFIBER_WAIT_TASK: {
       const TaskSnapshot* awaited = snapshot_.find(record.wait_arg);
       if (awaited == nullptr) return absl::StrCat("task ", record.wait_arg, " (done)");
-      return absl::StrCat("task ", record.wait_arg, " '", printable(awaited->name()), "'",
-                          task.seen_together(*awaited) ? "" : kEarlier);
+      return "task " + awaited_text(task, *awaited);
     }
     case AIOFIBER_WAIT_NONE:
       return "";
@@ -183,10 +188,22 @@ std::string Inspection::what_is_waited_for(const TaskSnapshot& task) const {
         const std::string call = runtime::called_function(called.function, called.file, called.line);
         return absl::StrCat(kind.what, ": ", printable(call));
       }
-      if (kind.through_watch || record.wait_arg == 0) return kind.what + held_by(task);
+      if (kind.through_watch) return kind.what + watched_text(task);
+      if (record.wait_arg == 0) return kind.what + held_by(task);
       return absl::StrFormat("%s at %#x%s", kind.what, record.wait_arg, held_by(task));
     }
   }
+}
+
+std::string Inspection::watched_text(const TaskSnapshot& task) const {
+  const std::vector<const TaskSnapshot*> watched = snapshot_.watched_by(task);
+  if (watched.empty()) return {};
+  std::string text = watched.size() == 1 ? " of task " : " of tasks ";
+  for (std::size_t i = 0; i < std::min(watched.size(), kNamesShown); ++i) {
+    absl::StrAppend(&text, i > 0 ? ", " : "", awaited_text(task, *watched[i]));
+  }
+  if (watched.size() > kNamesShown) absl::StrAppend(&text, " and ", watched.size() - kNamesShown, " more");
+  return text;
 }
 
 std::string Inspection::held_by(const TaskSnapshot& task) const {

@@ -73,6 +73,8 @@ class Inspection {
 
  private:
   std::string held_by(const TaskSnapshot& task) const;
+  // " of tasks 3 'a', 4 'b' and 5 more"; empty if they are not tasks.
+  std::string watched_text(const TaskSnapshot& task) const;
   // As waits_for(), without the limit.
   std::string what_is_waited_for(const TaskSnapshot& task) const;
 

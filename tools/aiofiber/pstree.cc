@@ -15,7 +15,6 @@
 #include <deque>
 #include <utility>
 
-#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "commands.h"
 #include "inspect/fold_repeats.h"
 
@@ -61,9 +60,6 @@ class Tree {
  public:
   Tree(Inspection& inspection, const Options& options) : inspection_(inspection), options_(options) {
     const Snapshot& snapshot = inspection.snapshot();
-    for (const TaskSnapshot& task : snapshot.tasks) {
-      if (task.record.watched_by != 0) watched_[task.record.watched_by].push_back(&task);
-    }
     for (const TaskSnapshot& task : snapshot.tasks) {
       for (const Edge& edge : waits(task)) has_waiter_.insert(edge.to->record.id);
     }
@@ -117,10 +113,8 @@ class Tree {
       if (const TaskSnapshot* awaited = inspection_.snapshot().find(record.wait_arg)) add(awaited);
     } else if (const TaskSnapshot* owner = inspection_.snapshot().find_owner(task)) {
       edges.push_back({owner, Relation::kHoldsItsLock, task.seen_with_owner(*owner)});
-    } else if (runtime::wait_kind(record.wait_kind).through_watch) {
-      if (const auto found = watched_.find(record.wait_arg); found != watched_.end()) {
-        for (const TaskSnapshot* awaited : found->second) add(awaited);
-      }
+    } else {
+      for (const TaskSnapshot* awaited : inspection_.snapshot().watched_by(task)) add(awaited);
     }
     return edges;
   }
@@ -219,8 +213,6 @@ class Tree {
   Inspection& inspection_;
   const Options& options_;
   absl::flat_hash_set<std::uint64_t> has_waiter_;
-  absl::flat_hash_map<std::uint64_t, std::vector<const TaskSnapshot*>>
-      watched_;  // by the object that watches them
   absl::flat_hash_map<std::uint64_t, std::vector<const TaskSnapshot*>>
       created_;  // by the task that created them
   struct Above {

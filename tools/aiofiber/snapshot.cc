@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "aiofiber/runtime/arch/arch.h"
+#include "aiofiber/runtime/inspect/wait_kind.h"
 #include "failure.h"
 
 namespace aiofiber::tool {
@@ -348,7 +349,9 @@ class Reader {
               [](const TaskSnapshot& a, const TaskSnapshot& b) { return a.record.id < b.record.id; });
     snapshot_.by_id.reserve(snapshot_.tasks.size());
     for (std::size_t i = 0; i < snapshot_.tasks.size(); ++i) {
-      snapshot_.by_id[snapshot_.tasks[i].record.id] = i;
+      const aiofiber_record& record = snapshot_.tasks[i].record;
+      snapshot_.by_id[record.id] = i;
+      if (record.watched_by != 0) snapshot_.by_watcher[record.watched_by].push_back(i);
     }
     find_younger_owners();
   }
@@ -652,6 +655,15 @@ std::uint64_t TaskSnapshot::stack_used() const {
 const TaskSnapshot* Snapshot::find(std::uint64_t id) const {
   const auto found = by_id.find(id);
   return found == by_id.end() ? nullptr : &tasks[found->second];
+}
+
+std::vector<const TaskSnapshot*> Snapshot::watched_by(const TaskSnapshot& task) const {
+  std::vector<const TaskSnapshot*> watched;
+  if (!task.waits() || !runtime::wait_kind(task.record.wait_kind).through_watch) return watched;
+  const auto found = by_watcher.find(task.record.wait_arg);
+  if (found == by_watcher.end()) return watched;
+  for (const std::size_t i : found->second) watched.push_back(&tasks[i]);
+  return watched;
 }
 
 std::optional<std::int64_t> Snapshot::limit_ns(const TaskSnapshot& task) const {

@@ -104,6 +104,7 @@ struct Snapshot {
   std::uint64_t registry_address = 0;
   std::vector<TaskSnapshot> tasks;  // by id
   absl::flat_hash_map<std::uint64_t, std::size_t> by_id;
+  absl::flat_hash_map<std::uint64_t, std::vector<std::size_t>> by_watcher;
   std::int64_t now_ns = 0;
   std::size_t retries = 0;  // tasks that moved while they were read
   // What the limit of memory left out.
@@ -111,6 +112,8 @@ struct Snapshot {
   std::size_t stacks_left_out = 0;
 
   const TaskSnapshot* find(std::uint64_t id) const;
+  // The tasks that `task` awaits through a gather, a group and so on, by id; empty when it awaits none so.
+  std::vector<const TaskSnapshot*> watched_by(const TaskSnapshot& task) const;
   // The task that holds the lock of `task`; null if a thread holds it, or the owner has ended or is unknown.
   const TaskSnapshot* find_owner(const TaskSnapshot& task) const;
   // When a time limit ends the task's wait; nullopt: there is none, or it is unknown.

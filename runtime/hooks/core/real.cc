@@ -15,6 +15,7 @@
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
 #include "hooks/core/link_order.h"
+#include "hooks/core/vforked_child.h"
 #include "hooks/locks/lock_queue.h"
 #include "hooks/stdio/stdio_switch.h"
 
@@ -57,6 +58,7 @@ namespace {
   if (!stands_aside) {  // else the program's runtime is another one and is left alone
     runtime::Reactor::set_closes_are_reported(true);
     forget_lock_waiters_at_fork();
+    note_process_at_fork();
   }
   if (in_use) enable_stdio_if_wanted();
 }

@@ -5,8 +5,9 @@
 //
 // Tasks that wait for the descriptor are woken with EBADF *before* the number can be reused; on Linux they
 // would keep waiting for a file without a number. These hooks act on every thread, because the reactor must
-// see every close. pclose suspends: it waits for a child. If a task is inside the FILE (AIOFIBER_STDIO=1),
-// fclose, freopen and pclose wait until it has left; its call fails, so it leaves at once.
+// see every close. Only what a child of vfork closes is still open for the tasks of its parent. pclose
+// suspends: it waits for a child. If a task is inside the FILE (AIOFIBER_STDIO=1), fclose, freopen and pclose
+// wait until it has left; its call fails, so it leaves at once.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "hooks/core/fd_kind.h"
 #include "hooks/core/known_settings.h"
 #include "hooks/core/real.h"
+#include "hooks/core/vforked_child.h"
 #include "hooks/files/files_on_pool.h"
 #include "hooks/stdio/stdio_occupant.h"
 
@@ -39,7 +41,7 @@ bool is_open(int fd) noexcept {
 }
 
 void before_close(int fd) noexcept {
-  if (fd < 0 || stands_aside) return;
+  if (fd < 0 || stands_aside || in_vforked_child()) return;
   const int saved_errno = errno;
   if (runtime::descriptor_use::noting() && is_open(fd)) note_closing(fd);
   runtime::fd_closing(fd);

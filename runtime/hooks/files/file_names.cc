@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "hooks/core/act.h"
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/real.h"
+#include "hooks/core/vforked_child.h"
 #include "hooks/files/files_on_pool.h"
 
 namespace aiofiber::hooks {
@@ -29,10 +29,7 @@ namespace detail {
 
 constinit std::atomic<bool> files_on_pool = false;
 
-bool may_go_to_pool() noexcept {
-  const runtime::Fiber* const fiber = act();
-  return fiber != nullptr && static_cast<std::uint32_t>(::syscall(SYS_gettid)) == fiber->tid;
-}
+bool may_go_to_pool() noexcept { return act() != nullptr && !in_vforked_child(); }
 
 }  // namespace detail
 

@@ -21,7 +21,8 @@ VERSION = 1
 X86_64 = 62  # EM_X86_64
 HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chunks
 RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, its oldest part
-OWNER_AT = RECORD.size + 8             # of wait_owner, behind watched_by; older programs do not have it
+WATCHED_BY_AT = RECORD.size            # of watched_by; older programs do not have it
+OWNER_AT = WATCHED_BY_AT + 8           # of wait_owner, as well
 LIMIT_AT = OWNER_AT + 8                # of wait_limit, as well
 COROUTINES_AT = LIMIT_AT + 8           # of coroutines, as well
 COROUTINE_RUNS, ON_LOOP = 1, 2         # bits of aiofiber_coroutines.stack
@@ -34,6 +35,9 @@ WAITS = ["", "sleep", "fd", "task", "future", "a call on the thread pool", "some
          "as_completed", "task group", "lock", "event", "condition", "semaphore", "an item in the queue",
          "room in the queue", "a call on another thread", "the last item of the queue to be done", "barrier", "a lock on fd",
           "process", "the end of thread"]
+THROUGH_WATCH = range(7, 12)           # those whose wait_arg is the watched_by of the awaited tasks
+NAMES_SHOWN = 3                        # of tasks that are awaited together
+OFFLOAD = 5
 SLEEP, FD, TASK, OTHER, LOCK, THREAD, FILE_LOCK, PROCESS, THREAD_END = 1, 2, 3, 6, 12, 18, 21, 22, 23
 GUARD_BYTES = 64 * 1024                # below a stack, at least: a thread that overflowed it stands there
 OWNER_ID, OWNER_THREAD, IS_THREAD = 0, 1, 1 << 63  # enum aiofiber_owner_form
@@ -100,6 +104,8 @@ class Registry:
             for i in range(self.chunk_records):
                 at = i * self.record_stride
                 task = Task(self, RECORD.unpack_from(memory, at))
+                if self.record_size >= WATCHED_BY_AT + 8:
+                    task.watched_by = struct.unpack_from("<Q", memory, at + WATCHED_BY_AT)[0]
                 if self.record_size >= OWNER_AT + 8:
                     task.wait_owner = struct.unpack_from("<Q", memory, at + OWNER_AT)[0]
                 if self.record_size >= LIMIT_AT + 8:
@@ -108,13 +114,17 @@ class Registry:
                     task.newest_coroutines = struct.unpack_from("<Q", memory, at + COROUTINES_AT)[0]
                 if task.state != FREE and task.id != 0:
                     found.append(task)
-        return sorted(found, key=lambda task: task.id)
+        found.sort(key=lambda task: task.id)
+        self.watched = {}  # what a gather and so on awaits, by the object
+        for task in found:
+            self.watched.setdefault(task.watched_by, []).append(task)
+        return found
 
 
 class Task:
     def __init__(self, registry, fields):
         self.registry = registry
-        self.wait_owner = self.wait_limit = self.newest_coroutines = 0
+        self.watched_by = self.wait_owner = self.wait_limit = self.newest_coroutines = 0
         (self.seq, self.id, self.fcontext, self.stack_low, self.stack_high, self.entry, self.state, self.wait_kind,
          self.wait_arg, self.wait_since_ns, _, self.switches, _, number, self.tid, _, name) = fields
         self.name = name.split(b"\0")[0].decode(errors="replace") or "Task-%d" % (number or self.id)
@@ -231,7 +241,19 @@ class Task:
             return WAITS[THREAD] + ": " + called_function(self.wait_arg)
         if self.wait_kind == LOCK:
             return "lock at %#x" % self.wait_arg + self.held_by(tasks) if self.wait_arg else WAITS[LOCK]
-        return WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
+        what = WAITS[self.wait_kind if self.wait_kind < len(WAITS) else OTHER]
+        if self.wait_kind in THROUGH_WATCH:
+            return what + self.watched_text()
+        return what + (" at %#x" % self.wait_arg if self.wait_arg and self.wait_kind not in (OFFLOAD, THREAD) else "")
+
+    def watched_text(self):
+        """What a gather and so on awaits, as ' of tasks 3 "a", 4 "b"'; empty if they are not tasks."""
+        watched = self.registry.watched.get(self.wait_arg, [])
+        if self.wait_arg == 0 or not watched:
+            return ""
+        names = ", ".join('%d "%s"' % (task.id, task.name) for task in watched[:NAMES_SHOWN])
+        more = " and %d more" % (len(watched) - NAMES_SHOWN) if len(watched) > NAMES_SHOWN else ""
+        return (" of task " if len(watched) == 1 else " of tasks ") + names + more
 
     def doing(self, tasks):
         if self.seq % 2 and self.state != NEW:

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -235,6 +236,24 @@ TEST(Futures, ThatHoldEachOtherAreDestroyedAtAnyDepth) {
       });
     }
   }
+}
+
+TEST(Futures, ThatEachOthersCallbacksHoldAreDestroyedAtAnyDepth) {
+  run_in_loop([] {
+    auto outermost = get_running_loop().create_future<>();
+    const std::weak_ptr<int> innermost = [&outermost] {
+      const auto value = std::make_shared<int>(0);
+      outermost.add_done_callback([value](const auto&) {});
+      return value;
+    }();
+    for (int i = 0; i < kDeep; ++i) {
+      auto next = get_running_loop().create_future<>();
+      next.add_done_callback([inner = std::move(outermost)](const auto&) {});
+      outermost = std::move(next);
+    }
+    outermost = {};
+    EXPECT_TRUE(innermost.expired());
+  });
 }
 
 TEST(Futures, OfWhichADestructorAwaitsLeaveTheRestToIt) {

@@ -43,7 +43,7 @@ class TaskIndex {
 // The current owner of the lock that `record` waits for; not known() if it waits for no lock.
 LockOwner lock_owner(const aiofiber_record& record);
 // What `record` waits for, as `sleep, 1.5 s left`, `fd 3 = socket:[77]`, `task 'x'`, `gather of 'a', 'b'`,
-// `lock at 0x7f..., held by task 'x'`; names come from `all`. Empty when it does not wait.
+// `lock at 0x7f..., held by thread 7 'x'`; names come from `all`. Empty when it does not wait.
 std::string describe_wait(const aiofiber_record& record, const TaskIndex& all);
 std::string task_name(const aiofiber_record& record);
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
 #include <thread>
 
 #include "aiofiber/hooks.h"
@@ -62,6 +63,7 @@ TEST(LockOwner, OfAMutexIsTheThreadThatHasIt) {
   std::atomic<pid_t> tid{0};
   std::atomic<bool> looked{false};
   std::thread thread([&] {
+    pthread_setname_np(pthread_self(), "keeper");
     mutex.lock();
     tid = gettid();
     while (!looked) std::this_thread::yield();
@@ -77,6 +79,8 @@ TEST(LockOwner, OfAMutexIsTheThreadThatHasIt) {
     while (waiter->state != AIOFIBER_WAITING) sleep_ms(1);
     EXPECT_EQ(owner_for(waiter).task, 0u);
     EXPECT_EQ(owner_for(waiter).tid, static_cast<std::uint32_t>(tid.load()));
+    const std::string text = runtime::describe_wait(*waiter, runtime::snapshot_tasks());
+    EXPECT_TRUE(text.ends_with(", held by thread " + std::to_string(tid) + " 'keeper'")) << text;
     looked = true;
   });
   fibers.run();

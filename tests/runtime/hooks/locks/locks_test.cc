@@ -17,6 +17,7 @@
 #include <shared_mutex>
 #include <thread>
 
+#include "aiofiber/runtime/inspect/task_dump.h"
 #include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
@@ -160,6 +161,24 @@ TEST(HookedBarrier, CollectsTasksAndAThread) {
   fibers.run();
   thread.join();
   EXPECT_EQ(serial, 1);
+  pthread_barrier_destroy(&barrier);
+}
+
+TEST(HookedBarrier, IsWhatADumpSaysThatATaskWaitsFor) {
+  Fibers fibers;
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, nullptr, 2);
+  const runtime::Fiber* waiter = nullptr;
+  fibers.spawn([&] {
+    waiter = runtime::current_fiber();
+    pthread_barrier_wait(&barrier);
+  });
+  fibers.spawn([&] {
+    EXPECT_EQ(runtime::describe_wait(*waiter, runtime::snapshot_tasks()),
+              "a call on the thread pool: pthread_barrier_wait()");
+    pthread_barrier_wait(&barrier);
+  });
+  fibers.run();
   pthread_barrier_destroy(&barrier);
 }
 

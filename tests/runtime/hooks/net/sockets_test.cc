@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -253,6 +254,27 @@ TEST(HookedRecv, EndsWithEbadfWhenTheDescriptorIsClosedUnderIt) {
   });
   fibers.run();
   EXPECT_FAILS_WITH(EBADF, received);
+}
+
+// It shares the memory of its parent, but not the descriptors.
+TEST(HookedRecv, GoesOnWhenAVforkedChildClosesItsDescriptor) {
+  Fibers fibers;
+  SocketPair pair;
+  std::string received(1, ' ');
+  int status = -1;
+  fibers.spawn([&] { EXPECT_EQ(::recv(pair[0], received.data(), 1, 0), 1) << ::strerror(errno); });
+  fibers.spawn([&] {
+    const pid_t child = ::vfork();
+    if (child == 0) {
+      ::close(pair[0]);
+      ::_exit(::dup2(pair[1], pair[0]) == pair[0] ? 7 : 1);
+    }
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(::send(pair[1], "x", 1, 0), 1);
+  });
+  fibers.run();
+  EXPECT_EQ(received, "x");
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 TEST(HookedDup2, WakesWhoWaitsForTheOldFileAndTheNumberThenMeansTheNewOne) {
