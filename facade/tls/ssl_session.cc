@@ -44,6 +44,15 @@ std::string_view server_name_of(SSL* connection) noexcept {
   return {reinterpret_cast<const char*>(bytes + kHead), length};
 }
 
+// Seconds since 1970.
+std::int64_t begin_of(const SSL_SESSION* session) {
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L  // where the older one is deprecated: a long ends in 2038 on 32 bits
+  return SSL_SESSION_get_time_ex(session);
+#else
+  return SSL_SESSION_get_time(session);
+#endif
+}
+
 }  // namespace
 
 std::optional<SslSession> session_of(SSL* connection, const SslContext& context,
@@ -59,7 +68,7 @@ std::optional<SslSession> session_of(SSL* connection, const SslContext& context,
   data->verify_mode = context.verify_mode();
   data->check_hostname = context.check_hostname();
   data->id.assign(reinterpret_cast<const char*>(id), id_length);
-  data->time = std::chrono::sys_seconds(std::chrono::seconds(SSL_SESSION_get_time(current)));
+  data->time = std::chrono::sys_seconds(std::chrono::seconds(begin_of(current)));
   data->timeout = std::chrono::seconds(SSL_SESSION_get_timeout(current));
   data->has_ticket = SSL_SESSION_has_ticket(current) != 0;
   data->ticket_lifetime_hint = std::chrono::seconds(SSL_SESSION_get_ticket_lifetime_hint(current));
