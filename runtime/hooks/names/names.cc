@@ -12,9 +12,11 @@
 #include <cstring>
 
 #include "aiofiber/hooks.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 
@@ -63,6 +65,19 @@ int look_up(Lookup lookup) {
   return result;
 }
 
+// The answer of a simulated network. libc makes the list, so that freeaddrinfo() fits it. The machine's own
+// interfaces (AI_ADDRCONFIG) play no part.
+int look_up_simulated(runtime::Network& network, const char* node, const char* service, const addrinfo* hints,
+                      addrinfo** result) {
+  const runtime::NameAnswer answer = network.look_up(node);
+  if (answer.after > 0 && !sleep_until(deadline_after(answer.after))) return EAI_SYSTEM;
+  if (answer.error != 0) return answer.error;
+  addrinfo numeric = hints != nullptr ? *hints : addrinfo{};
+  numeric.ai_flags = (numeric.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME)) | AI_NUMERICHOST;
+  const Disable disabled;
+  return real::getaddrinfo(answer.address, service, &numeric, result);
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -76,6 +91,10 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
   if (needs_no_lookup(node, service, hints)) {
     const Disable disabled;
     return real::getaddrinfo(node, service, hints, result);
+  }
+  if (aiofiber::runtime::Network* const network = aiofiber::runtime::current_network;
+      AIOFIBER_UNLIKELY(network != nullptr) && node != nullptr && !is_address(node)) {
+    return look_up_simulated(*network, node, service, hints, result);
   }
   return look_up([=] { return real::getaddrinfo(node, service, hints, result); });
 }
