@@ -2,7 +2,8 @@
 //
 // Addresses of the simulated network: IPv4 with a port, or the path of a Unix socket on its machine.
 //
-// Knows how libc writes them (sockaddr), and nothing of who has which address.
+// Knows how libc writes them (sockaddr). It does not know who has which address, nor whether anybody does:
+// that is the sockets' business.
 #pragma once
 
 #include <sys/socket.h>

@@ -2,7 +2,8 @@
 //
 // The command line that repeats a run, and the environment's seed.
 //
-// The two belong together: what the first one prints, the second one reads.
+// The two belong together: what the first one prints, the second one reads. Both look at the process, so they
+// work wherever the test was started.
 #pragma once
 
 #include <cstdint>

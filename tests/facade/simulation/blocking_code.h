@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -43,8 +44,15 @@ inline Fd listen_on(std::uint16_t port, int backlog = 16) {
   return listener;
 }
 
+// For each call on it; 0: no limit.
+inline void limit(const Fd& fd, int seconds) {
+  const timeval time{seconds, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
 // -1 with errno; EHOSTUNREACH: the name has no address.
-inline Fd connect_to(const char* host, std::uint16_t port) {
+inline Fd connect_to(const char* host, std::uint16_t port, int seconds = 0) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
@@ -53,15 +61,12 @@ inline Fd connect_to(const char* host, std::uint16_t port) {
     return Fd(-1);
   }
   Fd connection(::socket(list->ai_family, list->ai_socktype, 0));
+  limit(connection, seconds);
   const bool connected = ::connect(connection.get(), list->ai_addr, list->ai_addrlen) == 0;
+  const int error = errno;
   ::freeaddrinfo(list);
+  errno = error;
   return connected ? std::move(connection) : Fd(-1);
-}
-
-inline void limit(const Fd& fd, int seconds) {
-  const timeval time{seconds, 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
 }
 
 inline bool send_text(const Fd& fd, const std::string& text) {
@@ -78,25 +83,24 @@ inline bool read_line(const Fd& fd, std::string& line) {
   }
 }
 
-// Answers each line with the same line, one connection after the other.
-inline void echo_server(std::uint16_t port) {
+// Answers each line with the same line, one connection after the other. `seconds`: as for limit().
+inline void echo_server(std::uint16_t port, int seconds = 0) {
   const Fd listener = listen_on(port);
   for (;;) {
     const Fd connection(::accept(listener.get(), nullptr, nullptr));
     if (!connection) return;
+    limit(connection, seconds);
     std::string line;
     while (read_line(connection, line) && send_text(connection, line + "\n")) {
     }
   }
 }
 
-// What the server at the port answers; "": no answer.
+// What the server at the port answers; "": no answer. `seconds`: the limit of each call; 0: none.
 inline std::string ask(const char* host, std::uint16_t port, const std::string& question, int seconds = 0) {
-  const Fd connection = connect_to(host, port);
-  if (!connection) return "";
-  if (seconds > 0) limit(connection, seconds);
+  const Fd connection = connect_to(host, port, seconds);
   std::string answer;
-  return send_text(connection, question + "\n") && read_line(connection, answer) ? answer : "";
+  return connection && send_text(connection, question + "\n") && read_line(connection, answer) ? answer : "";
 }
 
 }  // namespace aiofiber::testing::test
