@@ -8,6 +8,7 @@
 #include <hiredis/hiredis.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -174,6 +175,7 @@ std::size_t seed_count() {
 }
 
 void expect_right(std::uint16_t port, void (*connection)(const Fd&), Client use, bool split, Duration most) {
+  std::signal(SIGPIPE, SIG_IGN);  // as a program with hiredis does
   int answered = 0;
   int failed = 0;
   for (const std::uint64_t seed : seeds(seed_count())) {
