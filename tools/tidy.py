@@ -119,7 +119,7 @@ SEAM_RULES = [
     ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\bread_counter\b",
      r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/aiofiber/runtime/arch/.*|runtime/hooks/time/time\.cc|facade/simulation/libc_names\.cc", "take the time from engine/clock.h, so that it can be virtual"),
     ("random", r"#\s*include\s*<random>|(?<![\w.>])s?rand(om)?\s*\(|\brandom_device\b|\bmt19937|\bgetrandom\s*\(",
-     r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)", "ask engine/choice.h, so that a seed repeats the run"),
+     r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)|facade/simulation/libc_names\.cc", "ask engine/choice.h, so that a seed repeats the run"),
     ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
      r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
     ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",

@@ -54,6 +54,9 @@ struct SimulationOptions {
   std::optional<std::uint64_t> seed = std::nullopt;
   // What the wall clocks of the nodes show at the beginning, since 1970.
   Duration wall_clock = std::chrono::hours(24 * 365 * 56 + 24 * 14);  // 2026-01-01
+  // Whether getrandom() and getentropy() of the programs give bytes from the seed, so that TLS handshakes
+  // repeat.
+  bool seed_random = false;
   // How many of the newest events the trace keeps.
   std::size_t trace_events = 100'000;
 };

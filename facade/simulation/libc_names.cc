@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names of libc that the hooks leave alone and a simulation needs: what names and prepares sockets, and the
-// clocks. In a task of a simulated machine they ask that machine. Anywhere else they are libc's.
+// Names of libc that the hooks leave alone and a simulation needs: what names and prepares sockets, the
+// clocks and the random numbers. In a task of a simulated machine they ask that machine. Anywhere else they
+// are libc's.
 //
 // Only programs that use a Simulation contain this file (keep_libc_names()), so no other program pays for a
 // call of clock_gettime() that passes here.
 #include "simulation/libc_names.h"
 
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <ctime>
 
 #include "aiofiber/runtime/engine/fiber.h"
@@ -56,6 +61,8 @@ constinit Real<int(int, int, int, void*, socklen_t*)> real_getsockopt{"getsockop
 constinit Real<int(clockid_t, timespec*)> real_clock_gettime{"clock_gettime"};
 constinit Real<int(timeval*, void*)> real_gettimeofday{"gettimeofday"};
 constinit Real<time_t(time_t*)> real_time{"time"};
+constinit Real<ssize_t(void*, size_t, unsigned)> real_getrandom{"getrandom"};
+constinit Real<int(void*, size_t)> real_getentropy{"getentropy"};
 constinit Real<int(timespec*, int)> real_timespec_get{"timespec_get"};
 
 // The machine whose program calls; null: libc's function answers.
@@ -65,6 +72,17 @@ Host* caller() noexcept {
   return Host::current();
 }
 runtime::Network* network() noexcept { return caller() != nullptr ? runtime::current_network : nullptr; }
+
+// Fills the buffer from the seed. False: the caller gets the system's numbers.
+bool fill_from_seed(void* buffer, std::size_t bytes) noexcept {
+  Host* const host = caller();
+  if (host == nullptr || !host->world().seeds_random()) return false;
+  constexpr std::uint64_t kBytes = 256;
+  auto* const to = static_cast<unsigned char*>(buffer);
+  for (std::size_t i = 0; i < bytes; ++i)
+    to[i] = static_cast<unsigned char>(host->world().chooser().choose(kBytes));
+  return true;
+}
 
 timespec to_timespec(Nanoseconds time) noexcept { return {time / kSecond, time % kSecond}; }
 
@@ -138,6 +156,15 @@ int timespec_get(timespec* time, int base) noexcept {
   if (host == nullptr || base != TIME_UTC) return real_timespec_get(time, base);
   *time = to_timespec(host->wall_time());
   return base;
+}
+
+ssize_t getrandom(void* buffer, size_t bytes, unsigned flags) {
+  if (fill_from_seed(buffer, bytes)) return static_cast<ssize_t>(bytes);
+  return real_getrandom(buffer, bytes, flags);
+}
+
+int getentropy(void* buffer, size_t bytes) {
+  return fill_from_seed(buffer, bytes) ? 0 : real_getentropy(buffer, bytes);
 }
 
 }  // extern "C"

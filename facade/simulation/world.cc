@@ -22,6 +22,7 @@ constexpr std::uint64_t kOneInAMillion = 1'000'000;
 World::World(const SimulationOptions& options, std::uint64_t seed)
     : seed_(seed),
       wall_clock_(options.wall_clock.nanoseconds()),
+      seeds_random_(options.seed_random),
       chooser_(seed),
       events_(chooser_),
       trace_(options.trace_events, now_),

@@ -37,6 +37,7 @@ class World {
   const runtime::Nanoseconds& clock() const noexcept { return now_; }  // for what follows the time
   std::uint64_t seed() const noexcept { return seed_; }
   runtime::Chooser& chooser() noexcept { return chooser_; }
+  bool seeds_random() const noexcept { return seeds_random_; }
   Trace& trace() noexcept { return trace_; }
   Wires& wires() noexcept { return wires_; }
   runtime::Nanoseconds wall_clock() const noexcept { return wall_clock_; }
@@ -85,6 +86,7 @@ class World {
   const std::uint64_t seed_;
   runtime::Nanoseconds now_ = 0;
   const runtime::Nanoseconds wall_clock_;
+  const bool seeds_random_;
   runtime::Chooser chooser_;
   EventQueue events_;
   Trace trace_;

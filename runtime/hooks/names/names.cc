@@ -12,13 +12,12 @@
 #include <cstring>
 
 #include "aiofiber/hooks.h"
-#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
-#include "hooks/core/blocking_call.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/names/simulated_names.h"
 
 namespace aiofiber::hooks {
 
@@ -65,12 +64,11 @@ int look_up(Lookup lookup) {
   return result;
 }
 
-// The answer of a simulated network. libc makes the list, so that freeaddrinfo() fits it. The machine's own
-// interfaces (AI_ADDRCONFIG) play no part.
-int look_up_simulated(runtime::Network& network, const char* node, const char* service, const addrinfo* hints,
-                      addrinfo** result) {
-  const runtime::NameAnswer answer = network.look_up(node);
-  if (answer.after > 0 && !sleep_until(deadline_after(answer.after))) return EAI_SYSTEM;
+// The answer of a simulated network. The machine's own interfaces (AI_ADDRCONFIG) play no part.
+int simulated_getaddrinfo(runtime::Network& network, const char* node, const char* service,
+                          const addrinfo* hints, addrinfo** result) {
+  runtime::NameAnswer answer;
+  if (!look_up_simulated(network, node, answer)) return EAI_SYSTEM;
   if (answer.error != 0) return answer.error;
   addrinfo numeric = hints != nullptr ? *hints : addrinfo{};
   numeric.ai_flags = (numeric.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME)) | AI_NUMERICHOST;
@@ -94,7 +92,7 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
   }
   if (aiofiber::runtime::Network* const network = aiofiber::runtime::current_network;
       AIOFIBER_UNLIKELY(network != nullptr) && node != nullptr && !is_address(node)) {
-    return look_up_simulated(*network, node, service, hints, result);
+    return simulated_getaddrinfo(*network, node, service, hints, result);
   }
   return look_up([=] { return real::getaddrinfo(node, service, hints, result); });
 }
@@ -102,6 +100,8 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
 int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
                 socklen_t service_size, int flags) {
   if (!acts()) return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  // A simulated network knows no names of addresses.
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) flags |= NI_NUMERICHOST;
   const bool no_host_lookup = host == nullptr || (flags & NI_NUMERICHOST) != 0;
   const bool no_service_lookup = service == nullptr || (flags & NI_NUMERICSERV) != 0;
   if (no_host_lookup && no_service_lookup) {

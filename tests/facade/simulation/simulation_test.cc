@@ -3,14 +3,19 @@
 // Simulations: blocking code between machines, on simulated time.
 #include "aiofiber/simulation.h"
 
-#include <fcntl.h>
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <resolv.h>
+#include <sys/random.h>
+#include <sys/un.h>
 
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 
+#include "aiofiber/await.h"
+#include "aiofiber/streams.h"
 #include "facade/simulation/blocking_code.h"
 #include "support/descriptors.h"
 
@@ -514,6 +519,82 @@ TEST_F(Pair, NameServiceCanBeSlowWrongAndFailing) {
   EXPECT_EQ(took, Duration(5s));
   EXPECT_EQ(failed, EAI_AGAIN);
   EXPECT_EQ(from_other, "hello");
+}
+
+TEST_F(Pair, OldCallsForNamesAskTheSimulatedNetwork) {
+  std::string address;
+  int unknown = 0;
+  int dns = 0;
+  client.run([&] {
+    char text[64] = "";
+    if (const hostent* const host = ::gethostbyname("server"))
+      ::inet_ntop(AF_INET, host->h_addr_list[0], text, sizeof text);
+    address = text;
+    unknown = ::gethostbyname("example.org") == nullptr ? h_errno : 0;
+    unsigned char answer[512];
+    dns = ::res_query("example.org", 1, 1, answer, sizeof answer) < 0 ? h_errno : 0;
+  });
+  sim.run_for(1s);
+  EXPECT_EQ(address, "10.0.0.1");
+  EXPECT_EQ(unknown, HOST_NOT_FOUND);
+  EXPECT_EQ(dns, TRY_AGAIN);
+}
+
+TEST(SeededRandom, SystemsRandomNumbersComeFromTheSeedOnRequest) {
+  const auto number_of = [](std::uint64_t seed, bool seeded) {
+    Simulation sim({.seed = seed, .seed_random = seeded});
+    std::uint64_t number = 0;
+    sim.node("a").run([&] { EXPECT_EQ(::getrandom(&number, sizeof number, 0), 8); });
+    sim.run_for(1s);
+    return number;
+  };
+  EXPECT_EQ(number_of(1, true), number_of(1, true));
+  EXPECT_NE(number_of(1, true), number_of(2, true));
+  EXPECT_NE(number_of(1, false), number_of(1, false));
+}
+
+TEST_F(Pair, UnixSocketsConnectThePrograms) {
+  std::string answer;
+  int elsewhere = 0;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, "/run/simulated.socket");
+  const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+  server.run([&] {
+    const Fd listener(::socket(AF_UNIX, SOCK_STREAM, 0));
+    ASSERT_EQ(::bind(listener.get(), generic, sizeof address), 0);
+    ASSERT_EQ(::listen(listener.get(), 1), 0);
+    const Fd connection(::accept(listener.get(), nullptr, nullptr));
+    send_text(connection, "by path\n");
+    ::sleep(10);
+  });
+  server.run([&] {
+    ::sleep(1);
+    const Fd connection(::socket(AF_UNIX, SOCK_STREAM, 0));
+    ASSERT_EQ(::connect(connection.get(), generic, sizeof address), 0);
+    read_line(connection, answer);
+  });
+  client.run([&] {
+    ::sleep(2);
+    const Fd connection(::socket(AF_UNIX, SOCK_STREAM, 0));
+    elsewhere = ::connect(connection.get(), generic, sizeof address) != 0 ? errno : 0;
+  });
+  sim.run_for(1min);
+  EXPECT_EQ(answer, "by path");
+  EXPECT_EQ(elsewhere, ENOENT);
+}
+
+TEST_F(Pair, AsynciosStreamsUseTheSimulatedNetwork) {
+  std::string answer;
+  server.run([] { echo_server(7); });
+  client.run([&] {
+    auto [reader, writer] = await(open_connection("10.0.0.1", 7));
+    writer.write("streams\n");
+    answer = await(reader.readline());
+    writer.close();
+  });
+  sim.run_for(10s);
+  EXPECT_EQ(answer, "streams\n");
 }
 
 TEST_F(Pair, DescriptorsAreRealOnes) {
