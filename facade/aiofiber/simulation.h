@@ -61,7 +61,8 @@ struct SimulationOptions {
   std::size_t trace_events = 100'000;
 };
 
-// A simulated machine: a handle, valid as long as its simulation.
+// A simulated machine: a handle, valid as long as its simulation. kill(), crash() and restart() throw
+// RuntimeError when a node's program calls them: use Simulation::at() and after().
 class Node {
  public:
   // Starts fn() as a task of this machine. After a restart() it is started again. An exception that leaves
@@ -97,8 +98,7 @@ class Node {
   detail::Host* host_;
 };
 
-// Threads: one; several simulations may live in a thread, one after the other. A simulation of its own thread
-// is independent of others.
+// Threads: one, that of its making. Simulations of several threads are independent.
 // Errors: std::system_error when the system has no descriptors left.
 class Simulation {
  public:
@@ -126,8 +126,8 @@ class Simulation {
   // them one by one in another order: FoundationDB's swizzle-clogging.
   void swizzle_clog(Duration duration);
 
-  // Runs everything that happens within the duration. RuntimeError in a task or a callback of a loop; any
-  // exception that leaves a node's function, after a line on stderr that repeats the run.
+  // Runs everything that happens within the duration. RuntimeError: it runs already, or another loop runs in
+  // this thread; any exception that leaves a node's function, after a line in the log that repeats the run.
   void run_for(Duration duration);
   // The time since the beginning.
   Duration time() const noexcept;

@@ -63,11 +63,12 @@ struct Endpoint {
   std::deque<Packet> out;  // under way to the peer, in order
   std::size_t out_bytes = 0;
   runtime::Nanoseconds last_due = 0;
-  bool out_armed = false;  // an event will deliver the first packet
-  bool peer_full = false;  // the peer's buffer is full: delivery goes on when its program reads
-  bool ended = false;      // the program sends nothing more
-  unsigned tries = 0;      // of the first packet
-  bool held = false;       // a server's end that was not accepted: its program's end is ours, too
+  bool out_armed = false;   // an event will deliver the first packet
+  bool peer_full = false;   // the peer's buffer is full: delivery goes on when its program reads
+  bool ended = false;       // the program sends nothing more
+  bool keeps_byte = false;  // the last byte in the wire is not data: see Wires::before_shutdown()
+  unsigned tries = 0;       // of the first packet
+  bool held = false;        // a server's end that was not accepted: its program's end is ours, too
 };
 
 }  // namespace aiofiber::testing::detail

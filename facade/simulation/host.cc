@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "aiofiber/exceptions.h"
 #include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/task.h"
@@ -124,6 +125,8 @@ void Host::start(std::size_t entry) {
 }
 
 void Host::kill(bool tell_peers) {
+  if (current_host != nullptr)
+    throw RuntimeError("a node's program cannot end a node while it runs: Simulation::after() can");
   if (loop_ == nullptr) return;
   const Wires::Remains remains = world_.wires().cut(*this, tell_peers);
   for (const AnyTask& task : all_tasks(loop_.get())) task.state().quiet_when_destroyed = true;

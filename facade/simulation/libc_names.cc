@@ -58,6 +58,7 @@ constinit Real<int(int, int)> real_listen{"listen"};
 constinit Real<int(int, sockaddr*, socklen_t*)> real_getsockname{"getsockname"};
 constinit Real<int(int, sockaddr*, socklen_t*)> real_getpeername{"getpeername"};
 constinit Real<int(int, int, int, void*, socklen_t*)> real_getsockopt{"getsockopt"};
+constinit Real<int(int, int)> real_shutdown{"shutdown"};
 constinit Real<int(clockid_t, timespec*)> real_clock_gettime{"clock_gettime"};
 constinit Real<int(timeval*, void*)> real_gettimeofday{"gettimeofday"};
 constinit Real<time_t(time_t*)> real_time{"time"};
@@ -126,6 +127,14 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
   aiofiber::runtime::Network* const simulated = network();
   return simulated != nullptr ? simulated->get_option(fd, level, option, value, length)
                               : real_getsockopt(fd, level, option, value, length);
+}
+
+int shutdown(int fd, int how) noexcept {
+  if (Host* const host = caller(); host != nullptr && how != SHUT_RD) {
+    Wires& wires = host->world().wires();
+    if (Endpoint* const endpoint = wires.of_descriptor(fd)) wires.before_shutdown(*endpoint, fd);
+  }
+  return real_shutdown(fd, how);
 }
 
 int clock_gettime(clockid_t clock, timespec* time) noexcept {

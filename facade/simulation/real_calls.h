@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,6 +35,11 @@ inline std::uint64_t cookie(int fd) noexcept {
   std::uint64_t value = 0;
   socklen_t length = sizeof value;
   return get_option(fd, SOL_SOCKET, SO_COOKIE, &value, &length) == 0 ? value : 0;
+}
+// The bytes that can be read; 1 if that is not known.
+inline std::size_t unread_bytes(int fd) noexcept {
+  int count = 0;
+  return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 1;
 }
 inline int epoll_create() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
 inline int epoll_control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {

@@ -316,16 +316,24 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
     send(endpoint, Packet::Kind::kReset);
   }
   if (!closed) return;
+  if (endpoint.keeps_byte && goes_on) sys::receive(endpoint.wire, buffer_.get(), 1, MSG_DONTWAIT);
   sys::close(endpoint.wire);
   endpoint.wire = -1;
   if (endpoint.out.empty()) remove(endpoint);
+}
+
+void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
+  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0 || endpoint.keeps_byte) return;
+  endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
 }
 
 // False: a reset.
 bool Wires::read_wire(Endpoint& endpoint, bool closed) {
   const std::size_t window = world_.link(*endpoint.host, host_of_peer(endpoint)).window;
   for (;;) {
-    const ssize_t got = sys::receive(endpoint.wire, buffer_.get(), kBufferBytes, MSG_DONTWAIT);
+    std::size_t most = kBufferBytes;
+    if (endpoint.keeps_byte) most = std::min(most, real::unread_bytes(endpoint.wire) - 1);
+    const ssize_t got = most > 0 ? sys::receive(endpoint.wire, buffer_.get(), most, MSG_DONTWAIT) : 0;
     if (got > 0) {
       endpoint.host->touch();  // a program that waits until it can write may go on
       add_data(endpoint, buffer_.get(), static_cast<std::size_t>(got));
@@ -334,7 +342,7 @@ bool Wires::read_wire(Endpoint& endpoint, bool closed) {
         watch(endpoint, endpoint.watched & ~kHears);
         return true;
       }
-      if (static_cast<std::size_t>(got) < kBufferBytes) return true;
+      if (static_cast<std::size_t>(got) < kBufferBytes && !endpoint.keeps_byte) return true;
       continue;
     }
     if (got < 0 && errno == EAGAIN && !closed) return true;

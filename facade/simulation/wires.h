@@ -49,6 +49,10 @@ class Wires {
   // the program's from now on.
   Endpoint* take_accepted(Endpoint& listener) noexcept;
 
+  // The program is about to shut down its sending side. It could write no byte later that a reset needs, so
+  // one is written now and stays in the wire.
+  void before_shutdown(Endpoint& endpoint, int fd) noexcept;
+
   // Reads what programs have written, and notices what they have closed.
   void collect();
   // The machine's programs die. `tell_peers`: by resets. The caller closes what remains.

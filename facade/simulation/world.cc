@@ -3,6 +3,8 @@
 // Time passes; links and their moods.
 #include "simulation/world.h"
 
+#include <absl/cleanup/cleanup.h>
+
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/saturating.h"
@@ -55,6 +57,9 @@ Nanoseconds World::next_time() const noexcept {
 }
 
 void World::run_until(Nanoseconds end) {
+  if (running_) throw RuntimeError("this simulation runs already");
+  running_ = true;
+  const absl::Cleanup ends = [this] { running_ = false; };
   for (;;) {
     settle();
     const Nanoseconds next = next_time();

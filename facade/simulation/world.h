@@ -45,6 +45,7 @@ class World {
   void at(runtime::Nanoseconds time, EventQueue::Action action) {
     events_.add(std::max(time, now_), std::move(action));
   }
+  // RuntimeError: it runs already, or it is called by a program of a machine.
   void run_until(runtime::Nanoseconds end);
   // Keeps the first one: run_until() throws it.
   void fail(std::exception_ptr error) noexcept {
@@ -94,6 +95,7 @@ class World {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say
   std::exception_ptr failure_;
+  bool running_ = false;
 };
 
 }  // namespace aiofiber::testing::detail

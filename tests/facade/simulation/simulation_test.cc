@@ -479,6 +479,7 @@ TEST_F(Pair, UnreadDataAtACloseBecomesAReset) {
 
 TEST_F(Pair, HalfCloseLetsTheAnswerThrough) {
   std::string answer;
+  ssize_t end = -1;
   server.run([] {
     const Fd listener = listen_on(7);
     const Fd connection(::accept(listener.get(), nullptr, nullptr));
@@ -491,10 +492,38 @@ TEST_F(Pair, HalfCloseLetsTheAnswerThrough) {
     const Fd connection = connect_to("server", 7);
     send_text(connection, "12345");
     ::shutdown(connection.get(), SHUT_WR);
+    ::sleep(1);  // the server has closed, too
     read_line(connection, answer);
+    char byte;
+    end = ::recv(connection.get(), &byte, 1, 0);
   });
   sim.run_for(10s);
   EXPECT_EQ(answer, "5");
+  EXPECT_EQ(end, 0);
+}
+
+TEST_F(Pair, ResetReachesAClientThatSendsNothingMore) {
+  int error = 0;
+  std::string answer;
+  server.run([] {
+    const Fd listener = listen_on(7);
+    const Fd connection(::accept(listener.get(), nullptr, nullptr));
+    send_text(connection, "half an ans");
+    ::sleep(100);
+  });
+  client.run([&] {
+    const Fd connection = connect_to("server", 7);
+    send_text(connection, "question\n");
+    ::shutdown(connection.get(), SHUT_WR);
+    char byte;
+    ssize_t count;
+    while ((count = ::recv(connection.get(), &byte, 1, 0)) == 1) answer += byte;
+    error = count < 0 ? errno : 0;
+  });
+  sim.at(1s, [&] { server.kill(); });
+  sim.run_for(10s);
+  EXPECT_EQ(answer, "half an ans");
+  EXPECT_EQ(error, ECONNRESET);
 }
 
 TEST_F(Pair, NameServiceCanBeSlowWrongAndFailing) {
@@ -640,6 +669,23 @@ TEST_F(Pair, ExceptionOfAProgramEndsTheRun) {
   });
   EXPECT_THROW(sim.run_for(1min), std::runtime_error);
   EXPECT_EQ(sim.time(), Duration(5s));
+}
+
+TEST_F(Pair, ProgramCannotEndANodeNorRunTheSimulation) {
+  client.run([&] {
+    EXPECT_THROW(server.kill(), RuntimeError);
+    EXPECT_THROW(client.restart(), RuntimeError);
+    EXPECT_THROW(sim.run_for(1s), RuntimeError);
+  });
+  sim.run_for(1s);
+}
+
+TEST_F(Pair, BadSettingsAreRefused) {
+  EXPECT_THROW(sim.link("server", "nobody", {}), ValueError);
+  EXPECT_THROW(sim.link("server", "client", {.latency = uniform(2s, 1s)}), ValueError);
+  EXPECT_THROW(sim.link("server", "client", {.loss = 1.5}), ValueError);
+  EXPECT_THROW(client.set_clock_rate(0), ValueError);
+  EXPECT_THROW(client.run(nullptr), TypeError);
 }
 
 TEST_F(Pair, CallsOutsideItsMachinesAreLibcs) {
