@@ -103,25 +103,25 @@ void Host::run(std::function<void()> fn) {
 }
 
 void Host::start(std::size_t entry) {
-  loop_
-      ->create_task({.name = name_},
-                    [this, entry] {
-                      const std::function<void()> fn = entries_[entry];
-                      try {
-                        fn();
-                      } catch (const runtime::ForcedUnwind&) {
-                        throw;
-                      } catch (const runtime::MachineDeath&) {
-                        throw;
-                      } catch (const CancelledError&) {
-                        throw;
-                      } catch (...) {
-                        world_.trace().event("fails", &name_);
-                        world_.fail(std::current_exception());
-                      }
-                    })
-      .detach();
+  loop_->create_task({.name = name_}, [this, entry] { call(entry); }).detach();
   touch();
+}
+
+// A program: its error ends the simulation, unless the program is ended from outside.
+void Host::call(std::size_t entry) {
+  const std::function<void()> fn = entries_[entry];  // run() may move the others meanwhile
+  try {
+    fn();
+  } catch (const runtime::ForcedUnwind&) {
+    throw;
+  } catch (const runtime::MachineDeath&) {
+    throw;
+  } catch (const CancelledError&) {
+    throw;
+  } catch (...) {
+    world_.trace().event("fails", &name_);
+    world_.fail(std::current_exception());
+  }
 }
 
 void Host::kill(bool tell_peers) {

@@ -80,6 +80,7 @@ class Host {
   class Loop;
   void start_loop();
   void start(std::size_t entry);
+  void call(std::size_t entry);
 
   World& world_;
   const std::string name_;
