@@ -29,7 +29,7 @@ from pathlib import Path
 # the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating decimals intrusive runnable clock choice static_program syscall socket_syscall process_syscall exec_child reactor",
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating decimals intrusive runnable clock choice network static_program syscall socket_syscall process_syscall exec_child reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
         "runtime/arch/other": "machine hints registers jump saved_context"}),
@@ -78,6 +78,7 @@ FLOORS = [
     ("processes", {"facade/subprocess": "subprocess spawn child process run subprocess_protocol subprocess_transport"}),
     ("cores", {"facade/workers": "channel workers"}),
     ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
+    ("simulation", {"facade/simulation": "simulation *"}),
 ]
 
 # (file, the header from a floor above, the reason). Only for a line that cannot be elsewhere.
@@ -116,13 +117,13 @@ SYSCALLS = (
 # facade/examples; the rules of RULES_FOR_ALL apply everywhere. Comments and strings do not count.
 SEAM_RULES = [
     ("clock", r"\bclock_gettime\b|\bsteady_clock::now\b|\bsystem_clock\b|\bhigh_resolution_clock\b|\bgettimeofday\b|\bread_counter\b",
-     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/aiofiber/runtime/arch/.*|runtime/hooks/time/time\.cc", "take the time from engine/clock.h, so that it can be virtual"),
+     r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/aiofiber/runtime/arch/.*|runtime/hooks/time/time\.cc|facade/simulation/libc_names\.cc", "take the time from engine/clock.h, so that it can be virtual"),
     ("random", r"#\s*include\s*<random>|(?<![\w.>])s?rand(om)?\s*\(|\brandom_device\b|\bmt19937|\bgetrandom\s*\(",
-     r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)", "ask engine/choice.h, so that a seed repeats the run"),
+     r"runtime/(aiofiber/runtime/)?engine/choice\.(h|cc)|facade/simulation/libc_names\.cc", "ask engine/choice.h, so that a seed repeats the run"),
     ("sleep", r"\bsleep_(for|until)\s*\(|\b(usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w>.:])::sleep\s*\(",
      r"runtime/(aiofiber/runtime/)?engine/clock\.(h|cc)|runtime/hooks/.*", "nothing of ours sleeps: arm a timer"),
     ("syscall", r"(?<![\w>])::(" + "|".join(SYSCALLS.split()) + r")\s*\(|(?<![\w.>:])(::)?syscall\s*\((?!\s*SYS_gettid)",
-     r"runtime/(aiofiber/runtime/)?engine/(socket_|process_)?syscall\.(h|cc)|runtime/hooks/.*",
+     r"runtime/(aiofiber/runtime/)?engine/(socket_|process_)?syscall\.(h|cc)|runtime/hooks/.*|facade/simulation/real_calls\.h",
      "call it through engine/syscall.h, so that tests can make it fail"),
     ("deadline", r"\b(\w*deadline\w*|when_?|until)(\(\))?(\.time_since_epoch\(\)(\.count\(\))?)?\s*-(?![-=>])"
      r"|(?<![-\w>])-\s*([\w.]+(\.|->))?\w*deadline\w*\b",

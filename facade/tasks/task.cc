@@ -9,6 +9,7 @@
 
 #include "aiofiber/exception_context.h"
 #include "aiofiber/log.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/inspect/throw_trace.h"
 #include "core/text.h"
@@ -175,6 +176,8 @@ AIOFIBER_NOINLINE TaskCore::Ending TaskCore::call_invoke(TaskCore& task) noexcep
   try {
     task.invoke();
   } catch (const runtime::ForcedUnwind&) {
+    ending.destroyed = true;
+  } catch (const runtime::MachineDeath&) {
     ending.destroyed = true;
   } catch (const CancelledError&) {
     ending.cancelled = true;

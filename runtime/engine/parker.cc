@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <typeinfo>
 
 #include "aiofiber/runtime/engine/assert.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "aiofiber/runtime/inspect/held_locks.h"
+#include "aiofiber/runtime/inspect/unwind.h"
 
 namespace aiofiber::runtime {
 
@@ -36,6 +39,16 @@ inline void tell_step_ends(Fiber& fiber) noexcept {
 inline void tell_step_begins(Fiber& fiber) noexcept {
   const auto* const observer = fiber.scheduler->step_observer;
   if (AIOFIBER_UNLIKELY(observer != nullptr)) observer->begins(fiber);
+}
+
+// The calling wait of a fiber that is unwound: throws MachineDeath if its machine dies, and if that reaches a
+// handler.
+AIOFIBER_NOINLINE void die_with_machine(Fiber& fiber) {
+  if (AIOFIBER_LIKELY(current_network == nullptr) || !current_network->is_dying()) return;
+  Registers frame = current_registers();
+  std::uintptr_t own_frame[1];
+  unwind_onwards(frame, fiber.bounds(), own_frame);
+  if (!throw_would_terminate(frame, fiber.bounds(), {.type = &typeid(MachineDeath)})) throw MachineDeath();
 }
 
 }  // namespace
@@ -96,7 +109,10 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   fiber_.scheduler->suspend();
   leave(limit);
   tell_step_begins(fiber_);
-  if (AIOFIBER_UNLIKELY(fiber_.unwinding)) return Wake::kInterrupted;
+  if (AIOFIBER_UNLIKELY(fiber_.unwinding)) {
+    die_with_machine(fiber_);
+    return Wake::kInterrupted;
+  }
   return reason_;
 }
 
@@ -124,6 +140,7 @@ bool refused_by_closing_loop() {
   if (AIOFIBER_LIKELY(!self.unwinding)) return false;
   if (self.ignores_interruption()) self.scheduler->abandon_current();
   self.scheduler->count_unwind_request();
+  die_with_machine(self);
   return true;
 }
 

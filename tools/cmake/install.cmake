@@ -28,6 +28,9 @@ if(TARGET aiofiber_hooks)
   add_library(aiofiber_hooks_archive STATIC $<TARGET_OBJECTS:aiofiber_hooks>)
   set_target_properties(aiofiber_hooks_archive PROPERTIES OUTPUT_NAME aiofiber_hooks)
   install(TARGETS aiofiber_hooks_archive ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  set_target_properties(aiofiber_simulation PROPERTIES EXPORT_NAME simulation)
+  install(TARGETS aiofiber_simulation EXPORT aiofiberTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(TARGETS aiofiber_hooks_shared EXPORT aiofiberTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
@@ -56,7 +59,9 @@ function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_
 endfunction()
 aiofiber_packages(aiofiber "Stackful fibers that speak asyncio" " -std=c++20" "" "")
 configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-tls.pc.in ${PROJECT_BINARY_DIR}/aiofiber-tls.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/aiofiber-tls.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-simulation.pc.in ${PROJECT_BINARY_DIR}/aiofiber-simulation.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiofiber-tls.pc ${PROJECT_BINARY_DIR}/aiofiber-simulation.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # The C compiler does not link the libraries of C++ by itself. A static program needs them behind all others, and
 # pkg-config puts there what is required last.
 aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm " ", aiofiber-c-last")

@@ -11,6 +11,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "aiofiber/runtime/engine/network.h"
+#include "hooks/core/act.h"
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/real.h"
 
@@ -36,6 +38,8 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int socket(int domain, int type, int protocol) noexcept {
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr) && act() != nullptr)
+    return noted_opened(aiofiber::runtime::current_network->socket(domain, type, protocol));
   return noted_opened(real::socket(domain, type, protocol));
 }
 int socketpair(int domain, int type, int protocol, int fds[2]) noexcept {

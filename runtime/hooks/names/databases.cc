@@ -5,6 +5,7 @@
 //
 // In libc the forms without _r return static memory. Here the memory belongs to the task, so another task's
 // lookup does not change it. It is valid until the task's next call of the same kind, or the task's end.
+#include <arpa/inet.h>
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
@@ -15,6 +16,7 @@
 #include "hooks/core/locals.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/names/simulated_names.h"
 
 namespace aiofiber::hooks {
 
@@ -66,6 +68,37 @@ hostent* look_up_host(Lookup lookup) {
   return found;
 }
 
+// The name to ask libc for. On a simulated machine it is the address that the machine's network gives.
+class HostName {
+ public:
+  explicit HostName(const char* name) : text_(name) {
+    runtime::Network* const network = runtime::current_network;
+    in_addr numeric;
+    if (AIOFIBER_LIKELY(network == nullptr) || ::inet_pton(AF_INET, name, &numeric) == 1) return;
+    if (!look_up_simulated(*network, name, answer_)) {
+      error_ = NETDB_INTERNAL;
+    } else if (answer_.error != 0) {
+      error_ = answer_.error == EAI_AGAIN ? TRY_AGAIN : HOST_NOT_FOUND;
+    } else {
+      text_ = answer_.address;
+    }
+  }
+  HostName(const HostName&) = delete;
+  HostName& operator=(const HostName&) = delete;
+  const char* text() const noexcept { return text_; }
+  int error() const noexcept { return error_; }  // for h_errno; 0: none
+
+ private:
+  runtime::NameAnswer answer_{};
+  const char* text_;
+  int error_ = 0;
+};
+
+hostent* not_found(int error) noexcept {
+  h_errno = error;
+  return nullptr;
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -80,7 +113,11 @@ int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size,
                     int* error) {
   if (!acts()) return real::gethostbyname_r(name, entry, memory, size, result, error);
   *result = nullptr;
+  const HostName asked(name);
+  *error = asked.error();
+  if (*error != 0) return 0;
   *error = NETDB_INTERNAL;
+  name = asked.text();
   return look_up_r([=] { return real::gethostbyname_r(name, entry, memory, size, result, error); });
 }
 
@@ -88,7 +125,11 @@ int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory,
                      hostent** result, int* error) {
   if (!acts()) return real::gethostbyname2_r(name, family, entry, memory, size, result, error);
   *result = nullptr;
+  const HostName asked(name);
+  *error = asked.error();
+  if (*error != 0) return 0;
   *error = NETDB_INTERNAL;
+  name = asked.text();
   return look_up_r([=] { return real::gethostbyname2_r(name, family, entry, memory, size, result, error); });
 }
 
@@ -96,6 +137,9 @@ int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* 
                     size_t size, hostent** result, int* error) {
   if (!acts()) return real::gethostbyaddr_r(address, length, family, entry, memory, size, result, error);
   *result = nullptr;
+  *error = HOST_NOT_FOUND;
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr))
+    return 0;  // it knows no names of addresses
   *error = NETDB_INTERNAL;
   return look_up_r(
       [=] { return real::gethostbyaddr_r(address, length, family, entry, memory, size, result, error); });
@@ -103,16 +147,23 @@ int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* 
 
 hostent* gethostbyname(const char* name) {
   if (!acts()) return real::gethostbyname(name);
+  const HostName asked(name);
+  if (asked.error() != 0) return not_found(asked.error());
+  name = asked.text();
   return look_up_host([=](auto... rest) { return real::gethostbyname_r(name, rest...); });
 }
 
 hostent* gethostbyname2(const char* name, int family) {
   if (!acts()) return real::gethostbyname2(name, family);
+  const HostName asked(name);
+  if (asked.error() != 0) return not_found(asked.error());
+  name = asked.text();
   return look_up_host([=](auto... rest) { return real::gethostbyname2_r(name, family, rest...); });
 }
 
 hostent* gethostbyaddr(const void* address, socklen_t length, int family) {
   if (!acts()) return real::gethostbyaddr(address, length, family);
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) return not_found(HOST_NOT_FOUND);
   return look_up_host([=](auto... rest) { return real::gethostbyaddr_r(address, length, family, rest...); });
 }
 

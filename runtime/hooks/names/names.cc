@@ -17,6 +17,7 @@
 #include "hooks/core/act.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/names/simulated_names.h"
 
 namespace aiofiber::hooks {
 
@@ -63,6 +64,18 @@ int look_up(Lookup lookup) {
   return result;
 }
 
+// The answer of a simulated network. The machine's own interfaces (AI_ADDRCONFIG) play no part.
+int simulated_getaddrinfo(runtime::Network& network, const char* node, const char* service,
+                          const addrinfo* hints, addrinfo** result) {
+  runtime::NameAnswer answer;
+  if (!look_up_simulated(network, node, answer)) return EAI_SYSTEM;
+  if (answer.error != 0) return answer.error;
+  addrinfo numeric = hints != nullptr ? *hints : addrinfo{};
+  numeric.ai_flags = (numeric.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME)) | AI_NUMERICHOST;
+  const Disable disabled;
+  return real::getaddrinfo(answer.address, service, &numeric, result);
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -77,12 +90,18 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
     const Disable disabled;
     return real::getaddrinfo(node, service, hints, result);
   }
+  if (aiofiber::runtime::Network* const network = aiofiber::runtime::current_network;
+      AIOFIBER_UNLIKELY(network != nullptr) && node != nullptr && !is_address(node)) {
+    return simulated_getaddrinfo(*network, node, service, hints, result);
+  }
   return look_up([=] { return real::getaddrinfo(node, service, hints, result); });
 }
 
 int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
                 socklen_t service_size, int flags) {
   if (!acts()) return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  // A simulated network knows no names of addresses.
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) flags |= NI_NUMERICHOST;
   const bool no_host_lookup = host == nullptr || (flags & NI_NUMERICHOST) != 0;
   const bool no_service_lookup = service == nullptr || (flags & NI_NUMERICSERV) != 0;
   if (no_host_lookup && no_service_lookup) {

@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <resolv.h>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
@@ -18,6 +19,10 @@ namespace {
 
 template <class Query>
 int query(Query run) {
+  if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr)) {  // a simulated machine has no DNS servers
+    h_errno = TRY_AGAIN;
+    return -1;
+  }
   if (must_stay_here(run)) return run();
   int error = NETDB_INTERNAL;
   const int length = on_pool(-1, [&] {

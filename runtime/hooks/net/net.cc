@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
@@ -179,6 +180,24 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
 
 namespace {
 
+// ---- connect and accept ask the network of a simulated machine, if the task runs on one
+
+int connect_now(int fd, const sockaddr* address, socklen_t length) {
+  runtime::Network* const network = runtime::current_network;
+  return AIOFIBER_LIKELY(network == nullptr) ? real::connect(fd, address, length)
+                                             : network->connect(fd, address, length);
+}
+int accept_now(int fd, sockaddr* address, socklen_t* length, int flags) {
+  runtime::Network* const network = runtime::current_network;
+  return AIOFIBER_LIKELY(network == nullptr) ? real::accept4(fd, address, length, flags)
+                                             : network->accept(fd, address, length, flags);
+}
+int option_now(int fd, int option, void* value, socklen_t* length) noexcept {
+  runtime::Network* const network = runtime::current_network;
+  return AIOFIBER_LIKELY(network == nullptr) ? ::getsockopt(fd, SOL_SOCKET, option, value, length)
+                                             : network->get_option(fd, SOL_SOCKET, option, value, length);
+}
+
 // ---- connect
 
 enum class ConnectState { kDone, kFailed, kInProgress };
@@ -187,7 +206,7 @@ enum class ConnectState { kDone, kFailed, kInProgress };
 ConnectState connect_state(int fd) noexcept {
   int error = 0;
   socklen_t length = sizeof error;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return ConnectState::kFailed;
+  if (option_now(fd, SO_ERROR, &error, &length) != 0) return ConnectState::kFailed;
   if (error != 0) {
     errno = error;
     return ConnectState::kFailed;
@@ -235,7 +254,7 @@ int finish_connect(int fd, Nanoseconds deadline, int unfinished, int errno_at_st
 int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
   const int errno_at_start = errno;
   const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::connect(fd, address, length);
+  if (flags < 0 || (flags & O_NONBLOCK) != 0) return connect_now(fd, address, length);
   // A Unix-domain server with a full backlog gives EAGAIN and nothing to poll: try again with growing pauses.
   constexpr Nanoseconds kFirstPause = 500'000;
   constexpr Nanoseconds kLongestPause = 50'000'000;
@@ -245,7 +264,7 @@ int connect_suspending(int fd, const sockaddr* address, socklen_t length) {
     int result;
     {
       const NonblockScope nonblocking(fd, flags);
-      result = real::connect(fd, address, length);
+      result = connect_now(fd, address, length);
     }
     if (result == 0) {
       errno = errno_at_start;
@@ -271,7 +290,7 @@ bool is_listening(int fd) noexcept {
   const int saved_errno = errno;
   int listening = 0;
   socklen_t length = sizeof listening;
-  const bool known = ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0;
+  const bool known = option_now(fd, SO_ACCEPTCONN, &listening, &length) == 0;
   errno = saved_errno;
   return known && listening != 0;
 }
@@ -280,13 +299,13 @@ int accept_suspending(int fd, sockaddr* address, socklen_t* length, int accept_f
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
   const int errno_at_start = errno;
   const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_NONBLOCK) != 0) return real::accept4(fd, address, length, accept_flags);
+  if (flags < 0 || (flags & O_NONBLOCK) != 0) return accept_now(fd, address, length, accept_flags);
   for (;;) {
     if (is_ready_now(fd, POLLIN) || !is_listening(fd)) {
       int connection;
       {
         const NonblockScope nonblocking(fd, flags);
-        connection = real::accept4(fd, address, length, accept_flags);
+        connection = accept_now(fd, address, length, accept_flags);
       }
       if (connection >= 0) {
         errno = errno_at_start;

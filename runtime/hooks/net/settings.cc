@@ -8,6 +8,8 @@
 
 #include <cstdarg>
 
+#include "aiofiber/runtime/engine/network.h"
+#include "hooks/core/act.h"
 #include "hooks/core/known_settings.h"
 #include "hooks/core/real.h"
 
@@ -38,6 +40,8 @@ extern "C" {
 
 int setsockopt(int fd, int level, int option, const void* value, socklen_t length) noexcept {
   const known_settings::Change change(is_time_limit(level, option));
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr) && act() != nullptr)
+    return aiofiber::runtime::current_network->set_option(fd, level, option, value, length);
   return real::setsockopt(fd, level, option, value, length);
 }
 

@@ -4,6 +4,7 @@
 //
 // The facade calls them on descriptors that do not block, on the loop's stack and in tasks. They pass by the
 // hooks, which would look at each descriptor first. Each returns what libc's function returns: -1 with errno.
+// On a simulated machine they ask its network (network.h).
 // Source: the POSIX pages of the same names.
 #pragma once
 
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime::sys {
@@ -27,6 +29,8 @@ namespace aiofiber::runtime::sys {
 // Close-on-exec, and not blocking.
 inline int socket(int family, int type, int protocol) noexcept {
   if (injected("socket")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr))
+    return current_network->socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   return static_cast<int>(::syscall(SYS_socket, family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
 }
 inline int socket_pair(int family, int type, int protocol, int (&fds)[2]) noexcept {
@@ -38,17 +42,25 @@ inline int pipe(int (&ends)[2], int flags) noexcept {
   return injected("pipe2") ? -1 : static_cast<int>(::syscall(SYS_pipe2, ends, flags));
 }
 inline int connect(int fd, const sockaddr* address, socklen_t length) noexcept {
-  return injected("connect") ? -1 : static_cast<int>(::syscall(SYS_connect, fd, address, length));
+  if (injected("connect")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->connect(fd, address, length);
+  return static_cast<int>(::syscall(SYS_connect, fd, address, length));
 }
 inline int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
-  return injected("bind") ? -1 : static_cast<int>(::syscall(SYS_bind, fd, address, length));
+  if (injected("bind")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->bind(fd, address, length);
+  return static_cast<int>(::syscall(SYS_bind, fd, address, length));
 }
 inline int listen(int fd, int backlog) noexcept {
-  return injected("listen") ? -1 : static_cast<int>(::syscall(SYS_listen, fd, backlog));
+  if (injected("listen")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->listen(fd, backlog);
+  return static_cast<int>(::syscall(SYS_listen, fd, backlog));
 }
 // Close-on-exec, and not blocking.
 inline int accept(int fd, sockaddr* address, socklen_t* length) noexcept {
   if (injected("accept4")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr))
+    return current_network->accept(fd, address, length, SOCK_CLOEXEC | SOCK_NONBLOCK);
   return static_cast<int>(::syscall(SYS_accept4, fd, address, length, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 inline int shut_down(int fd, int how) noexcept {
@@ -115,16 +127,22 @@ inline ssize_t read_at(int fd, void* into, std::size_t bytes, off_t offset) noex
   return injected("pread64") ? -1 : ::syscall(SYS_pread64, fd, into, bytes, offset);
 }
 inline int socket_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->socket_name(fd, address, length);
   return static_cast<int>(::syscall(SYS_getsockname, fd, address, length));
 }
 inline int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->peer_name(fd, address, length);
   return static_cast<int>(::syscall(SYS_getpeername, fd, address, length));
 }
 inline int set_option(int fd, int level, int option, int value) noexcept {
   if (injected("setsockopt")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr))
+    return current_network->set_option(fd, level, option, &value, sizeof value);
   return static_cast<int>(::syscall(SYS_setsockopt, fd, level, option, &value, sizeof value));
 }
 inline int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept {
+  if (AIOFIBER_UNLIKELY(current_network != nullptr))
+    return current_network->get_option(fd, level, option, value, length);
   return static_cast<int>(::syscall(SYS_getsockopt, fd, level, option, value, length));
 }
 

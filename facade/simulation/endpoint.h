@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One socket of a simulated machine, and what it has sent.
+//
+// The program holds one end of a real socket pair; the simulator holds the other, the *wire*. What the
+// program writes is read from the wire, travels as packets, and is written into the wire of the peer. So
+// poll(), dup(), stdio and OpenSSL work on the program's end as on any socket. An endpoint is found by the
+// socket's cookie, so it does not matter under which number the program knows it.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aiofiber/runtime/engine/config.h"
+#include "simulation/address.h"
+
+namespace aiofiber::testing::detail {
+
+class Host;
+
+struct Packet {
+  enum class Kind : std::uint8_t {
+    kOpen,  // the third packet of a handshake: the server's program may accept
+    kData,
+    kEnd,    // nothing more comes (FIN)
+    kReset,  // RST
+  };
+  Kind kind;
+  runtime::Nanoseconds due;  // when it arrives, if the link is up then
+  std::string bytes = {};
+};
+
+struct Endpoint {
+  enum class State : std::uint8_t { kNew, kListening, kConnecting, kConnected };
+
+  std::uint64_t id = 0;  // never used again; also the order in which wires are looked at
+  Host* host = nullptr;
+  State state = State::kNew;
+  int wire = -1;
+  int fd = -1;                // the program's end, when it was made: the number may be another file now
+  std::uint64_t cookie = 0;   // of the program's end
+  std::uint32_t watched = 0;  // the events that epoll watches on the wire
+
+  bool bound = false;
+  Address local;
+  Address remote;
+  int error = 0;           // what SO_ERROR gives next
+  std::size_t filler = 0;  // bytes in the wire that keep a connecting socket from being writable
+  std::vector<std::pair<std::pair<int, int>, int>> options;  // of protocols that a socket pair does not have
+
+  // ---- a listener
+  std::size_t backlog_limit = 0;
+  std::deque<std::uint64_t> backlog;  // connections that wait to be accepted
+
+  // ---- a connection
+  std::uint64_t peer = 0;  // may be gone
+  std::deque<Packet> out;  // under way to the peer, in order
+  std::size_t out_bytes = 0;
+  runtime::Nanoseconds last_due = 0;
+  bool out_armed = false;   // an event will deliver the first packet
+  bool peer_full = false;   // the peer's buffer is full: delivery goes on when its program reads
+  bool ended = false;       // the program sends nothing more
+  bool keeps_byte = false;  // the last byte in the wire is not data: see Wires::before_shutdown()
+  unsigned tries = 0;       // of the first packet
+  bool held = false;        // a server's end that was not accepted: its program's end is ours, too
+};
+
+}  // namespace aiofiber::testing::detail

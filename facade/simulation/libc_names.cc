@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names of libc that the hooks leave alone and a simulation needs: what names and prepares sockets, the
+// clocks and the random numbers. In a task of a simulated machine they ask that machine. Anywhere else they
+// are libc's.
+//
+// Only programs that use a Simulation contain this file (keep_libc_names()), so no other program pays for a
+// call of clock_gettime() that passes here.
+#include "simulation/libc_names.h"
+
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+
+#include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/network.h"
+#include "simulation/host.h"
+
+extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept;  // of the hooks
+
+namespace aiofiber::testing::detail {
+
+namespace {
+
+using runtime::Nanoseconds;
+constexpr Nanoseconds kSecond = 1'000'000'000;
+
+// libc's function of a name that is defined here, found at its first call.
+template <class Signature>
+class Real;
+template <class R, class... A>
+class Real<R(A...)> {
+ public:
+  constexpr explicit Real(const char* name) noexcept : name_(name) {}
+  R operator()(A... arguments) {
+    auto function = function_.load(std::memory_order_relaxed);
+    if (__builtin_expect(function == nullptr, 0)) {
+      function = reinterpret_cast<R (*)(A...)>(aiofiber_real_function(name_, nullptr));
+      function_.store(function, std::memory_order_relaxed);
+    }
+    return function(arguments...);
+  }
+
+ private:
+  const char* name_;
+  std::atomic<R (*)(A...)> function_{nullptr};
+};
+
+constinit Real<int(int, const sockaddr*, socklen_t)> real_bind{"bind"};
+constinit Real<int(int, int)> real_listen{"listen"};
+constinit Real<int(int, sockaddr*, socklen_t*)> real_getsockname{"getsockname"};
+constinit Real<int(int, sockaddr*, socklen_t*)> real_getpeername{"getpeername"};
+constinit Real<int(int, int, int, void*, socklen_t*)> real_getsockopt{"getsockopt"};
+constinit Real<int(int, int)> real_shutdown{"shutdown"};
+constinit Real<int(clockid_t, timespec*)> real_clock_gettime{"clock_gettime"};
+constinit Real<int(timeval*, void*)> real_gettimeofday{"gettimeofday"};
+constinit Real<time_t(time_t*)> real_time{"time"};
+constinit Real<ssize_t(void*, size_t, unsigned)> real_getrandom{"getrandom"};
+constinit Real<int(void*, size_t)> real_getentropy{"getentropy"};
+constinit Real<int(timespec*, int)> real_timespec_get{"timespec_get"};
+
+// The machine whose program calls; null: libc's function answers.
+Host* caller() noexcept {
+  const runtime::Fiber* const fiber = runtime::current_fiber();
+  if (__builtin_expect(fiber == nullptr, 1) || fiber->hooks_off != 0) return nullptr;
+  return Host::current();
+}
+runtime::Network* network() noexcept { return caller() != nullptr ? runtime::current_network : nullptr; }
+
+// Fills the buffer from the seed. False: the caller gets the system's numbers.
+bool fill_from_seed(void* buffer, std::size_t bytes) noexcept {
+  Host* const host = caller();
+  if (host == nullptr || !host->world().seeds_random()) return false;
+  constexpr std::uint64_t kBytes = 256;
+  auto* const to = static_cast<unsigned char*>(buffer);
+  for (std::size_t i = 0; i < bytes; ++i)
+    to[i] = static_cast<unsigned char>(host->world().chooser().choose(kBytes));
+  return true;
+}
+
+timespec to_timespec(Nanoseconds time) noexcept { return {time / kSecond, time % kSecond}; }
+
+bool is_wall_clock(clockid_t clock) noexcept {
+  return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI;
+}
+
+}  // namespace
+
+void keep_libc_names() noexcept {}
+
+}  // namespace aiofiber::testing::detail
+
+using namespace aiofiber::testing::detail;
+
+extern "C" {
+
+int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->bind(fd, address, length) : real_bind(fd, address, length);
+}
+
+int listen(int fd, int backlog) noexcept {
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->listen(fd, backlog) : real_listen(fd, backlog);
+}
+
+int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->socket_name(fd, address, length)
+                              : real_getsockname(fd, address, length);
+}
+
+int getpeername(int fd, sockaddr* address, socklen_t* length) noexcept {
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->peer_name(fd, address, length)
+                              : real_getpeername(fd, address, length);
+}
+
+int getsockopt(int fd, int level, int option, void* value, socklen_t* length) noexcept {
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->get_option(fd, level, option, value, length)
+                              : real_getsockopt(fd, level, option, value, length);
+}
+
+int shutdown(int fd, int how) noexcept {
+  if (Host* const host = caller(); host != nullptr && how != SHUT_RD) {
+    Wires& wires = host->world().wires();
+    if (Endpoint* const endpoint = wires.of_descriptor(fd)) wires.before_shutdown(*endpoint, fd);
+  }
+  return real_shutdown(fd, how);
+}
+
+int clock_gettime(clockid_t clock, timespec* time) noexcept {
+  const Host* const host = caller();
+  if (host == nullptr) return real_clock_gettime(clock, time);
+  *time = to_timespec(is_wall_clock(clock) ? host->wall_time() : host->monotonic_time());
+  return 0;
+}
+
+int gettimeofday(timeval* time, void* zone) noexcept {
+  const Host* const host = caller();
+  if (host == nullptr) return real_gettimeofday(time, zone);
+  const timespec now = to_timespec(host->wall_time());
+  *time = {now.tv_sec, now.tv_nsec / 1000};
+  return 0;
+}
+
+time_t time(time_t* result) noexcept {
+  const Host* const host = caller();
+  if (host == nullptr) return real_time(result);
+  const time_t seconds = host->wall_time() / kSecond;
+  if (result != nullptr) *result = seconds;
+  return seconds;
+}
+
+int timespec_get(timespec* time, int base) noexcept {
+  const Host* const host = caller();
+  if (host == nullptr || base != TIME_UTC) return real_timespec_get(time, base);
+  *time = to_timespec(host->wall_time());
+  return base;
+}
+
+ssize_t getrandom(void* buffer, size_t bytes, unsigned flags) {
+  if (fill_from_seed(buffer, bytes)) return static_cast<ssize_t>(bytes);
+  return real_getrandom(buffer, bytes, flags);
+}
+
+int getentropy(void* buffer, size_t bytes) {
+  return fill_from_seed(buffer, bytes) ? 0 : real_getentropy(buffer, bytes);
+}
+
+}  // extern "C"

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulator's own system calls, on the kernel's descriptors: past the hooks and past the network seam.
+//
+// Each returns what the system call returns: -1 with errno. None waits. They are on the descriptors that the
+// simulator makes, and work or fail as memory and descriptors last; no test makes them fail.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace aiofiber::testing::detail::real {
+
+inline int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept {
+  return static_cast<int>(::syscall(SYS_getsockopt, fd, level, option, value, length));
+}
+inline int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept {
+  return static_cast<int>(::syscall(SYS_setsockopt, fd, level, option, value, length));
+}
+inline int socket_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  return static_cast<int>(::syscall(SYS_getsockname, fd, address, length));
+}
+inline int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  return static_cast<int>(::syscall(SYS_getpeername, fd, address, length));
+}
+// The socket's number of its own, which no other socket has while the system runs; 0: no socket.
+inline std::uint64_t cookie(int fd) noexcept {
+  std::uint64_t value = 0;
+  socklen_t length = sizeof value;
+  return get_option(fd, SOL_SOCKET, SO_COOKIE, &value, &length) == 0 ? value : 0;
+}
+// The bytes that can be read; 1 if that is not known.
+inline std::size_t unread_bytes(int fd) noexcept {
+  int count = 0;
+  return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 1;
+}
+inline int epoll_create() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
+inline int epoll_control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = id;
+  return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, &event));
+}
+inline int epoll_look(int epoll, epoll_event* events, int most) noexcept {
+  return static_cast<int>(::syscall(SYS_epoll_pwait, epoll, events, most, 0, nullptr, 8));
+}
+inline int file_control(int fd, int command, int argument) noexcept {
+  return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));
+}
+
+}  // namespace aiofiber::testing::detail::real

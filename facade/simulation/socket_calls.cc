@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// socket, bind, listen, connect, accept, names and options, for the programs of a simulated machine.
+#include "simulation/socket_calls.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "aiofiber/runtime/engine/socket_syscall.h"
+#include "simulation/host.h"
+#include "simulation/real_calls.h"
+
+namespace aiofiber::testing::detail {
+
+namespace sys = runtime::sys;
+
+namespace {
+int fail(int error) noexcept {
+  errno = error;
+  return -1;
+}
+
+int* stored_option(Endpoint& endpoint, int level, int option, bool make) {
+  for (auto& [key, value] : endpoint.options) {
+    if (key == std::pair(level, option)) return &value;
+  }
+  if (!make) return nullptr;
+  return &endpoint.options.emplace_back(std::pair(level, option), 0).second;
+}
+}  // namespace
+
+Wires& SocketCalls::wires() noexcept { return host_.world().wires(); }
+bool SocketCalls::is_dying() const noexcept { return host_.is_dying(); }
+Endpoint* SocketCalls::find(int fd) noexcept { return wires().of_descriptor(fd); }
+
+int SocketCalls::socket(int family, int type, int protocol) noexcept {
+  if (host_.is_dying()) return fail(ENETDOWN);
+  const int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (family != AF_INET && family != AF_UNIX) return fail(EAFNOSUPPORT);
+  if (kind != SOCK_STREAM || (protocol != 0 && protocol != IPPROTO_TCP)) {
+    host_.world().trace().event("asks for a socket that is not simulated", &host_.name());
+    return fail(EPROTONOSUPPORT);
+  }
+  Endpoint* const made = wires().make(host_, type & (SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (made == nullptr) return -1;
+  made->local.is_unix = family == AF_UNIX;
+  return made->fd;
+}
+
+int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  std::optional<Address> own = read_address(address, length);
+  if (!own || own->is_unix != endpoint->local.is_unix) return fail(EAFNOSUPPORT);
+  if (endpoint->bound || endpoint->state != Endpoint::State::kNew) return fail(EINVAL);
+  if (!own->is_unix && own->ip != 0 && own->ip != host_.ip() && !own->is_loopback())
+    return fail(EADDRNOTAVAIL);
+  if (!own->is_unix && own->port == 0) {
+    endpoint->local.ip = own->ip;
+    return bind_to_free_port(*endpoint) ? 0 : fail(EADDRINUSE);
+  }
+  if (wires().is_taken(host_, *own, *endpoint)) return fail(EADDRINUSE);
+  endpoint->local = std::move(*own);
+  endpoint->bound = true;
+  return 0;
+}
+
+bool SocketCalls::bind_to_free_port(Endpoint& endpoint) {
+  constexpr int kTries = 28'000;
+  for (int i = 0; i < kTries; ++i) {
+    endpoint.local.port = host_.next_port();
+    if (wires().is_taken(host_, endpoint.local, endpoint)) continue;
+    endpoint.bound = true;
+    return true;
+  }
+  endpoint.local.port = 0;
+  return false;
+}
+
+int SocketCalls::listen(int fd, int backlog) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (endpoint->state != Endpoint::State::kNew && endpoint->state != Endpoint::State::kListening)
+    return fail(EINVAL);
+  if (!endpoint->bound) {
+    if (endpoint->local.is_unix) return fail(EINVAL);
+    if (!bind_to_free_port(*endpoint)) return fail(EADDRINUSE);
+  }
+  // One more than asked for, as Linux has it.
+  wires().begin_listening(*endpoint, static_cast<std::size_t>(std::clamp(backlog, 0, 4096)) + 1);
+  host_.world().trace().event("listens on", &host_.name(), endpoint->local.text());
+  return 0;
+}
+
+int SocketCalls::connect(int fd, const sockaddr* address, socklen_t length) noexcept {
+  if (host_.is_dying()) return fail(ENETDOWN);
+  Endpoint* const endpoint = find(fd);
+  const std::optional<Address> to = read_address(address, length);
+  if (endpoint == nullptr) {
+    const std::uint64_t cookie = real::cookie(fd);
+    return fail(cookie == 0 ? ENOTSOCK : ENETUNREACH);  // made outside, or its connection has ended
+  }
+  switch (endpoint->state) {
+    case Endpoint::State::kConnected:
+      return fail(EISCONN);
+    case Endpoint::State::kConnecting:
+      return fail(EALREADY);
+    case Endpoint::State::kListening:
+      return fail(EISCONN);
+    case Endpoint::State::kNew:
+      break;
+  }
+  if (endpoint->wire < 0) return fail(ECONNABORTED);  // an attempt has failed
+  if (!to || to->is_unix != endpoint->local.is_unix) return fail(EAFNOSUPPORT);
+  endpoint->fd = fd;
+  return to->is_unix ? connect_unix(*endpoint, *to) : connect_inet(*endpoint, *to);
+}
+
+int SocketCalls::connect_inet(Endpoint& endpoint, const Address& to) {
+  const bool is_local = to.is_loopback() || to.ip == 0;
+  const Host* const server = is_local ? &host_ : host_.world().find_host(to.ip);
+  if (server == nullptr) {
+    host_.world().trace().event("no node has the address", &host_.name(), to.text());
+    return fail(ENETUNREACH);
+  }
+  if (!endpoint.bound && !bind_to_free_port(endpoint)) return fail(EADDRNOTAVAIL);
+  constexpr std::uint32_t kLoopback = 0x7f000001;
+  endpoint.remote = to;
+  if (to.ip == 0) endpoint.remote.ip = kLoopback;
+  if (endpoint.local.ip == 0) endpoint.local.ip = is_local ? kLoopback : host_.ip();
+  wires().begin_connect(endpoint);
+  return fail(EINPROGRESS);
+}
+
+int SocketCalls::connect_unix(Endpoint& endpoint, const Address& to) {
+  Endpoint* const listener = wires().listener(host_, to);
+  if (listener == nullptr) return fail(wires().is_taken(host_, to, endpoint) ? ECONNREFUSED : ENOENT);
+  const int error = wires().connect_at_once(endpoint, *listener);
+  return error == 0 ? 0 : fail(error);
+}
+
+int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (endpoint->state != Endpoint::State::kListening) return fail(EINVAL);
+  Endpoint* made = nullptr;
+  while (made == nullptr) {
+    char byte;
+    const ssize_t got = sys::receive(fd, &byte, 1, MSG_DONTWAIT);
+    if (got < 0) return -1;             // EAGAIN
+    if (got == 0) return fail(EINVAL);  // shut down
+    made = wires().take_accepted(*endpoint);
+  }
+  const int accepted = made->fd;
+  write_address(made->remote, address, length);
+  if ((flags & SOCK_NONBLOCK) != 0) real::file_control(accepted, F_SETFL, O_RDWR | O_NONBLOCK);
+  if ((flags & SOCK_CLOEXEC) == 0) real::file_control(accepted, F_SETFD, 0);
+  if (made->wire < 0) wires().remove(*made);  // its client is gone; what it sent can be read
+  return accepted;
+}
+
+int SocketCalls::socket_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  const Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr) return real::socket_name(fd, address, length);
+  write_address(endpoint->local, address, length);
+  return 0;
+}
+
+int SocketCalls::peer_name(int fd, sockaddr* address, socklen_t* length) noexcept {
+  const Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr) return real::peer_name(fd, address, length);
+  if (endpoint->state != Endpoint::State::kConnected) return fail(ENOTCONN);
+  write_address(endpoint->remote, address, length);
+  return 0;
+}
+
+int SocketCalls::set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || level == SOL_SOCKET) return real::set_option(fd, level, option, value, length);
+  if (value == nullptr) return fail(EFAULT);
+  int number = 0;
+  std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+  *stored_option(*endpoint, level, option, true) = number;
+  return 0;
+}
+
+int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || value == nullptr || length == nullptr)
+    return real::get_option(fd, level, option, value, length);
+  int number = 0;
+  if (level == SOL_SOCKET) {
+    switch (option) {
+      case SO_ERROR:
+        if (endpoint->error == 0) return real::get_option(fd, level, option, value, length);
+        real::get_option(fd, level, option, value, length);  // the pair's own error is told in its place
+        number = endpoint->error;
+        wires().remove(*endpoint);
+        break;
+      case SO_DOMAIN:
+        number = endpoint->local.is_unix ? AF_UNIX : AF_INET;
+        break;
+      case SO_PROTOCOL:
+        number = endpoint->local.is_unix ? 0 : IPPROTO_TCP;
+        break;
+      case SO_ACCEPTCONN:
+        number = endpoint->state == Endpoint::State::kListening ? 1 : 0;
+        break;
+      default:
+        return real::get_option(fd, level, option, value, length);
+    }
+  } else if (const int* const stored = stored_option(*endpoint, level, option, false)) {
+    number = *stored;
+  }
+  std::memcpy(value, &number, std::min<std::size_t>(*length, sizeof number));
+  *length = static_cast<socklen_t>(std::min<std::size_t>(*length, sizeof number));
+  return 0;
+}
+
+runtime::NameAnswer SocketCalls::look_up(const char* name) noexcept {
+  Host::NameService& service = host_.names();
+  runtime::NameAnswer answer{host_.world().draw(service.delay), service.error, ""};
+  const std::string_view wanted(name);
+  std::string address;
+  if (const auto wrong = service.wrong.find(wanted); wrong != service.wrong.end()) {
+    address = wrong->second;
+  } else if (wanted == "localhost") {
+    address = "127.0.0.1";
+  } else if (const Host* const host = host_.world().find_host(wanted)) {
+    address = host->address();
+  } else if (answer.error == 0) {
+    answer.error = EAI_NONAME;
+  }
+  address.copy(answer.address, sizeof answer.address - 1);
+  host_.world().trace().event(answer.error == 0 ? "looks up" : "fails to look up", &host_.name(), wanted);
+  return answer;
+}
+
+}  // namespace aiofiber::testing::detail

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The socket calls of one simulated machine, as its programs see them (runtime/engine/network.h).
+//
+// Streams only: IPv4, and Unix sockets between the programs of one machine. A socket of another kind is
+// refused with EAFNOSUPPORT or EPROTONOSUPPORT, and an address that no simulated machine has with
+// ENETUNREACH: the real network is never used in silence.
+#pragma once
+
+#include "aiofiber/runtime/engine/network.h"
+#include "simulation/endpoint.h"
+
+namespace aiofiber::testing::detail {
+
+class Host;
+class Wires;
+
+class SocketCalls final : public runtime::Network {
+ public:
+  explicit SocketCalls(Host& host) noexcept : host_(host) {}
+
+  int socket(int family, int type, int protocol) noexcept override;
+  int bind(int fd, const sockaddr* address, socklen_t length) noexcept override;
+  int listen(int fd, int backlog) noexcept override;
+  int connect(int fd, const sockaddr* address, socklen_t length) noexcept override;
+  int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept override;
+  int socket_name(int fd, sockaddr* address, socklen_t* length) noexcept override;
+  int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept override;
+  int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept override;
+  int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept override;
+  runtime::NameAnswer look_up(const char* name) noexcept override;
+  bool is_dying() const noexcept override;
+
+ private:
+  Endpoint* find(int fd) noexcept;
+  Wires& wires() noexcept;
+  bool bind_to_free_port(Endpoint& endpoint);
+  int connect_inet(Endpoint& endpoint, const Address& to);
+  int connect_unix(Endpoint& endpoint, const Address& to);
+
+  Host& host_;
+};
+
+}  // namespace aiofiber::testing::detail

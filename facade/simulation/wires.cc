@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Packets: what programs write becomes packets, packets are written to programs.
+#include "simulation/wires.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "aiofiber/runtime/engine/socket_syscall.h"
+#include "simulation/host.h"
+#include "simulation/real_calls.h"
+#include "simulation/world.h"
+
+namespace aiofiber::testing::detail {
+
+using runtime::Nanoseconds;
+namespace sys = runtime::sys;
+
+namespace {
+constexpr std::size_t kBufferBytes = 65536;
+constexpr std::uint32_t kHears = EPOLLIN | EPOLLRDHUP;
+// tcp(7): tcp_syn_retries, tcp_retries2, and the pauses before them.
+constexpr unsigned kMostSyns = 7;
+constexpr Nanoseconds kFirstSynPause = 1'000'000'000;
+constexpr unsigned kMostTries = 15;
+constexpr Nanoseconds kFirstPause = 200'000'000;
+constexpr Nanoseconds kLongestPause = 120'000'000'000;
+
+Nanoseconds pause_before_try(unsigned tries) noexcept {
+  return std::min(kFirstPause << std::min(tries, 20u), kLongestPause);
+}
+}  // namespace
+
+Wires::Wires(World& world)
+    : world_(world), epoll_(real::epoll_create()), buffer_(std::make_unique<char[]>(kBufferBytes)) {
+  if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+}
+
+Wires::~Wires() {
+  while (!endpoints_.empty()) remove(*endpoints_.begin()->second);
+  sys::close(epoll_);
+}
+
+// ---- endpoints
+
+Endpoint* Wires::make(Host& host, int flags) {
+  int ends[2];
+  if (sys::socket_pair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return nullptr;
+  // The pair is made close-on-exec and non-blocking; the program's end is as the program asked.
+  if ((flags & SOCK_NONBLOCK) == 0) real::file_control(ends[0], F_SETFL, O_RDWR);
+  if ((flags & SOCK_CLOEXEC) == 0) real::file_control(ends[0], F_SETFD, 0);
+  auto made = std::make_unique<Endpoint>();
+  made->id = next_id_++;
+  made->host = &host;
+  made->fd = ends[0];
+  made->wire = ends[1];
+  made->cookie = real::cookie(ends[0]);
+  Endpoint& endpoint = *made;
+  if (real::epoll_control(epoll_, EPOLL_CTL_ADD, endpoint.wire, 0, endpoint.id) != 0) {
+    const int error = errno;
+    sys::close(ends[0]);
+    sys::close(ends[1]);
+    errno = error;
+    return nullptr;
+  }
+  by_cookie_[endpoint.cookie] = &endpoint;
+  endpoints_[endpoint.id] = std::move(made);
+  return &endpoint;
+}
+
+Endpoint* Wires::of_descriptor(int fd) noexcept {
+  const std::uint64_t cookie = real::cookie(fd);
+  const auto found = cookie != 0 ? by_cookie_.find(cookie) : by_cookie_.end();
+  return found != by_cookie_.end() ? found->second : nullptr;
+}
+
+Endpoint* Wires::find(std::uint64_t id) noexcept {
+  const auto found = endpoints_.find(id);
+  return found != endpoints_.end() ? found->second.get() : nullptr;
+}
+
+Endpoint* Wires::listener(const Host& host, const Address& address) noexcept {
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (endpoint->host != &host || endpoint->state != Endpoint::State::kListening) continue;
+    const Address& own = endpoint->local;
+    if (own.is_unix != address.is_unix) continue;
+    const bool fits = own.is_unix ? own.path == address.path
+                                  : own.port == address.port && (own.ip == 0 || own.ip == address.ip);
+    if (fits) return endpoint.get();
+  }
+  return nullptr;
+}
+
+bool Wires::is_taken(const Host& host, const Address& address, const Endpoint& except) noexcept {
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (endpoint.get() == &except || endpoint->host != &host || !endpoint->bound) continue;
+    const Address& own = endpoint->local;
+    if (own.is_unix != address.is_unix) continue;
+    if (own.is_unix ? own.path == address.path : own.port == address.port) return true;
+  }
+  return false;
+}
+
+void Wires::watch(Endpoint& endpoint, std::uint32_t events) noexcept {
+  if (endpoint.watched == events || endpoint.wire < 0) return;
+  endpoint.watched = events;
+  real::epoll_control(epoll_, EPOLL_CTL_MOD, endpoint.wire, events, endpoint.id);
+}
+
+void Wires::remove(Endpoint& endpoint) noexcept {
+  if (endpoint.wire >= 0) sys::close(endpoint.wire);
+  if (endpoint.held) sys::close(endpoint.fd);
+  const std::deque<std::uint64_t> backlog = std::move(endpoint.backlog);
+  by_cookie_.erase(endpoint.cookie);
+  endpoints_.erase(endpoint.id);
+  for (const std::uint64_t id : backlog) {  // connections that nobody accepts any more
+    Endpoint* const waiting = find(id);
+    if (waiting == nullptr) continue;
+    if (Endpoint* const peer = find(waiting->peer)) reset_later(*peer);
+    remove(*waiting);
+  }
+}
+
+Host& Wires::host_of_peer(const Endpoint& endpoint) {
+  Host* const host = endpoint.remote.is_unix || endpoint.remote.is_loopback()
+                         ? nullptr
+                         : world_.find_host(endpoint.remote.ip);
+  return host != nullptr ? *host : *endpoint.host;
+}
+
+void Wires::log(const char* what, const Endpoint& from, std::int64_t amount) {
+  world_.trace().packet(what, from.host->name(), from.local.port, host_of_peer(from).name(), from.remote.port,
+                        amount);
+}
+void Wires::log_answer(const char* what, const Endpoint& to) {
+  world_.trace().packet(what, host_of_peer(to).name(), to.remote.port, to.host->name(), to.local.port);
+}
+
+// ---- handshakes
+
+void Wires::begin_connect(Endpoint& client) {
+  client.state = Endpoint::State::kConnecting;
+  // A quarter of its buffer makes a Unix socket not writable (unix_writable() in Linux).
+  int size = 0;
+  socklen_t length = sizeof size;
+  real::get_option(client.fd, SOL_SOCKET, SO_SNDBUF, &size, &length);
+  const std::string filler(static_cast<std::size_t>(size) / 4 + 1, '\0');
+  const ssize_t sent = sys::send(client.fd, filler.data(), filler.size(), MSG_DONTWAIT);
+  client.filler = sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  send_syn(client.id, 0);
+}
+
+void Wires::send_syn(std::uint64_t id, unsigned attempt) {
+  Endpoint* const client = find(id);
+  if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
+  if (attempt == kMostSyns) {
+    fail_connect(*client, ETIMEDOUT);
+    return;
+  }
+  Host& server = host_of_peer(*client);
+  if (world_.loses_packet(*client->host, server)) {
+    log("syn lost", *client);
+  } else {
+    world_.at(world_.now() + world_.latency(*client->host, server), [this, id] { syn_arrives(id); });
+  }
+  world_.at(world_.now() + (kFirstSynPause << attempt), [this, id, attempt] { send_syn(id, attempt + 1); });
+}
+
+void Wires::syn_arrives(std::uint64_t id) {
+  Endpoint* const client = find(id);
+  if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
+  Host& server = host_of_peer(*client);
+  ++packets_;
+  Endpoint* const listening = listener(server, client->remote);
+  const bool refused = listening == nullptr && client->peer == 0;
+  if (!refused && client->peer == 0) {
+    if (listening->backlog.size() >= listening->backlog_limit) {
+      log("syn dropped, the backlog is full", *client);
+      return;
+    }
+    Endpoint* const made = make(server, SOCK_CLOEXEC);
+    if (made == nullptr) return;  // no descriptors left: as a server without memory
+    made->state = Endpoint::State::kConnected;
+    made->held = true;
+    made->local = client->remote;
+    made->remote = client->local;
+    made->peer = client->id;
+    client->peer = made->id;
+  }
+  log(refused ? "syn to a closed port" : "syn", *client);
+  if (world_.loses_packet(server, *client->host)) {
+    log_answer("answer lost", *client);
+    return;
+  }
+  const Nanoseconds arrives = world_.now() + world_.latency(server, *client->host);
+  if (!refused) {
+    world_.at(arrives, [this, id] { answer_arrives(id); });
+    return;
+  }
+  world_.at(arrives, [this, id] {
+    Endpoint* const waiting = find(id);
+    if (waiting != nullptr && waiting->state == Endpoint::State::kConnecting)
+      fail_connect(*waiting, ECONNREFUSED);
+  });
+}
+
+void Wires::answer_arrives(std::uint64_t id) {
+  Endpoint* const client = find(id);
+  if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
+  ++packets_;
+  client->state = Endpoint::State::kConnected;
+  log_answer("connected", *client);
+  while (client->filler > 0) {
+    const ssize_t got =
+        sys::receive(client->wire, buffer_.get(), std::min(client->filler, kBufferBytes), MSG_DONTWAIT);
+    if (got <= 0) break;
+    client->filler -= static_cast<std::size_t>(got);
+  }
+  send(*client, Packet::Kind::kOpen);
+  watch(*client, kHears);
+  client->host->touch();
+}
+
+void Wires::fail_connect(Endpoint& client, int error) {
+  log_answer(error == ECONNREFUSED ? "refused" : "no answer", client);
+  client.state = Endpoint::State::kNew;
+  client.error = error;
+  if (Endpoint* const server = find(client.peer)) remove(*server);
+  // The filler is unread: so the program's end has an error now, and is writable.
+  sys::close(client.wire);
+  client.wire = -1;
+  client.host->touch();
+}
+
+int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
+  if (listening.backlog.size() >= listening.backlog_limit) return EAGAIN;
+  Endpoint* const server = make(*client.host, SOCK_CLOEXEC);
+  if (server == nullptr) return errno;
+  server->state = client.state = Endpoint::State::kConnected;
+  server->held = true;
+  server->local = client.remote = listening.local;
+  server->remote = client.local;
+  server->peer = client.id;
+  client.peer = server->id;
+  watch(client, kHears);
+  open_at(*server);
+  return 0;
+}
+
+void Wires::begin_listening(Endpoint& endpoint, std::size_t backlog) {
+  endpoint.state = Endpoint::State::kListening;
+  endpoint.backlog_limit = backlog;
+}
+
+// A byte in the listener's wire for each connection makes its program's end readable.
+Wires::Delivered Wires::open_at(Endpoint& server) {
+  Endpoint* const listening = listener(*server.host, server.local);
+  if (listening == nullptr) return Delivered::kGone;
+  if (listening->backlog.size() >= listening->backlog_limit) return Delivered::kLater;
+  if (sys::send(listening->wire, "", 1, MSG_DONTWAIT) != 1) return Delivered::kLater;
+  listening->backlog.push_back(server.id);
+  watch(server, kHears);
+  server.host->touch();
+  return Delivered::kYes;
+}
+
+Endpoint* Wires::take_accepted(Endpoint& listening) noexcept {
+  if (listening.backlog.empty()) return nullptr;
+  Endpoint* const server = find(listening.backlog.front());
+  listening.backlog.pop_front();
+  if (server != nullptr) server->held = false;
+  return server;
+}
+
+// ---- what programs write
+
+void Wires::collect() {
+  constexpr int kMost = 64;
+  epoll_event events[kMost];
+  int count = 0;
+  do {
+    count = real::epoll_look(epoll_, events, kMost);
+    // In the order of their making, whatever order the kernel has.
+    std::sort(events, events + std::max(count, 0),
+              [](const epoll_event& a, const epoll_event& b) { return a.data.u64 < b.data.u64; });
+    for (int i = 0; i < count; ++i) {
+      if (Endpoint* const endpoint = find(events[i].data.u64)) hear(*endpoint, events[i].events);
+    }
+  } while (count == kMost);
+}
+
+void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
+  if (endpoint.state != Endpoint::State::kConnected) {
+    if ((events & EPOLLHUP) == 0) return;
+    if (endpoint.state == Endpoint::State::kListening) log("stops listening", endpoint);
+    if (Endpoint* const server = find(endpoint.peer)) remove(*server);
+    remove(endpoint);
+    return;
+  }
+  if ((events & EPOLLOUT) != 0) {
+    watch(endpoint, endpoint.watched & ~std::uint32_t{EPOLLOUT});
+    Endpoint* const sender = find(endpoint.peer);
+    if (sender != nullptr && sender->peer_full) {
+      sender->peer_full = false;
+      arm(*sender, world_.now());
+    }
+  }
+  const bool closed = (events & (EPOLLHUP | EPOLLERR)) != 0;
+  if (!closed && (events & kHears) == 0) return;
+  const bool goes_on = endpoint.ended || read_wire(endpoint, closed);
+  if (!goes_on) {  // its program closed it with unread data: TCP tells the peer by a reset
+    endpoint.out.clear();
+    send(endpoint, Packet::Kind::kReset);
+  }
+  if (!closed) return;
+  if (endpoint.keeps_byte && goes_on) sys::receive(endpoint.wire, buffer_.get(), 1, MSG_DONTWAIT);
+  sys::close(endpoint.wire);
+  endpoint.wire = -1;
+  if (endpoint.out.empty()) remove(endpoint);
+}
+
+void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
+  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0 || endpoint.keeps_byte) return;
+  endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
+}
+
+// False: a reset.
+bool Wires::read_wire(Endpoint& endpoint, bool closed) {
+  const std::size_t window = world_.link(*endpoint.host, host_of_peer(endpoint)).window;
+  for (;;) {
+    std::size_t most = kBufferBytes;
+    if (endpoint.keeps_byte) most = std::min(most, real::unread_bytes(endpoint.wire) - 1);
+    const ssize_t got = most > 0 ? sys::receive(endpoint.wire, buffer_.get(), most, MSG_DONTWAIT) : 0;
+    if (got > 0) {
+      endpoint.host->touch();  // a program that waits until it can write may go on
+      add_data(endpoint, buffer_.get(), static_cast<std::size_t>(got));
+      if (closed) continue;
+      if (endpoint.out_bytes >= window) {
+        watch(endpoint, endpoint.watched & ~kHears);
+        return true;
+      }
+      if (static_cast<std::size_t>(got) < kBufferBytes && !endpoint.keeps_byte) return true;
+      continue;
+    }
+    if (got < 0 && errno == EAGAIN && !closed) return true;
+    endpoint.ended = true;
+    watch(endpoint, endpoint.watched & ~kHears);
+    if (got < 0 && errno == ECONNRESET) return false;
+    send(endpoint, Packet::Kind::kEnd);
+    return true;
+  }
+}
+
+void Wires::add_data(Endpoint& from, const char* bytes, std::size_t count) {
+  const bool split = world_.link(*from.host, host_of_peer(from)).split;
+  while (count > 0) {
+    const std::size_t piece = split ? 1 + world_.chooser().choose(count) : count;
+    send(from, Packet::Kind::kData, std::string(bytes, piece));
+    bytes += piece;
+    count -= piece;
+  }
+}
+
+void Wires::send(Endpoint& from, Packet::Kind kind, std::string bytes) {
+  Host& to = host_of_peer(from);
+  const Nanoseconds arrives = world_.departure(*from.host, to, bytes.size()) + world_.latency(*from.host, to);
+  from.last_due = std::max(from.last_due, arrives);
+  from.out_bytes += bytes.size();
+  from.out.push_back({kind, from.last_due, std::move(bytes)});
+  if (!from.peer_full) arm(from, from.out.front().due);
+}
+
+// ---- packets arrive
+
+void Wires::arm(Endpoint& from, Nanoseconds time) {
+  if (from.out_armed) return;
+  from.out_armed = true;
+  world_.at(time, [this, id = from.id] { deliver(id); });
+}
+
+void Wires::deliver(std::uint64_t id) {
+  Endpoint* const from = find(id);
+  if (from == nullptr) return;
+  from->out_armed = false;
+  Host& host = host_of_peer(*from);
+  while (!from->out.empty() && from->out.front().due <= world_.now()) {
+    Packet& first = from->out.front();
+    Endpoint* const to = find(from->peer);
+    Delivered delivered = Delivered::kGone;
+    if (world_.loses_packet(*from->host, host)) {
+      log("lost", *from);
+      // A reset is not repeated.
+      delivered = first.kind == Packet::Kind::kReset ? Delivered::kYes : Delivered::kLater;
+    } else if (to != nullptr && (to->wire >= 0 || first.kind == Packet::Kind::kReset)) {
+      delivered = deliver_first(*from, *to);
+      if (from->peer_full) return;
+    } else if (first.kind == Packet::Kind::kEnd || first.kind == Packet::Kind::kReset) {
+      delivered = Delivered::kYes;
+    }
+    if (delivered == Delivered::kGone) {
+      log("to a connection that is gone", *from);
+      from->out.clear();
+      from->out_bytes = 0;
+      reset_later(*from);
+      break;
+    }
+    if (delivered == Delivered::kLater) {
+      if (++from->tries > kMostTries) {
+        log("gives up", *from);
+        reset(*from);
+        return;
+      }
+      arm(*from, world_.now() + pause_before_try(from->tries - 1));
+      return;
+    }
+    from->tries = 0;
+    ++packets_;
+    from->out_bytes -= first.bytes.size();
+    from->out.pop_front();
+  }
+  if (!from->out.empty()) {
+    arm(*from, from->out.front().due);
+  } else if (from->wire < 0 && !from->held) {
+    remove(*from);
+    return;
+  }
+  if (!from->ended && from->state == Endpoint::State::kConnected &&
+      from->out_bytes < world_.link(*from->host, host).window) {
+    watch(*from, from->watched | kHears);
+  }
+}
+
+Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
+  Packet& packet = from.out.front();
+  switch (packet.kind) {
+    case Packet::Kind::kOpen:
+      return open_at(to);
+    case Packet::Kind::kData: {
+      const ssize_t sent = sys::send(to.wire, packet.bytes.data(), packet.bytes.size(), MSG_DONTWAIT);
+      if (sent < 0 && errno != EAGAIN) return Delivered::kGone;
+      to.host->touch();
+      if (sent < static_cast<ssize_t>(packet.bytes.size())) {
+        const auto taken = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+        packet.bytes.erase(0, taken);
+        from.out_bytes -= taken;
+        from.peer_full = true;
+        watch(to, to.watched | EPOLLOUT);
+        return Delivered::kLater;
+      }
+      log("data", from, sent);
+      return Delivered::kYes;
+    }
+    case Packet::Kind::kEnd:
+      log("end", from);
+      sys::shut_down(to.wire, SHUT_WR);
+      to.host->touch();
+      return Delivered::kYes;
+    case Packet::Kind::kReset:
+      log("reset", from);
+      reset(to);
+      return Delivered::kYes;
+  }
+  return Delivered::kYes;
+}
+
+// ---- resets
+
+void Wires::reset_later(Endpoint& endpoint) {
+  Host& peer = host_of_peer(endpoint);
+  if (world_.loses_packet(peer, *endpoint.host)) {
+    log_answer("reset lost", endpoint);
+    return;
+  }
+  world_.at(world_.now() + world_.latency(peer, *endpoint.host), [this, id = endpoint.id] {
+    Endpoint* const told = find(id);
+    if (told == nullptr) return;
+    ++packets_;
+    log_answer("reset", *told);
+    reset(*told);
+  });
+}
+
+// The program's end gets ECONNRESET if data that it wrote is unread when the wire is closed.
+void Wires::reset(Endpoint& endpoint) {
+  if (endpoint.state == Endpoint::State::kConnecting) {
+    fail_connect(endpoint, ECONNREFUSED);
+    return;
+  }
+  endpoint.out.clear();
+  endpoint.out_bytes = 0;
+  endpoint.ended = true;
+  if (endpoint.wire >= 0) {
+    if (real::cookie(endpoint.fd) == endpoint.cookie) sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
+    sys::close(endpoint.wire);
+    endpoint.wire = -1;
+  }
+  endpoint.host->touch();
+  if (!endpoint.held) remove(endpoint);
+}
+
+Wires::Remains Wires::cut(Host& host, bool tell_peers) {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (endpoint->host == &host) ids.push_back(id);
+  }
+  Remains remains;
+  for (const std::uint64_t id : ids) {
+    Endpoint* const endpoint = find(id);
+    if (endpoint == nullptr) continue;
+    Endpoint* const peer = find(endpoint->peer);
+    if (tell_peers && peer != nullptr) reset_later(*peer);
+    if (!endpoint->held) {
+      remains.cookies.push_back(endpoint->cookie);
+      if (endpoint->wire >= 0) {
+        real::epoll_control(epoll_, EPOLL_CTL_DEL, endpoint->wire, 0, 0);
+        remains.wires.push_back(std::exchange(endpoint->wire, -1));
+      }
+    }
+    remove(*endpoint);
+  }
+  return remains;
+}
+
+}  // namespace aiofiber::testing::detail
