@@ -46,7 +46,8 @@ std::string_view server_name_of(SSL* connection) noexcept {
 
 // Seconds since 1970.
 std::int64_t begin_of(const SSL_SESSION* session) {
-#if OPENSSL_VERSION_NUMBER >= 0x30300000L  // where the older one is deprecated: a long ends in 2038 on 32 bits
+#if OPENSSL_VERSION_NUMBER >= \
+    0x30300000L  // where the older one is deprecated: a long ends in 2038 on 32 bits
   return SSL_SESSION_get_time_ex(session);
 #else
   return SSL_SESSION_get_time(session);
