@@ -3,7 +3,7 @@
 // The trace's text and digest.
 #include "simulation/trace.h"
 
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 
 #include <utility>
 
@@ -32,17 +32,18 @@ void Trace::add(Record record) {
 
 std::string Trace::text() const {
   std::string text;
-  if (dropped_ > 0) absl::StrAppendFormat(&text, "(%d older events)\n", dropped_);
+  if (dropped_ > 0) absl::StrAppend(&text, "(", dropped_, " older events)\n");
   for (const Record& record : records_) {
-    absl::StrAppendFormat(&text, "%d.%09d ", record.time / 1'000'000'000, record.time % 1'000'000'000);
+    absl::StrAppend(&text, record.time / 1'000'000'000, ".",
+                    absl::Dec(record.time % 1'000'000'000, absl::kZeroPad9), " ");
     if (record.to != nullptr) {
-      absl::StrAppendFormat(&text, "%s:%d > %s:%d ", *record.from, record.from_port, *record.to,
-                            record.to_port);
+      absl::StrAppend(&text, *record.from, ":", record.from_port, " > ", *record.to, ":", record.to_port,
+                      " ");
     } else if (record.from != nullptr) {
-      absl::StrAppendFormat(&text, "%s ", *record.from);
+      absl::StrAppend(&text, *record.from, " ");
     }
     text += record.what;
-    if (record.amount >= 0) absl::StrAppendFormat(&text, " %d", record.amount);
+    if (record.amount >= 0) absl::StrAppend(&text, " ", record.amount);
     if (!record.text.empty()) text += " " + record.text;
     text += "\n";
   }
