@@ -4,6 +4,12 @@
 //
 // Reusable. The barrier drains from the release until the last party has left. Tasks that arrive meanwhile
 // wait for the next round. Threads: the loop's.
+//
+//     asyncio::Barrier barrier(2);
+//     auto other = asyncio::create_task([&] { asyncio::await(barrier.wait()); });
+//     asyncio::await(barrier.wait());          // both go on together
+//     asyncio::await(other);
+//     assert(barrier.n_waiting() == 0);
 #pragma once
 
 #include <cstddef>

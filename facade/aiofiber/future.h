@@ -6,6 +6,13 @@
 // Threads: the loop's only; another thread completes it through call_soon_threadsafe().
 // Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++
 // callables cannot be compared.
+//
+//     auto answer = asyncio::get_running_loop().create_future<int>();
+//     asyncio::get_running_loop().call_soon([answer] { answer.set_result(42); });
+//     assert(asyncio::await(answer) == 42);
+//
+// Wrong: a future that nobody sets. When its last other handle goes, the tasks that wait for it are
+// reported.
 #pragma once
 
 #include <concepts>

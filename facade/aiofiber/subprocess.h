@@ -6,6 +6,12 @@
 // Its end is seen on a pidfd. So there is no SIGCHLD handler, only this child is reaped, and a signal never
 // reaches another process with the same number. The loop reaps a child also if nobody waits for it.
 // Source: asyncio.subprocess; options of Python's subprocess.Popen. Threads: the loop's.
+//
+//     auto upper = asyncio::subprocess::run({"tr", "a-z", "A-Z"}, {.input = "text", .capture_output = true});
+//     auto done = asyncio::await(std::move(upper));
+//     assert(done.returncode == 0 && done.stdout_ == "TEXT");
+//
+// Wrong: a text of others in the command line of a shell. Give it as an argument of its own.
 #pragma once
 
 #include <sys/resource.h>

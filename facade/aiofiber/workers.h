@@ -9,6 +9,9 @@
 //
 // Each loop has a thread of its own. The calling thread of run_workers() runs a small loop that waits for the
 // others and handles signals, so that no busy worker delays them.
+//
+//     auto names = asyncio::run_workers([](asyncio::Worker& worker) { return worker.name(); }, {.loops = 2});
+//     assert((names == std::vector<std::string>{"worker-0", "worker-1"}));
 #pragma once
 
 #include <concepts>

@@ -100,10 +100,13 @@ def in_namespace(program):
 
 
 def task_bodies(name, preamble, bodies):
-    """A function that runs each of the bodies in a task of its own, each in its own loop."""
-    return (f"namespace {name} {{\n{preamble}\n" +
-            "".join(f'#line {line} "{file}"\nvoid body_{i}() {{ asyncio::run([] {{\n{body}\n}}); }}\n'
-                    for i, (file, line, body) in enumerate(bodies)) + "}\n")
+    """A function that runs each of the bodies in a task of its own, each in its own loop. A body that makes the loop is in none."""
+    code = f"namespace {name} {{\n{preamble}\n"
+    for i, (file, line, body) in enumerate(bodies):
+        has_loop = re.search(r"\brun(_workers)?\(\[|TestLoop ", body)
+        begin, end = ("{", "}") if has_loop else ("{ asyncio::run([] {", "}); }")
+        code += f'void body_{i}() {begin}\n#line {line} "{file}"\n{body}\n{end}\n'
+    return code + "}\n"
 
 
 def header_examples(folder):
@@ -112,7 +115,7 @@ def header_examples(folder):
         opening = re.match(r"(?://.*\n)+", header.read_text()).group(0).splitlines()
         lines = [(number, line) for number, line in enumerate(opening, 1) if line.startswith("//     ")]
         if lines:
-            yield header.name, lines[0][0] - 1, "\n".join(line[7:] for _, line in lines)
+            yield header.name, lines[0][0], "\n".join(line[7:] for _, line in lines)
 
 
 def loosely(text):
@@ -151,7 +154,8 @@ class Runner:
         includes = {line for program in programs for line in INCLUDE.findall(program.code)}
         includes |= {line for preamble, _ in fragments for line in INCLUDE.findall(preamble)}
         includes |= {f"#include <{header}>" for header in
-                     ("aiofiber/asyncio.h", "aiofiber/testing.h", "cassert", "cstdio", "cstring", "iostream", "stdexcept", "string")}
+                     ("aiofiber/asyncio.h", "aiofiber/testing.h", "algorithm", "cassert", "cstring", "iostream", "mutex", "numeric", "stdexcept",
+                      "string", "thread", "vector")}
         code = "".join(sorted(line + "\n" for line in includes)) + "using namespace std::chrono_literals;\n"
         # The lines of a program have its own file's name, so the compiler takes them for a header.
         code += '#ifndef __clang__\n#pragma GCC diagnostic ignored "-Wsubobject-linkage"\n#endif\n'
