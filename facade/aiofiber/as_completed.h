@@ -75,6 +75,7 @@ template <class T>
 class AsCompleted {
  public:
   struct Sentinel {};
+  // Moves once from Coroutine to Coroutine; an input iterator.
   class Iterator {
    public:
     using iterator_category = std::input_iterator_tag;

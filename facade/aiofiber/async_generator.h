@@ -164,6 +164,7 @@ class AsyncGenerator {
 
   // For a task with a stack: each step of the loop awaits the next value.
   struct Sentinel {};
+  // Moves from value to value of a range-for in a task; an input iterator.
   class Iterator {
    public:
     using iterator_category = std::input_iterator_tag;

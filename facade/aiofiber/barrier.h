@@ -50,6 +50,7 @@ struct BarrierState final : Counted<BarrierState> {
 };
 }  // namespace detail
 
+// A meeting point for a fixed number of tasks: all go on when the last has come. Source: asyncio.Barrier.
 class Barrier {
  public:
   // ValueError "parties must be > 0".

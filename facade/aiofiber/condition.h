@@ -42,6 +42,7 @@ struct ConditionState final : Counted<ConditionState> {
 };
 }  // namespace detail
 
+// A lock, and a queue of tasks that wait for a change of what it guards. Source: asyncio.Condition.
 class Condition {
  public:
   // Makes its own lock.

@@ -39,6 +39,7 @@ struct WaitForEvent {
 };
 }  // namespace detail
 
+// A flag, false at first. Lifetime: its waiters keep it. Source: asyncio.Event.
 class Event {
  public:
   Event() : state_(new detail::EventState) {}

@@ -60,6 +60,8 @@ struct StartTlsOptions;
 struct DatagramEndpointOptions;
 struct SubprocessOptions;
 
+// Runs callbacks and tasks on one thread. Threads: the loop's, unless a function says otherwise. Lifetime:
+// tasks and futures may outlive it only as handles. Source: asyncio.AbstractEventLoop.
 class EventLoop {
   runtime::Ref<detail::LoopCore> core_;  // first: slow_callback_duration refers into it
 

@@ -48,6 +48,7 @@ class GroupMembers {
 
 }  // namespace detail
 
+// Several errors in one, none of them a cancellation. Source: Python's ExceptionGroup.
 class ExceptionGroup : public std::exception, public detail::GroupMembers {
  public:
   // ValueError, as for GroupMembers.

@@ -188,6 +188,8 @@ class AnyFuture {
 
 std::string repr(const AnyFuture& future);
 
+// A handle of a value that comes later: copies refer to the same future. Not thread-safe. Source:
+// asyncio.Future.
 template <class T = void>
 class [[nodiscard]] Future : public AnyFuture {
  public:
@@ -241,6 +243,7 @@ Future<T> EventLoop::create_future() {
 
 }  // namespace aiofiber
 
+// By identity, so futures can be keys.
 template <>
 struct std::hash<aiofiber::AnyFuture> {
   std::size_t operator()(const aiofiber::AnyFuture& f) const noexcept {

@@ -257,6 +257,7 @@ class Handle {
 };
 std::string repr(const Handle& handle);
 
+// A Handle with the time at which it runs. Source: asyncio.TimerHandle.
 class TimerHandle : public Handle {
  public:
   using Handle::Handle;

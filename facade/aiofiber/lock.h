@@ -53,6 +53,7 @@ struct Acquire {
 };
 }  // namespace detail
 
+// A mutex of tasks; std::scoped_lock works on it. Its waiters get it in their order. Source: asyncio.Lock.
 class Lock {
  public:
   Lock() : state_(new detail::LockState) {}

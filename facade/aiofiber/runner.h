@@ -35,6 +35,7 @@ class Interruption;
 struct RunC;
 }  // namespace detail
 
+// The keyword arguments of run() and Runner.
 struct RunOptions {
   std::optional<bool> debug = std::nullopt;                            // absent: the loop's default
   std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;  // empty: new_event_loop()

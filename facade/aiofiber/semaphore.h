@@ -47,6 +47,7 @@ struct SemaphoreState final : Counted<SemaphoreState> {
 };
 }  // namespace detail
 
+// A number of places; std::scoped_lock takes one and gives it back. Source: asyncio.Semaphore.
 class Semaphore {
  public:
   // ValueError "Semaphore initial value must be >= 0".

@@ -56,6 +56,7 @@ struct OpenConnectionOptions {
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
   SslSession ssl_session = {};
 };
+// The keyword arguments of start_server().
 struct StartServerOptions {
   SslContext ssl = {};
   std::size_t limit = kDefaultStreamLimit;

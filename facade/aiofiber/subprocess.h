@@ -114,6 +114,7 @@ struct ResourceLimit {
 
 }  // namespace subprocess
 
+// How a child is started: the keyword arguments of create_subprocess_exec() and subprocess.Popen.
 struct SubprocessOptions {
   subprocess::Redirect stdin_ = {};
   subprocess::Redirect stdout_ = {};
@@ -250,6 +251,7 @@ class CalledProcessError : public std::runtime_error {
   std::shared_ptr<const CompletedProcess> process_;  // shared: copying an exception must not throw
 };
 
+// The keyword arguments of subprocess.run().
 struct RunOptions {
   std::optional<std::string> input = std::nullopt;  // for its stdin, which is a pipe then
   bool capture_output = false;                      // stdout and stderr are pipes

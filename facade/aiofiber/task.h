@@ -91,6 +91,8 @@ class AnyTask : public AnyFuture, public detail::TaskMembers<AnyTask> {
   using AnyFuture::AnyFuture;
 };
 
+// A handle of a task that gives a T. Dropping it does not end the task. Not thread-safe. Source:
+// asyncio.Task.
 template <class T = void>
 class [[nodiscard]] Task : public Future<T>, public detail::TaskMembers<Task<T>> {
  public:

@@ -30,6 +30,7 @@ namespace aiofiber {
 // done.
 enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
 
+// The keyword arguments of wait().
 struct WaitOptions {
   std::optional<Duration> timeout = std::nullopt;
   ReturnWhen return_when = ALL_COMPLETED;

@@ -38,6 +38,7 @@ namespace detail {
 class WorkerThreads;
 }
 
+// How many loops, on which processors, and who handles signals.
 struct WorkersOptions {
   // The number of loops. 0: one for each processor on which the calling thread may run.
   std::size_t loops = 0;

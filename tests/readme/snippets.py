@@ -120,6 +120,7 @@ def header_examples(folder):
 
 def loosely(text):
     """Text without what differs from run to run."""
+    text = re.sub(r" \(its thread has waited for a core [^)]*\)", "", text)  # on a busy machine
     text = re.sub(r"0x[0-9a-f]+", "0xN", text)
     text = re.sub(r"\d+ min \d+ s|\d[\d.]* (ns|us|ms|s|min)\b", "TIME", text)
     text = re.sub(r"\d[\d.]* ([KM]i)?B\b", "BYTES", text)

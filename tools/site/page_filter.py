@@ -16,7 +16,7 @@ def convert(path, text, pages):
         target = found.group(2).partition("#")[0]
         if "://" in target or not target or os.path.normpath(os.path.join(folder, target)) in pages or target.endswith(".svg"):
             return found.group(0)
-        return f"`{os.path.normpath(os.path.join(folder, target))}`"
+        return f"{found.group(1)} (`{os.path.normpath(os.path.join(folder, target))}`)"
 
     text = re.sub(r"\A# .*", lambda title: title.group(0).replace("`", ""), text)  # Doxygen shows them as they are in its list
     parts = re.split(r"(^```.*?^```$)", text, flags=re.S | re.M)
