@@ -6,6 +6,15 @@
 // and defined in future.h, task.h and executor.h, so include asyncio.h.
 // Source: asyncio's "Event Loop" page. Threads: the one that runs the loop, unless a function says "any
 // thread"; in debug mode misuse is a RuntimeError.
+//
+//     asyncio::EventLoop& loop = asyncio::get_running_loop();
+//     std::string order;
+//     loop.call_later(1ms, [&] { order += "later"; });
+//     loop.call_soon([&] { order += "soon, "; });
+//     asyncio::await(asyncio::sleep(2ms));
+//     assert(order == "soon, later");
+//
+// Wrong: a callback that takes long. All tasks wait for it.
 #pragma once
 
 #include <sys/types.h>

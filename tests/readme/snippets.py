@@ -30,6 +30,9 @@ import time
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.S | re.M)
 INCLUDE = re.compile(r"^#include .*$", re.M)
+# What the cells of a table and the examples of the headers may use.
+EXAMPLE_HEADERS = ("aiofiber/asyncio.h aiofiber/testing.h algorithm cassert cstring iostream mutex numeric sstream stdexcept string thread"
+                   " vector").split()
 
 
 class Snippet:
@@ -154,9 +157,7 @@ class Runner:
     def compile_together(self, name, programs, fragments, examples, hooks=False):
         includes = {line for program in programs for line in INCLUDE.findall(program.code)}
         includes |= {line for preamble, _ in fragments for line in INCLUDE.findall(preamble)}
-        includes |= {f"#include <{header}>" for header in
-                     ("aiofiber/asyncio.h", "aiofiber/testing.h", "algorithm", "cassert", "cstring", "iostream", "mutex", "numeric", "stdexcept",
-                      "string", "thread", "vector")}
+        includes |= {f"#include <{header}>" for header in EXAMPLE_HEADERS}
         code = "".join(sorted(line + "\n" for line in includes)) + "using namespace std::chrono_literals;\n"
         # The lines of a program have its own file's name, so the compiler takes them for a header.
         code += '#ifndef __clang__\n#pragma GCC diagnostic ignored "-Wsubobject-linkage"\n#endif\n'

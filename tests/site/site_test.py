@@ -43,7 +43,8 @@ TOO_WIDE = """(() => {
   for (const element of document.querySelectorAll("div.header *, div.contents *")) {
     const box = element.getBoundingClientRect();
     if (box.width > 0 && box.right > width + 1 && !scrolls(element))
-      found.push(element.tagName + "." + element.className + " ends at " + Math.round(box.right) + ": " + element.textContent.trim().slice(0, 40));
+      found.push(element.tagName + "." + element.className + " ends at " + Math.round(box.right) + ": "
+                 + element.textContent.trim().slice(0, 40));
   }
   if (document.documentElement.scrollWidth > width + 1) found.push("the document is " + document.documentElement.scrollWidth + " wide");
   return found.slice(0, 5);
@@ -125,7 +126,8 @@ def walk(site, tree, work):
                 field.focus(); field.value = "{words}"; searchBox.Search(); }})()""")
             # Older releases show the results in a frame, newer ones in the page.
             there = f"""[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].some(d => d &&
-                [...d.querySelectorAll(".SRResult, .SRSymbol")].some(e => e.offsetParent !== null && e.textContent.includes("{expected}")))"""
+                [...d.querySelectorAll(".SRResult, .SRSymbol")].some(
+                  e => e.offsetParent !== null && e.textContent.includes("{expected}")))"""
             if not browser.wait_until(there):
                 yield f"the search for '{words}' does not find '{expected}'"
         print(f"{len(names)} pages seen at {len(WIDTHS)} widths")
