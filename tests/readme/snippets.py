@@ -165,7 +165,8 @@ class Runner:
         for i, (preamble, cells) in enumerate(fragments):
             code += task_bodies(f"table_{i}", INCLUDE.sub("", preamble), [("table.cc", n, cell) for n, cell in enumerate(cells, 1)])
         code += task_bodies("headers", "", examples)
-        code += f'#line 1 "{name}.cc"\nint main([[maybe_unused]] int argc, char** argv) {{\n  const char* const slash = std::strrchr(argv[0], \'/\');\n'
+        code += f'#line 1 "{name}.cc"\nint main([[maybe_unused]] int argc, char** argv) {{\n'
+        code += "  const char* const slash = std::strrchr(argv[0], '/');\n"
         code += "  const std::string name = slash ? slash + 1 : argv[0];\n"
         for program in programs:
             has_arguments = re.search(r"^int main\(int", program.code, re.M)
