@@ -272,13 +272,13 @@ def check_seams(sources):
 
 
 def opening_comment(source):
-    """The lines of text in the comment that opens the file, after the SPDX line."""
+    """The lines of text in the comment that opens the file, after the SPDX line, without its example (indented by four)."""
     text = []
     for line in source.lines[1:]:
         found = re.match(r"\s*(//|/?\*)\s?(.*)", line)
         if not found:
             break
-        if found.group(2).strip(" */"):
+        if found.group(2).strip(" */") and not (source.is_public and line.startswith("//     ")):
             text.append(found.group(2).strip())
         if "*/" in line:
             break

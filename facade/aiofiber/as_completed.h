@@ -5,6 +5,13 @@
 // The call starts all inputs. The range gives one Coroutine for each distinct input. Awaiting any of them
 // gives the next input that finishes, so they are interchangeable. Finished inputs wait in a queue. The call
 // reserves the space of this queue.
+//
+//     auto slow = asyncio::create_task(asyncio::sleep(4ms, 2));
+//     auto quick = asyncio::create_task(asyncio::sleep(1ms, 1));
+//     std::vector tasks{slow, quick};
+//     std::vector<int> order;
+//     for (auto next : asyncio::as_completed(tasks)) order.push_back(asyncio::await(std::move(next)));
+//     assert((order == std::vector{1, 2}));
 #pragma once
 
 #include <cstddef>
@@ -68,6 +75,7 @@ template <class T>
 class AsCompleted {
  public:
   struct Sentinel {};
+  // Moves once from Coroutine to Coroutine; an input iterator.
   class Iterator {
    public:
     using iterator_category = std::input_iterator_tag;

@@ -7,6 +7,16 @@
 // value, and only while that task waits for it. Handles are cheap and refer to the same generator; its frame
 // is destroyed with the last one. Source: Python's asynchronous generators (PEP 525), with aclose() and
 // loop.shutdown_asyncgens().
+//
+//     auto count = [](int end) -> asyncio::AsyncGenerator<int> {
+//       for (int i = 0; i < end; ++i) {
+//         co_await asyncio::sleep(1ms);
+//         co_yield i;
+//       }
+//     };
+//     int sum = 0;
+//     for (int value : count(4)) sum += value;  // in a task with a stack; co_await next() elsewhere
+//     assert(sum == 6);
 #pragma once
 
 #include <coroutine>
@@ -164,6 +174,7 @@ class AsyncGenerator {
 
   // For a task with a stack: each step of the loop awaits the next value.
   struct Sentinel {};
+  // Moves from value to value of a range-for in a task; an input iterator.
   class Iterator {
    public:
     using iterator_category = std::input_iterator_tag;

@@ -8,6 +8,15 @@
 // Cancellation: a cancellation point whenever it suspends. In a noexcept frame or a destructor the
 // CancelledError is kept back until the next await that can raise it. Errors: RuntimeError outside a task;
 // CancelledError; the exception of the awaitable.
+//
+//     auto task = asyncio::create_task([] { return std::string("text"); });
+//     const std::string& seen = asyncio::await(task);        // a named handle: look
+//     assert(seen == "text");
+//     std::string taken = asyncio::await(std::move(task));   // no longer named: take
+//     assert(taken == "text");
+//
+// Wrong: await() in a callback of call_soon(), where there is no task to suspend (RuntimeError); and a
+// reference like `seen` that is used after its future is gone.
 #pragma once
 
 #include <type_traits>

@@ -4,6 +4,12 @@
 //
 // Reusable. The barrier drains from the release until the last party has left. Tasks that arrive meanwhile
 // wait for the next round. Threads: the loop's.
+//
+//     asyncio::Barrier barrier(2);
+//     auto other = asyncio::create_task([&] { asyncio::await(barrier.wait()); });
+//     asyncio::await(barrier.wait());          // both go on together
+//     asyncio::await(other);
+//     assert(barrier.n_waiting() == 0);
 #pragma once
 
 #include <cstddef>
@@ -44,6 +50,7 @@ struct BarrierState final : Counted<BarrierState> {
 };
 }  // namespace detail
 
+// A meeting point for a fixed number of tasks: all go on when the last has come. Source: asyncio.Barrier.
 class Barrier {
  public:
   // ValueError "parties must be > 0".

@@ -9,6 +9,11 @@
 // that is cancelled, or whose loop closes, passes its wake-up on, so no item is lost.
 // A wake-up is a node in the other loop's inbox: only a loop that sleeps costs a system call, once a batch.
 // Threads: any. Items are destroyed on the thread that takes or drops them. asyncio has no such class.
+//
+//     asyncio::Channel<int> channel(2);
+//     asyncio::await(channel.put(1));          // from a task of any loop
+//     std::thread([channel] { channel.put_nowait(2); }).join();  // or from a thread without one
+//     assert(asyncio::await(channel.get()) + asyncio::await(channel.get()) == 3);
 #pragma once
 
 #include <cstddef>

@@ -6,6 +6,14 @@
 // -> running -> finished, or pending -> cancelled; cancel() of a running future fails. Waiting for it blocks
 // the *thread*. In a task, use await(wrap_future(f)) instead.
 // Threads: any. Callbacks run on the thread that completes the future, or at once if it is done already.
+//
+//     asyncio::EventLoop& loop = asyncio::get_running_loop();
+//     auto answer = asyncio::to_thread([&loop] {  // in a thread, which waits for the loop
+//       return asyncio::run_coroutine_threadsafe([] { return 42; }, loop).result();
+//     });
+//     assert(asyncio::await(std::move(answer)) == 42);
+//
+// Wrong: result() on the loop's own thread, which then waits for itself.
 #pragma once
 
 #include <atomic>

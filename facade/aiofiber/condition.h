@@ -5,6 +5,16 @@
 // Source: asyncio.Condition, as of 3.13: if the receiver of a notification is cancelled, the notification is
 // passed on. wait() may therefore return without reason: check again, or use wait_for().
 // Threads: the loop's.
+//
+//     asyncio::Condition changed;
+//     int value = 0;
+//     auto waiter = asyncio::create_task([&] {
+//       const std::scoped_lock held(changed);
+//       asyncio::await(changed.wait_for([&] { return value == 3; }));
+//     });
+//     asyncio::await(asyncio::sleep(0s));
+//     { const std::scoped_lock held(changed); value = 3; changed.notify_all(); }
+//     asyncio::await(waiter);
 #pragma once
 
 #include <cstddef>
@@ -32,6 +42,7 @@ struct ConditionState final : Counted<ConditionState> {
 };
 }  // namespace detail
 
+// A lock, and a queue of tasks that wait for a change of what it guards. Source: asyncio.Condition.
 class Condition {
  public:
   // Makes its own lock.

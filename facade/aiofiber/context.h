@@ -4,6 +4,12 @@
 //
 // A Context is a handle to a mutable holder of an immutable map. A new task copies only the pointer to the
 // map. A program without context variables pays nothing.
+//
+//     static asyncio::ContextVar<std::string> user("user", "nobody");
+//     user.set("ann");
+//     auto task = asyncio::create_task([] { user.set("bob"); });  // begins with a copy: "ann"
+//     asyncio::await(task);
+//     assert(user.get() == "ann");
 #pragma once
 
 #include <memory>

@@ -11,6 +11,14 @@
 // A lambda that is a coroutine keeps its captures in the lambda. So give the lambda itself, which is then
 // kept: create_task([x]() -> Coro<> { ... }), not the result of calling it.
 // Source: a coroutine of Python's `async def`.
+//
+//     auto twice = [](int x) -> asyncio::Coro<int> {
+//       co_await asyncio::sleep(1ms);
+//       co_return 2 * x;
+//     };
+//     assert(asyncio::await(twice(21)) == 42);
+//     auto task = asyncio::create_task(twice(4));
+//     assert(asyncio::await(task) == 8);
 #pragma once
 
 #include <coroutine>

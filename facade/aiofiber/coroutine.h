@@ -33,6 +33,8 @@ void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept;
 [[noreturn]] void throw_awaited_already();
 }  // namespace detail
 
+// A call that begins when it is awaited or made a task, and gives a T. Moved, not copied; it runs once.
+// Source: a coroutine object. Errors: RuntimeError: a second await.
 template <class T>
 class [[nodiscard]] Coroutine {
  public:

@@ -106,6 +106,7 @@ class DatagramTransport {
 };
 std::string repr(const DatagramTransport& transport);
 
+// The keyword arguments of create_datagram_endpoint().
 struct DatagramEndpointOptions {
   // What the socket is bound to, and what it is connected to: a host and a port, which may be 0.
   std::optional<std::pair<std::string, int>> local_addr = std::nullopt;

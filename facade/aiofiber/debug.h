@@ -6,6 +6,13 @@
 // A call graph begins at one future and goes up to its waiters, through gather(), wait(), task groups and so
 // on. These functions only read the structures of the loop. Nothing is recorded for them, and no task runs.
 // Threads: the loop's.
+//
+//     auto task = asyncio::create_task({.name = "poller"}, [] { asyncio::await(asyncio::sleep(1h)); });
+//     asyncio::await(asyncio::sleep(0s));
+//     std::ostringstream text;
+//     asyncio::dump_tasks(text);
+//     assert(text.str().find("Task 'poller'") != std::string::npos);
+//     task.cancel();
 #pragma once
 
 #include <cstddef>

@@ -28,6 +28,7 @@
 
 namespace aiofiber {
 
+// The keyword arguments of create_connection().
 struct CreateConnectionOptions {
   // Encrypts the connection (ssl.h). The name that the server's certificate must have is the host, or
   // server_hostname.
@@ -58,6 +59,7 @@ struct CreateUnixConnectionOptions {
   SslSession ssl_session = {};
 };
 
+// The keyword arguments of create_server().
 struct CreateServerOptions {
   SslContext ssl = {};  // encrypts all connections
   int family = 0;
@@ -72,6 +74,7 @@ struct CreateServerOptions {
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
 };
+// The keyword arguments of create_unix_server().
 struct CreateUnixServerOptions {
   SslContext ssl = {};
   int backlog = 100;

@@ -4,6 +4,13 @@
 //
 // set() releases all tasks that wait at that moment, even if clear() follows before they run.
 // Threads: the loop's; from another thread use call_soon_threadsafe().
+//
+//     asyncio::Event ready;
+//     auto waiter = asyncio::create_task([&] { return asyncio::await(ready.wait()); });
+//     ready.set();
+//     assert(asyncio::await(waiter) && ready.is_set());
+//
+// Wrong: set() from another thread. Use loop.call_soon_threadsafe([&] { ready.set(); }).
 #pragma once
 
 #include <string>
@@ -32,6 +39,7 @@ struct WaitForEvent {
 };
 }  // namespace detail
 
+// A flag, false at first. Lifetime: its waiters keep it. Source: asyncio.Event.
 class Event {
  public:
   Event() : state_(new detail::EventState) {}

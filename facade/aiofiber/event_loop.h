@@ -6,6 +6,15 @@
 // and defined in future.h, task.h and executor.h, so include asyncio.h.
 // Source: asyncio's "Event Loop" page. Threads: the one that runs the loop, unless a function says "any
 // thread"; in debug mode misuse is a RuntimeError.
+//
+//     asyncio::EventLoop& loop = asyncio::get_running_loop();
+//     std::string order;
+//     loop.call_later(1ms, [&] { order += "later"; });
+//     loop.call_soon([&] { order += "soon, "; });
+//     asyncio::await(asyncio::sleep(2ms));
+//     assert(order == "soon, later");
+//
+// Wrong: a callback that takes long. All tasks wait for it.
 #pragma once
 
 #include <sys/types.h>
@@ -60,6 +69,8 @@ struct StartTlsOptions;
 struct DatagramEndpointOptions;
 struct SubprocessOptions;
 
+// Runs callbacks and tasks on one thread. Threads: the loop's, unless a function says otherwise. Lifetime:
+// tasks and futures may outlive it only as handles. Source: asyncio.AbstractEventLoop.
 class EventLoop {
   runtime::Ref<detail::LoopCore> core_;  // first: slow_callback_duration refers into it
 

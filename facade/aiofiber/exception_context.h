@@ -18,6 +18,7 @@
 
 namespace aiofiber {
 
+// What an exception handler is told. Source: the context of loop.call_exception_handler().
 struct ExceptionContext {
   std::string message;
   std::exception_ptr exception;

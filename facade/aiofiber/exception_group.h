@@ -4,6 +4,15 @@
 //
 // ExceptionGroup is an ordinary error and contains only ordinary errors. BaseExceptionGroup has no base class
 // and may contain anything, also KeyboardInterrupt. make_exception_group() picks the right type.
+//
+//     try {
+//       asyncio::await(asyncio::task_group([](asyncio::TaskGroup& group) {
+//         group.create_task([] { throw std::runtime_error("no such host"); });
+//       }));
+//       assert(false);
+//     } catch (const asyncio::ExceptionGroup& group) {
+//       assert(group.exceptions().size() == 1);
+//     }
 #pragma once
 
 #include <exception>
@@ -48,6 +57,7 @@ class GroupMembers {
 
 }  // namespace detail
 
+// Several errors in one, none of them a cancellation. Source: Python's ExceptionGroup.
 class ExceptionGroup : public std::exception, public detail::GroupMembers {
  public:
   // ValueError, as for GroupMembers.

@@ -119,16 +119,17 @@ class LimitOverrunError : public std::runtime_error {
   std::size_t consumed_;
 };
 
-// QueueEmpty: get_nowait() of an empty queue. QueueFull: put_nowait() of a full one. QueueShutDown: after
-// shutdown().
+// get_nowait() of an empty queue.
 class QueueEmpty : public std::runtime_error {
  public:
   QueueEmpty() : std::runtime_error("") {}
 };
+// put_nowait() on a full queue.
 class QueueFull : public std::runtime_error {
  public:
   QueueFull() : std::runtime_error("") {}
 };
+// A put, or a get from an empty queue, after shutdown().
 class QueueShutDown : public std::runtime_error {
  public:
   QueueShutDown() : std::runtime_error("") {}

@@ -6,6 +6,10 @@
 // was allocated before the call. If the loop is closed by then, the result is dropped.
 // Cancelling the loop's future: work that has not begun never runs. Work that has begun runs to its end, and
 // its result is dropped.
+//
+//     asyncio::ThreadPoolExecutor two_threads(2);
+//     asyncio::EventLoop& loop = asyncio::get_running_loop();
+//     assert(asyncio::await(loop.run_in_executor(&two_threads, [] { return 42; })) == 42);
 #pragma once
 
 #include <cstddef>

@@ -6,6 +6,13 @@
 // Threads: the loop's only; another thread completes it through call_soon_threadsafe().
 // Differs from asyncio: remove_done_callback() takes the id that add_done_callback() returned, because C++
 // callables cannot be compared.
+//
+//     auto answer = asyncio::get_running_loop().create_future<int>();
+//     asyncio::get_running_loop().call_soon([answer] { answer.set_result(42); });
+//     assert(asyncio::await(answer) == 42);
+//
+// Wrong: a future that nobody sets. When its last other handle goes, the tasks that wait for it are
+// reported.
 #pragma once
 
 #include <concepts>
@@ -181,6 +188,8 @@ class AnyFuture {
 
 std::string repr(const AnyFuture& future);
 
+// A handle of a value that comes later: copies refer to the same future. Not thread-safe. Source:
+// asyncio.Future.
 template <class T = void>
 class [[nodiscard]] Future : public AnyFuture {
  public:
@@ -234,6 +243,7 @@ Future<T> EventLoop::create_future() {
 
 }  // namespace aiofiber
 
+// By identity, so futures can be keys.
 template <>
 struct std::hash<aiofiber::AnyFuture> {
   std::size_t operator()(const aiofiber::AnyFuture& f) const noexcept {

@@ -6,6 +6,13 @@
 // The gather is a future that watches its inputs. The call reserves the nodes and the storage of the result,
 // so nothing is allocated when inputs finish (copying a result may allocate, if its type does).
 // Cancellation is a request, as for a task: it goes to the inputs, and the gather ends when they have ended.
+//
+//     auto slow = [] { asyncio::await(asyncio::sleep(2ms)); return 1; };
+//     auto [a, b] = asyncio::await(asyncio::gather(slow, [] { return std::string("two"); }));
+//     assert(a == 1 && b == "two");
+//
+// Wrong: gather() for tasks with `[&]`. After the first error the others go on; a task group waits for
+// them.
 #pragma once
 
 #include <cstddef>

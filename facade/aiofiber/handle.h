@@ -5,6 +5,12 @@
 // A handle is a counted reference to one allocation with the queue's node, the callable and its arguments.
 // The ready queue (or the timer heap) holds one reference while the callback is scheduled.
 // Source: asyncio.Handle, asyncio.TimerHandle.
+//
+//     bool called = false;
+//     auto handle = asyncio::get_running_loop().call_later(1ms, [&] { called = true; });
+//     handle.cancel();
+//     asyncio::await(asyncio::sleep(2ms));
+//     assert(handle.cancelled() && !called);
 #pragma once
 
 #include <atomic>
@@ -257,6 +263,7 @@ class Handle {
 };
 std::string repr(const Handle& handle);
 
+// A Handle with the time at which it runs. Source: asyncio.TimerHandle.
 class TimerHandle : public Handle {
  public:
   using Handle::Handle;

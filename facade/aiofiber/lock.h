@@ -5,6 +5,16 @@
 // Source: asyncio.Lock. It is also a C++ Lockable, so `std::unique_lock guard(lock)` does what `async with
 // lock` does. It has no owner: any task may release it. A task that acquires it twice waits for itself.
 // Threads: the loop's. The lock may be made outside the loop; contended use binds it to a loop.
+//
+//     asyncio::Lock lock;
+//     {
+//       const std::scoped_lock held(lock);  // waits for it; the end of the block releases it
+//       asyncio::await(asyncio::sleep(1ms));
+//       assert(lock.locked());
+//     }
+//     assert(!lock.locked());
+//
+// Wrong: a lock around code that does not await. Nothing else runs meanwhile.
 #pragma once
 
 #include <string>
@@ -43,6 +53,7 @@ struct Acquire {
 };
 }  // namespace detail
 
+// A mutex of tasks; std::scoped_lock works on it. Its waiters get it in their order. Source: asyncio.Lock.
 class Lock {
  public:
   Lock() : state_(new detail::LockState) {}

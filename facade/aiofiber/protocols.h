@@ -16,6 +16,7 @@ namespace aiofiber {
 
 class Transport;
 
+// What every protocol is told by its transport. Source: asyncio.BaseProtocol.
 class BaseProtocol {
  public:
   virtual ~BaseProtocol() = default;

@@ -6,6 +6,16 @@
 // putter. The woken task checks again, because a *_nowait() call may have been faster. If a woken task is
 // cancelled before it runs, it passes its wake-up on, so no item is lost. Items need only be movable.
 // Threads: the loop's. Differs from asyncio: maxsize is an integer.
+//
+//     asyncio::Queue<int> queue(1);
+//     auto consumer = asyncio::create_task([&] {
+//       return asyncio::await(queue.get()) + asyncio::await(queue.get());
+//     });
+//     asyncio::await(queue.put(1));
+//     asyncio::await(queue.put(2));            // waits for room
+//     assert(asyncio::await(consumer) == 3);
+//
+// Wrong: a Queue between threads. That is a Channel.
 #pragma once
 
 #include <algorithm>

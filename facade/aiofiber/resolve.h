@@ -50,6 +50,7 @@ struct AddressInfo {
   SocketAddress address;
 };
 
+// The keyword arguments of getaddrinfo().
 struct GetAddrInfoOptions {
   int family = 0;  // AF_INET, AF_INET6; 0: all
   int type = 0;    // SOCK_STREAM, SOCK_DGRAM; 0: an answer for each

@@ -27,6 +27,8 @@ using Stored = std::conditional_t<
 template <class T>
 using Unvoid = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+// A value, or the exception or cancellation that came in its place: an item of gather(return_exceptions,
+// ...).
 template <class T>
 class [[nodiscard]] Result {
  public:

@@ -10,6 +10,11 @@
 // Differs from asyncio: a second SIGINT takes effect at the loop's next step, not in the middle of running
 // code. The clean-up does not wait for ever for tasks that ignore their cancellation (Fiber): if only they
 // are left, the loop is closed over them.
+//
+//     int answer = asyncio::run([] { return asyncio::await(asyncio::sleep(1ms, 42)); });
+//     assert(answer == 42);
+//
+// Wrong: run() inside a task. There, await() the function, or create_task() it.
 #pragma once
 
 #include <functional>
@@ -30,6 +35,7 @@ class Interruption;
 struct RunC;
 }  // namespace detail
 
+// The keyword arguments of run() and Runner.
 struct RunOptions {
   std::optional<bool> debug = std::nullopt;                            // absent: the loop's default
   std::function<std::unique_ptr<EventLoop>()> loop_factory = nullptr;  // empty: new_event_loop()

@@ -5,6 +5,17 @@
 // release() gives its unit directly to the first waiter, so only try_lock() can overtake waiters. Source:
 // asyncio.Semaphore.
 // Threads: the loop's.
+//
+//     asyncio::Semaphore at_once(2);
+//     int running = 0, most = 0;
+//     auto call = [&] {
+//       const std::scoped_lock place(at_once);
+//       most = std::max(most, ++running);
+//       asyncio::await(asyncio::sleep(1ms));
+//       --running;
+//     };
+//     asyncio::await(asyncio::gather(call, call, call));
+//     assert(most == 2);
 #pragma once
 
 #include <cstdint>
@@ -36,6 +47,7 @@ struct SemaphoreState final : Counted<SemaphoreState> {
 };
 }  // namespace detail
 
+// A number of places; std::scoped_lock takes one and gives it back. Source: asyncio.Semaphore.
 class Semaphore {
  public:
   // ValueError "Semaphore initial value must be >= 0".

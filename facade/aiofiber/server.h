@@ -66,6 +66,7 @@ class ServerGroup {
   std::shared_ptr<detail::ServerGroupState> state_;
 };
 
+// A handle of listening sockets and their connections. Source: asyncio.Server.
 class Server {
  public:
   // An empty handle: every function throws RuntimeError.

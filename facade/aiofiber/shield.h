@@ -4,6 +4,14 @@
 // A cancellation ends only the outer future; the inner one goes on. An inner future that is done already is
 // returned itself.
 // An inner future without waiters reports its unread error when it is destroyed.
+//
+//     auto save = asyncio::create_task([] { asyncio::await(asyncio::sleep(5ms)); return 7; });
+//     try {
+//       asyncio::await(asyncio::wait_for(asyncio::shield(save), 1ms));
+//       assert(false);
+//     } catch (const asyncio::TimeoutError&) {
+//       assert(asyncio::await(save) == 7);     // it went on
+//     }
 #pragma once
 
 #include <string_view>

@@ -3,6 +3,14 @@
 // sleep(): suspends a task for a time. Source: asyncio.sleep.
 // The deadline is fixed when the coroutine is awaited, on the loop's clock. Zero or less is exactly one pass.
 // A cancellation point; the wait allocates nothing.
+//
+//     const auto begin = asyncio::get_running_loop().time();
+//     asyncio::await(asyncio::sleep(20ms));
+//     assert(asyncio::get_running_loop().time() - begin >= 20ms);
+//     assert(asyncio::await(asyncio::sleep(1ms, 7)) == 7);
+//
+// Wrong: `sleep(20ms);` alone, which does nothing; and ::sleep(), which blocks the thread without the
+// hooks.
 #pragma once
 
 #include <type_traits>

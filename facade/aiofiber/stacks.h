@@ -4,6 +4,15 @@
 // of unused stacks is kept. They apply to the process, for loops that are made afterwards. Each task chooses
 // the size of its own stack: create_task({.stack_size = bytes}, ...).
 // Source: threading.stack_size() is Python's similar setting; asyncio has no stacks.
+//
+//     auto deep = [] {
+//       char large[500'000];                   // more than the 256 KiB that a task has by default
+//       std::fill(std::begin(large), std::end(large), 'x');
+//       return large[499'999];
+//     };
+//     assert(asyncio::await(asyncio::create_task({.stack_size = 1 << 20}, deep)) == 'x');
+//
+// Wrong: large arrays on the stack of many tasks. The pages that were touched stay until the task ends.
 #pragma once
 
 #include <cstddef>

@@ -88,6 +88,7 @@ class StreamReaderState final : public Counted<StreamReaderState> {
 
 }  // namespace detail
 
+// A handle of the bytes that come from the other side. Source: asyncio.StreamReader.
 class StreamReader {
  public:
   // A reader that the program feeds by feed_data() and feed_eof(). ValueError: a limit of 0.

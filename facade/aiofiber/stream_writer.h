@@ -59,6 +59,7 @@ struct WriterWaitClosed {
 
 }  // namespace detail
 
+// A handle of the bytes that go to the other side. Source: asyncio.StreamWriter.
 class StreamWriter {
  public:
   explicit StreamWriter(runtime::Ref<detail::StreamWriterState> state) noexcept : state_(std::move(state)) {}

@@ -4,6 +4,19 @@
 //
 // Source: asyncio's "Streams". The functions of the loop that they stand on, with protocols, are in
 // endpoints.h. Threads: the loop's.
+//
+//     auto echo = [](asyncio::StreamReader reader, asyncio::StreamWriter writer) {
+//       for (const std::string& line : reader) writer.write(line);
+//       writer.close();
+//     };
+//     asyncio::Server server = asyncio::await(asyncio::start_server(echo, "127.0.0.1", 0));
+//     const int port = server.sockets().at(0).port();
+//     auto [reader, writer] = asyncio::await(asyncio::open_connection("127.0.0.1", port));
+//     writer.write("hello\n");
+//     assert(asyncio::await(reader.readline()) == "hello\n");
+//
+// Wrong: write() in a loop without drain(), which keeps everything in memory while the other side does
+// not read.
 #pragma once
 
 #include <netdb.h>
@@ -43,6 +56,7 @@ struct OpenConnectionOptions {
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
   SslSession ssl_session = {};
 };
+// The keyword arguments of start_server().
 struct StartServerOptions {
   SslContext ssl = {};
   std::size_t limit = kDefaultStreamLimit;

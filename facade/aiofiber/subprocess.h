@@ -6,6 +6,12 @@
 // Its end is seen on a pidfd. So there is no SIGCHLD handler, only this child is reaped, and a signal never
 // reaches another process with the same number. The loop reaps a child also if nobody waits for it.
 // Source: asyncio.subprocess; options of Python's subprocess.Popen. Threads: the loop's.
+//
+//     auto upper = asyncio::subprocess::run({"tr", "a-z", "A-Z"}, {.input = "text", .capture_output = true});
+//     auto done = asyncio::await(std::move(upper));
+//     assert(done.returncode == 0 && done.stdout_ == "TEXT");
+//
+// Wrong: a text of others in the command line of a shell. Give it as an argument of its own.
 #pragma once
 
 #include <sys/resource.h>
@@ -108,6 +114,7 @@ struct ResourceLimit {
 
 }  // namespace subprocess
 
+// How a child is started: the keyword arguments of create_subprocess_exec() and subprocess.Popen.
 struct SubprocessOptions {
   subprocess::Redirect stdin_ = {};
   subprocess::Redirect stdout_ = {};
@@ -244,6 +251,7 @@ class CalledProcessError : public std::runtime_error {
   std::shared_ptr<const CompletedProcess> process_;  // shared: copying an exception must not throw
 };
 
+// The keyword arguments of subprocess.run().
 struct RunOptions {
   std::optional<std::string> input = std::nullopt;  // for its stdin, which is a pipe then
   bool capture_output = false;                      // stdout and stderr are pipes

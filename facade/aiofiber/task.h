@@ -7,6 +7,14 @@
 // asyncio.Task, create_task, ensure_future.
 // Differs from asyncio: the loop keeps its pending tasks alive; asyncio holds them by weak references.
 // Differs from asyncio: arguments of create_task() are decay-copied, as by std::thread.
+//
+//     auto add = [](int a, int b) { return a + b; };
+//     auto task = asyncio::create_task({.name = "adder"}, add, 1, 2);
+//     assert(!task.done());                    // it begins in the next pass
+//     assert(asyncio::await(task) == 3);
+//     assert(task.get_name() == "adder");
+//
+// Wrong: a `[&]` lambda for a task that outlives the frame. Capture by value, or use a task group.
 #pragma once
 
 #include <cstddef>
@@ -83,6 +91,8 @@ class AnyTask : public AnyFuture, public detail::TaskMembers<AnyTask> {
   using AnyFuture::AnyFuture;
 };
 
+// A handle of a task that gives a T. Dropping it does not end the task. Not thread-safe. Source:
+// asyncio.Task.
 template <class T = void>
 class [[nodiscard]] Task : public Future<T>, public detail::TaskMembers<Task<T>> {
  public:

@@ -26,6 +26,7 @@
 
 namespace aiofiber {
 
+// The keyword arguments of create_task(), and the size of its stack.
 struct TaskOptions {
   std::string name = {};  // empty: "Task-N"
   // Bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB. For a Coro: of the

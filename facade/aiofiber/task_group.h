@@ -6,6 +6,14 @@
 // the body, cancels the other children, in order of creation. All errors are then thrown together as an
 // ExceptionGroup, in order of completion, with the body's error last. A cancelled child is no error.
 // Differs from asyncio: `async with TaskGroup() as tg:` is a call with a body, body(TaskGroup& tg).
+//
+//     int sum = 0;                             // outlives the tasks, so they may refer to it
+//     asyncio::await(asyncio::task_group([&](asyncio::TaskGroup& group) {
+//       for (int i = 1; i <= 3; ++i) group.create_task([&sum, i] { sum += i; });
+//     }));
+//     assert(sum == 6);
+//
+// Wrong: `[&i]` of the loop's variable, which has changed when the task begins.
 #pragma once
 
 #include <cstddef>

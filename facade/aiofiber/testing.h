@@ -6,6 +6,13 @@
 // the next deadline when the loop would sleep. An hour of timers takes microseconds, and times can be
 // compared with ==. When nothing is ready and nothing is scheduled, run_until_complete() throws
 // runtime::Deadlock instead of hanging.
+//
+//     asyncio::testing::TestLoop loop;
+//     loop.run_until_complete([] { asyncio::await(asyncio::sleep(1h)); });  // takes microseconds
+//     assert(loop.time().time_since_epoch() == 1h);
+//     loop.close();
+//
+// Wrong: a short sleep "until the others have run". Use wait_all_tasks_blocked().
 #pragma once
 
 #include <cstddef>

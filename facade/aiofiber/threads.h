@@ -4,6 +4,13 @@
 //
 // The thread belongs to the loop's default executor (executor.h). The function sees a copy of the caller's
 // context variables.
+//
+//     std::vector<int> numbers(100, 1);
+//     auto add = [numbers] { return std::accumulate(numbers.begin(), numbers.end(), 0); };
+//     auto sum = asyncio::to_thread(add);
+//     assert(asyncio::await(std::move(sum)) == 100);
+//
+// Wrong: `[&]` there. If the task is cancelled, the call goes on, and its variables are gone.
 #pragma once
 
 #include <type_traits>

@@ -10,6 +10,15 @@
 // is raised at a later await.
 // Differs from asyncio: `async with timeout(t):` is a call with a body; the Timeout object lives as long as
 // the body.
+//
+//     try {
+//       asyncio::await(asyncio::timeout(5ms, [] { asyncio::await(asyncio::sleep(1h)); }));
+//       assert(false);
+//     } catch (const asyncio::TimeoutError&) {
+//     }
+//     assert(asyncio::await(asyncio::timeout(1h, [] { return 7; })) == 7);
+//
+// Wrong: catch (...) without `throw;` in the body, which swallows the cancellation that ends it.
 #pragma once
 
 #include <cstdint>

@@ -108,6 +108,7 @@ class TransportState {
 
 }  // namespace detail
 
+// A handle of one connection below a protocol. Source: asyncio.Transport.
 class Transport {
  public:
   // No transport; every function but valid() throws RuntimeError.

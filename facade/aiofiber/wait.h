@@ -4,6 +4,13 @@
 //
 // Differs from asyncio: callables and Coroutines are accepted and become tasks, as in Python 3.5.
 // Differs from asyncio: `done` and `pending` are vectors in input order, not sets.
+//
+//     auto quick = asyncio::create_task([] { return 1; });
+//     auto slow = asyncio::create_task([] { asyncio::await(asyncio::sleep(1h)); return 2; });
+//     std::vector both{quick, slow};
+//     auto [done, pending] = asyncio::await(asyncio::wait(both, {.return_when = asyncio::FIRST_COMPLETED}));
+//     assert(done.size() == 1 && pending.at(0) == slow);
+//     slow.cancel();                           // wait() cancels nothing
 #pragma once
 
 #include <initializer_list>
@@ -23,6 +30,7 @@ namespace aiofiber {
 // done.
 enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
 
+// The keyword arguments of wait().
 struct WaitOptions {
   std::optional<Duration> timeout = std::nullopt;
   ReturnWhen return_when = ALL_COMPLETED;

@@ -3,6 +3,12 @@
 // wait_for(): one awaitable with a time limit. Source: asyncio.wait_for (3.13): timeout() around an await.
 // At the limit the awaitable is cancelled. wait_for() then waits for its end, however long that takes.
 // A limit of zero or less never starts a coroutine.
+//
+//     try {
+//       asyncio::await(asyncio::wait_for([] { asyncio::await(asyncio::sleep(1h)); }, 5ms));
+//       assert(false);
+//     } catch (const asyncio::TimeoutError&) {  // the sleep was cancelled, and has ended
+//     }
 #pragma once
 
 #include <cstddef>

@@ -9,6 +9,9 @@
 //
 // Each loop has a thread of its own. The calling thread of run_workers() runs a small loop that waits for the
 // others and handles signals, so that no busy worker delays them.
+//
+//     auto names = asyncio::run_workers([](asyncio::Worker& worker) { return worker.name(); }, {.loops = 2});
+//     assert((names == std::vector<std::string>{"worker-0", "worker-1"}));
 #pragma once
 
 #include <concepts>
@@ -35,6 +38,7 @@ namespace detail {
 class WorkerThreads;
 }
 
+// How many loops, on which processors, and who handles signals.
 struct WorkersOptions {
   // The number of loops. 0: one for each processor on which the calling thread may run.
   std::size_t loops = 0;
