@@ -58,7 +58,7 @@ FLOORS = [
     ("hooks", {f"runtime/hooks/{room}": "*" for room in ("files", "names", "net", "process", "time")}),
 
     ("words", {
-        "facade/core": "source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait one_by_one"
+        "facade/core": "fwd source_trace uncaught_interrupt exceptions exception_group copyable result duration log text thread_wait one_by_one"
                        " rare_text repr standard_streams"}),
     ("loop", {"facade/core": "context post_pool handle callback_table loop_core thread_gate event_loop guest absl"}),
     ("futures", {"facade/core": "future_base future"}),

@@ -12,6 +12,7 @@
 #include <new>
 #include <string_view>
 
+#include "command_line.h"
 #include "commands.h"
 #include "failure.h"
 #include "guarded_open.h"
@@ -22,56 +23,6 @@
 namespace {
 
 using namespace aiofiber::tool;
-
-constexpr char kUsage[] = R"(usage: aiofiber COMMAND PID [TASK...] [OPTION...]
-       aiofiber COMMAND --core CORE [EXE] [TASK...] [OPTION...]
-       aiofiber trace PID [--seconds S] [--interval S] [-o FILE] [--readable]
-       aiofiber trace FILE [--json] [-v]
-       aiofiber hooks --check PROGRAM|PID [--json] [-v]
-
-Shows what the tasks of a program built with aiofiber are doing. The program is not stopped, not traced, and
-runs no code for it. A TASK is an id or a name.
-
-  ps       a line a task: thread, id, name, state, what it waits for, since when, switches, stack, place
-  stack    the calls of each task, with file, line and source
-  groups   tasks with equal stacks as one entry, largest first
-  pstree   who awaits whom, with the calls between; circles are marked
-  top      a screen that refreshes: busiest, longest waiting, most stack; its last line names the keys
-  trace PID
-           a timeline for ui.perfetto.dev, sampled until Ctrl-C or for --seconds; what is shorter than
-           --interval is counted, not drawn (AIOFIBER_TRACE=FILE, set for the program, records everything)
-  trace FILE
-           what happened in a timeline, also one whose program was killed: runs, waits, and how long woken
-           tasks waited to run. Of -v: every task
-  core-threads --core CORE [EXE] --output OUT
-           a copy of the core in which each suspended task is a thread, for any debugger
-  hooks --check PROGRAM|PID
-           which calls of a program and its libraries would block the thread past the hooks; any program or
-           library, or any process with what it has opened since. Of -v: what blocks rarely, too
-
-Options:
-  --core CORE [EXE]   a core file instead of a process; EXE when the executable is not where the core says
-  --stop              stop the process for the moment of the copy, for the stacks of running tasks as well
-  --json              the same for programs
-  --source            show lines of source although the program belongs to another user, who says which
-                      files these are
-  --max-memory BYTES  for what is copied of the program: 64M, 2G (default 1G); what is more is left out,
-                      with a warning
-  --dot               of pstree: a graph for graphviz
-  --interval SECONDS  of top: between two refreshes (default 1); of trace: between two looks (default
-                      0.001)
-  --seconds SECONDS   of trace: how long
-  --once              of top: one table of two snapshots; so it is too when the output is no terminal
-  -o, --output OUT    the file that core-threads or trace writes (of trace by default trace-PID.json)
-  --readable          of trace: others may read the file too; else it is the owner's alone
-  -v, --verbose       the frames of aiofiber itself too
-  -h, --help          this text
-  --version           the version of the command
-
-Exit codes: 0 done, 1 internal error or output that cannot be written, 2 wrong usage, 3 no such process (or it
-ended meanwhile), 4 not an aiofiber program, 5 another version of the registry, 6 no permission, 7 a core
-file, program or trace that cannot be used.
-)";
 
 [[noreturn]] void usage_error(const std::string& text) {
   throw Failure(Exit::kUsage, text + " (aiofiber --help shows what there is)");
@@ -238,7 +189,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "-h" || word == "--help") {
-      std::fputs(kUsage, stdout);
+      std::fputs(help_text().c_str(), stdout);
       return 0;
     }
     if (word == "--version") {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The files of `cmake --install`: archives, public headers, and two descriptions of the package: aiofiberConfig.cmake for
-# find_package(aiofiber CONFIG), and aiofiber.pc and its kin for pkg-config. Only the hooks are also a shared library, for LD_PRELOAD and
-# for programs that link it.
+# The files of `cmake --install`: archives (with BUILD_SHARED_LIBS shared libraries), public headers, and two descriptions of the
+# package: aiofiberConfig.cmake for find_package(aiofiber CONFIG), and aiofiber.pc and its kin for pkg-config. The hooks are both an
+# archive and a shared library: for programs that have them inside, and for LD_PRELOAD and programs that link it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(AIOFIBER_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/aiofiber)
@@ -10,7 +10,8 @@ set_target_properties(aiofiber_runtime PROPERTIES EXPORT_NAME runtime)
 set_target_properties(aiofiber_libdw PROPERTIES EXPORT_NAME libdw)
 set_target_properties(aiofiber_tls PROPERTIES EXPORT_NAME tls)
 install(TARGETS aiofiber aiofiber_runtime aiofiber_libdw aiofiber_tls EXPORT aiofiberTargets
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT aiofiberTargets NAMESPACE aiofiber:: DESTINATION ${AIOFIBER_CMAKE_DIR})
 foreach(folder runtime facade)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/aiofiber DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
@@ -35,6 +36,11 @@ if(TARGET aiofiber_hooks)
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
 
+# Right behind the archive of the hooks stands the runtime: a linker that drops unneeded libraries has not seen before who needs it.
+set(AIOFIBER_RUNTIME_FILE ${CMAKE_STATIC_LIBRARY_PREFIX}aiofiber_runtime${CMAKE_STATIC_LIBRARY_SUFFIX})
+if(BUILD_SHARED_LIBS)
+  set(AIOFIBER_RUNTIME_FILE ${CMAKE_SHARED_LIBRARY_PREFIX}aiofiber_runtime${CMAKE_SHARED_LIBRARY_SUFFIX})
+endif()
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aiofiberConfig.cmake.in
   ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake
   INSTALL_DESTINATION ${AIOFIBER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_DATADIR)
@@ -44,11 +50,19 @@ install(FILES ${PROJECT_BINARY_DIR}/aiofiberConfig.cmake ${PROJECT_BINARY_DIR}/a
 
 # From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, back to the prefix.
 file(RELATIVE_PATH AIOFIBER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-set(AIOFIBER_PC_CONTEXT -lboost_context)
-if(AIOFIBER_CONTEXT_ARCHIVE)
-  set(AIOFIBER_PC_CONTEXT -l:libboost_context.a)
+if(BUILD_SHARED_LIBS)  # which have linked what they need
+  set(AIOFIBER_PC_REQUIRES "")
+  set(AIOFIBER_PC_OF_ARCHIVES "")
+  set(AIOFIBER_PC_TLS_LIBS "-L\${libdir} -laiofiber_tls")
+else()
+  list(JOIN AIOFIBER_ABSL_PACKAGES ", " AIOFIBER_PC_REQUIRES)
+  set(AIOFIBER_PC_OF_ARCHIVES " -lboost_context -lev")
+  if(AIOFIBER_CONTEXT_ARCHIVE)
+    set(AIOFIBER_PC_OF_ARCHIVES " -l:libboost_context.a -lev")
+  endif()
+  set(AIOFIBER_PC_TLS_LIBS
+    "\${libdir}/libaiofiber_tls.a \${libdir}/libaiofiber.a \${libdir}/libaiofiber_runtime.a -lssl -lcrypto")
 endif()
-list(JOIN AIOFIBER_ABSL_PACKAGES ", " AIOFIBER_PC_REQUIRES)
 # aiofiber_packages(NAME DESCRIPTION STANDARD CXX_LIBRARIES LAST): NAME.pc and NAME-hooks.pc.
 function(aiofiber_packages AIOFIBER_PC_NAME AIOFIBER_PC_DESCRIPTION AIOFIBER_PC_STANDARD AIOFIBER_PC_CXX_LIBRARIES
     AIOFIBER_PC_LAST)
@@ -69,3 +83,8 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-c-last.pc.in ${PROJECT_BINARY_
 install(FILES ${PROJECT_BINARY_DIR}/aiofiber-c-last.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/exports.list ${PROJECT_BINARY_DIR}/hooks_exports.list
   DESTINATION ${CMAKE_INSTALL_DATADIR}/aiofiber)
+
+if(PROJECT_IS_TOP_LEVEL)
+  add_custom_target(uninstall COMMENT "Removing what was installed last" VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt -P ${CMAKE_CURRENT_LIST_DIR}/uninstall.cmake)
+endif()

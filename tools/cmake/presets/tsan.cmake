@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# The libraries for programs with -fsanitize=thread. The command is no such program.
+include(${CMAKE_CURRENT_LIST_DIR}/libraries.cmake)
+set(AIOFIBER_SANITIZE thread CACHE STRING "")
+set(AIOFIBER_COMMAND OFF CACHE BOOL "")
