@@ -108,6 +108,8 @@ class Elfutils {
     if (!cfa) return expected;
     const auto pc = value(frame, return_register, registers, *cfa, return_address_kept(registers));
     if (!pc) return expected;
+    // A walk goes up, but for a function that has not saved its return address.
+    if (*cfa <= registers.sp && *pc != return_address_kept(registers)) return expected;
     expected.kind = Expected::kCaller;
     expected.sp = *cfa;
     expected.pc = *pc;
