@@ -4,7 +4,7 @@
 set(AIOFIBER_QEMU_TESTS
   # fibers, stacks, frames, exceptions
   scheduler_test fiber_exceptions_test fiber_stacks_test stack_test overflow_test parker_test fd_wait_test timer_heap_test offload_test
-  unwind_test unwind_unoptimized_test unwind_table_test unloaded_code_test other_compilers_test throw_trace_test registry_test
+  unwind_test unwind_unoptimized_test unwind_table_test unloaded_code_test throw_trace_test registry_test
   signed_frames_test aarch64_instruction_test aarch64_call_code_test
   # tasks
   gather_test closing_test cancel_without_unwinding_test debug_traceback_test)
