@@ -7,7 +7,9 @@ set(AIOFIBER_QEMU_TESTS
   unwind_test unwind_unoptimized_test unwind_table_test unloaded_code_test throw_trace_test registry_test
   signed_frames_test aarch64_instruction_test aarch64_call_code_test
   # tasks
-  gather_test closing_test cancel_without_unwinding_test debug_traceback_test)
+  gather_test closing_test cancel_without_unwinding_test debug_traceback_test
+  # hooks
+  sockets_test jumps_test)
 
 # Cases that qemu cannot show, for each test.
 # Guards by MADV_GUARD_INSTALL: qemu says that it made them. Deaths in silence: qemu adds a line of its own.
