@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A CMake toolchain file: Debian's cross compiler for arm64, and qemu to run what it builds. AIOFIBER_ARM64_ROOT is a folder with
-# arm64's libraries and headers, which tools/arm64 makes.
+# arm64's libraries and headers, which tools/arm64_root makes.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES AIOFIBER_ARM64_ROOT)
