@@ -62,7 +62,7 @@ typedef struct aiofiber_task {
 struct aiofiber_task_options {
   size_t size;        // sizeof(struct aiofiber_task_options)
   const char* name;   // copied; for `aiofiber ps` and reports. NULL: "Task-N"
-  size_t stack_size;  // bytes, rounded up to a power of two, 32 KiB to 1 GiB. 0: 256 KiB
+  size_t stack_size;  // bytes, rounded up to a power of two, 32 KiB (arm64: 64) to 1 GiB. 0: 256 KiB
 };
 #define AIOFIBER_TASK_OPTIONS \
   { sizeof(struct aiofiber_task_options), NULL, 0 }

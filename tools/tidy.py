@@ -32,13 +32,15 @@ FLOORS = [
         "runtime/engine": "config assert sanitizer_match context_names abi saturating decimals intrusive runnable clock choice network static_program syscall socket_syscall process_syscall exec_child reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
+        "runtime/arch/aarch64": "machine hints registers jump saved_context",
         "runtime/arch/other": "machine hints registers jump saved_context"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats libdw libdw_linked debug_file debug_info"
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind coroutine_walk call_list throw_trace module_symbols static_variable",
-        "runtime/arch": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
+        "runtime/arch": "frame_rule frame_code landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
+        "runtime/arch/aarch64": "instruction frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping"}),
     ("fibers", {
         "runtime/engine": "stack timer_heap inbox memory_reserve epoll_refusals fiber at_fork switch switch_watch task_values per_task leak_roots",

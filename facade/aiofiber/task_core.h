@@ -29,8 +29,8 @@ namespace aiofiber {
 // The keyword arguments of create_task(), and the size of its stack.
 struct TaskOptions {
   std::string name = {};  // empty: "Task-N"
-  // Bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB to 1 GiB. For a Coro: of the
-  // stacks that it borrows.
+  // Bytes; 0: 256 KiB of address space. Rounded up to a power of two, 32 KiB (arm64: 64) to 1 GiB. For a
+  // Coro: of the stacks that it borrows.
   std::size_t stack_size = 0;
   std::optional<Context> context = std::nullopt;  // absent: a copy of the current one
   // In a running loop, create_task() runs the task's first step before it returns, until the task suspends

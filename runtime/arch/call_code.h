@@ -40,6 +40,8 @@ struct MemoryUse {
 
 #if AIOFIBER_ARCH_X86_64
 #include "arch/x86_64/call_code.h"
+#elif AIOFIBER_ARCH_AARCH64
+#include "arch/aarch64/call_code.h"
 #else
 #include "arch/other/call_code.h"
 #endif

@@ -9,6 +9,9 @@
 //   from_saved_context(block, pc_offset, address, registers)
 //                               reads a suspended context at `address`, copied to `block`; false if the
 //                               copy is too short
+//   leave_entry(registers, read)
+//                               at a function's first instruction: makes the registers those of its caller.
+//                               read(address, word) reads the stack; false if nothing is there
 #pragma once
 
 #include <sys/user.h>
@@ -22,6 +25,8 @@
 
 #if AIOFIBER_ARCH_X86_64
 #include "arch/x86_64/dwarf_registers.h"
+#elif AIOFIBER_ARCH_AARCH64
+#include "arch/aarch64/dwarf_registers.h"
 #else
 #include "arch/other/dwarf_registers.h"
 #endif

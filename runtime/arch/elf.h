@@ -24,6 +24,8 @@ enum class SlotKind {
 
 #if AIOFIBER_ARCH_X86_64
 #include "arch/x86_64/elf.h"
+#elif AIOFIBER_ARCH_AARCH64
+#include "arch/aarch64/elf.h"
 #else
 #include "arch/other/elf.h"
 #endif

@@ -28,6 +28,8 @@ Row compile_row(std::uintptr_t return_address);
 
 #if AIOFIBER_ARCH_X86_64
 #include "arch/x86_64/frame_rule.h"
+#elif AIOFIBER_ARCH_AARCH64
+#include "arch/aarch64/frame_rule.h"
 #else
 #include "arch/other/frame_rule.h"
 #endif

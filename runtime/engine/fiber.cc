@@ -102,7 +102,7 @@ namespace {
 
 // Boost's make_fcontext pushes a frame without call-frame information; this one says that the walk ends here.
 void fiber_entry(ctx::transfer_t transfer) noexcept {
-  asm volatile(".cfi_undefined rip");
+  asm volatile(AIOFIBER_ARCH_CFI_NO_CALLER);
   Fiber& self = *current_fiber();
   arrived(self, {transfer.fctx, transfer.data});
   // bind() stored the main function in wait_arg.

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "aiofiber/runtime/arch/arch.h"
 #include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/engine/syscall.h"
 
@@ -73,7 +74,7 @@ std::uint8_t StackPool::size_class(std::size_t bytes) {
   if (bytes > kMaxStackBytes) {
     throw std::length_error("stack_size is beyond the largest fiber stack of 1 GiB");
   }
-  bytes = std::max(bytes, kMinStackBytes);
+  bytes = std::max({bytes, kMinStackBytes, arch::kLargestPageBytes});
   return static_cast<std::uint8_t>(std::bit_width(bytes - 1) - std::bit_width(kMinStackBytes - 1));
 }
 
@@ -85,7 +86,8 @@ void StackPool::set_default_guard_bytes(std::size_t bytes) {
   if (bytes < kMinGuardBytes || bytes > kMaxGuardBytes) {
     throw std::length_error("the guard of a fiber stack is 64 KiB to 1 GiB");
   }
-  process_guard_bytes.store((bytes + kPageBytes - 1) / kPageBytes * kPageBytes, std::memory_order_relaxed);
+  const std::size_t page = sys::page_bytes();
+  process_guard_bytes.store((bytes + page - 1) / page * page, std::memory_order_relaxed);
 }
 
 std::size_t StackPool::default_guard_bytes() noexcept {
@@ -231,16 +233,20 @@ Nanoseconds StackPool::expiry(const Slot& slot) const noexcept {
 }
 
 namespace {
-std::size_t last_quarter(const Stack& stack) noexcept { return stack.bytes() / 4; }
+// In whole pages; of a small stack with large pages: none.
+std::size_t last_quarter(const Stack& stack) noexcept {
+  const std::size_t page = sys::page_bytes();
+  return stack.bytes() / 4 / page * page;
+}
 }  // namespace
 
 bool StackPool::last_quarter_used(const Stack& stack) noexcept {
   constexpr std::size_t kMostPages = 256;
   unsigned char pages[kMostPages];
-  const std::size_t count = std::min(last_quarter(stack) / kPageBytes, kMostPages);
-  if (!sys::resident(stack.low + last_quarter(stack) - count * kPageBytes, count * kPageBytes, pages))
-    return false;
-  return std::any_of(pages, pages + count, [](unsigned char page) { return (page & 1) != 0; });
+  const std::size_t quarter = last_quarter(stack), page = sys::page_bytes();
+  const std::size_t count = std::min(quarter / page, kMostPages);
+  if (!sys::resident(stack.low + quarter - count * page, count * page, pages)) return false;
+  return std::any_of(pages, pages + count, [](unsigned char one) { return (one & 1) != 0; });
 }
 
 void StackPool::forget_last_quarter(const Stack& stack) noexcept {

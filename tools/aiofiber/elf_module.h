@@ -36,7 +36,7 @@ struct ElfModule {
   std::vector<std::string> runpath;
   absl::btree_set<std::string> imports;               // undefined names, in the order of reports
   std::vector<ImportSlot> import_slots;               // of functions
-  absl::flat_hash_map<int, int> direct_calls;         // number of a system call -> places; x86-64 only
+  absl::flat_hash_map<int, int> direct_calls;         // number of a system call -> places
   absl::btree_map<NumberedCall, int> numbered_calls;  // -> places; empty if the code cannot be searched
   // With the runtime, and symbols: nothing but aiofiber's own code uses these.
   absl::flat_hash_set<std::string> own_imports;

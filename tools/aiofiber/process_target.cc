@@ -224,17 +224,17 @@ class ProcessTarget : public Target {
   std::uint64_t lowest_used(std::uint64_t low, std::uint64_t high) const override {
     constexpr std::uint64_t kPresent = std::uint64_t{1} << 63, kSwapped = std::uint64_t{1} << 62;
     if (pagemap_ < 0) return 0;
+    const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     std::uint64_t words[512];
     while (low < high) {
-      const std::uint64_t wanted =
-          std::min<std::uint64_t>((high - low + kPage - 1) / kPage, std::size(words));
+      const std::uint64_t wanted = std::min<std::uint64_t>((high - low + page - 1) / page, std::size(words));
       const ssize_t got =
-          pread(pagemap_, words, wanted * sizeof *words, static_cast<off_t>(low / kPage * sizeof *words));
+          pread(pagemap_, words, wanted * sizeof *words, static_cast<off_t>(low / page * sizeof *words));
       if (got < static_cast<ssize_t>(sizeof *words)) return 0;
       const auto end = words + static_cast<std::size_t>(got) / sizeof *words;
       const auto found =
           std::find_if(words, end, [](std::uint64_t word) { return (word & (kPresent | kSwapped)) != 0; });
-      low += static_cast<std::uint64_t>(found - words) * kPage;
+      low += static_cast<std::uint64_t>(found - words) * page;
       if (found != end) return std::min(low, high);
     }
     return high;
@@ -297,8 +297,6 @@ class ProcessTarget : public Target {
     if (error == EPERM || error == EACCES) return permission_failure(pid_);
     return {Exit::kInternal, "process_vm_readv: " + std::string(std::strerror(error))};
   }
-
-  static constexpr std::uint64_t kPage = 4096;  // of x86-64
 
   pid_t pid_;
   int pagemap_ = open(proc(pid_, "pagemap").c_str(), O_RDONLY | O_CLOEXEC);

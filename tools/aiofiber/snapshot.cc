@@ -597,7 +597,7 @@ class Reader {
 
   // Reads as far as there is memory, because the begin of a thread's stack is unknown.
   std::vector<unsigned char> read_upwards(std::uint64_t address, std::uint64_t most) {
-    constexpr std::uint64_t kPage = 4096;
+    constexpr std::uint64_t kPage = 4096;  // larger ones are a multiple
     std::vector<unsigned char> bytes(most);
     std::vector<Range> ranges;
     for (std::uint64_t at = 0; at < most; at += ranges.back().bytes) {

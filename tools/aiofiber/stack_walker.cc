@@ -73,17 +73,22 @@ StackWalker::StackWalker(Target& target) : dwfl_(target.modules()) {
   }
 }
 
-// After a call through a null or wild pointer, rip is at an address without unwind tables. The called code
-// has not pushed anything yet, so the return address is on top of the stack.
+// After a call through a null or wild pointer, the program counter is at an address without unwind tables.
+// The called code has not run yet.
 void StackWalker::leave_what_is_no_code(std::vector<StackFrame>& frames) {
-  std::uint64_t& pc = registers_.values[Registers::kPc];
-  std::uint64_t& sp = registers_.values[Registers::kSp];
-  Dwarf_Word caller = 0;
-  if (dwfl_addrmodule(dwfl_, pc) != nullptr || !Callbacks::read_memory(nullptr, sp, &caller, this)) return;
-  if (dwfl_addrmodule(dwfl_, caller) == nullptr) return;
-  frames.push_back({{.pc = pc, .exact = true}, sp});
-  pc = caller;
-  sp += sizeof caller;
+  Registers caller = registers_;
+  const auto read = [this](std::uint64_t address, std::uint64_t& word) {
+    Dwarf_Word value = 0;
+    const bool is_there = Callbacks::read_memory(nullptr, address, &value, this);
+    word = value;
+    return is_there;
+  };
+  if (dwfl_addrmodule(dwfl_, registers_.values[Registers::kPc]) != nullptr) return;
+  if (!runtime::arch::leave_entry(caller, read)) return;
+  if (dwfl_addrmodule(dwfl_, caller.values[Registers::kPc]) == nullptr) return;
+  frames.push_back(
+      {{.pc = registers_.values[Registers::kPc], .exact = true}, registers_.values[Registers::kSp]});
+  registers_ = caller;
   exact_ = false;
 }
 

@@ -21,5 +21,9 @@ inline bool from_saved_context(std::span<const unsigned char>, std::size_t, std:
                                DwarfRegisters&) noexcept {
   return false;
 }
+template <class Read>
+bool leave_entry(DwarfRegisters&, Read) {
+  return false;
+}
 
 }  // namespace aiofiber::runtime::arch

@@ -47,4 +47,13 @@ inline bool from_saved_context(std::span<const unsigned char> block, std::size_t
   return true;
 }
 
+// The call has pushed the return address, and the function nothing.
+template <class Read>
+bool leave_entry(DwarfRegisters& registers, Read read) {
+  std::uint64_t& sp = registers.values[DwarfRegisters::kSp];
+  if (!read(sp, registers.values[DwarfRegisters::kPc])) return false;
+  sp += sizeof sp;
+  return true;
+}
+
 }  // namespace aiofiber::runtime::arch

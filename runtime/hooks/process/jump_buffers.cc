@@ -39,9 +39,6 @@ struct Filler {
   bool operator==(const Filler&) const = default;
 };
 Filler filler_of(runtime::Fiber& fiber) noexcept { return {&fiber, fiber.id}; }
-bool is_alive(const Filler& filler) noexcept {
-  return filler.fiber->id == filler.id && filler.fiber->state != AIOFIBER_FREE;
-}
 
 // The tasks of this thread that have filled a buffer last. Null: there are none.
 using FilledBy = std::unordered_map<const __jmp_buf_tag*, Filler>;
@@ -85,6 +82,10 @@ void forget_jump_buffers(Locals& locals) noexcept {
 namespace aiofiber::hooks {
 
 namespace {
+
+bool is_alive(const Filler& filler) noexcept {
+  return filler.fiber->id == filler.id && filler.fiber->state != AIOFIBER_FREE;
+}
 
 void put_aside(Locals& locals, const __jmp_buf_tag* buffer) {
   runtime::shared_state::leave_out(buffer, sizeof(Locals::SavedJump::content));

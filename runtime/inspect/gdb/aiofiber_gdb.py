@@ -10,6 +10,7 @@ called by the task, with the registers that its saved context holds. gdb then wa
 `info locals` and the pretty-printers do what they do in a thread. A frame filter keeps the thread's own frame out of `bt`,
 and shows suspended C++20 coroutines between the frames. They are on no stack, so they have no number there.
 """
+import collections
 import re
 import struct
 
@@ -18,7 +19,6 @@ import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
 VERSION = 1
-X86_64 = 62  # EM_X86_64
 HEADER = struct.Struct("<8s8IQ")       # struct aiofiber_registry before its chunks
 RECORD = struct.Struct("<6Q2IQ2q3Q2I32s")  # struct aiofiber_record, its oldest part
 WATCHED_BY_AT = RECORD.size            # of watched_by; older programs do not have it
@@ -68,6 +68,15 @@ def is_core():
     return connection is not None and connection.type == "core"
 
 
+# The registers of a processor: the names of the program counter and of the stack pointer, and what Boost.Context saves
+# before the address to continue at. Behind that address, the stack is aligned to `alignment` bytes.
+Processor = collections.namedtuple("Processor", "pc sp saved alignment")
+PROCESSORS = {  # by the machine's number in ELF files
+    62: Processor("rip", "rsp", ("r12", "r13", "r14", "r15", "rbx", "rbp"), 8),
+    183: Processor("pc", "sp", tuple("x%d" % i for i in range(19, 31)), 16),
+}
+
+
 class Registry:
     """The header of the registry block, checked. Errors: GdbError when there is none that this script knows."""
 
@@ -89,8 +98,9 @@ class Registry:
         if self.version != VERSION or self.record_size < RECORD.size:
             raise gdb.GdbError("The program's registry has version %d, these commands know version %d: use those of the "
                                "aiofiber that it was built with." % (self.version, VERSION))
-        if self.arch != X86_64:
-            raise gdb.GdbError("The task commands know x86-64 only.")
+        if self.arch not in PROCESSORS:
+            raise gdb.GdbError("The task commands know x86-64 and AArch64 only.")
+        self.processor = PROCESSORS[self.arch]
 
     def tasks(self):
         """All that are not free, by id."""
@@ -163,17 +173,18 @@ class Task:
         return found
 
     def registers(self):
-        """What Boost.Context saved: r12 to r15, rbx, rbp and, behind them, the return address."""
-        where = self.fcontext + self.registry.layout
+        """What Boost.Context saved: some registers and, behind them, the return address."""
+        processor, where = self.registry.processor, self.fcontext + self.registry.layout
+        names = processor.saved + (processor.pc,)
         try:
-            words = struct.unpack("<7Q", read(where - 48, 56))
+            words = struct.unpack("<%dQ" % len(names), read(where - 8 * len(processor.saved), 8 * len(names)))
         except gdb.MemoryError:
-            words = (0,) * 7
-        if words[6] == 0:  # gcore writes zeros for what it could not read
+            words = (0,)
+        if words[-1] == 0:  # gcore writes zeros for what it could not read
             raise gdb.GdbError("The stack of task %d is not in the core. gdb's gcore leaves out all but the first 4,096 "
                                "stacks: let the kernel write the core." % self.id)
-        saved = dict(zip(("r12", "r13", "r14", "r15", "rbx", "rbp", "rip"), words))
-        saved["rsp"] = where + 8
+        saved = dict(zip(names, words))
+        saved[processor.sp] = (where + 8 + processor.alignment - 1) // processor.alignment * processor.alignment
         return saved
 
     def thread(self):
@@ -183,7 +194,7 @@ class Task:
         with KeptSelection():
             for thread in gdb.selected_inferior().threads():
                 thread.switch()
-                if self.stack_low - GUARD_BYTES <= int(gdb.newest_frame().read_register("rsp")) < self.stack_high:
+                if self.stack_low - GUARD_BYTES <= int(gdb.newest_frame().read_register(self.registry.processor.sp)) < self.stack_high:
                     return thread
         return None
 
@@ -298,7 +309,7 @@ class CoroutineCall:
     def is_newer_than(self, frame, task):
         """Whether a stack frame of the task has awaited it, directly or not."""
         on_stack = task.is_stackless() or task.stack_low <= self.stack < task.stack_high
-        return on_stack and self.stack < int(frame.read_register("rsp"))
+        return on_stack and self.stack < int(frame.read_register(task.registry.processor.sp))
 
 
 class KeptSelection:
@@ -444,7 +455,7 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
         self.running = None   # the selected one, while it is a running one
         self.saved = {}       # its registers
         self.thread = None    # ptid of the thread that lends its innermost frame
-        self.innermost = ()   # rip and rsp of that thread
+        self.innermost = ()   # program counter and stack pointer of that thread
         self.level = None     # of the frame that was claimed, once it is; calls inlined into it have lower ones
         self.before = None    # the thread that was selected before the first task
 
@@ -457,7 +468,8 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
             if thread.ptid[1] == task.tid:
                 thread.switch()
         frame = gdb.newest_frame()
-        self.innermost = (int(frame.read_register("rip")), int(frame.read_register("rsp")))
+        processor = task.registry.processor
+        self.innermost = (int(frame.read_register(processor.pc)), int(frame.read_register(processor.sp)))
         self.task, self.saved, self.level = task, saved, None
         self.thread, self.before = gdb.selected_thread().ptid, before
         gdb.invalidate_cached_frames()
@@ -496,13 +508,14 @@ class TaskUnwinder(gdb.unwinder.Unwinder):
     def __call__(self, pending):
         if not self.is_active():
             return None
-        pc, sp = pending.read_register("rip"), pending.read_register("rsp")
+        processor = self.task.registry.processor
+        pc, sp = pending.read_register(processor.pc), pending.read_register(processor.sp)
         if (int(pc), int(sp)) != self.innermost:
             return None
         self.level = pending.level()
         # gdb refuses a caller that lies lower than its callee: the claimed frame gets an identity below the task's.
         word = gdb.selected_inferior().architecture().integer_type(64, False)
-        info = pending.create_unwind_info(FrameId(gdb.Value(self.saved["rsp"] - RED_ZONE).cast(word), pc))
+        info = pending.create_unwind_info(FrameId(gdb.Value(self.saved[processor.sp] - RED_ZONE).cast(word), pc))
         for name, value in self.saved.items():
             info.add_saved_register(name, gdb.Value(value).cast(word).cast(pending.read_register(name).type))
         return info

@@ -108,10 +108,33 @@ TEST(StackOverflowDeathTest, IsNoticedByAFrameLargerThanTheGuardAndShowsWhoCalle
 }
 #endif
 
-// Where the compiler does not help: a stack pointer in a neighbour's slot.
+// Where the compiler does not help: a stack pointer in a neighbour's slot. And code may switch to a stack of
+// its own inside a task, as another coroutine library does.
+#if AIOFIBER_ARCH_AARCH64
+extern "C" void fault_three_slots_below();
+extern "C" void fault_on(char*);
+asm(R"(
+fault_three_slots_below:
+  .cfi_startproc
+  sub sp, sp, 0x60, lsl 12
+  mov x0, 0
+  str w0, [x0]
+  .cfi_endproc
+fault_on:
+  .cfi_startproc
+  mov sp, x0
+  mov x0, 0
+  str w0, [x0]
+  .cfi_endproc
+)");
+#else
 AIOFIBER_NOINLINE __attribute__((naked)) void fault_three_slots_below() {
   asm("lea -0x60000(%rsp), %rsp\n  xor %eax, %eax\n  movl $1, (%rax)");
 }
+AIOFIBER_NOINLINE __attribute__((naked)) void fault_on(char*) {
+  asm("mov %rdi, %rsp\n  xor %eax, %eax\n  movl $1, (%rax)");
+}
+#endif
 
 TEST(StackOverflowDeathTest, IsNoticedByTheStackPointerWhereverTheFaultIs) {
   EXPECT_SEGFAULT(
@@ -147,11 +170,6 @@ TEST(StackOverflowDeathTest, IsNotWhatAStrayPointerIntoTheGuardIs) {
     *reinterpret_cast<volatile char*>(fiber.stack_low - 100) = 'x';
   };
   EXPECT_SEGFAULT(run_as_deep(stray), "stray access in task 'deep': its stack of 64 KiB.*has 6. KiB left");
-}
-
-// Code may switch to a stack of its own inside a task (another coroutine library does).
-AIOFIBER_NOINLINE __attribute__((naked)) void fault_on(char*) {
-  asm("mov %rdi, %rsp\n  xor %eax, %eax\n  movl $1, (%rax)");
 }
 
 TEST(StackOverflowDeathTest, IsNotAFaultOnAStackOfTheProgramsOwn) {

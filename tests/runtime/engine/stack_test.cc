@@ -3,6 +3,7 @@
 // The pool of stacks: sizes, guards of both kinds, reuse, and errors of the kernel.
 //
 // The test probes a guard by a read(2) into it: the kernel returns EFAULT where a store would be a SIGSEGV.
+#include <aiofiber/runtime/arch/arch.h>
 #include <aiofiber/runtime/engine/stack.h>
 #include <aiofiber/runtime/engine/syscall.h>
 
@@ -65,12 +66,14 @@ int without_mappings(const std::string& call) {
   return call == "mprotect" ? ENOMEM : without_guard_install(call);
 }
 
+constexpr std::size_t kSmallest = std::max(kMinStackBytes, arch::kLargestPageBytes);
+
 TEST(StackSizes, AreRoundedUpToPowersOfTwo) {
   const auto rounded = [](std::size_t bytes) { return StackPool::class_bytes(StackPool::size_class(bytes)); };
   EXPECT_EQ(rounded(0), kDefaultStackBytes);
-  EXPECT_EQ(rounded(1), kMinStackBytes);
-  EXPECT_EQ(rounded(kMinStackBytes), kMinStackBytes);
-  EXPECT_EQ(rounded(kMinStackBytes + 1), 2 * kMinStackBytes);
+  EXPECT_EQ(rounded(1), kSmallest);
+  EXPECT_EQ(rounded(kMinStackBytes), kSmallest);
+  EXPECT_EQ(rounded(kSmallest + 1), 2 * kSmallest);
   EXPECT_EQ(rounded(kDefaultStackBytes), kDefaultStackBytes);
   EXPECT_EQ(rounded(std::size_t{1} << 20), std::size_t{1} << 20);
   EXPECT_EQ(rounded(kMaxStackBytes - 1), kMaxStackBytes);
@@ -89,7 +92,7 @@ void expect_guarded(const StackPool& pool, const Stack& stack) {
 TEST(StackGuard, IsARegionOf64KiBBelowAStackOfTheFullSize) {
   StackPool pool;
   EXPECT_EQ(pool.guard_bytes(), std::size_t{64} * 1024);
-  for (const std::size_t bytes : {kMinStackBytes, kDefaultStackBytes, std::size_t{1} << 20}) {
+  for (const std::size_t bytes : {kSmallest, kDefaultStackBytes, std::size_t{1} << 20}) {
     const Stack stack = pool.acquire(StackPool::size_class(bytes));
     EXPECT_EQ(stack.bytes(), bytes);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(stack.high) % 64, 0u);
@@ -120,12 +123,12 @@ TEST(StackGuard, IsAsLargeAsItWasSetToForThePoolsMadeAfterwards) {
 
 TEST(StackGuard, IsRoundedUpToPagesAndRefusedOutOfItsRange) {
   const GuardBytes odd(kMinGuardBytes + 1);
-  EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + kPageBytes);
+  EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + sys::page_bytes());
   for (const std::size_t wrong :
-       {std::size_t{0}, kPageBytes, kMinGuardBytes - 1, kMaxGuardBytes + 1, SIZE_MAX}) {
+       {std::size_t{0}, std::size_t{4096}, kMinGuardBytes - 1, kMaxGuardBytes + 1, SIZE_MAX}) {
     EXPECT_THROW(StackPool::set_default_guard_bytes(wrong), std::length_error) << wrong;
   }
-  EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + kPageBytes);
+  EXPECT_EQ(StackPool::default_guard_bytes(), kMinGuardBytes + sys::page_bytes());
 }
 
 TEST(StackPool, KnowsItsOwnSlots) {
@@ -142,9 +145,10 @@ TEST(StackPool, KnowsItsOwnSlots) {
 
 bool kernel_has_guards() {
   constexpr int kGuardInstall = 102;
-  void* const page = ::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const bool has = ::madvise(page, kPageBytes, kGuardInstall) == 0;
-  ::munmap(page, kPageBytes);
+  const std::size_t bytes = sys::page_bytes();
+  void* const page = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool has = ::madvise(page, bytes, kGuardInstall) == 0;
+  ::munmap(page, bytes);
   return has;
 }
 

@@ -58,7 +58,7 @@ TEST(Registry, DescribesItself) {
   EXPECT_EQ(aiofiber_debug_registry.record_size, sizeof(aiofiber_record));
   EXPECT_GE(aiofiber_debug_registry.record_stride, sizeof(Fiber));
   EXPECT_EQ(aiofiber_debug_registry.arch, arch::kElfMachine);
-  EXPECT_EQ(aiofiber_debug_registry.ctx_layout > 0, AIOFIBER_ARCH_X86_64 == 1);
+  EXPECT_EQ(aiofiber_debug_registry.ctx_layout > 0, AIOFIBER_ARCH_X86_64 == 1 || AIOFIBER_ARCH_AARCH64 == 1);
 }
 
 TEST(Registry, ShowsAFiberThatHasNotStarted) {

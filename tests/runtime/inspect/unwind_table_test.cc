@@ -24,17 +24,32 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#if AIOFIBER_ARCH_X86_64
+#if AIOFIBER_ARCH_X86_64 || AIOFIBER_ARCH_AARCH64
 
 namespace aiofiber::runtime {
 namespace {
 
-constexpr int kRbx = 3, kRbp = 6, kRsp = 7, kRip = 16;  // DWARF's numbers
+// A register that a step restores, by DWARF's number.
+struct Restored {
+  int number;
+  std::uintptr_t Registers::*member;
+};
+constexpr std::uintptr_t kMiddle = 1u << 17, kAbove = 3u << 16;  // of the made-up stack
+#if AIOFIBER_ARCH_X86_64
+constexpr Restored kRestored[] = {{3, &Registers::rbx}, {6, &Registers::rbp}};
+constexpr int kRbp = 6, kSp = 7, kPc = 16;
+constexpr std::uintptr_t return_address_kept(const Registers&) { return 0; }
+#else
+constexpr Restored kRestored[] = {{29, &Registers::fp}};
+constexpr int kRbp = -1, kSp = 31, kPc = -1;
+constexpr std::uintptr_t return_address_kept(const Registers& registers) { return registers.lr; }
+#endif
 
 struct Module {
   std::string path;
@@ -49,10 +64,10 @@ class MadeUpStack {
   }
   std::uintptr_t low() const { return reinterpret_cast<std::uintptr_t>(words_.data()); }
   StackBounds bounds() const { return {low(), low() + 8 * kWords}; }
-  // What it would be if this stack were suspended with these frames: rbp and rbx are frame pointers somewhere
-  // above `sp`.
+  // What it would be if this stack were suspended with these frames: the other registers are frame pointers
+  // somewhere above `sp`.
   Registers registers(std::uintptr_t pc) const {
-    return {pc + 1, low() + (1u << 16), low() + (1u << 17), low() + (3u << 16)};
+    return {pc + 1, low() + (1u << 16), low() + kMiddle, low() + kAbove};
   }
   std::optional<std::uintptr_t> word(std::uintptr_t address) const {
     if (address < low() || address - low() > 8 * (kWords - 1) || address % 8 != 0) return std::nullopt;
@@ -68,7 +83,8 @@ class MadeUpStack {
 struct Expected {
   enum { kCaller, kOutermost, kDeclined } kind = kDeclined;
   std::uintptr_t pc = 0, sp = 0;
-  std::optional<std::uintptr_t> rbp, rbx;  // nullopt: by a rule that the unwinder gives up for this register
+  // nullopt: by a rule that the unwinder gives up for this register
+  std::array<std::optional<std::uintptr_t>, std::size(kRestored)> restored;
 };
 
 class Elfutils {
@@ -90,13 +106,17 @@ class Elfutils {
     }
     const auto cfa = frame_address(frame, registers);
     if (!cfa) return expected;
-    const auto pc = value(frame, return_register, registers, *cfa, 0);
+    const auto pc = value(frame, return_register, registers, *cfa, return_address_kept(registers));
     if (!pc) return expected;
+    // A walk goes up, but for a function that has not saved its return address.
+    if (*cfa <= registers.sp && *pc != return_address_kept(registers)) return expected;
     expected.kind = Expected::kCaller;
     expected.sp = *cfa;
     expected.pc = *pc;
-    expected.rbp = value(frame, kRbp, registers, *cfa, registers.rbp);
-    expected.rbx = value(frame, kRbx, registers, *cfa, registers.rbx);
+    for (std::size_t i = 0; i < std::size(kRestored); ++i) {
+      const auto [number, member] = kRestored[i];
+      expected.restored[i] = value(frame, number, registers, *cfa, registers.*member);
+    }
     return expected;
   }
 
@@ -104,12 +124,13 @@ class Elfutils {
   static std::optional<std::uintptr_t> base(const Dwarf_Op& op, const Registers& registers) {
     const bool extended = op.atom == DW_OP_bregx;
     if (!extended && (op.atom < DW_OP_breg0 || op.atom > DW_OP_breg31)) return std::nullopt;
-    const Dwarf_Word number = extended ? op.number : static_cast<Dwarf_Word>(op.atom - DW_OP_breg0);
+    const int number = extended ? static_cast<int>(op.number) : op.atom - DW_OP_breg0;
     const Dwarf_Word offset = extended ? op.number2 : op.number;
-    if (number == kRsp) return registers.sp + offset;
-    if (number == kRbp) return registers.rbp + offset;
-    if (number == kRbx) return registers.rbx + offset;
-    if (number == kRip) return registers.pc - 1 + offset;
+    if (number == kSp) return registers.sp + offset;
+    for (const Restored& each : kRestored) {
+      if (number == each.number) return registers.*each.member + offset;
+    }
+    if (number == kPc) return registers.pc - 1 + offset;
     return std::nullopt;
   }
 
@@ -154,7 +175,7 @@ class Elfutils {
     }
     // g++ saves rbp where it points to, in functions that align their stack.
     if (count == 1 && number == kRbp && ops[0].atom == DW_OP_breg6 && ops[0].number == 0)
-      return stack_.word(registers.rbp);
+      return stack_.word(registers.*std::rbegin(kRestored)->member);
     return std::nullopt;
   }
 
@@ -211,11 +232,18 @@ class Comparison {
     }
   }
 
+  static bool are_as_expected(const Registers& after, const Expected& expected) {
+    for (std::size_t i = 0; i < std::size(kRestored); ++i) {
+      if (after.*kRestored[i].member != expected.restored[i].value_or(0)) return false;
+    }
+    return true;
+  }
+
   static bool depends_on_address(Dwarf_Frame* frame) {
     Dwarf_Op* ops = nullptr;
     std::size_t count = 0;
     return dwarf_frame_cfa(frame, &ops, &count) == 0 &&
-           std::any_of(ops, ops + count, [](const Dwarf_Op& op) { return op.atom == DW_OP_breg0 + kRip; });
+           std::any_of(ops, ops + count, [](const Dwarf_Op& op) { return op.atom == DW_OP_breg0 + kPc; });
   }
 
   void compare_row(Dwarf_Frame* frame, std::uintptr_t pc) {
@@ -236,8 +264,7 @@ class Comparison {
       return;
     }
     const bool same = expected.kind == Expected::kCaller && after.pc == expected.pc &&
-                      after.sp == expected.sp && after.rbp == expected.rbp.value_or(0) &&
-                      after.rbx == expected.rbx.value_or(0);
+                      after.sp == expected.sp && are_as_expected(after, expected);
     if (same) {
       ++count_.same;
     } else {
@@ -266,8 +293,7 @@ std::vector<Module> loaded_modules() {
       [](dl_phdr_info* info, std::size_t, void* all) {
         std::string path = info->dlpi_name;
         if (path.empty()) path = "/proc/self/exe";
-        if (access(path.c_str(), R_OK) == 0)
-          static_cast<std::vector<Module>*>(all)->push_back({path, info->dlpi_addr});
+        static_cast<std::vector<Module>*>(all)->push_back({path, info->dlpi_addr});
         return 0;
       },
       &modules);

@@ -101,7 +101,7 @@ class Context {
   }
 
   static void entry(bc::transfer_t from) {
-    asm volatile(".cfi_undefined rip");
+    asm volatile(AIOFIBER_ARCH_CFI_NO_CALLER);
     auto* self = static_cast<Context*>(from.data);
 #ifdef AIOFIBER_TEST_ASAN
     __sanitizer_finish_switch_fiber(nullptr, &self->caller_low_, &self->caller_size_);
@@ -397,8 +397,7 @@ TEST(Unwind, NeverReadsOutsideTheBoundsWithRandomRegisters) {
   for (int round = 0; round < kFuzzRounds; ++round) {
     const auto near_stack = [&] { return bounds.low - 64 + random() % (Context::kStackSize + 128); };
     const auto any = [&] { return random() % 4 == 0 ? random() : near_stack(); };
-    const Registers registers{
-        .pc = intact[random() % intact.size()], .sp = near_stack(), .rbp = any(), .rbx = any()};
+    const Registers registers{intact[random() % intact.size()], near_stack(), any(), any()};
     ASSERT_LE(unwind(registers, bounds, out), out.size());
   }
   context.resume();

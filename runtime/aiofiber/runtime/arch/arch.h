@@ -20,6 +20,11 @@
 #else
 #define AIOFIBER_ARCH_X86_64 0
 #endif
+#if defined(__aarch64__) && defined(__LP64__) && defined(__AARCH64EL__) && !defined(AIOFIBER_ARCH_OTHER)
+#define AIOFIBER_ARCH_AARCH64 1
+#else
+#define AIOFIBER_ARCH_AARCH64 0
+#endif
 
 // glibc has supported this processor since before version 2.33. So programs may call the functions that
 // stat() and mknod() used then: __xstat, __xmknod and the like.
@@ -38,6 +43,11 @@
 #include "aiofiber/runtime/arch/x86_64/jump.h"
 #include "aiofiber/runtime/arch/x86_64/machine.h"
 #include "aiofiber/runtime/arch/x86_64/registers.h"
+#elif AIOFIBER_ARCH_AARCH64
+#include "aiofiber/runtime/arch/aarch64/hints.h"
+#include "aiofiber/runtime/arch/aarch64/jump.h"
+#include "aiofiber/runtime/arch/aarch64/machine.h"
+#include "aiofiber/runtime/arch/aarch64/registers.h"
 #else
 #include "aiofiber/runtime/arch/other/hints.h"
 #include "aiofiber/runtime/arch/other/jump.h"

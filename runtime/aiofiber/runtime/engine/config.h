@@ -43,13 +43,13 @@
 
 namespace aiofiber::runtime {
 
-inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kCacheLineBytes = 64;
 
 // Address space of a stack, without its guard; a task may ask for another size. Pages are committed on first
 // touch.
 inline constexpr std::size_t kDefaultStackBytes = 256 * 1024;
-// The smallest stack: room for a system call deep in libc, and a C++ throw with its unwinder.
+// The smallest stack: room for a system call deep in libc, and a C++ throw with its unwinder. (Where
+// pages may be larger, the smallest stack is a page: see StackPool.)
 inline constexpr std::size_t kMinStackBytes = 32 * 1024;
 // A larger request is treated as a bug in the program.
 inline constexpr std::size_t kMaxStackBytes = std::size_t{1} << 30;

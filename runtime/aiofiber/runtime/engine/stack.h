@@ -56,7 +56,8 @@ class StackPool {
   StackPool& operator=(const StackPool&) = delete;
 
   // The class of the smallest stack that holds `bytes` (0: the default size). Sizes are powers of two from
-  // kMinStackBytes to kMaxStackBytes, without the guard. Throws std::length_error beyond that.
+  // kMinStackBytes to kMaxStackBytes, without the guard, and not below a page of any kernel for this
+  // processor. Throws std::length_error beyond that.
   static std::uint8_t size_class(std::size_t bytes);
   static std::size_t class_bytes(std::uint8_t size_class) noexcept;
 

@@ -59,6 +59,8 @@ inline int unmap(void* address, std::size_t bytes) noexcept { return ::munmap(ad
 inline int advise(void* address, std::size_t bytes, int advice) noexcept {
   return injected("madvise") ? -1 : ::madvise(address, bytes, advice);
 }
+// sysconf(3): of a page of memory. Needs no system call.
+inline std::size_t page_bytes() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 // mincore(2): one byte per page; its lowest bit says whether the page is in memory. False: not known.
 inline bool resident(void* address, std::size_t bytes, unsigned char* pages) noexcept {
   return !injected("mincore") && ::mincore(address, bytes, pages) == 0;

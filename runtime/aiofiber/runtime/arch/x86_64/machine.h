@@ -10,12 +10,17 @@
 #include <cstdint>
 #include <string_view>
 
+// For an asm statement at the begin of a stack's first function: it has no caller.
+#define AIOFIBER_ARCH_CFI_NO_CALLER ".cfi_undefined rip"
+
 namespace aiofiber::runtime::arch {
 
 inline constexpr const char* kName = "x86-64";
 inline constexpr std::uint16_t kElfMachine = 62;  // EM_X86_64
 // The number of bytes below the stack pointer that a function may use without moving it.
 inline constexpr std::size_t kRedZoneBytes = 128;
+// Of memory, whatever the kernel was built with.
+inline constexpr std::size_t kLargestPageBytes = 4096;
 // Each atomic read-modify-write is a full barrier, even with release order.
 inline constexpr bool kReleaseIsFullBarrier = true;
 // interrupted_registers() and fault_details() return something.
