@@ -77,7 +77,7 @@ FLOORS = [
     ("tls", {"facade/tls": "*"}),
     ("processes", {"facade/subprocess": "subprocess spawn child process run subprocess_protocol subprocess_transport"}),
     ("cores", {"facade/workers": "channel workers"}),
-    ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
+    ("debug", {"facade/debug": "debug debug_graph stacks testing schedule explore books gtest asyncio"}),
 ]
 
 # (file, the header from a floor above, the reason). Only for a line that cannot be elsewhere.
