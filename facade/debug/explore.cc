@@ -86,7 +86,7 @@ class Shrinker {
   }
 
   const std::function<void()>& scenario_;
-  Plan plan_;  // fails
+  Plan plan_;                      // fails
   std::int64_t left_ = 2'000'000;  // steps that shrinking may take: some seconds
 };
 
