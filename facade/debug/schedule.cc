@@ -125,32 +125,34 @@ class Priorities {
     const bool falls = std::find(std::begin(changes_), std::end(changes_), step) != std::end(changes_);
     for (std::size_t round = falls ? 0 : 1;; ++round) {
       std::size_t best = 0;
-      Task* best_task = nullptr;
+      std::size_t best_task = SIZE_MAX;  // in tasks_, which grows meanwhile
       const runtime::Runnable* node = &first;
       for (std::size_t i = 0; i < n; ++i, node = node->next) {
         const std::size_t at = find(id_of(*node));
-        if (best_task == nullptr || tasks_[at].priority > best_task->priority) {
+        if (best_task == SIZE_MAX || tasks_[at].priority > tasks_[best_task].priority) {
           best = i;
-          best_task = &tasks_[at];
+          best_task = at;
         }
       }
       if (round == 1) return best;
-      best_task->priority = --lowest_;
+      tasks_[best_task].priority = --lowest_;
     }
   }
   void fall(const runtime::Runnable& node) { tasks_[find(id_of(node))].priority = --lowest_; }
   std::uint64_t any_of(std::uint64_t n) noexcept { return random_.choose(n); }
+
+  // Of a task; 0 for a callback.
+  static std::uint64_t id_of(const runtime::Runnable& node) noexcept {
+    const bool fiber =
+        node.kind == runtime::Runnable::Kind::kFiber || node.kind == runtime::Runnable::Kind::kStackless;
+    return fiber ? static_cast<const runtime::Fiber&>(node).id : 0;
+  }
 
  private:
   struct Task {
     std::uint64_t id;
     std::int64_t priority;
   };
-  static std::uint64_t id_of(const runtime::Runnable& node) noexcept {
-    const bool fiber =
-        node.kind == runtime::Runnable::Kind::kFiber || node.kind == runtime::Runnable::Kind::kStackless;
-    return fiber ? static_cast<const runtime::Fiber&>(node).id : 0;
-  }
   std::size_t find(std::uint64_t id) {
     // The newest are at the end, and most tasks do not live long.
     for (std::size_t at = tasks_.size(); at-- > 0;) {
@@ -206,12 +208,13 @@ class Director final : public runtime::Chooser {
     const runtime::Runnable* node = &first;
     for (std::size_t i = 0; i < taken; ++i) node = node->next;
     // One that yields for ever must not keep the others from running.
-    in_a_row_ = node == ran_ ? in_a_row_ + 1 : 0;
+    const std::uint64_t id = Priorities::id_of(*node);
+    in_a_row_ = id == ran_ ? in_a_row_ + 1 : 0;
     if (in_a_row_ == kMostInARow) {
       in_a_row_ = 0;
       priorities_.fall(*node);
     }
-    ran_ = node;
+    ran_ = id;
     if (plan_.tells_story) tell(*node);
     ++run_.steps;
     return taken;
@@ -306,8 +309,8 @@ class Director final : public runtime::Chooser {
   std::optional<AnyTask> second_;
   static constexpr int kMostInARow = 8;
   int in_a_row_ = 0;
-  const runtime::Runnable* ran_ = nullptr;  // only to compare: it may be gone
-  const runtime::Fiber* fiber_ = nullptr;   // of the step that is told; its memory is never unmapped
+  std::uint64_t ran_ = 0;                  // the id of what ran last
+  const runtime::Fiber* fiber_ = nullptr;  // of the step that is told; its memory is never unmapped
   std::uint64_t fiber_id_ = 0;
   runtime::Chooser* outer_;
 };
