@@ -79,7 +79,7 @@ FLOORS = [
     ("tls", {"facade/tls": "*"}),
     ("processes", {"facade/subprocess": "subprocess spawn child process run subprocess_protocol subprocess_transport"}),
     ("cores", {"facade/workers": "channel workers"}),
-    ("debug", {"facade/debug": "debug debug_graph stacks testing asyncio"}),
+    ("debug", {"facade/debug": "debug debug_graph stacks testing schedule explore books gtest asyncio"}),
     ("simulation", {"facade/simulation": "simulation *"}),
 ]
 

@@ -67,7 +67,12 @@ class LoopCore {
     if (--references_ == 0) delete this;
   }
 
+  // How many handles, futures, tasks and so on refer to it.
+  std::size_t references() const noexcept { return references_; }
+
   runtime::Scheduler& scheduler() noexcept { return *scheduler_; }
+  // The number of loops of the process that exist: open, or referred to by a future or task. Any thread.
+  static std::size_t alive() noexcept;
   // The program's EventLoop. RuntimeError once that object is destroyed.
   EventLoop& facade() const;
   // Any thread.

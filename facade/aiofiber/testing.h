@@ -54,9 +54,10 @@ class TestLoop : public EventLoop {
   runtime::VirtualClock* clock_;  // owned by the core; its scheduler refers to it
 };
 
-// While this object lives, its seed decides, on this thread, the choices that the specification leaves open:
-// the order of timers that were started during its lifetime and are due at the same moment, and, on the
-// system's clock, when a busy loop polls. The same seed gives the same order. Scopes nest.
+// While this object lives, its seed decides on this thread what runs first. On a TestLoop: which of the tasks
+// that can run takes the next step, which of several timers comes first that are due at the same moment, and
+// whether a busy loop polls. Callbacks keep their order (explore.h says exactly what changes). On the
+// system's clock only the timers and the polls depend on it. The same seed gives the same order. Scopes nest.
 class Seed {
  public:
   explicit Seed(std::uint64_t seed) noexcept : chooser_(seed), outer_(runtime::current_chooser) {
@@ -67,7 +68,7 @@ class Seed {
   Seed& operator=(const Seed&) = delete;
 
  private:
-  runtime::Chooser chooser_;
+  runtime::SeededChooser chooser_;
   runtime::Chooser* outer_;
 };
 

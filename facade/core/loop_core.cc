@@ -33,6 +33,8 @@ namespace {
 
 constinit thread_local LoopCore* running_loop = nullptr;
 
+constinit std::atomic<std::size_t> loops_alive{0};
+
 // exit() destroys its thread's objects first, then static objects and atexit() functions in reverse order.
 // The first flag therefore comes in time for any loop of this thread. The second comes in time for loops of
 // other threads that were made before any loop first ran.
@@ -54,8 +56,11 @@ void watch_for_exit() noexcept {
 
 bool process_ends() noexcept { return thread_ends || exit_has_begun.load(std::memory_order_relaxed); }
 
+std::size_t LoopCore::alive() noexcept { return loops_alive.load(std::memory_order_relaxed); }
+
 LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& facade)
     : facade_object(&facade), fork_generation_(runtime::fork_generation()), scheduler_(std::move(scheduler)) {
+  loops_alive.fetch_add(1, std::memory_order_relaxed);
   // Virtual time ends with runtime::Deadlock instead.
   if (scheduler_->clock().polls_every_pass()) return;
   scheduler_->set_before_endless_sleep([](void* loop) { report_deadlock(*static_cast<LoopCore*>(loop)); },
@@ -63,6 +68,7 @@ LoopCore::LoopCore(std::unique_ptr<runtime::Scheduler> scheduler, EventLoop& fac
 }
 
 LoopCore::~LoopCore() {
+  loops_alive.fetch_sub(1, std::memory_order_relaxed);
   if (debug_) {
     loops_in_debug_mode.fetch_sub(1, std::memory_order_relaxed);
     runtime::held_locks::stop();

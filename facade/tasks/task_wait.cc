@@ -123,7 +123,10 @@ AIOFIBER_ALWAYS_INLINE bool TaskCore::end_wait(FutureBase& future) {
   fiber_->wait_kind = AIOFIBER_WAIT_NONE;
   after_resume();
   if (AIOFIBER_LIKELY(!must_cancel_)) return false;
-  if (!future.cancelled() && !is_cancelled_error(future.peek_exception())) return true;
+  if (!future.cancelled() && !is_cancelled_error(future.peek_exception())) {
+    future.mark_retrieved();  // CPython's task reads its future's result before it raises the CancelledError
+    return true;
+  }
   must_cancel_ = false;  // the future's own CancelledError is raised by the caller
   return false;
 }

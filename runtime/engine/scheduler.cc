@@ -92,6 +92,13 @@ void Scheduler::run() {
     begin_pass();
     run_pass();
   } while (!stop_requested_);
+  // A chooser's passes have one node each. What was ready at the stop still runs, as it does in a whole pass.
+  if (Chooser* const chooser = this->chooser()) {
+    for (std::size_t left = ready_count_; left > 0 && ready_count_ > 0; --left) {
+      choose_node(*chooser);
+      run_pass();
+    }
+  }
 }
 
 bool Scheduler::run_once(Nanoseconds deadline) {
@@ -128,6 +135,8 @@ Nanoseconds Scheduler::next_pass() noexcept {
 void Scheduler::begin_pass() {
   ++passes_;
   take_posted();
+  Chooser* const chooser = this->chooser();
+  if (AIOFIBER_UNLIKELY(chooser != nullptr)) chooser->pass_begins(*this);
   if (AIOFIBER_UNLIKELY(posted_since_sleep_ >= kPostsOfAFlood) && ready_count_ == 0 && !stop_requested_ &&
       !polls_every_pass_) {
     linger();
@@ -142,7 +151,7 @@ void Scheduler::begin_pass() {
     polling_ = true;
     // A post that comes after try_sleep() wakes the loop. One that came before is found now: no sleep.
     if (ready_count_ > 0 || stop_requested_ || !posted_.inbox.try_sleep()) {
-      poll_without_waiting();
+      if (AIOFIBER_LIKELY(chooser == nullptr) || chosen_to_poll(*chooser)) poll_without_waiting();
     } else {
       posted_since_sleep_ = 0;
       clock_.wait_until(std::min({timers_.next_deadline(), cooling_deadline(), wait_at_most_until_}),
@@ -160,6 +169,37 @@ void Scheduler::begin_pass() {
     next_clock_read_ = kHandlesBetweenClockReads;
   }
   remaining_ = ready_count_;
+  if (AIOFIBER_UNLIKELY(chooser != nullptr) && ready_count_ > 0) choose_node(*chooser);
+}
+
+// Who decides what this pass runs; null: nobody, the pass runs what is ready.
+inline Chooser* Scheduler::chooser() const noexcept {
+  return AIOFIBER_UNLIKELY(polls_every_pass_) ? current_chooser : nullptr;
+}
+
+// Whether a pass with ready work polls. If nothing waits for a descriptor, a poll can only find a signal, and
+// the program waits for that in any case.
+bool Scheduler::chosen_to_poll(Chooser& chooser) const noexcept {
+  constexpr std::uint64_t kPassesBetweenPolls = 64;
+  return reactor_->has_fd_waiters() ? chooser.choose(2) == 0 : passes_ % kPassesBetweenPolls == 0;
+}
+
+// Lets the chooser take the only node of this pass. Steps of tasks may change places with each other, and a
+// callback may come before steps that were ready earlier. Nothing comes before a callback that was ready
+// earlier, so callbacks keep their order. The number of candidates is bounded: otherwise n ready tasks would
+// take n * n steps.
+void Scheduler::choose_node(Chooser& chooser) noexcept {
+  constexpr std::size_t kMostCandidates = 64;
+  std::size_t candidates = 1;
+  const auto is_step = [](const Runnable& node) {
+    return node.kind == Runnable::Kind::kFiber || node.kind == Runnable::Kind::kStackless;
+  };
+  for (const Runnable* node = ready_.front();
+       is_step(*node) && candidates < std::min(ready_count_, kMostCandidates); node = node->next) {
+    ++candidates;
+  }
+  ready_.move_to_front(chooser.choose_step(*ready_.front(), candidates));
+  remaining_ = 1;
 }
 
 // Measures the poll once in a while. The cheapest one of late counts, because events and other programs make

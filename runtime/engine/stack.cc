@@ -32,6 +32,7 @@ constexpr std::size_t kMaxReservationBytes = std::size_t{1} << 30;
 
 std::atomic<std::size_t> process_guard_bytes{kMinGuardBytes};
 std::atomic<Nanoseconds> process_idle_time{kDefaultStackIdleTime};
+constinit std::atomic<std::size_t> process_reserved_bytes{0};
 
 // How many more guards of the process are made by mprotect.
 std::atomic<std::size_t> mprotect_guards_left{kMprotectGuards};
@@ -98,6 +99,10 @@ void StackPool::set_default_idle_time(Nanoseconds time) noexcept {
   process_idle_time.store(std::max<Nanoseconds>(time, 0), std::memory_order_relaxed);
 }
 
+std::size_t StackPool::reserved_bytes_in_process() noexcept {
+  return process_reserved_bytes.load(std::memory_order_relaxed);
+}
+
 Nanoseconds StackPool::default_idle_time() noexcept {
   return process_idle_time.load(std::memory_order_relaxed);
 }
@@ -107,6 +112,7 @@ StackPool::~StackPool() {
     sys::unmap(reservation.slots, reservation.slots_bytes);
     // Something may still refer to an abandoned fiber's stack (a waiter in a future's list): keep them all.
     if (in_use_ > 0) continue;
+    process_reserved_bytes.fetch_sub(reservation.bytes, std::memory_order_relaxed);
 #if AIOFIBER_ASAN
     __asan_unpoison_memory_region(reservation.base, reservation.bytes);
 #endif
@@ -141,6 +147,7 @@ void StackPool::reserve(SizeClass& size, std::uint8_t size_class) {
   last_found_ = static_cast<std::size_t>(at - reservations_.begin());
   reservations_.insert(at, {low, count * slot, slot, static_cast<Slot*>(slots), slots_bytes});
   reserved_bytes_ += count * slot;
+  process_reserved_bytes.fetch_add(count * slot, std::memory_order_relaxed);
   size.fresh_next = low;
   size.fresh_end = low + count * slot;
   size.slots += count;

@@ -3,6 +3,8 @@
 // A 4-ary heap: an early removal (a cancelled timeout) touches half as many levels as in a binary heap.
 #include "aiofiber/runtime/engine/timer_heap.h"
 
+#include <algorithm>
+
 #include "aiofiber/runtime/engine/assert.h"
 #include "aiofiber/runtime/engine/choice.h"
 
@@ -41,10 +43,7 @@ void TimerHeap::sift_down(std::size_t index, Entry entry) noexcept {
 
 void TimerHeap::start(Timer& timer, Nanoseconds deadline) {
   AIOFIBER_ASSERT(!timer.armed());
-  // asyncio leaves the order of equal deadlines open, so a seeded test varies it.
-  const std::uint64_t sequence =
-      AIOFIBER_UNLIKELY(current_chooser != nullptr) ? choose(UINT64_MAX) : next_sequence_;
-  const Entry entry{deadline, sequence, &timer};
+  const Entry entry{deadline, next_sequence_, &timer};
   entries_.push_back(entry);
   ++next_sequence_;
   timer.deadline = deadline;
@@ -69,9 +68,23 @@ void TimerHeap::cancel(Timer& timer) noexcept {
 
 Timer* TimerHeap::pop_due(Nanoseconds now) noexcept {
   if (entries_.empty() || entries_.front().deadline > now) return nullptr;
-  Timer* timer = entries_.front().timer;
-  remove(0);
+  const std::size_t index = AIOFIBER_UNLIKELY(current_chooser != nullptr) ? choose_first() : 0;
+  Timer* timer = entries_[index].timer;
+  remove(index);
   return timer;
+}
+
+// asyncio leaves the order of equal deadlines open, so a test varies it. The heap's array is in the same
+// order whenever the program does the same, so the choice repeats.
+std::size_t TimerHeap::choose_first() const noexcept {
+  const Nanoseconds deadline = entries_.front().deadline;
+  const auto equal = [deadline](const Entry& entry) { return entry.deadline == deadline; };
+  auto left = choose(static_cast<std::uint64_t>(std::count_if(entries_.begin(), entries_.end(), equal)));
+  std::size_t index = 0;
+  while (left > 0) {
+    if (equal(entries_[++index])) --left;
+  }
+  return index;
 }
 
 }  // namespace aiofiber::runtime

@@ -72,7 +72,7 @@ TEST(TimerHeap, CancellingAnIdleTimerDoesNothing) {
 TEST(TimerHeap, AgreesWithASortedSetUnderRandomOperations) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    Chooser random(seed);
+    SeededChooser random(seed);
     TimerHeap heap;
     std::deque<TestTimer> timers(200);
     const auto less = [](const TestTimer* a, const TestTimer* b) {

@@ -92,6 +92,16 @@ class Queue {
     head_ = static_cast<T*>(element->next);
     return element;
   }
+  // Moves the element with this index to the front: as many steps as it is away. There must be one.
+  void move_to_front(std::size_t index) noexcept {
+    if (index == 0) return;
+    T* before = head_;
+    while (--index > 0) before = static_cast<T*>(before->next);
+    T* const element = static_cast<T*>(before->next);
+    before->next = element->next;
+    if (element == tail_) tail_ = before;
+    push_front(*element);
+  }
 
  private:
   T* head_ = nullptr;

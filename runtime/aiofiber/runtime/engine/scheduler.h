@@ -8,7 +8,8 @@
 // loop's own stack (the hub).
 //
 // A pass with ready work does not always enter the kernel: it polls after kHandlesBetweenPolls nodes or
-// kTimeBetweenPolls. A pass without ready work polls, and with a virtual clock every pass polls.
+// kTimeBetweenPolls. A pass without ready work polls, and with a virtual clock every pass polls. If a test
+// has installed a Chooser there, a pass runs one node, which the Chooser takes from the front of the queue.
 //
 // State: the ready queue and the current fiber are here; timers in TimerHeap, descriptors in Reactor, work
 // from other threads in Inbox, the reason of a sleep in Parker.
@@ -35,6 +36,8 @@
 #include "aiofiber/runtime/trace/trace.h"
 
 namespace aiofiber::runtime {
+
+class Chooser;
 
 class Scheduler {
  public:
@@ -232,6 +235,9 @@ class Scheduler {
   }
   void begin_pass();
   AIOFIBER_NOINLINE void linger() noexcept;
+  Chooser* chooser() const noexcept;
+  AIOFIBER_NOINLINE bool chosen_to_poll(Chooser& chooser) const noexcept;
+  AIOFIBER_NOINLINE void choose_node(Chooser& chooser) noexcept;
   bool begin_pass_without_polling() noexcept;
   bool poll_is_due() noexcept;
   AIOFIBER_NOINLINE bool clock_says_poll() noexcept;

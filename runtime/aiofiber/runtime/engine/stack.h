@@ -105,6 +105,9 @@ class StackPool {
   std::size_t stacks_warm() const noexcept { return warm_; }
   // Address space reserved so far.
   std::size_t reserved_bytes() const noexcept { return reserved_bytes_; }
+  // The same over all pools of the process, and what destroyed pools have kept for abandoned fibers. Any
+  // thread.
+  static std::size_t reserved_bytes_in_process() noexcept;
 
   // For tests: how many of the process's next guards are made by mprotect. Also forgets that the kernel
   // refused MADV_GUARD_INSTALL.

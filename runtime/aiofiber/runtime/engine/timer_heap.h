@@ -40,13 +40,14 @@ class TimerHeap {
   Nanoseconds next_deadline() const noexcept {
     return entries_.empty() ? kForever : entries_.front().deadline;
   }
-  // Takes out the earliest timer if it is due at `now`, else null. A timer is due when deadline <= now.
+  // Takes out the earliest timer if it is due at `now`, else null. A timer is due when deadline <= now. A
+  // Chooser decides among equal deadlines.
   Timer* pop_due(Nanoseconds now) noexcept;
 
  private:
   struct Entry {
     Nanoseconds deadline;
-    std::uint64_t sequence;  // order of start: makes equal deadlines FIFO; under a Chooser any number
+    std::uint64_t sequence;  // order of start: makes equal deadlines FIFO
     Timer* timer;
 
     bool before(const Entry& other) const noexcept {
@@ -61,6 +62,7 @@ class TimerHeap {
   void sift_up(std::size_t index, Entry entry) noexcept;
   void sift_down(std::size_t index, Entry entry) noexcept;
   void remove(std::size_t index) noexcept;
+  AIOFIBER_NOINLINE std::size_t choose_first() const noexcept;
 
   std::vector<Entry> entries_;
   std::uint64_t next_sequence_ = 0;
