@@ -66,7 +66,7 @@ FLOORS = [
     ("futures", {"facade/core": "future_base future"}),
     ("tasks", {
         "facade/tasks": "deadlock task_core task task_cancel task_wait task_stack exception_context await coroutine awaitable"
-                        " not_awaitable sleep coro coro_chain coro_awaiter co_await foreign stackless frame_pool task_local"}),
+                        " not_awaitable sleep coro coro_chain kept_place coro_awaiter co_await foreign stackless frame_pool task_local"}),
     ("sync", {"facade/sync": "ring wait_queue lock event condition semaphore barrier queue"}),
     ("combinators", {
         "facade/combinators": "range watch cancel_walk gather wait wait_for as_completed shield timeout task_group"

@@ -5,7 +5,6 @@
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -204,7 +203,7 @@ class Explorer {
     std::string text = absl::StrCat("schedule ", done_.schedules, " fails: ", run.failure, "\nrepro: ");
     const bool seeded = plan.strategy == Strategy::RANDOM || plan.strategy == Strategy::PCT;
     if (seeded) {
-      absl::StrAppend(&text, "AIOFIBER_SEED=", absl::StrFormat("%#x", plan.seed));
+      absl::StrAppend(&text, "AIOFIBER_SEED=0x", absl::Hex(plan.seed));
     } else {
       absl::StrAppend(&text, "AIOFIBER_SCHEDULE=", schedule);
     }

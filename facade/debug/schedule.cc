@@ -5,7 +5,6 @@
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
@@ -16,6 +15,7 @@
 
 #include "aiofiber/await.h"
 #include "aiofiber/exception_context.h"
+#include "aiofiber/runtime/engine/decimals.h"
 #include "aiofiber/runtime/engine/saturating.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
 #include "aiofiber/task.h"
@@ -57,13 +57,12 @@ class Story {
   void scenario_is(std::uint64_t fiber) noexcept { scenario_ = fiber; }
   void begin(std::int64_t now_ns) {
     if (std::exchange(time_ns_, now_ns) != now_ns) {
-      absl::StrAppend(&text_, "      at ", absl::StrFormat("%.9g", static_cast<double>(now_ns) * 1e-9),
-                      " s\n");
+      absl::StrAppend(&text_, "      at ", runtime::digits(static_cast<double>(now_ns) * 1e-9, 9), " s\n");
     }
   }
   // A line without its end: `what` is about to run.
   void step(std::uint64_t number, const std::string& what) {
-    absl::StrAppend(&text_, absl::StrFormat("%6d ", number), what);
+    absl::StrAppend(&text_, absl::Dec(number, absl::kSpacePad6), " ", what);
     open_ = true;
   }
   void ended(const std::string& why) {
@@ -88,7 +87,7 @@ class Story {
   std::string kind_of_wait(const aiofiber_record& record) const {
     std::string text = runtime::wait_kind(record.wait_kind).what;
     if (record.wait_kind == AIOFIBER_WAIT_SLEEP) {
-      absl::StrAppend(&text, " until ", absl::StrFormat("%.9g", static_cast<double>(record.wait_arg) * 1e-9),
+      absl::StrAppend(&text, " until ", runtime::digits(static_cast<double>(record.wait_arg) * 1e-9, 9),
                       " s");
     } else if (record.wait_kind == AIOFIBER_WAIT_TASK) {
       absl::StrAppend(&text, " #", record.wait_arg - scenario_);

@@ -25,13 +25,14 @@ constexpr std::uint16_t kLastPort = 60'999;
 
 thread_local constinit Host* current_host = nullptr;
 
-// While it lives, code on this thread is code of the machine.
+// While it lives, code on this thread is code of the machine. Within a machine, tasks that are ready run in
+// asyncio's order, as they do outside of tests.
 class OnHost {
  public:
   OnHost(Host& host, runtime::Network& network) noexcept
       : outer_host_(std::exchange(current_host, &host)),
         outer_network_(std::exchange(runtime::current_network, &network)),
-        outer_chooser_(std::exchange(runtime::current_chooser, &host.world().chooser())) {}
+        outer_chooser_(std::exchange(runtime::current_chooser, nullptr)) {}
   ~OnHost() {
     current_host = outer_host_;
     runtime::current_network = outer_network_;

@@ -88,7 +88,7 @@ class World {
   runtime::Nanoseconds now_ = 0;
   const runtime::Nanoseconds wall_clock_;
   const bool seeds_random_;
-  runtime::Chooser chooser_;
+  runtime::SeededChooser chooser_;
   EventQueue events_;
   Trace trace_;
   Wires wires_;

@@ -26,8 +26,11 @@ Coro<int> later_without_stack(int milliseconds, int value) {
   co_return value;
 }
 
-// Longer than everything takes that a scenario leaves running.
-void settle() { nap(20); }
+// Waits for what a scenario leaves running. With slow steps that takes longer than the sum of its sleeps.
+void settle() {
+  nap(20);
+  for (int i = 0; i < 100 && all_tasks().size() > 1; ++i) nap(1);
+}
 
 // Calls `body`, which is to throw a planned error, or an ExceptionGroup of them.
 template <class Body>

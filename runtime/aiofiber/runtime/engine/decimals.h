@@ -16,4 +16,10 @@ inline std::string decimals(double number, int count) {
   return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::fixed, count).ptr};
 }
 
+// "0.25" for (0.25, 9): no more digits than it takes, and at most `most` of them.
+inline std::string digits(double number, int most) {
+  char text[48];
+  return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, most).ptr};
+}
+
 }  // namespace aiofiber::runtime
