@@ -17,6 +17,7 @@
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
@@ -358,7 +359,7 @@ ssize_t send(int fd, const void* data, size_t length, int flags) {
 
 ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if (refuses_to_send(fd)) return -1;
+  if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendto", address, address_length)) return -1;
   if (!acts()) return real::sendto(fd, data, length, flags, address, address_length);
   if ((flags & kSendsAsLibc) != 0)
     return noted_sent(fd, real::sendto(fd, data, length, flags, address, address_length));
@@ -366,13 +367,14 @@ ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockadd
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-  if (refuses_to_send(fd)) return -1;
+  if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendmsg", message)) return -1;
   if (!acts()) return real::sendmsg(fd, message, flags);
   if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::sendmsg(fd, message, flags));
   return transmit_message(fd, message, flags);
 }
 
 int connect(int fd, const sockaddr* address, socklen_t length) {
+  if (aiofiber::runtime::is_unreachable("connect", address, length)) return -1;
   note_connecting(fd);
   if (!acts()) return real::connect(fd, address, length);
   note_use(fd);
