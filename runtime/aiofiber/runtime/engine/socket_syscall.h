@@ -71,13 +71,14 @@ inline int shut_down(int fd, int how) noexcept {
 }
 inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockaddr* address = nullptr,
                        socklen_t* length = nullptr) noexcept {
-  return injected("recvfrom") ? -1 : ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length);
+  if (injected("recvfrom")) return -1;
+  return transfer_result(fd, ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length));
 }
 // Never SIGPIPE.
 inline ssize_t send(int fd, const void* data, std::size_t bytes, int flags = 0,
                     const sockaddr* address = nullptr, socklen_t length = 0) noexcept {
   if (injected("sendto") || is_unreachable("sendto", address, length)) return -1;
-  return ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length);
+  return transfer_result(fd, ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length));
 }
 inline ssize_t send_message(int fd, const msghdr* message, int flags = 0) noexcept {
   if (injected("sendmsg") || is_unreachable("sendmsg", message)) return -1;
