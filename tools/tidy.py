@@ -29,7 +29,7 @@ from pathlib import Path
 # the folder of facade/ that lists `task`.
 FLOORS = [
     ("seams", {
-        "runtime/engine": "config assert sanitizer_match context_names abi saturating decimals intrusive runnable clock choice network static_program syscall socket_syscall process_syscall exec_child reactor",
+        "runtime/engine": "config assert sanitizer_match context_names abi saturating decimals intrusive runnable clock choice network real_network static_program syscall socket_syscall process_syscall exec_child reactor",
         "runtime/arch": "arch",
         "runtime/arch/x86_64": "machine hints registers jump saved_context",
         "runtime/arch/aarch64": "machine hints registers jump saved_context",

@@ -57,6 +57,11 @@ struct SimulationOptions {
   // Whether getrandom() and getentropy() of the programs give bytes from the seed, so that TLS handshakes
   // repeat.
   bool seed_random = false;
+  // Whether code outside the nodes may use the real network: threads that a program starts, other loops, the
+  // test itself. Otherwise, while the simulation exists, their calls that name an Internet address fail with
+  // ENETUNREACH, and look-ups with EAI_FAIL (NO_RECOVERY); the log says so once. Connections that are open
+  // already go on. With several simulations in a process, the strictest decides.
+  bool real_network = false;
   // How many of the newest events the trace keeps.
   std::size_t trace_events = 100'000;
 };

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "aiofiber/exceptions.h"
+#include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/make_scheduler.h"
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/task.h"
@@ -72,6 +73,12 @@ class Host::Loop : public EventLoop {
 };
 
 Host* Host::current() noexcept { return current_host; }
+
+Host* Host::of_calling_program() noexcept {
+  const runtime::Fiber* const fiber = runtime::current_fiber();
+  if (__builtin_expect(fiber == nullptr, 1) || fiber->hooks_off != 0) return nullptr;
+  return current_host;
+}
 
 Host::Host(World& world, std::string name, std::size_t index)
     : world_(world),

@@ -74,6 +74,9 @@ class Host {
 
   // The machine whose loop runs on this thread; null: none.
   static Host* current() noexcept;
+  // The machine whose program calls: a task of it, with its hooks on. Null: libc's functions are the real
+  // ones.
+  static Host* of_calling_program() noexcept;
 
  private:
   static constexpr runtime::Nanoseconds kBootTime = 1000 * std::int64_t{1'000'000'000};

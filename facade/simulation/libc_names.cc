@@ -19,8 +19,8 @@
 #include <cstdint>
 #include <ctime>
 
-#include "aiofiber/runtime/engine/fiber.h"
 #include "aiofiber/runtime/engine/network.h"
+#include "aiofiber/runtime/engine/real_network.h"
 #include "simulation/host.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept;  // of the hooks
@@ -66,12 +66,7 @@ constinit Real<ssize_t(void*, size_t, unsigned)> real_getrandom{"getrandom"};
 constinit Real<int(void*, size_t)> real_getentropy{"getentropy"};
 constinit Real<int(timespec*, int)> real_timespec_get{"timespec_get"};
 
-// The machine whose program calls; null: libc's function answers.
-Host* caller() noexcept {
-  const runtime::Fiber* const fiber = runtime::current_fiber();
-  if (__builtin_expect(fiber == nullptr, 1) || fiber->hooks_off != 0) return nullptr;
-  return Host::current();
-}
+Host* caller() noexcept { return Host::of_calling_program(); }
 runtime::Network* network() noexcept { return caller() != nullptr ? runtime::current_network : nullptr; }
 
 // Fills the buffer from the seed. False: the caller gets the system's numbers.
@@ -103,12 +98,19 @@ extern "C" {
 
 int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
   aiofiber::runtime::Network* const simulated = network();
-  return simulated != nullptr ? simulated->bind(fd, address, length) : real_bind(fd, address, length);
+  if (simulated != nullptr) return simulated->bind(fd, address, length);
+  return aiofiber::runtime::is_unreachable("bind", address, length) ? -1 : real_bind(fd, address, length);
 }
 
 int listen(int fd, int backlog) noexcept {
   aiofiber::runtime::Network* const simulated = network();
-  return simulated != nullptr ? simulated->listen(fd, backlog) : real_listen(fd, backlog);
+  if (simulated != nullptr) return simulated->listen(fd, backlog);
+  sockaddr_storage own{};
+  socklen_t length = sizeof own;
+  if (real_getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
+      aiofiber::runtime::is_unreachable("listen", &own, length))
+    return -1;
+  return real_listen(fd, backlog);
 }
 
 int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {

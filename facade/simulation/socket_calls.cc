@@ -191,8 +191,14 @@ int SocketCalls::set_option(int fd, int level, int option, const void* value, so
 
 int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept {
   Endpoint* const endpoint = find(fd);
-  if (endpoint == nullptr || value == nullptr || length == nullptr)
-    return real::get_option(fd, level, option, value, length);
+  if (endpoint == nullptr || value == nullptr || length == nullptr) {
+    const int result = real::get_option(fd, level, option, value, length);  // takes the pair's own error
+    if (result == 0 && level == SOL_SOCKET && option == SO_ERROR && wires().take_time_out(fd)) {
+      const int error = ETIMEDOUT;
+      std::memcpy(value, &error, std::min<std::size_t>(*length, sizeof error));
+    }
+    return result;
+  }
   int number = 0;
   if (level == SOL_SOCKET) {
     switch (option) {
@@ -220,6 +226,15 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
   std::memcpy(value, &number, std::min<std::size_t>(*length, sizeof number));
   *length = static_cast<socklen_t>(std::min<std::size_t>(*length, sizeof number));
   return 0;
+}
+
+// A pair can only say that the connection was reset, or that nobody reads any more.
+int SocketCalls::transfer_error(int fd, int error) noexcept {
+  if ((error != ECONNRESET && error != EPIPE) || !wires().take_time_out(fd)) return error;
+  int of_pair = 0;
+  socklen_t length = sizeof of_pair;
+  real::get_option(fd, SOL_SOCKET, SO_ERROR, &of_pair, &length);  // after a write it is still to be told
+  return ETIMEDOUT;
 }
 
 runtime::NameAnswer SocketCalls::look_up(const char* name) noexcept {

@@ -28,6 +28,7 @@ class SocketCalls final : public runtime::Network {
   int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept override;
   int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept override;
   int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept override;
+  int transfer_error(int fd, int error) noexcept override;
   runtime::NameAnswer look_up(const char* name) noexcept override;
   bool is_dying() const noexcept override;
 

@@ -327,6 +327,10 @@ void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
   endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
 }
 
+bool Wires::take_time_out(int fd) noexcept {
+  return !timed_out_.empty() && timed_out_.erase(real::cookie(fd)) > 0;
+}
+
 // False: a reset.
 bool Wires::read_wire(Endpoint& endpoint, bool closed) {
   const std::size_t window = world_.link(*endpoint.host, host_of_peer(endpoint)).window;
@@ -410,6 +414,7 @@ void Wires::deliver(std::uint64_t id) {
     if (delivered == Delivered::kLater) {
       if (++from->tries > kMostTries) {
         log("gives up", *from);
+        if (from->wire >= 0) timed_out_[from->cookie] = from->host;
         reset(*from);
         return;
       }
@@ -506,6 +511,7 @@ Wires::Remains Wires::cut(Host& host, bool tell_peers) {
   for (const auto& [id, endpoint] : endpoints_) {
     if (endpoint->host == &host) ids.push_back(id);
   }
+  std::erase_if(timed_out_, [&](const auto& entry) { return entry.second == &host; });
   Remains remains;
   for (const std::uint64_t id : ids) {
     Endpoint* const endpoint = find(id);

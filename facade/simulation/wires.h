@@ -53,6 +53,9 @@ class Wires {
   // one is written now and stays in the wire.
   void before_shutdown(Endpoint& endpoint, int fd) noexcept;
 
+  // Whether the connection of this descriptor was given up, and nobody was told yet. Only once.
+  bool take_time_out(int fd) noexcept;
+
   // Reads what programs have written, and notices what they have closed.
   void collect();
   // The machine's programs die. `tell_peers`: by resets. The caller closes what remains.
@@ -91,6 +94,8 @@ class Wires {
   int epoll_;
   std::map<std::uint64_t, std::unique_ptr<Endpoint>> endpoints_;
   std::unordered_map<std::uint64_t, Endpoint*> by_cookie_;
+  // Connections that were given up, by cookie, until the program hears of it or dies.
+  std::unordered_map<std::uint64_t, const Host*> timed_out_;
   std::uint64_t next_id_ = 1;
   std::uint64_t packets_ = 0;
   std::unique_ptr<char[]> buffer_;

@@ -28,7 +28,9 @@ World::World(const SimulationOptions& options, std::uint64_t seed)
       chooser_(seed),
       events_(chooser_),
       trace_(options.trace_events, now_),
-      wires_(*this) {}
+      wires_(*this) {
+  if (!options.real_network) closed_network_.emplace();
+}
 
 World::~World() {
   for (const std::unique_ptr<Host>& host : hosts_) host->kill(false);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,7 @@
 
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/simulation.h"
+#include "simulation/closed_network.h"
 #include "simulation/event_queue.h"
 #include "simulation/trace.h"
 #include "simulation/wires.h"
@@ -91,6 +93,7 @@ class World {
   runtime::SeededChooser chooser_;
   EventQueue events_;
   Trace trace_;
+  std::optional<ClosedNetwork> closed_network_;  // of the rest of the process
   Wires wires_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/scheduler.h"
 #include "hooks/core/act.h"
@@ -191,7 +192,7 @@ bool BlockingCall::wait() {
 }
 
 ssize_t BlockingCall::end_with_error(std::size_t moved) const noexcept {
-  if (moved == 0) return -1;
+  if (moved == 0) return runtime::transfer_result(fd_, -1);
   errno = errno_at_start_;
   return static_cast<ssize_t>(moved);
 }

@@ -12,6 +12,7 @@
 
 #include <cerrno>
 
+#include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/locals.h"
 #include "hooks/core/on_pool.h"
@@ -99,6 +100,19 @@ hostent* not_found(int error) noexcept {
   return nullptr;
 }
 
+// Whether a simulation keeps this look-up from the caller.
+bool is_closed_to(const char* name) noexcept {
+  if (AIOFIBER_LIKELY(runtime::real_network_gate.load(std::memory_order_relaxed) == nullptr)) return false;
+  in6_addr numeric;
+  return ::inet_pton(AF_INET, name, &numeric) != 1 && ::inet_pton(AF_INET6, name, &numeric) != 1 &&
+         runtime::is_name_service_closed("gethostbyname");
+}
+int refused(hostent** result, int* error) noexcept {
+  *result = nullptr;
+  *error = NO_RECOVERY;
+  return 0;
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -111,6 +125,7 @@ extern "C" {
 
 int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size, hostent** result,
                     int* error) {
+  if (is_closed_to(name)) return refused(result, error);
   if (!acts()) return real::gethostbyname_r(name, entry, memory, size, result, error);
   *result = nullptr;
   const HostName asked(name);
@@ -123,6 +138,7 @@ int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size,
 
 int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory, size_t size,
                      hostent** result, int* error) {
+  if (is_closed_to(name)) return refused(result, error);
   if (!acts()) return real::gethostbyname2_r(name, family, entry, memory, size, result, error);
   *result = nullptr;
   const HostName asked(name);
@@ -135,6 +151,7 @@ int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory,
 
 int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* entry, char* memory,
                     size_t size, hostent** result, int* error) {
+  if (aiofiber::runtime::is_name_service_closed("gethostbyaddr")) return refused(result, error);
   if (!acts()) return real::gethostbyaddr_r(address, length, family, entry, memory, size, result, error);
   *result = nullptr;
   *error = HOST_NOT_FOUND;
@@ -146,6 +163,7 @@ int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* 
 }
 
 hostent* gethostbyname(const char* name) {
+  if (is_closed_to(name)) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyname(name);
   const HostName asked(name);
   if (asked.error() != 0) return not_found(asked.error());
@@ -154,6 +172,7 @@ hostent* gethostbyname(const char* name) {
 }
 
 hostent* gethostbyname2(const char* name, int family) {
+  if (is_closed_to(name)) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyname2(name, family);
   const HostName asked(name);
   if (asked.error() != 0) return not_found(asked.error());
@@ -162,6 +181,7 @@ hostent* gethostbyname2(const char* name, int family) {
 }
 
 hostent* gethostbyaddr(const void* address, socklen_t length, int family) {
+  if (aiofiber::runtime::is_name_service_closed("gethostbyaddr")) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyaddr(address, length, family);
   if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) return not_found(HOST_NOT_FOUND);
   return look_up_host([=](auto... rest) { return real::gethostbyaddr_r(address, length, family, rest...); });

@@ -14,6 +14,7 @@
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
@@ -40,6 +41,12 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
                                (hints != nullptr && (hints->ai_flags & AI_NUMERICSERV) != 0);
   const bool wants_name = hints != nullptr && (hints->ai_flags & AI_CANONNAME) != 0;
   return numeric_node && numeric_service && !wants_name;
+}
+
+// Whether a simulation keeps this look-up from the caller. Numeric addresses are nobody's business.
+bool is_closed_to(const char* node) noexcept {
+  if (AIOFIBER_LIKELY(runtime::real_network_gate.load(std::memory_order_relaxed) == nullptr)) return false;
+  return node != nullptr && !is_address(node) && runtime::is_name_service_closed("getaddrinfo");
 }
 
 // Runs a lookup on the pool. A cancelled task starts none. If it is cancelled during the lookup, it still
@@ -85,6 +92,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+  if (is_closed_to(node)) return EAI_FAIL;
   if (!acts()) return real::getaddrinfo(node, service, hints, result);
   if (needs_no_lookup(node, service, hints)) {
     const Disable disabled;
@@ -99,6 +107,9 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
 
 int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
                 socklen_t service_size, int flags) {
+  if (host != nullptr && (flags & NI_NUMERICHOST) == 0 &&
+      aiofiber::runtime::is_name_service_closed("getnameinfo"))
+    return EAI_FAIL;
   if (!acts()) return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
   // A simulated network knows no names of addresses.
   if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) flags |= NI_NUMERICHOST;

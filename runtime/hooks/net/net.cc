@@ -17,6 +17,7 @@
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/parker.h"
+#include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
@@ -61,6 +62,14 @@ void note_what_is_left(int fd, int flags, std::size_t count, std::size_t length)
 ssize_t noted_sent(int fd, ssize_t count) noexcept {
   if (count > 0) note_sent(fd);
   return count;
+}
+
+// The results of calls that never wait.
+ssize_t received_at_once(int fd, int flags, ssize_t count) noexcept {
+  return runtime::transfer_result(fd, noted_received(fd, flags, count));
+}
+ssize_t sent_at_once(int fd, ssize_t count) noexcept {
+  return runtime::transfer_result(fd, noted_sent(fd, count));
 }
 
 ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address,
@@ -329,7 +338,8 @@ extern "C" {
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recv(fd, buffer, length, flags);
-  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recv(fd, buffer, length, flags));
+  if ((flags & kReceivesAtOnce) != 0)
+    return received_at_once(fd, flags, real::recv(fd, buffer, length, flags));
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
@@ -338,41 +348,42 @@ ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* addre
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
   if ((flags & kReceivesAtOnce) != 0)
-    return noted_received(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
+    return received_at_once(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recvmsg(fd, message, flags);
-  if ((flags & kReceivesAtOnce) != 0) return noted_received(fd, flags, real::recvmsg(fd, message, flags));
+  if ((flags & kReceivesAtOnce) != 0) return received_at_once(fd, flags, real::recvmsg(fd, message, flags));
   return receive_message(fd, message, flags);
 }
 
 ssize_t send(int fd, const void* data, size_t length, int flags) {
   if (refuses_to_send(fd)) return -1;
   if (!acts()) return real::send(fd, data, length, flags);
-  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::send(fd, data, length, flags));
+  if ((flags & kSendsAsLibc) != 0) return sent_at_once(fd, real::send(fd, data, length, flags));
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
 ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if (refuses_to_send(fd)) return -1;
+  if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendto", address, address_length)) return -1;
   if (!acts()) return real::sendto(fd, data, length, flags, address, address_length);
   if ((flags & kSendsAsLibc) != 0)
-    return noted_sent(fd, real::sendto(fd, data, length, flags, address, address_length));
+    return sent_at_once(fd, real::sendto(fd, data, length, flags, address, address_length));
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-  if (refuses_to_send(fd)) return -1;
+  if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendmsg", message)) return -1;
   if (!acts()) return real::sendmsg(fd, message, flags);
-  if ((flags & kSendsAsLibc) != 0) return noted_sent(fd, real::sendmsg(fd, message, flags));
+  if ((flags & kSendsAsLibc) != 0) return sent_at_once(fd, real::sendmsg(fd, message, flags));
   return transmit_message(fd, message, flags);
 }
 
 int connect(int fd, const sockaddr* address, socklen_t length) {
+  if (aiofiber::runtime::is_unreachable("connect", address, length)) return -1;
   note_connecting(fd);
   if (!acts()) return real::connect(fd, address, length);
   note_use(fd);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
 #include "hooks/core/cut_off.h"
@@ -57,6 +58,14 @@ int transmit_many(int fd, mmsghdr* messages, unsigned count, int flags) {
   return static_cast<int>(sent);
 }
 
+// Whether one of the messages has an address that a simulation keeps from the caller. Then none is sent.
+bool is_closed_to(const mmsghdr* messages, unsigned count) noexcept {
+  if (AIOFIBER_LIKELY(runtime::real_network_gate.load(std::memory_order_relaxed) == nullptr)) return false;
+  return messages != nullptr && std::any_of(messages, messages + count, [](const mmsghdr& message) {
+           return runtime::is_unreachable("sendmmsg", &message.msg_hdr);
+         });
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -75,7 +84,7 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-  if (refuses_to_send(fd)) return -1;
+  if (refuses_to_send(fd) || is_closed_to(messages, count)) return -1;
   if (!acts() || count == 0 || messages == nullptr) return real::sendmmsg(fd, messages, count, flags);
   if ((flags & MSG_DONTWAIT) != 0) {
     note_sent(fd);

@@ -11,7 +11,10 @@
 #include <sys/un.h>
 
 #include <chrono>
+#include <functional>
+#include <map>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 #include "aiofiber/await.h"
@@ -253,9 +256,51 @@ TEST_F(Pair, PartitionForEverEndsAConnection) {
   });
   sim.at(1s, [&] { sim.partition("server", "client"); });
   sim.run_for(24h);
-  EXPECT_EQ(error, ECONNRESET);
+  EXPECT_EQ(error, ETIMEDOUT);
   EXPECT_GT(when, Duration(10min));
   EXPECT_LT(when, Duration(20min));
+}
+
+// Each way to hear of a connection that was given up. The next call sees its end.
+TEST_F(Pair, GivenUpConnectionSaysSoOnce) {
+  const auto error_of = [](ssize_t result) { return result < 0 ? errno : 0; };
+  char byte;
+  const std::map<std::string, std::function<int(int)>> ways = {
+      {"recv", [&](int fd) { return error_of(::recv(fd, &byte, 1, 0)); }},
+      {"recv at once", [&](int fd) { return error_of(::recv(fd, &byte, 1, MSG_DONTWAIT)); }},
+      {"read", [&](int fd) { return error_of(::read(fd, &byte, 1)); }},
+      {"send", [&](int fd) { return error_of(::send(fd, "x", 1, MSG_NOSIGNAL)); }},
+      {"SO_ERROR",
+       [](int fd) {
+         int error = 0;
+         socklen_t length = sizeof error;
+         return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+       }},
+  };
+  std::map<std::string, int> first;
+  std::map<std::string, ssize_t> then;
+  server.run([] {
+    const Fd listener = listen_on(7);
+    ::sleep(86'400);
+  });
+  for (const auto& entry : ways) {
+    client.run([&] {
+      const auto& [name, way] = entry;
+      const Fd connection = connect_to("server", 7);
+      ::sleep(2);
+      send_text(connection, "lost\n");
+      ::sleep(3600);
+      first[name] = way(connection.get());
+      then[name] = ::recv(connection.get(), &byte, 1, 0);
+    });
+  }
+  sim.at(1s, [&] { sim.partition("server", "client"); });
+  sim.run_for(2h);
+  ASSERT_EQ(first.size(), ways.size());
+  for (const auto& [name, error] : first) {
+    EXPECT_EQ(error, ETIMEDOUT) << name;
+    EXPECT_EQ(then[name], 0) << name;
+  }
 }
 
 TEST_F(Pair, OneWayPartitionLosesOnlyTheAnswers) {

@@ -4,12 +4,14 @@
 //
 // A simulator sets current_network while it runs the loop of one of its machines. Then the hooks and the
 // facade's own socket calls ask it, where they would ask the kernel. It is null in production: the cost is a
-// load and a branch, in calls that make, connect or name a socket. Reads and writes of a connection do not
-// ask: its descriptor is a real one.
+// load and a branch, in calls that make, connect or name a socket. Reads and writes of a connection ask
+// only why they failed: its descriptor is a real one.
 #pragma once
 
 #include <sys/socket.h>
 #include <sys/types.h>
+
+#include <cerrno>
 
 #include "aiofiber/runtime/engine/config.h"
 
@@ -38,6 +40,8 @@ class Network {
   virtual int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept = 0;
   virtual int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept = 0;
   virtual int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept = 0;
+  // The errno to report for a read or write of this descriptor that failed with `error`.
+  virtual int transfer_error(int fd, int error) noexcept = 0;
   // `name` is not a numeric address.
   virtual NameAnswer look_up(const char* name) noexcept = 0;
   // Whether the machine's programs die now: its loop closes.
@@ -49,6 +53,13 @@ class Network {
 
 // The network of the machine whose loop runs on this thread; null: the kernel's.
 inline constinit thread_local Network* current_network = nullptr;
+
+// The result of a read or write: if it failed, errno becomes what the machine's network says.
+inline ssize_t transfer_result(int fd, ssize_t result) noexcept {
+  if (AIOFIBER_UNLIKELY(result < 0) && AIOFIBER_UNLIKELY(current_network != nullptr))
+    errno = current_network->transfer_error(fd, errno);
+  return result;
+}
 
 // Thrown at the waits of a simulated program that dies: as of a killed process, nothing of it runs any more
 // but destructors. It has no base class. Where it cannot pass, the wait fails as in any loop that closes.

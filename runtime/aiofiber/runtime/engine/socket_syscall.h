@@ -22,6 +22,7 @@
 #include <cstdint>
 
 #include "aiofiber/runtime/engine/network.h"
+#include "aiofiber/runtime/engine/real_network.h"
 #include "aiofiber/runtime/engine/syscall.h"
 
 namespace aiofiber::runtime::sys {
@@ -44,11 +45,13 @@ inline int pipe(int (&ends)[2], int flags) noexcept {
 inline int connect(int fd, const sockaddr* address, socklen_t length) noexcept {
   if (injected("connect")) return -1;
   if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->connect(fd, address, length);
+  if (is_unreachable("connect", address, length)) return -1;
   return static_cast<int>(::syscall(SYS_connect, fd, address, length));
 }
 inline int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
   if (injected("bind")) return -1;
   if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->bind(fd, address, length);
+  if (is_unreachable("bind", address, length)) return -1;
   return static_cast<int>(::syscall(SYS_bind, fd, address, length));
 }
 inline int listen(int fd, int backlog) noexcept {
@@ -68,16 +71,18 @@ inline int shut_down(int fd, int how) noexcept {
 }
 inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockaddr* address = nullptr,
                        socklen_t* length = nullptr) noexcept {
-  return injected("recvfrom") ? -1 : ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length);
+  if (injected("recvfrom")) return -1;
+  return transfer_result(fd, ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length));
 }
 // Never SIGPIPE.
 inline ssize_t send(int fd, const void* data, std::size_t bytes, int flags = 0,
                     const sockaddr* address = nullptr, socklen_t length = 0) noexcept {
-  if (injected("sendto")) return -1;
-  return ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length);
+  if (injected("sendto") || is_unreachable("sendto", address, length)) return -1;
+  return transfer_result(fd, ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length));
 }
 inline ssize_t send_message(int fd, const msghdr* message, int flags = 0) noexcept {
-  return injected("sendmsg") ? -1 : ::syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
+  if (injected("sendmsg") || is_unreachable("sendmsg", message)) return -1;
+  return ::syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
 }
 inline ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
   return injected("read") ? -1 : ::syscall(SYS_read, fd, into, bytes);
