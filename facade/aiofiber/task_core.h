@@ -58,12 +58,15 @@ struct CancelSource {
   Error error = {};
 };
 
+class CancelMany;
+
 // A cancellation request on its way through tasks and gathers (cancel_walk.cc).
 struct CancelWalk {
   const RareText& message;
-  CancelSource source;    // of the first task
-  bool accepted = false;  // the answer of the task or gather that was asked last
-  bool ring = false;      // a ring was found below; the task that closes it is not yet taken out
+  CancelSource source;         // of the first task
+  CancelMany* many = nullptr;  // not null: one of many requests at once
+  bool accepted = false;       // the answer of the task or gather that was asked last
+  bool ring = false;           // a ring was found below; the task that closes it is not yet taken out
 };
 
 // What a task without a stack has instead of one.
@@ -100,6 +103,8 @@ class TaskCore : public runtime::ListNode {
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   // What it waits for has answered. Returns `above`.
   FutureBase* leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept;
+  // Requests that add to cancelling() only.
+  void count_requests(std::uint32_t requests) noexcept;
   // Begins a scope: code whose handler replaces the CancelledError that the scope itself requested
   // (runtime::PassesOnOther). Returns its number, counted from 1 for the outermost. Scopes nest and end in
   // reverse order. After kMostScopes it returns 0, and requests of further scopes count as requests without a

@@ -9,7 +9,15 @@
 // In a ring, a task waits for a task that the walk has passed, directly or through gathers. Such a ring would
 // wait for ever. The walk takes its last task out of its wait; this task raises CancelledError at its next
 // step. The end of this task then ends the others.
+//
+// CancelMany: the futures that the walks have left, last one first, are in an order in which whoever waits
+// comes before what it waits for (the reverse postorder of a depth-first search). So one pass in this order
+// adds up the requests that were not passed on.
 #include "aiofiber/cancel_walk.h"
+
+#include <algorithm>
+#include <limits>
+#include <new>
 
 #include "aiofiber/gather.h"
 #include "aiofiber/task_core.h"
@@ -18,20 +26,27 @@ namespace aiofiber::detail {
 
 namespace {
 
-// Asks the future. Returns the next future to ask, or null: walk.accepted is then the answer.
-FutureBase* enter(FutureBase& future, FutureBase* above, CancelWalk& walk) {
-  if (TaskCore* task = future.task()) return task->enter_walk(walk, above);
-  if (future.wait_kind == AIOFIBER_WAIT_GATHER && !future.done()) {
-    if (GatherCore* gather = future.gather()) return gather->enter_walk(walk, above);
-  }
-  walk.accepted = future.cancel(walk.message);
-  return nullptr;
+GatherCore* gather_of(FutureBase& future) noexcept {
+  return future.wait_kind == AIOFIBER_WAIT_GATHER ? future.gather() : nullptr;
 }
 
-}  // namespace
+// Asks the future. Returns the next future to ask, or null: walk.accepted is then the answer.
+FutureBase* enter(FutureBase& future, FutureBase* above, CancelWalk& walk) {
+  if (walk.many != nullptr && walk.many->was_here(future, above != nullptr, walk)) return nullptr;
+  FutureBase* below = nullptr;
+  if (TaskCore* task = future.task()) {
+    below = task->enter_walk(walk, above);
+  } else if (GatherCore* gather = future.done() ? nullptr : gather_of(future)) {
+    below = gather->enter_walk(walk, above);
+  } else {
+    walk.accepted = future.cancel(walk.message);
+    return nullptr;
+  }
+  if (below == nullptr && walk.many != nullptr && !walk.ring) walk.many->answers(future, walk, false);
+  return below;
+}
 
-bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource source) {
-  CancelWalk walk{message, source};
+bool walk_down(FutureBase& root, CancelWalk& walk) {
   FutureBase* above = nullptr;
   FutureBase* at = &root;
   for (;;) {
@@ -51,8 +66,75 @@ bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource sour
         next = gather.next_of_walk(walk);
         if (next == nullptr) above = gather.leave_walk(walk);
       }
+      if (next == nullptr && walk.many != nullptr) walk.many->answers(*at, walk, true);
     }
     above = std::exchange(at, next);
+  }
+}
+
+}  // namespace
+
+bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource source) {
+  CancelWalk walk{message, source};
+  return walk_down(root, walk);
+}
+
+// ---- many tasks -------------------------------------------------------------------------------------------
+
+void CancelMany::request(FutureBase& future) noexcept {
+  const RareText no_message;
+  CancelWalk walk{no_message, {}, this};
+  walk_down(future, walk);
+}
+
+bool CancelMany::was_here(FutureBase& future, bool from_above, CancelWalk& walk) noexcept {
+  if (visits_.empty() && !from_above) return false;
+  const auto known = visits_.find(&future);
+  if (known == visits_.end()) {
+    if (from_above && !future.done() && (future.task() != nullptr || gather_of(future) != nullptr))
+      remember(future);
+    return false;
+  }
+  if (!known->second.answered) return false;  // a ring
+  walk.accepted = known->second.accepted;
+  count(future, 1);
+  return true;
+}
+
+void CancelMany::remember(FutureBase& future) noexcept {
+  try {
+    if (left_.capacity() == visits_.size()) left_.reserve(2 * visits_.size() + 16);
+    visits_.try_emplace(&future);
+  } catch (const std::bad_alloc&) {  // it will be asked again
+  }
+}
+
+void CancelMany::answers(FutureBase& future, const CancelWalk& walk, bool asked_below) noexcept {
+  const auto known = visits_.find(&future);
+  if (known == visits_.end()) return;
+  known->second.answered = true;
+  known->second.accepted = walk.accepted;
+  if (asked_below) left_.push_back(&future);
+}
+
+void CancelMany::count(FutureBase& future, std::uint32_t requests) noexcept {
+  if (TaskCore* task = future.task()) task->count_requests(requests);
+  if (const auto known = visits_.find(&future); known != visits_.end()) {
+    std::uint32_t& repeated = known->second.repeated;
+    repeated += std::min(requests, std::numeric_limits<std::uint32_t>::max() - repeated);
+  }
+}
+
+CancelMany::~CancelMany() {
+  for (auto left = left_.rbegin(); left != left_.rend(); ++left) {
+    FutureBase* const future = *left;
+    const std::uint32_t repeated = visits_.find(future)->second.repeated;
+    if (repeated == 0) continue;
+    if (TaskCore* task = future->task()) {
+      count(*task->waits_for(), repeated);
+    } else {
+      future->gather()->count_requests(*this, repeated);
+    }
   }
 }
 
@@ -77,7 +159,7 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   CancelSource source = above == nullptr ? walk.source : CancelSource{};
   // Two requesters of different kinds: the scope then throws an ordinary CancelledError.
   if (must_cancel_ && source_scope_ != source.scope) source = {};
-  if (cancel_requests_ < kMostRequests) ++cancel_requests_;
+  count_requests(1);
   if (waits_for_ == nullptr || !fiber_->suspended()) {
     if (fiber_->interrupted && must_cancel_) {
       // Asked already, but not yet resumed: one CancelledError serves both requests. If only that of the
@@ -98,6 +180,13 @@ FutureBase* TaskCore::enter_walk(CancelWalk& walk, FutureBase* above) noexcept {
   }
   cancel_walk_ = true;
   return std::exchange(waits_for_, above);
+}
+
+void TaskCore::count_requests(std::uint32_t requests) noexcept {
+  if (future_.done()) return;
+  const auto most = static_cast<std::uint32_t>(kMostRequests - cancel_requests_);
+  const int counted = static_cast<int>(std::min(requests, most));
+  cancel_requests_ = (cancel_requests_ + counted) & kMostRequests;  // fits: for the compiler only
 }
 
 FutureBase* TaskCore::leave_walk(CancelWalk& walk, FutureBase& awaited) noexcept {
@@ -153,6 +242,12 @@ FutureBase* GatherCore::leave_walk(CancelWalk& walk) noexcept {
   walk.ring = cancel_ring_;
   if (cancel_accepted_) cancel_requested_ = true;
   return cancel_above_;
+}
+
+void GatherCore::count_requests(CancelMany& many, std::uint32_t requests) noexcept {
+  for (Watch& watch : watches_) {
+    if (FutureBase* input = watch.input.get()) many.count(*input, requests);
+  }
 }
 
 }  // namespace aiofiber::detail

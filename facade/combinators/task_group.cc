@@ -6,6 +6,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "aiofiber/cancel_walk.h"
 #include "aiofiber/exception_group.h"
 
 namespace aiofiber {
@@ -83,8 +84,9 @@ void TaskGroup::add(std::unique_ptr<Child, ChildDeleter> child, runtime::Ref<det
 
 void TaskGroup::abort() noexcept {
   aborting_ = true;
+  detail::CancelMany cancel;
   for (Link* link = live_.front(); link != nullptr; link = live_.after(*link)) {
-    if (!link->child->task->done()) link->child->task->cancel({});
+    if (!link->child->task->done()) cancel.request(*link->child->task);
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The text of exceptions: Python's names for ours and for the standard library's, else the C++ name.
+// The text of exceptions: Python's names for ours and for the standard library's, else the C++ name. And the
+// members of groups.
 #include "aiofiber/exceptions.h"
 
 #include <absl/strings/str_cat.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "aiofiber/exception_group.h"
+#include "core/one_by_one.h"
 #include "core/text.h"
 
 namespace aiofiber {
@@ -81,29 +83,48 @@ const std::vector<std::exception_ptr>* members_of(const std::exception_ptr& exce
 
 }  // namespace
 
-std::string repr(const std::exception_ptr& exception) {
+namespace {
+
+// Groups may be nested as deep as memory allows. Their texts show this many groups in each other.
+constexpr int kMostReprLevels = 100;
+constexpr int kMostLevels = 10;  // max_group_depth of Python's tracebacks
+
+std::string repr_to_level(const std::exception_ptr& exception, int level) {
   if (exception == nullptr) return "None";
   const Description description = describe(exception);
   std::string text = description.type + "(" + description.arguments();
   if (const auto* members = members_of(exception)) {
     text += ", [";
-    for (std::size_t i = 0; i < members->size(); ++i) text += (i > 0 ? ", " : "") + repr((*members)[i]);
+    if (level + 1 == kMostReprLevels) {
+      text += "...";
+    } else {
+      for (std::size_t i = 0; i < members->size(); ++i)
+        text += (i > 0 ? ", " : "") + repr_to_level((*members)[i], level + 1);
+    }
     text += "]";
   }
   return text + ")";
 }
 
-std::string format_exception(const std::exception_ptr& exception) {
+std::string format_to_level(const std::exception_ptr& exception, int level) {
   if (exception == nullptr) return "None";
+  const auto* members = members_of(exception);
+  if (members != nullptr && level >= kMostLevels)
+    return absl::StrCat("... (max_group_depth is ", kMostLevels, ")");
   const Description description = describe(exception);
   std::string text = description.type + (description.text.empty() ? "" : ": " + description.text);
-  if (const auto* members = members_of(exception)) {
+  if (members != nullptr) {
     absl::StrAppend(&text, " (", members->size(), " sub-exception", members->size() == 1 ? "" : "s", ")");
     for (const std::exception_ptr& member : *members)
-      absl::StrAppend(&text, "\n  | ", format_exception(member));
+      absl::StrAppend(&text, "\n  | ", format_to_level(member, level + 1));
   }
   return text;
 }
+
+}  // namespace
+
+std::string repr(const std::exception_ptr& exception) { return repr_to_level(exception, 0); }
+std::string format_exception(const std::exception_ptr& exception) { return format_to_level(exception, 0); }
 
 namespace {
 // Python's messages.
@@ -124,7 +145,18 @@ IncompleteReadError::IncompleteReadError(std::string partial, std::optional<std:
 
 detail::GroupMembers::GroupMembers(std::string message, std::vector<std::exception_ptr> exceptions) {
   check_members(exceptions);
-  body_ = std::make_shared<const Body>(Body{std::move(message), std::move(exceptions)});
+  // A group that holds groups is destroyed one by one with them.
+  struct Linked : Body {
+    Linked(std::string text, std::vector<std::exception_ptr> members)
+        : Body{std::move(text), std::move(members)} {}
+    Linked* next = nullptr;
+  };
+  struct OneByOne {
+    static Linked*& next(Linked& body) noexcept { return body.next; }
+    static void release(Linked& body) noexcept { delete &body; }
+  };
+  body_ = std::shared_ptr<Linked>(new Linked(std::move(message), std::move(exceptions)),
+                                  [](Linked* body) { release_one_by_one<Linked, OneByOne>(*body); });
 }
 
 ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)

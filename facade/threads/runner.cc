@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "aiofiber/cancel_walk.h"
 #include "aiofiber/coro.h"
 #include "aiofiber/exception_context.h"
 #include "aiofiber/executor.h"
@@ -157,7 +158,10 @@ void Runner::cancel_all_tasks() {
   auto all_done = loop_->create_future<void>();
   // Shared, because an interruption leaves the callbacks behind.
   const auto left = std::make_shared<std::size_t>(tasks.size());
-  for (AnyTask& task : tasks) task.cancel();
+  {
+    detail::CancelMany cancel;
+    for (const AnyTask& task : tasks) cancel.request(task.state());
+  }
   for (AnyTask& task : tasks) {
     task.add_done_callback([left, all_done](const AnyFuture&) {
       if (--*left == 0 && !all_done.done()) all_done.set_result();

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -201,6 +203,84 @@ TEST(Cancel, EndsRingsThroughGathers) {
       }
     }
   }
+}
+
+// Tasks of a graph: a task i waits for all of below[i], which come before it.
+using Graph = std::vector<std::vector<std::size_t>>;
+
+// How often each was asked to end when cancel() of all is called in turn.
+std::vector<int> requests(const Graph& graph, bool by_run) {
+  std::vector<int> counts(graph.size());
+  std::vector<Task<>> tasks;
+  run([&] {
+    for (std::size_t i = 0; i < graph.size(); ++i) {
+      Futures inputs;
+      for (const std::size_t input : graph[i]) inputs.push_back(tasks[input]);
+      tasks.push_back(create_task([inputs, &count = counts[i]] {
+        try {
+          if (inputs.empty()) {
+            await(sleep(1h));
+          } else if (inputs.size() == 1) {
+            await(inputs[0]);
+          } else {
+            await(gather(inputs));
+          }
+        } catch (const CancelledError&) {
+          count = current_task()->cancelling();
+          throw;
+        }
+      }));
+    }
+    for (int i = 0; i < 4; ++i) await(sleep(0s));
+    if (by_run) return;
+    for (const AnyTask& task : all_tasks()) {
+      if (!(task == *current_task())) AnyTask(task).cancel();
+    }
+    await(wait(tasks));
+  });
+  tasks.clear();
+  return counts;
+}
+
+TEST(Run, CountsRequestsAtItsEndAsCancelInTurnWould) {
+  const Graph chain{{}, {0}, {1}, {2}, {3}};
+  EXPECT_EQ(requests(chain, true), (std::vector<int>{5, 4, 3, 2, 1}));
+  EXPECT_EQ(requests(chain, false), (std::vector<int>{5, 4, 3, 2, 1}));
+  std::mt19937 random(1);
+  for (int round = 0; round < 50; ++round) {
+    Graph graph(12);
+    for (std::size_t i = 1; i < graph.size(); ++i) {
+      for (std::size_t input = 0; input < i; ++input) {
+        if (random() % 4 == 0) graph[i].push_back(input);
+      }
+    }
+    EXPECT_EQ(requests(graph, true), requests(graph, false)) << "round " << round;
+  }
+}
+
+TEST(TaskGroup, CountsRequestsOfChildrenThatWaitForEachOther) {
+  run_in_loop([] {
+    std::vector<int> counts;
+    try {
+      await(task_group([&](TaskGroup& group) {
+        Future<> below = group.create_task([] { await(sleep(1h)); });
+        for (int i = 0; i < 3; ++i) {
+          below = group.create_task([&counts, below] {
+            try {
+              await(below);
+            } catch (const CancelledError&) {
+              counts.push_back(current_task()->cancelling());
+              throw;
+            }
+          });
+        }
+        await(sleep(1s));
+        throw std::runtime_error("an error of the body");
+      }));
+    } catch (const ExceptionGroup&) {
+    }
+    EXPECT_EQ(counts, (std::vector<int>{3, 2, 1}));
+  });
 }
 
 TEST(Run, EndsWithARingThroughGathersLeftOver) {
