@@ -39,7 +39,7 @@ FLOORS = [
                            " process_modules system_call output_file regular_file utf8 symbolize table_bytes call_frame"
                            " exception_table unwind coroutine_walk call_list throw_trace module_symbols static_variable",
         "runtime/arch": "frame_rule frame_code landing_pad throw_entry elf call_code dwarf_registers stepping",
-        "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
+        "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping control_flow",
         "runtime/arch/aarch64": "instruction frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/other": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping"}),
     ("fibers", {

@@ -142,9 +142,10 @@ class BrokenBarrierError : public RuntimeError {
 };
 
 // An exception as Python writes it: `ValueError('boom')`, `CancelledError()`. The program's own types appear
-// under their C++ names. An empty pointer gives "None".
+// under their C++ names. An empty pointer gives "None". Of groups in each other it shows 100, then "...".
 std::string repr(const std::exception_ptr& exception);
-// The last line of a traceback: `ValueError: boom`, or only the type's name if there is no text.
+// The last line of a traceback: `ValueError: boom`, or only the type's name if there is no text. Of
+// groups in each other it shows ten, as Python does, and then a note.
 std::string format_exception(const std::exception_ptr& exception);
 
 namespace detail {

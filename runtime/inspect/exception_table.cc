@@ -54,7 +54,9 @@ Fate fate_of_actions(const std::uint8_t* action, const std::uint8_t* type_table,
 
 }  // namespace
 
-Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown) {
+Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown,
+                   std::uintptr_t* cleanup) {
+  if (cleanup != nullptr) *cleanup = 0;
   if (table.exception_table == 0) return Fate::kNothing;
   if (table.personality != reinterpret_cast<std::uintptr_t>(&__gxx_personality_v0)) return Fate::kPasses;
   Bytes in(reinterpret_cast<const std::uint8_t*>(table.exception_table));
@@ -79,7 +81,10 @@ Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const st
     if (instruction < table.function + start) break;  // the table is sorted
     if (instruction >= table.function + start + length) continue;
     if (landing_pad == 0) return Fate::kNothing;
-    if (action == 0) return Fate::kPasses;
+    if (action == 0) {
+      if (cleanup != nullptr) *cleanup = landing_base + landing_pad;
+      return Fate::kPasses;
+    }
     return fate_of_actions(actions + action - 1, type_table, type_encoding, landing_base + landing_pad,
                            thrown);
   }

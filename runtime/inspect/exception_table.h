@@ -24,7 +24,9 @@ enum class Fate {
 };
 
 // What happens to an exception of type `thrown` (null: unknown) that arrives at `instruction` of the function
-// that `table` describes.
-Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown);
+// that `table` describes. `cleanup`: if not null, set to the code of a clean-up without a handler, of which
+// the table does not say how it ends; it should go on unwinding (is_terminating_cleanup()). Else set to 0.
+Fate fate_in_frame(const FrameTable& table, std::uintptr_t instruction, const std::type_info* thrown,
+                   std::uintptr_t* cleanup = nullptr);
 
 }  // namespace aiofiber::runtime

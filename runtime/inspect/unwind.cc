@@ -18,8 +18,10 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "arch/frame_rule.h"
+#include "arch/landing_pad.h"
 #include "inspect/call_frame.h"
 #include "inspect/exception_table.h"
 
@@ -60,29 +62,29 @@ std::uint64_t mix(std::uint64_t value) { return value * 0x9e3779b97f4a7c15u; }
   return fill_cache(slot, key, return_address);
 }
 
-// Remembers of calls whether code of their frame would run if an exception passed (Fate::kNothing: no). One
-// word for a call, so readers and writers need no order.
-class KnownCalls {
+// Remembers the answer to a question about a place in the code. One word for an answer, so readers and
+// writers need no order.
+class KnownAnswers {
  public:
-  enum class Answer { kUnknown, kNothingRuns, kSomethingRuns };
-  Answer find(std::uintptr_t return_address, std::uint64_t generation) const {
-    const std::uint64_t key = return_address ^ generation;
-    const std::uint64_t known = slots_[place(key)].load(std::memory_order_relaxed);
-    if (known == key) return Answer::kNothingRuns;
-    return known == (key | kSomethingRuns) ? Answer::kSomethingRuns : Answer::kUnknown;
+  std::optional<bool> find(std::uintptr_t place, std::uint64_t generation) const {
+    const std::uint64_t key = place ^ generation;
+    const std::uint64_t known = slots_[slot(key)].load(std::memory_order_relaxed);
+    if (known == key) return false;
+    return known == (key | kYes) ? std::optional(true) : std::nullopt;
   }
-  void add(std::uintptr_t return_address, std::uint64_t generation, bool something_runs) {
-    const std::uint64_t key = return_address ^ generation;
-    slots_[place(key)].store(something_runs ? key | kSomethingRuns : key, std::memory_order_relaxed);
+  void add(std::uintptr_t place, std::uint64_t generation, bool answer) {
+    const std::uint64_t key = place ^ generation;
+    slots_[slot(key)].store(answer ? key | kYes : key, std::memory_order_relaxed);
   }
 
  private:
   static constexpr unsigned kBits = 11;
-  static constexpr std::uint64_t kSomethingRuns = std::uint64_t{1} << 47;  // no address of a program has it
-  static std::size_t place(std::uint64_t key) { return mix(key) >> (64 - kBits); }
+  static constexpr std::uint64_t kYes = std::uint64_t{1} << 47;  // no address of a program has it
+  static std::size_t slot(std::uint64_t key) { return mix(key) >> (64 - kBits); }
   std::array<std::atomic<std::uint64_t>, std::size_t{1} << kBits> slots_{};
 };
-constinit KnownCalls g_known_calls;
+constinit KnownAnswers g_known_calls;  // would code of the frame run if an exception passed (not kNothing)?
+constinit KnownAnswers g_known_cleanups;  // does it end the program?
 
 AIOFIBER_NOT_SANITIZED inline std::uintptr_t read_word(std::uintptr_t address) {
   return *reinterpret_cast<const volatile std::uintptr_t*>(address);
@@ -116,12 +118,18 @@ class Walk {
 
   // Whether an exception passes the frame without running any code there.
   bool nothing_runs_here() const {
-    const KnownCalls::Answer known = g_known_calls.find(registers_.pc, generation_);
-    if (known != KnownCalls::Answer::kUnknown) return known == KnownCalls::Answer::kNothingRuns;
+    if (const auto runs = g_known_calls.find(registers_.pc, generation_)) return !*runs;
     const auto table = find_frame_table(registers_.pc - 1);
     const bool nothing = table && fate_in_frame(*table, registers_.pc - 1, nullptr) == Fate::kNothing;
     g_known_calls.add(registers_.pc, generation_, !nothing);
     return nothing;
+  }
+  // Whether the clean-up at this address ends the program.
+  bool terminates(std::uintptr_t cleanup) const {
+    if (const auto known = g_known_cleanups.find(cleanup, generation_)) return *known;
+    const bool answer = is_terminating_cleanup(cleanup);
+    g_known_cleanups.add(cleanup, generation_, answer);
+    return answer;
   }
   // Whether it is the frame of this function, which is small.
   bool is_in(std::uintptr_t function) const {
@@ -194,9 +202,12 @@ bool throw_would_terminate(const Registers& registers, StackBounds bounds, Throw
   for (;;) {
     const std::uintptr_t instruction = walk.registers().pc - 1;
     if (const auto table = walk.nothing_runs_here() ? std::nullopt : find_frame_table(instruction)) {
-      switch (fate_in_frame(*table, instruction, what.type)) {
+      std::uintptr_t cleanup = 0;
+      switch (fate_in_frame(*table, instruction, what.type, &cleanup)) {
         case Fate::kNothing:
+          break;
         case Fate::kPasses:
+          if (cleanup != 0 && walk.terminates(cleanup)) return true;
           break;
         case Fate::kMayCatch:
           may_be_caught = true;
@@ -233,8 +244,7 @@ bool nothing_runs_before(std::uintptr_t catcher, const Registers& registers, Sta
 }
 
 bool is_known_to_run_code(std::uintptr_t return_address) noexcept {
-  return g_known_calls.find(return_address, g_generation.load(std::memory_order_relaxed)) ==
-         KnownCalls::Answer::kSomethingRuns;
+  return g_known_calls.find(return_address, g_generation.load(std::memory_order_relaxed)).value_or(false);
 }
 
 void flush_unwind_cache() noexcept {

@@ -2,7 +2,8 @@
 //
 // Each form of await() in a destructor that is inlined into its caller: a cancellation is kept back, because
 // it could not leave the destructor. g++ then removes what shows in the tables that exceptions end there, if
-// a variable with a destructor is in between.
+// a variable with a destructor is in between; without optimisation, it writes a clean-up that ends in
+// std::terminate(). So the test is also built with -O0.
 // Labels: clang
 #include <gtest/gtest.h>
 

@@ -14,6 +14,7 @@
 #include <array>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdint>
+#include <exception>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -560,6 +561,25 @@ TEST(ThrowWouldTerminate, IsTrueInADestructorThatHasToCleanUpFirst) {
 
 TEST(ThrowWouldTerminate, IsFalseWhenTheHandlerForEverythingHasToCleanUpFirst) {
   const Verdict verdict = ask<catching_with_cleanup_inside_noexcept>();
+  EXPECT_FALSE(verdict.would_terminate);
+  EXPECT_TRUE(verdict.arrived);
+}
+
+// A clean-up with a way to std::terminate() that is not taken, as that of a std::thread.
+volatile bool g_is_broken = false;
+struct TerminatesIfBroken {
+  [[gnu::always_inline]] ~TerminatesIfBroken() {
+    if (g_is_broken) std::terminate();
+    barrier();
+  }
+};
+[[gnu::noinline]] void beside_what_may_terminate() {
+  const TerminatesIfBroken object;
+  plain();
+  barrier();
+}
+TEST(ThrowWouldTerminate, IsFalseIfACleanUpMayEndTheProgramButNeedNot) {
+  const Verdict verdict = ask<beside_what_may_terminate>();
   EXPECT_FALSE(verdict.would_terminate);
   EXPECT_TRUE(verdict.arrived);
 }
