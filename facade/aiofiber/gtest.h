@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // For tests with GoogleTest: a listener that fails a test which leaves something behind, and explore() with
-// EXPECT_EQ and its kind in the scenario.
-//
-//     int main(int argc, char** argv) {
-//       testing::InitGoogleTest(&argc, argv);
-//       aiofiber::testing::keep_books();
-//       return RUN_ALL_TESTS();
-//     }
+// EXPECT_EQ and its kind in the scenario. Call keep_books() in main(), between testing::InitGoogleTest() and
+// RUN_ALL_TESTS().
 //
 // Who includes this header links GoogleTest. Nothing else of aiofiber needs it.
 #pragma once

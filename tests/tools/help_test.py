@@ -153,7 +153,7 @@ class Pages(unittest.TestCase):
         for folder in ["runtime", "facade"]:
             for source in Path(SOURCE, folder).rglob("*.cc"):
                 if "examples" not in source.parts:
-                    read |= set(re.findall(r'(?:secure_getenv|variable)\("(AIOFIBER_\w+)"\)', source.read_text()))
+                    read |= set(re.findall(r'(?:secure_getenv|variable)\("(AIOFIBER\w+)"\)', source.read_text()))
         self.assertIn("AIOFIBER_TRACE", read)
         told = set(re.findall(r"^\.It Ev (\w+)$", Path(HELP, "aiofiber.7").read_text(), re.M))
         self.assertEqual(told, read)
