@@ -241,7 +241,8 @@ TEST(SharedState, FindsAfterACallOnThePool) {
   const auto call_then_log = [&](int number) {
     return [&back, number] {
       aiofiber::runtime::offload([] {});
-      for (++back; back < 2;) ::usleep(1000);
+      ++back;
+      while (back < 2) ::usleep(1000);
       log_line(number);
     };
   };
