@@ -16,7 +16,7 @@ namespace aiofiber::runtime::arch {
 struct Control {
   enum class Kind : std::uint8_t {
     kUnknown,
-    kNext,        // goes on with the next instruction
+    kNext,        // goes on with the next instruction; also after a call by a register
     kCall,        // of `target`
     kCallBySlot,  // of the function whose address is at `target`
     kJump,        // to `target`
@@ -57,9 +57,10 @@ class ControlReader {
     const unsigned mode = code_[size_] >> 6, base = code_[size_] & 7;
     ++size_;
     if (mode == 3) return next(immediate);
-    bool has_displacement = mode == 2 || (mode == 0 && base == 5);
-    if (base == 4) has_displacement = (mode == 0 && (code_[size_++] & 7) == 5) || has_displacement;
-    return next(immediate + (mode == 1 ? 1 : has_displacement ? 4 : 0));
+    // A byte with base and index may follow, and takes the base's place.
+    const unsigned last_base = base == 4 ? code_[size_++] & 7u : base;
+    const bool has_long_displacement = mode == 2 || (mode == 0 && last_base == 5);
+    return next(immediate + (mode == 1 ? 1 : has_long_displacement ? 4 : 0));
   }
   std::size_t full() const { return operand16_ ? 2 : 4; }
   template <class Distance>

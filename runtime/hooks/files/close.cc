@@ -18,6 +18,7 @@
 
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/offload.h"
+#include "aiofiber/runtime/engine/scheduler.h"
 #include "hooks/core/act.h"
 #include "hooks/core/cut_off.h"
 #include "hooks/core/descriptor_notes.h"
@@ -40,8 +41,20 @@ bool is_open(int fd) noexcept {
   return open;
 }
 
+// Whether it matters here that this very process closes the descriptor: a wait would end, or a close be noted
+// for a report. Nothing else that a close does to our memory is wrong if it did not happen, only asked again.
+bool is_of_consequence(int fd) noexcept {
+  if (runtime::descriptor_use::noting()) return true;
+  runtime::Scheduler* const scheduler = runtime::Scheduler::current();
+  bool is_awaited = false;
+  if (scheduler != nullptr)
+    scheduler->reactor().for_each_waiter(fd, [&](const runtime::FdWaiter&) { is_awaited = true; });
+  return is_awaited;
+}
+
 void before_close(int fd) noexcept {
-  if (fd < 0 || stands_aside || in_vforked_child()) return;
+  if (fd < 0 || stands_aside) return;
+  if (is_of_consequence(fd) && in_vforked_child()) return;  // the second one is a system call
   const int saved_errno = errno;
   if (runtime::descriptor_use::noting() && is_open(fd)) note_closing(fd);
   runtime::fd_closing(fd);

@@ -100,13 +100,6 @@ hostent* not_found(int error) noexcept {
   return nullptr;
 }
 
-// Whether a simulation keeps this look-up from the caller.
-bool is_closed_to(const char* name) noexcept {
-  if (AIOFIBER_LIKELY(runtime::real_network_gate.load(std::memory_order_relaxed) == nullptr)) return false;
-  in6_addr numeric;
-  return ::inet_pton(AF_INET, name, &numeric) != 1 && ::inet_pton(AF_INET6, name, &numeric) != 1 &&
-         runtime::is_name_service_closed("gethostbyname");
-}
 int refused(hostent** result, int* error) noexcept {
   *result = nullptr;
   *error = NO_RECOVERY;
@@ -125,7 +118,7 @@ extern "C" {
 
 int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size, hostent** result,
                     int* error) {
-  if (is_closed_to(name)) return refused(result, error);
+  if (is_name_closed("gethostbyname", name)) return refused(result, error);
   if (!acts()) return real::gethostbyname_r(name, entry, memory, size, result, error);
   *result = nullptr;
   const HostName asked(name);
@@ -138,7 +131,7 @@ int gethostbyname_r(const char* name, hostent* entry, char* memory, size_t size,
 
 int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory, size_t size,
                      hostent** result, int* error) {
-  if (is_closed_to(name)) return refused(result, error);
+  if (is_name_closed("gethostbyname", name)) return refused(result, error);
   if (!acts()) return real::gethostbyname2_r(name, family, entry, memory, size, result, error);
   *result = nullptr;
   const HostName asked(name);
@@ -163,7 +156,7 @@ int gethostbyaddr_r(const void* address, socklen_t length, int family, hostent* 
 }
 
 hostent* gethostbyname(const char* name) {
-  if (is_closed_to(name)) return not_found(NO_RECOVERY);
+  if (is_name_closed("gethostbyname", name)) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyname(name);
   const HostName asked(name);
   if (asked.error() != 0) return not_found(asked.error());
@@ -172,7 +165,7 @@ hostent* gethostbyname(const char* name) {
 }
 
 hostent* gethostbyname2(const char* name, int family) {
-  if (is_closed_to(name)) return not_found(NO_RECOVERY);
+  if (is_name_closed("gethostbyname", name)) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyname2(name, family);
   const HostName asked(name);
   if (asked.error() != 0) return not_found(asked.error());

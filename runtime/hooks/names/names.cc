@@ -28,11 +28,6 @@ bool is_number(const char* text) noexcept {
   return text[0] != '\0' && text[std::strspn(text, "0123456789")] == '\0';
 }
 
-bool is_address(const char* text) noexcept {
-  unsigned char address[sizeof(in6_addr)];
-  return ::inet_pton(AF_INET, text, address) == 1 || ::inet_pton(AF_INET6, text, address) == 1;
-}
-
 // Whether the answer is in the arguments, so that libc asks neither a file nor a server.
 bool needs_no_lookup(const char* node, const char* service, const addrinfo* hints) noexcept {
   const bool numeric_node =
@@ -41,12 +36,6 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
                                (hints != nullptr && (hints->ai_flags & AI_NUMERICSERV) != 0);
   const bool wants_name = hints != nullptr && (hints->ai_flags & AI_CANONNAME) != 0;
   return numeric_node && numeric_service && !wants_name;
-}
-
-// Whether a simulation keeps this look-up from the caller. Numeric addresses are nobody's business.
-bool is_closed_to(const char* node) noexcept {
-  if (AIOFIBER_LIKELY(runtime::real_network_gate.load(std::memory_order_relaxed) == nullptr)) return false;
-  return node != nullptr && !is_address(node) && runtime::is_name_service_closed("getaddrinfo");
 }
 
 // Runs a lookup on the pool. A cancelled task starts none. If it is cancelled during the lookup, it still
@@ -92,7 +81,7 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
-  if (is_closed_to(node)) return EAI_FAIL;
+  if (is_name_closed("getaddrinfo", node)) return EAI_FAIL;
   if (!acts()) return real::getaddrinfo(node, service, hints, result);
   if (needs_no_lookup(node, service, hints)) {
     const Disable disabled;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ExceptionGroups that are nested deeper than any stack holds: their end, and their texts.
+// Labels: slow
 #include "aiofiber/exception_group.h"
 
 #include <gtest/gtest.h>
