@@ -36,20 +36,20 @@ namespace aiofiber::runtime {
 
 namespace {
 
-using Bytes = std::unique_ptr<unsigned char[]>;
+using OwnedBytes = std::unique_ptr<unsigned char[]>;
 
 struct Variable {
   unsigned char* address;
   std::size_t bytes;
   std::size_t offset;  // of its value in a block
   TaskVariableOptions options;
-  Bytes at_registration;  // the value, if `from_registration`
-  std::string name;       // may be empty
+  OwnedBytes at_registration;  // the value, if `from_registration`
+  std::string name;            // may be empty
 };
 
 struct TaskValues : FiberLocals {
   constexpr TaskValues() noexcept;
-  Bytes data;
+  OwnedBytes data;
   std::size_t bytes = 0;
   std::size_t bytes_at_creation = 0;  // later variables got their value from the registration
   bool ended = false;                 // `release` has been called
@@ -196,8 +196,8 @@ void release_values(TaskValues& values) noexcept {
 void release_on_fiber(Fiber& fiber) noexcept { release_values(static_cast<TaskValues&>(*fiber.locals)); }
 
 // With the values that exist, and `bytes` in all.
-Bytes enlarged(const TaskValues& values, std::size_t bytes) {
-  Bytes data(new unsigned char[bytes]);
+OwnedBytes enlarged(const TaskValues& values, std::size_t bytes) {
+  OwnedBytes data(new unsigned char[bytes]);
   if (values.bytes > 0) std::memcpy(data.get(), values.data.get(), values.bytes);
   return data;
 }
@@ -206,7 +206,7 @@ Bytes enlarged(const TaskValues& values, std::size_t bytes) {
 struct Growth {
   Fiber* fiber;
   std::unique_ptr<TaskValues> values;  // null: it has some
-  Bytes data;
+  OwnedBytes data;
 };
 
 // Reads the records of other threads' loops too. No loop that takes part runs there; the others' fibers are
@@ -230,7 +230,7 @@ __attribute__((no_sanitize("thread"))) std::vector<Growth> prepare_growth(std::s
   return growth;
 }
 
-void install(TaskValues& values, Bytes data, const Variable& variable) noexcept {
+void install(TaskValues& values, OwnedBytes data, const Variable& variable) noexcept {
   copy(data.get() + variable.offset, variable.address, variable.bytes);
   values.data = std::move(data);
   values.bytes = variable.offset + variable.bytes;
@@ -289,7 +289,7 @@ void add_task_variable(void* begin, std::size_t bytes, std::string_view name,
     added.at_registration.reset(new unsigned char[bytes]);
     copy(added.at_registration.get(), added.address, bytes);
   }
-  Bytes outside_data = enlarged(outside, total);
+  OwnedBytes outside_data = enlarged(outside, total);
   std::vector<Growth> growth = prepare_growth(total);
   variables.reserve(variables.size() + 1);
 

@@ -34,7 +34,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 std::atomic<std::uint64_t> pending{0};
 std::array<std::atomic<int>, kSignals + 1> places;  // the descriptor for each signal
 sem_t wanted;
-std::mutex mutex;
+std::mutex dump_places_mutex;
 
 void on_signal(int signo) {
   const int saved_errno = errno;
@@ -79,7 +79,7 @@ void start_thread() {
 void enable_task_dump(int signo, int fd) {
   if (signo < 1 || signo > static_cast<int>(kSignals))
     throw std::system_error(EINVAL, std::generic_category(), absl::StrCat("signal ", signo));
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(dump_places_mutex);
   start_thread();
   places[static_cast<std::size_t>(signo)].store(fd);
   struct sigaction action {};

@@ -23,11 +23,11 @@ namespace {
 constexpr char kLibrary[] = "libdw.so.1";  // its only name since elfutils 0.130
 
 constinit std::atomic<const LibDw*> g_functions{nullptr};
-constinit std::mutex g_mutex;
+constinit std::mutex g_opening;
 constinit std::atomic<bool> g_is_hopeless{false};
-const char* g_missing = nullptr;  // the first function that the library does not have; guarded by g_mutex
+const char* g_missing = nullptr;  // the first function that the library does not have; guarded by g_opening
 std::string* g_trouble =
-    nullptr;  // never destroyed, as reports are written to the very end; guarded by g_mutex
+    nullptr;  // never destroyed, as reports are written to the very end; guarded by g_opening
 
 // The loader's message ends with the text of the error.
 bool may_pass(const std::string& trouble) {
@@ -44,7 +44,7 @@ void find(void* library, const char* name, Function& function) noexcept {
   if (function == nullptr && g_missing == nullptr) g_missing = name;
 }
 
-// With g_mutex held.
+// With g_opening held.
 const LibDw* open(std::string& trouble) {
   if (aiofiber_linked_libdw != nullptr) return aiofiber_linked_libdw();
   if (program_is_static()) {
@@ -75,7 +75,7 @@ const LibDw* open(std::string& trouble) {
 bool open_libdw() noexcept {
   if (g_functions.load(std::memory_order_acquire) != nullptr) return true;
   if (g_is_hopeless.load(std::memory_order_relaxed)) return false;
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_opening);
   if (g_functions.load(std::memory_order_relaxed) != nullptr) return true;
   try {
     std::string trouble;
@@ -90,8 +90,8 @@ bool open_libdw() noexcept {
   }
 }
 
-void hold_opening_of_libdw() noexcept { g_mutex.lock(); }
-void release_opening_of_libdw() noexcept { g_mutex.unlock(); }
+void hold_opening_of_libdw() noexcept { g_opening.lock(); }
+void release_opening_of_libdw() noexcept { g_opening.unlock(); }
 
 const LibDw& libdw() noexcept {
   const LibDw* functions = g_functions.load(std::memory_order_acquire);
@@ -103,7 +103,7 @@ const LibDw& libdw() noexcept {
 }
 
 std::string libdw_trouble() {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_opening);
   return g_trouble != nullptr ? *g_trouble : std::string();
 }
 

@@ -231,9 +231,9 @@ class Symbolizer {
   std::unordered_map<std::uintptr_t, std::vector<SymbolizedFrame>> cache_;
 };
 
-std::mutex g_mutex;
+std::mutex g_names_mutex;
 
-// Never destroyed: traces are printed until the very end of a program. Guarded by g_mutex.
+// Never destroyed: traces are printed until the very end of a program. Guarded by g_names_mutex.
 Symbolizer& symbolizer() {
   static auto* instance = new Symbolizer;
   return *instance;
@@ -242,7 +242,7 @@ Symbolizer& symbolizer() {
 }  // namespace
 
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_names_mutex);
   return symbolizer().resolve(address, exact);
 }
 
@@ -254,22 +254,22 @@ std::string missing_names() {
 }
 
 void for_each_module_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_names_mutex);
   symbolizer().for_each_symbol(visit);
 }
 
 std::vector<DataSymbol> data_symbols(std::uintptr_t address) {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_names_mutex);
   return symbolizer().variables(address);
 }
 
 std::string file_of_variable(std::uintptr_t address) {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_names_mutex);
   return symbolizer().variable_file(address);
 }
 
 std::string data_symbol(std::uintptr_t address) {
-  const std::lock_guard lock(g_mutex);
+  const std::lock_guard lock(g_names_mutex);
   return symbolizer().variable(address);
 }
 

@@ -36,7 +36,6 @@ namespace aiofiber::runtime {
 namespace {
 
 constexpr std::size_t kMaxCalls = 256;
-constexpr std::size_t kMaxStackCopied = 256 * 1024;
 constexpr int kAttempts = 8;
 constexpr std::size_t kNamesShown = 3;
 constexpr std::size_t kUngrouped = 16;  // up to this number, tasks are shown one by one

@@ -31,7 +31,6 @@ namespace aiofiber::runtime {
 namespace {
 
 constexpr long kPatienceNs = 200'000'000;
-constexpr std::size_t kMaxStackCopied = 256 * 1024;
 
 enum class Phase : int { kIdle, kWanted, kFilling };
 

@@ -48,7 +48,7 @@ struct Watched {
   Nanoseconds reported_at = 0;  // the length of the block at that time; 0: not reported yet
 };
 
-struct State {
+struct WatchdogState {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<Watched> watched;  // guarded by mutex
@@ -56,11 +56,11 @@ struct State {
   std::uint32_t generation = fork_generation();
 };
 
-State& state() {
-  static std::atomic<State*> current{nullptr};
-  State* known = current.load(std::memory_order_acquire);
+WatchdogState& watchdog_state() {
+  static std::atomic<WatchdogState*> current{nullptr};
+  WatchdogState* known = current.load(std::memory_order_acquire);
   if (known != nullptr && known->generation == fork_generation()) return *known;
-  auto* fresh = new State;  // never destroyed: its thread runs to the end of the process
+  auto* fresh = new WatchdogState;  // never destroyed: its thread runs to the end of the process
   if (current.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) return *fresh;
   delete fresh;
   return *known;
@@ -161,7 +161,7 @@ void look_at(Watched& watched, Nanoseconds now) {
   watched.report(report_text(blocked, queued, sample ? &*sample : nullptr));
 }
 
-void serve(State& own) {
+void serve(WatchdogState& own) {
   // Now: a loop may be blocked in the loader, which then lets no other thread in.
   prepare_symbols();
   std::unique_lock lock(own.mutex);
@@ -181,7 +181,7 @@ void serve(State& own) {
 }
 
 // With own.mutex held.
-void start_thread(State& own) {
+void start_thread(WatchdogState& own) {
   if (own.thread_started) return;
   sigset_t all, before;
   ::sigfillset(&all);
@@ -198,7 +198,7 @@ void start_thread(State& own) {
 void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
   unwatch(scheduler);
   install_sample_handler();
-  State& own = state();
+  WatchdogState& own = watchdog_state();
   const std::lock_guard lock(own.mutex);
   own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report,
                          scheduler.pulse().ticks, SteadyClock::instance().now(),
@@ -208,7 +208,7 @@ void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
 }
 
 void unwatch(const Scheduler& scheduler) noexcept {
-  State& own = state();
+  WatchdogState& own = watchdog_state();
   const std::lock_guard lock(own.mutex);
   std::erase_if(own.watched, [&](const Watched& watched) { return watched.scheduler == &scheduler; });
 }

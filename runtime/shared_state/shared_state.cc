@@ -291,21 +291,21 @@ Global& global() {
   return instance;
 }
 constinit std::atomic<Detector*> detector{nullptr};
-constinit thread_local bool is_watched __attribute__((tls_model("initial-exec"))) = false;
+constinit thread_local bool this_thread_is_watched __attribute__((tls_model("initial-exec"))) = false;
 
 void lock_taken(const void* lock, const char* what) noexcept {
-  if (!is_watched) return;
+  if (!this_thread_is_watched) return;
   const std::size_t bytes =
       std::strcmp(what, "mutex") == 0 ? sizeof(::pthread_mutex_t) : sizeof(::pthread_rwlock_t);
   detector.load(std::memory_order_relaxed)->exclude_lock(lock, bytes);
 }
 
 void work_submitted() noexcept {
-  if (is_watched) detector.load(std::memory_order_relaxed)->work_begins();
+  if (this_thread_is_watched) detector.load(std::memory_order_relaxed)->work_begins();
 }
 
 void fork_child() noexcept {
-  if (!std::exchange(is_watched, false)) return;
+  if (!std::exchange(this_thread_is_watched, false)) return;
   set_switch_function(nullptr);
   detector.load(std::memory_order_relaxed)->leave_child();
 }
@@ -329,7 +329,7 @@ void begin() noexcept {
         static const int at_exit = std::atexit([] { stop(); });
         static_cast<void>(at_exit);
         detector.store(made.release());
-        is_watched = true;
+        this_thread_is_watched = true;
         return;
       }
     }
@@ -341,10 +341,10 @@ void begin() noexcept {
 }
 
 void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
-  if (!is_watched) {
+  if (!this_thread_is_watched) {
     if (detector.load(std::memory_order_relaxed) != nullptr) return;  // another thread's
     begin();
-    if (!is_watched) return;
+    if (!this_thread_is_watched) return;
   }
   detector.load(std::memory_order_relaxed)->on_switch(from, to);
 }
@@ -364,10 +364,10 @@ void stop() noexcept {
   Global& all = global();
   const std::lock_guard lock(all.mutex);
   all.wanted.store(false);
-  if (detector.load() != nullptr && !is_watched) return;
+  if (detector.load() != nullptr && !this_thread_is_watched) return;
   set_switch_function(nullptr);
   OffloadPool::set_submit_function(nullptr);
-  is_watched = false;
+  this_thread_is_watched = false;
   if (Detector* const ended = detector.exchange(nullptr)) {
     ended->finish();
     ended->uninstall();
@@ -376,7 +376,7 @@ void stop() noexcept {
 }
 
 void leave_out(const void* begin, std::size_t bytes) noexcept {
-  if (is_watched) detector.load(std::memory_order_relaxed)->exclude(begin, bytes);
+  if (this_thread_is_watched) detector.load(std::memory_order_relaxed)->exclude(begin, bytes);
 }
 
 std::size_t reports() noexcept { return report_count.load(std::memory_order_relaxed); }

@@ -48,7 +48,7 @@ constexpr std::size_t kMinEvents = 16;
 Nanoseconds now() noexcept { return Stamps::read().time; }
 
 // Guarded by the mutex.
-struct State {
+struct WriterState {
   std::mutex mutex;
   sem_t wanted;  // a ring is half full, or the trace has ended
   std::vector<std::unique_ptr<TraceRing>> rings;
@@ -61,22 +61,23 @@ struct State {
   std::uint64_t lost = 0;
   Stamps::Reading first{}, last{};  // for converting stamps to times
 
-  const State* const of_parent;  // kept for leak checkers; its rings may be in any state
+  const WriterState* const of_parent;  // kept for leak checkers; its rings may be in any state
 
-  explicit State(const State* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
+  explicit WriterState(const WriterState* parent) : of_parent(parent) { ::sem_init(&wanted, 0, 0); }
 };
 
-constinit std::atomic<State*> state_of_process{nullptr};  // null in a child until the child needs a state
-constinit const State* state_of_parent = nullptr;
+constinit std::atomic<WriterState*> state_of_process{
+    nullptr};  // null in a child until the child needs a state
+constinit const WriterState* state_of_parent = nullptr;
 
 void install_handlers();
 
 // Never destroyed: loops may run in destructors of static objects, and the writer is detached.
-State& state() {
-  State* known = state_of_process.load(std::memory_order_acquire);
+WriterState& writer_state() {
+  WriterState* known = state_of_process.load(std::memory_order_acquire);
   if (known != nullptr) return *known;
   install_handlers();
-  auto made = std::make_unique<State>(state_of_parent);
+  auto made = std::make_unique<WriterState>(state_of_parent);
   if (state_of_process.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel))
     return *made.release();
   return *known;
@@ -103,13 +104,13 @@ void close_descriptor(int& fd) noexcept {
   fd = -1;
 }
 
-void close_file(State& all) noexcept {
+void close_file(WriterState& all) noexcept {
   if (has_own_descriptors) all.fd_left = all.fd;
   close_descriptor(all.fd);
   all.json.reset();
 }
 
-bool flush(State& all, std::size_t at_least) noexcept {
+bool flush(WriterState& all, std::size_t at_least) noexcept {
   std::string& text = all.json->text();
   if (text.size() < at_least) return true;
   if (sys::write_all(all.fd, text.data(), text.size())) {
@@ -126,14 +127,14 @@ bool flush(State& all, std::size_t at_least) noexcept {
 
 // Takes a reading at each turn of the writer. The two readings must be near each other to be exact for the
 // stamps between them, but not too near: the line through them would follow their errors.
-void read_clocks(State& all) noexcept {
+void read_clocks(WriterState& all) noexcept {
   constexpr Nanoseconds kApart = 20'000'000;
   if (all.last.time - all.first.time >= kApart) all.first = all.last;
   all.last = Stamps::read();
 }
 
 // Writes the events of all rings. False: the trace has ended.
-bool write_events(State& all) {
+bool write_events(WriterState& all) {
   read_clocks(all);
   for (auto& ring : all.rings) {
     const bool last = ring->abandoned.load(std::memory_order_acquire);
@@ -154,7 +155,7 @@ bool write_events(State& all) {
   return true;
 }
 
-void end_trace(State& all) {
+void end_trace(WriterState& all) {
   set_tracing(false);
   ++all.trace_number;
   ::sem_post(&all.wanted);
@@ -171,13 +172,13 @@ void end_trace(State& all) {
   close_file(all);
 }
 
-void out_of_memory(State& all) noexcept {
+void out_of_memory(WriterState& all) noexcept {
   set_tracing(false);
   std::fprintf(stderr, "aiofiber: trace: out of memory: the trace ends here, the program goes on\n");
   close_file(all);
 }
 
-void write_while_it_lasts(State& all, std::uint64_t trace_number, int fd) {
+void write_while_it_lasts(WriterState& all, std::uint64_t trace_number, int fd) {
   leave_descriptors(fd);
   for (;;) {
     const Nanoseconds deadline = now() + kWritePeriod;
@@ -194,7 +195,7 @@ void write_while_it_lasts(State& all, std::uint64_t trace_number, int fd) {
   }
 }
 
-void start_writer(State& all) {
+void start_writer(WriterState& all) {
   sigset_t every, before;
   ::sigfillset(&every);
   ::pthread_sigmask(SIG_SETMASK, &every, &before);
@@ -228,7 +229,7 @@ std::string with_process_id(std::string path) {
   return path;
 }
 
-constinit State* locked_for_fork = nullptr;  // only one fork runs at a time
+constinit WriterState* locked_for_fork = nullptr;  // only one fork runs at a time
 
 void before_fork() noexcept {
   locked_for_fork = state_of_process.load(std::memory_order_acquire);
@@ -264,7 +265,7 @@ void install_handlers() {
 }  // namespace
 
 TraceRing& add_trace_ring() {
-  State& all = state();
+  WriterState& all = writer_state();
   const std::lock_guard lock(all.mutex);
   return *all.rings.emplace_back(std::make_unique<TraceRing>(all.events_per_thread));
 }
@@ -274,7 +275,7 @@ void wake_trace_writer() noexcept { ::sem_post(&state_of_process.load(std::memor
 void start_trace(const std::string& path, std::size_t events_per_thread, unsigned permissions) {
   const HooksOff hooks_off;
   const std::string name = with_process_id(path);
-  State& all = state();
+  WriterState& all = writer_state();
   const std::lock_guard lock(all.mutex);
   close_descriptor(all.fd_left);
   if (all.json)
@@ -310,9 +311,9 @@ void start_trace(const std::string& path, std::size_t events_per_thread, unsigne
 
 std::uint64_t stop_trace() noexcept {
   const HooksOff hooks_off;
-  State* const known = state_of_process.load(std::memory_order_acquire);
+  WriterState* const known = state_of_process.load(std::memory_order_acquire);
   if (known == nullptr) return 0;
-  State& all = *known;
+  WriterState& all = *known;
   const std::lock_guard lock(all.mutex);
   close_descriptor(all.fd_left);
   if (!all.json) return 0;

@@ -2,6 +2,7 @@
 //
 // Books, and the listener that fails a test which leaves something behind. The suite Leaves does that on
 // purpose, one thing in each test; it runs only in a child process, whose output is read.
+// Labels: long
 #include "aiofiber/books.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The explorer itself: which orders it runs, what counts as a failure, and that each failure repeats.
+// Labels: long
 #include "aiofiber/explore.h"
 
 #include <gtest/gtest.h>

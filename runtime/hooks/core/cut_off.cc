@@ -77,7 +77,7 @@ constexpr std::size_t kPlaces = 1024;
 constexpr std::size_t kTried = 16;  // places for one number
 constinit std::array<std::atomic<Cookie>, kPlaces> given_up;
 // The process that filled the table. A forked child has copies of the descriptors.
-constinit std::atomic<pid_t> process{0};
+constinit std::atomic<pid_t> process_of_table{0};
 
 std::atomic<Cookie>& place(Cookie cookie, std::size_t attempt) noexcept {
   return given_up[(cookie + attempt) % kPlaces];
@@ -104,7 +104,8 @@ bool mark(std::atomic<Cookie>& entry, Cookie cookie, Cookie marks) noexcept {
 bool remember(Cookie cookie, Cookie marks) noexcept {
   if (cookie == 0) return false;
   const pid_t self = ::getpid();
-  if (const pid_t before = process.exchange(self, std::memory_order_relaxed); before != self && before != 0) {
+  if (const pid_t before = process_of_table.exchange(self, std::memory_order_relaxed);
+      before != self && before != 0) {
     for (std::atomic<Cookie>& entry : given_up) entry.store(0, std::memory_order_relaxed);  // the parent's
     detail::given_up_count.store(0, std::memory_order_relaxed);
   }
@@ -262,7 +263,8 @@ bool refuses_to_receive(int fd) noexcept {
 }
 
 std::atomic<Cookie>* find_to_close(int fd) noexcept {
-  if (process.load(std::memory_order_relaxed) != ::getpid()) return nullptr;  // the parent still uses it
+  if (process_of_table.load(std::memory_order_relaxed) != ::getpid())
+    return nullptr;  // the parent still uses it
   const Cookie cookie = cookie_of(fd);
   std::atomic<Cookie>* const found = find(cookie);
   if (found == nullptr) return nullptr;

@@ -65,7 +65,7 @@ namespace {
 
 // The registry may be in the program, which stays when this library is unloaded.
 [[gnu::destructor]] void unload_hooks() noexcept {
-  if (!stands_aside) runtime::forget_fork_handlers(&__dso_handle);
+  if (!stands_aside) runtime::forget_fork_handlers(&aiofiber_this_module);
 }
 
 }  // namespace

@@ -16,9 +16,9 @@ namespace aiofiber::hooks {
 
 namespace {
 
-constinit std::atomic<pid_t> process{0};
+constinit std::atomic<pid_t> noted_process{0};
 
-void note_process() noexcept { process.store(::getpid(), std::memory_order_relaxed); }
+void note_process() noexcept { noted_process.store(::getpid(), std::memory_order_relaxed); }
 
 constinit runtime::ForkHandler note_forked_process{runtime::ForkStep::kRing, {.child = &note_process}};
 
@@ -31,7 +31,7 @@ void note_process_at_fork() noexcept {
 
 bool in_vforked_child() noexcept {
   if (runtime::Scheduler::current() == nullptr) return false;
-  if (process.load(std::memory_order_relaxed) == ::getpid()) return false;
+  if (noted_process.load(std::memory_order_relaxed) == ::getpid()) return false;
   // A child of a plain clone(2), which is not noted, may have a loop of its own.
   const runtime::Fiber* const fiber = runtime::current_fiber_or_step();
   return fiber == nullptr || fiber->tid != static_cast<std::uint32_t>(::syscall(SYS_gettid));

@@ -74,7 +74,7 @@ std::uint32_t guard_bits(const std::uint64_t* guard) noexcept {
          (kGuardRunning | kGuardDone);
 }
 
-[[gnu::constructor]] void check_words() noexcept {
+[[gnu::constructor]] void check_hidden_words() noexcept {
   known_words.semaphores = semaphores_are_as_expected();
   known_words.conditions = conditions_are_as_expected();
   known_words.onces = onces_are_as_expected();

@@ -41,7 +41,7 @@ std::uintptr_t read_stack_pointer(const __jmp_buf_tag* buffer) noexcept {
   return seen <= frame && frame - seen < kMostFrameBytes && seen % sizeof seen == 0;
 }
 
-[[gnu::constructor]] void check_words() noexcept {
+[[gnu::constructor]] void check_jump_words() noexcept {
   if constexpr (kProcessorIsKnown) layout_is_known = is_as_expected();
 }
 

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "aiofiber/runtime/engine/clock.h"
+
 namespace aiofiber::hooks {
 
 enum class CutOffAnswer : std::uint8_t {
@@ -26,5 +28,9 @@ enum class CutOffAnswer : std::uint8_t {
 // counts. errno is kept.
 // Threads: any.
 CutOffAnswer cut_off_answer(const void* caller, CutOffAnswer otherwise) noexcept;
+
+// How long such a call blocks before its result, if its loop is being closed and nothing can suspend any
+// more.
+constexpr runtime::Nanoseconds kPauseOfAClosingLoop = 50'000'000;
 
 }  // namespace aiofiber::hooks

@@ -28,8 +28,6 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr Nanoseconds kPauseOfAClosingLoop = 50'000'000;
-
 int end_cut_off(CutOffAnswer answer) noexcept {
   if (answer == CutOffAnswer::kTimedOut) return 0;
   errno = answer == CutOffAnswer::kInterrupted ? EINTR : ECANCELED;

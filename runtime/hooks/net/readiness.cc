@@ -44,7 +44,6 @@ using runtime::kForever;
 using runtime::Nanoseconds;
 
 constexpr Nanoseconds kHangUpRetryInterval = 10'000'000;
-constexpr Nanoseconds kPauseOfAClosingLoop = 50'000'000;
 
 // ---- waiting for any of several descriptors
 

@@ -37,7 +37,7 @@ bool is_for_task() noexcept {
 }
 
 // Centuries become the longest time.
-Nanoseconds to_nanoseconds(const timeval& time) noexcept {
+Nanoseconds nanoseconds_of(const timeval& time) noexcept {
   const timespec same{time.tv_sec, time.tv_usec * kMicrosecond};
   return hooks::to_nanoseconds(&same);
 }
@@ -108,7 +108,7 @@ int setitimer(__itimer_which_t which, const itimerval* wanted, itimerval* old) n
     return -1;
   }
   TaskAlarm::Setting before;
-  if (!set_alarm({to_nanoseconds(wanted->it_value), to_nanoseconds(wanted->it_interval)}, before)) return -1;
+  if (!set_alarm({nanoseconds_of(wanted->it_value), nanoseconds_of(wanted->it_interval)}, before)) return -1;
   if (old != nullptr) *old = {to_timeval(before.interval), to_timeval(before.left)};
   return 0;
 }

@@ -4,6 +4,7 @@
 //
 // The functions are C++ here, for the sake of GoogleTest; c99_test is C. aiofiber.h comes first on purpose:
 // its names must not disturb the other headers.
+// Labels: long
 #include <aiofiber.h>
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // AsyncGenerator: its values, its end, its errors, and closing it.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 
 #include <memory>

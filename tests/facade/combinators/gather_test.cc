@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // gather and shield: results, errors, cancellation, and lifetimes of inputs.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <functional>

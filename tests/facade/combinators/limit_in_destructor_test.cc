@@ -3,6 +3,7 @@
 // Limits, groups and cancellations in destructors, also while an exception unwinds. They work if the
 // destructor catches the error. They are kept back if the error would leave the destructor and end the
 // program.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // wait, wait_for, as_completed and sleep.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <functional>

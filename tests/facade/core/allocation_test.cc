@@ -3,6 +3,7 @@
 // One allocation fails: the n-th of a scenario, for all n. The scenario may end with bad_alloc, but it leaves
 // no task, no timer and no byte behind, no task waits for ever, and the same loop works afterwards. The test
 // finds code that reserves something before it allocates, and does not release it when the allocation fails.
+// Labels: long
 #include <aiofiber.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Misuse of the API: each misuse gives a clear error with a remedy, and the loop goes on.
+// Labels: long
 #include <gtest/gtest.h>
 #include <unistd.h>
 

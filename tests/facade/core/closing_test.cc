@@ -2,7 +2,7 @@
 //
 // Closing a loop that has unfinished work. Closing always ends, for any frames of tasks and any destructors
 // of the program. A task that cannot be unwound is named in a report. Waiting threads get an error.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>

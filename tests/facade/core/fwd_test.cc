@@ -3,7 +3,7 @@
 // fwd.h: its names are those of the headers, and it is enough for a header that only mentions them. It comes
 // first here, as in a program's own header; a name of another form would not compile.
 //
-// Labels: clang
+// Labels: clang long
 #include <aiofiber/fwd.h>
 
 namespace {

@@ -2,7 +2,7 @@
 //
 // Results that can only be moved, and containers of them, which look copyable. Each way of a result compiles
 // and passes the same objects on. Copyable results are still copied where others can see them.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 
 #include <array>

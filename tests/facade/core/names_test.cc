@@ -2,7 +2,7 @@
 //
 // Small parts of the public names: repr() by its full name, empty handles, const handles, contexts of
 // callbacks, exceptions with data, seeds, ids of callbacks.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 
 #include <set>

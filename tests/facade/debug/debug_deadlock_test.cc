@@ -3,6 +3,7 @@
 // Reports of loops that nothing can wake, and of tasks that nothing can wake. The loops are real and would
 // sleep for ever. The log's sink runs on the loop's stack before the sleep and ends the wait. The test's
 // process has no other thread, as the report requires.
+// Labels: long
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>

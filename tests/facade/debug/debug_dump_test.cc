@@ -3,7 +3,7 @@
 // Dumps of all tasks, of this thread and of others.
 // Not for ThreadSanitizer: the dump reads what other threads write, and checks afterwards whether the data
 // was consistent. Real threads and real signals: a dump must work while another thread's loop runs or hangs.
-// Labels: debuginfo
+// Labels: debuginfo long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 //
 // Call graphs, and the registry's data about waiting tasks. The program under test is in its own namespace,
 // because stacks leave out frames of aiofiber.
-// Labels: debuginfo
+// Labels: debuginfo long
 #include <gtest/gtest.h>
 
 #include <sstream>

@@ -2,7 +2,7 @@
 //
 // Additions of debug mode to reports and reprs. The program under test is in its own namespace, because
 // stacks leave out frames of aiofiber.
-// Labels: threads debuginfo
+// Labels: threads debuginfo long
 #include <gtest/gtest.h>
 
 #include <algorithm>

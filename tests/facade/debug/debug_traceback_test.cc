@@ -2,6 +2,7 @@
 //
 // Tracebacks of failed tasks: from the reporting task, through the tasks it awaited, to the throw. The
 // program under test is in its own namespace, because stacks leave out frames of aiofiber.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <sstream>

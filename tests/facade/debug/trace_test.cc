@@ -3,7 +3,7 @@
 // The timeline's file: it is always JSON, its slices and arrows are consistent, and it reports lost events.
 // This file has its own reader of JSON, so the tests do not depend on the writer. Real clock: a trace has no
 // other, and no test depends on durations. Programs that end by exit() or fork() are children of the test.
-// Labels: threads
+// Labels: threads long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Simulations: blocking code between machines, on simulated time.
+// Labels: long
 #include "aiofiber/simulation.h"
 
 #include <arpa/inet.h>

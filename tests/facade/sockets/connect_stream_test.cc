@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Connecting to one of many addresses, listening on many, and no descriptor left over.
+// Labels: long
 #include "aiofiber/connect.h"
 
 #include <fcntl.h>

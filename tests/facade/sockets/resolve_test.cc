@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // getaddrinfo() and getnameinfo(): what they give, what never leaves the loop's thread, and their errors.
+// Labels: long
 #include "aiofiber/resolve.h"
 
 #include <gtest/gtest.h>

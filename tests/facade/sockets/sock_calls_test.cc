@@ -2,7 +2,7 @@
 //
 // The loop's calls on sockets: data through them, in tasks with and without a stack, and each way in which
 // they fail or are cut short.
-// Labels: clang
+// Labels: clang long
 #include "aiofiber/sock_calls.h"
 
 #include <fcntl.h>

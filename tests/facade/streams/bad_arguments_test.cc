@@ -2,6 +2,7 @@
 //
 // Arguments that make no sense, for sockets, streams, datagrams, children and channels: each is an exception
 // that says what is wrong, leaves nothing behind, and the loop goes on.
+// Labels: long
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <sys/socket.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Datagram endpoints: what comes and goes, the queue and its limits, closing, errors, and bad arguments.
+// Labels: long
 #include "aiofiber/datagram.h"
 
 #include <fcntl.h>

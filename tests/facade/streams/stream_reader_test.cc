@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // StreamReader, fed by the test: what each reading function takes and leaves, at every split of the input.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 
 #include <array>

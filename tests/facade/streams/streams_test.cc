@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Connections as a program uses them: clients and servers on the loopback, in one loop.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

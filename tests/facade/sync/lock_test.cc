@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Lock, Event, Condition, Semaphore and Barrier on virtual time: order, hand-over, cancellation.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -4,6 +4,7 @@
 // the difference: results, messages, callbacks, tracebacks, stacks. And no frame that has something to do is
 // left out. Where the compiler gives a frame a clean-up (no optimization, some sanitizers), the same tests
 // see a throw.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <exception>

@@ -2,7 +2,7 @@
 //
 // The stacks and tracebacks of tasks with C++20 coroutines: suspended coroutines and stack frames in one
 // list. The program under test is in its own namespace, because stacks leave out frames of aiofiber.
-// Labels: debuginfo
+// Labels: debuginfo long
 #include <gtest/gtest.h>
 
 #include <atomic>

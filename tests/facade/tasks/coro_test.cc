@@ -2,7 +2,7 @@
 //
 // Coro: C++20 coroutines as tasks, awaited by fibers, and awaiting everything. coro_cancel_test has their
 // cancellation, coro_stack_test what debuggers see.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -4,7 +4,7 @@
 // it could not leave the destructor. g++ then removes what shows in the tables that exceptions end there, if
 // a variable with a destructor is in between; without optimisation, it writes a clean-up that ends in
 // std::terminate(). So the test is also built with -O0.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 
 #include <string>

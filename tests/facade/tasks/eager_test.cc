@@ -2,6 +2,7 @@
 //
 // Eager tasks and task factories: the code that runs before create_task() returns, its order, and the
 // receiver of its exceptions. The order is that of CPython 3.12 and later (test_eager_task_factory.py).
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <mutex>

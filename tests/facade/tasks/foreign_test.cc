@@ -2,7 +2,7 @@
 //
 // Other people's coroutines: a small foreign task type awaits futures, and foreign awaitables are awaited in
 // coroutines and in fibers, resumed on the loop's thread and on others.
-// Labels: threads clang
+// Labels: threads clang long
 #include <gtest/gtest.h>
 
 #include <coroutine>

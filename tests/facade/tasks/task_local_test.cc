@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // TaskLocal: each task has its own value, from its first use to its end, with and without a stack.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 
 #include <memory>

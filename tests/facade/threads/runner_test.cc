@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // run() and Runner: results, clean-up, contexts, SIGINT. Signals are raised by the tests themselves.
+// Labels: long
 #include "aiofiber/runner.h"
 
 #include <absl/cleanup/cleanup.h>

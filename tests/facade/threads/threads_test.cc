@@ -2,7 +2,7 @@
 //
 // Executors, to_thread, run_coroutine_threadsafe and wrap_future. Threads synchronize by events, never by
 // time.
-// Labels: threads
+// Labels: threads long
 #include "aiofiber/threads.h"
 
 #include <gtest/gtest.h>

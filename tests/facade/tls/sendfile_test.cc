@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // loop.sendfile(): files on the transports of sockets, of TLS, and of pipes.
-// Labels: clang
+// Labels: clang long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>

@@ -3,6 +3,7 @@
 // Sessions of TLS: which connections begin with one of an earlier connection, and which must not.
 //
 // The clock of OpenSSL and of certificates is time(), which this program replaces to let sessions grow old.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <atomic>

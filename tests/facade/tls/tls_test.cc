@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Encrypted streams as a program uses them: both ends in one loop, on the loopback.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 //
 // Channel: order, bounds, shutdown and cancellation in one loop; items between loops and threads; loops that
 // close while their tasks wait.
-// Labels: threads clang
+// Labels: threads clang long
 #include "aiofiber/channel.h"
 
 #include <gtest/gtest.h>

@@ -3,6 +3,7 @@
 // Servers on several loops: one port for all of them, and groups of servers, whose acceptor gives each of
 // them a connection in turn. The seats of a group are tested by themselves too, in one thread. Labels:
 // threads
+// Labels: long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>

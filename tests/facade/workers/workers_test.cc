@@ -2,7 +2,7 @@
 //
 // run_workers(): a loop a thread, results, the first failure, signals. Workers: calls in the loops of a pool,
 // their results, errors and cancellation, and the end of the pool.
-// Labels: threads
+// Labels: threads long
 #include "aiofiber/workers.h"
 
 #include <absl/cleanup/cleanup.h>

@@ -2,6 +2,7 @@
 //
 // Lengths and targets of x86-64 instructions, on any processor: some by hand, and, on x86-64, all those of
 // libgcc as objdump sees them.
+// Labels: long
 #include "arch/x86_64/control_flow.h"
 
 #include <dlfcn.h>

@@ -2,6 +2,7 @@
 //
 // Errors of the kernel's epoll reach the waiters, with the reason; none of them ends the process. As
 // reactor_test, but with the runtime's own epoll_ctl, so that the errors are the kernel's.
+// Labels: long
 #include "engine/epoll_refusals.h"
 
 #include <aiofiber/runtime/engine/fd_wait.h>

@@ -3,6 +3,7 @@
 // Debug information that differs from g++'s -g: clang lists no address ranges, and with -g1 it describes only
 // functions with inlined calls. The frames are those of a library that clang++ compiled. Comments on its
 // lines have the expected names.
+// Labels: long
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 

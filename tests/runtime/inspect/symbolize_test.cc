@@ -2,7 +2,7 @@
 //
 // Symbolization of this program: the expected lines come from __LINE__ next to the code in question.
 // Needs debug information (-g), which the project's default build type has.
-// Labels: threads debuginfo
+// Labels: threads debuginfo long
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 

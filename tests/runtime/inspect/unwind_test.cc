@@ -2,7 +2,7 @@
 //
 // The unwinder on really suspended contexts. They are made with Boost.Context directly, so no other part of
 // the runtime is involved. Each has its own stack between two guard pages; a read outside it is a crash.
-// Labels: threads
+// Labels: threads long
 #include <aiofiber/runtime/inspect/unwind.h>
 
 #include <gtest/gtest.h>

@@ -72,7 +72,7 @@ std::string forms() {
   return out;
 }
 
-std::string commands() {
+std::string command_section() {
   std::string out = ".Bl -tag -width Ds\n";
   for (const CommandHelp& command : commands_help())
     out += ".It" + macros(command.form, true) + '\n' + prose(command.text);
@@ -118,7 +118,7 @@ std::string long_date(std::string_view date) {
 
 std::string section(std::string_view line) {
   if (line == "@forms@") return forms();
-  if (line == "@commands@") return commands();
+  if (line == "@commands@") return command_section();
   if (line == "@options@") return options();
   if (line == "@exits@") return exits();
   throw std::runtime_error("a page has no part '" + std::string(line) + "'");

@@ -12,9 +12,9 @@
 
 #include <cstdint>
 
-extern "C" {
-extern void* __dso_handle __attribute__((visibility("hidden")));  // its address names the module
-}
+// The address of __dso_handle names the module. By a name of our own: g++ declares __dso_handle itself, in
+// another way, in a file that has destructors of static variables before this header.
+extern "C" char aiofiber_this_module __asm__("__dso_handle") __attribute__((visibility("hidden")));
 
 namespace aiofiber::runtime {
 
@@ -38,7 +38,8 @@ class ForkHandler {
     Function parent = nullptr;
     Function child = nullptr;
   };
-  constexpr ForkHandler(ForkStep step, Functions functions, const void* module = &__dso_handle) noexcept
+  constexpr ForkHandler(ForkStep step, Functions functions,
+                        const void* module = &aiofiber_this_module) noexcept
       : step_(step), functions_(functions), module_(module) {}
   ForkHandler(const ForkHandler&) = delete;
   ForkHandler& operator=(const ForkHandler&) = delete;

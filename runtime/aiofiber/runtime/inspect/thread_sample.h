@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@
 #include "aiofiber/runtime/engine/config.h"
 
 namespace aiofiber::runtime {
+
+// Of a longer stack, a report copies only this much from its top.
+constexpr std::size_t kMaxStackCopied = 256 * 1024;
 
 // The signal for threads that compute. It is ignored by default, and programs rarely use it. The runtime's
 // other handlers block it, so that a sample shows the interrupted code and not a handler.

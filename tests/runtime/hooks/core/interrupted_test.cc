@@ -2,6 +2,7 @@
 //
 // No hooked call ends with an unexpected EINTR, though every second system call below it does
 // (interrupting_libc.h).
+// Labels: long
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -2,6 +2,7 @@
 //
 // Files by name, folders, and opened streams. By default these calls are libc's own. On request they run on
 // the pool, with the same results, and are never interrupted.
+// Labels: long
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 // The locks of abseil: the task parks, the thread goes on; between tasks, between tasks and plain threads,
 // and between loops. Without the hook most of these tests would hang the thread. Compiled twice: with
 // abseil's shared library and with its archive, where a thread's wait is the hook's too.
-// Labels: threads
+// Labels: threads long
 #include <absl/base/call_once.h>
 #include <absl/base/internal/thread_identity.h>
 #include <absl/synchronization/barrier.h>

@@ -3,6 +3,7 @@
 // Locks in reports: the owner of the lock for which a task waits, rings of tasks that wait for each other's
 // locks, and, in debug mode, tasks that suspend while they hold a lock. The loops are real: a ring would
 // sleep for ever, so the log's sink ends the wait.
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <pthread.h>

@@ -5,6 +5,7 @@
 // Both ends belong to the test, and only the test sends, so the outstanding data is known.
 // Real sockets and real time: a call is interrupted after some milliseconds; otherwise it would last for
 // ever.
+// Labels: long
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 //
 // Variables with a value per task in every kind of task: with a stack, of coroutines, on borrowed stacks,
 // eager ones; in loops that close over them, and in a loop inside another loop's task.
+// Labels: long
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <aiofiber/testing.h>

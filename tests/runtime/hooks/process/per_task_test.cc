@@ -5,7 +5,7 @@
 //
 // A registration is for good, so tests of much of it run in a forked child. Waits are sched_yield(), so
 // the order of the tasks is always the same.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
