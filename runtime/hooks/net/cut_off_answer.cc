@@ -18,7 +18,7 @@ namespace {
 
 // libevent ends its loop with an error. The others would abort (libzmq, libuv, libev) or complain and ask
 // again (GLib, Qt).
-constexpr std::string_view kKnownLibraries =
+constexpr std::string_view kKnownAnswers =
     "libzmq.so=EINTR:libuv.so=EINTR:libev.so=EINTR:libevent=ECANCELED:libglib-2.0.so=EINTR:libQt5Core.so="
     "EINTR:"
     "libQt6Core.so=EINTR";
@@ -52,7 +52,7 @@ CutOffAnswer cut_off_answer(const void* caller, CutOffAnswer otherwise) noexcept
   const std::string_view path = info.dli_fname;
   const std::string_view file = path.substr(path.rfind('/') + 1);
   if (const auto answer = find_answer(setting == nullptr ? "" : setting, file)) return *answer;
-  return find_answer(kKnownLibraries, file).value_or(otherwise);
+  return find_answer(kKnownAnswers, file).value_or(otherwise);
 }
 
 }  // namespace aiofiber::hooks

@@ -33,7 +33,7 @@ namespace aiofiber::hooks {
 namespace {
 
 // Libraries that use a key to keep state between the calls of one task, mostly errors.
-constexpr std::string_view kKnownLibraries =
+constexpr std::string_view kLibrariesWithTaskKeys =
     "libcrypto.so:libssl.so:libxml2.so:libkrb5support.so:libldap:libmariadb.so:libmysqlclient";
 
 struct Key {
@@ -75,7 +75,7 @@ bool is_made_by_abseil([[maybe_unused]] const void* maker) noexcept {
 // `maker`: the return address of pthread_key_create().
 bool is_for_tasks(const void* maker) noexcept {
   const char* setting = ::secure_getenv("AIOFIBER_TASK_KEYS");
-  const std::string_view wanted = setting == nullptr ? kKnownLibraries : setting;
+  const std::string_view wanted = setting == nullptr ? kLibrariesWithTaskKeys : setting;
   if (wanted == "all") return true;
   if (wanted == "none") return false;
   Dl_info info;
