@@ -4,6 +4,10 @@
 //
 // It runs when it is awaited (at once, in the current task) or when it is scheduled as a task. A small
 // callable is stored inline, so the awaitables of this library need no allocation.
+//
+// A Coroutine in the function of a Coroutine makes a chain of any length. Its end does not recurse where the
+// Coroutine is the last thing that its function object destroys (EndsWithCoroutine): then it is as right to
+// destroy it right after that object.
 // Differs from asyncio: any callable without arguments is accepted where asyncio wants a coroutine object,
 // and is called when scheduled.
 #pragma once
@@ -26,11 +30,38 @@ namespace aiofiber {
 struct TaskOptions;
 template <class T>
 class Coro;
+template <class T>
+class Coroutine;
 
 namespace detail {
 void report_never_awaited(EntryInfo entry, const SourceTrace& origin) noexcept;
 [[noreturn]] void throw_reused();
 [[noreturn]] void throw_awaited_already();
+
+template <class X>
+inline constexpr bool is_a_coroutine = false;
+template <class T>
+inline constexpr bool is_a_coroutine<Coroutine<T>> = true;
+// Whether destroying these members runs no code but that of one Coroutine among them.
+template <class... Members>
+inline constexpr bool only_a_coroutine_ends = (int{is_a_coroutine<Members>} + ... + 0) == 1 &&
+                                              ((is_a_coroutine<Members> ||
+                                                std::is_trivially_destructible_v<Members>)&&...);
+// Whether a Coroutine inside an F is the last thing that the destructor of F destroys: F says so, or a
+// Coroutine fills it, as in a lambda that captures nothing else.
+template <class F>
+struct EndsWithCoroutine : std::false_type {};
+
+// A function object on the heap that is to be destroyed.
+struct HeapFunction {
+  void* object;
+  std::size_t bytes;
+  void (*destroy)(void*) noexcept;
+};
+// Destroys the function object, which has the properties of EndsWithCoroutine, of the Coroutine with this
+// storage. If that Coroutine lies in such an object, which is being destroyed on this thread, it is destroyed
+// after that one, by whoever destroys that one.
+void end_in_turn(const void* storage, const HeapFunction& function) noexcept;
 }  // namespace detail
 
 // A call that begins when it is awaited or made a task, and gives a T. Moved, not copied; it runs once.
@@ -159,6 +190,16 @@ class [[nodiscard]] Coroutine {
     }
   }
   template <class F>
+  static void destroy_on_heap(void* storage) noexcept {
+    F* const function = *static_cast<F**>(storage);
+    if constexpr (detail::EndsWithCoroutine<F>::value || sizeof(F) == sizeof(Coroutine)) {
+      detail::end_in_turn(
+          storage, {function, sizeof(F), [](void* object) noexcept { delete static_cast<F*>(object); }});
+    } else {
+      delete function;
+    }
+  }
+  template <class F>
   static constexpr Operations kInline{
       &invoke_inline<F>,
       [](void* to, void* from) noexcept {
@@ -173,7 +214,7 @@ class [[nodiscard]] Coroutine {
   static constexpr Operations kHeap{
       [](void* storage) -> T { return call(**static_cast<F**>(storage)); },
       [](void* to, void* from) noexcept { *static_cast<F**>(to) = *static_cast<F**>(from); },
-      [](void* storage) noexcept { delete *static_cast<F**>(storage); },
+      &destroy_on_heap<F>,
       [](const void* storage) noexcept { return entry_info(**static_cast<F* const*>(storage)); },
       stackless_form_of<F>()};
 
@@ -195,6 +236,8 @@ struct Call {
   }
   EntryInfo entry() const noexcept { return entry_of(fn); }
 };
+template <class F, class... Args>
+struct EndsWithCoroutine<Call<F, Args...>> : std::bool_constant<only_a_coroutine_ends<F, Args...>> {};
 // A call in two forms: on a stack, and as a Coro, for a coroutine that awaits it.
 template <class OnStack, class Stackless>
 struct TwoForms {

@@ -54,6 +54,14 @@ class Duration {
 
   friend constexpr bool operator==(Duration, Duration) noexcept = default;
   friend constexpr auto operator<=>(Duration, Duration) noexcept = default;
+  // Also with a chrono duration on one side. The result saturates.
+  friend constexpr Duration operator+(Duration a, Duration b) noexcept {
+    return Duration(Nanoseconds{runtime::saturating_add(a.ns_, b.ns_)});
+  }
+  friend constexpr Duration operator-(Duration a, Duration b) noexcept {
+    return Duration(Nanoseconds{runtime::saturating_subtract(a.ns_, b.ns_)});
+  }
+  friend constexpr Duration operator-(Duration a) noexcept { return Duration() - a; }
 
  private:
   static constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
@@ -106,6 +114,15 @@ using TimePoint = std::chrono::time_point<Clock>;
 constexpr TimePoint saturating_add(TimePoint when, Duration delay) noexcept {
   return TimePoint(std::chrono::nanoseconds(
       runtime::saturating_add(when.time_since_epoch().count(), delay.nanoseconds())));
+}
+
+// A point of time, a Duration earlier or later; it saturates. With a chrono duration (loop.time() + 5s) these
+// are chrono's operators, which do not.
+constexpr TimePoint operator+(TimePoint when, Duration delay) noexcept { return saturating_add(when, delay); }
+constexpr TimePoint operator+(Duration delay, TimePoint when) noexcept { return saturating_add(when, delay); }
+constexpr TimePoint operator-(TimePoint when, Duration delay) noexcept {
+  return TimePoint(std::chrono::nanoseconds(
+      runtime::saturating_subtract(when.time_since_epoch().count(), delay.nanoseconds())));
 }
 
 }  // namespace aiofiber

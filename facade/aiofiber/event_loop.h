@@ -94,12 +94,13 @@ class EventLoop {
   // The loop ends after the current pass. If stop() is called before run_forever(), run_forever() runs one
   // pass.
   void stop() noexcept { core_->scheduler().stop(); }
-  // Drops scheduled callbacks, then reports and unwinds pending tasks, so that their destructors run. A task
-  // that cannot be unwound is reported as abandoned, and its frames stay in memory: it waits in a noexcept
-  // function or a destructor, or catches every exception and goes on. Threads that wait for a
-  // run_coroutine_threadsafe() get RuntimeError "Event loop is closed". RuntimeError while the loop runs. A
-  // second call does nothing, also from a destructor that close() runs. If the exception handler throws to
-  // leave the loop, that exception is thrown when the loop is closed. Never fails half-way.
+  // Drops scheduled callbacks, then reports and unwinds pending tasks, so that their destructors run: the
+  // youngest first, because a task may refer to variables of the task that made it. A task that cannot be
+  // unwound is reported as abandoned, and its frames stay in memory: it waits in a noexcept function or a
+  // destructor, or catches every exception and goes on. Threads that wait for a run_coroutine_threadsafe()
+  // get RuntimeError "Event loop is closed". RuntimeError while the loop runs. A second call does nothing,
+  // also from a destructor that close() runs. If the exception handler throws to leave the loop, that
+  // exception is thrown when the loop is closed. Never fails half-way.
   // Differs from asyncio: a thread that waits for a coroutine of the loop gets an error when the loop closes;
   // in asyncio it waits for ever.
   void close();

@@ -174,8 +174,8 @@ class LoopCore {
 // Whether exit() has begun. Objects are then destroyed while loops run, and those loops never continue.
 bool process_ends() noexcept;
 
-// Reports and unwinds one of the pending tasks, whose fibers must not be queued; false when none is left.
-// An exception of the report goes to `failure`, if that is empty (task.cc).
+// Reports and unwinds the youngest of the pending tasks, whose fibers must not be queued; false when none is
+// left. An exception of the report goes to `failure`, if that is empty (task.cc).
 bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept;
 
 // Called before the loop sleeps without a deadline. Logs a WARNING if nothing can ever wake it: the waiting

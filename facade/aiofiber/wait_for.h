@@ -95,6 +95,9 @@ struct WaitForCall {
   }
 };
 
+template <class A>
+struct EndsWithCoroutine<WaitForCall<A>> : std::bool_constant<only_a_coroutine_ends<A>> {};
+
 }  // namespace detail
 
 // Awaits the awaitable for at most `timeout` (nullopt: without limit), which counts from the await. A

@@ -330,8 +330,7 @@ void run_what_is_ready(TestLoop& loop) {
   for (int i = 0; i < kMostPasses && loop.core().scheduler().ready_count() > 0; ++i) loop.core().run_once(0);
 }
 
-// After a failure. The other tasks end before the scenario's own, because they may refer to its variables; a
-// loop that closes would unwind the oldest task first.
+// After a failure. The other tasks end before the scenario's own, because they may refer to its variables.
 void end_what_is_left(TestLoop& loop) {
   loop.set_exception_handler([](EventLoop&, const ExceptionContext&) {});
   for (const bool all : {false, true}) {

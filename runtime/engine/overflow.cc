@@ -27,6 +27,7 @@
 #include "aiofiber/runtime/engine/syscall.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/unwind.h"
+#include "inspect/symbolize_lock.h"
 
 namespace aiofiber::runtime {
 
@@ -58,6 +59,14 @@ void print_frames(const Fiber& fiber, const Fault& fault) {
   std::uintptr_t addresses[kFramesShown];
   const std::size_t count =
       unwind_overflowed(fault.registers, fault.probing, fiber.bounds(), std::span(addresses));
+  // A look-up of names, as of a traceback for the log, may be what has used the stack up.
+  const bool has_names = !this_thread_symbolizes();
+  for (std::size_t i = 0; i < count && !has_names; ++i) {
+    char text[40];
+    std::snprintf(text, sizeof text, "  in ?? [%#lx]\n", static_cast<unsigned long>(addresses[i]));
+    print(text);
+  }
+  if (!has_names) return print("  Names are missing: the stack ended in a look-up of names.\n");
   for (std::size_t i = 0; i < count; ++i) {
     for (const SymbolizedFrame& frame : symbolize(addresses[i], i == 0)) {
       std::string line = "  in " + frame.function;

@@ -6,9 +6,11 @@
 #include <absl/strings/str_cat.h>
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
 
@@ -17,6 +19,7 @@
 #include "inspect/libdw.h"
 #include "inspect/module_symbols.h"
 #include "inspect/process_modules.h"
+#include "inspect/symbolize_lock.h"
 
 namespace aiofiber::runtime {
 namespace {
@@ -232,6 +235,21 @@ class Symbolizer {
 };
 
 std::mutex g_names_mutex;
+std::atomic<pthread_t> g_names_owner{};  // of g_names_mutex; 0: nobody
+
+class LookUp {
+ public:
+  LookUp() {
+    g_names_mutex.lock();
+    g_names_owner.store(pthread_self(), std::memory_order_relaxed);
+  }
+  ~LookUp() {
+    g_names_owner.store(0, std::memory_order_relaxed);
+    g_names_mutex.unlock();
+  }
+  LookUp(const LookUp&) = delete;
+  LookUp& operator=(const LookUp&) = delete;
+};
 
 // Never destroyed: traces are printed until the very end of a program. Guarded by g_names_mutex.
 Symbolizer& symbolizer() {
@@ -242,8 +260,12 @@ Symbolizer& symbolizer() {
 }  // namespace
 
 std::vector<SymbolizedFrame> symbolize(std::uintptr_t address, bool exact) {
-  const std::lock_guard lock(g_names_mutex);
+  const LookUp lock;
   return symbolizer().resolve(address, exact);
+}
+
+bool this_thread_symbolizes() noexcept {
+  return g_names_owner.load(std::memory_order_relaxed) == pthread_self();
 }
 
 bool prepare_symbols() noexcept { return open_libdw(); }
@@ -254,22 +276,22 @@ std::string missing_names() {
 }
 
 void for_each_module_symbol(const std::function<void(const ModuleSymbol&)>& visit) {
-  const std::lock_guard lock(g_names_mutex);
+  const LookUp lock;
   symbolizer().for_each_symbol(visit);
 }
 
 std::vector<DataSymbol> data_symbols(std::uintptr_t address) {
-  const std::lock_guard lock(g_names_mutex);
+  const LookUp lock;
   return symbolizer().variables(address);
 }
 
 std::string file_of_variable(std::uintptr_t address) {
-  const std::lock_guard lock(g_names_mutex);
+  const LookUp lock;
   return symbolizer().variable_file(address);
 }
 
 std::string data_symbol(std::uintptr_t address) {
-  const std::lock_guard lock(g_names_mutex);
+  const LookUp lock;
   return symbolizer().variable(address);
 }
 

@@ -2,6 +2,8 @@
 // Labels: slow
 //
 // The aiofiber command on real processes and real cores, because it inspects other processes.
+#include <fcntl.h>
+#include <sys/fanotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -694,6 +696,57 @@ TEST(Command, TellsInWhichCallbackALoopStands) {
   }
 }
 
+// What is told of the loop of a process, from a tenth of a second on.
+std::string told_of_standing_loop(const Running& process) {
+  const std::string stands = "the loop of thread " + process.pid() + " has not gone on for ";
+  Finished result;
+  for (int look = 0; look < 200 && !contains(result.err, stands); ++look) {
+    result = aiofiber({"ps", process.pid()});
+    usleep(10'000);
+  }
+  EXPECT_TRUE(contains(result.err, stands)) << result.err;
+  return result.err;
+}
+
+TEST(Command, TellsWhoHoldsTheMutexForWhichALoopStands) {
+  for (const char* mode : {"mutex", "callback-mutex"}) {
+    const Running process(target({mode}));
+    const std::string told = told_of_standing_loop(process);
+    const std::string held = ", held by thread " + thread_of(process) + " 'db-writer'\n";
+    EXPECT_TRUE(contains(told, ", blocked in futex() for mutex at 0x")) << told;
+    EXPECT_TRUE(contains(told, held)) << told;
+    EXPECT_TRUE(contains(told, mode == std::string("mutex") ? "'guilty' runs" : "a callback runs in "))
+        << told;
+    const std::string json = aiofiber({"ps", "--json", process.pid()}).out;
+    EXPECT_TRUE(contains(json, "\"owner\":{\"tid\":" + thread_of(process) + "}")) << json;
+  }
+  const Running other(target({"semaphore"}));  // also a futex
+  const std::string told = told_of_standing_loop(other);
+  EXPECT_TRUE(contains(told, ", blocked in futex()\n")) << told;
+}
+
+TEST(Command, TellsForWhichFileALoopStands) {
+  const Folder folder;
+  const std::string file = folder / "slow";
+  std::ofstream(file) << "x";
+  // Who reads the file waits, as for a disk, until this listener permits it or is closed.
+  const int listener = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY);
+  if (listener < 0 || fanotify_mark(listener, FAN_MARK_ADD, FAN_ACCESS_PERM, AT_FDCWD, file.c_str()) != 0) {
+    GTEST_SKIP() << "fanotify with permissions wants root and a kernel that has it";
+  }
+  {
+    const Running process(target({"file", file}));
+    const std::string told = told_of_standing_loop(process);
+    EXPECT_TRUE(contains(told, "'guilty' runs, blocked in read(fd ")) << told;
+    EXPECT_TRUE(contains(told, " = " + file + "), which no signal ends, as in a wait for a disk\n")) << told;
+    const std::string json = aiofiber({"ps", "--json", process.pid()}).out;
+    EXPECT_TRUE(contains(json, "\"file\":\"" + file + "\",\"uninterruptible\":true")) << json;
+    const Finished stack = aiofiber({"stack", process.pid(), "guilty"});
+    EXPECT_TRUE(contains(stack.out, "(anonymous namespace)::read_a_byte")) << stack.out;
+    close(listener);
+  }
+}
+
 TEST(Command, SeesThroughACallOfANullPointer) {
   const Folder folder;
   const std::string core = kernel_core(folder, target({"null-call"}), 0);  // it dies by itself
@@ -818,6 +871,16 @@ TEST(Command, RefusesWrongUsage) {
   }
   const Running process(target({"sleepers"}));
   EXPECT_EQ(aiofiber({"stack", process.pid(), "nobody"}).code, 2);
+  for (const Words& words :
+       {Words{"ps", "--dot"}, Words{"ps", "--output", "x"}, Words{"ps", "--once"}, Words{"ps", "-v"},
+        Words{"stack", "--interval", "1"}, Words{"top", "--source"}}) {
+    Words all = words;
+    all.push_back(process.pid());
+    const Finished result = aiofiber(all);
+    EXPECT_EQ(result.code, 2) << words[1];
+    EXPECT_TRUE(contains(result.err, words[1] + " is an option of ")) << result.err;
+    EXPECT_TRUE(contains(result.err, ", not of " + words[0])) << result.err;
+  }
   EXPECT_EQ(aiofiber({"--help"}).code, 0);
 }
 

@@ -4,6 +4,9 @@
 // When they do it, the program prints "ready" and goes on until it is killed (or, for `step`, until it is
 // done).
 #include <aiofiber/asyncio.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -14,6 +17,7 @@
 #include <cstring>
 #include <functional>
 #include <iostream>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -414,6 +418,53 @@ void callback(bool blocked) {
   rest();
 }
 
+// Without the hooks a mutex, a semaphore and a file block the thread of the loop.
+std::mutex of_a_thread;
+[[gnu::noinline]] void take_the_mutex() {
+  const std::lock_guard lock(of_a_thread);
+  asm volatile("" ::: "memory");
+}
+[[gnu::noinline]] void wait_for_nothing() {
+  sem_t semaphore;
+  sem_init(&semaphore, 0, 0);
+  while (sem_wait(&semaphore) != 0) continue;
+}
+[[gnu::noinline]] void read_a_byte(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  char byte = 0;
+  if (read(fd, &byte, 1) < 0) std::perror("read");
+  asm volatile("" ::: "memory");
+}
+void mutex_of_a_thread(bool in_callback) {
+  std::thread([] {
+    pthread_setname_np(pthread_self(), "db-writer");
+    of_a_thread.lock();
+    std::printf("tid %d\n", static_cast<int>(gettid()));
+    for (;;) pause();
+  }).detach();
+  while (of_a_thread.try_lock()) {
+    of_a_thread.unlock();
+    std::this_thread::yield();
+  }
+  const auto guilty = [] {
+    ready();
+    take_the_mutex();
+  };
+  if (in_callback) {
+    asyncio::get_running_loop().call_soon(guilty);
+  } else {
+    asyncio::create_task({.name = "guilty"}, guilty).detach();
+  }
+  rest();
+}
+void guilty_task(const std::function<void()>& blocks) {
+  asyncio::create_task({.name = "guilty"}, [&blocks] {
+    ready();
+    blocks();
+  }).detach();
+  rest();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -452,6 +503,12 @@ int main(int argc, char** argv) {
     });
   } else if (mode == "callback" || mode == "callback-spin") {
     asyncio::run([&] { callback(mode == "callback"); });
+  } else if (mode == "mutex" || mode == "callback-mutex") {
+    asyncio::run([&] { mutex_of_a_thread(mode != "mutex"); });
+  } else if (mode == "semaphore") {
+    asyncio::run([] { guilty_task(wait_for_nothing); });
+  } else if (mode == "file" && argc > 2) {
+    asyncio::run([&] { guilty_task([&] { read_a_byte(argv[2]); }); });
   } else if (mode == "self") {
     asyncio::run(self);
   } else if (mode == "stretch") {

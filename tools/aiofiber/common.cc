@@ -28,6 +28,28 @@ std::string doing_text(const Inspection& inspection, const TaskSnapshot& task) {
   return text;
 }
 
+namespace {
+void write_blocked_call(JsonWriter& json, const Inspection& inspection, const StandingLoop& loop) {
+  json.member("system_call", loop.blocked.call);
+  if (loop.blocked.takes_fd) {
+    json.member("fd", static_cast<std::int32_t>(loop.blocked.arguments[0]));
+    json.member("file", loop.blocked.file);
+  }
+  if (loop.blocked.is_uninterruptible) json.member("uninterruptible", true);
+  if (!inspection.waits_for_mutex(loop)) return;
+  json.member("mutex", loop.mutex);
+  json.key("owner");
+  json.begin_object();
+  const TaskSnapshot* const task = inspection.snapshot().find(loop.mutex_owner.task);
+  if (task != nullptr && task->record.tid == loop.mutex_owner.tid) {
+    json.member("task", task->record.id);
+    json.member("name", task->name());
+  }
+  json.member("tid", loop.mutex_owner.tid);
+  json.end_object();
+}
+}  // namespace
+
 void begin_report(JsonWriter& json, const Inspection& inspection) {
   json.begin_object();
   json.member("target", inspection.target().name());
@@ -40,7 +62,7 @@ void begin_report(JsonWriter& json, const Inspection& inspection) {
     json.member("tid", loop.tid);
     json.member("stands_ns", loop.stands_ns);
     json.member("task", loop.task);
-    json.member("system_call", loop.system_call);
+    write_blocked_call(json, inspection, loop);
     write_frames(json, inspection.callback_frames(loop, false));
     json.end_object();
   }

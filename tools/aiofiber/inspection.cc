@@ -95,10 +95,41 @@ std::vector<std::string> Inspection::standing_loops() const {
       if (own != frames.end()) absl::StrAppend(&text, " in ", short_text(*own));
       if (loop.callback.empty() && !options_.stop) text += " (--stop shows which)";
     }
-    if (!loop.system_call.empty()) absl::StrAppend(&text, ", blocked in ", loop.system_call, "()");
-    sentences.push_back(std::move(text));
+    sentences.push_back(text + blocked_text(loop));
   }
   return sentences;
+}
+
+std::string Inspection::blocked_text(const StandingLoop& loop) const {
+  const BlockedThread& blocked = loop.blocked;
+  if (blocked.call.empty()) return "";
+  std::string text = absl::StrCat(", blocked in ", blocked.call, "(");
+  if (blocked.takes_fd) {
+    absl::StrAppend(&text, "fd ", static_cast<std::int32_t>(blocked.arguments[0]));
+    if (!blocked.file.empty()) absl::StrAppend(&text, " = ", printable(blocked.file));
+  }
+  text += ")";
+  if (blocked.is_uninterruptible) text += ", which no signal ends, as in a wait for a disk";
+  if (!waits_for_mutex(loop)) return text;
+  absl::StrAppendFormat(&text, " for mutex at %#x", loop.mutex);
+  const TaskSnapshot* const task = snapshot_.find(loop.mutex_owner.task);
+  if (task == nullptr || task->record.tid != loop.mutex_owner.tid)
+    return text + held_by_thread(loop.mutex_owner.tid);
+  return absl::StrCat(text, ", held by task ", task->record.id, " '", printable(task->name()), "'");
+}
+
+bool Inspection::waits_for_mutex(const StandingLoop& loop) const {
+  if (loop.mutex == 0) return false;
+  const TaskSnapshot* const task = snapshot_.find(loop.task);
+  const std::vector<Address> calls = task != nullptr ? addresses(*task) : loop.callback;
+  constexpr std::size_t kInLibc = 6;  // of the innermost calls, libc's own
+  return std::any_of(calls.begin(), calls.begin() + std::min(calls.size(), kInLibc),
+                     [&](const Address& call) {
+                       const std::vector<Frame> frames = symbolizer_.frames(call);
+                       return std::any_of(frames.begin(), frames.end(), [](const Frame& frame) {
+                         return frame.function.find("pthread_mutex_") != std::string::npos;
+                       });
+                     });
 }
 
 std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool all) const {
@@ -212,15 +243,17 @@ std::string Inspection::held_by(const TaskSnapshot& task) const {
     return absl::StrCat(", held by task ", owner->record.id, " '", printable(owner->name()), "'",
                         task.seen_with_owner(*owner) ? "" : kEarlier);
   }
-  if (task.owner.tid != 0) {
-    const std::string thread = printable(target_.thread_name(task.owner.tid));
-    std::string text = absl::StrCat(", held by thread ", task.owner.tid);
-    if (!thread.empty()) absl::StrAppend(&text, " '", thread, "'");
-    return text;
-  }
+  if (task.owner.tid != 0) return held_by_thread(task.owner.tid);
   if (task.owner.task == 0) return "";
   return absl::StrCat(", held by task ", task.owner.task,
                       snapshot_.younger.contains(task.owner.task) ? " (just begun)" : " (ended)");
+}
+
+std::string Inspection::held_by_thread(std::uint32_t tid) const {
+  const std::string thread = printable(target_.thread_name(tid));
+  std::string text = absl::StrCat(", held by thread ", tid);
+  if (!thread.empty()) absl::StrAppend(&text, " '", thread, "'");
+  return text;
 }
 
 std::string Inspection::missing_stacks() const {

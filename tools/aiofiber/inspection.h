@@ -52,6 +52,8 @@ class Inspection {
   std::string left_out() const;
   // A sentence for each blocked loop.
   std::vector<std::string> standing_loops() const;
+  // Whether the thread of the loop waits for a mutex of libc, in a call of one of its functions.
+  bool waits_for_mutex(const StandingLoop& loop) const;
   // The frames of the callback that blocks a loop, as frames() of a task; empty: a task runs, or the frames
   // are unknown.
   std::vector<Frame> callback_frames(const StandingLoop& loop, bool all) const;
@@ -73,6 +75,9 @@ class Inspection {
 
  private:
   std::string held_by(const TaskSnapshot& task) const;
+  std::string held_by_thread(std::uint32_t tid) const;
+  // ", blocked in read(fd 3 = pipe:[7])", ", blocked in futex() for mutex at 0x..., held by thread 7 'x'".
+  std::string blocked_text(const StandingLoop& loop) const;
   // " of tasks 3 'a', 4 'b' and 5 more"; empty if they are not tasks.
   std::string watched_text(const TaskSnapshot& task) const;
   // As waits_for(), without the limit.

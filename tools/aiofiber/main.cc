@@ -59,11 +59,35 @@ std::uint64_t parse_bytes(const std::string& text) {
   return count << shift;
 }
 
+using Command = void (*)(Inspection&, const Options&, std::ostream&);
+
+Command find_command(const std::string& name) {
+  if (name == "ps") return ps;
+  if (name == "stack") return stack;
+  if (name == "groups") return groups;
+  if (name == "pstree") return pstree;
+  if (name == "top") return top;
+  if (name == "core-threads") return core_threads;
+  usage_error("unknown command '" + name + "'");
+}
+
+// An option that a command does not heed would promise something: ps --dot gives no graph.
+void refuse_options_of_others(const std::string& command, const std::vector<std::string>& given) {
+  for (const std::string& word : given) {
+    for (const OptionHelp& option : options_help()) {
+      if (word != option.name && word != option.short_name) continue;
+      if (option.commands.empty() || belongs_to(option, command)) break;
+      usage_error(word + " is an option of " + std::string(option.commands) + ", not of " + command);
+    }
+  }
+}
+
 Options parse(int argc, char** argv) {
   Options options;
-  std::vector<std::string> words;
+  std::vector<std::string> words, given;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
+    if (word.size() > 1 && word[0] == '-') given.push_back(word);
     if (word == "--core") {
       if (++i == argc) usage_error("--core wants the name of a core file");
       options.core = argv[i];
@@ -116,20 +140,10 @@ Options parse(int argc, char** argv) {
     if (options.stop) usage_error("top never stops the process: see ps --stop");
     if (words.size() > next) usage_error("top shows all tasks: to see one, choose it there or see stack");
   }
+  find_command(options.command);
+  refuse_options_of_others(options.command, given);
   options.tasks.assign(words.begin() + static_cast<std::ptrdiff_t>(next), words.end());
   return options;
-}
-
-using Command = void (*)(Inspection&, const Options&, std::ostream&);
-
-Command find_command(const std::string& name) {
-  if (name == "ps") return ps;
-  if (name == "stack") return stack;
-  if (name == "groups") return groups;
-  if (name == "pstree") return pstree;
-  if (name == "top") return top;
-  if (name == "core-threads") return core_threads;
-  usage_error("unknown command '" + name + "'");
 }
 
 void run(const Options& options) {

@@ -266,12 +266,25 @@ class ProcessTarget : public Target {
     std::istringstream words(first_line(proc(pid_, absl::StrCat("task/", tid, "/syscall"))));
     long number = -1;
     if (!(words >> number) || number < 0) return {};
-    std::uint64_t value[8] = {};
+    BlockedThread blocked;
+    blocked.number = number;
     words >> std::hex;
-    for (std::uint64_t& each : value) words >> each;
+    for (std::uint64_t& each : blocked.arguments) words >> each;
+    words >> blocked.sp >> blocked.pc;
     if (!words) return {};
     const runtime::CallName* const call = runtime::find_call(number);
-    return {call != nullptr ? call->name : absl::StrCat("system call ", number), value[6], value[7]};
+    blocked.call = call != nullptr ? call->name : absl::StrCat("system call ", number);
+    blocked.takes_fd = call != nullptr && call->takes_fd;
+    if (blocked.takes_fd) {
+      std::error_code unreadable;
+      const auto fd = static_cast<std::int32_t>(blocked.arguments[0]);
+      blocked.file = std::filesystem::read_symlink(proc(pid_, absl::StrCat("fd/", fd)), unreadable);
+    }
+    // "TID (NAME) STATE ..."; a name may have parentheses.
+    const std::string status = first_line(proc(pid_, absl::StrCat("task/", tid, "/stat")));
+    const std::size_t name_end = status.rfind(')');
+    blocked.is_uninterruptible = name_end != std::string::npos && status.compare(name_end, 3, ") D") == 0;
+    return blocked;
   }
   std::int64_t now_ns(std::int64_t) const override {
     timespec now{};

@@ -11,6 +11,8 @@
 
 #include <absl/container/btree_set.h>
 #include <absl/strings/str_cat.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <chrono>
@@ -303,9 +305,11 @@ class Reader {
           now_ns - last_poll < StandingLoop::kLeastNs) {
         continue;
       }
-      StandingLoop standing{target_.thread_id(loop.tid), now_ns - last_poll, 0, {}, {}};
-      const BlockedThread blocked = target_.blocked_thread(standing.tid);
-      standing.system_call = blocked.call;
+      StandingLoop standing;
+      standing.tid = target_.thread_id(loop.tid);
+      standing.stands_ns = now_ns - last_poll;
+      const BlockedThread blocked = standing.blocked = target_.blocked_thread(standing.tid);
+      read_mutex(standing);
       for (TaskSnapshot& task : snapshot_.tasks) {
         if (task.record.tid != standing.tid || !task.on_cpu) continue;
         standing.task = task.record.id;
@@ -314,6 +318,30 @@ class Reader {
       if (standing.task == 0) standing.callback = calls_of_thread(standing.tid, blocked, threads);
       snapshot_.standing_loops.push_back(std::move(standing));
     }
+  }
+
+  // libc waits for a mutex by a futex on its first word, which is 2 while anybody waits; with priority
+  // inheritance it is the owner's id, and the kernel waits.
+  void read_mutex(StandingLoop& standing) {
+    constexpr std::uint64_t kOwnerAt = 8;  // in a pthread_mutex_t of 64 bits
+    const BlockedThread& blocked = standing.blocked;
+    const std::uint64_t address = blocked.arguments[0];
+    const std::uint64_t operation = blocked.arguments[1] & FUTEX_CMD_MASK;
+    const bool inherits = operation == FUTEX_LOCK_PI || operation == FUTEX_LOCK_PI2;
+    const bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
+    if (blocked.number != SYS_futex || !(inherits || (waits && blocked.arguments[2] == 2))) return;
+    std::uint32_t word = 0;
+    runtime::LockOwnerWords words;
+    if (!target_.read(address, &word, sizeof word) || (!inherits && word != 2) ||
+        !target_.read(address + kOwnerAt, &words, sizeof words)) {
+      return;
+    }
+    runtime::LockOwner owner =
+        runtime::decode_lock_owner((address + kOwnerAt) | AIOFIBER_OWNER_THREAD, words);
+    if (owner.tid == 0) return;
+    owner.tid = target_.thread_id(owner.tid);
+    standing.mutex = address;
+    standing.mutex_owner = owner;
   }
 
   // Finds the tasks whose records are unchanged. They all were in these states at one moment, when the first

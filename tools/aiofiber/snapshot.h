@@ -92,8 +92,12 @@ struct StandingLoop {
   static constexpr std::int64_t kLeastNs = 100'000'000;
   std::uint32_t tid = 0;
   std::int64_t stands_ns = 0;
-  std::uint64_t task = 0;   // id of the running task; 0: a callback, or unknown
-  std::string system_call;  // that its thread is blocked in, as "read"; empty: none
+  std::uint64_t task = 0;  // id of the running task; 0: a callback, or unknown
+  BlockedThread blocked;   // its thread, in a system call
+  // If that call waits as libc waits for a mutex: the mutex, and who holds it. Whether it is one, the stack
+  // must tell. 0: no such wait.
+  std::uint64_t mutex = 0;
+  runtime::LockOwner mutex_owner;
   // The calls of its thread if no task runs, innermost first; empty: unknown.
   std::vector<Address> callback;
 };

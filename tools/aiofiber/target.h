@@ -10,6 +10,7 @@
 #include <elfutils/libdwfl.h>
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,6 +34,11 @@ struct ThreadRegisters {
 // A thread that is blocked in a system call.
 struct BlockedThread {
   std::string call;  // "read"; empty: it is not blocked in any, or that cannot be seen
+  long number = -1;
+  std::array<std::uint64_t, 6> arguments{};
+  bool takes_fd = false;            // the first argument is a descriptor
+  std::string file;                 // behind that descriptor; empty: unknown
+  bool is_uninterruptible = false;  // no signal ends the wait, as for a disk
   std::uint64_t sp = 0, pc = 0;
   bool operator==(const BlockedThread&) const = default;
 };

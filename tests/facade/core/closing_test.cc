@@ -153,6 +153,35 @@ TEST(Close, LetsADestructorAwaitThatCatchesEverything) {
   EXPECT_EQ(log.count("abandoned"), 0u);
 }
 
+// A task may refer to the variables of the task that made it: its destructors run before theirs.
+TEST(Close, UnwindsTheYoungestTaskFirst) {
+  const Log log;
+  std::string ended;
+  struct Refers {
+    const std::string& name;
+    std::string& ended;
+    ~Refers() { ended += name + " "; }
+  };
+  static_cast<void>(close_over(
+      [&] {
+        const std::string name = "parent, much too long to be stored inline";
+        const Refers own{name, ended};
+        std::vector<Task<>> children;
+        for (int i = 0; i < 3; ++i) {
+          children.push_back(create_task([&, i] {
+            const std::string place = std::to_string(i) + " of " + name;
+            const Refers refers{place, ended};
+            await(sleep(1h));
+          }));
+        }
+        children.clear();
+        await(sleep(1h));
+      },
+      log));
+  const std::string parent = "parent, much too long to be stored inline ";
+  EXPECT_EQ(ended, "2 of " + parent + "1 of " + parent + "0 of " + parent + parent);
+}
+
 // What an abandoned task waited for may end afterwards, and others use the loop's parts until the end.
 TEST(Close, TellsAnAbandonedTaskOfNothing) {
   const Log log;

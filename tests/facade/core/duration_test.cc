@@ -52,6 +52,30 @@ static_assert(runtime::deadline_after(1, runtime::kForever) == runtime::kForever
               runtime::deadline_after(kMax - 1, 5) == kMax);
 static_assert(runtime::deadline_after(5, -7) == -2);
 
+// What a program calculates with them, as a stranger writes it: outside of namespace aiofiber.
+}  // namespace
+}  // namespace aiofiber
+namespace {
+using namespace std::chrono_literals;
+constexpr aiofiber::TimePoint kNow(5s);
+constexpr aiofiber::Duration kLimit = 1500ms;
+static_assert(kNow + kLimit == kNow + 1500ms && kLimit + kNow == kNow + 1500ms);
+static_assert(kNow - kLimit == kNow - 1500ms && kNow - kNow == 0s);
+static_assert(kLimit + kLimit == 3s && kLimit + 1s == 2.5s && 1s + kLimit == 2.5s);
+static_assert(kLimit - 1s == 500ms && 1s - kLimit == -500ms && -kLimit == -1500ms);
+static_assert(kNow + aiofiber::Duration::max() == aiofiber::TimePoint::max());
+static_assert(aiofiber::TimePoint::min() - aiofiber::Duration(1ns) == aiofiber::TimePoint::min());
+static_assert(kLimit + aiofiber::Duration::max() == aiofiber::Duration::max());
+static_assert([] {
+  aiofiber::TimePoint when = kNow;
+  when += kLimit;
+  when -= aiofiber::Duration(500ms);
+  return when == kNow + 1s;
+}());
+}  // namespace
+namespace aiofiber {
+namespace {
+
 // The reactor's own clock is what computed the sleep: these would hang on the old arithmetic.
 TEST(Durations, OfFloatingPointSaturate) {  // rounding is no constant expression for every compiler
   EXPECT_EQ(ns(Of<double>(1e30)), kMax);

@@ -2,10 +2,13 @@
 //
 // Stack overflow: the process ends by SIGSEGV, and first prints the task and the remedy.
 #include <aiofiber/runtime/engine/make_scheduler.h>
+#include <aiofiber/runtime/inspect/symbolize.h>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -74,6 +77,22 @@ TEST(StackOverflowDeathTest, NamesTheTaskItsStackAndTheRemedy) {
 
 TEST(StackOverflowDeathTest, ShowsTheNewestFrames) {
   EXPECT_SEGFAULT(run_overflow(1), "Newest frames first:\n.*recurse.*overflow_test.cc");
+}
+
+// As deep as a look-up of names goes, it is the first to meet the end of the stack, in the middle of its
+// work.
+AIOFIBER_NOINLINE std::size_t look_up_at_each_depth(std::uintptr_t address) {
+  const std::size_t found = symbolize(address).size();
+  return address == 0 ? found : found + look_up_at_each_depth(address + 1);
+}
+void look_up_names(Fiber& fiber) noexcept {
+  alarm(60);  // not to wait for ever, if the report does
+  fiber.finished = look_up_at_each_depth(reinterpret_cast<std::uintptr_t>(&run_as_deep)) == 0;
+}
+TEST(StackOverflowDeathTest, InALookUpOfNamesDoesWithoutThem) {
+  EXPECT_SEGFAULT(run_as_deep(look_up_names),
+                  "stack overflow in task 'deep'.*\nNewest frames first:\n  in \\?\\? \\[0x[0-9a-f]+\\]\n"
+                  ".*the stack ended in a look-up of names");
 }
 
 // The guard is 64 KiB, so this needs no help from the compiler.
