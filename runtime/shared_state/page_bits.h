@@ -30,6 +30,12 @@ class PageBits {
     for_words(begin, end, [&](std::size_t word, std::uint64_t mask) { found |= (words_[word] & mask) != 0; });
     return found;
   }
+  bool has_all(std::size_t begin, std::size_t end) const noexcept {
+    bool missing = false;
+    for_words(begin, end,
+              [&](std::size_t word, std::uint64_t mask) { missing |= (~words_[word] & mask) != 0; });
+    return !missing;
+  }
   bool any() const noexcept {
     for (const std::uint64_t word : words_) {
       if (word != 0) return true;
