@@ -29,6 +29,33 @@ constinit thread_local Accesses* watched_by __attribute__((tls_model("initial-ex
 void announce_instrumentation() noexcept { announced.store(true, std::memory_order_relaxed); }
 bool is_instrumented() noexcept { return announced.load(std::memory_order_relaxed); }
 
+template <AccessKind kKind>
+AIOFIBER_ALWAYS_INLINE bool Accesses::repeats(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
+                                              std::uintptr_t sp) noexcept {
+  const KnownPage* const known = known_page(address);
+  if (known == nullptr) return true;
+  const Page* const page = known->page;
+  if (page == nullptr || page->quick == nullptr || history_.is_busy()) return false;
+  const std::size_t at = address % kPageBytes;
+  if constexpr (kKind == AccessKind::kRead) {
+    if (!page->quick->used_now.has_all_in_word(at, bytes)) return false;
+    history_.read_again(address, bytes, pc, sp);
+    return true;
+  } else {
+    return page->quick->written_now.has_all_in_word(at, bytes) && page->stored.has_all_in_word(at, bytes);
+  }
+}
+
+void note_read(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
+  Accesses* const by = detail::noted_by;
+  if (by != nullptr && !by->repeats<AccessKind::kRead>(address, bytes, pc, sp))
+    by->note(AccessKind::kRead, address, bytes, pc, sp);
+}
+void note_write(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
+  Accesses* const by = detail::noted_by;
+  if (by != nullptr && !by->repeats<AccessKind::kWrite>(address, bytes, pc, sp))
+    by->note(AccessKind::kWrite, address, bytes, pc, sp);
+}
 void note_access(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
                  std::uintptr_t sp) noexcept {
   if (Accesses* const by = detail::noted_by) by->note(kind, address, bytes, pc, sp);
@@ -38,9 +65,7 @@ void block_made(const void* begin, std::size_t bytes) noexcept {
   note_block(reinterpret_cast<std::uintptr_t>(begin), bytes);
   if (watched_by != nullptr) watched_by->forget(reinterpret_cast<std::uintptr_t>(begin), bytes);
 }
-void block_freed(const void* begin, std::size_t bytes) noexcept {
-  forget_block(reinterpret_cast<std::uintptr_t>(begin), bytes);
-}
+void block_freed(const void* begin) noexcept { forget_block(reinterpret_cast<std::uintptr_t>(begin)); }
 
 void block_kept(const void* begin, std::size_t bytes_before, std::size_t bytes) noexcept {
   const auto at = reinterpret_cast<std::uintptr_t>(begin);
@@ -82,13 +107,12 @@ void Accesses::note(AccessKind kind, std::uintptr_t address, std::size_t bytes, 
 void Accesses::note_in_page(AccessKind kind, Page& page, std::size_t begin, std::size_t end,
                             std::uintptr_t pc, std::uintptr_t sp) noexcept {
   if (history_.awaits_access()) history_.after_access();
-  const Claim* const claim = page.running;
-  if (claim != nullptr && !claim->is_stale && !history_.has_candidates()) {
-    if (kind == AccessKind::kRead && claim->used_now.has_all(begin, end))
-      return history_.read_again(page, begin, end, pc, sp);
-    if (kind == AccessKind::kWrite && claim->written_now.has_all(begin, end) &&
-        page.stored.has_all(begin, end))
-      return;
+  if (page.quick != nullptr && !history_.is_busy() && end - begin <= 16) {
+    // Not for its stack: that of the first time is known.
+    const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(page.memory) + begin;
+    if (kind == AccessKind::kRead && repeats<AccessKind::kRead>(address, end - begin, pc, sp)) return;
+    if (kind == AccessKind::kWrite && page.quick->written_now.has_all_in_word(begin, end - begin))
+      return history_.write_again(page, begin, end, {nullptr, pc, sp});
   }
   const AccessesOff own_accesses;
   const Place place{calls_of(pc, sp), pc, sp};

@@ -29,6 +29,9 @@ class Accesses {
   void note_for(Task& task) noexcept;
   void stop_noting() noexcept;
 
+  // Nothing is known at the address, or the step has done the same before. Of at most 16 bytes.
+  template <AccessKind kKind>
+  bool repeats(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept;
   void note(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
             std::uintptr_t sp) noexcept;
   // These bytes are a new block of the heap: what was known of them is void.

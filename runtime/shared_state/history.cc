@@ -144,6 +144,7 @@ Claim* History::claim(Task& task, Page& page) noexcept {
   if (found != nullptr && lists_used_ && page.running == nullptr) {
     found->is_stale = found->is_stale && (found->stale_written.any() || found->stale_read.any());
     page.running = found;
+    page.quick = found->is_stale ? nullptr : found;
     page.next_used = std::exchange(used_, &page);
   }
   return found;
@@ -185,15 +186,11 @@ void History::read(Task& task, Page& page, std::size_t begin, std::size_t end, c
     known->stale_written.remove(begin, end);
     known->stale_read.remove(begin, end);
   }
-  reads_.add() = {&page, begin, end, place};
+  const auto base = reinterpret_cast<std::uintptr_t>(page.memory);
+  reads_.add() = {base + begin, base + end, place.pc, place.sp};
   if (lists_used_) known->used_now.add(begin, end);
-  bool any = false;
-  for (std::size_t at = begin; at < end; ++at) {
-    if (known->written_now.has(at) || page.excluded.has(at)) continue;
-    known->read.add(at);
-    any = true;
-  }
-  if (any) note(known->reads, begin, end, true, place.calls, {});
+  if (known->read.add_others(begin, end, known->written_now, page.excluded))
+    note(known->reads, begin, end, true, place.calls, {});
 }
 
 void History::read_on(Task& task, Page& page, std::size_t begin, const Place& place) noexcept {
@@ -230,6 +227,7 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
   const bool only_stores = how != Writes::kUpdates;
   const bool update = !only_stores || (how == Writes::kStores && is_update(page, begin, end, place));
   for (Candidate& candidate : candidates_) {
+    if (candidate_count_ == 0) break;
     if (candidate.claim == nullptr || candidate.claim->page != &page ||
         !overlap(candidate.begin, candidate.end, begin, end))
       continue;
@@ -253,8 +251,11 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
     known->stale_written.remove(begin, end);
     known->stale_read.remove(begin, end);
   }
-  for (std::size_t at = begin; at < end; ++at) {
-    if (!known->written.has(at)) known->before[at] = byte_at(page.memory + at);
+  if (!known->written.any(begin, end)) {
+    copy_bytes(known->before + begin, page.memory + begin, end - begin);
+  } else {
+    known->written.for_missing(begin, end,
+                               [&](std::size_t at) { known->before[at] = byte_at(page.memory + at); });
   }
   if (!update) page.stored.add(begin, end);
   update_of_ = update ? known : nullptr;
@@ -270,14 +271,23 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
   note(known->writes, begin, end, true, place.calls, locks);
 }
 
+void History::write_again(Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept {
+  if (!is_update(page, begin, end, place)) return page.stored.add(begin, end);
+  update_of_ = page.quick;
+  update_begin_ = begin;
+  update_end_ = end;
+  awaits_access_ = true;
+}
+
 // Whether a store ends an update: it comes soon after the last read of these bytes, in the same call.
 bool History::is_update(const Page& page, std::size_t begin, std::size_t end,
                         const Place& place) const noexcept {
   const std::uintptr_t code = lists_used_ ? kInstrumentedCodeOfAnUpdate : kCodeOfAnUpdate;
+  const auto base = reinterpret_cast<std::uintptr_t>(page.memory);
   for (std::size_t n = 0; n < reads_.size(); ++n) {
     const Read& read = reads_[n];
-    if (read.page == &page && overlap(read.begin, read.end, begin, end))
-      return place.sp == read.place.sp && place.pc > read.place.pc && place.pc - read.place.pc <= code;
+    if (overlap(read.begin, read.end, base + begin, base + end))
+      return place.sp == read.sp && place.pc > read.pc && place.pc - read.pc <= code;
   }
   return false;
 }
@@ -288,7 +298,7 @@ void History::end_step_of_used(Task& task, const Calls* suspended, bool only_see
     end_step(task, page, suspended, only_seen || page.is_heap);
     page.dirty = false;
     page.running->used_now.clear();
-    page.running = nullptr;
+    page.running = page.quick = nullptr;
   }
 }
 
@@ -439,6 +449,7 @@ void History::decide(Candidate& candidate) noexcept {
 }
 
 void History::decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept {
+  if (candidate_count_ == 0) return;
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.claim->page == &page &&
         overlap(candidate.begin, candidate.end, begin, end))
@@ -454,6 +465,7 @@ void History::after_access() noexcept {
                     update_end_ - update_begin_))
       claim->page->stored.add(update_begin_, update_end_);
   }
+  if (candidate_count_ == 0) return;
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.written) decide(candidate);
   }

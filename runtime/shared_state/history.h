@@ -154,11 +154,14 @@ class History {
   bool awaits_access() const noexcept { return awaits_access_; }
   // There are uses that might still become updates.
   bool has_candidates() const noexcept { return candidate_count_ > 0; }
+  // Each access has to be told of, also one that repeats another.
+  bool is_busy() const noexcept { return awaits_access_ || candidate_count_ > 0; }
   // The bytes were read before in this step, and so read() would change nothing.
-  void read_again(const Page& page, std::size_t begin, std::size_t end, std::uintptr_t pc,
-                  std::uintptr_t sp) noexcept {
-    reads_.add() = {&page, begin, end, {nullptr, pc, sp}};
+  void read_again(std::uintptr_t begin, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
+    reads_.add() = {begin, begin + bytes, pc, sp};
   }
+  // A store to bytes of the running task's quick claim that were written before in this step.
+  void write_again(Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept;
   // Nobody has used these bytes.
   void forget(Page& page, std::size_t begin, std::size_t end) noexcept;
   // At the end of a step of the task: compares the page with its shadow, and notes for whom the change makes
@@ -193,9 +196,8 @@ class History {
   };
   // A read of this step.
   struct Read {
-    const Page* page = nullptr;
-    std::size_t begin = 0, end = 0;
-    Place place;
+    std::uintptr_t begin = 0, end = 0;
+    std::uintptr_t pc = 0, sp = 0;
   };
 
   bool use(Claim& claim, bool lost_update, std::size_t begin, std::size_t end, const Place& place,

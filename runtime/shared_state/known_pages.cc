@@ -31,10 +31,6 @@ T* made_once(std::atomic<T*>& slot, std::size_t count) noexcept {
   return known;
 }
 
-// What malloc() asks the kernel for as a mapping of its own, and gives back: other things may come to be
-// there.
-constexpr std::size_t kMayBeUnmapped = std::size_t{1} << 16;
-
 struct StartBit {
   std::size_t word;
   std::uint64_t bit;
@@ -67,17 +63,11 @@ void note_block(std::uintptr_t begin, std::size_t bytes) noexcept {
   }
 }
 
-void forget_block(std::uintptr_t begin, std::size_t bytes) noexcept {
-  KnownPage* const first = known_page(begin);
-  if (first == nullptr) return;
+void forget_block(std::uintptr_t begin) noexcept {
+  KnownPage* const known = known_page(begin);
+  if (known == nullptr) return;
   const StartBit start = start_bit(begin);
-  first->block_starts[start.word].fetch_and(~start.bit, std::memory_order_relaxed);
-  if (bytes < kMayBeUnmapped) return;
-  for (std::uintptr_t at = (begin / kPageBytes + 1) * kPageBytes; at + kPageBytes <= begin + bytes;
-       at += kPageBytes) {
-    if (KnownPage* const known = known_page(at))
-      known->kind.store(PageKind::kUnknown, std::memory_order_relaxed);
-  }
+  known->block_starts[start.word].fetch_and(~start.bit, std::memory_order_relaxed);
 }
 
 Block block_at(std::uintptr_t address) noexcept {

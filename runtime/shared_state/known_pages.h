@@ -49,9 +49,10 @@ inline KnownPage* known_page(std::uintptr_t address) noexcept {
 // The same, but makes the table as large as needed. Null: no memory.
 KnownPage* make_known_page(std::uintptr_t address) noexcept;
 
-// A block of the heap has been given to the program, or is going to be taken back.
+// A block of the heap has been given to the program, or is going to be taken back. Its pages are the heap's
+// from then on: they must stay mapped.
 void note_block(std::uintptr_t begin, std::size_t bytes) noexcept;
-void forget_block(std::uintptr_t begin, std::size_t bytes) noexcept;
+void forget_block(std::uintptr_t begin) noexcept;
 
 // A live block of the heap; `bytes` is 0 if the address lies in none.
 struct Block {

@@ -60,9 +60,10 @@ struct PageGuard::State {
   KernelAction previous[3];  // of kSignals, also if the program sets them later
   char* selector = nullptr;  // the kernel reads it at each system call: 1 refuses it
   bool installed = false;
-  bool watching = false;  // some page is protected, or a step is being made; or calls are looked at
-  int depth = 0;          // of handlers
-  Task* task = nullptr;   // that runs
+  bool only_calls = false;  // no page is ever protected
+  bool watching = false;    // some page is protected, or a step is being made; or calls are looked at
+  int depth = 0;            // of handlers
+  Task* task = nullptr;     // that runs
   std::uint64_t effort = 0;
   static constexpr std::size_t kMostStepped = 8;
   Page* stepped[kMostStepped] = {};  // open for one instruction
@@ -496,6 +497,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
     return arch::answer_call(context, arch::raw_call(number, call));
   // Open while the call is made, then as before.
   for (Page& page : state.memory.pages()) {
+    if (state.only_calls) break;
     if (page.now == Access::kAll) continue;
     page.dirty = true;
     protect(page, Access::kAll);
@@ -507,7 +509,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
   if (number != SYS_rt_sigaction || !set_action(state, call, result)) result = arch::raw_call(number, call);
   if (transfer.writes && result > 0)
     note_transfer(state, call, transfer, static_cast<std::size_t>(result), KernelAccess::kHasWritten, place);
-  protect_as_wanted(state.memory.pages());
+  if (!state.only_calls) protect_as_wanted(state.memory.pages());
   arch::answer_call(context, result);
 }
 
@@ -566,6 +568,7 @@ void PageGuard::pause() noexcept {
   state_.stepped_count = 0;
   state_.stepping = false;
   state_.history.settle();
+  if (state_.only_calls) return;
   for (Page& page : state_.memory.pages()) {
     if (page.dirty && !page.ignored) protect(page, Access::kAll);  // it will be compared
   }
@@ -574,6 +577,7 @@ void PageGuard::pause() noexcept {
 void PageGuard::watch(Task& task, bool only_calls) noexcept {
   if (!state_.installed) return;
   state_.task = &task;
+  state_.only_calls = only_calls;
   std::memset(state_.faults_at, 0, sizeof state_.faults_at);
   bool any = only_calls;
   for (const Page& page : state_.memory.pages()) any = any || page.wanted != Access::kAll;
@@ -583,7 +587,7 @@ void PageGuard::watch(Task& task, bool only_calls) noexcept {
   if (!any || (blocked & kOurSignals) != 0) return open();  // a blocked fault would end the process
   // From here on the runtime's own variables may fault too: as in a handler.
   state_.watching = true;
-  protect_as_wanted(state_.memory.pages());
+  if (!only_calls) protect_as_wanted(state_.memory.pages());
   close_stepped(state_);
   state_.depth = 0;
   refuse_calls(state_, true);

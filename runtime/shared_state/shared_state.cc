@@ -23,6 +23,7 @@
 #include <mutex>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/fiber.h"
@@ -77,7 +78,9 @@ class Detector {
     for (const TaskVariable& own : task_variables())
       memory_.exclude(reinterpret_cast<std::uintptr_t>(own.address), own.bytes);
     for (Page& page : memory_.pages()) {
-      if (!page.ignored) copy_bytes(page.shadow, page.memory, kPageBytes);
+      if (page.ignored) continue;
+      copy_bytes(page.shadow, page.memory, kPageBytes);
+      watched_.push_back(&page);
     }
     streams_.end_step({}, nullptr, true);  // the text that lies in a stream now is no task's
   }
@@ -150,10 +153,10 @@ class Detector {
     // Of an instrumented program each access was seen, but for those of libraries.
     const bool only_seen = is_precise_ && !(was_alone_ && is_alone());
     history_.end_step_of_used(task, here, only_seen);
-    for (Page& page : memory_.pages()) {
-      if (page.ignored || !page.dirty) continue;
-      history_.end_step(task, page, here, only_seen);
-      page.dirty = false;
+    for (Page* const page : watched_) {
+      if (page->ignored || !page->dirty) continue;
+      history_.end_step(task, *page, here, only_seen);
+      page->dirty = false;
     }
     const bool is_suspended = from.id == task.record.id;
     const bool ends = is_suspended && from.id != 0 && static_cast<const Fiber&>(from).finished;
@@ -197,10 +200,10 @@ class Detector {
     }
     was_alone_ = is_alone();
     const bool protects = was_alone_ && !is_precise_;
-    for (Page& page : memory_.pages()) {
-      if (page.ignored) continue;
-      page.wanted = !protects ? Access::kAll : to.id != 0 ? wanted(page) : unless_used(page);
-      page.dirty = page.wanted == Access::kAll;
+    for (Page* const page : watched_) {
+      if (page->ignored) continue;
+      page->wanted = !protects ? Access::kAll : to.id != 0 ? wanted(*page) : unless_used(*page);
+      page->dirty = page->wanted == Access::kAll;
     }
     guard_.watch(*running_, is_precise_);
     if (is_precise_) accesses_.note_for(*running_);
@@ -298,6 +301,7 @@ class Detector {
   PageGuard guard_;
   Accesses accesses_;
   Streams streams_;
+  std::vector<Page*> watched_;  // of static data, but for what was ignored from the beginning
   Task* running_ = nullptr;
   std::size_t offloaded_ = 0;  // suspended tasks for which the kernel may work
   Nanoseconds began_ = 0;

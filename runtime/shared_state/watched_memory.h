@@ -48,6 +48,7 @@ struct Page {
   Claim* claims = nullptr;       // the tasks that have used it
   // Only if the program is instrumented:
   Claim* running = nullptr;   // of the running task, if it has used the page in this step
+  Claim* quick = nullptr;     // the same, if none of its bytes are stale
   Page* next_used = nullptr;  // in the list of these pages
   Page* next_of_heap = nullptr;
   KnownPage* known = nullptr;

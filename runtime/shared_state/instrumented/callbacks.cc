@@ -43,29 +43,34 @@ void __tsan_func_exit() {}
 void __tsan_ignore_thread_begin() {}
 void __tsan_ignore_thread_end() {}
 
-#define AIOFIBER_ACCESS(name, kind, size)                                                          \
-  void name(void* address) {                                                                       \
-    if (shared_state::accesses_are_noted())                                                        \
-      shared_state::note_access(AccessKind::kind, reinterpret_cast<std::uintptr_t>(address), size, \
-                                AIOFIBER_CALLER);                                                  \
+#define AIOFIBER_ACCESS(name, note, size)                                                   \
+  void name(void* address) {                                                                \
+    if (shared_state::accesses_are_noted())                                                 \
+      shared_state::note(reinterpret_cast<std::uintptr_t>(address), size, AIOFIBER_CALLER); \
   }
-#define AIOFIBER_ACCESSES(size)                                      \
-  AIOFIBER_ACCESS(__tsan_read##size, kRead, size)                    \
-  AIOFIBER_ACCESS(__tsan_write##size, kWrite, size)                  \
-  AIOFIBER_ACCESS(__tsan_read_write##size, kUpdate, size)            \
-  AIOFIBER_ACCESS(__tsan_volatile_read##size, kRead, size)           \
-  AIOFIBER_ACCESS(__tsan_volatile_write##size, kWrite, size)         \
-  AIOFIBER_ACCESS(__tsan_unaligned_read##size, kRead, size)          \
-  AIOFIBER_ACCESS(__tsan_unaligned_write##size, kWrite, size)        \
-  AIOFIBER_ACCESS(__tsan_unaligned_read_write##size, kUpdate, size)  \
-  AIOFIBER_ACCESS(__tsan_unaligned_volatile_read##size, kRead, size) \
-  AIOFIBER_ACCESS(__tsan_unaligned_volatile_write##size, kWrite, size)
+#define AIOFIBER_UPDATE(name, size)                                                                   \
+  void name(void* address) {                                                                          \
+    if (shared_state::accesses_are_noted())                                                           \
+      shared_state::note_access(AccessKind::kUpdate, reinterpret_cast<std::uintptr_t>(address), size, \
+                                AIOFIBER_CALLER);                                                     \
+  }
+#define AIOFIBER_ACCESSES(size)                                          \
+  AIOFIBER_ACCESS(__tsan_read##size, note_read, size)                    \
+  AIOFIBER_ACCESS(__tsan_write##size, note_write, size)                  \
+  AIOFIBER_UPDATE(__tsan_read_write##size, size)                         \
+  AIOFIBER_ACCESS(__tsan_volatile_read##size, note_read, size)           \
+  AIOFIBER_ACCESS(__tsan_volatile_write##size, note_write, size)         \
+  AIOFIBER_ACCESS(__tsan_unaligned_read##size, note_read, size)          \
+  AIOFIBER_ACCESS(__tsan_unaligned_write##size, note_write, size)        \
+  AIOFIBER_UPDATE(__tsan_unaligned_read_write##size, size)               \
+  AIOFIBER_ACCESS(__tsan_unaligned_volatile_read##size, note_read, size) \
+  AIOFIBER_ACCESS(__tsan_unaligned_volatile_write##size, note_write, size)
 AIOFIBER_ACCESSES(1)
 AIOFIBER_ACCESSES(2)
 AIOFIBER_ACCESSES(4)
 AIOFIBER_ACCESSES(8)
 AIOFIBER_ACCESSES(16)
-AIOFIBER_ACCESS(__tsan_vptr_read, kRead, sizeof(void*))
+AIOFIBER_ACCESS(__tsan_vptr_read, note_read, sizeof(void*))
 
 void __tsan_vptr_update(void** address, void* value) {
   // A destructor writes what is there already.

@@ -5,6 +5,9 @@
 //
 // Blocks come zeroed, because what lay there before would look like pointers to other blocks.
 //
+// The heap never gets smaller, because the search looks at its pages. So there is one arena, and no block is
+// a mapping of its own.
+//
 // Behind them is glibc's allocator, under the names that glibc exports for this. A program with an allocator
 // of its own keeps it if it is linked before this archive; then its heap is not searched.
 #include <errno.h>
@@ -12,6 +15,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include <atomic>
 
 #include "aiofiber/runtime/shared_state/accesses.h"
 
@@ -21,6 +26,7 @@ void* __libc_calloc(size_t count, size_t bytes);
 void* __libc_realloc(void* block, size_t bytes);
 void* __libc_memalign(size_t alignment, size_t bytes);
 void __libc_free(void* block);
+int __libc_mallopt(int parameter, int value);
 void* __real_memset(void* to, int value, size_t bytes);  // libc's: see libc_calls.cc
 }
 
@@ -28,8 +34,19 @@ namespace {
 
 namespace shared_state = aiofiber::runtime::shared_state;
 
-// Larger ones are mappings of their own, which the kernel has zeroed.
+// In larger ones it would take too long. What the heap has not used before is zero anyway.
 constexpr size_t kMayHoldOldBytes = size_t{1} << 17;
+
+constinit std::atomic<bool> is_set_up{false};
+
+// Before the first block.
+void set_up() noexcept {
+  if (is_set_up.load(std::memory_order_relaxed)) return;
+  is_set_up.store(true, std::memory_order_relaxed);
+  __libc_mallopt(M_MMAP_MAX, 0);
+  __libc_mallopt(M_ARENA_MAX, 1);
+  __libc_mallopt(M_TRIM_THRESHOLD, -1);  // the largest number
+}
 
 // `kept`: so many bytes at the beginning are the program's already.
 void* made(void* block, size_t kept) noexcept {
@@ -47,12 +64,18 @@ bool is_power_of_two(size_t number) noexcept { return number != 0 && (number & (
 
 extern "C" {
 
-void* malloc(size_t bytes) noexcept { return made(__libc_malloc(bytes), 0); }
-void* calloc(size_t count, size_t bytes) noexcept { return made(__libc_calloc(count, bytes), SIZE_MAX); }
+void* malloc(size_t bytes) noexcept {
+  set_up();
+  return made(__libc_malloc(bytes), 0);
+}
+void* calloc(size_t count, size_t bytes) noexcept {
+  set_up();
+  return made(__libc_calloc(count, bytes), SIZE_MAX);
+}
 
 void free(void* block) noexcept {
   if (block == nullptr) return;
-  shared_state::block_freed(block, ::malloc_usable_size(block));
+  shared_state::block_freed(block);
   __libc_free(block);
 }
 
@@ -65,7 +88,7 @@ void* realloc(void* block, size_t bytes) noexcept {
   // A block that grows where it is keeps what is known of it.
   const size_t before = ::malloc_usable_size(block);
   const auto old = reinterpret_cast<uintptr_t>(block);
-  shared_state::block_freed(block, before);
+  shared_state::block_freed(block);
   void* const moved = __libc_realloc(block, bytes);
   if (moved == nullptr) {
     shared_state::block_kept(block, before, before);
@@ -80,7 +103,10 @@ void* realloc(void* block, size_t bytes) noexcept {
   return moved;
 }
 
-void* memalign(size_t alignment, size_t bytes) noexcept { return made(__libc_memalign(alignment, bytes), 0); }
+void* memalign(size_t alignment, size_t bytes) noexcept {
+  set_up();
+  return made(__libc_memalign(alignment, bytes), 0);
+}
 void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
   if (!is_power_of_two(alignment)) {
     errno = EINVAL;
@@ -106,5 +132,9 @@ void* pvalloc(size_t bytes) noexcept {
   }
   return memalign(page, (bytes + page - 1) / page * page);
 }
+
+// What would give memory back.
+int malloc_trim(size_t) noexcept { return 0; }
+int mallopt(int, int) noexcept { return 1; }
 
 }  // extern "C"

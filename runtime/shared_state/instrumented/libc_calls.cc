@@ -35,7 +35,10 @@ using shared_state::AccessKind;
 // The place in the program that called the wrapper, and what the wrapper notes for it.
 struct Caller {
   uintptr_t pc, sp;
-  void reads(const void* from, size_t bytes) const noexcept { note(AccessKind::kRead, from, bytes); }
+  void reads(const void* from, size_t bytes) const noexcept {
+    if (bytes - 1 < 16) return shared_state::note_read(reinterpret_cast<uintptr_t>(from), bytes, pc, sp);
+    note(AccessKind::kRead, from, bytes);
+  }
   void writes(void* to, size_t bytes) const noexcept { note(AccessKind::kWrite, to, bytes); }
   // A comparison reads as far as the texts are equal, and one more.
   void compares(const char* a, const char* b, size_t most, bool lower) const noexcept {
