@@ -6,6 +6,7 @@
 // The linker's --wrap sends the calls of the program's objects here (wrapped_calls.list), and only those:
 // what libc and other libraries do among themselves is not the program's. Each wrapper notes what libc is
 // going to read, calls libc, and notes what was written. It relies on nothing but the function's contract.
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <printf.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -270,6 +272,46 @@ AIOFIBER_COMPARISON(strcmp, false)
 AIOFIBER_COMPARISON(strcasecmp, true)
 AIOFIBER_BOUNDED_COMPARISON(strncmp, false)
 AIOFIBER_BOUNDED_COMPARISON(strncasecmp, true)
+
+// ---- what libc keeps in variables of its own: here they are the program's, and so they are searched
+
+char* place_of_strtok = nullptr;
+struct tm result_of_localtime {};  // and of gmtime(), as in libc
+char result_of_ctime[64];          // and of asctime()
+char result_of_inet_ntoa[INET_ADDRSTRLEN];
+
+AIOFIBER_WRAPPED(char*, strtok, char* text, const char* separators) {
+  const Caller caller = AIOFIBER_CALLER;
+  if (text == nullptr) caller.reads(&place_of_strtok, sizeof place_of_strtok);
+  caller.writes(&place_of_strtok, sizeof place_of_strtok);
+  return strtok_r(text, separators, &place_of_strtok);
+}
+AIOFIBER_WRAPPED(struct tm*, localtime, const time_t* time) {
+  tzset();  // as localtime() does, and localtime_r() need not
+  AIOFIBER_CALLER.writes(&result_of_localtime, sizeof result_of_localtime);
+  return localtime_r(time, &result_of_localtime);
+}
+AIOFIBER_WRAPPED(struct tm*, gmtime, const time_t* time) {
+  AIOFIBER_CALLER.writes(&result_of_localtime, sizeof result_of_localtime);
+  return gmtime_r(time, &result_of_localtime);
+}
+AIOFIBER_WRAPPED(char*, asctime, const struct tm* time) {
+  AIOFIBER_CALLER.writes(result_of_ctime, sizeof result_of_ctime);
+  return asctime_r(time, result_of_ctime);
+}
+AIOFIBER_WRAPPED(char*, ctime, const time_t* time) {
+  const Caller caller = AIOFIBER_CALLER;
+  tzset();
+  caller.writes(&result_of_localtime, sizeof result_of_localtime);
+  caller.writes(result_of_ctime, sizeof result_of_ctime);
+  const struct tm* const local = localtime_r(time, &result_of_localtime);
+  return local == nullptr ? nullptr : asctime_r(local, result_of_ctime);
+}
+AIOFIBER_WRAPPED(char*, inet_ntoa, struct in_addr address) {
+  AIOFIBER_CALLER.writes(result_of_inet_ntoa, sizeof result_of_inet_ntoa);
+  inet_ntop(AF_INET, &address, result_of_inet_ntoa, sizeof result_of_inet_ntoa);
+  return result_of_inet_ntoa;
+}
 
 // ---- numbers in texts
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 // ---- a connection
@@ -114,6 +115,24 @@ int count_on_heap(int rounds) {
   usleep(1000);
   counts->requests = before + 1;
   return counts->requests;
+}
+
+// ---- libc's own statics
+
+int sum_by_strtok(char* words) {
+  int sum = 0;
+  for (char* word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
+    usleep(1000);
+    sum += atoi(word);
+  }
+  return sum;
+}
+
+int year_of(long seconds) {
+  time_t moment = seconds;
+  struct tm* date = gmtime(&moment);
+  usleep(1000);
+  return date->tm_year + 1900;
 }
 
 // ---- right

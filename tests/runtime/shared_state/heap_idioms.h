@@ -16,6 +16,8 @@ int receive_in_buffer(int fd);                  // a buffer that the kernel writ
 int send_from_buffer(int fd, int number);       // a buffer that the kernel reads
 int fill_growing_buffer(int number);            // a buffer that realloc() has made larger
 int count_on_heap(int rounds);                  // a lost update, after many steps
+int sum_by_strtok(char* words);                 // libc keeps the place
+int year_of(long seconds);                      // libc keeps the result
 
 // Not shared, or on purpose.
 int work_on_own_block(int number);                  // each task has its own, also where another's was before

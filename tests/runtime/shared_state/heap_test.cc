@@ -81,6 +81,18 @@ TEST(SharedHeap, FindsALostUpdateAfterManySteps) {
   EXPECT_TRUE(has(found[0], "int before = counts->requests;")) << found[0];
 }
 
+TEST(SharedHeap, FindsTheStaticsOfLibc) {
+  char first[] = "1 2 3", second[] = "10 20 30";
+  const auto place = search({[&] { sum_by_strtok(first); }, [&] { sum_by_strtok(second); }});
+  ASSERT_EQ(place.size(), 1u) << joined(place);
+  EXPECT_TRUE(has(place[0], "Shared state: 'place_of_strtok' in libc_calls.cc.")) << place[0];
+  EXPECT_TRUE(has(place[0], "word = strtok(NULL, \" \")")) << place[0];
+  const auto date = search({[] { year_of(0); }, [] { year_of(1'000'000'000); }});
+  ASSERT_EQ(date.size(), 1u) << joined(date);
+  EXPECT_TRUE(has(date[0], "'result_of_localtime' in libc_calls.cc, 4 bytes at +20 of 56.")) << date[0];
+  EXPECT_TRUE(has(date[0], "    return date->tm_year + 1900;")) << date[0];
+}
+
 TEST(SharedHeap, FindsWhileOtherThreadsRun) {
   std::atomic<bool> done{false};
   std::thread other([&] {
