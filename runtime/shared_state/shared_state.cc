@@ -102,6 +102,7 @@ class Detector {
     pause();
     end_step(from);
     make_reports();
+    tell_if_full();
     begin_step(from, to);
   }
   // The running task gives work to a pool: from now on another thread may touch the program's data.
@@ -266,6 +267,14 @@ class Detector {
     return !others_run_ && offloaded_ == 0 && OffloadPool::works_in_flight() == 0;
   }
 
+  void tell_if_full() noexcept {
+    if (!arena_.is_full() || std::exchange(told_of_memory_, true)) return;
+    const HooksOff hooks_off;
+    std::fprintf(stderr,
+                 "aiofiber: shared state: what is noted has reached 1 GiB; of pages that come now nothing is "
+                 "found. Let the run use less memory, or fewer tasks at once\n");
+  }
+
   void make_reports() noexcept {
     if (history_.findings().empty() && streams_.findings().empty()) return;
     guard_.open();
@@ -308,6 +317,7 @@ class Detector {
   bool may_look_ = true;
   bool was_alone_ = true;  // at the beginning of the step, and no work was given to a pool since
   bool others_run_ = false, told_of_others_ = false;
+  bool told_of_memory_ = false;
   bool streams_are_known_ = true;
   std::set<std::string> places_;
   std::map<std::uintptr_t, std::size_t> reports_of_;
