@@ -52,7 +52,7 @@ FLOORS = [
     ("waits", {
         "runtime/engine": "parker fd_wait child_wait offload reactor_libev make_scheduler abi_layout",
         "runtime/inspect": "watchdog dump_on_signal held_locks descriptor_use",
-        "runtime/shared_state": "*"}),
+        "runtime/shared_state": "*", "runtime/shared_state/instrumented": "*"}),
     ("hooks: core", {"runtime/hooks/core": "*"}),
     ("hooks: what libc's objects hold", {"runtime/hooks/glibc": "*"}),
     ("hooks: locks", {"runtime/hooks/locks": "*"}),

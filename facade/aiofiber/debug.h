@@ -100,7 +100,8 @@ std::size_t stop_trace() noexcept;
 // which task wrote the variable where, which other task changed it while the first was suspended, and where
 // the first then used it. A line of an output stream that another task cuts is told of, too. It watches the
 // next loop that runs tasks, until stop_detecting_shared_state(). AIOFIBER_SHARED_STATE=1 does the same from
-// the first loop on. runtime/shared_state/README.md says what is found and what is not. Where it cannot work
+// the first loop on. A program that links aiofiber::instrumented tells of each access, and of its heap.
+// runtime/shared_state/README.md says what is found and what is not. Where it cannot work
 // (another processor than x86-64, Linux before 5.11), it says so on stderr. Threads: any. Never suspends.
 struct SharedStateOptions {
   std::vector<std::string> modules = {};  // parts of paths; empty: the program and its own libraries

@@ -11,6 +11,8 @@ extern "C" constexpr char AIOFIBER_SANITIZER_MARK = 1;
 // The init function of each sanitizer's library; null in a program without it.
 extern "C" __attribute__((weak)) void __asan_init();
 extern "C" __attribute__((weak)) void __tsan_init();
+// It has another meaning in a program that is instrumented for the search for shared state.
+extern "C" __attribute__((weak)) const char aiofiber_instrumented;
 
 namespace aiofiber::runtime {
 
@@ -31,7 +33,8 @@ void check_sanitizers() noexcept {
   static constinit std::atomic<bool> looked{false};
   if (looked.exchange(true, std::memory_order_relaxed)) return;
   if (!AIOFIBER_ASAN && &__asan_init != nullptr) report("AddressSanitizer", "address");
-  if (!AIOFIBER_TSAN && &__tsan_init != nullptr) report("ThreadSanitizer", "thread");
+  if (!AIOFIBER_TSAN && &__tsan_init != nullptr && &aiofiber_instrumented == nullptr)
+    report("ThreadSanitizer", "thread");
 }
 
 }  // namespace aiofiber::runtime

@@ -28,20 +28,24 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Null: the kernel has no memory.
+  // Null: the kernel has no memory, or it would be more than `kMostBytes`.
   void* allocate(std::size_t bytes) noexcept {
     bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes > left_) {
       const std::size_t size = kAlignment + (bytes > kPieceBytes ? bytes : kPieceBytes);
+      if (size > kMostBytes - used_) return nullptr;
       void* const memory = sys::map_anonymous(size);
       if (memory == MAP_FAILED) return nullptr;
       pieces_ = new (memory) Piece{pieces_, size};
       next_ = static_cast<char*>(memory) + kAlignment;
       left_ = size - kAlignment;
+      used_ += size;
     }
     left_ -= bytes;
     return std::exchange(next_, next_ + bytes);
   }
+  // Nothing could be allocated any more.
+  bool is_full() const noexcept { return used_ > kMostBytes - 2 * kPieceBytes; }
   template <class T>
   T* make() noexcept {
     void* const memory = allocate(sizeof(T));
@@ -51,6 +55,7 @@ class Arena {
  private:
   static constexpr std::size_t kAlignment = 64;
   static constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kMostBytes = std::size_t{1} << 30;
   struct Piece {
     Piece* next;
     std::size_t bytes;
@@ -58,6 +63,7 @@ class Arena {
   Piece* pieces_ = nullptr;
   char* next_ = nullptr;
   std::size_t left_ = 0;
+  std::size_t used_ = 0;
 };
 
 }  // namespace aiofiber::runtime::shared_state

@@ -38,30 +38,48 @@ std::string wait_text(const aiofiber_record& record) {
 
 }  // namespace
 
-std::string place_text(const Finding& finding, const Variable* variable) {
+namespace {
+
+// `'pconn' in http.c`.
+std::string name_text(const Variable& variable) {
+  const std::string file = variable.file.empty() ? file_of_variable(variable.address) : variable.file;
+  return file.empty() ? absl::StrCat("'", variable.name, "' of ", file_name(variable.module))
+                      : absl::StrCat("'", variable.name, "' in ", file_name(file));
+}
+
+std::string bytes_text(std::size_t bytes) { return absl::StrCat(bytes, bytes == 1 ? " byte" : " bytes"); }
+
+}  // namespace
+
+std::string place_text(const Finding& finding, const Variable* variable, const HeapPlace& heap) {
+  if (heap.root != nullptr) {
+    std::string way = heap.root->name.empty() ? absl::StrCat("the data of ", file_name(heap.root->module))
+                                              : name_text(*heap.root);
+    absl::StrAppend(&way, heap.offsets.size() == 1 ? " points" : " leads");
+    if (heap.offsets.size() > 1 || heap.offsets[0] > 0) {
+      absl::StrAppend(&way, " (by the pointer at ");
+      for (std::size_t i = 0; i < heap.offsets.size(); ++i)
+        absl::StrAppend(&way, i > 0 ? ", then at " : "", "+", heap.offsets[i]);
+      absl::StrAppend(&way, ")");
+    }
+    return absl::StrCat(bytes_text(finding.bytes), " at +", finding.address - heap.block.begin,
+                        " of a heap block of ", heap.block.bytes, ", to which ", way);
+  }
   if (variable == nullptr) return absl::StrCat(finding.bytes, " bytes at 0x", absl::Hex(finding.address));
-  std::string text;
   const std::size_t offset = finding.address - variable->address;
   if (variable->name.empty()) {
     return absl::StrCat(finding.bytes, " bytes at +0x", absl::Hex(offset), " of the data of ",
                         file_name(variable->module), ", which has no symbols");
   }
-  text = absl::StrCat("'", variable->name, "'");
-  const std::string file = variable->file.empty() ? file_of_variable(variable->address) : variable->file;
-  if (!file.empty()) {
-    absl::StrAppend(&text, " in ", file_name(file));
-  } else {
-    absl::StrAppend(&text, " of ", file_name(variable->module));
-  }
+  std::string text = name_text(*variable);
   if (offset == 0 && finding.bytes >= variable->size) return text;
-  absl::StrAppend(&text, ", ", finding.bytes, finding.bytes == 1 ? " byte" : " bytes", " at +", offset,
-                  " of ", variable->size);
+  absl::StrAppend(&text, ", ", bytes_text(finding.bytes), " at +", offset, " of ", variable->size);
   return text;
 }
 
-std::string finding_text(const Finding& finding, const Variable* variable) {
+std::string finding_text(const Finding& finding, const Variable* variable, const HeapPlace& heap) {
   const std::string first = who(finding.first), second = who(finding.overwrite.by);
-  std::string text = absl::StrCat("Shared state: ", place_text(finding, variable), ". ");
+  std::string text = absl::StrCat("Shared state: ", place_text(finding, variable, heap), ". ");
   if (finding.lost_update) {
     absl::StrAppend(&text, first, " read it and was suspended, ", second, " changed it, and ", first,
                     " then wrote it without reading it again: the change is lost.");

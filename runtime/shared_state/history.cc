@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "aiofiber/runtime/inspect/held_locks.h"
 #include "shared_state/raw_bytes.h"
 
 namespace aiofiber::runtime::shared_state {
@@ -72,6 +73,13 @@ void HeldLocks::add(const HeldLocks& more) noexcept {
   }
 }
 
+HeldLocks held_now() noexcept {
+  HeldLocks held;
+  if (const Fiber* const fiber = current_fiber())
+    held.count = static_cast<std::uint8_t>(held_locks::list_held(*fiber, held.locks));
+  return held;
+}
+
 Task* History::task(const aiofiber_record& record) noexcept {
   Task*& bucket = tasks_[record.id % kBuckets];
   for (Task* known = bucket; known != nullptr; known = known->next) {
@@ -118,14 +126,31 @@ const Calls* History::calls(std::span<const std::uintptr_t> addresses) noexcept 
   return made;
 }
 
+// In both lists at once: a task may have used many pages, and a page many tasks.
 Claim* History::known_claim(const Task& task, const Page& page) noexcept {
-  for (Claim* claim = task.claims; claim != nullptr; claim = claim->next_of_task) {
-    if (claim->page == &page) return claim;
+  if (page.running != nullptr && page.running->task == &task) return page.running;
+  Claim* of_task = task.claims;
+  Claim* of_page = page.claims;
+  for (; of_task != nullptr && of_page != nullptr;
+       of_task = of_task->next_of_task, of_page = of_page->next_of_page) {
+    if (of_task->page == &page) return of_task;
+    if (of_page->task == &task) return of_page;
   }
   return nullptr;
 }
 
 Claim* History::claim(Task& task, Page& page) noexcept {
+  Claim* const found = known_or_new_claim(task, page);
+  if (found != nullptr && lists_used_ && page.running == nullptr) {
+    found->is_stale = found->is_stale && (found->stale_written.any() || found->stale_read.any());
+    page.running = found;
+    page.quick = found->is_stale ? nullptr : found;
+    page.next_used = std::exchange(used_, &page);
+  }
+  return found;
+}
+
+Claim* History::known_or_new_claim(Task& task, Page& page) noexcept {
   if (Claim* const known = known_claim(task, page)) return known;
   void* memory = free_claims_;
   if (memory != nullptr) {
@@ -161,14 +186,11 @@ void History::read(Task& task, Page& page, std::size_t begin, std::size_t end, c
     known->stale_written.remove(begin, end);
     known->stale_read.remove(begin, end);
   }
-  reads_.add() = {&page, begin, end, place};
-  bool any = false;
-  for (std::size_t at = begin; at < end; ++at) {
-    if (known->written_now.has(at) || page.excluded.has(at)) continue;
-    known->read.add(at);
-    any = true;
-  }
-  if (any) note(known->reads, begin, end, true, place.calls, {});
+  const auto base = reinterpret_cast<std::uintptr_t>(page.memory);
+  reads_.add() = {base + begin, base + end, place.pc, place.sp};
+  if (lists_used_) known->used_now.add(begin, end);
+  if (known->read.add_others(begin, end, known->written_now, page.excluded))
+    note(known->reads, begin, end, true, place.calls, {});
 }
 
 void History::read_on(Task& task, Page& page, std::size_t begin, const Place& place) noexcept {
@@ -205,11 +227,12 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
   const bool only_stores = how != Writes::kUpdates;
   const bool update = !only_stores || (how == Writes::kStores && is_update(page, begin, end, place));
   for (Candidate& candidate : candidates_) {
+    if (candidate_count_ == 0) break;
     if (candidate.claim == nullptr || candidate.claim->page != &page ||
         !overlap(candidate.begin, candidate.end, begin, end))
       continue;
     if (update) {
-      candidate.written = true;  // decided after it
+      candidate.written = awaits_access_ = true;  // decided after it
     } else {
       decide(candidate);
     }
@@ -228,39 +251,82 @@ void History::write(Task& task, Page& page, std::size_t begin, std::size_t end, 
     known->stale_written.remove(begin, end);
     known->stale_read.remove(begin, end);
   }
-  for (std::size_t at = begin; at < end; ++at) {
-    if (!known->written.has(at)) known->before[at] = byte_at(page.memory + at);
+  if (!known->written.any(begin, end)) {
+    copy_bytes(known->before + begin, page.memory + begin, end - begin);
+  } else {
+    known->written.for_missing(begin, end,
+                               [&](std::size_t at) { known->before[at] = byte_at(page.memory + at); });
   }
   if (!update) page.stored.add(begin, end);
   update_of_ = update ? known : nullptr;
+  awaits_access_ = awaits_access_ || update;
   update_begin_ = begin;
   update_end_ = end;
   page.seen.add(begin, end);
   known->written.add(begin, end);
   known->written_now.add(begin, end);
+  if (lists_used_) known->used_now.add(begin, end);
   known->read.remove(begin, end);
   known->touched = true;
   note(known->writes, begin, end, true, place.calls, locks);
 }
 
+void History::write_again(Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept {
+  if (!is_update(page, begin, end, place)) return page.stored.add(begin, end);
+  update_of_ = page.quick;
+  update_begin_ = begin;
+  update_end_ = end;
+  awaits_access_ = true;
+}
+
 // Whether a store ends an update: it comes soon after the last read of these bytes, in the same call.
 bool History::is_update(const Page& page, std::size_t begin, std::size_t end,
                         const Place& place) const noexcept {
-  constexpr std::uintptr_t kBytesOfCode = 64;
+  const std::uintptr_t code = lists_used_ ? kInstrumentedCodeOfAnUpdate : kCodeOfAnUpdate;
+  const auto base = reinterpret_cast<std::uintptr_t>(page.memory);
   for (std::size_t n = 0; n < reads_.size(); ++n) {
     const Read& read = reads_[n];
-    if (read.page == &page && overlap(read.begin, read.end, begin, end))
-      return place.sp == read.place.sp && place.pc > read.place.pc &&
-             place.pc - read.place.pc <= kBytesOfCode;
+    if (overlap(read.begin, read.end, base + begin, base + end))
+      return place.sp == read.sp && place.pc > read.pc && place.pc - read.pc <= code;
   }
   return false;
 }
 
-void History::end_step(Task& task, Page& page, const Calls* suspended) noexcept {
+void History::end_step_of_used(Task& task, const Calls* suspended, bool only_seen) noexcept {
+  while (used_ != nullptr) {
+    Page& page = *std::exchange(used_, used_->next_used);
+    end_step(task, page, suspended, only_seen || page.is_heap);
+    page.dirty = false;
+    page.running->used_now.clear();
+    page.running = page.quick = nullptr;
+  }
+}
+
+void History::forget(Page& page, std::size_t begin, std::size_t end) noexcept {
+  for (Candidate& candidate : candidates_) {
+    if (candidate.claim != nullptr && candidate.claim->page == &page &&
+        overlap(candidate.begin, candidate.end, begin, end)) {
+      candidate.claim = nullptr;
+      --candidate_count_;
+    }
+  }
+  for (Claim* claim = page.claims; claim != nullptr; claim = claim->next_of_page) {
+    for (PageBits* const bits : {&claim->written, &claim->read, &claim->stale_written, &claim->stale_read,
+                                 &claim->written_now, &claim->used_now})
+      bits->remove(begin, end);
+  }
+  for (PageBits* const bits : {&page.excluded, &page.stored, &page.seen, &page.spared[0], &page.spared[1]})
+    bits->remove(begin, end);
+  page.ignored = false;
+  copy_bytes(page.shadow + begin, page.memory + begin, end - begin);
+}
+
+void History::end_step(Task& task, Page& page, const Calls* suspended, bool only_seen) noexcept {
   Claim* own = known_claim(task, page);
   if (!equal_bytes(page.memory, page.shadow, kPageBytes)) {
     const auto changed = [&](std::size_t at) {
-      return byte_at(page.memory + at) != page.shadow[at] && !page.excluded.has(at);
+      return byte_at(page.memory + at) != page.shadow[at] && !page.excluded.has(at) &&
+             (!only_seen || (own != nullptr && own->written_now.has(at)));
     };
     for_runs(0, kPageBytes, changed, [&](std::size_t begin, std::size_t end) {
       if (own == nullptr) own = claim(task, page);
@@ -360,6 +426,7 @@ void History::add_candidate(const Finding& finding, Claim& claim, std::size_t be
                             const Place& place) noexcept {
   Candidate& candidate = candidates_[next_candidate_++ % kMostCandidates];
   decide(candidate);
+  ++candidate_count_;
   candidate.finding = finding;
   candidate.claim = &claim;
   candidate.begin = begin;
@@ -373,6 +440,7 @@ void History::add_candidate(const Finding& finding, Claim& claim, std::size_t be
 void History::decide(Candidate& candidate) noexcept {
   Claim* const claim = std::exchange(candidate.claim, nullptr);
   if (claim == nullptr) return;
+  --candidate_count_;
   const std::size_t bytes = candidate.end - candidate.begin;
   const char* const now = claim->page->memory + candidate.begin;
   // The task has written it since, perhaps unseen, because the page was open.
@@ -381,6 +449,7 @@ void History::decide(Candidate& candidate) noexcept {
 }
 
 void History::decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept {
+  if (candidate_count_ == 0) return;
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.claim->page == &page &&
         overlap(candidate.begin, candidate.end, begin, end))
@@ -389,12 +458,14 @@ void History::decide_on(const Page& page, std::size_t begin, std::size_t end) no
 }
 
 void History::after_access() noexcept {
+  awaits_access_ = false;
   // Who puts back the value from before its own first write does not count.
   if (const Claim* const claim = std::exchange(update_of_, nullptr)) {
     if (equal_bytes(claim->page->memory + update_begin_, claim->before + update_begin_,
                     update_end_ - update_begin_))
       claim->page->stored.add(update_begin_, update_end_);
   }
+  if (candidate_count_ == 0) return;
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.written) decide(candidate);
   }
@@ -402,6 +473,7 @@ void History::after_access() noexcept {
 
 void History::settle() noexcept {
   update_of_ = nullptr;
+  awaits_access_ = false;
   for (Candidate& candidate : candidates_) decide(candidate);
   reads_.total = 0;
 }

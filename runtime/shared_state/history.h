@@ -47,6 +47,8 @@ struct HeldLocks {
   bool share_one_with(const HeldLocks& other) const noexcept;
   void add(const HeldLocks& more) noexcept;
 };
+// Those of the running task. Async-signal-safe.
+HeldLocks held_now() noexcept;
 
 // Bytes [begin, end) of a page, where they were accessed, and under which locks.
 struct Note {
@@ -87,6 +89,7 @@ struct Claim {
   PageBits written, read;              // and not changed by another since
   PageBits stale_written, stale_read;  // changed by another since
   PageBits written_now;                // in this step
+  PageBits used_now;                   // the same and what was read, if the program is instrumented
   bool is_stale = false;               // may have stale bits
   bool touched = false;                // written_now may have bits
   Newest<Note, 16> writes;
@@ -125,7 +128,9 @@ enum class Writes : std::uint8_t {
 
 class History {
  public:
-  History(Arena& arena, WatchedMemory& memory) noexcept : arena_(arena), memory_(memory) {}
+  // `lists_used`: the pages of a step are listed, for end_step_of_used().
+  History(Arena& arena, WatchedMemory& memory, bool lists_used) noexcept
+      : arena_(arena), memory_(memory), lists_used_(lists_used) {}
   History(const History&) = delete;
   History& operator=(const History&) = delete;
 
@@ -144,11 +149,28 @@ class History {
   // These bytes are used once more, or the kernel is going to write them. So an earlier use of them that
   // might still have become an update becomes a finding.
   void decide_on(const Page& page, std::size_t begin, std::size_t end) noexcept;
-  // The accesses that were noted last have happened.
+  // The accesses that were noted last have happened. To be called before the next one, if it is awaited.
   void after_access() noexcept;
+  bool awaits_access() const noexcept { return awaits_access_; }
+  // There are uses that might still become updates.
+  bool has_candidates() const noexcept { return candidate_count_ > 0; }
+  // Each access has to be told of, also one that repeats another.
+  bool is_busy() const noexcept { return awaits_access_ || candidate_count_ > 0; }
+  // The bytes were read before in this step, and so read() would change nothing.
+  void read_again(std::uintptr_t begin, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
+    reads_.add() = {begin, begin + bytes, pc, sp};
+  }
+  // A store to bytes of the running task's quick claim that were written before in this step.
+  void write_again(Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept;
+  // Nobody has used these bytes.
+  void forget(Page& page, std::size_t begin, std::size_t end) noexcept;
   // At the end of a step of the task: compares the page with its shadow, and notes for whom the change makes
-  // bytes stale. `suspended`: where the task is now.
-  void end_step(Task& task, Page& page, const Calls* suspended) noexcept;
+  // bytes stale. `suspended`: where the task is now. `only_seen`: changes that were no access are not the
+  // task's.
+  void end_step(Task& task, Page& page, const Calls* suspended, bool only_seen) noexcept;
+  // The same for each page that the task has used in this step. Changes of the heap that were no access are
+  // the allocator's.
+  void end_step_of_used(Task& task, const Calls* suspended, bool only_seen) noexcept;
 
   // The step ends: uses that might have turned out to be updates are findings.
   void settle() noexcept;
@@ -158,6 +180,7 @@ class History {
 
  private:
   Claim* claim(Task& task, Page& page) noexcept;
+  Claim* known_or_new_claim(Task& task, Page& page) noexcept;
   static Claim* known_claim(const Task& task, const Page& page) noexcept;
   void make_stale(Claim& claim, Task& by, const Claim* by_claim, std::size_t begin, std::size_t end,
                   const Calls* suspended) noexcept;
@@ -173,9 +196,8 @@ class History {
   };
   // A read of this step.
   struct Read {
-    const Page* page = nullptr;
-    std::size_t begin = 0, end = 0;
-    Place place;
+    std::uintptr_t begin = 0, end = 0;
+    std::uintptr_t pc = 0, sp = 0;
   };
 
   bool use(Claim& claim, bool lost_update, std::size_t begin, std::size_t end, const Place& place,
@@ -192,9 +214,14 @@ class History {
   static constexpr std::size_t kCallBuckets = 4096;
   static constexpr std::size_t kMostFindings = 32;
   static constexpr std::size_t kMostCandidates = 8;
+  // How far behind a load the store is that ends an update, in bytes of code. Instrumented code has calls
+  // between them.
+  static constexpr std::uintptr_t kCodeOfAnUpdate = 64, kInstrumentedCodeOfAnUpdate = 128;
 
   Arena& arena_;
   WatchedMemory& memory_;
+  const bool lists_used_;
+  Page* used_ = nullptr;
   Task* tasks_[kBuckets] = {};
   Calls* calls_[kCallBuckets] = {};
   Claim* free_claims_ = nullptr;
@@ -204,6 +231,8 @@ class History {
 
   Candidate candidates_[kMostCandidates];
   std::size_t next_candidate_ = 0;
+  std::size_t candidate_count_ = 0;
+  bool awaits_access_ = false;  // after_access() has something to do
   Newest<Read, 4> reads_;
   // An update that is being made.
   Claim* update_of_ = nullptr;

@@ -7,6 +7,7 @@
 // Most sets hold a few ranges of a few bytes, so the operations take a range and touch only its words.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,10 +26,35 @@ class PageBits {
   void remove(std::size_t begin, std::size_t end) noexcept {
     for_words(begin, end, [&](std::size_t word, std::uint64_t mask) { words_[word] &= ~mask; });
   }
+  // Adds those that are in neither of the sets. Whether there are any.
+  bool add_others(std::size_t begin, std::size_t end, const PageBits& known,
+                  const PageBits& left_out) noexcept {
+    bool found = false;
+    for_words(begin, end, [&](std::size_t word, std::uint64_t mask) {
+      const std::uint64_t others = mask & ~known.words_[word] & ~left_out.words_[word];
+      words_[word] |= others;
+      found |= others != 0;
+    });
+    return found;
+  }
+  // Calls visit(at) for each that is not in the set.
+  template <class Visit>
+  void for_missing(std::size_t begin, std::size_t end, Visit visit) const noexcept {
+    for_words(begin, end, [&](std::size_t word, std::uint64_t mask) {
+      for (std::uint64_t missing = mask & ~words_[word]; missing != 0; missing &= missing - 1)
+        visit(word * 64 + static_cast<std::size_t>(std::countr_zero(missing)));
+    });
+  }
   bool any(std::size_t begin, std::size_t end) const noexcept {
     bool found = false;
     for_words(begin, end, [&](std::size_t word, std::uint64_t mask) { found |= (words_[word] & mask) != 0; });
     return found;
+  }
+  // Of at most 16 bytes that begin at `at`; false also if they are in two words.
+  bool has_all_in_word(std::size_t at, std::size_t bytes) const noexcept {
+    const std::size_t bit = at % 64;
+    const std::uint64_t mask = ((std::uint64_t{1} << bytes) - 1) << bit;
+    return bit + bytes <= 64 && (~words_[at / 64] & mask) == 0;
   }
   bool any() const noexcept {
     for (const std::uint64_t word : words_) {

@@ -17,9 +17,9 @@
 #include <cstring>
 
 #include "aiofiber/runtime/engine/syscall.h"
-#include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "arch/stepping.h"
+#include "shared_state/accesses.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -59,9 +59,11 @@ struct PageGuard::State {
   int* errno_at = nullptr;   // of the watched thread
   KernelAction previous[3];  // of kSignals, also if the program sets them later
   char* selector = nullptr;  // the kernel reads it at each system call: 1 refuses it
-  bool watching = false;     // some page is protected, or a step is being made
-  int depth = 0;             // of handlers
-  Task* task = nullptr;      // that runs
+  bool installed = false;
+  bool only_calls = false;  // no page is ever protected
+  bool watching = false;    // some page is protected, or a step is being made; or calls are looked at
+  int depth = 0;            // of handlers
+  Task* task = nullptr;     // that runs
   std::uint64_t effort = 0;
   static constexpr std::size_t kMostStepped = 8;
   Page* stepped[kMostStepped] = {};  // open for one instruction
@@ -165,6 +167,7 @@ class HandlerScope {
 
  private:
   PageGuard::State& state_;
+  const AccessesOff own_accesses_;
   int errno_;
 };
 
@@ -176,13 +179,6 @@ Place interrupted_place(PageGuard::State& state, const void* context, bool exact
   if (exact) ++registers.pc;
   const std::size_t count = unwind(registers, current_stack_bounds(), addresses);
   return {state.history.calls({addresses, count}), pc, sp};
-}
-
-HeldLocks held_now() noexcept {
-  HeldLocks held;
-  if (const Fiber* const fiber = current_fiber())
-    held.count = static_cast<std::uint8_t>(held_locks::list_held(*fiber, held.locks));
-  return held;
 }
 
 // Splits an access at the borders of pages.
@@ -285,6 +281,7 @@ void on_step(int signo, siginfo_t* info, void* context) {
 enum class KernelAccess : std::uint8_t { kReads, kWillWrite, kHasWritten };
 void kernel_access(PageGuard::State& state, std::uintptr_t address, std::size_t bytes, KernelAccess access,
                    const Place& place) noexcept {
+  if (access == KernelAccess::kWillWrite && !state.history.has_candidates()) return;
   for_pages(state.memory, address, bytes, [&](Page& page, std::size_t begin, std::size_t end) {
     if (access == KernelAccess::kWillWrite) {
       state.history.decide_on(page, begin, end);
@@ -500,6 +497,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
     return arch::answer_call(context, arch::raw_call(number, call));
   // Open while the call is made, then as before.
   for (Page& page : state.memory.pages()) {
+    if (state.only_calls) break;
     if (page.now == Access::kAll) continue;
     page.dirty = true;
     protect(page, Access::kAll);
@@ -511,7 +509,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
   if (number != SYS_rt_sigaction || !set_action(state, call, result)) result = arch::raw_call(number, call);
   if (transfer.writes && result > 0)
     note_transfer(state, call, transfer, static_cast<std::size_t>(result), KernelAccess::kHasWritten, place);
-  protect_as_wanted(state.memory.pages());
+  if (!state.only_calls) protect_as_wanted(state.memory.pages());
   arch::answer_call(context, result);
 }
 
@@ -524,6 +522,7 @@ PageGuard::PageGuard(Arena& arena, WatchedMemory& memory, History& history) noex
 }
 
 PageGuard::~PageGuard() {
+  if (!state_.installed) return;
   open();
   arch::raw_call(SYS_prctl, {{PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF}});
   for (std::size_t i = 0; i < std::size(kSignals); ++i)
@@ -559,7 +558,7 @@ const char* PageGuard::install() noexcept {
     action.mask &= ~kOurSignals;
     kernel_action(signo, &action, nullptr);
   }
-  is_watched_thread = true;
+  state_.installed = is_watched_thread = true;
   return nullptr;
 }
 
@@ -569,15 +568,18 @@ void PageGuard::pause() noexcept {
   state_.stepped_count = 0;
   state_.stepping = false;
   state_.history.settle();
+  if (state_.only_calls) return;
   for (Page& page : state_.memory.pages()) {
     if (page.dirty && !page.ignored) protect(page, Access::kAll);  // it will be compared
   }
 }
 
-void PageGuard::watch(Task& task) noexcept {
+void PageGuard::watch(Task& task, bool only_calls) noexcept {
+  if (!state_.installed) return;
   state_.task = &task;
+  state_.only_calls = only_calls;
   std::memset(state_.faults_at, 0, sizeof state_.faults_at);
-  bool any = false;
+  bool any = only_calls;
   for (const Page& page : state_.memory.pages()) any = any || page.wanted != Access::kAll;
   std::uint64_t blocked = 0;
   arch::raw_call(SYS_rt_sigprocmask,
@@ -585,7 +587,7 @@ void PageGuard::watch(Task& task) noexcept {
   if (!any || (blocked & kOurSignals) != 0) return open();  // a blocked fault would end the process
   // From here on the runtime's own variables may fault too: as in a handler.
   state_.watching = true;
-  protect_as_wanted(state_.memory.pages());
+  if (!only_calls) protect_as_wanted(state_.memory.pages());
   close_stepped(state_);
   state_.depth = 0;
   refuse_calls(state_, true);

@@ -36,8 +36,9 @@ class PageGuard {
   // The running task is being suspended. The pages stay as they are, but the dirty ones are opened; until
   // watch() or open(), an access to a closed page opens it and is not noted.
   void pause() noexcept;
-  // Gives the pages the access that they `want`, for the task that runs next.
-  void watch(Task& task) noexcept;
+  // Gives the pages the access that they `want`, for the task that runs next. `only_calls`: they want all;
+  // only what the kernel reads and writes is noted. Does nothing if it is not installed.
+  void watch(Task& task, bool only_calls) noexcept;
   // Opens all pages.
   void open() noexcept;
   // In a forked child: opens everything, for good. Async-signal-safe.

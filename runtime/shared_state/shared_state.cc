@@ -23,6 +23,7 @@
 #include <mutex>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "aiofiber/runtime/engine/at_fork.h"
 #include "aiofiber/runtime/engine/fiber.h"
@@ -33,7 +34,9 @@
 #include "aiofiber/runtime/inspect/held_locks.h"
 #include "aiofiber/runtime/inspect/symbolize.h"
 #include "aiofiber/runtime/inspect/traceback.h"
+#include "shared_state/accesses.h"
 #include "shared_state/finding_text.h"
+#include "shared_state/heap_place.h"
 #include "shared_state/history.h"
 #include "shared_state/page_guard.h"
 #include "shared_state/raw_bytes.h"
@@ -66,14 +69,18 @@ class Detector {
  public:
   explicit Detector(const Options& options)
       : report_(options.report != nullptr ? options.report : to_stderr),
-        memory_(arena_, options.modules, options.ignore),
-        history_(*new (needed(arena_.allocate(sizeof(History)))) History(arena_, memory_)),
+        is_precise_(is_instrumented()),
+        memory_(arena_, options.modules, options.ignore, is_precise_),
+        history_(*new (needed(arena_.allocate(sizeof(History)))) History(arena_, memory_, is_precise_)),
         guard_(arena_, memory_, history_),
+        accesses_(memory_, history_),
         streams_(options.ignore) {
     for (const TaskVariable& own : task_variables())
       memory_.exclude(reinterpret_cast<std::uintptr_t>(own.address), own.bytes);
     for (Page& page : memory_.pages()) {
-      if (!page.ignored) copy_bytes(page.shadow, page.memory, kPageBytes);
+      if (page.ignored) continue;
+      copy_bytes(page.shadow, page.memory, kPageBytes);
+      watched_.push_back(&page);
     }
     streams_.end_step({}, nullptr, true);  // the text that lies in a stream now is no task's
   }
@@ -81,31 +88,40 @@ class Detector {
   Detector& operator=(const Detector&) = delete;
 
   const char* install() noexcept {
-    const char* const missing = guard_.install();
+    const char* missing = guard_.install();
+    if (is_precise_) {
+      missing = nullptr;  // only what the kernel reads and writes is not seen
+      accesses_.install();
+    }
     if (missing == nullptr) held_locks::start_noting(lock_taken);
     return missing;
   }
   void uninstall() noexcept { held_locks::stop(); }
 
   void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
-    guard_.pause();
+    pause();
     end_step(from);
     make_reports();
+    tell_if_full();
     begin_step(from, to);
   }
   // The running task gives work to a pool: from now on another thread may touch the program's data.
   void work_begins() noexcept {
+    streams_are_known_ = was_alone_ = false;
+    if (is_precise_) return;
     guard_.pause();
     guard_.open();
-    streams_are_known_ = false;
   }
   // What has been found in the running step.
   void finish() noexcept {
-    guard_.pause();
+    pause();
     guard_.open();
     make_reports();
   }
-  void leave_child() noexcept { guard_.leave_child(); }
+  void leave_child() noexcept {
+    accesses_.stop_noting();
+    guard_.leave_child();
+  }
   void exclude(const void* begin, std::size_t bytes) noexcept {
     memory_.exclude(reinterpret_cast<std::uintptr_t>(begin), bytes);
   }
@@ -118,6 +134,11 @@ class Detector {
   }
 
  private:
+  void pause() noexcept {
+    if (is_precise_) accesses_.stop_noting();
+    guard_.pause();
+  }
+
   static void* needed(void* memory) {
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
@@ -130,10 +151,13 @@ class Detector {
     const std::size_t count = list_current_calls(addresses);
     const Calls* const here = history_.calls({addresses.data(), count});
     note_locks(task);
-    for (Page& page : memory_.pages()) {
-      if (page.ignored || !page.dirty) continue;
-      history_.end_step(task, page, here);
-      page.dirty = false;
+    // Of an instrumented program each access was seen, but for those of libraries.
+    const bool only_seen = is_precise_ && !(was_alone_ && is_alone());
+    history_.end_step_of_used(task, here, only_seen);
+    for (Page* const page : watched_) {
+      if (page->ignored || !page->dirty) continue;
+      history_.end_step(task, *page, here, only_seen);
+      page->dirty = false;
     }
     const bool is_suspended = from.id == task.record.id;
     const bool ends = is_suspended && from.id != 0 && static_cast<const Fiber&>(from).finished;
@@ -175,13 +199,15 @@ class Detector {
       const auto passed = static_cast<std::uint64_t>((scheduler->last_poll() - began_) / kTimeOfAnEffort);
       may_look_ = guard_.effort() < kEffortAtFirst + passed;
     }
-    const bool protects = is_alone();
-    for (Page& page : memory_.pages()) {
-      if (page.ignored) continue;
-      page.wanted = !protects ? Access::kAll : to.id != 0 ? wanted(page) : unless_used(page);
-      page.dirty = page.wanted == Access::kAll;
+    was_alone_ = is_alone();
+    const bool protects = was_alone_ && !is_precise_;
+    for (Page* const page : watched_) {
+      if (page->ignored) continue;
+      page->wanted = !protects ? Access::kAll : to.id != 0 ? wanted(*page) : unless_used(*page);
+      page->dirty = page->wanted == Access::kAll;
     }
-    guard_.watch(*running_);
+    guard_.watch(*running_, is_precise_);
+    if (is_precise_) accesses_.note_for(*running_);
   }
 
   // The loop itself and its callbacks: what is closed stays closed, because each change is a system call. Who
@@ -228,7 +254,7 @@ class Detector {
     const bool ran_before = std::exchange(others_run_, others > OffloadPool::threads_alive());
     // A thread of a pool that ends is counted no longer, but is still there for a moment. So it is said only
     // if two looks in a row have seen another thread.
-    if (others_run_ && ran_before && !std::exchange(told_of_others_, true)) {
+    if (!is_precise_ && others_run_ && ran_before && !std::exchange(told_of_others_, true)) {
       std::fprintf(
           stderr,
           "aiofiber: shared state: the program has other threads; while they run, nothing is found\n");
@@ -241,6 +267,14 @@ class Detector {
     return !others_run_ && offloaded_ == 0 && OffloadPool::works_in_flight() == 0;
   }
 
+  void tell_if_full() noexcept {
+    if (!arena_.is_full() || std::exchange(told_of_memory_, true)) return;
+    const HooksOff hooks_off;
+    std::fprintf(stderr,
+                 "aiofiber: shared state: what is noted has reached 1 GiB; of pages that come now nothing is "
+                 "found. Let the run use less memory, or fewer tasks at once\n");
+  }
+
   void make_reports() noexcept {
     if (history_.findings().empty() && streams_.findings().empty()) return;
     guard_.open();
@@ -248,10 +282,14 @@ class Detector {
     try {
       for (const Finding& finding : history_.findings()) {
         const Variable* const variable = memory_.variable_at(finding.address);
-        if (!places_.insert(place_key(finding, variable)).second) continue;
-        if (variable != nullptr && ++reports_of_[variable->address] > kReportsOfAVariable) continue;
+        const HeapPlace heap =
+            variable == nullptr && is_precise_ ? heap_place(memory_, finding.address) : HeapPlace();
+        const Variable* const named = heap.root != nullptr ? heap.root : variable;
+        if (named == nullptr && is_precise_) continue;  // the program handed it from task to task
+        if (!places_.insert(place_key(finding, named)).second) continue;
+        if (named != nullptr && ++reports_of_[named->address] > kReportsOfAVariable) continue;
         report_count.fetch_add(1, std::memory_order_relaxed);
-        report_(finding_text(finding, variable));
+        report_(finding_text(finding, variable, heap));
       }
       for (const CutLine& finding : streams_.findings()) {
         report_count.fetch_add(1, std::memory_order_relaxed);
@@ -266,15 +304,20 @@ class Detector {
 
   Report report_;
   Arena arena_;
+  const bool is_precise_;  // the program is instrumented: no page is protected
   WatchedMemory memory_;
   History& history_;
   PageGuard guard_;
+  Accesses accesses_;
   Streams streams_;
+  std::vector<Page*> watched_;  // of static data, but for what was ignored from the beginning
   Task* running_ = nullptr;
   std::size_t offloaded_ = 0;  // suspended tasks for which the kernel may work
   Nanoseconds began_ = 0;
   bool may_look_ = true;
+  bool was_alone_ = true;  // at the beginning of the step, and no work was given to a pool since
   bool others_run_ = false, told_of_others_ = false;
+  bool told_of_memory_ = false;
   bool streams_are_known_ = true;
   std::set<std::string> places_;
   std::map<std::uintptr_t, std::size_t> reports_of_;

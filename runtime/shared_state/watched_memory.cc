@@ -11,6 +11,8 @@
 #include <string_view>
 
 #include "aiofiber/runtime/inspect/symbolize.h"
+#include "shared_state/known_pages.h"
+#include "shared_state/raw_bytes.h"
 
 namespace aiofiber::runtime::shared_state {
 
@@ -131,8 +133,8 @@ std::string plain_name(std::string name) {
 }  // namespace
 
 WatchedMemory::WatchedMemory(Arena& arena, std::span<const std::string> modules,
-                             std::span<const std::string> ignored)
-    : arena_(arena) {
+                             std::span<const std::string> ignored, bool with_heap)
+    : arena_(arena), with_heap_(with_heap) {
   bool is_program = true;
   for (const Module& module : loaded_modules()) {
     if (is_wanted(module, std::exchange(is_program, false), modules))
@@ -149,10 +151,23 @@ WatchedMemory::WatchedMemory(Arena& arena, std::span<const std::string> modules,
       Page& page = *new (&pages_[index]) Page();
       page.memory = reinterpret_cast<char*>(at);
       page.shadow = shadows + index * kPageBytes;
+      page.known = with_heap_ ? make_known_page(at) : nullptr;
+      if (page.known == nullptr) continue;
+      page.known->page = &page;
+      page.known->kind.store(PageKind::kStatic, std::memory_order_relaxed);
     }
   }
   for (const auto& [address, size] : excluded_) exclude(address, size);
   for (Page& page : pages()) page.ignored = page.excluded.all();
+}
+
+WatchedMemory::~WatchedMemory() {
+  for (; heap_ != nullptr; heap_ = heap_->next_of_heap) heap_->known->page = nullptr;
+  for (const Page& page : pages()) {
+    if (page.known == nullptr) continue;
+    page.known->page = nullptr;
+    page.known->kind.store(PageKind::kUnknown, std::memory_order_relaxed);
+  }
 }
 
 void WatchedMemory::add_module(const std::string& path,
@@ -199,6 +214,28 @@ void WatchedMemory::exclude(std::uintptr_t address, std::size_t bytes) noexcept 
 }
 
 Page* WatchedMemory::find(std::uintptr_t address) noexcept {
+  if (!with_heap_) return find_static(address);
+  KnownPage* const known = known_page(address);
+  if (known == nullptr || known->kind.load(std::memory_order_relaxed) == PageKind::kUnknown) return nullptr;
+  return known->page != nullptr ? known->page : make_heap_page(address, *known);
+}
+
+// The first use of a page of the heap.
+Page* WatchedMemory::make_heap_page(std::uintptr_t address, KnownPage& known) noexcept {
+  if (arena_.is_full()) return nullptr;
+  Page* const page = arena_.make<Page>();
+  auto* const shadow = static_cast<char*>(arena_.allocate(kPageBytes));
+  if (page == nullptr || shadow == nullptr) return nullptr;
+  page->memory = reinterpret_cast<char*>(page_below(address));
+  page->shadow = shadow;
+  copy_bytes(shadow, page->memory, kPageBytes);
+  page->is_heap = true;
+  page->known = &known;
+  page->next_of_heap = std::exchange(heap_, page);
+  return known.page = page;
+}
+
+Page* WatchedMemory::find_static(std::uintptr_t address) noexcept {
   for (const Range& range : ranges_) {
     if (address >= range.low && address < range.high)
       return &pages_[range.first_page + (address - range.low) / kPageBytes];

@@ -22,6 +22,7 @@
 namespace aiofiber::runtime::shared_state {
 
 struct Claim;
+struct KnownPage;
 
 // How a page may be accessed while a task runs.
 enum class Access : std::uint8_t {
@@ -45,6 +46,13 @@ struct Page {
   std::uint32_t steps = 0;       // in which accesses were looked at
   bool touched = false;          // in this step
   Claim* claims = nullptr;       // the tasks that have used it
+  // Only if the program is instrumented:
+  Claim* running = nullptr;   // of the running task, if it has used the page in this step
+  Claim* quick = nullptr;     // the same, if none of its bytes are stale
+  Page* next_used = nullptr;  // in the list of these pages
+  Page* next_of_heap = nullptr;
+  KnownPage* known = nullptr;
+  bool is_heap = false;
 };
 
 struct Variable {
@@ -58,17 +66,26 @@ struct Variable {
 class WatchedMemory {
  public:
   // `modules`: parts of the names of the modules to watch; empty: the program and the libraries that are not
-  // the system's. `ignored`: names of variables. Reads symbols, which takes some time. Throws std::bad_alloc.
-  WatchedMemory(Arena& arena, std::span<const std::string> modules, std::span<const std::string> ignored);
+  // the system's. `ignored`: names of variables. `with_heap`: the heap, too, as far as it is known. Reads
+  // symbols, which takes some time. Throws std::bad_alloc.
+  WatchedMemory(Arena& arena, std::span<const std::string> modules, std::span<const std::string> ignored,
+                bool with_heap);
+  ~WatchedMemory();
+  WatchedMemory(const WatchedMemory&) = delete;
+  WatchedMemory& operator=(const WatchedMemory&) = delete;
 
   // From now on nothing that happens to these bytes counts.
   void exclude(std::uintptr_t address, std::size_t bytes) noexcept;
 
+  // The static data.
   std::span<Page> pages() noexcept { return {pages_, page_count_}; }
-  // The page that contains the address; null: it is not watched.
+  // The page that contains the address; null: it is not watched, or there is no memory for what is known of
+  // it.
   Page* find(std::uintptr_t address) noexcept;
   // Null: no variable is known there.
   const Variable* variable_at(std::uintptr_t address) const noexcept;
+  // All of them, by address; also those of which some bytes are excluded.
+  std::span<const Variable> variables() const noexcept { return variables_; }
   std::size_t bytes() const noexcept { return page_count_ * kPageBytes; }
 
  private:
@@ -76,6 +93,8 @@ class WatchedMemory {
     std::uintptr_t low, high;
     std::size_t first_page;
   };
+  Page* find_static(std::uintptr_t address) noexcept;
+  Page* make_heap_page(std::uintptr_t address, KnownPage& known) noexcept;
   void add_module(const std::string& path, std::span<const std::pair<std::uintptr_t, std::uintptr_t>> data,
                   std::span<const std::string> ignored);
 
@@ -85,6 +104,8 @@ class WatchedMemory {
   std::vector<std::pair<std::uintptr_t, std::size_t>> excluded_;  // until the pages exist
   Page* pages_ = nullptr;
   std::size_t page_count_ = 0;
+  const bool with_heap_;
+  Page* heap_ = nullptr;  // a list
 };
 
 }  // namespace aiofiber::runtime::shared_state

@@ -167,6 +167,25 @@ def test_each_is_found_and_needed(folder):
           [line.split()[:3] for line in sorted(old.output.splitlines())], f"more than checksums is wrong: {keys.output}")
 
 
+def test_instrumented(folder):
+    """The search in the program compiled with aiofiber::instrumented: nothing but what is wrong."""
+    jobs = many_jobs()
+    old = Run(BUILT / "courier", folder, jobs, 1)
+    new = Run(VARIANTS / "courier_mended_instrumented", folder, jobs, AT_ONCE, {**KEYS, **SEARCH})
+    check(new.errors == "", f"the mended program, instrumented: {new.errors}")
+    check(new.result() == old.result(), f"instrumented it wrote {new.output}, not {old.output}")
+    for fault, variable in (("method", "method"), ("kept", "kept"), ("chunk", "chunk"), ("received", "received"),
+                            ("words", "place_of_strtok")):
+        for patience in (2, 8, 30):
+            found = Run(VARIANTS / f"courier_{fault}_instrumented", folder, FEW_JOBS, len(FEW_JOBS), {**KEYS, **SEARCH},
+                        seconds=patience + 3, patience=patience, idle_limit=2 * patience)
+            if found.shares(variable):
+                break
+        check(found.shares(variable), f"the instrumented program does not find {variable}: {found.errors} {found.output}")
+        check(found.errors.count("Shared state: ") == found.errors.count(f"Shared state: '{variable}' in "),
+              f"the instrumented program finds more than {variable}: {found.errors}")
+
+
 def test_connections_are_closed(folder):
     """25 tasks at a time need few descriptors."""
     jobs = [f"get /pages/ page-{i}" for i in range(100)]

@@ -36,6 +36,13 @@ if(TARGET aiofiber_hooks)
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
 
+# So is what an instrumented program needs.
+if(TARGET aiofiber_instrumented)
+  add_library(aiofiber_instrumented_archive STATIC $<TARGET_OBJECTS:aiofiber_instrumented>)
+  set_target_properties(aiofiber_instrumented_archive PROPERTIES OUTPUT_NAME aiofiber_instrumented)
+  install(TARGETS aiofiber_instrumented_archive ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+
 # Right behind the archive of the hooks stands the runtime: a linker that drops unneeded libraries has not seen before who needs it.
 set(AIOFIBER_RUNTIME_FILE ${CMAKE_STATIC_LIBRARY_PREFIX}aiofiber_runtime${CMAKE_STATIC_LIBRARY_SUFFIX})
 if(BUILD_SHARED_LIBS)
@@ -76,6 +83,12 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-tls.pc.in ${PROJECT_BINARY_DIR
 configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-simulation.pc.in ${PROJECT_BINARY_DIR}/aiofiber-simulation.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/aiofiber-tls.pc ${PROJECT_BINARY_DIR}/aiofiber-simulation.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(TARGET aiofiber_instrumented)
+  list(JOIN AIOFIBER_INSTRUMENTED_OPTIONS " " AIOFIBER_PC_INSTRUMENTED_OPTIONS)
+  list(JOIN AIOFIBER_WRAPPED_CALLS " " AIOFIBER_PC_WRAPPED_CALLS)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/aiofiber-instrumented.pc.in ${PROJECT_BINARY_DIR}/aiofiber-instrumented.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/aiofiber-instrumented.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
 # The C compiler does not link the libraries of C++ by itself. A static program needs them behind all others, and
 # pkg-config puts there what is required last.
 aiofiber_packages(aiofiber-c "Tasks for programs in C: aiofiber.h" "" "-lstdc++ -lm " ", aiofiber-c-last")

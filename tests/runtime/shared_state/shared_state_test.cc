@@ -18,6 +18,7 @@
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "runtime/shared_state/idioms.h"
+#include "runtime/shared_state/search.h"
 #include "support/fiber_loop.h"
 #include "support/fibers.h"
 
@@ -25,33 +26,9 @@ namespace {
 
 namespace shared_state = aiofiber::runtime::shared_state;
 
-std::vector<std::string>* reports = nullptr;
-
-// Runs the functions as tasks 'one', 'two' and so on, all at once; gives the reports.
-std::vector<std::string> search(const std::vector<std::function<void()>>& functions,
-                                shared_state::Options options = {}) {
-  std::vector<std::string> found;
-  reports = &found;
-  options.report = [](const std::string& text) noexcept { reports->push_back(text); };
-  shared_state::start(options);
-  {
-    aiofiber::runtime::Loop loop;
-    loop.clock().set_may_block(true);  // child processes
-    const char* const names[] = {"one", "two", "three", "four"};
-    for (std::size_t i = 0; i < functions.size(); ++i) loop.spawn(functions[i]).set_name(names[i]);
-    loop.run();
-  }
-  shared_state::stop();
-  return found;
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const std::string& text : texts) all += text + "\n\n";
-  return all;
-}
+using aiofiber::shared_state_test::has;
+using aiofiber::shared_state_test::joined;
+using aiofiber::shared_state_test::search;
 
 // ---- what is found
 
