@@ -36,16 +36,20 @@ constexpr RandomDuration fixed(Duration length) noexcept { return {length, lengt
 constexpr RandomDuration uniform(Duration low, Duration high) noexcept { return {low, high}; }
 
 // The connection of two nodes; the same both ways. Bytes of a connection arrive in order, whatever their
-// latencies are.
+// latencies are. Each datagram has its own latency, so that one overtakes another.
 struct LinkOptions {
   RandomDuration latency = {std::chrono::microseconds(100), std::chrono::microseconds(500)};
   // Cuts what a program sends into pieces that travel one by one.
   bool split = false;
   // Bytes a second and direction; 0: no limit.
   double bandwidth = 0;
-  // The part of the packets that is lost, 0 to 1. Connections send them again, so they become slow.
+  // The part of the packets that is lost, 0 to 1. Connections send them again, so they become slow. Datagrams
+  // are gone.
   double loss = 0;
-  // How many bytes of a connection may be under way in a direction; then the sender waits.
+  // The part of the datagrams that arrive twice, 0 to 1.
+  double duplication = 0;
+  // How many bytes of a connection may be under way in a direction; then the sender waits. While as many wait
+  // for the link's bandwidth, datagrams are dropped.
   std::size_t window = 65536;
 };
 
@@ -94,8 +98,10 @@ class Node {
   void set_host(std::string_view name, std::string_view address);
 
   const std::string& name() const noexcept;
-  // Numeric, IPv4.
+  // Numeric, IPv4: 10.0.0.1 and so on.
   const std::string& address() const noexcept;
+  // Numeric, IPv6: fd00::1 and so on.
+  const std::string& address6() const noexcept;
 
  private:
   friend class Simulation;

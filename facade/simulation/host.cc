@@ -20,7 +20,8 @@ namespace aiofiber::testing::detail {
 
 namespace {
 
-constexpr std::uint32_t kFirstAddress = 0x0a000001;  // 10.0.0.1
+constexpr std::uint32_t kFirstAddress = 0x0a000001;            // 10.0.0.1
+constexpr std::uint64_t kNetwork6 = 0xfd00'0000'0000'0000ull;  // of fd00::1
 constexpr std::uint16_t kFirstPort = 32'768;
 constexpr std::uint16_t kLastPort = 60'999;
 
@@ -84,8 +85,10 @@ Host::Host(World& world, std::string name, std::size_t index)
     : world_(world),
       name_(std::move(name)),
       index_(index),
-      ip_(kFirstAddress + static_cast<std::uint32_t>(index)),
-      address_(ip_text(ip_)),
+      ip_(Ip::v4(kFirstAddress + static_cast<std::uint32_t>(index))),
+      ip6_(kNetwork6, 1 + index),
+      address_(ip_.text()),
+      address6_(ip6_.text()),
       clock_(world.clock()),
       calls_(*this),
       last_port_(static_cast<std::uint16_t>(kFirstPort + world.chooser().choose(kLastPort - kFirstPort))) {

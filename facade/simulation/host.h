@@ -31,7 +31,11 @@ class Host {
   World& world() noexcept { return world_; }
   const std::string& name() const noexcept { return name_; }
   const std::string& address() const noexcept { return address_; }
-  std::uint32_t ip() const noexcept { return ip_; }
+  const std::string& address6() const noexcept { return address6_; }
+  Ip ip() const noexcept { return ip_; }
+  Ip ip6() const noexcept { return ip6_; }
+  // Its address of the same family.
+  Ip own_ip(const Ip& like) const noexcept { return like.is_v4() ? ip_ : ip6_; }
   std::size_t index() const noexcept { return index_; }
 
   void run(std::function<void()> fn);
@@ -88,8 +92,10 @@ class Host {
   World& world_;
   const std::string name_;
   const std::size_t index_;
-  const std::uint32_t ip_;
+  const Ip ip_;
+  const Ip ip6_;
   const std::string address_;
+  const std::string address6_;
   HostClock clock_;
   runtime::Nanoseconds wall_offset_ = 0;
   SocketCalls calls_;

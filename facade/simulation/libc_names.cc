@@ -132,9 +132,15 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
 }
 
 int shutdown(int fd, int how) noexcept {
-  if (Host* const host = caller(); host != nullptr && how != SHUT_RD) {
+  if (Host* const host = caller()) {
     Wires& wires = host->world().wires();
-    if (Endpoint* const endpoint = wires.of_descriptor(fd)) wires.before_shutdown(*endpoint, fd);
+    Endpoint* const endpoint = wires.of_descriptor(fd);
+    if (endpoint != nullptr && endpoint->kind == Endpoint::Kind::kDatagram &&
+        endpoint->state != Endpoint::State::kConnected) {
+      errno = ENOTCONN;
+      return -1;
+    }
+    if (endpoint != nullptr && how != SHUT_RD) wires.before_shutdown(*endpoint, fd);
   }
   return real_shutdown(fd, how);
 }

@@ -58,6 +58,7 @@ void Node::set_host(std::string_view name, std::string_view address) {
 }
 const std::string& Node::name() const noexcept { return host_->name(); }
 const std::string& Node::address() const noexcept { return host_->address(); }
+const std::string& Node::address6() const noexcept { return host_->address6(); }
 
 // ---- Simulation
 

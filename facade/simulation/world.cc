@@ -28,6 +28,7 @@ World::World(const SimulationOptions& options, std::uint64_t seed)
       chooser_(seed),
       events_(chooser_),
       trace_(options.trace_events, now_),
+      datagrams_(*this, wires_),
       wires_(*this) {
   if (!options.real_network) closed_network_.emplace();
 }
@@ -97,9 +98,9 @@ Host* World::find_host(std::string_view name) noexcept {
   return nullptr;
 }
 
-Host* World::find_host(std::uint32_t ip) noexcept {
+Host* World::find_host(const Ip& ip) noexcept {
   for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->ip() == ip) return host.get();
+    if (host->own_ip(ip) == ip) return host.get();
   }
   return nullptr;
 }
@@ -117,6 +118,8 @@ void World::set_link(Host& a, Host& b, const LinkOptions& options) {
   if (options.latency.low < Duration() || options.latency.high < options.latency.low)
     throw ValueError("a link's latency begins at 0 or more, and does not end before it begins");
   if (!(options.loss >= 0 && options.loss <= 1)) throw ValueError("a link's loss is between 0 and 1");
+  if (!(options.duplication >= 0 && options.duplication <= 1))
+    throw ValueError("a link's duplication is between 0 and 1");
   if (!(options.bandwidth >= 0)) throw ValueError("a link's bandwidth is not negative");
   links_[pair(a, b)].options = options;
   links_[pair(b, a)].options = options;
@@ -148,10 +151,23 @@ bool World::is_blocked(const Host& from, const Host& to) const noexcept {
   return found != links_.end() && found->second.blocked;
 }
 
+bool World::happens(double probability) {
+  return probability > 0 &&
+         static_cast<double>(chooser_.choose(kOneInAMillion)) < probability * kOneInAMillion;
+}
+
 bool World::loses_packet(const Host& from, const Host& to) {
-  if (is_blocked(from, to)) return true;
-  const double loss = link(from, to).loss;
-  return loss > 0 && static_cast<double>(chooser_.choose(kOneInAMillion)) < loss * kOneInAMillion;
+  return is_blocked(from, to) || happens(link(from, to).loss);
+}
+
+bool World::doubles_packet(const Host& from, const Host& to) { return happens(link(from, to).duplication); }
+
+bool World::is_full(const Host& from, const Host& to) const noexcept {
+  const auto found = links_.find(pair(from, to));
+  if (found == links_.end() || found->second.busy_until <= now_) return false;
+  const double seconds = static_cast<double>(found->second.busy_until - now_) / 1e9;
+  const LinkOptions& options = found->second.options;
+  return seconds * options.bandwidth > static_cast<double>(options.window);
 }
 
 Nanoseconds World::draw(const RandomDuration& duration) {

@@ -22,6 +22,7 @@
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/simulation.h"
 #include "simulation/closed_network.h"
+#include "simulation/datagrams.h"
 #include "simulation/event_queue.h"
 #include "simulation/trace.h"
 #include "simulation/wires.h"
@@ -42,6 +43,7 @@ class World {
   bool seeds_random() const noexcept { return seeds_random_; }
   Trace& trace() noexcept { return trace_; }
   Wires& wires() noexcept { return wires_; }
+  Datagrams& datagrams() noexcept { return datagrams_; }
   runtime::Nanoseconds wall_clock() const noexcept { return wall_clock_; }
 
   void at(runtime::Nanoseconds time, EventQueue::Action action) {
@@ -56,7 +58,7 @@ class World {
 
   Host& host(std::string_view name);
   Host* find_host(std::string_view name) noexcept;
-  Host* find_host(std::uint32_t ip) noexcept;
+  Host* find_host(const Ip& ip) noexcept;
   Host& known_host(std::string_view name);  // ValueError
   const std::vector<std::unique_ptr<Host>>& hosts() const noexcept { return hosts_; }
 
@@ -69,6 +71,9 @@ class World {
   // Whether nothing passes: a partition, or a machine without power.
   bool is_blocked(const Host& from, const Host& to) const noexcept;
   bool loses_packet(const Host& from, const Host& to);
+  bool doubles_packet(const Host& from, const Host& to);
+  // Whether so much waits for the link that a datagram finds no room.
+  bool is_full(const Host& from, const Host& to) const noexcept;
   runtime::Nanoseconds latency(const Host& from, const Host& to);
   // When so many bytes that are sent now have left the machine.
   runtime::Nanoseconds departure(const Host& from, const Host& to, std::size_t bytes);
@@ -82,6 +87,7 @@ class World {
     runtime::Nanoseconds busy_until = 0;
   };
   static Pair pair(const Host& from, const Host& to) noexcept;
+  bool happens(double probability);
   void settle();
   runtime::Nanoseconds next_time() const noexcept;
   [[noreturn]] void report_failure();
@@ -94,6 +100,7 @@ class World {
   EventQueue events_;
   Trace trace_;
   std::optional<ClosedNetwork> closed_network_;  // of the rest of the process
+  Datagrams datagrams_;                          // before the wires, which tell it of their end
   Wires wires_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say

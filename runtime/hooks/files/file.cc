@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
@@ -68,6 +69,9 @@ bool probe_differently(int fd, FdKind kind) noexcept {
 ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
+      if (runtime::Network* const network = runtime::datagram_network();
+          AIOFIBER_UNLIKELY(network != nullptr) && !network->before_receive(fd))
+        return -1;
       if (rest.count() == 1) {  // the kernel copies less for it
         const iovec& only = *rest.pieces();
         return real::recvfrom(fd, only.iov_base, only.iov_len, MSG_DONTWAIT, nullptr, nullptr);
@@ -188,7 +192,11 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // only sockets have a timeout
   const int errno_at_start = errno;
   std::size_t sent = 0;
-  if (fd_kind(fd) == FdKind::kSocket) take_part();
+  if (fd_kind(fd) == FdKind::kSocket) {
+    take_part();
+    ssize_t datagram;
+    if (runtime::send_datagram(fd, message_of(rest), datagram)) return datagram;
+  }
   for (;;) {
     FdKind kind = fd_kind(fd);
     if (kind == FdKind::kFile || kind == FdKind::kDirect)

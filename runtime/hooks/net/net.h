@@ -14,4 +14,8 @@ namespace aiofiber::hooks {
 ssize_t receive_message(int fd, msghdr* message, int flags);
 ssize_t transmit_message(int fd, const msghdr* message, int flags);
 
+// As libc's calls, with flags that never wait.
+ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept;
+ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept;
+
 }  // namespace aiofiber::hooks

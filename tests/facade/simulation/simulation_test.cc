@@ -88,14 +88,14 @@ TEST_F(Pair, UnknownNameAndUnknownAddressAreRefusedAtOnce) {
 }
 
 TEST_F(Pair, SocketsThatAreNotSimulatedAreRefused) {
-  int datagram = 0;
+  int raw = 0;
   int other_family = 0;
   client.run([&] {
-    datagram = ::socket(AF_INET, SOCK_DGRAM, 0) < 0 ? errno : 0;
-    other_family = ::socket(AF_INET6, SOCK_STREAM, 0) < 0 ? errno : 0;
+    raw = ::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ? errno : 0;
+    other_family = ::socket(AF_NETLINK, SOCK_DGRAM, 0) < 0 ? errno : 0;
   });
   sim.run_for(1s);
-  EXPECT_EQ(datagram, EPROTONOSUPPORT);
+  EXPECT_EQ(raw, EPROTONOSUPPORT);
   EXPECT_EQ(other_family, EAFNOSUPPORT);
 }
 
@@ -729,6 +729,7 @@ TEST_F(Pair, BadSettingsAreRefused) {
   EXPECT_THROW(sim.link("server", "nobody", {}), ValueError);
   EXPECT_THROW(sim.link("server", "client", {.latency = uniform(2s, 1s)}), ValueError);
   EXPECT_THROW(sim.link("server", "client", {.loss = 1.5}), ValueError);
+  EXPECT_THROW(sim.link("server", "client", {.duplication = -0.5}), ValueError);
   EXPECT_THROW(client.set_clock_rate(0), ValueError);
   EXPECT_THROW(client.run(nullptr), TypeError);
 }
