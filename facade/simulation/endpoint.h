@@ -45,7 +45,7 @@ struct Received {
 };
 
 struct Endpoint {
-  enum class Kind : std::uint8_t { kStream, kDatagram };
+  enum class Kind : std::uint8_t { kStream, kDatagram, kTimer, kRandom };
   enum class State : std::uint8_t { kNew, kListening, kConnecting, kConnected };
 
   std::uint64_t id = 0;  // never used again; also the order in which wires are looked at
@@ -79,6 +79,7 @@ struct Endpoint {
   bool out_armed = false;   // an event will deliver the first packet
   bool peer_full = false;   // the peer's buffer is full: delivery goes on when its program reads
   bool ended = false;       // the program sends nothing more
+  bool heard_end = false;   // the peer sends nothing more, and the program can read so
   bool keeps_byte = false;  // the last byte in the wire is not data: see Wires::before_shutdown()
   unsigned tries = 0;       // of the first packet
   bool held = false;        // a server's end that was not accepted: its program's end is ours, too
@@ -89,6 +90,20 @@ struct Endpoint {
   int received_memory = 0;        // the sum of their memory
   std::size_t receive_limit = 0;  // how much room there is
   bool has_wake_up = false;       // an empty datagram that tells of an error is in the program's end
+
+  // ---- a timer
+  struct Timer {
+    bool is_wall = false;       // of CLOCK_REALTIME
+    bool follows_wall = false;  // and set to one of its times
+    bool cancel_on_set = false;
+    bool was_set = false;                           // the wall clock, and the program has not heard of it yet
+    bool is_full = false;                           // a number is in the program's end
+    runtime::Nanoseconds next = runtime::kForever;  // on its clock
+    runtime::Nanoseconds interval = 0;
+    std::uint64_t expiries = 0;  // that were not read
+    std::uint64_t arming = 0;    // the number of the event that is valid
+  };
+  Timer timer;
 
   // Whether a packet to this address of the machine may be for the socket.
   bool covers(const Ip& ip) const noexcept {

@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "aiofiber/event_loop.h"
+#include "aiofiber/runtime/engine/saturating.h"
+#include "simulation/disk.h"
 #include "simulation/host_clock.h"
 #include "simulation/socket_calls.h"
 #include "simulation/world.h"
@@ -61,11 +63,18 @@ class Host {
 
   // ---- its clocks
   void set_rate(double rate);
-  void move_wall_clock(runtime::Nanoseconds ahead) noexcept { wall_offset_ += ahead; }
+  void move_wall_clock(runtime::Nanoseconds ahead);
   runtime::Nanoseconds monotonic_time() const noexcept { return kBootTime + clock_.now(); }
   runtime::Nanoseconds wall_time() const noexcept {
     return world_.wall_clock() + clock_.now() + wall_offset_;
   }
+
+  // The simulation's time when so much has passed on its clocks.
+  runtime::Nanoseconds when_passed(runtime::Nanoseconds length) const noexcept {
+    return clock_.when(runtime::saturating_add(clock_.now(), length));
+  }
+
+  Disk& disk() noexcept { return disk_; }
 
   // ---- its names and ports
   struct NameService {
@@ -99,6 +108,7 @@ class Host {
   HostClock clock_;
   runtime::Nanoseconds wall_offset_ = 0;
   SocketCalls calls_;
+  Disk disk_;
   NameService names_;
   std::uint16_t last_port_;
   std::vector<std::function<void()>> entries_;

@@ -42,6 +42,10 @@ inline std::size_t unread_bytes(int fd) noexcept {
   int count = 0;
   return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 1;
 }
+inline std::size_t pending_bytes(int fd) noexcept {
+  int count = 0;
+  return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
+}
 // What the kernel counts for all that was sent and not read yet.
 inline int unread_memory(int fd) noexcept {
   int count = 0;

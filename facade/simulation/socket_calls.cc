@@ -262,22 +262,51 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
   return 0;
 }
 
-// A pair can only say that the connection was reset, or that nobody reads any more.
+// A pair can only say that the connection was reset, or that nobody reads any more. As in Linux, the first
+// write after a reset says so, and only later ones say EPIPE.
 int SocketCalls::transfer_error(int fd, int error) noexcept {
-  if ((error != ECONNRESET && error != EPIPE) || !wires().take_time_out(fd)) return error;
+  if (error != ECONNRESET && error != EPIPE) return error;
   int of_pair = 0;
   socklen_t length = sizeof of_pair;
-  real::get_option(fd, SOL_SOCKET, SO_ERROR, &of_pair, &length);  // after a write it is still to be told
-  return ETIMEDOUT;
+  if (error == EPIPE) real::get_option(fd, SOL_SOCKET, SO_ERROR, &of_pair, &length);  // not told yet
+  if (wires().take_time_out(fd)) return ETIMEDOUT;
+  return of_pair != 0 ? of_pair : error;
 }
 
-// ---- datagrams
+// ---- the disk
 
-bool SocketCalls::has_datagrams() const noexcept { return host_.world().datagrams().in_use(); }
+bool SocketCalls::has_disk() const noexcept { return host_.disk().is_simulated(); }
+runtime::Nanoseconds SocketCalls::sync_length() noexcept { return host_.disk().sync_length(); }
+int SocketCalls::end_sync(int fd) noexcept { return host_.disk().end_sync(fd); }
+std::size_t SocketCalls::disk_room(int fd, off_t position, std::size_t bytes) noexcept {
+  return host_.disk().room(fd, position, bytes);
+}
+void SocketCalls::disk_takes(int fd, off_t position, std::size_t bytes) noexcept {
+  host_.disk().take(fd, position, bytes);
+}
+
+// ---- datagrams and timers
+
+int SocketCalls::timer(clockid_t clock, int flags) noexcept {
+  return host_.world().timers().create(host_, clock, flags);
+}
+
+int SocketCalls::open(const char* path, int flags) noexcept {
+  if (path == nullptr || !host_.world().seeds_random() || !RandomFiles::is_name(path)) return kIsNone;
+  return host_.world().random_files().open(host_, flags);
+}
+
+bool SocketCalls::has_messages() const noexcept {
+  World& world = host_.world();
+  return world.datagrams().in_use() || world.timers().in_use() || world.random_files().in_use();
+}
 
 ssize_t SocketCalls::send_datagram(int fd, const msghdr& message) noexcept {
   Endpoint* const endpoint = find(fd);
-  if (endpoint == nullptr || endpoint->kind != Endpoint::Kind::kDatagram) return kNoDatagramSocket;
+  if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream ||
+      endpoint->kind == Endpoint::Kind::kRandom)
+    return kIsNone;
+  if (endpoint->kind == Endpoint::Kind::kTimer) return fail(EINVAL);
   if (host_.is_dying()) return fail(ENETDOWN);
   if (message.msg_iov == nullptr && message.msg_iovlen > 0) return fail(EFAULT);
   if (message.msg_iovlen > IOV_MAX) return fail(EMSGSIZE);
@@ -289,7 +318,12 @@ ssize_t SocketCalls::send_datagram(int fd, const msghdr& message) noexcept {
 
 bool SocketCalls::before_receive(int fd) noexcept {
   Endpoint* const endpoint = find(fd);
-  if (endpoint == nullptr || endpoint->kind != Endpoint::Kind::kDatagram) return true;
+  if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream) return true;
+  if (endpoint->kind == Endpoint::Kind::kTimer) return host_.world().timers().before_read(*endpoint, fd);
+  if (endpoint->kind == Endpoint::Kind::kRandom) {
+    host_.world().random_files().before_read(*endpoint, fd);
+    return true;
+  }
   const int error = host_.world().datagrams().take_error(*endpoint, fd);
   if (error != 0) errno = error;
   return error == 0;

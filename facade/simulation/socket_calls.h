@@ -29,7 +29,14 @@ class SocketCalls final : public runtime::Network {
   int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept override;
   int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept override;
   int transfer_error(int fd, int error) noexcept override;
-  bool has_datagrams() const noexcept override;
+  int timer(clockid_t clock, int flags) noexcept override;
+  bool has_disk() const noexcept override;
+  runtime::Nanoseconds sync_length() noexcept override;
+  int end_sync(int fd) noexcept override;
+  std::size_t disk_room(int fd, off_t position, std::size_t bytes) noexcept override;
+  void disk_takes(int fd, off_t position, std::size_t bytes) noexcept override;
+  int open(const char* path, int flags) noexcept override;
+  bool has_messages() const noexcept override;
   ssize_t send_datagram(int fd, const msghdr& message) noexcept override;
   bool before_receive(int fd) noexcept override;
   void after_receive(int fd, int flags, sockaddr* address, socklen_t room,

@@ -49,7 +49,8 @@ Wires::~Wires() {
 Endpoint* Wires::make(Host& host, Endpoint::Kind kind, int family, int flags) {
   int ends[2];
   // SOCK_SEQPACKET: as datagrams, but the wire hears when the program's end is closed.
-  const int type = kind == Endpoint::Kind::kDatagram ? SOCK_SEQPACKET : SOCK_STREAM;
+  const bool is_stream = kind == Endpoint::Kind::kStream || kind == Endpoint::Kind::kRandom;
+  const int type = is_stream ? SOCK_STREAM : SOCK_SEQPACKET;
   if (sys::socket_pair(AF_UNIX, type, 0, ends) != 0) return nullptr;
   // The pair is made close-on-exec and non-blocking; the program's end is as the program asked.
   if ((flags & SOCK_NONBLOCK) == 0) real::file_control(ends[0], F_SETFL, O_RDWR);
@@ -155,7 +156,19 @@ void Wires::remove(Endpoint& endpoint) noexcept {
   if (endpoint.wire >= 0) sys::close(endpoint.wire);
   if (endpoint.held) sys::close(endpoint.fd);
   const std::deque<std::uint64_t> backlog = std::move(endpoint.backlog);
-  if (endpoint.kind == Endpoint::Kind::kDatagram) world_.datagrams().removed(endpoint);
+  switch (endpoint.kind) {
+    case Endpoint::Kind::kStream:
+      break;
+    case Endpoint::Kind::kDatagram:
+      world_.datagrams().removed(endpoint);
+      break;
+    case Endpoint::Kind::kTimer:
+      world_.timers().removed();
+      break;
+    case Endpoint::Kind::kRandom:
+      world_.random_files().removed();
+      break;
+  }
   by_cookie_.erase(endpoint.cookie);
   endpoints_.erase(endpoint.id);
   for (const std::uint64_t id : backlog) {  // connections that nobody accepts any more
@@ -333,8 +346,10 @@ void Wires::collect() {
 }
 
 void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
-  if (endpoint.kind == Endpoint::Kind::kDatagram) {
-    if ((events & EPOLLIN) != 0) world_.datagrams().collect(endpoint);
+  if (endpoint.kind != Endpoint::Kind::kStream) {
+    if ((events & EPOLLIN) != 0 && endpoint.kind == Endpoint::Kind::kDatagram)
+      world_.datagrams().collect(endpoint);
+    if ((events & EPOLLIN) != 0 && endpoint.kind == Endpoint::Kind::kRandom) RandomFiles::collect(endpoint);
     if ((events & EPOLLHUP) != 0) remove(endpoint);
     return;
   }
@@ -506,6 +521,7 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     }
     case Packet::Kind::kEnd:
       log("end", from);
+      to.heard_end = true;
       sys::shut_down(to.wire, SHUT_WR);
       to.host->touch();
       return Delivered::kYes;
@@ -534,7 +550,8 @@ void Wires::reset_later(Endpoint& endpoint) {
   });
 }
 
-// The program's end gets ECONNRESET if data that it wrote is unread when the wire is closed.
+// The program's end gets ECONNRESET if data that it wrote is unread when the wire is closed. Not if it has
+// heard the peer's end: then Linux says EPIPE to a write, and nothing to a read.
 void Wires::reset(Endpoint& endpoint) {
   if (endpoint.state == Endpoint::State::kConnecting) {
     fail_connect(endpoint, ECONNREFUSED);
@@ -544,7 +561,8 @@ void Wires::reset(Endpoint& endpoint) {
   endpoint.out_bytes = 0;
   endpoint.ended = true;
   if (endpoint.wire >= 0) {
-    if (real::cookie(endpoint.fd) == endpoint.cookie) sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
+    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie)
+      sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
     sys::close(endpoint.wire);
     endpoint.wire = -1;
   }

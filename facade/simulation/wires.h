@@ -63,6 +63,13 @@ class Wires {
   // Whether the connection of this descriptor was given up, and nobody was told yet. Only once.
   bool take_time_out(int fd) noexcept;
 
+  template <class Fn>
+  void for_each_timer(const Host& host, Fn fn) {
+    for (const auto& [id, endpoint] : endpoints_) {
+      if (endpoint->host == &host && endpoint->kind == Endpoint::Kind::kTimer) fn(*endpoint);
+    }
+  }
+
   // Reads what programs have written, and notices what they have closed.
   void collect();
   // The machine's programs die. `tell_peers`: by resets. The caller closes what remains.

@@ -5,6 +5,8 @@
 
 #include <absl/cleanup/cleanup.h>
 
+#include <cstring>
+
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/saturating.h"
@@ -29,6 +31,8 @@ World::World(const SimulationOptions& options, std::uint64_t seed)
       events_(chooser_),
       trace_(options.trace_events, now_),
       datagrams_(*this, wires_),
+      timers_(*this, wires_),
+      random_files_(*this, wires_),
       wires_(*this) {
   if (!options.real_network) closed_network_.emplace();
 }
@@ -78,9 +82,23 @@ void World::run_until(Nanoseconds end) {
 
 void World::report_failure() {
   const std::exception_ptr failure = std::exchange(failure_, nullptr);
-  aiofiber::detail::log(LogLevel::ERROR, "simulation failed after " + std::to_string(now_ / 1'000'000) +
-                                             " ms; to repeat it: " + repro_command(seed_));
+  if (task_chooser_ == nullptr) {  // explore() tells it otherwise
+    aiofiber::detail::log(LogLevel::ERROR, "simulation failed after " + std::to_string(now_ / 1'000'000) +
+                                               " ms; to repeat it: " + repro_command(seed_));
+  }
   std::rethrow_exception(failure);
+}
+
+void World::fill_from_seed(void* buffer, std::size_t bytes) noexcept {
+  constexpr std::size_t kDrawn = 7;  // bytes of a choice
+  auto* to = static_cast<unsigned char*>(buffer);
+  while (bytes > 0) {
+    const std::uint64_t drawn = chooser_.choose(std::uint64_t{1} << (8 * kDrawn));
+    const std::size_t taken = std::min(bytes, kDrawn);
+    std::memcpy(to, &drawn, taken);
+    to += taken;
+    bytes -= taken;
+  }
 }
 
 // ---- machines

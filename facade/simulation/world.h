@@ -24,6 +24,8 @@
 #include "simulation/closed_network.h"
 #include "simulation/datagrams.h"
 #include "simulation/event_queue.h"
+#include "simulation/random_files.h"
+#include "simulation/timers.h"
 #include "simulation/trace.h"
 #include "simulation/wires.h"
 
@@ -40,10 +42,16 @@ class World {
   const runtime::Nanoseconds& clock() const noexcept { return now_; }  // for what follows the time
   std::uint64_t seed() const noexcept { return seed_; }
   runtime::Chooser& chooser() noexcept { return chooser_; }
+  // Who decides which of a machine's ready tasks runs next; null: they keep asyncio's order.
+  runtime::Chooser* task_chooser() const noexcept { return task_chooser_; }
+  void set_task_chooser(runtime::Chooser* chooser) noexcept { task_chooser_ = chooser; }
   bool seeds_random() const noexcept { return seeds_random_; }
   Trace& trace() noexcept { return trace_; }
   Wires& wires() noexcept { return wires_; }
   Datagrams& datagrams() noexcept { return datagrams_; }
+  Timers& timers() noexcept { return timers_; }
+  RandomFiles& random_files() noexcept { return random_files_; }
+  void fill_from_seed(void* buffer, std::size_t bytes) noexcept;
   runtime::Nanoseconds wall_clock() const noexcept { return wall_clock_; }
 
   void at(runtime::Nanoseconds time, EventQueue::Action action) {
@@ -78,6 +86,7 @@ class World {
   // When so many bytes that are sent now have left the machine.
   runtime::Nanoseconds departure(const Host& from, const Host& to, std::size_t bytes);
   runtime::Nanoseconds draw(const RandomDuration& duration);
+  bool happens(double probability);
 
  private:
   using Pair = std::pair<std::size_t, std::size_t>;  // the numbers of two machines
@@ -87,7 +96,6 @@ class World {
     runtime::Nanoseconds busy_until = 0;
   };
   static Pair pair(const Host& from, const Host& to) noexcept;
-  bool happens(double probability);
   void settle();
   runtime::Nanoseconds next_time() const noexcept;
   [[noreturn]] void report_failure();
@@ -97,10 +105,14 @@ class World {
   const runtime::Nanoseconds wall_clock_;
   const bool seeds_random_;
   runtime::SeededChooser chooser_;
+  runtime::Chooser* task_chooser_ = nullptr;
   EventQueue events_;
   Trace trace_;
   std::optional<ClosedNetwork> closed_network_;  // of the rest of the process
-  Datagrams datagrams_;                          // before the wires, which tell it of their end
+  // Before the wires, which tell these of their end.
+  Datagrams datagrams_;
+  Timers timers_;
+  RandomFiles random_files_;
   Wires wires_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/network.h"
@@ -64,12 +65,21 @@ ssize_t noted_sent(int fd, ssize_t count) noexcept {
   return count;
 }
 
+// On a simulated machine, the machine's network says whether a failed send raises SIGPIPE: the kernel knows
+// only the end of a socket pair. So the kernel raises none, and signalled() does.
+int flags_for_kernel(int flags) noexcept {
+  return AIOFIBER_LIKELY(runtime::current_network == nullptr) ? flags : flags | MSG_NOSIGNAL;
+}
+ssize_t signalled(int flags, ssize_t result) noexcept {
+  return AIOFIBER_LIKELY(result >= 0) ? result : raise_sigpipe_if_simulated(flags, result);
+}
+
 // The results of calls that never wait.
 ssize_t received_at_once(int fd, int flags, ssize_t count) noexcept {
   return runtime::transfer_result(fd, noted_received(fd, flags, count));
 }
-ssize_t sent_at_once(int fd, ssize_t count) noexcept {
-  return runtime::transfer_result(fd, noted_sent(fd, count));
+ssize_t sent_at_once(int fd, int flags, ssize_t count) noexcept {
+  return signalled(flags, runtime::transfer_result(fd, noted_sent(fd, count)));
 }
 
 // ---- the kernel's calls, which the network of a simulated machine completes (datagrams)
@@ -115,6 +125,14 @@ bool is_malformed(const msghdr* message) noexcept {
 
 }  // namespace
 
+ssize_t raise_sigpipe_if_simulated(int flags, ssize_t result) noexcept {
+  if (result >= 0 || errno != EPIPE || (flags & MSG_NOSIGNAL) != 0) return result;
+  if (runtime::current_network == nullptr) return result;  // the kernel has raised it
+  ::raise(SIGPIPE);                                        // of this thread, as the kernel's
+  errno = EPIPE;
+  return result;
+}
+
 ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept {
   return received_at_once(fd, flags, receive_now(fd, message, flags));
 }
@@ -122,8 +140,8 @@ ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept {
 ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept {
   ssize_t sent;
   if (is_malformed(message) || !runtime::send_datagram(fd, *message, sent))
-    sent = real::sendmsg(fd, message, flags);
-  return sent_at_once(fd, sent);
+    sent = real::sendmsg(fd, message, flags_for_kernel(flags));
+  return sent_at_once(fd, flags, sent);
 }
 
 ssize_t receive_message(int fd, msghdr* message, int flags) {
@@ -167,7 +185,7 @@ namespace {
 
 // Linux raises SIGPIPE only for a call that has moved nothing, so our later pieces must not raise it.
 int flags_for_piece(int flags, std::size_t sent) noexcept {
-  return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+  return flags_for_kernel(flags) | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
 }
 
 ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address,
@@ -184,7 +202,7 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
     } else if (!call.probe_again()) {
-      return call.end_with_error(sent);
+      return signalled(flags, call.end_with_error(sent));
     }
   }
 }
@@ -193,8 +211,8 @@ ssize_t transmit_at_once(int fd, const void* data, std::size_t length, int flags
                          socklen_t address_length) noexcept {
   ssize_t sent;
   if (!runtime::send_datagram(fd, data, length, address, address_length, sent))
-    sent = real::sendto(fd, data, length, flags, address, address_length);
-  return sent_at_once(fd, sent);
+    sent = real::sendto(fd, data, length, flags_for_kernel(flags), address, address_length);
+  return sent_at_once(fd, flags, sent);
 }
 
 }  // namespace
@@ -219,7 +237,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       part.msg_control = nullptr;  // the first piece sends the ancillary data (descriptors)
       part.msg_controllen = 0;
     } else if (!call.probe_again()) {
-      return call.end_with_error(sent);
+      return signalled(flags, call.end_with_error(sent));
     }
   }
 }
