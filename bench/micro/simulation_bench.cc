@@ -2,6 +2,7 @@
 //
 // What a simulation costs: messages between machines (two a round), connections, and days without work.
 #include <benchmark/benchmark.h>
+#include <netinet/in.h>
 
 #include <chrono>
 
@@ -42,6 +43,50 @@ void messages(benchmark::State& state) {
   state.SetItemsProcessed(done);
 }
 BENCHMARK(messages)->Unit(benchmark::kMillisecond);
+
+// As messages(), by datagrams.
+void datagrams(benchmark::State& state) {
+  constexpr int kRounds = 10'000;
+  std::int64_t done = 0;
+  for (auto _ : state) {
+    sim::Simulation simulation({.seed = 1});
+    const auto bound = [](std::uint16_t port) {
+      Fd socket(::socket(AF_INET, SOCK_DGRAM, 0));
+      sockaddr_in own{};
+      own.sin_family = AF_INET;
+      own.sin_port = htons(port);
+      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own);
+      return socket;
+    };
+    simulation.node("server").run([&bound] {
+      const Fd socket = bound(7);
+      char buffer[64];
+      sockaddr_in from{};
+      socklen_t length = sizeof from;
+      auto* const address = reinterpret_cast<sockaddr*>(&from);
+      for (ssize_t n; (n = ::recvfrom(socket.get(), buffer, sizeof buffer, 0, address, &length)) > 0;)
+        ::sendto(socket.get(), buffer, static_cast<std::size_t>(n), 0, address, length);
+    });
+    simulation.node("client").run([&bound, &done] {
+      const Fd socket = bound(8);
+      sockaddr_in to{};
+      to.sin_family = AF_INET;
+      to.sin_port = htons(7);
+      to.sin_addr.s_addr = htonl(0x0a000001);
+      char buffer[64];
+      for (int i = 0; i < kRounds; ++i) {
+        ::sendto(socket.get(), "sixteen bytes...", 16, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        if (::recv(socket.get(), buffer, sizeof buffer, 0) != 16) return;
+        done += 2;
+      }
+    });
+    simulation.run_for(1h);
+  }
+  if (done != static_cast<std::int64_t>(state.iterations()) * 2 * kRounds)
+    state.SkipWithError("lost datagrams");
+  state.SetItemsProcessed(done);
+}
+BENCHMARK(datagrams)->Unit(benchmark::kMillisecond);
 
 void connections(benchmark::State& state) {
   constexpr int kConnections = 1000;

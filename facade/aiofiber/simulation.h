@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "aiofiber/duration.h"
+#include "aiofiber/explore.h"
 
 namespace aiofiber::testing {
 
@@ -36,17 +37,33 @@ constexpr RandomDuration fixed(Duration length) noexcept { return {length, lengt
 constexpr RandomDuration uniform(Duration low, Duration high) noexcept { return {low, high}; }
 
 // The connection of two nodes; the same both ways. Bytes of a connection arrive in order, whatever their
-// latencies are.
+// latencies are. Each datagram has its own latency, so that one overtakes another.
 struct LinkOptions {
   RandomDuration latency = {std::chrono::microseconds(100), std::chrono::microseconds(500)};
   // Cuts what a program sends into pieces that travel one by one.
   bool split = false;
   // Bytes a second and direction; 0: no limit.
   double bandwidth = 0;
-  // The part of the packets that is lost, 0 to 1. Connections send them again, so they become slow.
+  // The part of the packets that is lost, 0 to 1. Connections send them again, so they become slow. Datagrams
+  // are gone.
   double loss = 0;
-  // How many bytes of a connection may be under way in a direction; then the sender waits.
+  // The part of the datagrams that arrive twice, 0 to 1.
+  double duplication = 0;
+  // How many bytes of a connection may be under way in a direction; then the sender waits. While as many wait
+  // for the link's bandwidth, datagrams are dropped.
   std::size_t window = 65536;
+};
+
+// The disk of a node.
+struct DiskOptions {
+  // How long fsync() and fdatasync() take.
+  RandomDuration sync = {};
+  // The part of them that fail with EIO, 0 to 1. As in Linux, the next one succeeds, and does not save what
+  // the failed one should have saved, unless it is written again.
+  double sync_failure = 0;
+  // By how many bytes the node's files can become longer in all: a write saves what fits (a short write), and
+  // then fails with ENOSPC. Room that is given back (truncate, unlink) is not counted: set_disk() again.
+  std::size_t space = SIZE_MAX;
 };
 
 struct SimulationOptions {
@@ -93,9 +110,18 @@ class Node {
   // What the look-up of `name` gives on this machine from now on; "": the truth again.
   void set_host(std::string_view name, std::string_view address);
 
+  // The disk of its programs from now on. Errors: ValueError for a length below 0, a failure outside [0, 1].
+  void set_disk(const DiskOptions& options);
+  // A folder of the node's own, real and empty at first; it is removed with the simulation. crash() loses
+  // what its files contain beyond their last fsync() or fdatasync() by a node's program; kill() does not.
+  // std::system_error: it cannot be made.
+  const std::string& folder() const;
+
   const std::string& name() const noexcept;
-  // Numeric, IPv4.
+  // Numeric, IPv4: 10.0.0.1 and so on.
   const std::string& address() const noexcept;
+  // Numeric, IPv6: fd00::1 and so on.
+  const std::string& address6() const noexcept;
 
  private:
   friend class Simulation;
@@ -152,8 +178,22 @@ class Simulation {
   std::uint64_t packets() const noexcept;
 
  private:
+  friend Exploration explore(const std::function<void(Simulation&)>& scenario, const ExploreOptions& options,
+                             SimulationOptions world);
   std::unique_ptr<detail::World> world_;
 };
+
+// explore() for programs on simulated machines: runs the scenario once for each schedule, in a new world. A
+// schedule decides which of a machine's ready tasks takes the next step; otherwise they keep asyncio's order.
+// RANDOM and PCT give each schedule a world of its own, with the schedule's seed. FIFO and EXHAUSTIVE run
+// options.seed's world. A scenario fails if it throws, also by a node's program, or takes too many steps: so
+// it makes nodes, calls run_for(), and throws if something is not so. The line that repeats a failure has its
+// seed and its schedule. `world.seed` is not used.
+// Threads: one without a running loop. Errors: ScheduleFailed; ValueError: options.cancel or
+// options.slow_steps is set; RuntimeError: a loop runs; std::invalid_argument: a variable of the environment
+// is not a number or schedule.
+Exploration explore(const std::function<void(Simulation&)>& scenario, const ExploreOptions& options = {},
+                    SimulationOptions world = {});
 
 // The seeds for a test that runs many: first, first + 1 and so on. With AIOFIBER_SEED=n in the environment
 // only n, so that the line of a failed run repeats it.

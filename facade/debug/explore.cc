@@ -19,6 +19,8 @@ namespace aiofiber::testing {
 
 namespace {
 
+using RunPlan = std::function<RunOfSchedule(const Plan&)>;
+
 std::string& repro_arguments() {
   static std::string arguments;
   return arguments;
@@ -49,7 +51,7 @@ std::uint64_t seed_of(const ExploreOptions& options) {
 // asyncio's order, first halves, in the end single choices.
 class Shrinker {
  public:
-  Shrinker(const std::function<void()>& scenario, Plan plan) : scenario_(scenario), plan_(std::move(plan)) {}
+  Shrinker(const RunPlan& run, Plan plan) : run_plan_(run), plan_(std::move(plan)) {}
 
   Plan shrink() {
     cut_end();
@@ -66,7 +68,7 @@ class Shrinker {
 
  private:
   bool fails() {
-    const RunOfSchedule run = run_schedule(scenario_, plan_);
+    const RunOfSchedule run = run_plan_(plan_);
     left_ -= static_cast<std::int64_t>(run.steps) + 1;
     return !run.failure.empty();
   }
@@ -84,19 +86,20 @@ class Shrinker {
     while (!choices.empty() && choices.back() == 0) choices.pop_back();
   }
 
-  const std::function<void()>& scenario_;
+  const RunPlan& run_plan_;
   Plan plan_;                      // fails
   std::int64_t left_ = 2'000'000;  // steps that shrinking may take: some seconds
 };
 
 class Explorer {
  public:
-  Explorer(const std::function<void()>& scenario, const ExploreOptions& options)
-      : scenario_(scenario), options_(options), seed_(seed_of(options)) {}
+  Explorer(const RunPlan& run, const ExploreOptions& options, bool seeds_more)
+      : run_plan_(run), options_(options), seed_(seed_of(options)), seeds_more_(seeds_more) {}
 
   Exploration run() {
     Plan plan;
     plan.strategy = options_.strategy;
+    plan.seed = seed_;
     plan.cancel = options_.cancel;
     plan.slow_steps = options_.slow_steps;
     plan.most_steps = options_.steps;
@@ -134,7 +137,7 @@ class Explorer {
 
  private:
   RunOfSchedule run_one(const Plan& plan) {
-    RunOfSchedule run = run_schedule(scenario_, plan);
+    RunOfSchedule run = run_plan_(plan);
     ++done_.schedules;
     done_.steps += run.steps;
     if (!run.failure.empty()) fail(plan, run);
@@ -196,28 +199,30 @@ class Explorer {
     fixed.strategy = Strategy::FIFO;
     fixed.schedule.choices.clear();
     for (const Choice& choice : run.choices) fixed.schedule.choices.push_back(choice.taken);
-    Plan shrunk = Shrinker(scenario_, fixed).shrink();
+    Plan shrunk = Shrinker(run_plan_, fixed).shrink();
     shrunk.tells_story = true;
-    const RunOfSchedule last = run_schedule(scenario_, shrunk);
+    const RunOfSchedule last = run_plan_(shrunk);
     const std::string schedule = to_text(shrunk.schedule);
     std::string text = absl::StrCat("schedule ", done_.schedules, " fails: ", run.failure, "\nrepro: ");
     const bool seeded = plan.strategy == Strategy::RANDOM || plan.strategy == Strategy::PCT;
+    const std::string by_seed = absl::StrCat("AIOFIBER_SEED=0x", absl::Hex(plan.seed), " ");
+    const std::string by_schedule =
+        absl::StrCat(seeds_more_ ? by_seed : "", "AIOFIBER_SCHEDULE=", schedule, " ", command(), "\n");
     if (seeded) {
-      absl::StrAppend(&text, "AIOFIBER_SEED=0x", absl::Hex(plan.seed));
+      absl::StrAppend(&text, by_seed, command(), "\nshrunk: ", by_schedule);
     } else {
-      absl::StrAppend(&text, "AIOFIBER_SCHEDULE=", schedule);
+      text += by_schedule;
     }
-    absl::StrAppend(&text, " ", command(), "\n");
-    if (seeded) absl::StrAppend(&text, "shrunk: AIOFIBER_SCHEDULE=", schedule, " ", command(), "\n");
     absl::StrAppend(&text, "its story:\n", last.story);
     if (last.failure != run.failure) absl::StrAppend(&text, "and fails: ", last.failure, "\n");
     throw ScheduleFailed(text, run.failure, done_.schedules, schedule);
   }
 
   static constexpr std::size_t kStepNotReached = SIZE_MAX;
-  const std::function<void()>& scenario_;
+  const RunPlan& run_plan_;
   const ExploreOptions options_;
   const std::uint64_t seed_;
+  const bool seeds_more_;
   Exploration done_;
 };
 
@@ -225,10 +230,14 @@ class Explorer {
 
 void set_repro_arguments(std::string arguments) { repro_arguments() = std::move(arguments); }
 
-Exploration explore(const std::function<void()>& scenario, const ExploreOptions& options) {
+Exploration explore_plans(const RunPlan& run, const ExploreOptions& options, bool seeds_more) {
   if (runtime::Scheduler::current() != nullptr)
     throw RuntimeError("explore() makes loops of its own: call it outside a running loop");
-  return Explorer(scenario, options).run();
+  return Explorer(run, options, seeds_more).run();
+}
+
+Exploration explore(const std::function<void()>& scenario, const ExploreOptions& options) {
+  return explore_plans([&](const Plan& plan) { return run_schedule(scenario, plan); }, options, false);
 }
 
 }  // namespace aiofiber::testing

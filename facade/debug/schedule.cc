@@ -54,6 +54,7 @@ namespace {
 // story. So equal runs tell equal stories, in any process.
 class Story {
  public:
+  // Its tasks have numbers from there. Otherwise in the order of their first appearance.
   void scenario_is(std::uint64_t fiber) noexcept { scenario_ = fiber; }
   void begin(std::int64_t now_ns) {
     if (std::exchange(time_ns_, now_ns) != now_ns) {
@@ -69,8 +70,8 @@ class Story {
     if (std::exchange(open_, false)) absl::StrAppend(&text_, why, "\n");
   }
   void remark(const std::string& line) { absl::StrAppend(&text_, "       ", line, "\n"); }
-  std::string task(const aiofiber_record& record) const {
-    std::string text = absl::StrCat("#", record.id - scenario_);
+  std::string task(const aiofiber_record& record) {
+    std::string text = absl::StrCat("#", number_of_task(record.id));
     if (record.name[0] != '\0') absl::StrAppend(&text, " ", record.name);
     return text;
   }
@@ -84,26 +85,30 @@ class Story {
     return text;
   }
   // The same without the number of an object.
-  std::string kind_of_wait(const aiofiber_record& record) const {
+  std::string kind_of_wait(const aiofiber_record& record) {
     std::string text = runtime::wait_kind(record.wait_kind).what;
     if (record.wait_kind == AIOFIBER_WAIT_SLEEP) {
       absl::StrAppend(&text, " until ", runtime::digits(static_cast<double>(record.wait_arg) * 1e-9, 9),
                       " s");
     } else if (record.wait_kind == AIOFIBER_WAIT_TASK) {
-      absl::StrAppend(&text, " #", record.wait_arg - scenario_);
+      absl::StrAppend(&text, " #", number_of_task(record.wait_arg));
     }
     return text;
   }
   std::string take() { return std::move(text_); }
 
  private:
-  std::size_t number_of(std::uint64_t object) {
-    const auto at = std::find(objects_.begin(), objects_.end(), object);
-    if (at == objects_.end()) {
-      objects_.push_back(object);
-      return objects_.size();
+  std::size_t number_of(std::uint64_t object) { return number_in(objects_, object); }
+  std::uint64_t number_of_task(std::uint64_t fiber) {
+    return scenario_ != 0 ? fiber - scenario_ : number_in(tasks_, fiber);
+  }
+  static std::size_t number_in(std::vector<std::uint64_t>& known, std::uint64_t object) {
+    const auto at = std::find(known.begin(), known.end(), object);
+    if (at == known.end()) {
+      known.push_back(object);
+      return known.size();
     }
-    return static_cast<std::size_t>(at - objects_.begin()) + 1;
+    return static_cast<std::size_t>(at - known.begin()) + 1;
   }
 
   std::string text_;
@@ -111,6 +116,7 @@ class Story {
   bool open_ = false;
   std::uint64_t scenario_ = 0;
   std::vector<std::uint64_t> objects_;
+  std::vector<std::uint64_t> tasks_;
 };
 
 // Priorities of PCT. Callbacks count as one task, with id 0.
@@ -172,7 +178,8 @@ struct TooManySteps {};
 
 class Director final : public runtime::Chooser {
  public:
-  Director(const Plan& plan, TestLoop& loop)
+  // `loop`: where tasks are cancelled and time passes; null: nowhere.
+  Director(const Plan& plan, TestLoop* loop)
       : plan_(plan),
         loop_(loop),
         random_(plan.seed),
@@ -192,7 +199,7 @@ class Director final : public runtime::Chooser {
     if (plan_.cancel != Cancellation::NONE && plan_.schedule.cancel) cancel_if_due(*plan_.schedule.cancel);
     if (plan_.slow_steps && scheduler.ready_count() > 0 && !scheduler.timers().empty() && choose(2) == 1) {
       const std::int64_t left = runtime::time_until(scheduler.timers().next_deadline(), scheduler.now());
-      loop_.burn(std::chrono::nanoseconds(left));
+      loop_->burn(std::chrono::nanoseconds(left));
       if (plan_.tells_story && left > 0) story_.remark("time passes");
     }
     ++passes_;
@@ -254,7 +261,7 @@ class Director final : public runtime::Chooser {
     }
     if (passes_ != point.step) return;
     std::vector<AnyTask> pending;
-    for (const AnyTask& task : all_tasks(&loop_)) {
+    for (const AnyTask& task : all_tasks(loop_)) {
       if (task.get_name() != kScenarioName) pending.push_back(task);
     }
     run_.victims = pending.size();
@@ -269,7 +276,7 @@ class Director final : public runtime::Chooser {
   }
 
   void tell(const runtime::Runnable& node) {
-    story_.begin(loop_.core().scheduler().now());
+    story_.begin(runtime::Scheduler::current()->now());
     fiber_ = nullptr;
     if (node.kind == runtime::Runnable::Kind::kFiber || node.kind == runtime::Runnable::Kind::kStackless) {
       fiber_ = &static_cast<const runtime::Fiber&>(node);
@@ -299,7 +306,7 @@ class Director final : public runtime::Chooser {
 
  private:
   const Plan& plan_;
-  TestLoop& loop_;
+  TestLoop* loop_;
   runtime::SeededChooser random_;
   Priorities priorities_;
   Story story_;
@@ -314,7 +321,7 @@ class Director final : public runtime::Chooser {
   runtime::Chooser* outer_;
 };
 
-std::string list_of_tasks(TestLoop& loop, const Story& story) {
+std::string list_of_tasks(TestLoop& loop, Story& story) {
   std::string text;
   for (const AnyTask& task : all_tasks(&loop)) {
     const runtime::Fiber* const fiber = task.ref()->task()->fiber();
@@ -345,7 +352,7 @@ void end_what_is_left(TestLoop& loop) {
   }
 }
 
-std::string left_behind(TestLoop& loop, const Story& story) {
+std::string left_behind(TestLoop& loop, Story& story) {
   runtime::Scheduler& scheduler = loop.core().scheduler();
   std::string tasks = list_of_tasks(loop, story);
   if (!tasks.empty()) return "tasks are left: " + tasks;
@@ -366,7 +373,7 @@ RunOfSchedule run_schedule(const std::function<void()>& scenario, const Plan& pl
   std::string failure;
   RunOfSchedule run;
   {
-    Director director(plan, loop);
+    Director director(plan, &loop);
     try {
       const Task<> task =
           loop.create_task({.name = std::string(Director::kScenarioName)}, [&scenario] { scenario(); });
@@ -387,6 +394,21 @@ RunOfSchedule run_schedule(const std::function<void()>& scenario, const Plan& pl
   }
   if (!failure.empty()) end_what_is_left(loop);
   loop.close();
+  run.failure = std::move(failure);
+  return run;
+}
+
+RunOfSchedule run_directed(const std::function<void(runtime::Chooser&)>& scenario, const Plan& plan) {
+  std::string failure;
+  Director director(plan, nullptr);
+  try {
+    scenario(director);
+  } catch (const TooManySteps&) {
+    failure = absl::StrCat("more than ", plan.most_steps, " steps");
+  } catch (...) {
+    failure = repr(std::current_exception());
+  }
+  RunOfSchedule run = director.take();
   run.failure = std::move(failure);
   return run;
 }

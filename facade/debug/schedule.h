@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "aiofiber/explore.h"
+#include "aiofiber/runtime/engine/choice.h"
 
 namespace aiofiber::testing {
 
@@ -37,7 +38,7 @@ Schedule schedule_from_text(const std::string& text);
 // Who decides.
 struct Plan {
   Strategy strategy = Strategy::FIFO;  // EXHAUSTIVE: as FIFO, after the choices of `schedule`
-  std::uint64_t seed = 0;              // RANDOM, PCT
+  std::uint64_t seed = 0;              // of RANDOM and PCT, and of a simulated world
   std::uint64_t expected_steps = 0;    // PCT: its steps of change lie below this
   Schedule schedule;
   Cancellation cancel = Cancellation::NONE;  // at schedule.cancel
@@ -61,5 +62,14 @@ struct RunOfSchedule {
 };
 
 RunOfSchedule run_schedule(const std::function<void()>& scenario, const Plan& plan);
+
+// The same for a scenario that runs loops of its own: it lets the Chooser decide in them. A failure is what
+// it throws. Without cancellations and slow_steps.
+RunOfSchedule run_directed(const std::function<void(runtime::Chooser&)>& scenario, const Plan& plan);
+
+// What explore() does, with any way to run a plan. `seeds_more`: Plan::seed decides more than the schedule,
+// so the line that repeats a failure has it in any case.
+Exploration explore_plans(const std::function<RunOfSchedule(const Plan&)>& run, const ExploreOptions& options,
+                          bool seeds_more);
 
 }  // namespace aiofiber::testing

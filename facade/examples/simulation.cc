@@ -2,7 +2,8 @@
 //
 // A blocking client and a blocking server on two simulated machines, for a day, in some milliseconds. At noon
 // the network is cut for two minutes, and in the evening the server is killed. The client must not notice
-// more than a few failed attempts.
+// more than a few failed attempts. Beside it, the server sends a datagram each minute; nobody repeats those
+// that are lost.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -69,6 +70,31 @@ void watch(const char* host) {
   }
 }
 
+sockaddr_in address_of(const char* host, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  if (host != nullptr) inet_pton(AF_INET, host, &address.sin_addr);
+  return address;
+}
+
+void send_beacons(const char* host) {
+  const int socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in to = address_of(host, 7001);
+  for (;;) {
+    sendto(socket_fd, "alive", 5, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    sleep(60);
+  }
+}
+
+void count_beacons(int& count) {
+  const int socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in own = address_of(nullptr, 7001);
+  if (bind(socket_fd, reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) return;
+  char beacon[16];
+  while (recv(socket_fd, beacon, sizeof beacon, 0) > 0) ++count;
+}
+
 }  // namespace
 
 // ---- its world
@@ -78,7 +104,11 @@ int main() {
   aiofiber::testing::Simulation sim({.seed = 42});
   auto server = sim.node("server");
   server.run([] { serve(7000); });
-  sim.node("monitor").run([] { watch("server"); });
+  auto monitor = sim.node("monitor");
+  monitor.run([] { watch("server"); });
+  int beacons = 0;
+  monitor.run([&] { count_beacons(beacons); });
+  server.run([&] { send_beacons(monitor.address().c_str()); });
   sim.link("monitor", "server", {.latency = aiofiber::testing::uniform(1ms, 40ms), .split = true});
 
   sim.at(12h, [&] { sim.partition("monitor", "server"); });
@@ -86,5 +116,5 @@ int main() {
   sim.at(20h, [&] { server.kill(); });
   sim.at(20h + 10min, [&] { server.restart(); });
   sim.run_for(24h);
-  std::printf("a day is over\n");
+  std::printf("a day is over; %d beacons came\n", beacons);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,21 +37,33 @@ struct Packet {
   std::string bytes = {};
 };
 
+// A datagram in the buffer of the program's end. The kernel keeps its bytes, and these notes say whose it is.
+struct Received {
+  Address from;
+  std::size_t room = 0;  // what it takes of the receive buffer
+  int memory = 0;        // what the kernel counts for it in the wire
+};
+
 struct Endpoint {
+  enum class Kind : std::uint8_t { kStream, kDatagram, kTimer, kRandom };
   enum class State : std::uint8_t { kNew, kListening, kConnecting, kConnected };
 
   std::uint64_t id = 0;  // never used again; also the order in which wires are looked at
   Host* host = nullptr;
-  State state = State::kNew;
+  Kind kind = Kind::kStream;
+  int family = AF_INET;
+  State state = State::kNew;  // a datagram socket: kNew, or kConnected to the only one it talks to
   int wire = -1;
   int fd = -1;                // the program's end, when it was made: the number may be another file now
   std::uint64_t cookie = 0;   // of the program's end
   std::uint32_t watched = 0;  // the events that epoll watches on the wire
 
-  bool bound = false;
+  bool bound = false;       // has its port or path
+  bool has_own_ip = false;  // the program has chosen local.ip
+  bool only_v6 = false;     // IPV6_V6ONLY
   Address local;
   Address remote;
-  int error = 0;           // what SO_ERROR gives next
+  int error = 0;           // what SO_ERROR gives next; of a datagram socket: what its next call fails with
   std::size_t filler = 0;  // bytes in the wire that keep a connecting socket from being writable
   std::vector<std::pair<std::pair<int, int>, int>> options;  // of protocols that a socket pair does not have
 
@@ -66,9 +79,39 @@ struct Endpoint {
   bool out_armed = false;   // an event will deliver the first packet
   bool peer_full = false;   // the peer's buffer is full: delivery goes on when its program reads
   bool ended = false;       // the program sends nothing more
+  bool heard_end = false;   // the peer sends nothing more, and the program can read so
   bool keeps_byte = false;  // the last byte in the wire is not data: see Wires::before_shutdown()
   unsigned tries = 0;       // of the first packet
   bool held = false;        // a server's end that was not accepted: its program's end is ours, too
+
+  // ---- a datagram socket
+  std::deque<Received> received;  // not read yet, in order
+  std::size_t received_room = 0;  // the sum of their room
+  int received_memory = 0;        // the sum of their memory
+  std::size_t receive_limit = 0;  // how much room there is
+  bool has_wake_up = false;       // an empty datagram that tells of an error is in the program's end
+
+  // ---- a timer
+  struct Timer {
+    bool is_wall = false;       // of CLOCK_REALTIME
+    bool follows_wall = false;  // and set to one of its times
+    bool cancel_on_set = false;
+    bool was_set = false;                           // the wall clock, and the program has not heard of it yet
+    bool is_full = false;                           // a number is in the program's end
+    runtime::Nanoseconds next = runtime::kForever;  // on its clock
+    runtime::Nanoseconds interval = 0;
+    std::uint64_t expiries = 0;  // that were not read
+    std::uint64_t arming = 0;    // the number of the event that is valid
+  };
+  Timer timer;
+
+  // Whether a packet to this address of the machine may be for the socket.
+  bool covers(const Ip& ip) const noexcept {
+    return local.ip == ip || (local.ip.is_any() && (local.ip.is_v4() ? ip.is_v4() : !only_v6 || !ip.is_v4()));
+  }
+  // Whether the socket's family has packets to this address.
+  bool can_reach(const Ip& ip) const noexcept { return ip.is_v4() ? !only_v6 : family == AF_INET6; }
+  Ip any_ip() const noexcept { return family == AF_INET6 ? Ip() : Ip::v4(0); }
 };
 
 }  // namespace aiofiber::testing::detail

@@ -20,20 +20,21 @@ namespace aiofiber::testing::detail {
 
 namespace {
 
-constexpr std::uint32_t kFirstAddress = 0x0a000001;  // 10.0.0.1
+constexpr std::uint32_t kFirstAddress = 0x0a000001;            // 10.0.0.1
+constexpr std::uint64_t kNetwork6 = 0xfd00'0000'0000'0000ull;  // of fd00::1
 constexpr std::uint16_t kFirstPort = 32'768;
 constexpr std::uint16_t kLastPort = 60'999;
 
 thread_local constinit Host* current_host = nullptr;
 
-// While it lives, code on this thread is code of the machine. Within a machine, tasks that are ready run in
-// asyncio's order, as they do outside of tests.
+// While it lives, code on this thread is code of the machine. `chooser`: of the tasks that are ready; null:
+// they run in asyncio's order, as they do outside of tests.
 class OnHost {
  public:
-  OnHost(Host& host, runtime::Network& network) noexcept
+  OnHost(Host& host, runtime::Network& network, runtime::Chooser* chooser) noexcept
       : outer_host_(std::exchange(current_host, &host)),
         outer_network_(std::exchange(runtime::current_network, &network)),
-        outer_chooser_(std::exchange(runtime::current_chooser, nullptr)) {}
+        outer_chooser_(std::exchange(runtime::current_chooser, chooser)) {}
   ~OnHost() {
     current_host = outer_host_;
     runtime::current_network = outer_network_;
@@ -84,10 +85,13 @@ Host::Host(World& world, std::string name, std::size_t index)
     : world_(world),
       name_(std::move(name)),
       index_(index),
-      ip_(kFirstAddress + static_cast<std::uint32_t>(index)),
-      address_(ip_text(ip_)),
+      ip_(Ip::v4(kFirstAddress + static_cast<std::uint32_t>(index))),
+      ip6_(kNetwork6, 1 + index),
+      address_(ip_.text()),
+      address6_(ip6_.text()),
       clock_(world.clock()),
       calls_(*this),
+      disk_(*this),
       last_port_(static_cast<std::uint16_t>(kFirstPort + world.chooser().choose(kLastPort - kFirstPort))) {
   start_loop();
 }
@@ -140,7 +144,7 @@ void Host::kill(bool tell_peers) {
   for (const AnyTask& task : all_tasks(loop_.get())) task.state().quiet_when_destroyed = true;
   dying_ = true;
   {
-    const OnHost scope(*this, calls_);
+    const OnHost scope(*this, calls_, nullptr);
     loop_->close();
     loop_ = nullptr;
   }
@@ -153,6 +157,7 @@ void Host::kill(bool tell_peers) {
 void Host::lose_power() {
   kill(false);
   has_power_ = false;
+  disk_.lose_what_is_not_synced();
 }
 
 void Host::restart() {
@@ -171,11 +176,17 @@ void Host::set_paused(bool paused) {
 void Host::set_rate(double rate) {
   clock_.set_rate(rate);
   touch();  // its next deadline is another one now
+  world_.timers().clocks_changed(*this, false);
+}
+
+void Host::move_wall_clock(runtime::Nanoseconds ahead) {
+  wall_offset_ += ahead;
+  world_.timers().clocks_changed(*this, true);
 }
 
 void Host::step() {
   touched_ = false;
-  const OnHost scope(*this, calls_);
+  const OnHost scope(*this, calls_, world_.task_chooser());
   aiofiber::detail::LoopCore& core = loop_->core();
   runtime::Scheduler& scheduler = core.scheduler();
   runtime::Nanoseconds next = 0;

@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "aiofiber/event_loop.h"
+#include "aiofiber/runtime/engine/saturating.h"
+#include "simulation/disk.h"
 #include "simulation/host_clock.h"
 #include "simulation/socket_calls.h"
 #include "simulation/world.h"
@@ -31,7 +33,11 @@ class Host {
   World& world() noexcept { return world_; }
   const std::string& name() const noexcept { return name_; }
   const std::string& address() const noexcept { return address_; }
-  std::uint32_t ip() const noexcept { return ip_; }
+  const std::string& address6() const noexcept { return address6_; }
+  Ip ip() const noexcept { return ip_; }
+  Ip ip6() const noexcept { return ip6_; }
+  // Its address of the same family.
+  Ip own_ip(const Ip& like) const noexcept { return like.is_v4() ? ip_ : ip6_; }
   std::size_t index() const noexcept { return index_; }
 
   void run(std::function<void()> fn);
@@ -57,11 +63,18 @@ class Host {
 
   // ---- its clocks
   void set_rate(double rate);
-  void move_wall_clock(runtime::Nanoseconds ahead) noexcept { wall_offset_ += ahead; }
+  void move_wall_clock(runtime::Nanoseconds ahead);
   runtime::Nanoseconds monotonic_time() const noexcept { return kBootTime + clock_.now(); }
   runtime::Nanoseconds wall_time() const noexcept {
     return world_.wall_clock() + clock_.now() + wall_offset_;
   }
+
+  // The simulation's time when so much has passed on its clocks.
+  runtime::Nanoseconds when_passed(runtime::Nanoseconds length) const noexcept {
+    return clock_.when(runtime::saturating_add(clock_.now(), length));
+  }
+
+  Disk& disk() noexcept { return disk_; }
 
   // ---- its names and ports
   struct NameService {
@@ -88,11 +101,14 @@ class Host {
   World& world_;
   const std::string name_;
   const std::size_t index_;
-  const std::uint32_t ip_;
+  const Ip ip_;
+  const Ip ip6_;
   const std::string address_;
+  const std::string address6_;
   HostClock clock_;
   runtime::Nanoseconds wall_offset_ = 0;
   SocketCalls calls_;
+  Disk disk_;
   NameService names_;
   std::uint16_t last_port_;
   std::vector<std::function<void()>> entries_;

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -65,6 +66,12 @@ constinit Real<time_t(time_t*)> real_time{"time"};
 constinit Real<ssize_t(void*, size_t, unsigned)> real_getrandom{"getrandom"};
 constinit Real<int(void*, size_t)> real_getentropy{"getentropy"};
 constinit Real<int(timespec*, int)> real_timespec_get{"timespec_get"};
+constinit Real<int(int, int, const itimerspec*, itimerspec*)> real_timerfd_settime{"timerfd_settime"};
+constinit Real<int(int, itimerspec*)> real_timerfd_gettime{"timerfd_gettime"};
+constinit Real<long()> real_random{"random"};
+constinit Real<void(unsigned)> real_srandom{"srandom"};
+constinit Real<int()> real_rand{"rand"};
+constinit Real<void(unsigned)> real_srand{"srand"};
 
 Host* caller() noexcept { return Host::of_calling_program(); }
 runtime::Network* network() noexcept { return caller() != nullptr ? runtime::current_network : nullptr; }
@@ -73,11 +80,26 @@ runtime::Network* network() noexcept { return caller() != nullptr ? runtime::cur
 bool fill_from_seed(void* buffer, std::size_t bytes) noexcept {
   Host* const host = caller();
   if (host == nullptr || !host->world().seeds_random()) return false;
-  constexpr std::uint64_t kBytes = 256;
-  auto* const to = static_cast<unsigned char*>(buffer);
-  for (std::size_t i = 0; i < bytes; ++i)
-    to[i] = static_cast<unsigned char>(host->world().chooser().choose(kBytes));
+  host->world().fill_from_seed(buffer, bytes);
   return true;
+}
+
+// A number of the seed; false: the caller gets the process's.
+bool draw_from_seed(std::uint64_t below, std::uint64_t& number) noexcept {
+  Host* const host = caller();
+  if (host == nullptr || !host->world().seeds_random()) return false;
+  number = host->world().chooser().choose(below);
+  return true;
+}
+bool seeds_random() noexcept {
+  Host* const host = caller();
+  return host != nullptr && host->world().seeds_random();
+}
+
+// A simulated timer with its machine; null: the descriptor is something else.
+Endpoint* timer_of(Host* host, int fd) noexcept {
+  Endpoint* const endpoint = host != nullptr ? host->world().wires().of_descriptor(fd) : nullptr;
+  return endpoint != nullptr && endpoint->kind == Endpoint::Kind::kTimer ? endpoint : nullptr;
 }
 
 timespec to_timespec(Nanoseconds time) noexcept { return {time / kSecond, time % kSecond}; }
@@ -132,9 +154,15 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
 }
 
 int shutdown(int fd, int how) noexcept {
-  if (Host* const host = caller(); host != nullptr && how != SHUT_RD) {
+  if (Host* const host = caller()) {
     Wires& wires = host->world().wires();
-    if (Endpoint* const endpoint = wires.of_descriptor(fd)) wires.before_shutdown(*endpoint, fd);
+    Endpoint* const endpoint = wires.of_descriptor(fd);
+    if (endpoint != nullptr && endpoint->kind == Endpoint::Kind::kDatagram &&
+        endpoint->state != Endpoint::State::kConnected) {
+      errno = ENOTCONN;
+      return -1;
+    }
+    if (endpoint != nullptr && how != SHUT_RD) wires.before_shutdown(*endpoint, fd);
   }
   return real_shutdown(fd, how);
 }
@@ -176,6 +204,43 @@ ssize_t getrandom(void* buffer, size_t bytes, unsigned flags) {
 
 int getentropy(void* buffer, size_t bytes) {
   return fill_from_seed(buffer, bytes) ? 0 : real_getentropy(buffer, bytes);
+}
+
+// rand() and random() belong to the process: their order would depend on what ran before the simulation.
+long random() noexcept {
+  std::uint64_t number;
+  return draw_from_seed(std::uint64_t{1} << 31, number) ? static_cast<long>(number) : real_random();
+}
+int rand() noexcept {
+  std::uint64_t number;
+  return draw_from_seed(std::uint64_t{1} << 31, number) ? static_cast<int>(number) : real_rand();
+}
+void srandom(unsigned seed) noexcept {
+  if (!seeds_random()) real_srandom(seed);
+}
+void srand(unsigned seed) noexcept {
+  if (!seeds_random()) real_srand(seed);
+}
+
+int timerfd_settime(int fd, int flags, const itimerspec* to, itimerspec* before) noexcept {
+  Host* const host = caller();
+  Endpoint* const timer = timer_of(host, fd);
+  if (timer == nullptr) return real_timerfd_settime(fd, flags, to, before);
+  if (to != nullptr) return host->world().timers().set(*timer, fd, flags, *to, before);
+  errno = EFAULT;
+  return -1;
+}
+
+int timerfd_gettime(int fd, itimerspec* now) noexcept {
+  Host* const host = caller();
+  Endpoint* const timer = timer_of(host, fd);
+  if (timer == nullptr) return real_timerfd_gettime(fd, now);
+  if (now == nullptr) {
+    errno = EFAULT;
+    return -1;
+  }
+  host->world().timers().get(*timer, *now);
+  return 0;
 }
 
 }  // extern "C"

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -40,6 +41,24 @@ inline std::uint64_t cookie(int fd) noexcept {
 inline std::size_t unread_bytes(int fd) noexcept {
   int count = 0;
   return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 1;
+}
+inline std::size_t pending_bytes(int fd) noexcept {
+  int count = 0;
+  return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
+}
+// What the kernel counts for all that was sent and not read yet.
+inline int unread_memory(int fd) noexcept {
+  int count = 0;
+  return ::syscall(SYS_ioctl, fd, SIOCOUTQ, &count) == 0 ? count : 0;
+}
+inline ssize_t send(int fd, const void* data, std::size_t bytes) noexcept {
+  return ::syscall(SYS_sendto, fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+}
+inline ssize_t send_message(int fd, const msghdr& message) noexcept {
+  return ::syscall(SYS_sendmsg, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+inline ssize_t receive(int fd, void* into, std::size_t bytes) noexcept {
+  return ::syscall(SYS_recvfrom, fd, into, bytes, MSG_DONTWAIT, nullptr, nullptr);
 }
 inline int epoll_create() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
 inline int epoll_control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {

@@ -7,6 +7,7 @@
 
 #include "aiofiber/exceptions.h"
 #include "aiofiber/runtime/engine/saturating.h"
+#include "debug/schedule.h"
 #include "simulation/host.h"
 #include "simulation/libc_names.h"
 #include "simulation/repro.h"
@@ -56,8 +57,17 @@ void Node::set_host(std::string_view name, std::string_view address) {
     host_->names().wrong.insert_or_assign(std::string(name), std::string(address));
   }
 }
+void Node::set_disk(const DiskOptions& options) {
+  if (options.sync.low < Duration() || options.sync.high < options.sync.low)
+    throw ValueError("a disk's sync takes 0 or more, and does not end before it begins");
+  if (!(options.sync_failure >= 0 && options.sync_failure <= 1))
+    throw ValueError("a disk's sync_failure is between 0 and 1");
+  host_->disk().set(options);
+}
+const std::string& Node::folder() const { return host_->disk().folder(); }
 const std::string& Node::name() const noexcept { return host_->name(); }
 const std::string& Node::address() const noexcept { return host_->address(); }
+const std::string& Node::address6() const noexcept { return host_->address6(); }
 
 // ---- Simulation
 
@@ -130,6 +140,23 @@ std::uint64_t Simulation::trace_digest() const noexcept { return world_->trace()
 void Simulation::note(std::string_view text) { world_->trace().event("note:", nullptr, text); }
 std::string Simulation::repro() const { return detail::repro_command(world_->seed()); }
 std::uint64_t Simulation::packets() const noexcept { return world_->wires().packets(); }
+
+Exploration explore(const std::function<void(Simulation&)>& scenario, const ExploreOptions& options,
+                    SimulationOptions world) {
+  if (options.cancel != Cancellation::NONE || options.slow_steps)
+    throw ValueError("explore() cancels no task of a Simulation, and lets no time pass in its steps");
+  const auto run = [&](const Plan& plan) {
+    return run_directed(
+        [&](runtime::Chooser& chooser) {
+          world.seed = plan.seed;
+          Simulation sim(world);
+          sim.world_->set_task_chooser(&chooser);
+          scenario(sim);
+        },
+        plan);
+  };
+  return explore_plans(run, options, true);
+}
 
 std::vector<std::uint64_t> seeds(std::size_t count, std::uint64_t first) {
   if (const std::optional<std::uint64_t> only = detail::seed_of_environment()) return {*only};

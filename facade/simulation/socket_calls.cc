@@ -3,13 +3,16 @@
 // socket, bind, listen, connect, accept, names and options, for the programs of a simulated machine.
 #include "simulation/socket_calls.h"
 
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "aiofiber/runtime/engine/socket_syscall.h"
 #include "simulation/host.h"
@@ -41,15 +44,18 @@ Endpoint* SocketCalls::find(int fd) noexcept { return wires().of_descriptor(fd);
 int SocketCalls::socket(int family, int type, int protocol) noexcept {
   if (host_.is_dying()) return fail(ENETDOWN);
   const int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (family != AF_INET && family != AF_UNIX) return fail(EAFNOSUPPORT);
-  if (kind != SOCK_STREAM || (protocol != 0 && protocol != IPPROTO_TCP)) {
+  const bool is_internet = family == AF_INET || family == AF_INET6;
+  if (!is_internet && family != AF_UNIX) return fail(EAFNOSUPPORT);
+  const bool is_stream = kind == SOCK_STREAM && (protocol == 0 || (is_internet && protocol == IPPROTO_TCP));
+  const bool is_datagram = kind == SOCK_DGRAM && (protocol == 0 || (is_internet && protocol == IPPROTO_UDP));
+  if (!is_stream && !is_datagram) {
     host_.world().trace().event("asks for a socket that is not simulated", &host_.name());
     return fail(EPROTONOSUPPORT);
   }
-  Endpoint* const made = wires().make(host_, type & (SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (made == nullptr) return -1;
-  made->local.is_unix = family == AF_UNIX;
-  return made->fd;
+  const Endpoint* const made =
+      wires().make(host_, is_stream ? Endpoint::Kind::kStream : Endpoint::Kind::kDatagram, family,
+                   type & (SOCK_NONBLOCK | SOCK_CLOEXEC));
+  return made != nullptr ? made->fd : -1;
 }
 
 int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcept {
@@ -58,38 +64,36 @@ int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcep
   std::optional<Address> own = read_address(address, length);
   if (!own || own->is_unix != endpoint->local.is_unix) return fail(EAFNOSUPPORT);
   if (endpoint->bound || endpoint->state != Endpoint::State::kNew) return fail(EINVAL);
-  if (!own->is_unix && own->ip != 0 && own->ip != host_.ip() && !own->is_loopback())
-    return fail(EADDRNOTAVAIL);
-  if (!own->is_unix && own->port == 0) {
-    endpoint->local.ip = own->ip;
-    return bind_to_free_port(*endpoint) ? 0 : fail(EADDRINUSE);
+  if (!own->is_unix) {
+    if (address->sa_family != endpoint->family) return fail(EAFNOSUPPORT);
+    if (!own->ip.is_any() && !own->ip.is_loopback() && !(own->ip == host_.own_ip(own->ip)))
+      return fail(EADDRNOTAVAIL);
+    if (endpoint->only_v6 && own->ip.is_v4()) return fail(EINVAL);
+    if (own->port == 0) {
+      const Ip before = std::exchange(endpoint->local.ip, own->ip);
+      if (!wires().bind_to_free_port(*endpoint)) {
+        endpoint->local.ip = before;
+        return fail(EADDRINUSE);
+      }
+      endpoint->has_own_ip = !own->ip.is_any();
+      return 0;
+    }
   }
-  if (wires().is_taken(host_, *own, *endpoint)) return fail(EADDRINUSE);
-  endpoint->local = std::move(*own);
-  endpoint->bound = true;
+  if (wires().is_taken(*endpoint, *own)) return fail(EADDRINUSE);
+  endpoint->has_own_ip = !own->is_unix && !own->ip.is_any();
+  wires().bind(*endpoint, std::move(*own));
   return 0;
-}
-
-bool SocketCalls::bind_to_free_port(Endpoint& endpoint) {
-  constexpr int kTries = 28'000;
-  for (int i = 0; i < kTries; ++i) {
-    endpoint.local.port = host_.next_port();
-    if (wires().is_taken(host_, endpoint.local, endpoint)) continue;
-    endpoint.bound = true;
-    return true;
-  }
-  endpoint.local.port = 0;
-  return false;
 }
 
 int SocketCalls::listen(int fd, int backlog) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (endpoint->kind != Endpoint::Kind::kStream) return fail(EOPNOTSUPP);
   if (endpoint->state != Endpoint::State::kNew && endpoint->state != Endpoint::State::kListening)
     return fail(EINVAL);
   if (!endpoint->bound) {
     if (endpoint->local.is_unix) return fail(EINVAL);
-    if (!bind_to_free_port(*endpoint)) return fail(EADDRINUSE);
+    if (!wires().bind_to_free_port(*endpoint)) return fail(EADDRINUSE);
   }
   // One more than asked for, as Linux has it.
   wires().begin_listening(*endpoint, static_cast<std::size_t>(std::clamp(backlog, 0, 4096)) + 1);
@@ -100,11 +104,13 @@ int SocketCalls::listen(int fd, int backlog) noexcept {
 int SocketCalls::connect(int fd, const sockaddr* address, socklen_t length) noexcept {
   if (host_.is_dying()) return fail(ENETDOWN);
   Endpoint* const endpoint = find(fd);
-  const std::optional<Address> to = read_address(address, length);
   if (endpoint == nullptr) {
     const std::uint64_t cookie = real::cookie(fd);
     return fail(cookie == 0 ? ENOTSOCK : ENETUNREACH);  // made outside, or its connection has ended
   }
+  if (endpoint->kind == Endpoint::Kind::kDatagram)
+    return host_.world().datagrams().connect(*endpoint, address, length);
+  const std::optional<Address> to = read_address(address, length);
   switch (endpoint->state) {
     case Endpoint::State::kConnected:
       return fail(EISCONN);
@@ -122,24 +128,27 @@ int SocketCalls::connect(int fd, const sockaddr* address, socklen_t length) noex
 }
 
 int SocketCalls::connect_inet(Endpoint& endpoint, const Address& to) {
-  const bool is_local = to.is_loopback() || to.ip == 0;
-  const Host* const server = is_local ? &host_ : host_.world().find_host(to.ip);
-  if (server == nullptr) {
+  if (!endpoint.can_reach(to.ip)) return fail(endpoint.family == AF_INET ? EAFNOSUPPORT : ENETUNREACH);
+  if (wires().host_at(host_, to.ip) == nullptr) {
     host_.world().trace().event("no node has the address", &host_.name(), to.text());
     return fail(ENETUNREACH);
   }
-  if (!endpoint.bound && !bind_to_free_port(endpoint)) return fail(EADDRNOTAVAIL);
-  constexpr std::uint32_t kLoopback = 0x7f000001;
+  if (endpoint.has_own_ip && endpoint.local.ip.is_v4() != to.ip.is_v4()) return fail(ENETUNREACH);
+  if (!endpoint.bound && !wires().bind_to_free_port(endpoint)) return fail(EADDRNOTAVAIL);
   endpoint.remote = to;
-  if (to.ip == 0) endpoint.remote.ip = kLoopback;
-  if (endpoint.local.ip == 0) endpoint.local.ip = is_local ? kLoopback : host_.ip();
+  if (to.ip.is_any()) endpoint.remote.ip = to.ip.loopback();
+  if (!endpoint.has_own_ip)
+    endpoint.local.ip = endpoint.remote.ip.is_loopback() ? to.ip.loopback() : host_.own_ip(to.ip);
   wires().begin_connect(endpoint);
   return fail(EINPROGRESS);
 }
 
 int SocketCalls::connect_unix(Endpoint& endpoint, const Address& to) {
   Endpoint* const listener = wires().listener(host_, to);
-  if (listener == nullptr) return fail(wires().is_taken(host_, to, endpoint) ? ECONNREFUSED : ENOENT);
+  if (listener == nullptr) {
+    const Endpoint* const other = wires().at_path(host_, to.path);
+    return fail(other == nullptr ? ENOENT : other->kind == endpoint.kind ? ECONNREFUSED : EPROTOTYPE);
+  }
   const int error = wires().connect_at_once(endpoint, *listener);
   return error == 0 ? 0 : fail(error);
 }
@@ -147,6 +156,7 @@ int SocketCalls::connect_unix(Endpoint& endpoint, const Address& to) {
 int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (endpoint->kind != Endpoint::Kind::kStream) return fail(EOPNOTSUPP);
   if (endpoint->state != Endpoint::State::kListening) return fail(EINVAL);
   Endpoint* made = nullptr;
   while (made == nullptr) {
@@ -157,7 +167,7 @@ int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags)
     made = wires().take_accepted(*endpoint);
   }
   const int accepted = made->fd;
-  write_address(made->remote, address, length);
+  write_address(made->remote, made->family, address, length);
   if ((flags & SOCK_NONBLOCK) != 0) real::file_control(accepted, F_SETFL, O_RDWR | O_NONBLOCK);
   if ((flags & SOCK_CLOEXEC) == 0) real::file_control(accepted, F_SETFD, 0);
   if (made->wire < 0) wires().remove(*made);  // its client is gone; what it sent can be read
@@ -167,7 +177,7 @@ int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags)
 int SocketCalls::socket_name(int fd, sockaddr* address, socklen_t* length) noexcept {
   const Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return real::socket_name(fd, address, length);
-  write_address(endpoint->local, address, length);
+  write_address(endpoint->local, endpoint->family, address, length);
   return 0;
 }
 
@@ -175,16 +185,31 @@ int SocketCalls::peer_name(int fd, sockaddr* address, socklen_t* length) noexcep
   const Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return real::peer_name(fd, address, length);
   if (endpoint->state != Endpoint::State::kConnected) return fail(ENOTCONN);
-  write_address(endpoint->remote, address, length);
+  write_address(endpoint->remote, endpoint->family, address, length);
   return 0;
 }
 
 int SocketCalls::set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept {
   Endpoint* const endpoint = find(fd);
-  if (endpoint == nullptr || level == SOL_SOCKET) return real::set_option(fd, level, option, value, length);
-  if (value == nullptr) return fail(EFAULT);
+  if (endpoint == nullptr) return real::set_option(fd, level, option, value, length);
   int number = 0;
+  if (level == SOL_SOCKET) {
+    const int result = real::set_option(fd, level, option, value, length);
+    if (result == 0 && option == SO_RCVBUF) {
+      std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+      endpoint->receive_limit = Datagrams::receive_limit(number);
+    }
+    return result;
+  }
+  // What would change the datagrams themselves. Programs can do without.
+  if (level == SOL_UDP) return fail(ENOPROTOOPT);
+  if (value == nullptr) return fail(EFAULT);
   std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+  if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY) {
+    if (endpoint->family != AF_INET6) return fail(ENOPROTOOPT);
+    if (endpoint->bound) return fail(EINVAL);
+    endpoint->only_v6 = number != 0;
+  }
   *stored_option(*endpoint, level, option, true) = number;
   return 0;
 }
@@ -203,16 +228,25 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
   if (level == SOL_SOCKET) {
     switch (option) {
       case SO_ERROR:
+        if (endpoint->kind == Endpoint::Kind::kDatagram) {
+          number = host_.world().datagrams().take_error(*endpoint, fd);
+          break;
+        }
         if (endpoint->error == 0) return real::get_option(fd, level, option, value, length);
         real::get_option(fd, level, option, value, length);  // the pair's own error is told in its place
         number = endpoint->error;
         wires().remove(*endpoint);
         break;
       case SO_DOMAIN:
-        number = endpoint->local.is_unix ? AF_UNIX : AF_INET;
+        number = endpoint->family;
+        break;
+      case SO_TYPE:
+        number = endpoint->kind == Endpoint::Kind::kDatagram ? SOCK_DGRAM : SOCK_STREAM;
         break;
       case SO_PROTOCOL:
-        number = endpoint->local.is_unix ? 0 : IPPROTO_TCP;
+        number = endpoint->local.is_unix                       ? 0
+                 : endpoint->kind == Endpoint::Kind::kDatagram ? IPPROTO_UDP
+                                                               : IPPROTO_TCP;
         break;
       case SO_ACCEPTCONN:
         number = endpoint->state == Endpoint::State::kListening ? 1 : 0;
@@ -228,30 +262,103 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
   return 0;
 }
 
-// A pair can only say that the connection was reset, or that nobody reads any more.
+// A pair can only say that the connection was reset, or that nobody reads any more. As in Linux, the first
+// write after a reset says so, and only later ones say EPIPE.
 int SocketCalls::transfer_error(int fd, int error) noexcept {
-  if ((error != ECONNRESET && error != EPIPE) || !wires().take_time_out(fd)) return error;
+  if (error != ECONNRESET && error != EPIPE) return error;
   int of_pair = 0;
   socklen_t length = sizeof of_pair;
-  real::get_option(fd, SOL_SOCKET, SO_ERROR, &of_pair, &length);  // after a write it is still to be told
-  return ETIMEDOUT;
+  if (error == EPIPE) real::get_option(fd, SOL_SOCKET, SO_ERROR, &of_pair, &length);  // not told yet
+  if (wires().take_time_out(fd)) return ETIMEDOUT;
+  return of_pair != 0 ? of_pair : error;
 }
+
+// ---- the disk
+
+bool SocketCalls::has_disk() const noexcept { return host_.disk().is_simulated(); }
+runtime::Nanoseconds SocketCalls::sync_length() noexcept { return host_.disk().sync_length(); }
+int SocketCalls::end_sync(int fd) noexcept { return host_.disk().end_sync(fd); }
+std::size_t SocketCalls::disk_room(int fd, off_t position, std::size_t bytes) noexcept {
+  return host_.disk().room(fd, position, bytes);
+}
+void SocketCalls::disk_takes(int fd, off_t position, std::size_t bytes) noexcept {
+  host_.disk().take(fd, position, bytes);
+}
+
+// ---- datagrams and timers
+
+int SocketCalls::timer(clockid_t clock, int flags) noexcept {
+  return host_.world().timers().create(host_, clock, flags);
+}
+
+int SocketCalls::open(const char* path, int flags) noexcept {
+  if (path == nullptr || !host_.world().seeds_random() || !RandomFiles::is_name(path)) return kIsNone;
+  return host_.world().random_files().open(host_, flags);
+}
+
+bool SocketCalls::has_messages() const noexcept {
+  World& world = host_.world();
+  return world.datagrams().in_use() || world.timers().in_use() || world.random_files().in_use();
+}
+
+ssize_t SocketCalls::send_datagram(int fd, const msghdr& message) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream ||
+      endpoint->kind == Endpoint::Kind::kRandom)
+    return kIsNone;
+  if (endpoint->kind == Endpoint::Kind::kTimer) return fail(EINVAL);
+  if (host_.is_dying()) return fail(ENETDOWN);
+  if (message.msg_iov == nullptr && message.msg_iovlen > 0) return fail(EFAULT);
+  if (message.msg_iovlen > IOV_MAX) return fail(EMSGSIZE);
+  const int errno_before = errno;
+  const ssize_t sent = host_.world().datagrams().send(*endpoint, fd, message);
+  if (sent >= 0) errno = errno_before;
+  return sent;
+}
+
+bool SocketCalls::before_receive(int fd) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream) return true;
+  if (endpoint->kind == Endpoint::Kind::kTimer) return host_.world().timers().before_read(*endpoint, fd);
+  if (endpoint->kind == Endpoint::Kind::kRandom) {
+    host_.world().random_files().before_read(*endpoint, fd);
+    return true;
+  }
+  const int error = host_.world().datagrams().take_error(*endpoint, fd);
+  if (error != 0) errno = error;
+  return error == 0;
+}
+
+void SocketCalls::after_receive(int fd, int flags, sockaddr* address, socklen_t room,
+                                socklen_t* length) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || endpoint->kind != Endpoint::Kind::kDatagram) return;
+  *length = room;
+  host_.world().datagrams().write_sender(*endpoint, flags, address, length);
+}
+
+// ---- names
 
 runtime::NameAnswer SocketCalls::look_up(const char* name) noexcept {
   Host::NameService& service = host_.names();
-  runtime::NameAnswer answer{host_.world().draw(service.delay), service.error, ""};
+  runtime::NameAnswer answer{host_.world().draw(service.delay), service.error, "", ""};
   const std::string_view wanted(name);
   std::string address;
+  std::string address6;
   if (const auto wrong = service.wrong.find(wanted); wrong != service.wrong.end()) {
-    address = wrong->second;
+    const bool is_v6 = wrong->second.find(':') != std::string::npos;
+    (is_v6 ? address6 : address) = wrong->second;
   } else if (wanted == "localhost") {
     address = "127.0.0.1";
+    address6 = "::1";
   } else if (const Host* const host = host_.world().find_host(wanted)) {
     address = host->address();
+    address6 = host->address6();
   } else if (answer.error == 0) {
     answer.error = EAI_NONAME;
   }
   address.copy(answer.address, sizeof answer.address - 1);
+  address6.copy(answer.address6, sizeof answer.address6 - 1);
   host_.world().trace().event(answer.error == 0 ? "looks up" : "fails to look up", &host_.name(), wanted);
   return answer;
 }

@@ -2,9 +2,9 @@
 //
 // The socket calls of one simulated machine, as its programs see them (runtime/engine/network.h).
 //
-// Streams only: IPv4, and Unix sockets between the programs of one machine. A socket of another kind is
-// refused with EAFNOSUPPORT or EPROTONOSUPPORT, and an address that no simulated machine has with
-// ENETUNREACH: the real network is never used in silence.
+// Streams and datagrams: by IPv4 and IPv6, and by Unix sockets between the programs of one machine. A socket
+// of another kind is refused with EAFNOSUPPORT or EPROTONOSUPPORT, and an address that no simulated machine
+// has with ENETUNREACH: the real network is never used in silence.
 #pragma once
 
 #include "aiofiber/runtime/engine/network.h"
@@ -29,13 +29,24 @@ class SocketCalls final : public runtime::Network {
   int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept override;
   int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept override;
   int transfer_error(int fd, int error) noexcept override;
+  int timer(clockid_t clock, int flags) noexcept override;
+  bool has_disk() const noexcept override;
+  runtime::Nanoseconds sync_length() noexcept override;
+  int end_sync(int fd) noexcept override;
+  std::size_t disk_room(int fd, off_t position, std::size_t bytes) noexcept override;
+  void disk_takes(int fd, off_t position, std::size_t bytes) noexcept override;
+  int open(const char* path, int flags) noexcept override;
+  bool has_messages() const noexcept override;
+  ssize_t send_datagram(int fd, const msghdr& message) noexcept override;
+  bool before_receive(int fd) noexcept override;
+  void after_receive(int fd, int flags, sockaddr* address, socklen_t room,
+                     socklen_t* length) noexcept override;
   runtime::NameAnswer look_up(const char* name) noexcept override;
   bool is_dying() const noexcept override;
 
  private:
   Endpoint* find(int fd) noexcept;
   Wires& wires() noexcept;
-  bool bind_to_free_port(Endpoint& endpoint);
   int connect_inet(Endpoint& endpoint, const Address& to);
   int connect_unix(Endpoint& endpoint, const Address& to);
 

@@ -46,15 +46,22 @@ Wires::~Wires() {
 
 // ---- endpoints
 
-Endpoint* Wires::make(Host& host, int flags) {
+Endpoint* Wires::make(Host& host, Endpoint::Kind kind, int family, int flags) {
   int ends[2];
-  if (sys::socket_pair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return nullptr;
+  // SOCK_SEQPACKET: as datagrams, but the wire hears when the program's end is closed.
+  const bool is_stream = kind == Endpoint::Kind::kStream || kind == Endpoint::Kind::kRandom;
+  const int type = is_stream ? SOCK_STREAM : SOCK_SEQPACKET;
+  if (sys::socket_pair(AF_UNIX, type, 0, ends) != 0) return nullptr;
   // The pair is made close-on-exec and non-blocking; the program's end is as the program asked.
   if ((flags & SOCK_NONBLOCK) == 0) real::file_control(ends[0], F_SETFL, O_RDWR);
   if ((flags & SOCK_CLOEXEC) == 0) real::file_control(ends[0], F_SETFD, 0);
   auto made = std::make_unique<Endpoint>();
   made->id = next_id_++;
   made->host = &host;
+  made->kind = kind;
+  made->family = family;
+  made->local.is_unix = family == AF_UNIX;
+  made->local.ip = made->any_ip();
   made->fd = ends[0];
   made->wire = ends[1];
   made->cookie = real::cookie(ends[0]);
@@ -68,6 +75,7 @@ Endpoint* Wires::make(Host& host, int flags) {
   }
   by_cookie_[endpoint.cookie] = &endpoint;
   endpoints_[endpoint.id] = std::move(made);
+  if (kind == Endpoint::Kind::kDatagram) world_.datagrams().added(endpoint);
   return &endpoint;
 }
 
@@ -87,21 +95,55 @@ Endpoint* Wires::listener(const Host& host, const Address& address) noexcept {
     if (endpoint->host != &host || endpoint->state != Endpoint::State::kListening) continue;
     const Address& own = endpoint->local;
     if (own.is_unix != address.is_unix) continue;
-    const bool fits = own.is_unix ? own.path == address.path
-                                  : own.port == address.port && (own.ip == 0 || own.ip == address.ip);
+    const bool fits =
+        own.is_unix ? own.path == address.path : own.port == address.port && endpoint->covers(address.ip);
     if (fits) return endpoint.get();
   }
   return nullptr;
 }
 
-bool Wires::is_taken(const Host& host, const Address& address, const Endpoint& except) noexcept {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (endpoint.get() == &except || endpoint->host != &host || !endpoint->bound) continue;
-    const Address& own = endpoint->local;
-    if (own.is_unix != address.is_unix) continue;
-    if (own.is_unix ? own.path == address.path : own.port == address.port) return true;
+bool Wires::is_taken(const Endpoint& endpoint, const Address& address) noexcept {
+  if (address.is_unix) return at_path(*endpoint.host, address.path) != nullptr;
+  Endpoint wanted;
+  wanted.local = address;
+  wanted.only_v6 = endpoint.only_v6;
+  for (const auto& [id, other] : endpoints_) {
+    if (other.get() == &endpoint || other->host != endpoint.host || !other->bound) continue;
+    if (other->kind != endpoint.kind || other->local.is_unix || other->local.port != address.port) continue;
+    if (other->covers(address.ip) || wanted.covers(other->local.ip)) return true;
   }
   return false;
+}
+
+Endpoint* Wires::at_path(const Host& host, const std::string& path) noexcept {
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (endpoint->host == &host && endpoint->bound && endpoint->local.is_unix && endpoint->local.path == path)
+      return endpoint.get();
+  }
+  return nullptr;
+}
+
+bool Wires::bind_to_free_port(Endpoint& endpoint) {
+  constexpr int kTries = 28'000;
+  for (int i = 0; i < kTries; ++i) {
+    endpoint.local.port = endpoint.host->next_port();
+    if (!is_taken(endpoint, endpoint.local)) {
+      bind(endpoint, Address(endpoint.local));
+      return true;
+    }
+  }
+  endpoint.local.port = 0;
+  return false;
+}
+
+void Wires::bind(Endpoint& endpoint, Address address) {
+  endpoint.local = std::move(address);
+  endpoint.bound = true;
+  if (endpoint.kind == Endpoint::Kind::kDatagram) world_.datagrams().bound(endpoint);
+}
+
+Host* Wires::host_at(Host& seen_by, const Ip& ip) noexcept {
+  return ip.is_any() || ip.is_loopback() ? &seen_by : world_.find_host(ip);
 }
 
 void Wires::watch(Endpoint& endpoint, std::uint32_t events) noexcept {
@@ -114,6 +156,19 @@ void Wires::remove(Endpoint& endpoint) noexcept {
   if (endpoint.wire >= 0) sys::close(endpoint.wire);
   if (endpoint.held) sys::close(endpoint.fd);
   const std::deque<std::uint64_t> backlog = std::move(endpoint.backlog);
+  switch (endpoint.kind) {
+    case Endpoint::Kind::kStream:
+      break;
+    case Endpoint::Kind::kDatagram:
+      world_.datagrams().removed(endpoint);
+      break;
+    case Endpoint::Kind::kTimer:
+      world_.timers().removed();
+      break;
+    case Endpoint::Kind::kRandom:
+      world_.random_files().removed();
+      break;
+  }
   by_cookie_.erase(endpoint.cookie);
   endpoints_.erase(endpoint.id);
   for (const std::uint64_t id : backlog) {  // connections that nobody accepts any more
@@ -125,9 +180,7 @@ void Wires::remove(Endpoint& endpoint) noexcept {
 }
 
 Host& Wires::host_of_peer(const Endpoint& endpoint) {
-  Host* const host = endpoint.remote.is_unix || endpoint.remote.is_loopback()
-                         ? nullptr
-                         : world_.find_host(endpoint.remote.ip);
+  Host* const host = endpoint.remote.is_unix ? nullptr : host_at(*endpoint.host, endpoint.remote.ip);
   return host != nullptr ? *host : *endpoint.host;
 }
 
@@ -181,7 +234,7 @@ void Wires::syn_arrives(std::uint64_t id) {
       log("syn dropped, the backlog is full", *client);
       return;
     }
-    Endpoint* const made = make(server, SOCK_CLOEXEC);
+    Endpoint* const made = make(server, Endpoint::Kind::kStream, listening->family, SOCK_CLOEXEC);
     if (made == nullptr) return;  // no descriptors left: as a server without memory
     made->state = Endpoint::State::kConnected;
     made->held = true;
@@ -237,7 +290,7 @@ void Wires::fail_connect(Endpoint& client, int error) {
 
 int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
   if (listening.backlog.size() >= listening.backlog_limit) return EAGAIN;
-  Endpoint* const server = make(*client.host, SOCK_CLOEXEC);
+  Endpoint* const server = make(*client.host, Endpoint::Kind::kStream, AF_UNIX, SOCK_CLOEXEC);
   if (server == nullptr) return errno;
   server->state = client.state = Endpoint::State::kConnected;
   server->held = true;
@@ -293,6 +346,13 @@ void Wires::collect() {
 }
 
 void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
+  if (endpoint.kind != Endpoint::Kind::kStream) {
+    if ((events & EPOLLIN) != 0 && endpoint.kind == Endpoint::Kind::kDatagram)
+      world_.datagrams().collect(endpoint);
+    if ((events & EPOLLIN) != 0 && endpoint.kind == Endpoint::Kind::kRandom) RandomFiles::collect(endpoint);
+    if ((events & EPOLLHUP) != 0) remove(endpoint);
+    return;
+  }
   if (endpoint.state != Endpoint::State::kConnected) {
     if ((events & EPOLLHUP) == 0) return;
     if (endpoint.state == Endpoint::State::kListening) log("stops listening", endpoint);
@@ -323,6 +383,7 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
 }
 
 void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
+  if (endpoint.kind != Endpoint::Kind::kStream) return;
   if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0 || endpoint.keeps_byte) return;
   endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
 }
@@ -460,6 +521,7 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     }
     case Packet::Kind::kEnd:
       log("end", from);
+      to.heard_end = true;
       sys::shut_down(to.wire, SHUT_WR);
       to.host->touch();
       return Delivered::kYes;
@@ -488,7 +550,8 @@ void Wires::reset_later(Endpoint& endpoint) {
   });
 }
 
-// The program's end gets ECONNRESET if data that it wrote is unread when the wire is closed.
+// The program's end gets ECONNRESET if data that it wrote is unread when the wire is closed. Not if it has
+// heard the peer's end: then Linux says EPIPE to a write, and nothing to a read.
 void Wires::reset(Endpoint& endpoint) {
   if (endpoint.state == Endpoint::State::kConnecting) {
     fail_connect(endpoint, ECONNREFUSED);
@@ -498,7 +561,8 @@ void Wires::reset(Endpoint& endpoint) {
   endpoint.out_bytes = 0;
   endpoint.ended = true;
   if (endpoint.wire >= 0) {
-    if (real::cookie(endpoint.fd) == endpoint.cookie) sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
+    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie)
+      sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
     sys::close(endpoint.wire);
     endpoint.wire = -1;
   }

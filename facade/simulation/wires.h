@@ -31,14 +31,21 @@ class Wires {
   Wires& operator=(const Wires&) = delete;
 
   // A new socket of the machine. Null with errno: no descriptors left. `flags`: SOCK_NONBLOCK, SOCK_CLOEXEC.
-  Endpoint* make(Host& host, int flags);
+  Endpoint* make(Host& host, Endpoint::Kind kind, int family, int flags);
   // The endpoint of a program's descriptor; null: none of ours.
   Endpoint* of_descriptor(int fd) noexcept;
   Endpoint* find(std::uint64_t id) noexcept;
   // The listener to which a connection to this address of the machine goes; null: nobody listens.
   Endpoint* listener(const Host& host, const Address& address) noexcept;
-  // Whether an address of the machine is taken by another socket.
-  bool is_taken(const Host& host, const Address& address, const Endpoint& except) noexcept;
+  // Whether another socket has what the socket would have at this address.
+  bool is_taken(const Endpoint& endpoint, const Address& address) noexcept;
+  void bind(Endpoint& endpoint, Address address);
+  // Gives it a port that nobody has. False: there is none.
+  bool bind_to_free_port(Endpoint& endpoint);
+  // The socket of the machine with this path; null: there is none.
+  Endpoint* at_path(const Host& host, const std::string& path) noexcept;
+  // Who has the address, as seen by a machine; null: nobody.
+  Host* host_at(Host& seen_by, const Ip& ip) noexcept;
 
   // Begins a handshake with `remote`. The program's end is not writable until it succeeds or fails.
   void begin_connect(Endpoint& client);
@@ -56,6 +63,13 @@ class Wires {
   // Whether the connection of this descriptor was given up, and nobody was told yet. Only once.
   bool take_time_out(int fd) noexcept;
 
+  template <class Fn>
+  void for_each_timer(const Host& host, Fn fn) {
+    for (const auto& [id, endpoint] : endpoints_) {
+      if (endpoint->host == &host && endpoint->kind == Endpoint::Kind::kTimer) fn(*endpoint);
+    }
+  }
+
   // Reads what programs have written, and notices what they have closed.
   void collect();
   // The machine's programs die. `tell_peers`: by resets. The caller closes what remains.
@@ -68,9 +82,10 @@ class Wires {
   // Forgets a socket whose connection has ended.
   void remove(Endpoint& endpoint) noexcept;
   std::uint64_t packets() const noexcept { return packets_; }
+  void count_packet() noexcept { ++packets_; }
+  void watch(Endpoint& endpoint, std::uint32_t events) noexcept;
 
  private:
-  void watch(Endpoint& endpoint, std::uint32_t events) noexcept;
   void hear(Endpoint& endpoint, std::uint32_t events);
   bool read_wire(Endpoint& endpoint, bool closed);
   void send_syn(std::uint64_t client, unsigned attempt);

@@ -5,6 +5,8 @@
 
 #include <absl/cleanup/cleanup.h>
 
+#include <cstring>
+
 #include "aiofiber/exceptions.h"
 #include "aiofiber/log.h"
 #include "aiofiber/runtime/engine/saturating.h"
@@ -28,6 +30,9 @@ World::World(const SimulationOptions& options, std::uint64_t seed)
       chooser_(seed),
       events_(chooser_),
       trace_(options.trace_events, now_),
+      datagrams_(*this, wires_),
+      timers_(*this, wires_),
+      random_files_(*this, wires_),
       wires_(*this) {
   if (!options.real_network) closed_network_.emplace();
 }
@@ -77,9 +82,23 @@ void World::run_until(Nanoseconds end) {
 
 void World::report_failure() {
   const std::exception_ptr failure = std::exchange(failure_, nullptr);
-  aiofiber::detail::log(LogLevel::ERROR, "simulation failed after " + std::to_string(now_ / 1'000'000) +
-                                             " ms; to repeat it: " + repro_command(seed_));
+  if (task_chooser_ == nullptr) {  // explore() tells it otherwise
+    aiofiber::detail::log(LogLevel::ERROR, "simulation failed after " + std::to_string(now_ / 1'000'000) +
+                                               " ms; to repeat it: " + repro_command(seed_));
+  }
   std::rethrow_exception(failure);
+}
+
+void World::fill_from_seed(void* buffer, std::size_t bytes) noexcept {
+  constexpr std::size_t kDrawn = 7;  // bytes of a choice
+  auto* to = static_cast<unsigned char*>(buffer);
+  while (bytes > 0) {
+    const std::uint64_t drawn = chooser_.choose(std::uint64_t{1} << (8 * kDrawn));
+    const std::size_t taken = std::min(bytes, kDrawn);
+    std::memcpy(to, &drawn, taken);
+    to += taken;
+    bytes -= taken;
+  }
 }
 
 // ---- machines
@@ -97,9 +116,9 @@ Host* World::find_host(std::string_view name) noexcept {
   return nullptr;
 }
 
-Host* World::find_host(std::uint32_t ip) noexcept {
+Host* World::find_host(const Ip& ip) noexcept {
   for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->ip() == ip) return host.get();
+    if (host->own_ip(ip) == ip) return host.get();
   }
   return nullptr;
 }
@@ -117,6 +136,8 @@ void World::set_link(Host& a, Host& b, const LinkOptions& options) {
   if (options.latency.low < Duration() || options.latency.high < options.latency.low)
     throw ValueError("a link's latency begins at 0 or more, and does not end before it begins");
   if (!(options.loss >= 0 && options.loss <= 1)) throw ValueError("a link's loss is between 0 and 1");
+  if (!(options.duplication >= 0 && options.duplication <= 1))
+    throw ValueError("a link's duplication is between 0 and 1");
   if (!(options.bandwidth >= 0)) throw ValueError("a link's bandwidth is not negative");
   links_[pair(a, b)].options = options;
   links_[pair(b, a)].options = options;
@@ -148,10 +169,23 @@ bool World::is_blocked(const Host& from, const Host& to) const noexcept {
   return found != links_.end() && found->second.blocked;
 }
 
+bool World::happens(double probability) {
+  return probability > 0 &&
+         static_cast<double>(chooser_.choose(kOneInAMillion)) < probability * kOneInAMillion;
+}
+
 bool World::loses_packet(const Host& from, const Host& to) {
-  if (is_blocked(from, to)) return true;
-  const double loss = link(from, to).loss;
-  return loss > 0 && static_cast<double>(chooser_.choose(kOneInAMillion)) < loss * kOneInAMillion;
+  return is_blocked(from, to) || happens(link(from, to).loss);
+}
+
+bool World::doubles_packet(const Host& from, const Host& to) { return happens(link(from, to).duplication); }
+
+bool World::is_full(const Host& from, const Host& to) const noexcept {
+  const auto found = links_.find(pair(from, to));
+  if (found == links_.end() || found->second.busy_until <= now_) return false;
+  const double seconds = static_cast<double>(found->second.busy_until - now_) / 1e9;
+  const LinkOptions& options = found->second.options;
+  return seconds * options.bandwidth > static_cast<double>(options.window);
 }
 
 Nanoseconds World::draw(const RandomDuration& duration) {

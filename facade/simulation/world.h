@@ -22,7 +22,10 @@
 #include "aiofiber/runtime/engine/choice.h"
 #include "aiofiber/simulation.h"
 #include "simulation/closed_network.h"
+#include "simulation/datagrams.h"
 #include "simulation/event_queue.h"
+#include "simulation/random_files.h"
+#include "simulation/timers.h"
 #include "simulation/trace.h"
 #include "simulation/wires.h"
 
@@ -39,9 +42,16 @@ class World {
   const runtime::Nanoseconds& clock() const noexcept { return now_; }  // for what follows the time
   std::uint64_t seed() const noexcept { return seed_; }
   runtime::Chooser& chooser() noexcept { return chooser_; }
+  // Who decides which of a machine's ready tasks runs next; null: they keep asyncio's order.
+  runtime::Chooser* task_chooser() const noexcept { return task_chooser_; }
+  void set_task_chooser(runtime::Chooser* chooser) noexcept { task_chooser_ = chooser; }
   bool seeds_random() const noexcept { return seeds_random_; }
   Trace& trace() noexcept { return trace_; }
   Wires& wires() noexcept { return wires_; }
+  Datagrams& datagrams() noexcept { return datagrams_; }
+  Timers& timers() noexcept { return timers_; }
+  RandomFiles& random_files() noexcept { return random_files_; }
+  void fill_from_seed(void* buffer, std::size_t bytes) noexcept;
   runtime::Nanoseconds wall_clock() const noexcept { return wall_clock_; }
 
   void at(runtime::Nanoseconds time, EventQueue::Action action) {
@@ -56,7 +66,7 @@ class World {
 
   Host& host(std::string_view name);
   Host* find_host(std::string_view name) noexcept;
-  Host* find_host(std::uint32_t ip) noexcept;
+  Host* find_host(const Ip& ip) noexcept;
   Host& known_host(std::string_view name);  // ValueError
   const std::vector<std::unique_ptr<Host>>& hosts() const noexcept { return hosts_; }
 
@@ -69,10 +79,14 @@ class World {
   // Whether nothing passes: a partition, or a machine without power.
   bool is_blocked(const Host& from, const Host& to) const noexcept;
   bool loses_packet(const Host& from, const Host& to);
+  bool doubles_packet(const Host& from, const Host& to);
+  // Whether so much waits for the link that a datagram finds no room.
+  bool is_full(const Host& from, const Host& to) const noexcept;
   runtime::Nanoseconds latency(const Host& from, const Host& to);
   // When so many bytes that are sent now have left the machine.
   runtime::Nanoseconds departure(const Host& from, const Host& to, std::size_t bytes);
   runtime::Nanoseconds draw(const RandomDuration& duration);
+  bool happens(double probability);
 
  private:
   using Pair = std::pair<std::size_t, std::size_t>;  // the numbers of two machines
@@ -91,9 +105,14 @@ class World {
   const runtime::Nanoseconds wall_clock_;
   const bool seeds_random_;
   runtime::SeededChooser chooser_;
+  runtime::Chooser* task_chooser_ = nullptr;
   EventQueue events_;
   Trace trace_;
   std::optional<ClosedNetwork> closed_network_;  // of the rest of the process
+  // Before the wires, which tell these of their end.
+  Datagrams datagrams_;
+  Timers timers_;
+  RandomFiles random_files_;
   Wires wires_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say

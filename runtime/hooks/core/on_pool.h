@@ -66,12 +66,12 @@ R on_pool(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPoo
 // The same, but never refused. While the loop closes, and if the pool cannot take the call, this thread makes
 // it. Once: for calls that must not be repeated.
 template <class R, class Call>
-R on_pool_to_the_end_once(R failure, Call call) {
+R on_pool_to_the_end_once(R failure, Call call, runtime::OffloadPool& pool = runtime::OffloadPool::io()) {
   if (runtime::current_fiber()->unwinding || must_stay_here(call)) return call();
   const int errno_at_start = errno;
   calls_since_turn = 0;
   R result = failure;
-  if (!without_throwing([&] { result = runtime::offload(call); })) {
+  if (!without_throwing([&] { result = runtime::offload(call, pool); })) {
     errno = errno_at_start;
     return call();
   }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
@@ -26,6 +27,7 @@
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 #include "hooks/core/uninterrupted.h"
+#include "hooks/net/net.h"
 
 namespace aiofiber::hooks {
 
@@ -68,6 +70,9 @@ bool probe_differently(int fd, FdKind kind) noexcept {
 ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
+      if (runtime::Network* const network = runtime::message_network();
+          AIOFIBER_UNLIKELY(network != nullptr) && !network->before_receive(fd))
+        return -1;
       if (rest.count() == 1) {  // the kernel copies less for it
         const iovec& only = *rest.pieces();
         return real::recvfrom(fd, only.iov_base, only.iov_len, MSG_DONTWAIT, nullptr, nullptr);
@@ -161,10 +166,30 @@ ssize_t write_piecewise_after_poll(FdKind kind, int fd, const IovCursor& rest) n
   return real::writev(fd, rest.pieces(), piece_count(rest));
 }
 
+// On a simulated disk: a short write of the first piece, if not all of them fit.
+ssize_t write_what_fits(runtime::Network& network, int fd, const IovCursor& rest) noexcept {
+  const std::size_t length = total_length(rest.pieces(), rest.count());
+  const std::size_t room = network.disk_room(fd, -1, length);
+  if (room >= length) {
+    network.disk_takes(fd, -1, length);
+    return real::writev(fd, rest.pieces(), piece_count(rest));
+  }
+  if (room == 0) {
+    errno = ENOSPC;
+    return -1;
+  }
+  const iovec* piece = rest.pieces();
+  while (piece->iov_len == 0) ++piece;
+  const std::size_t fitting = std::min(piece->iov_len, room);
+  network.disk_takes(fd, -1, fitting);
+  return real::write(fd, piece->iov_base, fitting);
+}
+
 ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
-      const int flags = MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+      const bool is_simulated = runtime::current_network != nullptr;
+      const int flags = MSG_DONTWAIT | (sent > 0 || is_simulated ? MSG_NOSIGNAL : 0);
       if (rest.count() == 1) {
         const iovec& only = *rest.pieces();
         return real::sendto(fd, only.iov_base, only.iov_len, flags, nullptr, 0);
@@ -176,6 +201,8 @@ ssize_t probe_write(FdKind kind, int fd, const IovCursor& rest, std::size_t sent
     case FdKind::kPollFirst:
       return write_piecewise_after_poll(kind, fd, rest);
     case FdKind::kFile:
+      if (runtime::Network* const network = runtime::disk_network(); AIOFIBER_UNLIKELY(network != nullptr))
+        return write_what_fits(*network, fd, rest);
       return real::writev(fd, rest.pieces(), piece_count(rest));
     default:
       return real::pwritev2(fd, rest.pieces(), piece_count(rest), -1, RWF_NOWAIT);
@@ -188,7 +215,11 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);  // only sockets have a timeout
   const int errno_at_start = errno;
   std::size_t sent = 0;
-  if (fd_kind(fd) == FdKind::kSocket) take_part();
+  if (fd_kind(fd) == FdKind::kSocket) {
+    take_part();
+    ssize_t datagram;
+    if (runtime::send_datagram(fd, message_of(rest), datagram)) return datagram;
+  }
   for (;;) {
     FdKind kind = fd_kind(fd);
     if (kind == FdKind::kFile || kind == FdKind::kDirect)
@@ -209,7 +240,8 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
       continue;
     }
     if (errno == EAGAIN && call.wait()) continue;
-    return call.end_with_error(sent);
+    const ssize_t result = call.end_with_error(sent);
+    return kind == FdKind::kSocket ? raise_sigpipe_if_simulated(0, result) : result;
   }
 }
 

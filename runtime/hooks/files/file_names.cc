@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "aiofiber/runtime/arch/arch.h"
+#include "aiofiber/runtime/engine/network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/descriptor_notes.h"
 #include "hooks/core/real.h"
@@ -63,6 +64,11 @@ int open(const char* path, int flags, ...) {
     va_start(arguments, flags);
     mode = va_arg(arguments, mode_t);
     va_end(arguments);
+  }
+  if (aiofiber::runtime::Network* const network = aiofiber::runtime::current_network;
+      AIOFIBER_UNLIKELY(network != nullptr) && act() != nullptr) {
+    const int opened = network->open(path, flags);
+    if (opened != aiofiber::runtime::Network::kIsNone) return noted_opened(opened);
   }
   return noted_opened(by_pool([=] { return real::open(path, flags, mode); }));
 }

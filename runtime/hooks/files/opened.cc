@@ -52,6 +52,8 @@ int epoll_create(int size) noexcept { return noted_opened(real::epoll_create(siz
 int epoll_create1(int flags) noexcept { return noted_opened(real::epoll_create1(flags)); }
 int eventfd(unsigned count, int flags) noexcept { return noted_opened(real::eventfd(count, flags)); }
 int timerfd_create(clockid_t clock, int flags) noexcept {
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr) && act() != nullptr)
+    return noted_opened(aiofiber::runtime::current_network->timer(clock, flags));
   return noted_opened(real::timerfd_create(clock, flags));
 }
 int signalfd(int fd, const sigset_t* mask, int flags) noexcept {

@@ -11,10 +11,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/fd_kind.h"
 #include "hooks/core/fortify.h"
@@ -77,9 +79,38 @@ ssize_t write_at(int fd, const iovec* pieces, int count, off_t position, int fla
   return on_pool_to_the_end(ssize_t{-1}, call);
 }
 
+// Shortens a write to what fits on a simulated disk. False with errno ENOSPC: nothing does.
+bool clip_to_disk(int fd, off_t position, std::size_t& length) noexcept {
+  if (AIOFIBER_LIKELY(runtime::current_network == nullptr) || position < 0 || length == 0) return true;
+  runtime::Network* const network = act() != nullptr ? runtime::disk_network() : nullptr;
+  if (network == nullptr) return true;
+  length = network->disk_room(fd, position, length);
+  if (length == 0) errno = ENOSPC;
+  if (length > 0) network->disk_takes(fd, position, length);
+  return length > 0;
+}
+
 bool is_trivial(const iovec* pieces, int count, off_t position) noexcept {
   return position < 0 || pieces == nullptr || count <= 0 || count > IOV_MAX ||
          total_length(pieces, static_cast<std::size_t>(count)) == 0;
+}
+
+// The same for pieces: if not all fit, `fitting` is the only one left, a part of the first.
+bool clip_to_disk(int fd, off_t position, const iovec*& pieces, int& count, iovec& fitting) noexcept {
+  if (AIOFIBER_LIKELY(runtime::current_network == nullptr) || is_trivial(pieces, count, position))
+    return true;
+  runtime::Network* const network = act() != nullptr ? runtime::disk_network() : nullptr;
+  if (network == nullptr) return true;
+  const std::size_t length = total_length(pieces, static_cast<std::size_t>(count));
+  if (network->disk_room(fd, position, length) == length) {
+    network->disk_takes(fd, position, length);
+    return true;
+  }
+  while (pieces->iov_len == 0) ++pieces;
+  fitting = *pieces;
+  pieces = &fitting;
+  count = 1;
+  return clip_to_disk(fd, position, fitting.iov_len);
 }
 
 }  // namespace
@@ -110,17 +141,22 @@ ssize_t preadv2(int fd, const iovec* pieces, int count, off_t position, int flag
 }
 
 ssize_t pwrite(int fd, const void* data, size_t length, off_t position) {
+  if (!clip_to_disk(fd, position, length)) return -1;
   if (!write_waits(fd, position)) return real::pwrite(fd, data, length, position);
   const iovec piece{const_cast<void*>(data), length};
   return write_at(fd, &piece, 1, position, 0);
 }
 
 ssize_t pwritev(int fd, const iovec* pieces, int count, off_t position) {
+  iovec fitting;
+  if (!clip_to_disk(fd, position, pieces, count, fitting)) return -1;
   if (!write_waits(fd, position)) return real::pwritev(fd, pieces, count, position);
   return write_at(fd, pieces, count, position, 0);
 }
 
 ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t position, int flags) {
+  iovec fitting;
+  if (!clip_to_disk(fd, position, pieces, count, fitting)) return -1;
   if (write_waits(fd, position)) return write_at(fd, pieces, count, position, flags);
   if (act() != nullptr && position == -1 && flags == 0) return writev(fd, pieces, count);
   return real::pwritev2(fd, pieces, count, position, flags);

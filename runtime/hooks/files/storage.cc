@@ -7,10 +7,40 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "aiofiber/runtime/engine/network.h"
 #include "hooks/core/act.h"
+#include "hooks/core/blocking_call.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 #include "hooks/files/ring.h"
+
+namespace aiofiber::hooks {
+
+namespace {
+
+// A sync on a simulated disk takes simulated time. It is not cut short either: a cancellation comes at the
+// next wait.
+int simulated_sync(runtime::Network& network, int fd) {
+  const int saved_errno = errno;
+  if (::fcntl(fd, F_GETFD) < 0) return -1;
+  runtime::Fiber& fiber = *runtime::current_fiber();
+  const runtime::Nanoseconds deadline = deadline_after(network.sync_length());
+  bool cancelled = false;
+  while (!fiber.unwinding && loop_now() < deadline) {
+    cancelled |= fiber.take_interrupted();
+    sleep_until(deadline);
+  }
+  fiber.interrupted |= cancelled;
+  const int result = network.end_sync(fd);
+  if (result == 0) errno = saved_errno;
+  return result;
+}
+
+}  // namespace
+
+}  // namespace aiofiber::hooks
 
 using namespace aiofiber::hooks;
 
@@ -18,6 +48,8 @@ extern "C" {
 
 int fsync(int fd) {
   if (!acts()) return real::fsync(fd);
+  if (aiofiber::runtime::Network* const network = aiofiber::runtime::disk_network())
+    return simulated_sync(*network, fd);
   int result = -1;
   if (ring_fsync(fd, false, result)) return result;
   return on_pool_to_the_end(-1, [=] { return real::fsync(fd); });
@@ -25,6 +57,8 @@ int fsync(int fd) {
 
 int fdatasync(int fd) {
   if (!acts()) return real::fdatasync(fd);
+  if (aiofiber::runtime::Network* const network = aiofiber::runtime::disk_network())
+    return simulated_sync(*network, fd);
   int result = -1;
   if (ring_fsync(fd, true, result)) return result;
   return on_pool_to_the_end(-1, [=] { return real::fdatasync(fd); });

@@ -12,9 +12,11 @@
 #include <cstddef>
 #include <utility>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
+#include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
 
 namespace aiofiber::hooks {
@@ -90,6 +92,15 @@ int pthread_tryjoin_np(pthread_t thread, void** result) noexcept {
 
 int pthread_join(pthread_t thread, void** result) {
   if (!acts()) return real::pthread_join(thread, result);
+  // On a simulated machine a sleep would take simulated time, and the thread takes none: the clock waits for
+  // the pool.
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr)) {
+    const int saved_errno = errno;
+    const int error = on_pool_to_the_end_once(
+        EAGAIN, [=] { return real::pthread_join(thread, result); }, barrier_pool());
+    errno = saved_errno;
+    return error;
+  }
   // It must not return before it has joined, so a cancellation is deferred; while the loop closes, it blocks.
   aiofiber::runtime::Fiber& fiber = *aiofiber::runtime::current_fiber();
   bool cancelled = false;

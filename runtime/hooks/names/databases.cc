@@ -72,16 +72,16 @@ hostent* look_up_host(Lookup lookup) {
 // The name to ask libc for. On a simulated machine it is the address that the machine's network gives.
 class HostName {
  public:
-  explicit HostName(const char* name) : text_(name) {
+  explicit HostName(const char* name, int family = AF_INET) : text_(name) {
     runtime::Network* const network = runtime::current_network;
-    in_addr numeric;
-    if (AIOFIBER_LIKELY(network == nullptr) || ::inet_pton(AF_INET, name, &numeric) == 1) return;
+    if (AIOFIBER_LIKELY(network == nullptr) || is_address(name)) return;
     if (!look_up_simulated(*network, name, answer_)) {
       error_ = NETDB_INTERNAL;
     } else if (answer_.error != 0) {
       error_ = answer_.error == EAI_AGAIN ? TRY_AGAIN : HOST_NOT_FOUND;
     } else {
-      text_ = answer_.address;
+      text_ = family == AF_INET6 ? answer_.address6 : answer_.address;
+      if (text_[0] == '\0') error_ = NO_DATA;
     }
   }
   HostName(const HostName&) = delete;
@@ -134,7 +134,7 @@ int gethostbyname2_r(const char* name, int family, hostent* entry, char* memory,
   if (is_name_closed("gethostbyname", name)) return refused(result, error);
   if (!acts()) return real::gethostbyname2_r(name, family, entry, memory, size, result, error);
   *result = nullptr;
-  const HostName asked(name);
+  const HostName asked(name, family);
   *error = asked.error();
   if (*error != 0) return 0;
   *error = NETDB_INTERNAL;
@@ -167,7 +167,7 @@ hostent* gethostbyname(const char* name) {
 hostent* gethostbyname2(const char* name, int family) {
   if (is_name_closed("gethostbyname", name)) return not_found(NO_RECOVERY);
   if (!acts()) return real::gethostbyname2(name, family);
-  const HostName asked(name);
+  const HostName asked(name, family);
   if (asked.error() != 0) return not_found(asked.error());
   name = asked.text();
   return look_up_host([=](auto... rest) { return real::gethostbyname2_r(name, family, rest...); });

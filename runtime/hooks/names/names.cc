@@ -60,7 +60,15 @@ int look_up(Lookup lookup) {
   return result;
 }
 
-// The answer of a simulated network. The machine's own interfaces (AI_ADDRCONFIG) play no part.
+// What libc makes of a numeric address, behind the list so far.
+int add_address(const char* address, const char* service, const addrinfo& hints, addrinfo** list) {
+  while (*list != nullptr) list = &(*list)->ai_next;
+  const Disable disabled;
+  return real::getaddrinfo(address, service, &hints, list);
+}
+
+// The answer of a simulated network. The machine's own interfaces (AI_ADDRCONFIG) play no part. IPv4 comes
+// first.
 int simulated_getaddrinfo(runtime::Network& network, const char* node, const char* service,
                           const addrinfo* hints, addrinfo** result) {
   runtime::NameAnswer answer;
@@ -68,8 +76,22 @@ int simulated_getaddrinfo(runtime::Network& network, const char* node, const cha
   if (answer.error != 0) return answer.error;
   addrinfo numeric = hints != nullptr ? *hints : addrinfo{};
   numeric.ai_flags = (numeric.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME)) | AI_NUMERICHOST;
-  const Disable disabled;
-  return real::getaddrinfo(answer.address, service, &numeric, result);
+  const bool has4 = answer.address[0] != '\0';
+  const bool has6 = answer.address6[0] != '\0';
+  // With AI_V4MAPPED libc makes an IPv6 address of an IPv4 one.
+  const bool maps = (numeric.ai_flags & AI_V4MAPPED) != 0 && (!has6 || (numeric.ai_flags & AI_ALL) != 0);
+  const bool wants4 = numeric.ai_family != AF_INET6 || maps;
+  const bool wants6 = numeric.ai_family != AF_INET;
+  addrinfo* list = nullptr;
+  int error = (has4 && wants4) || (has6 && wants6) ? 0 : EAI_NODATA;
+  if (has4 && wants4) error = add_address(answer.address, service, numeric, &list);
+  if (error == 0 && has6 && wants6) error = add_address(answer.address6, service, numeric, &list);
+  if (error == 0) {
+    *result = list;
+  } else if (list != nullptr) {
+    ::freeaddrinfo(list);
+  }
+  return error;
 }
 
 }  // namespace

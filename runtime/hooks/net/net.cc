@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 #include "aiofiber/runtime/engine/fd_wait.h"
 #include "aiofiber/runtime/engine/network.h"
@@ -64,12 +65,34 @@ ssize_t noted_sent(int fd, ssize_t count) noexcept {
   return count;
 }
 
+// On a simulated machine, the machine's network says whether a failed send raises SIGPIPE: the kernel knows
+// only the end of a socket pair. So the kernel raises none, and signalled() does.
+int flags_for_kernel(int flags) noexcept {
+  return AIOFIBER_LIKELY(runtime::current_network == nullptr) ? flags : flags | MSG_NOSIGNAL;
+}
+ssize_t signalled(int flags, ssize_t result) noexcept {
+  return AIOFIBER_LIKELY(result >= 0) ? result : raise_sigpipe_if_simulated(flags, result);
+}
+
 // The results of calls that never wait.
 ssize_t received_at_once(int fd, int flags, ssize_t count) noexcept {
   return runtime::transfer_result(fd, noted_received(fd, flags, count));
 }
-ssize_t sent_at_once(int fd, ssize_t count) noexcept {
-  return runtime::transfer_result(fd, noted_sent(fd, count));
+ssize_t sent_at_once(int fd, int flags, ssize_t count) noexcept {
+  return signalled(flags, runtime::transfer_result(fd, noted_sent(fd, count)));
+}
+
+// ---- the kernel's calls, which the network of a simulated machine completes (datagrams)
+
+ssize_t receive_now(int fd, void* buffer, std::size_t length, int flags, sockaddr* address,
+                    socklen_t* address_length) noexcept {
+  return runtime::receive_datagram_or(fd, flags, address, address_length, [&]() noexcept {
+    return real::recvfrom(fd, buffer, length, flags, address, address_length);
+  });
+}
+ssize_t receive_now(int fd, msghdr* message, int flags) noexcept {
+  return runtime::receive_datagram_or(fd, flags, message,
+                                      [&]() noexcept { return real::recvmsg(fd, message, flags); });
 }
 
 ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* address,
@@ -78,9 +101,9 @@ ssize_t receive(int fd, char* buffer, std::size_t length, int flags, sockaddr* a
   if (!call.wait_if_drained()) return -1;
   std::size_t received = 0;
   for (;;) {
-    const ssize_t n = noted_received(fd, flags,
-                                     real::recvfrom(fd, buffer + received, length - received,
-                                                    flags | MSG_DONTWAIT, address, address_length));
+    const ssize_t n = noted_received(
+        fd, flags,
+        receive_now(fd, buffer + received, length - received, flags | MSG_DONTWAIT, address, address_length));
     if (n >= 0) {
       note_what_is_left(fd, flags, static_cast<std::size_t>(n), length - received);
       received += static_cast<std::size_t>(n);
@@ -102,6 +125,25 @@ bool is_malformed(const msghdr* message) noexcept {
 
 }  // namespace
 
+ssize_t raise_sigpipe_if_simulated(int flags, ssize_t result) noexcept {
+  if (result >= 0 || errno != EPIPE || (flags & MSG_NOSIGNAL) != 0) return result;
+  if (runtime::current_network == nullptr) return result;  // the kernel has raised it
+  ::raise(SIGPIPE);                                        // of this thread, as the kernel's
+  errno = EPIPE;
+  return result;
+}
+
+ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept {
+  return received_at_once(fd, flags, receive_now(fd, message, flags));
+}
+
+ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept {
+  ssize_t sent;
+  if (is_malformed(message) || !runtime::send_datagram(fd, *message, sent))
+    sent = real::sendmsg(fd, message, flags_for_kernel(flags));
+  return sent_at_once(fd, flags, sent);
+}
+
 ssize_t receive_message(int fd, msghdr* message, int flags) {
   if (is_malformed(message)) return real::recvmsg(fd, message, flags | MSG_DONTWAIT);
   BlockingCall call(fd, kReadable, SO_RCVTIMEO);
@@ -119,7 +161,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
       part.msg_namelen = 0;
       part.msg_controllen = control_length;
     }
-    const ssize_t n = noted_received(fd, flags, real::recvmsg(fd, &part, flags | MSG_DONTWAIT));
+    const ssize_t n = noted_received(fd, flags, receive_now(fd, &part, flags | MSG_DONTWAIT));
     if (n >= 0) {
       if (received == 0) message->msg_namelen = part.msg_namelen;
       message->msg_controllen = part.msg_controllen;
@@ -143,11 +185,14 @@ namespace {
 
 // Linux raises SIGPIPE only for a call that has moved nothing, so our later pieces must not raise it.
 int flags_for_piece(int flags, std::size_t sent) noexcept {
-  return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+  return flags_for_kernel(flags) | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
 }
 
 ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address,
                  socklen_t address_length) {
+  ssize_t datagram;
+  if (runtime::send_datagram(fd, data, length, address, address_length, datagram))
+    return noted_sent(fd, datagram);
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
@@ -157,15 +202,25 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
       sent += static_cast<std::size_t>(n);
       if (sent >= length) return static_cast<ssize_t>(sent);
     } else if (!call.probe_again()) {
-      return call.end_with_error(sent);
+      return signalled(flags, call.end_with_error(sent));
     }
   }
+}
+
+ssize_t transmit_at_once(int fd, const void* data, std::size_t length, int flags, const sockaddr* address,
+                         socklen_t address_length) noexcept {
+  ssize_t sent;
+  if (!runtime::send_datagram(fd, data, length, address, address_length, sent))
+    sent = real::sendto(fd, data, length, flags_for_kernel(flags), address, address_length);
+  return sent_at_once(fd, flags, sent);
 }
 
 }  // namespace
 
 ssize_t transmit_message(int fd, const msghdr* message, int flags) {
   if (is_malformed(message)) return real::sendmsg(fd, message, flags | MSG_DONTWAIT);
+  ssize_t datagram;
+  if (runtime::send_datagram(fd, *message, datagram)) return noted_sent(fd, datagram);
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);
@@ -182,7 +237,7 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags) {
       part.msg_control = nullptr;  // the first piece sends the ancillary data (descriptors)
       part.msg_controllen = 0;
     } else if (!call.probe_again()) {
-      return call.end_with_error(sent);
+      return signalled(flags, call.end_with_error(sent));
     }
   }
 }
@@ -339,7 +394,7 @@ ssize_t recv(int fd, void* buffer, size_t length, int flags) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recv(fd, buffer, length, flags);
   if ((flags & kReceivesAtOnce) != 0)
-    return received_at_once(fd, flags, real::recv(fd, buffer, length, flags));
+    return received_at_once(fd, flags, receive_now(fd, buffer, length, flags, nullptr, nullptr));
   return receive(fd, static_cast<char*>(buffer), length, flags, nullptr, nullptr);
 }
 
@@ -348,21 +403,21 @@ ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* addre
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
   if ((flags & kReceivesAtOnce) != 0)
-    return received_at_once(fd, flags, real::recvfrom(fd, buffer, length, flags, address, address_length));
+    return received_at_once(fd, flags, receive_now(fd, buffer, length, flags, address, address_length));
   return receive(fd, static_cast<char*>(buffer), length, flags, address, address_length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts()) return real::recvmsg(fd, message, flags);
-  if ((flags & kReceivesAtOnce) != 0) return received_at_once(fd, flags, real::recvmsg(fd, message, flags));
+  if ((flags & kReceivesAtOnce) != 0) return receive_message_at_once(fd, message, flags);
   return receive_message(fd, message, flags);
 }
 
 ssize_t send(int fd, const void* data, size_t length, int flags) {
   if (refuses_to_send(fd)) return -1;
   if (!acts()) return real::send(fd, data, length, flags);
-  if ((flags & kSendsAsLibc) != 0) return sent_at_once(fd, real::send(fd, data, length, flags));
+  if ((flags & kSendsAsLibc) != 0) return transmit_at_once(fd, data, length, flags, nullptr, 0);
   return transmit(fd, static_cast<const char*>(data), length, flags, nullptr, 0);
 }
 
@@ -370,15 +425,14 @@ ssize_t sendto(int fd, const void* data, size_t length, int flags, const sockadd
                socklen_t address_length) {
   if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendto", address, address_length)) return -1;
   if (!acts()) return real::sendto(fd, data, length, flags, address, address_length);
-  if ((flags & kSendsAsLibc) != 0)
-    return sent_at_once(fd, real::sendto(fd, data, length, flags, address, address_length));
+  if ((flags & kSendsAsLibc) != 0) return transmit_at_once(fd, data, length, flags, address, address_length);
   return transmit(fd, static_cast<const char*>(data), length, flags, address, address_length);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   if (refuses_to_send(fd) || aiofiber::runtime::is_unreachable("sendmsg", message)) return -1;
   if (!acts()) return real::sendmsg(fd, message, flags);
-  if ((flags & kSendsAsLibc) != 0) return sent_at_once(fd, real::sendmsg(fd, message, flags));
+  if ((flags & kSendsAsLibc) != 0) return transmit_message_at_once(fd, message, flags);
   return transmit_message(fd, message, flags);
 }
 

@@ -14,4 +14,12 @@ namespace aiofiber::hooks {
 ssize_t receive_message(int fd, msghdr* message, int flags);
 ssize_t transmit_message(int fd, const msghdr* message, int flags);
 
+// The result of a send that the kernel made with MSG_NOSIGNAL because a simulated machine's network decides:
+// raises SIGPIPE if it failed with EPIPE and the program's `flags` do not forbid it. errno is kept.
+ssize_t raise_sigpipe_if_simulated(int flags, ssize_t result) noexcept;
+
+// As libc's calls, with flags that never wait.
+ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept;
+ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept;
+
 }  // namespace aiofiber::hooks

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
 #include "hooks/core/blocking_call.h"
@@ -24,6 +25,7 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
+constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 constexpr unsigned kMostMessages = 1024;  // UIO_MAXIOV: the kernel takes no more in one call
 
 int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
@@ -33,8 +35,10 @@ int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec*
   while (received < std::min(count, kMostMessages)) {
     mmsghdr& message = messages[received];
     const int own_flags = flags & ~MSG_WAITFORONE;
-    const ssize_t n = one_is_enough && received > 0
-                          ? real::recvmsg(fd, &message.msg_hdr, own_flags | MSG_DONTWAIT)
+    const ssize_t n = (own_flags & kReceivesAtOnce) != 0
+                          ? receive_message_at_once(fd, &message.msg_hdr, own_flags)
+                      : one_is_enough && received > 0
+                          ? receive_message_at_once(fd, &message.msg_hdr, own_flags | MSG_DONTWAIT)
                           : receive_message(fd, &message.msg_hdr, own_flags);
     if (n < 0) return received > 0 ? static_cast<int>(received) : -1;
     message.msg_len = static_cast<unsigned>(n);
@@ -51,7 +55,9 @@ int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec*
 int transmit_many(int fd, mmsghdr* messages, unsigned count, int flags) {
   unsigned sent = 0;
   for (; sent < std::min(count, kMostMessages); ++sent) {
-    const ssize_t n = transmit_message(fd, &messages[sent].msg_hdr, flags);
+    const ssize_t n = (flags & MSG_DONTWAIT) != 0
+                          ? transmit_message_at_once(fd, &messages[sent].msg_hdr, flags)
+                          : transmit_message(fd, &messages[sent].msg_hdr, flags);
     if (n < 0) return sent > 0 ? static_cast<int>(sent) : -1;
     messages[sent].msg_len = static_cast<unsigned>(n);
   }
@@ -75,10 +81,9 @@ using namespace aiofiber::hooks;
 extern "C" {
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
-  constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
   if (refuses_to_receive(fd)) return -1;
-  if (!acts() || (flags & kReceivesAtOnce) != 0 || count == 0 || messages == nullptr ||
-      !is_valid_timeout(timeout))
+  if (!acts() || count == 0 || messages == nullptr || !is_valid_timeout(timeout) ||
+      ((flags & kReceivesAtOnce) != 0 && !aiofiber::runtime::message_network()))
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }
@@ -86,7 +91,7 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   if (refuses_to_send(fd) || is_closed_to(messages, count)) return -1;
   if (!acts() || count == 0 || messages == nullptr) return real::sendmmsg(fd, messages, count, flags);
-  if ((flags & MSG_DONTWAIT) != 0) {
+  if ((flags & MSG_DONTWAIT) != 0 && !aiofiber::runtime::message_network()) {
     note_sent(fd);
     return real::sendmmsg(fd, messages, count, flags);
   }

@@ -9,17 +9,22 @@
 #include <poll.h>
 #include <resolv.h>
 #include <sys/random.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "aiofiber/await.h"
 #include "aiofiber/streams.h"
+#include "aiofiber/task.h"
 #include "facade/simulation/blocking_code.h"
 #include "support/descriptors.h"
 
@@ -89,14 +94,14 @@ TEST_F(Pair, UnknownNameAndUnknownAddressAreRefusedAtOnce) {
 }
 
 TEST_F(Pair, SocketsThatAreNotSimulatedAreRefused) {
-  int datagram = 0;
+  int raw = 0;
   int other_family = 0;
   client.run([&] {
-    datagram = ::socket(AF_INET, SOCK_DGRAM, 0) < 0 ? errno : 0;
-    other_family = ::socket(AF_INET6, SOCK_STREAM, 0) < 0 ? errno : 0;
+    raw = ::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ? errno : 0;
+    other_family = ::socket(AF_NETLINK, SOCK_DGRAM, 0) < 0 ? errno : 0;
   });
   sim.run_for(1s);
-  EXPECT_EQ(datagram, EPROTONOSUPPORT);
+  EXPECT_EQ(raw, EPROTONOSUPPORT);
   EXPECT_EQ(other_family, EAFNOSUPPORT);
 }
 
@@ -302,6 +307,87 @@ TEST_F(Pair, GivenUpConnectionSaysSoOnce) {
     EXPECT_EQ(error, ETIMEDOUT) << name;
     EXPECT_EQ(then[name], 0) << name;
   }
+}
+
+// A write to a connection that was given up or reset says so, and raises no signal. The next one does.
+TEST_F(Pair, FirstWriteToALostConnectionSaysWhyAndTheSecondRaisesSigpipe) {
+  static volatile std::sig_atomic_t raised;
+  raised = 0;
+  struct sigaction counting {};
+  struct sigaction before {};
+  counting.sa_handler = [](int) { raised = raised + 1; };
+  ::sigaction(SIGPIPE, &counting, &before);
+  const std::vector<std::function<ssize_t(int)>> ways = {
+      [](int fd) { return ::send(fd, "x", 1, 0); }, [](int fd) { return ::write(fd, "x", 1); },
+      [](int fd) { return ::send(fd, "x", 1, MSG_DONTWAIT); },
+      [](int fd) {
+        iovec piece{const_cast<char*>("x"), 1};
+        msghdr message{};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        return ::sendmsg(fd, &message, 0);
+      }};
+  std::vector<int> first;
+  std::vector<int> second;
+  std::vector<int> signals;
+  const auto lose = [&](const std::function<ssize_t(int)>& way, unsigned wait) {
+    const Fd connection = connect_to("server", 7);
+    ::sleep(2);
+    send_text(connection, "lost\n");
+    ::sleep(wait);
+    for (std::vector<int>* const errors : {&first, &second}) {
+      errors->push_back(way(connection.get()) < 0 ? errno : 0);
+      signals.push_back(static_cast<int>(raised));
+      raised = 0;
+    }
+  };
+  server.run([] {
+    const Fd listener = listen_on(7);
+    ::sleep(86'400);
+  });
+  client.run([&] {
+    for (const auto& way : ways) {
+      sim.after(1s, [&] { sim.partition("server", "client"); });
+      sim.after(1h, [&] { sim.heal(); });
+      lose(way, 7200);
+    }
+    for (const auto& way : ways) {
+      sim.after(3s, [&] {
+        server.kill();
+        server.restart();
+      });
+      lose(way, 10);
+    }
+  });
+  sim.run_for(24h);
+  ::sigaction(SIGPIPE, &before, nullptr);
+  std::vector<int> reasons(4, ETIMEDOUT);
+  reasons.resize(8, ECONNRESET);
+  EXPECT_EQ(first, reasons);
+  EXPECT_EQ(second, std::vector<int>(8, EPIPE));
+  std::vector<int> expected;
+  for (int i = 0; i < 8; ++i) expected.insert(expected.end(), {0, 1});
+  EXPECT_EQ(signals, expected);
+}
+
+// The thread is a real one. It takes no simulated time, however long it takes.
+TEST_F(Pair, JoiningAThreadTakesNoSimulatedTime) {
+  std::atomic<bool> may_end{false};
+  int result = 0;
+  Duration when(1s);
+  client.run([&] {
+    create_task([&] { may_end = true; }).detach();  // runs when the join waits
+    std::thread thread([&] {
+      while (!may_end) std::this_thread::yield();
+      for (volatile int i = 0; i < 1'000'000;) i = i + 1;
+      result = 42;
+    });
+    thread.join();
+    when = sim.time();
+  });
+  sim.run_for(1min);
+  EXPECT_EQ(result, 42);
+  EXPECT_EQ(when, Duration());
 }
 
 TEST_F(Pair, OneWayPartitionLosesOnlyTheAnswers) {
@@ -730,6 +816,7 @@ TEST_F(Pair, BadSettingsAreRefused) {
   EXPECT_THROW(sim.link("server", "nobody", {}), ValueError);
   EXPECT_THROW(sim.link("server", "client", {.latency = uniform(2s, 1s)}), ValueError);
   EXPECT_THROW(sim.link("server", "client", {.loss = 1.5}), ValueError);
+  EXPECT_THROW(sim.link("server", "client", {.duplication = -0.5}), ValueError);
   EXPECT_THROW(client.set_clock_rate(0), ValueError);
   EXPECT_THROW(client.run(nullptr), TypeError);
 }

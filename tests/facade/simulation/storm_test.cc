@@ -5,6 +5,7 @@
 // AIOFIBER_SIMULATION_SEEDS: how many seeds; 200 if absent.
 // Labels: slow
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 
 #include <chrono>
@@ -22,6 +23,8 @@ using namespace std::chrono_literals;
 struct Outcome {
   int asked = 0;
   int answered = 0;
+  int datagrams_asked = 0;
+  int datagrams_answered = 0;
   int wrong = 0;
   Duration longest;
   std::uint64_t digest = 0;
@@ -62,6 +65,51 @@ void client(Simulation& sim, const std::string& name, Outcome& outcome) {
   }
 }
 
+// Answers each datagram with the same one.
+void echo_datagrams(std::uint16_t port) {
+  const Fd socket(::socket(AF_INET6, SOCK_DGRAM, 0));  // for both families
+  sockaddr_in6 own{};
+  own.sin6_family = AF_INET6;
+  own.sin6_port = htons(port);
+  ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own);
+  for (;;) {
+    char bytes[64];
+    sockaddr_in6 from{};
+    socklen_t length = sizeof from;
+    const ssize_t count =
+        ::recvfrom(socket.get(), bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&from), &length);
+    if (count < 0) return;
+    ::sendto(socket.get(), bytes, static_cast<std::size_t>(count), 0, reinterpret_cast<sockaddr*>(&from),
+             length);
+  }
+}
+
+// A client that asks by datagrams, by IPv4 or IPv6, up to three times.
+void datagram_client(Simulation& sim, const std::string& name, Outcome& outcome) {
+  for (int i = 0; i < 20; ++i) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_DGRAM;
+    hints.ai_family = sim.choose(2) == 0 ? AF_INET : AF_INET6;
+    addrinfo* list = nullptr;
+    ASSERT_EQ(::getaddrinfo("server", "53", &hints, &list), 0);
+    const Fd socket(::socket(list->ai_family, SOCK_DGRAM, 0));
+    ASSERT_EQ(::connect(socket.get(), list->ai_addr, list->ai_addrlen), 0);
+    ::freeaddrinfo(list);
+    limit(socket, 1);
+    const std::string question = name + " asks " + std::to_string(i);
+    std::string answer;
+    for (int attempt = 0; attempt < 3 && answer.empty(); ++attempt) {
+      char bytes[64];
+      const ssize_t count = send_text(socket, question) ? ::recv(socket.get(), bytes, sizeof bytes, 0) : -1;
+      if (count > 0) answer.assign(bytes, static_cast<std::size_t>(count));
+    }
+    ++outcome.datagrams_asked;
+    if (!answer.empty()) ++outcome.datagrams_answered;
+    if (!answer.empty() && answer != question) ++outcome.wrong;
+    ::usleep(static_cast<useconds_t>(sim.choose(2'000'000)));
+  }
+}
+
 Outcome storm(std::uint64_t seed) {
   Simulation sim({.seed = seed});
   Outcome outcome;
@@ -71,6 +119,9 @@ Outcome storm(std::uint64_t seed) {
     sim.node(name).run([&sim, &outcome, name] { client(sim, name, outcome); });
     sim.link(name, "server", {.latency = uniform(1ms, 40ms), .split = true, .loss = 0.01});
   }
+  server.run([] { echo_datagrams(53); });
+  sim.node("carl").run([&sim, &outcome] { datagram_client(sim, "carl", outcome); });
+  sim.link("carl", "server", {.latency = uniform(1ms, 40ms), .loss = 0.1, .duplication = 0.1});
   for (int i = 0; i < 6; ++i) {
     sim.at(std::chrono::milliseconds(sim.choose(60'000)), [&sim, server]() mutable {
       const auto length = std::chrono::milliseconds(1 + sim.choose(8000));
@@ -111,17 +162,24 @@ std::size_t seed_count() {
 TEST(Storm, EveryCallEndsInTimeAndGetsItsOwnAnswer) {
   int answered = 0;
   int failed = 0;
+  int datagrams_answered = 0;
+  int datagrams_failed = 0;
   for (const std::uint64_t seed : seeds(seed_count())) {
     const Outcome outcome = storm(seed);
     ASSERT_EQ(outcome.asked, 40) << "AIOFIBER_SEED=" << seed << "\n" << outcome.trace;
+    ASSERT_EQ(outcome.datagrams_asked, 20) << "AIOFIBER_SEED=" << seed << "\n" << outcome.trace;
     ASSERT_EQ(outcome.wrong, 0) << "AIOFIBER_SEED=" << seed << "\n" << outcome.trace;
     // To connect, to send, to get the answer.
     ASSERT_LE(outcome.longest, Duration(15s + 1ms)) << "AIOFIBER_SEED=" << seed << "\n" << outcome.trace;
     answered += outcome.answered;
     failed += outcome.asked - outcome.answered;
+    datagrams_answered += outcome.datagrams_answered;
+    datagrams_failed += outcome.datagrams_asked - outcome.datagrams_answered;
   }
   EXPECT_GT(answered, 3 * failed);
   EXPECT_GT(failed, 0);  // the storm is one
+  EXPECT_GT(datagrams_answered, 3 * datagrams_failed);
+  EXPECT_GT(datagrams_failed, 0);
   RecordProperty("answered", answered);
   RecordProperty("failed", failed);
 }

@@ -72,16 +72,23 @@ inline int shut_down(int fd, int how) noexcept {
 inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockaddr* address = nullptr,
                        socklen_t* length = nullptr) noexcept {
   if (injected("recvfrom")) return -1;
-  return transfer_result(fd, ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length));
+  const ssize_t got = receive_datagram_or(fd, flags, address, length, [&]() noexcept -> ssize_t {
+    return ::syscall(SYS_recvfrom, fd, into, bytes, flags, address, length);
+  });
+  return transfer_result(fd, got);
 }
 // Never SIGPIPE.
 inline ssize_t send(int fd, const void* data, std::size_t bytes, int flags = 0,
                     const sockaddr* address = nullptr, socklen_t length = 0) noexcept {
   if (injected("sendto") || is_unreachable("sendto", address, length)) return -1;
+  ssize_t sent;
+  if (send_datagram(fd, data, bytes, address, length, sent)) return sent;
   return transfer_result(fd, ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length));
 }
 inline ssize_t send_message(int fd, const msghdr* message, int flags = 0) noexcept {
   if (injected("sendmsg") || is_unreachable("sendmsg", message)) return -1;
+  ssize_t sent;
+  if (message != nullptr && send_datagram(fd, *message, sent)) return sent;
   return ::syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
 }
 inline ssize_t read(int fd, void* into, std::size_t bytes) noexcept {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Datagrams between simulated machines, as UDP would behave, and between the programs of one machine.
+//
+// A datagram is lost, arrives twice, overtakes another, or finds no room; nobody sends it again. What cannot
+// be delivered because nobody listens is told to the sender if it is connected: ECONNREFUSED. The program's
+// end keeps what it has not read, in the kernel, so poll() and its like see it. The kernel does not know who
+// sent it: these notes are kept beside, in the same order, and are brought up to date by the memory that the
+// kernel counts.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simulation/endpoint.h"
+
+namespace aiofiber::testing::detail {
+
+class Host;
+class Wires;
+class World;
+
+class Datagrams {
+ public:
+  Datagrams(World& world, Wires& wires) noexcept : world_(world), wires_(wires) {}
+  Datagrams(const Datagrams&) = delete;
+  Datagrams& operator=(const Datagrams&) = delete;
+
+  // Whether there is a datagram socket: else no call needs to look.
+  bool in_use() const noexcept { return sockets_ > 0; }
+  void added(Endpoint& endpoint) noexcept;
+  // The room of a receive buffer when a program has set SO_RCVBUF.
+  static std::size_t receive_limit(int set) noexcept;
+  // A socket has got its port.
+  void bound(Endpoint& endpoint);
+  void removed(Endpoint& endpoint) noexcept;
+
+  // Each is a call of the endpoint's program, on its descriptor: -1 with errno.
+  ssize_t send(Endpoint& from, int fd, const msghdr& message);
+  int connect(Endpoint& endpoint, const sockaddr* address, socklen_t length);
+  // What a call fails with before it does anything; 0: nothing. It is told once.
+  int take_error(Endpoint& endpoint, int fd) noexcept;
+  // A receiving call has succeeded: writes who sent what it got.
+  void write_sender(Endpoint& endpoint, int flags, sockaddr* address, socklen_t* length) noexcept;
+
+  // Something was written past the hooked calls (splice()).
+  void collect(Endpoint& endpoint);
+
+ private:
+  using Port = std::pair<std::size_t, std::uint16_t>;  // a machine's number, and its port
+  struct Datagram {
+    Host* from;
+    Host* to;
+    Address source;
+    Address target;
+    std::uint64_t sender;
+    std::string bytes;
+  };
+  int target(const Endpoint& from, const msghdr& message, Address& to) const;
+  int send_to(Endpoint& from, const Address& to, std::string bytes);
+  int send_to_unix(Endpoint& from, const Address& to, const std::string& bytes);
+  void travel(Datagram datagram);
+  void arrive(const Datagram& datagram);
+  Endpoint* receiver(const Datagram& datagram) noexcept;
+  enum class Delivered : std::uint8_t { kYes, kNoRoom, kGone };
+  Delivered deliver(Endpoint& to, const Address& source, const std::string& bytes);
+  void refuse(const Datagram& datagram);
+  void set_error(Endpoint& endpoint, int error) noexcept;
+  Address last_read(Endpoint& endpoint) noexcept;
+  void log(const char* what, const Datagram& datagram);
+
+  World& world_;
+  Wires& wires_;
+  std::size_t sockets_ = 0;
+  std::map<Port, std::vector<Endpoint*>> by_port_;  // of Internet sockets, the oldest first
+};
+
+}  // namespace aiofiber::testing::detail
