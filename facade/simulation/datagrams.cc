@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "aiofiber/runtime/engine/syscall.h"
+#include "simulation/call_results.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
 #include "simulation/wires.h"
@@ -27,11 +28,6 @@ constexpr std::size_t kMostBytesUnix = 212'960;  // unix(7): the default send bu
 constexpr std::size_t kMostReceived = 212'992;   // Linux: net.core.rmem_default
 constexpr std::size_t kOverhead = 768;           // what Linux counts for a small datagram
 constexpr std::size_t kHeaderBytes = 28;         // on the link
-
-int fail(int error) noexcept {
-  errno = error;
-  return -1;
-}
 
 // More than `most`: some number above it.
 std::size_t total_bytes(const msghdr& message, std::size_t most) noexcept {

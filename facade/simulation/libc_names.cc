@@ -22,6 +22,7 @@
 
 #include "aiofiber/runtime/engine/network.h"
 #include "aiofiber/runtime/engine/real_network.h"
+#include "simulation/call_results.h"
 #include "simulation/host.h"
 
 extern "C" void* aiofiber_real_function(const char* name, const char* version) noexcept;  // of the hooks
@@ -31,7 +32,6 @@ namespace aiofiber::testing::detail {
 namespace {
 
 using runtime::Nanoseconds;
-constexpr Nanoseconds kSecond = 1'000'000'000;
 
 // libc's function of a name that is defined here, found at its first call.
 template <class Signature>
@@ -101,8 +101,6 @@ Endpoint* timer_of(Host* host, int fd) noexcept {
   Endpoint* const endpoint = host != nullptr ? host->world().wires().of_descriptor(fd) : nullptr;
   return endpoint != nullptr && endpoint->kind == Endpoint::Kind::kTimer ? endpoint : nullptr;
 }
-
-timespec to_timespec(Nanoseconds time) noexcept { return {time / kSecond, time % kSecond}; }
 
 bool is_wall_clock(clockid_t clock) noexcept {
   return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI;

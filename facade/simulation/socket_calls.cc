@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "aiofiber/runtime/engine/socket_syscall.h"
+#include "simulation/call_results.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
 
@@ -23,11 +24,6 @@ namespace aiofiber::testing::detail {
 namespace sys = runtime::sys;
 
 namespace {
-int fail(int error) noexcept {
-  errno = error;
-  return -1;
-}
-
 int* stored_option(Endpoint& endpoint, int level, int option, bool make) {
   for (auto& [key, value] : endpoint.options) {
     if (key == std::pair(level, option)) return &value;

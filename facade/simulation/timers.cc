@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "aiofiber/runtime/engine/saturating.h"
+#include "simulation/call_results.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
 #include "simulation/wires.h"
@@ -20,20 +21,12 @@ using runtime::Nanoseconds;
 
 namespace {
 
-constexpr Nanoseconds kSecond = 1'000'000'000;
-
-int fail(int error) noexcept {
-  errno = error;
-  return -1;
-}
-
 bool is_valid(const timespec& time) noexcept {
   return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < kSecond;
 }
 Nanoseconds to_nanoseconds(const timespec& time) noexcept {
   return time.tv_sec >= kForever / kSecond - 1 ? kForever : time.tv_sec * kSecond + time.tv_nsec;
 }
-timespec to_timespec(Nanoseconds time) noexcept { return {time / kSecond, time % kSecond}; }
 
 }  // namespace
 

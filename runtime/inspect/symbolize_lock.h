@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether this thread looks up names. For code that runs in the middle of it, in a signal handler: one
-// look-up inside another would wait for itself.
+// Whether this thread looks up names.
+//
+// It is asked by code that may run in the middle of a look-up, in a signal handler: one
+// look-up inside another would wait for itself. The code then goes without names.
 #pragma once
 
 namespace aiofiber::runtime {

@@ -39,8 +39,6 @@ using runtime::kReadable;
 using runtime::kWritable;
 using runtime::Nanoseconds;
 
-// With these flags the kernel never waits, whatever the socket's mode: the hook does nothing.
-constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 // A send that connects first would return EINPROGRESS to a probe; legacy code does not use it.
 constexpr int kSendsAsLibc = MSG_DONTWAIT | MSG_FASTOPEN;
 

@@ -18,6 +18,9 @@ ssize_t transmit_message(int fd, const msghdr* message, int flags);
 // raises SIGPIPE if it failed with EPIPE and the program's `flags` do not forbid it. errno is kept.
 ssize_t raise_sigpipe_if_simulated(int flags, ssize_t result) noexcept;
 
+// With these flags the kernel never waits, whatever the socket's mode: the hook does nothing.
+inline constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+
 // As libc's calls, with flags that never wait.
 ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept;
 ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept;

@@ -25,7 +25,6 @@ namespace {
 using runtime::kForever;
 using runtime::Nanoseconds;
 
-constexpr int kReceivesAtOnce = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 constexpr unsigned kMostMessages = 1024;  // UIO_MAXIOV: the kernel takes no more in one call
 
 int receive_many(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
