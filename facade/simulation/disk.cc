@@ -15,6 +15,7 @@
 #include <iterator>
 #include <system_error>
 
+#include "aiofiber/runtime/engine/fiber.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
 #include "simulation/world.h"
@@ -41,6 +42,7 @@ Disk::~Disk() {
 }
 
 const std::string& Disk::folder() {
+  const runtime::HooksOff hooks_off;
   if (folder_.empty()) {
     std::string pattern = (files::temp_directory_path() / "aiofiber_node_XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr)
@@ -72,6 +74,7 @@ std::optional<Disk::Status> Disk::status(int fd, const char* path) noexcept {
 
 // 0, or -1 with errno.
 int Disk::end_sync(int fd) {
+  const runtime::HooksOff hooks_off;  // reading the file suspends nobody
   const std::optional<Status> found = status(fd, nullptr);
   World& world = host_.world();
   const bool fails = options_ && world.happens(options_->sync_failure);

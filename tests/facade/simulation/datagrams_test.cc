@@ -22,6 +22,7 @@
 #include "aiofiber/event_loop.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/simulation.h"
+#include "aiofiber/sleep.h"
 #include "facade/simulation/blocking_code.h"
 #include "support/descriptors.h"
 
