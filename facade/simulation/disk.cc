@@ -15,7 +15,9 @@
 #include <iterator>
 #include <system_error>
 
+#include "aiofiber/runtime/engine/fiber.h"
 #include "simulation/host.h"
+#include "simulation/real_calls.h"
 #include "simulation/world.h"
 
 namespace aiofiber::testing::detail {
@@ -40,6 +42,7 @@ Disk::~Disk() {
 }
 
 const std::string& Disk::folder() {
+  const runtime::HooksOff hooks_off;
   if (folder_.empty()) {
     std::string pattern = (files::temp_directory_path() / "aiofiber_node_XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr)
@@ -59,17 +62,27 @@ bool Disk::is_in_folder(int fd) const {
 
 runtime::Nanoseconds Disk::sync_length() { return options_ ? host_.world().draw(options_->sync) : 0; }
 
+std::optional<Disk::Status> Disk::status(int fd, const char* path) noexcept {
+  struct ::statx found;
+  if (real::file_status(fd, path, found) != 0 || !S_ISREG(found.stx_mode)) return std::nullopt;
+  const std::uint64_t device = std::uint64_t{found.stx_dev_major} << 32 | found.stx_dev_minor;
+  const std::int64_t made = (found.stx_mask & STATX_BTIME) == 0
+                                ? 0
+                                : found.stx_btime.tv_sec * 1'000'000'000 + found.stx_btime.tv_nsec;
+  return Status{{device, found.stx_ino, made}, static_cast<off_t>(found.stx_size)};
+}
+
 // 0, or -1 with errno.
 int Disk::end_sync(int fd) {
-  struct stat status;
-  if (::fstat(fd, &status) != 0) return -1;
+  const runtime::HooksOff hooks_off;  // reading the file suspends nobody
+  const std::optional<Status> found = status(fd, nullptr);
   World& world = host_.world();
   const bool fails = options_ && world.happens(options_->sync_failure);
   if (fails) world.trace().event("fails to sync a file", &host_.name());
-  if (S_ISREG(status.st_mode) && is_in_folder(fd)) {
+  if (found && is_in_folder(fd)) {
     std::optional<std::string> content = content_of(path_of(fd));
     if (!content) return -1;
-    File& file = files_[{status.st_dev, status.st_ino}];
+    File& file = files_[found->id];
     if (fails) {
       file.at_failure = std::move(content);
     } else if (!file.at_failure) {
@@ -96,15 +109,15 @@ int Disk::end_sync(int fd) {
 }
 
 std::optional<Disk::Place> Disk::place(int fd, off_t position, std::size_t bytes) noexcept {
-  struct stat status;
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  const std::optional<Status> found = status(fd, nullptr);
+  if (!found) return std::nullopt;
   if (position < 0) {
     const bool appends = (::fcntl(fd, F_GETFL) & O_APPEND) != 0;
-    position = appends ? status.st_size : ::lseek(fd, 0, SEEK_CUR);
+    position = appends ? found->size : ::lseek(fd, 0, SEEK_CUR);
   }
   if (position < 0) return std::nullopt;
-  const off_t left = std::max<off_t>(status.st_size - position, 0);
-  return Place{{status.st_dev, status.st_ino}, position, std::min(bytes, static_cast<std::size_t>(left))};
+  const off_t left = std::max<off_t>(found->size - position, 0);
+  return Place{found->id, position, std::min(bytes, static_cast<std::size_t>(left))};
 }
 
 std::size_t Disk::room(int fd, off_t position, std::size_t bytes) noexcept {
@@ -132,9 +145,9 @@ void Disk::lose_what_is_not_synced() {
   }
   std::sort(paths.begin(), paths.end());
   for (const std::string& path : paths) {
-    struct stat status;
-    if (::stat(path.c_str(), &status) != 0) continue;
-    File& file = files_[{status.st_dev, status.st_ino}];
+    const std::optional<Status> found = status(-1, path.c_str());
+    if (!found) continue;
+    File& file = files_[found->id];
     file.at_failure.reset();
     file.written.clear();
     if (content_of(path) == file.saved) continue;

@@ -12,12 +12,12 @@
 
 #include <sys/types.h>
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "aiofiber/runtime/engine/network.h"
@@ -50,7 +50,19 @@ class Disk {
   void take(int fd, off_t position, std::size_t bytes) noexcept;
 
  private:
-  using Id = std::pair<dev_t, ino_t>;
+  // The number of a deleted file is given to a new one, so the time of its making is a part.
+  struct Id {
+    std::uint64_t device;
+    std::uint64_t number;
+    std::int64_t made;  // ns since 1970; 0: the file system does not know
+    auto operator<=>(const Id&) const = default;
+  };
+  struct Status {
+    Id id;
+    off_t size;
+  };
+  // Of a regular file, by its descriptor, or by its path (`fd` < 0); absent: it is none.
+  static std::optional<Status> status(int fd, const char* path) noexcept;
   struct Range {
     off_t begin;
     off_t end;

@@ -91,6 +91,9 @@ struct Endpoint {
   std::size_t receive_limit = 0;  // how much room there is
   bool has_wake_up = false;       // an empty datagram that tells of an error is in the program's end
 
+  // Not a timer or a file, to the program.
+  bool is_socket() const noexcept { return kind == Kind::kStream || kind == Kind::kDatagram; }
+
   // ---- a timer
   struct Timer {
     bool is_wall = false;       // of CLOCK_REALTIME

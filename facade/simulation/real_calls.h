@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,13 @@ inline int epoll_control(int epoll, int operation, int fd, std::uint32_t events,
 }
 inline int epoll_look(int epoll, epoll_event* events, int most) noexcept {
   return static_cast<int>(::syscall(SYS_epoll_pwait, epoll, events, most, 0, nullptr, 8));
+}
+// Of the descriptor, or of the path itself if `fd` < 0.
+inline int file_status(int fd, const char* path, struct ::statx& status) noexcept {
+  const int folder = fd < 0 ? AT_FDCWD : fd;
+  const int flags = fd < 0 ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
+  return static_cast<int>(
+      ::syscall(SYS_statx, folder, fd < 0 ? path : "", flags, STATX_BASIC_STATS | STATX_BTIME, &status));
 }
 inline int file_control(int fd, int command, int argument) noexcept {
   return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));

@@ -57,6 +57,7 @@ int SocketCalls::socket(int family, int type, int protocol) noexcept {
 int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (!endpoint->is_socket()) return fail(ENOTSOCK);
   std::optional<Address> own = read_address(address, length);
   if (!own || own->is_unix != endpoint->local.is_unix) return fail(EAFNOSUPPORT);
   if (endpoint->bound || endpoint->state != Endpoint::State::kNew) return fail(EINVAL);
@@ -75,7 +76,10 @@ int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcep
       return 0;
     }
   }
-  if (wires().is_taken(*endpoint, *own)) return fail(EADDRINUSE);
+  if (wires().is_taken(*endpoint, *own)) {
+    wires().collect();  // the other may be closed already
+    if (wires().is_taken(*endpoint, *own)) return fail(EADDRINUSE);
+  }
   endpoint->has_own_ip = !own->is_unix && !own->ip.is_any();
   wires().bind(*endpoint, std::move(*own));
   return 0;
@@ -84,6 +88,7 @@ int SocketCalls::bind(int fd, const sockaddr* address, socklen_t length) noexcep
 int SocketCalls::listen(int fd, int backlog) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (!endpoint->is_socket()) return fail(ENOTSOCK);
   if (endpoint->kind != Endpoint::Kind::kStream) return fail(EOPNOTSUPP);
   if (endpoint->state != Endpoint::State::kNew && endpoint->state != Endpoint::State::kListening)
     return fail(EINVAL);
@@ -104,6 +109,7 @@ int SocketCalls::connect(int fd, const sockaddr* address, socklen_t length) noex
     const std::uint64_t cookie = real::cookie(fd);
     return fail(cookie == 0 ? ENOTSOCK : ENETUNREACH);  // made outside, or its connection has ended
   }
+  if (!endpoint->is_socket()) return fail(ENOTSOCK);
   if (endpoint->kind == Endpoint::Kind::kDatagram)
     return host_.world().datagrams().connect(*endpoint, address, length);
   const std::optional<Address> to = read_address(address, length);
@@ -152,6 +158,7 @@ int SocketCalls::connect_unix(Endpoint& endpoint, const Address& to) {
 int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return fail(real::cookie(fd) != 0 ? EINVAL : ENOTSOCK);
+  if (!endpoint->is_socket()) return fail(ENOTSOCK);
   if (endpoint->kind != Endpoint::Kind::kStream) return fail(EOPNOTSUPP);
   if (endpoint->state != Endpoint::State::kListening) return fail(EINVAL);
   Endpoint* made = nullptr;

@@ -14,6 +14,7 @@
 #include "aiofiber/event.h"
 #include "aiofiber/exceptions.h"
 #include "aiofiber/simulation.h"
+#include "aiofiber/sleep.h"
 #include "aiofiber/task.h"
 #include "facade/simulation/blocking_code.h"
 

@@ -106,6 +106,30 @@ TEST_F(Disks, PowerCutLosesWhatWasNotSynced) {
   EXPECT_NE(sim.trace().find("node loses what was not synced of journal"), std::string::npos);
 }
 
+// A new file may get the number of a deleted one, and nothing else of it.
+TEST_F(Disks, DeletedFileLeavesNothingToItsSuccessors) {
+  node.run([&] {
+    {
+      const Fd file = opened();
+      write_text(file, "of the first");
+      ::fsync(file.get());
+    }
+    ::unlink(path.c_str());
+    for (int i = 0; i < 10; ++i) {
+      const Fd file(::open((path + std::to_string(i)).c_str(), O_WRONLY | O_CREAT, 0600));
+      write_text(file, "of another");
+    }
+    ::sleep(100);
+  });
+  sim.run_for(1s);
+  node.crash();
+  for (int i = 0; i < 10; ++i) {
+    struct stat status {};
+    EXPECT_EQ(::stat((path + std::to_string(i)).c_str(), &status), 0);
+    EXPECT_EQ(status.st_size, 0) << i;
+  }
+}
+
 // The classic mistake: fsync() again until it succeeds.
 std::string after_a_failed_sync(Simulation& sim, Node node, const std::string& path, bool writes_again) {
   node.run([&sim, node, path, writes_again]() mutable {

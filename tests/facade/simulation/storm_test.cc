@@ -4,9 +4,11 @@
 // ends within its limit, no answer is taken for another's, and a seed repeats its run exactly.
 // AIOFIBER_SIMULATION_SEEDS: how many seeds; 200 if absent.
 // Labels: slow
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/timerfd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -84,8 +86,23 @@ void echo_datagrams(std::uint16_t port) {
   }
 }
 
-// A client that asks by datagrams, by IPv4 or IPv6, up to three times.
-void datagram_client(Simulation& sim, const std::string& name, Outcome& outcome) {
+// Waits by a timer, for up to two seconds. The time is a random number of the system.
+void wait_a_little() {
+  unsigned number = 0;
+  const Fd random(::open("/dev/urandom", O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::read(random.get(), &number, sizeof number), static_cast<ssize_t>(sizeof number));
+  const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+  const itimerspec to{{0, 0}, {static_cast<time_t>(number % 2), 1 + static_cast<long>(number % 1'000'000)}};
+  ASSERT_EQ(::timerfd_settime(timer.get(), 0, &to, nullptr), 0);
+  std::uint64_t expiries = 0;
+  ASSERT_EQ(::read(timer.get(), &expiries, sizeof expiries), static_cast<ssize_t>(sizeof expiries));
+}
+
+// A client that asks by datagrams, by IPv4 or IPv6, up to three times. It keeps a journal of what it has
+// asked, on a disk that fails at times.
+void datagram_client(Simulation& sim, const std::string& folder, Outcome& outcome) {
+  const std::string name = "carl";
+  const Fd journal(::open((folder + "/journal").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   for (int i = 0; i < 20; ++i) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_DGRAM;
@@ -97,6 +114,9 @@ void datagram_client(Simulation& sim, const std::string& name, Outcome& outcome)
     ::freeaddrinfo(list);
     limit(socket, 1);
     const std::string question = name + " asks " + std::to_string(i);
+    ASSERT_EQ(::write(journal.get(), question.data(), question.size()),
+              static_cast<ssize_t>(question.size()));
+    if (::fsync(journal.get()) != 0) sim.note("not saved: " + std::to_string(errno));
     std::string answer;
     for (int attempt = 0; attempt < 3 && answer.empty(); ++attempt) {
       char bytes[64];
@@ -106,12 +126,12 @@ void datagram_client(Simulation& sim, const std::string& name, Outcome& outcome)
     ++outcome.datagrams_asked;
     if (!answer.empty()) ++outcome.datagrams_answered;
     if (!answer.empty() && answer != question) ++outcome.wrong;
-    ::usleep(static_cast<useconds_t>(sim.choose(2'000'000)));
+    wait_a_little();
   }
 }
 
 Outcome storm(std::uint64_t seed) {
-  Simulation sim({.seed = seed});
+  Simulation sim({.seed = seed, .seed_random = true});
   Outcome outcome;
   Node server = sim.node("server");
   server.run([] { echo_server(7, 2); });
@@ -120,7 +140,9 @@ Outcome storm(std::uint64_t seed) {
     sim.link(name, "server", {.latency = uniform(1ms, 40ms), .split = true, .loss = 0.01});
   }
   server.run([] { echo_datagrams(53); });
-  sim.node("carl").run([&sim, &outcome] { datagram_client(sim, "carl", outcome); });
+  Node carl = sim.node("carl");
+  carl.set_disk({.sync = uniform(1ms, 50ms), .sync_failure = 0.1});
+  carl.run([&sim, &outcome, folder = carl.folder()] { datagram_client(sim, folder, outcome); });
   sim.link("carl", "server", {.latency = uniform(1ms, 40ms), .loss = 0.1, .duplication = 0.1});
   for (int i = 0; i < 6; ++i) {
     sim.at(std::chrono::milliseconds(sim.choose(60'000)), [&sim, server]() mutable {

@@ -3,6 +3,7 @@
 // timerfd on the clocks of simulated machines, and random numbers from the seed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -198,6 +199,11 @@ TEST_F(Timers, BadCallsFailAsOnLinux) {
     EXPECT_EQ(errno, EINVAL);
     EXPECT_EQ(::write(timer.get(), "12345678", 8), -1);
     EXPECT_EQ(errno, EINVAL);
+    const sockaddr_in to{};
+    EXPECT_EQ(::connect(timer.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), -1);
+    EXPECT_EQ(errno, ENOTSOCK);
+    EXPECT_EQ(::listen(timer.get(), 1), -1);
+    EXPECT_EQ(errno, ENOTSOCK);
     itimerspec now;
     const Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
     EXPECT_EQ(::timerfd_gettime(socket.get(), &now), -1);
