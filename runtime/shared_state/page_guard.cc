@@ -65,6 +65,7 @@ struct PageGuard::State {
   int depth = 0;            // of handlers
   Task* task = nullptr;     // that runs
   std::uint64_t effort = 0;
+  Outputs outputs;
   static constexpr std::size_t kMostStepped = 8;
   Page* stepped[kMostStepped] = {};  // open for one instruction
   std::size_t stepped_count = 0;
@@ -370,6 +371,22 @@ void note_transfer(PageGuard::State& state, const arch::RefusedCall& call, Trans
   }
 }
 
+// After the call.
+void note_output(PageGuard::State& state, const arch::RefusedCall& call, Transfer transfer,
+                 std::intptr_t result) noexcept {
+  if (transfer.writes || result <= 0) return;
+  const int fd = static_cast<int>(call.arguments[0]);
+  auto bytes = static_cast<std::size_t>(result);
+  if (transfer.form == Transfer::kBuffer) return state.outputs.add(fd, call.arguments[1], bytes);
+  if (transfer.form != Transfer::kVector) return;
+  for_vector(reinterpret_cast<const void*>(call.arguments[1]), call.arguments[2], [&](const iovec& part) {
+    const std::size_t some = std::min(bytes, part.iov_len);
+    state.outputs.add(fd, reinterpret_cast<std::uintptr_t>(part.iov_base), some);
+    bytes -= some;
+    return bytes > 0;
+  });
+}
+
 // Calls with pointers in what their arguments point to, or that change what may be accessed.
 bool may_touch_anything(std::intptr_t number) noexcept {
   switch (number) {
@@ -493,8 +510,11 @@ void on_call(int signo, siginfo_t* info, void* context) {
   }
   arch::RefusedCall call = arch::refused_call(context);
   const Transfer transfer = transfer_of(number);
-  if (!touches_watched(state, number, call, transfer))
-    return arch::answer_call(context, arch::raw_call(number, call));
+  if (!touches_watched(state, number, call, transfer)) {
+    const std::intptr_t result = arch::raw_call(number, call);
+    note_output(state, call, transfer, result);
+    return arch::answer_call(context, result);
+  }
   // Open while the call is made, then as before.
   for (Page& page : state.memory.pages()) {
     if (state.only_calls) break;
@@ -507,6 +527,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
                 transfer.writes ? KernelAccess::kWillWrite : KernelAccess::kReads, place);
   std::intptr_t result = 0;
   if (number != SYS_rt_sigaction || !set_action(state, call, result)) result = arch::raw_call(number, call);
+  note_output(state, call, transfer, result);
   if (transfer.writes && result > 0)
     note_transfer(state, call, transfer, static_cast<std::size_t>(result), KernelAccess::kHasWritten, place);
   if (!state.only_calls) protect_as_wanted(state.memory.pages());
@@ -578,6 +599,7 @@ void PageGuard::watch(Task& task, bool only_calls) noexcept {
   if (!state_.installed) return;
   state_.task = &task;
   state_.only_calls = only_calls;
+  state_.outputs.clear();
   std::memset(state_.faults_at, 0, sizeof state_.faults_at);
   bool any = only_calls;
   for (const Page& page : state_.memory.pages()) any = any || page.wanted != Access::kAll;
@@ -603,6 +625,8 @@ void PageGuard::leave_child() noexcept {
   open_all(state_);
   is_watched_thread = false;
 }
+
+std::span<const Output> PageGuard::outputs() const noexcept { return state_.outputs.list(); }
 
 std::uint64_t PageGuard::effort() const noexcept { return state_.effort; }
 

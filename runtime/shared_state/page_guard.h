@@ -16,9 +16,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "aiofiber/runtime/engine/fiber.h"
 #include "shared_state/history.h"
+#include "shared_state/outputs.h"
 #include "shared_state/watched_memory.h"
 
 namespace aiofiber::runtime::shared_state {
@@ -43,6 +45,8 @@ class PageGuard {
   void open() noexcept;
   // In a forked child: opens everything, for good. Async-signal-safe.
   void leave_child() noexcept;
+  // What the task has given to the kernel since watch(), as far as its calls were looked at.
+  std::span<const Output> outputs() const noexcept;
   // The accesses and calls that were looked at so far.
   std::uint64_t effort() const noexcept;
 

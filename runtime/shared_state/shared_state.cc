@@ -82,7 +82,7 @@ class Detector {
       copy_bytes(page.shadow, page.memory, kPageBytes);
       watched_.push_back(&page);
     }
-    streams_.end_step({}, nullptr, true);  // the text that lies in a stream now is no task's
+    streams_.end_step({}, nullptr, true, {});  // the text that lies in a stream now is no task's
   }
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
@@ -182,7 +182,8 @@ class Detector {
     if (!is_alone() || is_offloaded) {
       streams_are_known_ = false;
     } else {
-      streams_.end_step(std::exchange(streams_are_known_, true) ? task : aiofiber_record{}, here, goes_on);
+      streams_.end_step(std::exchange(streams_are_known_, true) ? task : aiofiber_record{}, here, goes_on,
+                        guard_.outputs());
     }
   }
 

@@ -42,6 +42,25 @@ std::string_view unfinished_line(const char* begin, const char* end) {
   return {at, static_cast<std::size_t>(end - at)};
 }
 
+// What of the outputs came from the stream.
+struct Flushed {
+  const Output* last = nullptr;
+  std::size_t bytes = 0;
+};
+Flushed flushed_in(const std::FILE* file, std::span<const Output> outputs) noexcept {
+  const auto low = reinterpret_cast<std::uintptr_t>(file->_IO_buf_base),
+             high = reinterpret_cast<std::uintptr_t>(file->_IO_buf_end);
+  const bool is_unbuffered = high - low <= 1;
+  Flushed found;
+  for (const Output& output : outputs) {
+    if (output.fd != file->_fileno) continue;
+    if (!is_unbuffered && (output.begin < low || output.begin >= high)) continue;
+    found.last = &output;
+    found.bytes += output.bytes;
+  }
+  return found;
+}
+
 // "stdout", "stderr", or the path; else the number of the descriptor.
 std::string name_of(const std::FILE* file) {
   if (file == stdout) return "stdout";
@@ -69,17 +88,18 @@ class ListLock {
 
 }  // namespace
 
-void Streams::end_step(const aiofiber_record& task, const Calls* here, bool goes_on) noexcept {
+void Streams::end_step(const aiofiber_record& task, const Calls* here, bool goes_on,
+                       std::span<const Output> outputs) noexcept {
   ++looks_;
   try {
     const ListLock lock;
     if (_IO_iter_begin == nullptr) {
-      look_at(stdout, task, here, goes_on);
+      look_at(stdout, task, here, goes_on, outputs);
       return;
     }
     std::size_t open = 0;
     for (std::FILE* at = _IO_iter_begin(); at != _IO_iter_end(); at = _IO_iter_next(at), ++open)
-      look_at(_IO_iter_file(at), task, here, goes_on);
+      look_at(_IO_iter_file(at), task, here, goes_on, outputs);
     if (open == streams_.size()) return;
     std::erase_if(streams_, [this](const auto& entry) { return entry.second.seen != looks_; });
   } catch (const std::exception&) {
@@ -87,16 +107,26 @@ void Streams::end_step(const aiofiber_record& task, const Calls* here, bool goes
   }
 }
 
-void Streams::look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on) {
+void Streams::look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on,
+                      std::span<const Output> outputs) {
   Stream& stream = streams_[file];
   stream.seen = looks_;
   forget_if_closed(file, stream);
-  if (file->_IO_write_base != stream.begin || file->_IO_write_ptr != stream.end) {
-    if (has_got_text(file, stream)) {
+  const std::ptrdiff_t in_buffer = file->_IO_write_ptr - file->_IO_write_base;
+  const Flushed flushed = flushed_in(file, outputs);
+  // A flush of what lay there before is no new text.
+  const bool is_flushed = flushed.last != nullptr &&
+                          static_cast<std::ptrdiff_t>(flushed.bytes) + in_buffer > stream.end - stream.begin;
+  if (is_flushed || file->_IO_write_base != stream.begin || file->_IO_write_ptr != stream.end) {
+    if (is_flushed || has_got_text(file, stream)) {
       if (stream.writer.id != 0 && task.id != 0 && stream.writer.id != task.id)
         add_finding(file, stream, task, here);
-      const std::string_view line =
-          file->_mode <= 0 ? unfinished_line(file->_IO_write_base, file->_IO_write_ptr) : std::string_view();
+      std::string_view line;
+      if (file->_mode <= 0 && in_buffer > 0) {
+        line = unfinished_line(file->_IO_write_base, file->_IO_write_ptr);
+      } else if (file->_mode <= 0 && is_flushed) {
+        line = unfinished_line(flushed.last->tail, flushed.last->tail + flushed.last->tail_bytes);
+      }
       stream.writer = line.empty() ? aiofiber_record{} : task;
       stream.part = line;
     }

@@ -8,8 +8,10 @@
 // lies in the buffer says whether the last line is whole. Locks play no part: who holds one over the wait
 // keeps the other task from writing.
 //
-// Not seen: a part that was flushed before the wait, unbuffered streams (stderr), wide streams, and those of
-// open_memstream(). Bytes that are no text are no line.
+// What was flushed before the wait, and what went to an unbuffered stream (stderr), is no longer in a buffer.
+// It is seen if the step's calls of the kernel were looked at.
+//
+// Not seen: wide streams, and those of open_memstream(). Bytes that are no text are no line.
 //
 // Threads: the watched one. Others may open and close streams, but what they write is not told apart.
 #pragma once
@@ -17,12 +19,14 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "aiofiber/runtime/inspect/registry_abi.h"
+#include "shared_state/outputs.h"
 
 namespace aiofiber::runtime::shared_state {
 
@@ -43,8 +47,10 @@ class Streams {
   explicit Streams(std::vector<std::string> ignore) : ignore_(std::move(ignore)) {}
 
   // A step of the task has ended, here. `goes_on`: the task will continue after it. The record with id 0 is
-  // the loop itself, or nobody: what has changed since the last look is only taken note of.
-  void end_step(const aiofiber_record& task, const Calls* here, bool goes_on) noexcept;
+  // the loop itself, or nobody: what has changed since the last look is only taken note of. `outputs`: what
+  // it has given to the kernel, as far as that is known.
+  void end_step(const aiofiber_record& task, const Calls* here, bool goes_on,
+                std::span<const Output> outputs) noexcept;
   // Each stream is told of once.
   const std::vector<CutLine>& findings() const noexcept { return findings_; }
   void clear_findings() noexcept { findings_.clear(); }
@@ -63,7 +69,8 @@ class Streams {
     bool told = false;
     std::uint64_t seen = 0;  // the look that found it in libc's list
   };
-  void look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on);
+  void look_at(const std::FILE* file, const aiofiber_record& task, const Calls* here, bool goes_on,
+               std::span<const Output> outputs);
   static void forget_if_closed(const std::FILE* file, Stream& stream) noexcept;
   static bool has_got_text(const std::FILE* file, const Stream& stream) noexcept;
   static void note_buffer(const std::FILE* file, Stream& stream) noexcept;

@@ -175,7 +175,25 @@ void print_in_pieces(FILE* to, int number) {
   fprintf(to, "%d bytes\n", number * 100);
 }
 
+void print_in_flushed_pieces(FILE* to, int number) {
+  fprintf(to, "page %d: ", number);
+  fflush(to);
+  usleep(1000);
+  fprintf(to, "%d bytes\n", number * 100);
+  fflush(to);
+}
+
 // ---- right
+
+void print_flushed_lines(FILE* to, int number) {
+  for (int i = 0; i < 3; ++i) {
+    fprintf(to, "page %d: ", number);
+    fflush(to);
+    fprintf(to, "%d bytes\n", number * 100);
+    fflush(to);
+    usleep(1000);
+  }
+}
 
 void print_whole_lines(FILE* to, int number) {
   usleep(1000);

@@ -24,6 +24,7 @@ int receive(int fd);                         // the kernel fills a static buffer
 int send_later(int fd, int value);           // the kernel reads a static buffer
 int send_part(int skip, int from, int to);   // the kernel reads it, and writes it again at once
 void print_in_pieces(FILE* to, int number);  // prints a line, and waits in the middle of it
+void print_in_flushed_pieces(FILE* to, int number);
 
 // Not shared, or on purpose.
 int look_up(int key);               // constant tables
@@ -37,7 +38,8 @@ int restored_in_time(int value);    // another task has put back what it changed
 int reset_before_use(int value);    // what it finds it overwrites
 int jump_back(int times);           // a jump by a static jmp_buf, which the hooks keep for each task
 int call_kernel(void);              // system calls with static variables; 0, or the line that failed
-void print_whole_lines(FILE* to, int number);    // waits between lines
+void print_whole_lines(FILE* to, int number);  // waits between lines
+void print_flushed_lines(FILE* to, int number);
 void print_the_last_line(FILE* to, int number);  // ends without a newline
 void flush_after_a_while(FILE* to);
 void print_under_a_lock(FILE* to, int number);

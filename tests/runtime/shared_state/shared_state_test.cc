@@ -207,6 +207,22 @@ TEST(SharedState, FindsAShortLineAfterAFlush) {
   EXPECT_TRUE(has(found[0], "task 'two' then wrote")) << found[0];
 }
 
+TEST(SharedState, FindsALineWhoseBeginningWasFlushedBeforeTheWait) {
+  const Stream to;
+  const auto found =
+      search({[&] { print_in_flushed_pieces(to, 1); }, [&] { print_in_flushed_pieces(to, 2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "task 'one' wrote \"page 1: \"")) << found[0];
+  EXPECT_TRUE(has(found[0], "task 'two' then wrote")) << found[0];
+}
+
+TEST(SharedState, FindsALineOfAStreamWithoutABuffer) {
+  const Stream to(_IONBF);
+  const auto found = search({[&] { print_in_pieces(to, 1); }, [&] { print_in_pieces(to, 2); }});
+  ASSERT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(found[0], "task 'one' wrote \"page 1: \"")) << found[0];
+}
+
 TEST(SharedState, TellsOfAStreamOnce) {
   const Stream to;
   const auto page = [&](int number) { return [&to, number] { print_in_pieces(to, number); }; };
@@ -233,6 +249,15 @@ TEST(SharedState, IsSilentAboutWholeLines) {
   EXPECT_EQ(joined(search({[&] { print_whole_lines(to, 1); }, [&] { print_whole_lines(to, 2); }})), "");
   const Stream by_line(_IOLBF);
   EXPECT_EQ(joined(search({[&] { print_whole_lines(by_line, 1); }, [&] { print_whole_lines(by_line, 2); }})),
+            "");
+}
+
+TEST(SharedState, IsSilentAboutWholeLinesThatAreFlushed) {
+  const Stream to;
+  EXPECT_EQ(joined(search({[&] { print_flushed_lines(to, 1); }, [&] { print_flushed_lines(to, 2); }})), "");
+  const Stream without_buffer(_IONBF);
+  EXPECT_EQ(joined(search({[&] { print_flushed_lines(without_buffer, 1); },
+                           [&] { print_flushed_lines(without_buffer, 2); }})),
             "");
 }
 
