@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+// On the declarations of this header: no C++ exception leaves them.
 #define AIOFIBER_C_NOEXCEPT noexcept
 extern "C" {
 #else
@@ -64,6 +65,7 @@ struct aiofiber_task_options {
   const char* name;   // copied; for `aiofiber ps` and reports. NULL: "Task-N"
   size_t stack_size;  // bytes, rounded up to a power of two, 32 KiB (arm64: 64) to 1 GiB. 0: 256 KiB
 };
+// The first value of an aiofiber_task_options: its size, and all defaults.
 #define AIOFIBER_TASK_OPTIONS \
   { sizeof(struct aiofiber_task_options), NULL, 0 }
 

@@ -46,8 +46,8 @@ inline absl::Duration to_absl_duration(Duration duration) noexcept {
 
 // What a loop's clock and the wall clock showed at one moment.
 struct ClockReading {
-  TimePoint loop_time;
-  absl::Time wall_time;
+  TimePoint loop_time;   // on the clock of EventLoop::time()
+  absl::Time wall_time;  // as absl::Now() gives it
 
   // Reads both clocks now, one right after the other.
   static ClockReading of(const EventLoop& loop) noexcept { return {loop.time(), absl::Now()}; }

@@ -97,6 +97,8 @@ T await(Coroutine<T>& coroutine) {
   detail::require_current_task();
   return coroutine.run();
 }
+// Calls it here, in the current task, and gives what it returns. Does not suspend by itself. Errors: those of
+// the callable; RuntimeError outside a task.
 template <class A>
 requires detail::CallableLike<A> AIOFIBER_ALWAYS_INLINE ResultOf<A> await(A&& callable) {
   return detail::call_without_tail_call<ResultOf<A>, std::remove_reference_t<A>>(&detail::call_here,

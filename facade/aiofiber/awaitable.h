@@ -57,6 +57,8 @@ template <class X>
 concept Awaitable =
     detail::FutureLike<X> || detail::CoroutineLike<X> || detail::CallableLike<X> || detail::ForeignLike<X>;
 
+// What awaiting an X gives: T of a Future<T>, Task<T>, Coroutine<T> or Coro<T>; of a callable, what it
+// returns.
 template <Awaitable X>
 using ResultOf = typename detail::ResultOfImpl<X>::type;
 

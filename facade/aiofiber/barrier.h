@@ -70,9 +70,10 @@ class Barrier {
   // Waiting parties and later ones get BrokenBarrierError until reset(). Cancellation: as reset().
   Coroutine<void> abort();
 
-  std::size_t parties() const noexcept { return state_->parties; }
+  std::size_t parties() const noexcept { return state_->parties; }  // how many tasks each round waits for
   // 0 unless the barrier is filling.
   std::size_t n_waiting() const noexcept;
+  // True from abort() to reset(). Does not suspend.
   bool broken() const noexcept { return state_->phase == detail::BarrierState::Phase::kBroken; }
 
   friend std::string repr(const Barrier& barrier);
@@ -80,6 +81,7 @@ class Barrier {
  private:
   runtime::Ref<detail::BarrierState> state_;
 };
+// The text that asyncio prints, with the state and the count of waiting tasks.
 std::string repr(const Barrier& barrier);
 
 }  // namespace aiofiber

@@ -14,6 +14,7 @@
 
 namespace aiofiber::testing {
 
+// What a process, and one loop that lives on, hold at a moment.
 struct Books {
   std::size_t fibers = 0;  // of all loops of the process, tasks that are not done
   // Open ones, and closed ones to which a future or task refers.
@@ -25,7 +26,7 @@ struct Books {
   // Of one loop that lives on.
   std::size_t futures = 0;  // futures, tasks and so on that refer to it
   std::size_t handles = 0;  // callbacks that are ready
-  std::size_t timers = 0;
+  std::size_t timers = 0;   // callbacks that wait for their time
 
   // Counts. `loop`: one that lives longer than the test, or null; it must not be running on another thread.
   // Reads /proc, which takes some 0.1 ms. Threads: any.

@@ -261,8 +261,9 @@ class Channel {
 
   // What another thread does at the same time may change the answers at once.
   std::size_t qsize() const noexcept { return state_->size(); }
-  bool empty() const noexcept { return state_->size() == 0; }
-  bool full() const noexcept { return state_->full(); }
+  bool empty() const noexcept { return state_->size() == 0; }  // no item is there: get_nowait() would throw
+  bool full() const noexcept { return state_->full(); }        // no room is there: put_nowait() would throw
+  // as it was constructed
   std::ptrdiff_t maxsize() const noexcept { return static_cast<std::ptrdiff_t>(state_->maxsize()); }
 
   // Whether both are handles of the same channel.

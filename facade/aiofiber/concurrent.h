@@ -170,9 +170,9 @@ class [[nodiscard]] Future {
   }
   // False if it runs or is done. A cancelled future is done at once; the work is told if possible.
   bool cancel() const { return kept()->cancel(); }
-  bool cancelled() const { return state_->cancelled(); }
-  bool running() const { return state_->running(); }
-  bool done() const { return state_->done(); }
+  bool cancelled() const { return state_->cancelled(); }  // any thread
+  bool running() const { return state_->running(); }      // the work has begun and is not done; any thread
+  bool done() const { return state_->done(); }            // finished or cancelled; any thread
   // Calls fn(concurrent::Future<R>) on the thread that completes the future, or now if it is done. An
   // exception of fn is logged.
   template <class F>
@@ -203,7 +203,9 @@ class [[nodiscard]] Future {
       kept()->set_value(std::forward<U>(value));
     }
   }
+  // Ends a Future<void>. InvalidStateError if it is done.
   void set_result() const requires std::is_void_v<R> { kept()->set_value(); }
+  // Ends it with an exception. InvalidStateError if it is done; TypeError: null.
   void set_exception(std::exception_ptr exception) const { kept()->set_exception(std::move(exception)); }
   // For a future whose loop was closed: ends it with RuntimeError "Event loop is closed", unless it is done.
   void loop_closed() const noexcept { kept()->loop_closed(); }

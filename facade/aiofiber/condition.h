@@ -54,10 +54,14 @@ class Condition {
 
   // As Lock's.
   Coroutine<bool> acquire() { return Coroutine<bool>(detail::Acquire<detail::LockState>{state_->lock}); }
+  // As Lock::release(). RuntimeError "Lock is not acquired."
   void release() { state_->lock->unlock(); }
-  bool locked() const noexcept { return state_->lock->locked; }
+  bool locked() const noexcept { return state_->lock->locked; }  // as Lock::locked()
+  // Lockable, as Lock: for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).
   void lock() { state_->lock->acquire(); }
+  // As Lock::try_lock(): does not suspend.
   bool try_lock() { return state_->lock->try_acquire(); }
+  // As Lock::unlock(): leaves an unheld lock alone while an exception unwinds the stack.
   void unlock();
 
   // Releases the lock, waits for a notification and takes the lock again; gives true.
@@ -82,6 +86,7 @@ class Condition {
   // Wakes at most n waiters, in FIFO order; they go on once they get the lock. RuntimeError "cannot notify on
   // un-acquired lock".
   void notify(std::size_t n = 1);
+  // notify() for all waiters. RuntimeError as for notify().
   void notify_all() { notify(std::numeric_limits<std::size_t>::max()); }
 
   friend std::string repr(const Condition& condition);
@@ -92,6 +97,7 @@ class Condition {
   }
   runtime::Ref<detail::ConditionState> state_;
 };
+// The text that asyncio prints, with the state of the lock and the count of waiting tasks.
 std::string repr(const Condition& condition);
 
 }  // namespace aiofiber

@@ -45,7 +45,7 @@ std::shared_ptr<ContextData> inherit_context();
 // context.
 class Context {
  public:
-  Context() : data_(std::make_shared<detail::ContextData>()) {}
+  Context();
   explicit Context(std::shared_ptr<detail::ContextData> data) : data_(std::move(data)) {}
   // Calls fn() with this context as the current one; values that fn sets stay in it.
   template <class F>
@@ -73,15 +73,16 @@ class ContextVar {
  public:
   // Undoes one set().
   struct Token {
-    std::shared_ptr<const void> previous;
+    std::shared_ptr<const void> previous;  // the value before set(); null: none
   };
 
+  // `name` is for messages only. Without a default, get() fails where nothing was set.
   explicit ContextVar(std::string name, std::optional<T> default_value = std::nullopt)
       : name_(std::move(name)), default_(std::move(default_value)) {}
   ContextVar(const ContextVar&) = delete;
   ContextVar& operator=(const ContextVar&) = delete;
 
-  const std::string& name() const noexcept { return name_; }
+  const std::string& name() const noexcept { return name_; }  // as it was constructed
   // The value in the current context, else the default. Errors: RuntimeError (Python's LookupError) when
   // there is none.
   const T& get() const {
@@ -89,15 +90,20 @@ class ContextVar {
     if (!default_) throw RuntimeError("ContextVar '" + name_ + "' has no value here and no default");
     return *default_;
   }
+  // The value in the current context, else `fallback` (not the default). Source:
+  // contextvars.ContextVar.get().
   T get(T fallback) const {
     const auto value = detail::context_lookup(this);
     return value ? *static_cast<const T*>(value.get()) : std::move(fallback);
   }
+  // Sets the value in the current context only: that of the running task or callback, else the thread's. The
+  // token undoes it.
   Token set(T value) {
     Token token{detail::context_lookup(this)};
     detail::context_assign(this, std::make_shared<const T>(std::move(value)));
     return token;
   }
+  // Makes the value what it was before the set() that gave the token. If there was none, there is none again.
   void reset(Token token) { detail::context_assign(this, std::move(token.previous)); }
 
  private:

@@ -71,6 +71,7 @@ class [[nodiscard]] Coroutine {
  public:
   using value_type = T;
 
+  // A call of `fn`, which is moved or copied into it.
   template <class F>
   requires(!std::same_as<std::decay_t<F>, Coroutine> &&
            std::is_invocable_r_v<T, std::decay_t<F>&>) explicit Coroutine(F&& fn) {
@@ -309,6 +310,7 @@ auto bind_call(F&& fn, Args&&... args) {
 template <class F>
 class CoroutineFunction {
  public:
+  // coroutine(fn) makes one.
   explicit CoroutineFunction(F fn) : fn_(std::move(fn)) {}
   template <class... Args>
   auto operator()(Args&&... args) const {

@@ -47,6 +47,7 @@ class DatagramProtocol {
   virtual void error_received(std::exception_ptr error);
   // More bytes are queued than the high-water mark; no more than the low-water mark again.
   virtual void pause_writing() {}
+  // The counterpart of pause_writing(): go on.
   virtual void resume_writing() {}
 };
 
@@ -63,6 +64,7 @@ class DatagramTransport {
   DatagramTransport() noexcept = default;
   explicit DatagramTransport(std::shared_ptr<detail::DatagramState> state) noexcept
       : state_(std::move(state)) {}
+  // false: empty; its other functions throw RuntimeError
   bool valid() const noexcept { return state_ != nullptr; }
 
   // Sends one datagram, which may be empty. Tried at once; queued if the socket is full, and then the bytes
@@ -82,12 +84,14 @@ class DatagramTransport {
   void set_write_buffer_limits(WriteBufferLimits limits) const;
   // Low and high.
   std::pair<std::size_t, std::size_t> get_write_buffer_limits() const;
+  // Bytes that are queued, counted as for the limits.
   std::size_t get_write_buffer_size() const;
 
   // Null after connection_lost().
   std::shared_ptr<DatagramProtocol> get_protocol() const;
   // The own address, and that of the other side (nullopt: not connected); known also after close().
   std::optional<SocketAddress> sockname() const;
+  // See sockname().
   std::optional<SocketAddress> peername() const;
   // nullopt once it is closed.
   std::optional<Socket> socket() const;
@@ -104,6 +108,7 @@ class DatagramTransport {
   detail::DatagramState& state() const;
   std::shared_ptr<detail::DatagramState> state_;
 };
+// The text that asyncio prints for a transport.
 std::string repr(const DatagramTransport& transport);
 
 // The keyword arguments of create_datagram_endpoint().
@@ -116,8 +121,8 @@ struct DatagramEndpointOptions {
   std::optional<std::string> remote_path = std::nullopt;
   int family = 0;  // required if there is no address
   int proto = 0;
-  int flags = 0;  // of getaddrinfo()
-  bool reuse_port = false;
+  int flags = 0;            // of getaddrinfo()
+  bool reuse_port = false;  // SO_REUSEPORT: several sockets may have the address
   // Allows to send to broadcast addresses. A remote_addr is then only the default: the socket is not
   // connected, and receives from everybody.
   bool allow_broadcast = false;

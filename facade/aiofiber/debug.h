@@ -28,12 +28,12 @@ namespace aiofiber {
 
 // One line of a call stack in a call graph.
 struct FrameCallGraphEntry {
-  Frame frame;
+  Frame frame;  // where it stands
 };
 
 // A future or task, its stack, and its waiters.
 struct FutureCallGraph {
-  AnyFuture future;
+  AnyFuture future;                             // whose graph this is
   std::vector<FrameCallGraphEntry> call_stack;  // the most recent call first; empty if it is not a task
   std::vector<FutureCallGraph> awaited_by;      // in the order in which they began to wait
   // Differs from asyncio: if tasks wait for each other in a ring, the graph ends at the task where it began,
@@ -96,6 +96,12 @@ void start_trace(const std::string& path, unsigned permissions = 0600);
 // nothing was traced. Threads: any. Never suspends, but writes the rest of the events.
 std::size_t stop_trace() noexcept;
 
+// What detect_shared_state() looks at.
+struct SharedStateOptions {
+  std::vector<std::string> modules = {};  // parts of paths; empty: the program and its own libraries
+  // Names of variables that are shared on purpose, "stdout", or paths of output streams.
+  std::vector<std::string> ignore = {};
+};
 // For test runs: searches for static variables that tasks share without knowing it. A WARNING in the log says
 // which task wrote the variable where, which other task changed it while the first was suspended, and where
 // the first then used it. A line of an output stream that another task cuts is told of, too. It watches the
@@ -103,11 +109,6 @@ std::size_t stop_trace() noexcept;
 // the first loop on. A program that links aiofiber::instrumented tells of each access, and of its heap.
 // runtime/shared_state/README.md says what is found and what is not. Where it cannot work
 // (another processor than x86-64, Linux before 5.11), it says so on stderr. Threads: any. Never suspends.
-struct SharedStateOptions {
-  std::vector<std::string> modules = {};  // parts of paths; empty: the program and its own libraries
-  // Names of variables that are shared on purpose, "stdout", or paths of output streams.
-  std::vector<std::string> ignore = {};
-};
 void detect_shared_state(SharedStateOptions options = {});
 // Threads: the one of the loop that is watched. Never suspends.
 void stop_detecting_shared_state() noexcept;

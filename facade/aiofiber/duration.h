@@ -35,6 +35,8 @@ struct OtherDuration {};
 class Duration {
  public:
   constexpr Duration() noexcept = default;
+  // From any chrono duration, rounded to whole nanoseconds if its count is a floating-point number, else cut
+  // off. What is out of range (292 years) saturates. ValueError: NaN.
   template <class Rep, class Period>
   constexpr Duration(std::chrono::duration<Rep, Period> duration) : ns_(convert(duration)) {}
   template <class Number>
@@ -42,14 +44,18 @@ class Duration {
   constexpr Duration(Number) {  // refused: see LengthOfTime
     static_assert(detail::LengthOfTime<Number>::value);
   }
+  // From a type of another library for which a header of ours has the conversion (absl.h).
   template <class Other>
   requires requires(Other duration) { detail::OtherDuration<Other>::nanoseconds(duration); }
   constexpr Duration(Other duration) : ns_(detail::OtherDuration<Other>::nanoseconds(duration)) {}
 
-  constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
+  constexpr std::int64_t nanoseconds() const noexcept { return ns_; }  // the length, whole
+  // The same length for <chrono>.
   constexpr operator std::chrono::nanoseconds() const noexcept { return std::chrono::nanoseconds(ns_); }
+  // the length, as asyncio counts it
   constexpr double seconds() const noexcept { return static_cast<double>(ns_) * 1e-9; }
 
+  // The longest: a wait this long never ends.
   static constexpr Duration max() noexcept { return Duration(Nanoseconds{kMax}); }
 
   friend constexpr bool operator==(Duration, Duration) noexcept = default;

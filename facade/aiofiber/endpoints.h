@@ -52,36 +52,43 @@ struct CreateConnectionOptions {
 };
 // Without a host: with a context, server_hostname must be given; empty for a context that checks no name.
 struct CreateUnixConnectionOptions {
-  SslContext ssl = {};
-  std::optional<std::string> server_hostname = std::nullopt;
+  SslContext ssl = {};                                        // encrypts the connection
+  std::optional<std::string> server_hostname = std::nullopt;  // the name that the certificate must have
+  // As CreateConnectionOptions: 60 s for the handshake and 30 s for the closing messages if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // See ssl_handshake_timeout.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
-  SslSession ssl_session = {};
+  SslSession ssl_session = {};  // of an earlier connection to this server
 };
 
 // The keyword arguments of create_server().
 struct CreateServerOptions {
-  SslContext ssl = {};  // encrypts all connections
-  int family = 0;
-  int flags = AI_PASSIVE;
-  int backlog = 100;          // clients that may wait in the kernel
-  bool reuse_address = true;  // a port whose last connections linger can be listened on
-  bool reuse_port = false;    // several servers of one port: the kernel spreads the clients
-  bool keep_alive = false;
-  bool start_serving = true;
+  SslContext ssl = {};         // encrypts all connections
+  int family = 0;              // AF_INET, AF_INET6; 0: both
+  int flags = AI_PASSIVE;      // of getaddrinfo()
+  int backlog = 100;           // clients that may wait in the kernel
+  bool reuse_address = true;   // a port whose last connections linger can be listened on
+  bool reuse_port = false;     // several servers of one port: the kernel spreads the clients
+  bool keep_alive = false;     // SO_KEEPALIVE for the connections
+  bool start_serving = true;   // false: Server::start_serving() begins to accept
   bool cleanup_socket = true;  // of a path: its file goes with the server, if it is still the same one
   std::optional<ServerGroup> group = std::nullopt;  // shares the sockets with servers of other loops
+  // As CreateConnectionOptions: 60 s for the handshake and 30 s for the closing messages if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // See ssl_handshake_timeout.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
 };
 // The keyword arguments of create_unix_server().
 struct CreateUnixServerOptions {
-  SslContext ssl = {};
-  int backlog = 100;
-  bool start_serving = true;
+  SslContext ssl = {};         // encrypts all connections
+  int backlog = 100;           // clients that may wait in the kernel
+  bool start_serving = true;   // false: Server::start_serving() begins to accept
   bool cleanup_socket = true;  // of a path: its file goes with the server, if it is still the same one
+  // Shares the socket with servers of other loops.
   std::optional<ServerGroup> group = std::nullopt;
+  // As CreateConnectionOptions: 60 s for the handshake and 30 s for the closing messages if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // See ssl_handshake_timeout.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
 };
 

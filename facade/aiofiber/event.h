@@ -46,9 +46,10 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  bool is_set() const noexcept { return state_->value; }
+  bool is_set() const noexcept { return state_->value; }  // the flag
   // Wakes all waiters, in FIFO order, in the next pass.
   void set() { state_->set(); }
+  // Resets the flag: later waits suspend until the next set(). Tasks that set() woke go on.
   void clear() noexcept { state_->value = false; }
   // Waits until the flag is set; gives true. Does not suspend if it is set.
   // Cancellation: a cancellation point when it suspends. Errors: CancelledError; RuntimeError: another loop's
@@ -60,6 +61,7 @@ class Event {
  private:
   runtime::Ref<detail::EventState> state_;
 };
+// The text that asyncio prints, with the flag and the count of waiting tasks.
 std::string repr(const Event& event);
 
 }  // namespace aiofiber

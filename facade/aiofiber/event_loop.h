@@ -104,7 +104,9 @@ class EventLoop {
   // Differs from asyncio: a thread that waits for a coroutine of the loop gets an error when the loop closes;
   // in asyncio it waits for ever.
   void close();
+  // True while run_until_complete(), run_forever() or run_once() runs.
   bool is_running() const noexcept { return core_->is_running(); }
+  // True from close() on. Any thread.
   bool is_closed() const noexcept { return core_->closed(); }
 
   // ---- inside another loop (GLib's, libev's, an epoll loop of the program). That loop watches one
@@ -167,6 +169,8 @@ class EventLoop {
     static_assert(detail::CheckedCallback<F, Args...>::value);
     return call_at(options, saturating_add(time(), delay), std::forward<F>(fn), std::forward<Args>(args)...);
   }
+  // At a point of the loop's clock, time(). A point in the past is due at once; equal points keep the order
+  // of the calls.
   template <detail::CallbackFunction F, class... Args>
   TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -181,11 +185,14 @@ class EventLoop {
     handle->schedule_at(when);
     return TimerHandle(std::move(handle));
   }
+  // Now, on the loop's clock: monotonic, with an arbitrary zero, in nanoseconds. A TestLoop's is virtual.
   TimePoint time() const noexcept { return TimePoint(std::chrono::nanoseconds(core_->scheduler().now())); }
 
   // ---- futures and tasks (future.h, task.h)
   template <class T = void>
   Future<T> create_future();
+  // As aiofiber::create_task() (task.h), on this loop, which need not run yet. Never suspends. RuntimeError:
+  // closed.
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine);
   template <class T>
@@ -203,12 +210,16 @@ class EventLoop {
   // A refused task ends cancelled and does not run.
   // Differs from asyncio: it cannot replace the Task's class, which is fixed.
   using TaskFactory = std::function<void(EventLoop&, AnyTask)>;
+  // An empty function: none.
   void set_task_factory(TaskFactory factory);
+  // The factory that was set; empty: none.
   const TaskFactory& get_task_factory() const noexcept { return task_factory_; }
 
   // ---- threads (executor.h). nullptr: the default pool, made on first use.
   template <class F, class... Args>
   auto run_in_executor(Executor* executor, F&& fn, Args&&... args);
+  // The executor for run_in_executor(nullptr, ...) and to_thread(). TypeError: no ThreadPoolExecutor;
+  // RuntimeError: closed.
   void set_default_executor(std::shared_ptr<Executor> executor);
   // Waits until all threads of the default pool have ended. Using the pool later is a RuntimeError.
   // (executor.h)
@@ -225,6 +236,7 @@ class EventLoop {
     static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_fd(fd, false, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
+  // As add_reader(), for room to write.
   template <class F, class... Args>
   void add_writer(int fd, F&& fn, Args&&... args) {
     static_assert(detail::CheckedCallback<F, Args...>::value);
@@ -232,6 +244,7 @@ class EventLoop {
   }
   // True if a reader was registered.
   bool remove_reader(int fd) { return unwatch_fd(fd, false); }
+  // True if a writer was registered.
   bool remove_writer(int fd) { return unwatch_fd(fd, true); }
 
   // ---- sockets, by descriptor (sock_calls.h): for code with its own protocol; streams are easier. The
@@ -249,6 +262,7 @@ class EventLoop {
   Coroutine<std::size_t> sock_recv_into(int fd, std::span<char> buffer);
   // A datagram and its sender. What is longer than `n` is cut off, as by recvfrom(2).
   Coroutine<std::pair<std::string, SocketAddress>> sock_recvfrom(int fd, std::size_t n);
+  // The same into memory of the caller: the number of bytes, and the sender.
   Coroutine<std::pair<std::size_t, SocketAddress>> sock_recvfrom_into(int fd, std::span<char> buffer);
   // Sends all of it. After an error or a cancellation nobody knows how much was sent.
   Coroutine<void> sock_sendall(int fd, std::string data);
@@ -281,6 +295,9 @@ class EventLoop {
   Coroutine<std::vector<AddressInfo>> getaddrinfo(std::optional<std::string> host, Service port);
   Coroutine<std::vector<AddressInfo>> getaddrinfo(std::optional<std::string> host, Service port,
                                                   GetAddrInfoOptions options);
+  // The host and the service of an address, as getnameinfo(3) with `flags` gives them. With NI_NUMERICHOST
+  // and NI_NUMERICSERV it does not suspend. Cancellation: a cancellation point when it suspends. Errors:
+  // gaierror; RuntimeError: awaited in a task of another loop.
   Coroutine<std::pair<std::string, std::string>> getnameinfo(SocketAddress address, int flags = 0);
 
   // ---- connections for protocols (endpoints.h). The factory gives a std::shared_ptr to a new protocol.
@@ -297,6 +314,7 @@ class EventLoop {
   auto create_connection(F factory, Socket socket);
   template <class F>
   auto create_connection(F factory, Socket socket, CreateConnectionOptions options);
+  // The same for a Unix socket. A path that begins with a NUL is an abstract name.
   template <class F>
   auto create_unix_connection(F factory, std::string path);
   template <class F>
@@ -310,6 +328,7 @@ class EventLoop {
                              Service port, CreateServerOptions options);
   // The same for a stream socket that is bound.
   Coro<Server> create_server(std::function<std::shared_ptr<BaseProtocol>()> factory, Socket socket);
+  // The same for a path of the file system, or an abstract name if it begins with a NUL.
   Coro<Server> create_unix_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string path);
   Coro<Server> create_unix_server(std::function<std::shared_ptr<BaseProtocol>()> factory, std::string path,
                                   CreateUnixServerOptions options);
@@ -346,6 +365,7 @@ class EventLoop {
   // kind. After these errors the descriptor is still the caller's.
   template <class F>
   auto connect_read_pipe(F factory, int fd);
+  // As connect_read_pipe(), for writing.
   template <class F>
   auto connect_write_pipe(F factory, int fd);
 
@@ -358,6 +378,7 @@ class EventLoop {
   auto subprocess_exec(F factory, std::vector<std::string> argv);
   template <class F>
   auto subprocess_exec(F factory, std::vector<std::string> argv, SubprocessOptions options);
+  // The same for a command line of /bin/sh. A text of others in it can do anything.
   template <class F>
   auto subprocess_shell(F factory, std::string command);
   template <class F>
@@ -369,12 +390,14 @@ class EventLoop {
     static_assert(detail::CheckedCallback<F, Args...>::value);
     watch_signal(signo, detail::make_handle(*core_, std::forward<F>(fn), std::forward<Args>(args)...));
   }
+  // True if there was a handler. ValueError: no such signal.
   bool remove_signal_handler(int signo);
 
   // ---- errors
   using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)>;
   // An empty function restores the default handler.
   void set_exception_handler(ExceptionHandler handler) { core_->exception_handler = std::move(handler); }
+  // The handler that was set; empty: the default one.
   ExceptionHandler get_exception_handler() const { return core_->exception_handler; }
   // Calls the handler; an exception of the handler goes to the default handler.
   void call_exception_handler(const ExceptionContext& context) { core_->report(context); }
@@ -388,6 +411,7 @@ class EventLoop {
   // uses it. A waiting task's own handles do not count as handles that
   // could still set its future (README.md, "A future that nobody can set").
   void set_debug(bool enabled) { core_->set_debug(enabled); }
+  // Whether debug mode is on.
   bool get_debug() const noexcept { return core_->debug_; }
   // In debug mode a callback or a step of a task that takes at least this long is logged.
   Duration& slow_callback_duration;
@@ -417,6 +441,7 @@ class EventLoop {
   std::unique_ptr<Handlers> handlers_;  // of descriptors and signals
 };
 
+// The text that asyncio prints, with the states running, closed and debug.
 std::string repr(const EventLoop& loop);
 
 // The loop that runs in this thread. RuntimeError "no running event loop".
@@ -427,6 +452,8 @@ EventLoop& get_running_loop();
 EventLoop& get_event_loop();
 // Sets the result of get_event_loop() outside a running loop; nullptr: none. The loop is not owned.
 void set_event_loop(EventLoop* loop) noexcept;
+// A new loop, which the caller owns. It is not set for the thread. std::system_error: the system has no
+// descriptors left.
 std::unique_ptr<EventLoop> new_event_loop();
 
 }  // namespace aiofiber

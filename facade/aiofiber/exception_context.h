@@ -20,11 +20,11 @@ namespace aiofiber {
 
 // What an exception handler is told. Source: the context of loop.call_exception_handler().
 struct ExceptionContext {
-  std::string message;
-  std::exception_ptr exception;
-  std::optional<AnyFuture> future;
-  std::optional<AnyTask> task;
-  std::optional<Handle> handle;
+  std::string message;              // what happened, in one sentence
+  std::exception_ptr exception;     // null: none
+  std::optional<AnyFuture> future;  // the one whose error nobody handled
+  std::optional<AnyTask> task;      // the one that went wrong, or ran when it happened
+  std::optional<Handle> handle;     // the callback that threw
   // In debug mode: where the future, task or handle was made, oldest frame first.
   std::vector<Frame> source_traceback;
   // Further keys with their texts.

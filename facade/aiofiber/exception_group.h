@@ -62,6 +62,7 @@ class ExceptionGroup : public std::exception, public detail::GroupMembers {
  public:
   // ValueError, as for GroupMembers.
   ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions);
+  // The message and the number of members: "errors (2 sub-exceptions)".
   const char* what() const noexcept override { return what_->c_str(); }
 
   // The members of type E, also of nested groups (each match keeps its nesting); null if there are none.

@@ -22,14 +22,14 @@ namespace aiofiber {
 class CancelledError {
  public:
   CancelledError() noexcept = default;
-  explicit CancelledError(std::string message)
-      : message_(std::make_shared<const std::string>(std::move(message))) {}
+  // With the text that message() gives. std::bad_alloc.
+  explicit CancelledError(std::string message);
 
   // The text given to cancel(), or empty.
   std::string_view message() const noexcept {
     return message_ ? std::string_view(*message_) : std::string_view();
   }
-  bool has_message() const noexcept { return message_ != nullptr; }
+  bool has_message() const noexcept { return message_ != nullptr; }  // false: made without a text
 
  private:
   std::shared_ptr<const std::string> message_;  // shared: copying an exception must not throw
@@ -39,8 +39,9 @@ class CancelledError {
 class KeyboardInterrupt {
  public:
   KeyboardInterrupt() = default;
+  // With the text that message() gives.
   explicit KeyboardInterrupt(std::string message) : message_(std::move(message)) {}
-  const std::string& message() const noexcept { return message_; }
+  const std::string& message() const noexcept { return message_; }  // the text; empty if there is none
 
  private:
   std::string message_;
@@ -49,10 +50,12 @@ class KeyboardInterrupt {
 // The program wants to end (Python's SystemExit). Leaves the loop at once.
 class SystemExit {
  public:
+  // `code`: the exit status that the program wants.
   explicit SystemExit(int code = 0) noexcept : code_(code) {}
+  // With a text, as sys.exit("text"): the exit status is 1.
   explicit SystemExit(std::string message) : message_(std::move(message)), code_(1) {}
-  int code() const noexcept { return code_; }
-  const std::string& message() const noexcept { return message_; }
+  int code() const noexcept { return code_; }                       // the exit status
+  const std::string& message() const noexcept { return message_; }  // the text; empty if there is none
 
  private:
   std::string message_;
@@ -100,6 +103,7 @@ class IncompleteReadError : public std::runtime_error {
   IncompleteReadError(std::string partial, std::optional<std::size_t> expected);
   // The bytes that were read before the end.
   const std::string& partial() const noexcept { return *partial_; }
+  // How many bytes were asked for; nullopt: not known.
   std::optional<std::size_t> expected() const noexcept { return expected_; }
 
  private:
@@ -110,6 +114,7 @@ class IncompleteReadError : public std::runtime_error {
 // More bytes than the stream's limit came before the separator (asyncio.LimitOverrunError).
 class LimitOverrunError : public std::runtime_error {
  public:
+  // `consumed`: what consumed() gives, in bytes.
   LimitOverrunError(const std::string& message, std::size_t consumed)
       : std::runtime_error(message), consumed_(consumed) {}
   // The number of bytes in the buffer that cannot belong to a separator.

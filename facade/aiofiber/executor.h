@@ -52,6 +52,7 @@ class Executor {
   // One unit of work.
   struct Work {
     virtual ~Work() = default;
+    // Does the work, on a thread of the executor, once.
     virtual void run() noexcept = 0;
   };
 

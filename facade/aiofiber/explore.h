@@ -26,6 +26,7 @@
 
 namespace aiofiber::testing {
 
+// How explore() chooses, at each step, which of the ready tasks goes on.
 enum class Strategy : unsigned char {
   FIFO,    // asyncio's order: one schedule
   RANDOM,  // each choice is a die
@@ -37,10 +38,10 @@ enum class Strategy : unsigned char {
   // that of interleavings.
   EXHAUSTIVE,
 };
-inline constexpr Strategy FIFO = Strategy::FIFO;
-inline constexpr Strategy RANDOM = Strategy::RANDOM;
-inline constexpr Strategy PCT = Strategy::PCT;
-inline constexpr Strategy EXHAUSTIVE = Strategy::EXHAUSTIVE;
+inline constexpr Strategy FIFO = Strategy::FIFO;              // asyncio's order
+inline constexpr Strategy RANDOM = Strategy::RANDOM;          // each choice is a die
+inline constexpr Strategy PCT = Strategy::PCT;                // random priorities
+inline constexpr Strategy EXHAUSTIVE = Strategy::EXHAUSTIVE;  // every order
 
 // What is done to one task before one step.
 enum class Cancellation : unsigned char {
@@ -50,9 +51,10 @@ enum class Cancellation : unsigned char {
   TAKEN_BACK,  // cancel() and uncancel() at once
 };
 
+// The settings of explore().
 struct ExploreOptions {
-  std::size_t schedules = 500;
-  Strategy strategy = Strategy::RANDOM;
+  std::size_t schedules = 500;           // how many runs of the scenario
+  Strategy strategy = Strategy::RANDOM;  // how each is chosen
   // Of the first schedule. The second has seed + 1, and so on. The variable AIOFIBER_SEED of the environment
   // replaces it.
   std::uint64_t seed = 1;
@@ -73,12 +75,13 @@ struct Exploration {
   std::size_t schedules = 0;  // runs of the scenario
   std::uint64_t steps = 0;    // of tasks and callbacks, in all of them
   bool complete = false;      // EXHAUSTIVE: every order was run
-  std::string story;
+  std::string story;          // with keep_story, the steps of the last run
 };
 
 // A schedule in which the scenario fails. what() says how, and has the line that repeats it, and the story.
 class ScheduleFailed : public std::runtime_error {
  public:
+  // explore() makes it.
   ScheduleFailed(const std::string& text, std::string failure, std::size_t schedules, std::string schedule)
       : std::runtime_error(text),
         failure_(std::move(failure)),
@@ -107,8 +110,8 @@ class ScheduleFailed : public std::runtime_error {
 // std::invalid_argument: a variable of the environment is not a number or schedule.
 Exploration explore(const std::function<void()>& scenario, const ExploreOptions& options = {});
 
-// What stands behind the program's name in the line that repeats a failure: `--gtest_filter=Lock.*`. The
-// listener of <aiofiber/gtest.h> sets it. Threads: one at a time.
+// What stands behind the program's name in the line that repeats a failure, such as --gtest_filter=Lock.*.
+// The listener of <aiofiber/gtest.h> sets it. Threads: one at a time.
 void set_repro_arguments(std::string arguments);
 
 }  // namespace aiofiber::testing

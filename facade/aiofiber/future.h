@@ -138,23 +138,27 @@ class AnyFuture {
 
   // False for a default-constructed handle; all other members of such a handle throw RuntimeError.
   bool valid() const noexcept { return static_cast<bool>(state_); }
+  // True once it has a result or an exception, or is cancelled. RuntimeError: an empty handle.
   bool done() const { return state().done(); }
+  // True once it ended by a cancellation. RuntimeError: an empty handle.
   bool cancelled() const { return state().cancelled(); }
   // Requests cancellation: a pending future is cancelled, a pending task gets CancelledError at its await.
   // False if it is done already. Never runs user code.
   bool cancel(std::string message = {}) const { return state().cancel(detail::RareText(std::move(message))); }
   // The exception, or null. Throws CancelledError; InvalidStateError while pending.
   std::exception_ptr exception() const { return state().exception(); }
-  // Ends the future with an exception. InvalidStateError if done; RuntimeError for a task.
+  // Ends the future with an exception. InvalidStateError if done; RuntimeError for a task; TypeError: null.
   void set_exception(std::exception_ptr exception) const { state().set_exception(std::move(exception)); }
   template <class E>
   requires(!std::same_as<std::decay_t<E>, std::exception_ptr>) void set_exception(
       E&& exception_object) const {
     set_exception(std::make_exception_ptr(std::forward<E>(exception_object)));
   }
+  // Drops the callback, and gives how many were removed: 0 if it has been scheduled or removed already.
   std::size_t remove_done_callback(CallbackId id) const {
     return state().remove_callback(static_cast<std::uint64_t>(id));
   }
+  // The loop that it belongs to. RuntimeError: an empty handle, or the loop is gone.
   EventLoop& get_loop() const { return state().loop().facade(); }
   // Calls fn(AnyFuture) through the loop, in order of registration. The callback runs in a copy of the
   // current context unless one is given: add_done_callback(fn, {.context = context}).
@@ -186,6 +190,7 @@ class AnyFuture {
   runtime::Ref<detail::FutureBase> state_;
 };
 
+// The text that asyncio prints: "<Future pending>". An empty handle: "<Future empty>".
 std::string repr(const AnyFuture& future);
 
 // A handle of a value that comes later: copies refer to the same future. Not thread-safe. Source:
@@ -219,6 +224,7 @@ class [[nodiscard]] Future : public AnyFuture {
       typed().set_value(std::forward<U>(value));
     }
   }
+  // Ends a Future<void>. InvalidStateError if done; RuntimeError for a task.
   void set_result() const requires std::is_void_v<T> {
     check_settable();
     typed().set_value();

@@ -37,6 +37,7 @@ namespace aiofiber {
 struct return_exceptions_t {
   explicit return_exceptions_t() = default;
 };
+// The first argument of gather() that makes errors items of the result.
 inline constexpr return_exceptions_t return_exceptions{};
 
 namespace detail {
@@ -73,7 +74,7 @@ class GatherCore : public WatchOwner {
   void retain_owner() noexcept override { outer_.retain(); }
   void release_owner() noexcept override { outer_.release(); }
   std::uint32_t owner_references() const noexcept override { return outer_.references(); }
-  void add_awaiting(std::vector<FutureBase*>& out) const override { out.push_back(&outer_); }
+  void add_awaiting(std::vector<FutureBase*>& out) const override;
   const void* watcher() const noexcept override { return &outer_; }
 
  protected:

@@ -28,6 +28,7 @@ class BooksListener : public ::testing::EmptyTestEventListener {
   // `loop`: one that lives longer than a test, or null.
   explicit BooksListener(EventLoop* loop = nullptr) noexcept : loop_(loop) {}
 
+  // GoogleTest calls it before each test: counts.
   void OnTestStart(const ::testing::TestInfo& test) override {
     set_repro_arguments(std::string("--gtest_filter=") + test.test_suite_name() + "." + test.name());
     before_ = Books::now(loop_);

@@ -261,6 +261,7 @@ class Handle {
  protected:
   runtime::Ref<detail::HandleBase> base_;
 };
+// The text that asyncio prints, with the callback's name.
 std::string repr(const Handle& handle);
 
 // A Handle with the time at which it runs. Source: asyncio.TimerHandle.

@@ -66,7 +66,7 @@ class Lock {
   Coroutine<bool> acquire() { return Coroutine<bool>(detail::Acquire<detail::LockState>{state_}); }
   // Wakes the first waiter. RuntimeError "Lock is not acquired."
   void release() { state_->unlock(); }
-  bool locked() const noexcept { return state_->locked; }
+  bool locked() const noexcept { return state_->locked; }  // some task holds it
 
   // Lockable, for std::unique_lock and std::lock_guard in a task. lock() is await(acquire()).
   void lock() { state_->acquire(); }
@@ -84,6 +84,7 @@ class Lock {
   friend class Condition;
   runtime::Ref<detail::LockState> state_;
 };
+// The text that asyncio prints, with the state and the count of waiting tasks.
 std::string repr(const Lock& lock);
 
 }  // namespace aiofiber

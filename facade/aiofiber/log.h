@@ -11,6 +11,7 @@
 
 namespace aiofiber {
 
+// How grave a message is; the numbers are those of Python's logging.
 enum class LogLevel { DEBUG = 10, INFO = 20, WARNING = 30, ERROR = 40, CRITICAL = 50 };
 
 // Replaces the sink. An empty function restores the default: WARNING and above as bare text on stderr.

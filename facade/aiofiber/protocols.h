@@ -27,6 +27,7 @@ class BaseProtocol {
   virtual void connection_lost(std::exception_ptr error);
   // The transport's buffer is above its high-water mark; it is below its low-water mark again.
   virtual void pause_writing() {}
+  // The counterpart of pause_writing(): go on.
   virtual void resume_writing() {}
 };
 

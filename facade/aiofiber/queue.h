@@ -194,11 +194,12 @@ class BasicQueue {
   // items are dropped and count as processed. All waiters check again; most get QueueShutDown.
   void shutdown(bool immediate = false) { state_->shutdown(immediate); }
 
-  std::size_t qsize() const noexcept { return state_->size(); }
-  bool empty() const noexcept { return state_->size() == 0; }
-  bool full() const noexcept { return state_->full(); }
-  std::ptrdiff_t maxsize() const noexcept { return state_->maxsize(); }
+  std::size_t qsize() const noexcept { return state_->size(); }  // items that get() could take now
+  bool empty() const noexcept { return state_->size() == 0; }    // no item is there: get_nowait() would throw
+  bool full() const noexcept { return state_->full(); }          // no room is there: put_nowait() would throw
+  std::ptrdiff_t maxsize() const noexcept { return state_->maxsize(); }  // as it was constructed
 
+  // What repr() prints, with the items.
   std::string text() const {
     std::string items;
     for (std::size_t i = 0; i < state_->size(); ++i) {

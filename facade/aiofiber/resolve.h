@@ -21,6 +21,8 @@ namespace aiofiber {
 // A port: a number from 0 to 65535, the name of a service ("http"), digits, or std::nullopt for none.
 class Service {
  public:
+  // A port number, a service's name ("http") or a number in digits, or none (std::nullopt, Python's None).
+  // Nothing is checked here; see check().
   Service(int port) noexcept : port_(port) {}
   Service(std::string name) noexcept : name_(std::move(name)) {}
   Service(const char* name) : name_(name) {}
@@ -39,23 +41,24 @@ class Service {
   std::optional<int> port_;  // at most one of the two
   std::optional<std::string> name_;
 };
+// The text that Python prints for it: 80, 'http', None.
 std::string repr(const Service& service);
 
 // One answer of getaddrinfo(): what socket(2) and connect(2) take.
 struct AddressInfo {
-  int family = 0;
-  int type = 0;
-  int protocol = 0;
+  int family = 0;         // AF_INET or AF_INET6
+  int type = 0;           // SOCK_STREAM, SOCK_DGRAM, ...
+  int protocol = 0;       // IPPROTO_TCP, IPPROTO_UDP, ...
   std::string canonname;  // with AI_CANONNAME, of the first answer
-  SocketAddress address;
+  SocketAddress address;  // where to connect or bind
 };
 
 // The keyword arguments of getaddrinfo().
 struct GetAddrInfoOptions {
   int family = 0;  // AF_INET, AF_INET6; 0: all
   int type = 0;    // SOCK_STREAM, SOCK_DGRAM; 0: an answer for each
-  int proto = 0;
-  int flags = 0;  // AI_PASSIVE, AI_CANONNAME, ...
+  int proto = 0;   // IPPROTO_TCP, ...; 0: all
+  int flags = 0;   // AI_PASSIVE, AI_CANONNAME, ...
 };
 
 // A name that cannot be resolved (Python's socket.gaierror): "[Errno -2] Name or service not known".
@@ -63,7 +66,7 @@ class gaierror : public std::runtime_error {
  public:
   // `code`: EAI_NONAME, EAI_AGAIN, ... `system_errno`: for EAI_SYSTEM.
   explicit gaierror(int code, int system_errno = 0);
-  int code() const noexcept { return code_; }
+  int code() const noexcept { return code_; }  // EAI_NONAME, EAI_AGAIN, ...
 
  private:
   int code_;

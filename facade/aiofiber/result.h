@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "aiofiber/copyable.h"
+#include "aiofiber/exceptions.h"
 
 namespace aiofiber {
 
@@ -34,10 +35,16 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
+  // With a value.
   Result(Stored<T> value) : content_(std::in_place_index<0>, std::move(value)) {}
-  Result(std::exception_ptr exception) noexcept : content_(std::in_place_index<1>, std::move(exception)) {}
+  // With an exception. TypeError: null.
+  Result(std::exception_ptr exception) : content_(std::in_place_index<1>, std::move(exception)) {
+    if (std::get<1>(content_) == nullptr)
+      throw TypeError("invalid exception object: the exception_ptr is null");
+  }
 
-  bool has_value() const noexcept { return content_.index() == 0; }
+  bool has_value() const noexcept { return content_.index() == 0; }  // false: it has an exception
+  // As has_value().
   explicit operator bool() const noexcept { return has_value(); }
 
   // The value; throws the exception if there is one instead.
@@ -46,6 +53,7 @@ class [[nodiscard]] Result {
     if constexpr (!std::is_void_v<T>)
       return static_cast<const std::remove_reference_t<T>&>(std::get<0>(content_));
   }
+  // The same, moved out.
   T value() && {
     check();
     if constexpr (std::is_reference_v<T>) {
@@ -54,7 +62,7 @@ class [[nodiscard]] Result {
       return std::move(std::get<0>(content_));
     }
   }
-  decltype(auto) operator*() const& { return value(); }
+  decltype(auto) operator*() const& { return value(); }  // as value()
   // The exception, or null.
   std::exception_ptr exception() const noexcept { return has_value() ? nullptr : std::get<1>(content_); }
 

@@ -51,6 +51,7 @@ ResultOf<Main> run(Main&& main, RunOptions options = {});
 // for it.
 class Runner {
  public:
+  // Makes nothing yet: the loop is made by the first run() or get_loop().
   explicit Runner(RunOptions options = {});
   // Calls close() and logs its exception. exit() in a task of a static Runner leaves the loop alone.
   ~Runner();

@@ -66,7 +66,7 @@ class Semaphore {
 
   // Lockable, as Lock; unlock() is release().
   void lock() { state_->acquire(); }
-  void unlock() { state_->give_back(); }
+  void unlock() { state_->give_back(); }  // as release()
   // Takes a unit that is free, or that its woken waiter has not used yet, even before other waiters, which
   // keep their places. std::lock() and std::scoped_lock need this, as for Lock.
   bool try_lock();
@@ -76,11 +76,13 @@ class Semaphore {
  protected:
   runtime::Ref<detail::SemaphoreState> state_;
 };
+// The text that asyncio prints, with the value and the count of waiting tasks.
 std::string repr(const Semaphore& semaphore);
 
 // A Semaphore whose value never exceeds its initial value: release() throws ValueError instead.
 class BoundedSemaphore : public Semaphore {
  public:
+  // ValueError "Semaphore initial value must be >= 0".
   explicit BoundedSemaphore(std::int64_t value = 1);
 };
 

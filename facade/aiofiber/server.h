@@ -74,6 +74,7 @@ class Server {
 
   // Its sockets; none after close().
   std::vector<Socket> sockets() const;
+  // True while it accepts.
   bool is_serving() const;
   // Begins to accept, if it does not yet. RuntimeError: closed.
   Coro<void> start_serving() const;
@@ -84,6 +85,7 @@ class Server {
   void close() const;
   // Closes or aborts the transports of all open connections.
   void close_clients() const;
+  // As close_clients(), but at once: what is buffered is dropped.
   void abort_clients() const;
   // Waits until the server is closed and its last connection has ended.
   // Cancellation: a cancellation point when it suspends.
@@ -104,6 +106,7 @@ class Server {
 
   std::shared_ptr<detail::ServerState> state_;
 };
+// The text that asyncio prints, with the sockets.
 std::string repr(const Server& server);
 
 namespace detail {

@@ -30,15 +30,18 @@ class Host;
 
 // A length of time that is drawn anew each time: from `low` to `high`, all equally likely.
 struct RandomDuration {
-  Duration low;
-  Duration high;
+  Duration low;   // at least
+  Duration high;  // at most
 };
+// Always the same length.
 constexpr RandomDuration fixed(Duration length) noexcept { return {length, length}; }
+// From `low` to `high`.
 constexpr RandomDuration uniform(Duration low, Duration high) noexcept { return {low, high}; }
 
 // The connection of two nodes; the same both ways. Bytes of a connection arrive in order, whatever their
 // latencies are. Each datagram has its own latency, so that one overtakes another.
 struct LinkOptions {
+  // How long a packet travels.
   RandomDuration latency = {std::chrono::microseconds(100), std::chrono::microseconds(500)};
   // Cuts what a program sends into pieces that travel one by one.
   bool split = false;
@@ -66,6 +69,7 @@ struct DiskOptions {
   std::size_t space = SIZE_MAX;
 };
 
+// The settings of a Simulation.
 struct SimulationOptions {
   // Absent: the environment's AIOFIBER_SEED, else 1.
   std::optional<std::uint64_t> seed = std::nullopt;
@@ -99,7 +103,7 @@ class Node {
   void restart();
   // The processes stand still; connections are still accepted and filled by their kernel. Until resume().
   void pause();
-  void resume();
+  void resume();  // goes on after pause()
   // Moves the wall clock; the monotonic clock goes on.
   void set_clock(Duration ahead);
   // How fast both clocks of the machine run from now on: 1.0 is right. ValueError: not positive.
@@ -117,6 +121,7 @@ class Node {
   // std::system_error: it cannot be made.
   const std::string& folder() const;
 
+  // As given to Simulation::node().
   const std::string& name() const noexcept;
   // Numeric, IPv4: 10.0.0.1 and so on.
   const std::string& address() const noexcept;
@@ -133,6 +138,7 @@ class Node {
 // Errors: std::system_error when the system has no descriptors left.
 class Simulation {
  public:
+  // Virtual time begins at 0. See SimulationOptions.
   explicit Simulation(SimulationOptions options = {});
   ~Simulation();
   Simulation(const Simulation&) = delete;
@@ -145,12 +151,14 @@ class Simulation {
   void link(std::string_view a, std::string_view b, LinkOptions options);
   // Calls fn() at a time of the simulation (now, if that is past), or after a while.
   void at(Duration time, std::function<void()> fn);
+  // See at().
   void after(Duration delay, std::function<void()> fn);
 
   // Nothing passes between the two any more; open connections stay open and try again.
   void partition(std::string_view a, std::string_view b);
   // Nothing passes from one to the other.
   void partition_one_way(std::string_view from, std::string_view to);
+  // Ends the partition of the two, both ways.
   void heal(std::string_view a, std::string_view b);
   void heal();  // every partition
   // Stops all links of a random half of the machines, one by one at random times within `duration`, and heals
@@ -162,6 +170,7 @@ class Simulation {
   void run_for(Duration duration);
   // The time since the beginning.
   Duration time() const noexcept;
+  // The seed of this run.
   std::uint64_t seed() const noexcept;
   // A number in [0, n), from the seed; n > 0.
   std::uint64_t choose(std::uint64_t n);

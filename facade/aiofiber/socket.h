@@ -35,7 +35,7 @@ class SocketAddress {
   // bytes), or a NUL elsewhere.
   static SocketAddress unix_path(std::string_view path);
 
-  int family() const noexcept { return storage_.ss_family; }
+  int family() const noexcept { return storage_.ss_family; }  // AF_INET, AF_INET6, AF_UNIX, ...
   // The numeric host, with %scope for IPv6; empty for other families.
   std::string host() const;
   // 0 for other families than AF_INET and AF_INET6.
@@ -43,8 +43,9 @@ class SocketAddress {
   // The path of a Unix socket; empty for others, and for a socket without a name.
   std::string path() const;
 
+  // for system calls; valid as long as this object
   const sockaddr* data() const noexcept { return reinterpret_cast<const sockaddr*>(&storage_); }
-  socklen_t size() const noexcept { return length_; }
+  socklen_t size() const noexcept { return length_; }  // of data(), in bytes
   friend bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
 
  private:
@@ -83,17 +84,20 @@ class Socket {
 
   // False for a default-constructed, closed or detached one; fd() is -1 then.
   bool is_open() const noexcept { return state_ && state_->fd >= 0; }
-  int fd() const noexcept { return state_ ? state_->fd : -1; }
+  int fd() const noexcept { return state_ ? state_->fd : -1; }  // it stays the Socket's: do not close it
   // std::system_error EBADF: closed.
   SocketAddress getsockname() const;
   // An empty address if it is not connected.
   SocketAddress getpeername() const;
   // getsockname().port(): the one that the kernel chose, where 0 was asked for.
   int port() const { return getsockname().port(); }
+  // AF_INET, AF_INET6, AF_UNIX, ... std::system_error EBADF: closed.
   int family() const;
+  // SOCK_STREAM, SOCK_DGRAM, ... std::system_error EBADF: closed.
   int type() const;
   // std::system_error with the kernel's errno.
   void set_option(int level, int option, int value) const;
+  // The value of an option that is a number. Errors as set_option().
   int get_option(int level, int option) const;
   // Closes it for all handles; a second call does nothing. Tasks of this thread's loop that wait for it get
   // std::system_error EBADF.

@@ -34,9 +34,7 @@ class TlsFactory;
 class SSLError : public std::runtime_error {
  public:
   // OpenSSL's part and its reason in capitals; empty where OpenSSL gave none.
-  SSLError(const std::string& text, std::string library, std::string reason)
-      : std::runtime_error(text),
-        names_(std::make_shared<const Names>(std::move(library), std::move(reason))) {}
+  SSLError(const std::string& text, std::string library, std::string reason);
   // "SSL", "X509", "PEM", ...
   const std::string& library() const noexcept { return names_->first; }
   // "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", ...
@@ -58,10 +56,7 @@ class SSLEOFError : public SSLError {
 class SSLCertVerificationError : public SSLError {
  public:
   SSLCertVerificationError(const std::string& text, std::string library, std::string reason, int code,
-                           std::string message)
-      : SSLError(text, std::move(library), std::move(reason)),
-        code_(code),
-        message_(std::make_shared<const std::string>(std::move(message))) {}
+                           std::string message);
   // OpenSSL's number (X509_V_ERR_...), and what it means: "certificate has expired".
   int verify_code() const noexcept { return code_; }
   const std::string& verify_message() const noexcept { return *message_; }

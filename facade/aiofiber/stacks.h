@@ -26,6 +26,7 @@ namespace aiofiber {
 // with a frame larger than the guard. The guard costs addresses. With MADV_GUARD_INSTALL (Linux 6.13) it also
 // costs 8 bytes of page tables for each 4 KiB. Threads: any. Errors: ValueError below 64 KiB and above 1 GiB.
 void set_stack_guard_size(std::size_t bytes);
+// What set_stack_guard_size() set, in bytes. Threads: any.
 std::size_t stack_guard_size() noexcept;
 
 // How long a loop keeps the memory of an unused stack: 10 s by default. If a new wave of tasks comes sooner,
@@ -33,6 +34,7 @@ std::size_t stack_guard_size() noexcept;
 // Duration::max(): for ever. The loop returns the memory in bounded steps while it runs, also when it would
 // sleep. On a virtual clock it does so only in passes that happen anyway. Threads: any.
 void set_stack_idle_time(Duration time) noexcept;
+// What set_stack_idle_time() set. Threads: any.
 Duration stack_idle_time() noexcept;
 
 }  // namespace aiofiber

@@ -28,6 +28,7 @@
 
 namespace aiofiber {
 
+// The limit of a StreamReader if none is given, in bytes.
 inline constexpr std::size_t kDefaultStreamLimit = 64 * 1024;
 
 namespace detail {
@@ -121,6 +122,7 @@ class StreamReader {
   // The same into memory of the caller, which must stay until the call is done. Each gives the number of
   // bytes.
   Coroutine<std::size_t> read_into(std::span<char> into) const;
+  // As readexactly(), for as many bytes as the memory has.
   Coroutine<std::size_t> readexactly_into(std::span<char> into) const;
 
   // Whether the stream has ended and all bytes were read.
@@ -130,6 +132,7 @@ class StreamReader {
   // call that bytes or the end woke before still gives what it can of them. RuntimeError: bytes after the
   // end.
   void feed_data(std::string_view bytes) const { state_->feed_data(bytes); }
+  // The end of what feed_data() brought.
   void feed_eof() const { state_->feed_eof(); }
   // Differs from asyncio: a call that an error follows before the task runs, and that lacks bytes, throws it;
   // there it waits for ever.
@@ -148,6 +151,7 @@ class StreamReader {
  private:
   runtime::Ref<detail::StreamReaderState> state_;
 };
+// The text that asyncio prints, with the state of the buffer.
 std::string repr(const StreamReader& reader);
 
 namespace detail {

@@ -68,11 +68,14 @@ class StreamWriter {
   void write(std::string_view bytes) const { transport().write(bytes); }
   void write(const char* text) const { transport().write(text); }
   void write(std::string&& bytes) const { transport().write(std::move(bytes)); }
+  // As Transport::writelines().
   template <detail::RangeOfTexts R>
   requires(!std::convertible_to<R, std::string_view>) void writelines(R&& pieces) const {
     transport().writelines(std::forward<R>(pieces));
   }
+  // As Transport::write_eof().
   void write_eof() const { transport().write_eof(); }
+  // As Transport::can_write_eof().
   bool can_write_eof() const { return transport().can_write_eof(); }
 
   // Waits while the buffer is above its high-water mark, until it is at its low-water mark. Otherwise it does
@@ -83,6 +86,7 @@ class StreamWriter {
 
   // Sends what is buffered, then closes the connection. Does not wait for that.
   void close() const { transport().close(); }
+  // Whether it is closed or closing.
   bool is_closing() const { return transport().is_closing(); }
   // Waits until the connection is closed. Errors: as drain().
   Coroutine<void> wait_closed() const { return Coroutine<void>(detail::WriterWaitClosed{state_->protocol}); }
@@ -95,10 +99,12 @@ class StreamWriter {
     return detail::StreamWriterState::start_tls(state_, std::move(context), std::move(options));
   }
 
+  // As Transport::get_extra_info().
   template <class T>
   std::optional<T> get_extra_info(ExtraInfo<T> key) const {
     return transport().get_extra_info(key);
   }
+  // The transport below; another one after start_tls().
   const Transport& transport() const noexcept { return state_->transport; }
 
   friend bool operator==(const StreamWriter&, const StreamWriter&) noexcept = default;
@@ -109,6 +115,7 @@ class StreamWriter {
  private:
   runtime::Ref<detail::StreamWriterState> state_;
 };
+// The text that asyncio prints, with the transport.
 std::string repr(const StreamWriter& writer);
 
 }  // namespace aiofiber

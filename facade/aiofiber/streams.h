@@ -43,43 +43,54 @@ namespace aiofiber {
 // As CreateConnectionOptions and CreateServerOptions (endpoints.h), and `limit`: the bytes that readline()
 // and readuntil() look through. Twice as many may wait in the reader.
 struct OpenConnectionOptions {
-  SslContext ssl = {};
-  std::size_t limit = kDefaultStreamLimit;
-  int family = 0;
-  int proto = 0;
-  int flags = 0;
-  std::optional<std::pair<std::string, int>> local_addr = std::nullopt;
+  SslContext ssl = {};                                                   // encrypts the connection
+  std::size_t limit = kDefaultStreamLimit;                               // bytes; see above
+  int family = 0;                                                        // AF_INET, AF_INET6; 0: both
+  int proto = 0;                                                         // of getaddrinfo()
+  int flags = 0;                                                         // of getaddrinfo()
+  std::optional<std::pair<std::string, int>> local_addr = std::nullopt;  // the address from which to connect
+  // Tries the next address after this time, beside those under way. Absent: one after the other.
   std::optional<Duration> happy_eyeballs_delay = std::nullopt;
+  // How many addresses of the first family come before the families take turns.
   std::optional<int> interleave = std::nullopt;
+  // The name that the certificate must have. Absent: the host.
   std::optional<std::string> server_hostname = std::nullopt;
+  // 60 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // For the closing messages: 30 s if absent.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
-  SslSession ssl_session = {};
+  SslSession ssl_session = {};  // of an earlier connection to this server
 };
 // The keyword arguments of start_server().
 struct StartServerOptions {
-  SslContext ssl = {};
-  std::size_t limit = kDefaultStreamLimit;
-  int family = 0;
-  int flags = AI_PASSIVE;
-  int backlog = 100;
-  bool reuse_address = true;
-  bool reuse_port = false;
-  bool keep_alive = false;
-  bool start_serving = true;
-  bool cleanup_socket = true;
+  SslContext ssl = {};                      // encrypts all connections
+  std::size_t limit = kDefaultStreamLimit;  // bytes, of each reader
+  int family = 0;                           // AF_INET, AF_INET6; 0: both
+  int flags = AI_PASSIVE;                   // of getaddrinfo()
+  int backlog = 100;                        // clients that may wait in the kernel
+  bool reuse_address = true;                // a port whose last connections linger can be listened on
+  bool reuse_port = false;                  // several servers of one port: the kernel spreads the clients
+  bool keep_alive = false;                  // SO_KEEPALIVE for the connections
+  bool start_serving = true;                // false: Server::start_serving() begins to accept
+  bool cleanup_socket = true;               // of a path: its file goes with the server
+  // Shares the sockets with servers of other loops.
   std::optional<ServerGroup> group = std::nullopt;
+  // 60 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // For the closing messages: 30 s if absent.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
 };
 // With a context, server_hostname must be given: empty for a context that checks no name.
 struct StreamOptions {
-  SslContext ssl = {};
-  std::size_t limit = kDefaultStreamLimit;
+  SslContext ssl = {};                      // encrypts the connection
+  std::size_t limit = kDefaultStreamLimit;  // bytes, of the reader
+  // The name that the certificate must have.
   std::optional<std::string> server_hostname = std::nullopt;
+  // 60 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // For the closing messages: 30 s if absent.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
-  SslSession ssl_session = {};
+  SslSession ssl_session = {};  // of an earlier connection to this server
 };
 
 // Connects to a host. A host name is resolved, and its addresses are tried in turn.

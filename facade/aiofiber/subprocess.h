@@ -48,15 +48,18 @@ namespace subprocess {
 // descriptor of the parent, which stays the caller's. ValueError: a negative number.
 class Redirect {
  public:
+  // To a pipe, to /dev/null, where stdout goes, to a descriptor; kInherit: where the parent's goes.
   enum class Kind : unsigned char { kInherit, kPipe, kNull, kStdout, kDescriptor };
 
   constexpr Redirect() noexcept = default;
+  // PIPE, DEVNULL and STDOUT are made so.
   constexpr explicit Redirect(Kind kind) noexcept : kind_(kind) {}
+  // An open descriptor, which stays the caller's. ValueError: negative.
   constexpr Redirect(int fd) : kind_(Kind::kDescriptor), fd_(fd) {
     if (fd < 0) throw ValueError("a redirection needs an open descriptor, and this one is negative");
   }
-  constexpr Kind kind() const noexcept { return kind_; }
-  constexpr int fd() const noexcept { return fd_; }  // -1 unless kDescriptor
+  constexpr Kind kind() const noexcept { return kind_; }  // as constructed
+  constexpr int fd() const noexcept { return fd_; }       // -1 unless kDescriptor
   friend constexpr bool operator==(const Redirect&, const Redirect&) noexcept = default;
 
  private:
@@ -72,6 +75,7 @@ inline constexpr Redirect STDOUT{Redirect::Kind::kStdout};  // for stderr_ only:
 class Environment {
  public:
   Environment() = default;
+  // ValueError as set()
   Environment(std::initializer_list<std::pair<std::string_view, std::string_view>> variables);
   // A copy of the program's own. Threads: none may change the environment meanwhile.
   static Environment current();
@@ -79,6 +83,7 @@ class Environment {
   void set(std::string_view name, std::string_view value);
   // True if there was one.
   bool unset(std::string_view name) noexcept;
+  // The value, which is valid until the next change; nullopt: there is none.
   std::optional<std::string_view> get(std::string_view name) const noexcept;
   // As execve(2) wants them: "NAME=value".
   const std::vector<std::string>& entries() const noexcept { return entries_; }
@@ -92,6 +97,7 @@ class Environment {
 // which may block the thread where the system asks a server for them.
 class Account {
  public:
+  // By number. A name that is not known is a ValueError when the child is started.
   template <std::integral Number>
   Account(Number number) noexcept : number_(static_cast<long long>(number)) {}
   Account(std::string name) noexcept : name_(std::move(name)) {}
@@ -99,6 +105,7 @@ class Account {
 
   // nullopt: the number is in number().
   const std::optional<std::string>& name() const noexcept { return name_; }
+  // The number, if name() is nullopt.
   long long number() const noexcept { return number_; }
 
  private:
@@ -108,17 +115,17 @@ class Account {
 
 // setrlimit(2) in the child: {RLIMIT_CPU, {1, 2}} is one second, at most two.
 struct ResourceLimit {
-  int resource;
-  rlimit value;
+  int resource;  // RLIMIT_CPU, RLIMIT_AS, ...
+  rlimit value;  // soft and hard limit
 };
 
 }  // namespace subprocess
 
 // How a child is started: the keyword arguments of create_subprocess_exec() and subprocess.Popen.
 struct SubprocessOptions {
-  subprocess::Redirect stdin_ = {};
-  subprocess::Redirect stdout_ = {};
-  subprocess::Redirect stderr_ = {};
+  subprocess::Redirect stdin_ = {};         // default: the parent's, as for all three
+  subprocess::Redirect stdout_ = {};        // where what it prints goes
+  subprocess::Redirect stderr_ = {};        // where its messages go
   std::size_t limit = kDefaultStreamLimit;  // of the StreamReaders, in bytes
   std::string executable = {};              // the program, if argv[0] is not its name; for a shell: the shell
   // Descriptors from 3 on are closed in the child, except those of pass_fds. False: those stay open that have
@@ -127,12 +134,12 @@ struct SubprocessOptions {
   std::string cwd = {};  // empty: the parent's
   // Absent: the parent's. PATH is searched for the program as the child sees it.
   std::optional<subprocess::Environment> env = std::nullopt;
-  bool restore_signals = true;     // SIGPIPE and SIGXFSZ get their default action
-  bool start_new_session = false;  // setsid(2)
-  std::vector<int> pass_fds = {};  // open in the child, under the same numbers
-  std::optional<mode_t> umask = std::nullopt;
-  std::optional<pid_t> process_group = std::nullopt;  // setpgid(2); 0: a new group
-  std::vector<subprocess::ResourceLimit> limits = {};
+  bool restore_signals = true;                         // SIGPIPE and SIGXFSZ get their default action
+  bool start_new_session = false;                      // setsid(2)
+  std::vector<int> pass_fds = {};                      // open in the child, under the same numbers
+  std::optional<mode_t> umask = std::nullopt;          // umask(2); absent: the parent's
+  std::optional<pid_t> process_group = std::nullopt;   // setpgid(2); 0: a new group
+  std::vector<subprocess::ResourceLimit> limits = {};  // setrlimit(2), before the program starts
   // With which rights the child runs: its supplementary groups (none, if the list is empty), its group and
   // its user, set in this order, and last. `user` alone keeps the parent's groups. The environment and cwd
   // stay as they are, so HOME may need an `env`.
@@ -157,11 +164,13 @@ class Process {
   Process& operator=(Process&& other) noexcept;
   ~Process();
 
-  bool valid() const noexcept { return static_cast<bool>(state_); }
-  pid_t pid() const;
+  bool valid() const noexcept { return static_cast<bool>(state_); }  // false: empty
+  pid_t pid() const;                                                 // also when it has ended
   // The streams for which PIPE was given. (stdin, stdout and stderr are macros of C.)
   const std::optional<StreamWriter>& stdin_() const;
+  // See stdin_().
   const std::optional<StreamReader>& stdout_() const;
+  // See stdin_().
   const std::optional<StreamReader>& stderr_() const;
   // How it ended: its exit status, or minus the number of the signal that killed it. Absent: the loop has not
   // seen its end yet. 255 if other code in the program has reaped it; a WARNING says so.
@@ -198,6 +207,7 @@ class Process {
   detail::ProcessState& state() const;
   runtime::Ref<detail::ProcessState> state_;
 };
+// `<Process 4711>`, as in asyncio.
 std::string repr(const Process& process);
 
 namespace subprocess {
@@ -232,10 +242,10 @@ namespace subprocess {
 
 // What a process that has ended left behind.
 struct CompletedProcess {
-  std::vector<std::string> args;
-  int returncode = 0;   // as Process::returncode()
-  std::string stdout_;  // empty unless it was a pipe
-  std::string stderr_;
+  std::vector<std::string> args;  // the program and its arguments
+  int returncode = 0;             // as Process::returncode()
+  std::string stdout_;            // empty unless it was a pipe
+  std::string stderr_;            // empty unless it was a pipe
   // CalledProcessError: the returncode is not 0.
   void check_returncode() const;
 };
@@ -243,8 +253,11 @@ struct CompletedProcess {
 // A process ended with another returncode than 0. Python's subprocess.CalledProcessError.
 class CalledProcessError : public std::runtime_error {
  public:
+  // CompletedProcess::check_returncode() throws it.
   explicit CalledProcessError(CompletedProcess process);
+  // What the process left behind.
   const CompletedProcess& process() const noexcept { return *process_; }
+  // As Process::returncode().
   int returncode() const noexcept { return process_->returncode; }
 
  private:
@@ -255,8 +268,10 @@ class CalledProcessError : public std::runtime_error {
 struct RunOptions {
   std::optional<std::string> input = std::nullopt;  // for its stdin, which is a pipe then
   bool capture_output = false;                      // stdout and stderr are pipes
+  // TimeoutError after it, and the child is killed. Absent: no limit.
   std::optional<Duration> timeout = std::nullopt;
   bool check = false;  // CalledProcessError if the returncode is not 0
+  // The other options of the start.
   SubprocessOptions process = {};
 };
 

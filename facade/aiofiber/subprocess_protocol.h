@@ -43,18 +43,19 @@ class SubprocessTransport {
   SubprocessTransport& operator=(SubprocessTransport&& other) noexcept;
   ~SubprocessTransport();
 
-  bool valid() const noexcept { return static_cast<bool>(state_); }
-  pid_t get_pid() const;
+  bool valid() const noexcept { return static_cast<bool>(state_); }  // false: empty
+  pid_t get_pid() const;                                             // also when it has ended
   // As Process::returncode().
   std::optional<int> get_returncode() const;
   // The transport of the child's stdin (0), stdout (1) or stderr (2); empty if it is no pipe.
   Transport get_pipe_transport(int fd) const;
   // As Process: std::system_error ESRCH: it has ended.
   void send_signal(int signo) const;
-  void terminate() const;
-  void kill() const;
+  void terminate() const;  // send_signal(SIGTERM)
+  void kill() const;       // send_signal(SIGKILL)
   // Closes the pipes, and kills the child if it still runs. connection_lost() follows.
   void close() const;
+  // Whether it is closed or closing.
   bool is_closing() const;
   friend bool operator==(const SubprocessTransport& a, const SubprocessTransport& b) noexcept {
     return a.state_ == b.state_;
@@ -69,6 +70,7 @@ class SubprocessTransport {
 class SubprocessProtocol {
  public:
   virtual ~SubprocessProtocol() = default;
+  // The child runs, and its pipes are open.
   virtual void connection_made(SubprocessTransport transport);
   // Bytes from stdout (1) or stderr (2), valid during the call.
   virtual void pipe_data_received(int fd, std::string_view data);
@@ -76,9 +78,11 @@ class SubprocessProtocol {
   virtual void pipe_connection_lost(int fd, std::exception_ptr error);
   // The child has ended; its pipes may still bring data.
   virtual void process_exited() {}
+  // The child has ended and all pipes are closed: nothing is called after it.
   virtual void connection_lost(std::exception_ptr error);
   // stdin has too much to send; it has room again.
   virtual void pause_writing() {}
+  // See pause_writing().
   virtual void resume_writing() {}
 };
 

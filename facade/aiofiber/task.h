@@ -34,11 +34,11 @@ namespace aiofiber {
 
 // One frame of a stack or traceback.
 struct Frame {
-  std::uintptr_t address = 0;
-  std::string function;
-  std::string file;  // empty without debug information
-  int line = 0;
-  bool inlined = false;
+  std::uintptr_t address = 0;        // where the frame goes on
+  std::string function;              // its name, readable; empty: not known
+  std::string file;                  // empty without debug information
+  int line = 0;                      // in `file`; 0: not known
+  bool inlined = false;              // the compiler put its code into its caller
   std::string module;                // path of the executable or library; empty when the address is in none
   std::uintptr_t module_offset = 0;  // address - start of the module
   std::string build_id;              // the build of the module, for looking up separate debug information
@@ -59,9 +59,11 @@ class TaskMembers {
  public:
   // Returns by value, because a default name is made on demand.
   std::string get_name() const { return core().name(); }
+  // Changes what get_name() gives and the tools show.
   void set_name(std::string name) const { core().set_name(std::move(name)); }
   // Number of cancellation requests minus uncancel() calls.
   int cancelling() const { return core().cancelling(); }
+  // Takes one cancellation request back, and gives how many are left. Source: asyncio.Task.uncancel().
   int uncancel() const { return core().uncancel(); }
   // Suspended: its frames, oldest first; `limit` keeps the newest. A suspended C++20 coroutine is a frame at
   // its co_await, between the frames that await it and those that it awaits. Failed: from its entry to the
@@ -74,9 +76,10 @@ class TaskMembers {
   void print_stack(std::optional<std::size_t> limit = std::nullopt, std::ostream* file = nullptr) const {
     print_task_stack(core(), limit, file);
   }
+  // The context that the task runs in.
   Context get_context() const {
     auto& data = core().context();
-    if (data == nullptr) data = std::make_shared<ContextData>();
+    if (data == nullptr) data = Context().data();
     return Context(data);
   }
 
@@ -101,8 +104,10 @@ class [[nodiscard]] Task : public Future<T>, public detail::TaskMembers<Task<T>>
       : Future<T>(runtime::Ref<detail::FutureState<T>>(std::move(state))) {}
   // Drops this handle on purpose; the loop keeps the task.
   void detach() && { static_cast<AnyFuture&>(*this) = AnyFuture(); }
-  operator AnyTask() const { return AnyTask(this->ref()); }
+  operator AnyTask() const { return AnyTask(this->ref()); }  // the same task, without its type
+  // As aiofiber::all_tasks(): the spelling of Python 3.5.
   static std::vector<AnyTask> all_tasks(EventLoop* loop = nullptr);
+  // As aiofiber::current_task(): the spelling of Python 3.5.
   static std::optional<AnyTask> current_task(EventLoop* loop = nullptr);
 };
 

@@ -35,11 +35,17 @@
 
 namespace aiofiber {
 
+namespace detail {
+template <class Body>
+class TaskGroupCall;
+}
+
 // The handle of a child. It is a Task that may be dropped without detach(), because its group keeps the task.
 template <class T>
 class GroupTask : public Task<T> {
  public:
   GroupTask() noexcept = default;
+  // TaskGroup::create_task() makes it.
   explicit GroupTask(Task<T> task) noexcept : Task<T>(std::move(task)) {}
 };
 
@@ -133,10 +139,13 @@ class TaskGroup {
   bool parent_cancel_requested_ = false;  // by the group, which must take it back
 
   template <class Body>
-  friend class TaskGroupCall;
+  friend class detail::TaskGroupCall;
 };
+// The text that asyncio prints, with the numbers of tasks and errors.
 std::string repr(const TaskGroup& group);
 
+namespace detail {
+// The function object of the coroutine that task_group() gives.
 template <class Body>
 class TaskGroupCall {
  public:
@@ -200,6 +209,7 @@ class TaskGroupCall {
 
   Body body_;
 };
+}  // namespace detail
 
 // Calls body(TaskGroup&) in the current task and waits for all tasks of the group. The value of the await is
 // the body's value. If no child lives when the body ends, the call does not give up control.
@@ -209,8 +219,8 @@ class TaskGroupCall {
 // KeyboardInterrupt and SystemExit are thrown alone, after the children have ended.
 // Source: asyncio.TaskGroup.
 template <class Body>
-Coroutine<typename TaskGroupCall<std::decay_t<Body>>::R> task_group(Body&& body) {
-  using Call = TaskGroupCall<std::decay_t<Body>>;
+Coroutine<typename detail::TaskGroupCall<std::decay_t<Body>>::R> task_group(Body&& body) {
+  using Call = detail::TaskGroupCall<std::decay_t<Body>>;
   return Coroutine<typename Call::R>(Call(std::forward<Body>(body)));
 }
 

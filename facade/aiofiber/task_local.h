@@ -52,8 +52,8 @@ class TaskLocal {
     detail::keep_task_local(this, made.get(), [](void* value) { delete static_cast<T*>(value); });
     return *made.release();
   }
-  T& operator*() { return get(); }
-  T* operator->() { return &get(); }
+  T& operator*() { return get(); }    // as get()
+  T* operator->() { return &get(); }  // as get()
   // Whether the running task has a value already.
   bool has_value() const noexcept { return detail::find_task_local(this) != nullptr; }
   // Destroys the running task's value; the next use makes a new one.

@@ -60,6 +60,7 @@ class TestLoop : public EventLoop {
 // system's clock only the timers and the polls depend on it. The same seed gives the same order. Scopes nest.
 class Seed {
  public:
+  // From here to the destructor, for loops of this thread.
   explicit Seed(std::uint64_t seed) noexcept : chooser_(seed), outer_(runtime::current_chooser) {
     runtime::current_chooser = &chooser_;
   }

@@ -96,6 +96,7 @@ class Timeout {
 
   friend class detail::TimeoutScope;
 };
+// The text that asyncio prints, with the state and the time.
 std::string repr(const Timeout& scope);
 
 namespace detail {

@@ -26,11 +26,11 @@ namespace aiofiber {
 // A key of get_extra_info() and the type of its value.
 template <class T>
 struct ExtraInfo {
-  const char* name;
+  const char* name;  // asyncio's name of it
 };
 namespace extra_info {
-inline constexpr ExtraInfo<SocketAddress> peername{"peername"};
-inline constexpr ExtraInfo<SocketAddress> sockname{"sockname"};
+inline constexpr ExtraInfo<SocketAddress> peername{"peername"};  // the address of the other side
+inline constexpr ExtraInfo<SocketAddress> sockname{"sockname"};  // the own address
 // The open socket itself. Whoever reads or writes on it disturbs the transport.
 inline constexpr ExtraInfo<Socket> socket{"socket"};
 // Of a connection with TLS: its context, its cipher, the peer's certificate (nullopt: the peer has shown
@@ -50,8 +50,8 @@ inline constexpr ExtraInfo<bool> ssl_session_reused{"session_reused"};
 // High: above it pause_writing() is called. Low: at or below it resume_writing() is called. In bytes; absent:
 // high is 4 times low, or 64 KiB, and low is a quarter of high.
 struct WriteBufferLimits {
-  std::optional<std::size_t> high = std::nullopt;
-  std::optional<std::size_t> low = std::nullopt;
+  std::optional<std::size_t> high = std::nullopt;  // bytes
+  std::optional<std::size_t> low = std::nullopt;   // bytes
 };
 
 namespace detail {
@@ -114,7 +114,7 @@ class Transport {
   // No transport; every function but valid() throws RuntimeError.
   Transport() noexcept = default;
   explicit Transport(runtime::Ref<detail::TransportState> state) noexcept : state_(std::move(state)) {}
-  bool valid() const noexcept { return static_cast<bool>(state_); }
+  bool valid() const noexcept { return static_cast<bool>(state_); }  // false: a handle of no transport
 
   // Whether it is closed or closing.
   bool is_closing() const { return state().is_closing(); }
@@ -127,6 +127,7 @@ class Transport {
   bool is_reading() const { return state().is_reading(); }
   // Calls the protocol with no more data until resume_reading(). Each does nothing the second time.
   void pause_reading() const { state().pause_reading(); }
+  // Goes on after pause_reading().
   void resume_reading() const { state().resume_reading(); }
 
   // Sends bytes, now or later, after those of earlier calls. A string that is moved in need not be copied.
@@ -135,6 +136,7 @@ class Transport {
   void write(std::string_view bytes) const { state().write(bytes, nullptr); }
   void write(const char* text) const { state().write(text, nullptr); }
   void write(std::string&& bytes) const { state().write(bytes, &bytes); }
+  // write() of all pieces, one behind the other.
   template <detail::RangeOfTexts R>
   void writelines(R&& pieces) const {
     std::string all;
@@ -144,6 +146,7 @@ class Transport {
   // Sends the end of the stream after what is buffered; reading goes on. can_write_eof(): whether the
   // transport knows such an end.
   void write_eof() const { state().write_eof(); }
+  // Whether write_eof() is possible.
   bool can_write_eof() const { return state().can_write_eof(); }
 
   // ValueError: high is below low.
@@ -152,6 +155,7 @@ class Transport {
   std::pair<std::size_t, std::size_t> get_write_buffer_limits() const {
     return state().get_write_buffer_limits();
   }
+  // Bytes that wait for room in the kernel.
   std::size_t get_write_buffer_size() const { return state().get_write_buffer_size(); }
 
   // The next calls go to another protocol. TypeError: it is neither a Protocol nor a BufferedProtocol.
@@ -208,6 +212,7 @@ class Transport {
   [[noreturn]] static void throw_empty();
   runtime::Ref<detail::TransportState> state_;
 };
+// The text that asyncio prints, with the descriptor and the state.
 std::string repr(const Transport& transport);
 
 }  // namespace aiofiber

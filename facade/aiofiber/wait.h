@@ -32,15 +32,15 @@ enum ReturnWhen { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION };
 
 // The keyword arguments of wait().
 struct WaitOptions {
-  std::optional<Duration> timeout = std::nullopt;
-  ReturnWhen return_when = ALL_COMPLETED;
+  std::optional<Duration> timeout = std::nullopt;  // absent: no limit; what is pending then stays so
+  ReturnWhen return_when = ALL_COMPLETED;          // or FIRST_COMPLETED, FIRST_EXCEPTION
 };
 
 // The distinct inputs, in input order, in two lists: done or not done when wait() resumed.
 template <class F>
 struct WaitResult {
-  std::vector<F> done;
-  std::vector<F> pending;
+  std::vector<F> done;     // in input order, as `pending`
+  std::vector<F> pending;  // not cancelled: they go on
 };
 
 namespace detail {

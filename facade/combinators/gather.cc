@@ -17,6 +17,8 @@ void GatherCore::add(runtime::Ref<FutureBase> input, bool made_here) {
   }
 }
 
+void GatherCore::add_awaiting(std::vector<FutureBase*>& out) const { out.push_back(&outer_); }
+
 void GatherCore::inputs_complete() noexcept {
   if (watches_.size() == 0) {
     deliver();

@@ -61,6 +61,8 @@ std::shared_ptr<ContextData> inherit_context() {
 
 }  // namespace detail
 
+Context::Context() : data_(std::make_shared<detail::ContextData>()) {}
+
 Context copy_context() {
   std::shared_ptr<detail::ContextData> copy = detail::inherit_context();
   return copy != nullptr ? Context(std::move(copy)) : Context();

@@ -123,6 +123,9 @@ std::string format_to_level(const std::exception_ptr& exception, int level) {
 
 }  // namespace
 
+CancelledError::CancelledError(std::string message)
+    : message_(std::make_shared<const std::string>(std::move(message))) {}
+
 std::string repr(const std::exception_ptr& exception) { return repr_to_level(exception, 0); }
 std::string format_exception(const std::exception_ptr& exception) { return format_to_level(exception, 0); }
 

@@ -76,6 +76,7 @@ std::exception_ptr StateBase::exception(std::optional<Duration> timeout) {
 void StateBase::set_exception(std::exception_ptr exception) {
   std::unique_lock lock(mutex_);
   check_settable();
+  if (exception == nullptr) throw TypeError("invalid exception object: the exception_ptr is null");
   exception_ = std::move(exception);
   finish(std::move(lock), Phase::kFinished);
 }

@@ -14,7 +14,19 @@
 
 #include "aiofiber/ssl.h"
 
-namespace aiofiber::detail {
+namespace aiofiber {
+
+SSLError::SSLError(const std::string& text, std::string library, std::string reason)
+    : std::runtime_error(text),
+      names_(std::make_shared<const Names>(std::move(library), std::move(reason))) {}
+
+SSLCertVerificationError::SSLCertVerificationError(const std::string& text, std::string library,
+                                                   std::string reason, int code, std::string message)
+    : SSLError(text, std::move(library), std::move(reason)),
+      code_(code),
+      message_(std::make_shared<const std::string>(std::move(message))) {}
+
+namespace detail {
 
 namespace {
 
@@ -96,4 +108,5 @@ std::exception_ptr ssl_eof_error() {
                   "SSL", "UNEXPECTED_EOF_WHILE_READING"));
 }
 
-}  // namespace aiofiber::detail
+}  // namespace detail
+}  // namespace aiofiber

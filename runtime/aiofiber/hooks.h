@@ -59,6 +59,7 @@ enum class AfterCutOff : std::uint8_t {
 // Cancellation: never a cancellation point.
 class CutOff {
  public:
+  // Outside a task it does nothing.
   explicit CutOff(AfterCutOff then) noexcept : fiber_(runtime::current_fiber()) {
     if (fiber_ == nullptr) return;
     before_ = fiber_->after_cut_off;
@@ -162,8 +163,9 @@ inline void per_task_symbol(std::string_view name, const PerTaskOptions& options
   runtime::add_task_variable_named(name, options);
 }
 
-// What is registered, in that order.
+// A variable of which each task has its own value.
 using PerTaskVariable = runtime::TaskVariable;
+// What is registered, in that order.
 inline std::vector<PerTaskVariable> per_task_variables() { return runtime::task_variables(); }
 
 // False promises that the loops of the calling thread run no code that uses the variables; their tasks have

@@ -56,6 +56,22 @@ TEST(Await, InACallbackNamesTheRemedy) {
   });
 }
 
+// Without an exception and without a value they would have nothing to give.
+TEST(Result, OfANullExceptionIsRefused) {
+  const std::string text =
+      message_of<TypeError>([] { static_cast<void>(Result<int>(std::exception_ptr())); });
+  EXPECT_TRUE(contains(text, "null")) << text;
+}
+
+TEST(ConcurrentFuture, ANullExceptionIsRefusedAndEndsNothing) {
+  const concurrent::Future<int> future;
+  const std::string text = message_of<TypeError>([&] { future.set_exception(std::exception_ptr()); });
+  EXPECT_TRUE(contains(text, "null")) << text;
+  EXPECT_FALSE(future.done());
+  future.set_result(7);
+  EXPECT_EQ(future.result(), 7);
+}
+
 TEST(Await, OfAFutureOfAnotherLoopIsRefused) {
   testing::TestLoop other;
   run_in_loop([&] {
