@@ -44,6 +44,14 @@ void print(const char* text) noexcept {
   static_cast<void>(written);
 }
 
+// Prints piece by piece, so no buffer has to hold the longest text.
+template <class... Values>
+void print_format(const char* format, Values... values) noexcept {
+  char text[320];
+  std::snprintf(text, sizeof text, format, values...);
+  print(text);
+}
+
 // Where a fault happened.
 struct Fault : arch::FaultDetails {
   Registers registers{};
@@ -60,13 +68,12 @@ void print_frames(const Fiber& fiber, const Fault& fault) {
   const std::size_t count =
       unwind_overflowed(fault.registers, fault.probing, fiber.bounds(), std::span(addresses));
   // A look-up of names, as of a traceback for the log, may be what has used the stack up.
-  const bool has_names = !this_thread_symbolizes();
-  for (std::size_t i = 0; i < count && !has_names; ++i) {
-    char text[40];
-    std::snprintf(text, sizeof text, "  in ?? [%#lx]\n", static_cast<unsigned long>(addresses[i]));
-    print(text);
+  if (this_thread_symbolizes()) {
+    for (const std::uintptr_t address : std::span(addresses).first(count)) {
+      print_format("  in ?? [%#lx]\n", static_cast<unsigned long>(address));
+    }
+    return print("  Names are missing: the stack ended in a look-up of names.\n");
   }
-  if (!has_names) return print("  Names are missing: the stack ended in a look-up of names.\n");
   for (std::size_t i = 0; i < count; ++i) {
     for (const SymbolizedFrame& frame : symbolize(addresses[i], i == 0)) {
       std::string line = "  in " + frame.function;
@@ -116,14 +123,6 @@ Verdict judge(const Fiber& fiber, const Fault& fault) noexcept {
   if (pool.owns(sp)) return Verdict::kSkipped;
   const bool in_frame = fault.address + arch::kRedZoneBytes >= sp && fault.address < fiber.stack_low;
   return sp < fiber.stack_low && in_frame ? Verdict::kSkipped : Verdict::kUnrelated;
-}
-
-// Prints piece by piece, so no buffer has to hold the longest text.
-template <class... Values>
-void print_format(const char* format, Values... values) noexcept {
-  char text[320];
-  std::snprintf(text, sizeof text, format, values...);
-  print(text);
 }
 
 void print_verdict(const Fiber& fiber, const Fault& fault, Verdict verdict) noexcept {

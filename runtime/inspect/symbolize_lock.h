@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether this thread looks up names.
+// Whether this thread is in the middle of a look-up of names (symbolize.h).
 //
-// It is asked by code that may run in the middle of a look-up, in a signal handler: one
-// look-up inside another would wait for itself. The code then goes without names.
+// For a signal handler that wants names itself, as the report of a stack overflow does: the look-ups have one
+// mutex, so one inside another would wait for ever.
 #pragma once
 
 namespace aiofiber::runtime {

@@ -49,13 +49,14 @@ double seconds_of(Fn&& fn) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A hundred calls that take a second each must overlap.
-#define EXPECT_OVERLAPPING(count, outcome)   \
-  do {                                       \
-    const Concurrently outcome_ = (outcome); \
-    EXPECT_EQ(outcome_.succeeded, (count));  \
-    EXPECT_GT(outcome_.seconds, 0.95);       \
-    EXPECT_LT(outcome_.seconds, 3.0);        \
+// Many calls that take a second each must overlap: one after the other they would take as many seconds as
+// there are calls. A quarter of that is enough for a machine that is busy with other things.
+#define EXPECT_OVERLAPPING(count, outcome)       \
+  do {                                           \
+    const Concurrently outcome_ = (outcome);     \
+    EXPECT_EQ(outcome_.succeeded, (count));      \
+    EXPECT_GT(outcome_.seconds, 0.95);           \
+    EXPECT_LT(outcome_.seconds, 0.25 * (count)); \
   } while (false)
 
 #define EXPECT_ALL(count, call) EXPECT_EQ((call).succeeded, (count))
