@@ -94,6 +94,7 @@ void Accesses::stop_noting() noexcept {
 
 void Accesses::note(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
                     std::uintptr_t sp) noexcept {
+  const AccessesOff own_accesses;  // also those of a signal handler that comes meanwhile
   while (bytes > 0) {
     const std::size_t begin = address % kPageBytes, count = std::min(bytes, kPageBytes - begin);
     if (Page* const page = memory_.find(address)) {
@@ -114,7 +115,6 @@ void Accesses::note_in_page(AccessKind kind, Page& page, std::size_t begin, std:
     if (kind == AccessKind::kWrite && page.quick->written_now.has_all_in_word(begin, end - begin))
       return history_.write_again(page, begin, end, {nullptr, pc, sp});
   }
-  const AccessesOff own_accesses;
   const Place place{calls_of(pc, sp), pc, sp};
   if (kind != AccessKind::kWrite) history_.read(*task_, page, begin, end, place);
   if (kind == AccessKind::kRead) return;

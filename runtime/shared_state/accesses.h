@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The accesses of the running task, as instrumented code tells of them: to whom History they go, and which
-// need no look.
+// The accesses of the running task, as instrumented code tells of them: which of them are told to History,
+// and which need no look.
 //
 // Most accesses repeat one of the same step, and are only remembered as the last read, which decides whether
 // a store is an update. The others get the stack of their place, which is walked once for all accesses of one

@@ -4,11 +4,10 @@
 #include "shared_state/heap_place.h"
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 #include <unordered_map>
 
 #include "aiofiber/runtime/engine/syscall.h"
-#include "shared_state/raw_bytes.h"
 
 namespace aiofiber::runtime::shared_state {
 
@@ -16,11 +15,10 @@ namespace {
 
 class Walk {
  public:
-  Walk(WatchedMemory& memory, Block wanted) : memory_(memory), wanted_(wanted.begin) {}
+  Walk(std::span<const Variable> roots, Block wanted) : roots_(roots), wanted_(wanted.begin) {}
 
   HeapPlace run() {
-    for (const Variable& variable : memory_.variables()) {
-      // The whole is excluded if it is to be ignored. Of a variable per task only its place is.
+    for (const Variable& variable : roots_) {
       visit_words(variable.address, variable.size, [&](std::size_t offset, std::uintptr_t target) {
         add(target, {&variable, 0, offset});
       });
@@ -67,7 +65,7 @@ class Walk {
     }
   }
 
-  WatchedMemory& memory_;
+  const std::span<const Variable> roots_;  // without those that are ignored
   const std::uintptr_t wanted_;
   std::vector<std::uintptr_t> blocks_;  // that were reached, in this order
   std::unordered_map<std::uintptr_t, Step> came_from_;
@@ -75,10 +73,10 @@ class Walk {
 
 }  // namespace
 
-HeapPlace heap_place(WatchedMemory& memory, std::uintptr_t address) {
+HeapPlace heap_place(const WatchedMemory& memory, std::uintptr_t address) {
   const Block block = block_at(address);
   if (block.bytes == 0) return {};
-  HeapPlace found = Walk(memory, block).run();
+  HeapPlace found = Walk(memory.variables(), block).run();
   found.block = block;
   return found;
 }

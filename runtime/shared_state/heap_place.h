@@ -28,6 +28,6 @@ struct HeapPlace {
 };
 
 // Throws std::bad_alloc.
-HeapPlace heap_place(WatchedMemory& memory, std::uintptr_t address);
+HeapPlace heap_place(const WatchedMemory& memory, std::uintptr_t address);
 
 }  // namespace aiofiber::runtime::shared_state
