@@ -29,8 +29,10 @@ template <class T>
 constexpr bool looks_copyable();
 }
 
+// Whether a T can be copied; more exact than std::is_copy_constructible (see above).
 template <class T>
 inline constexpr bool is_copyable = detail::looks_copyable<T>();
+// A const T is copied as a T.
 template <class T>
 inline constexpr bool is_copyable<const T> = is_copyable<T>;
 

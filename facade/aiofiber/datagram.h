@@ -115,12 +115,14 @@ std::string repr(const DatagramTransport& transport);
 struct DatagramEndpointOptions {
   // What the socket is bound to, and what it is connected to: a host and a port, which may be 0.
   std::optional<std::pair<std::string, int>> local_addr = std::nullopt;
+  // See local_addr.
   std::optional<std::pair<std::string, int>> remote_addr = std::nullopt;
   // The same for family = AF_UNIX. A socket file that is left at local_path is removed first.
   std::optional<std::string> local_path = std::nullopt;
+  // See local_path.
   std::optional<std::string> remote_path = std::nullopt;
-  int family = 0;  // required if there is no address
-  int proto = 0;
+  int family = 0;           // required if there is no address
+  int proto = 0;            // of getaddrinfo()
   int flags = 0;            // of getaddrinfo()
   bool reuse_port = false;  // SO_REUSEPORT: several sockets may have the address
   // Allows to send to broadcast addresses. A remote_addr is then only the default: the socket is not

@@ -34,8 +34,8 @@ struct CreateConnectionOptions {
   // server_hostname.
   SslContext ssl = {};
   int family = 0;  // AF_INET, AF_INET6; 0: both
-  int proto = 0;
-  int flags = 0;  // of getaddrinfo()
+  int proto = 0;   // of getaddrinfo()
+  int flags = 0;   // of getaddrinfo()
   // The address from which to connect: a host and a port, which may be 0.
   std::optional<std::pair<std::string, int>> local_addr = std::nullopt;
   // RFC 8305, "Happy Eyeballs": tries the next address after this time, beside those under way. Absent: one
@@ -44,9 +44,10 @@ struct CreateConnectionOptions {
   // How many addresses of the first family come before the families take turns. Absent: 1 with
   // happy_eyeballs_delay; without it the order of getaddrinfo().
   std::optional<int> interleave = std::nullopt;
-  std::optional<std::string> server_hostname = std::nullopt;
+  std::optional<std::string> server_hostname = std::nullopt;  // see ssl; absent: the host
   // How long the handshake, and the exchange of closing messages, may take. 60 s and 30 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // See ssl_handshake_timeout.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
   SslSession ssl_session = {};  // of an earlier connection to this server
 };

@@ -55,10 +55,12 @@ class SSLEOFError : public SSLError {
 // The peer's certificate is not good (ssl.SSLCertVerificationError).
 class SSLCertVerificationError : public SSLError {
  public:
+  // As SSLError; `code` and `message`: what the two functions below give.
   SSLCertVerificationError(const std::string& text, std::string library, std::string reason, int code,
                            std::string message);
   // OpenSSL's number (X509_V_ERR_...), and what it means: "certificate has expired".
   int verify_code() const noexcept { return code_; }
+  // What verify_code() means, in OpenSSL's words.
   const std::string& verify_message() const noexcept { return *message_; }
 
  private:
@@ -72,26 +74,30 @@ class SSLCertVerificationError : public SSLError {
 // there. Of a server's context: the client's certificate, with CERT_OPTIONAL only if the client has one.
 enum VerifyMode { CERT_NONE = 0, CERT_OPTIONAL = 1, CERT_REQUIRED = 2 };
 
+// The versions that a context may allow.
 enum class TLSVersion { MINIMUM_SUPPORTED, TLSv1_2, TLSv1_3, MAXIMUM_SUPPORTED };
 
 // SERVER_AUTH: for clients, which check a server. CLIENT_AUTH: for servers.
 enum class Purpose { SERVER_AUTH, CLIENT_AUTH };
 
+// The arguments of SslContext::create_default_context().
 struct DefaultContextOptions {
-  Purpose purpose = Purpose::SERVER_AUTH;
+  Purpose purpose = Purpose::SERVER_AUTH;  // which side the context is for
   // Whom to trust: a file of certificates, a folder of them, or certificates in PEM or DER. All empty: a
   // client trusts whom the system trusts.
   std::string cafile = {};
+  // A folder, as `openssl rehash` makes it.
   std::string capath = {};
-  std::string cadata = {};
+  std::string cadata = {};  // the certificates themselves
 };
 
 // ---- what is known of a connection
 
+// How a connection is encrypted (SSLSocket.cipher()).
 struct Cipher {
   std::string name;      // "TLS_AES_256_GCM_SHA384"
   std::string protocol;  // "TLSv1.3"
-  int secret_bits = 0;
+  int secret_bits = 0;   // the length of the key
   friend bool operator==(const Cipher&, const Cipher&) = default;
 };
 
@@ -99,14 +105,14 @@ struct Cipher {
 struct Certificate {
   // Pairs of a field and its value, in the order of the certificate: {"commonName", "example.org"}.
   std::vector<std::pair<std::string, std::string>> subject;
-  std::vector<std::pair<std::string, std::string>> issuer;
+  std::vector<std::pair<std::string, std::string>> issuer;  // who signed it, as `subject`
   // {"DNS", "example.org"}, {"IP Address", "127.0.0.1"}, {"email", ...}, {"URI", ...}.
   std::vector<std::pair<std::string, std::string>> subject_alt_names;
-  std::chrono::sys_seconds not_before;
-  std::chrono::sys_seconds not_after;
-  std::string serial_number;  // in hexadecimal
-  int version = 0;            // 3
-  std::string der;            // the certificate itself
+  std::chrono::sys_seconds not_before;  // valid from then
+  std::chrono::sys_seconds not_after;   // valid until then
+  std::string serial_number;            // in hexadecimal
+  int version = 0;                      // 3
+  std::string der;                      // the certificate itself
 };
 
 namespace detail {
@@ -124,15 +130,17 @@ class SslSession {
  public:
   // No session. Every function but valid() throws RuntimeError.
   SslSession() noexcept = default;
-  bool valid() const noexcept { return data_ != nullptr; }
-  explicit operator bool() const noexcept { return valid(); }
+  bool valid() const noexcept { return data_ != nullptr; }     // false: no session
+  explicit operator bool() const noexcept { return valid(); }  // as valid()
 
-  const std::string& id() const;
-  // When it was made, by the system's clock, and how long this client may use it.
+  const std::string& id() const;  // as bytes
+  // When it was made, by the system's clock.
   std::chrono::sys_seconds time() const;
+  // How long this client may use it.
   std::chrono::seconds timeout() const;
-  // Whether the server gave it as a ticket, and how long that is good; 0: it did not say.
+  // Whether the server gave it as a ticket.
   bool has_ticket() const;
+  // How long the ticket is good; 0: the server did not say.
   std::chrono::seconds ticket_lifetime_hint() const;
 
   // The same session, by its id.
@@ -148,6 +156,8 @@ class SslSession {
   std::shared_ptr<const detail::TlsSessionData> data_;
 };
 
+// The settings of TLS connections: certificates, checks, versions (ssl.SSLContext). A shared handle: copies
+// mean the same context.
 class SslContext {
  public:
   // A name that a client asked for, or nullopt. Gives the context for this connection; an empty one: as it
@@ -161,8 +171,8 @@ class SslContext {
   // certificate.
   static SslContext create_default_context(DefaultContextOptions options = {});
 
-  bool valid() const noexcept { return factory_ != nullptr; }
-  explicit operator bool() const noexcept { return valid(); }
+  bool valid() const noexcept { return factory_ != nullptr; }  // false: no context
+  explicit operator bool() const noexcept { return valid(); }  // as valid()
 
   // The own certificate, followed in its file by those that link it to one the peer trusts, and its private
   // key, in PEM. An empty keyfile: the key is in certfile. The password is for a key that is encrypted, and
@@ -185,20 +195,25 @@ class SslContext {
   // Of TLS 1.2, in OpenSSL's notation. SSLError: no cipher is left.
   void set_ciphers(const std::string& ciphers) const;
 
-  VerifyMode verify_mode() const;
+  VerifyMode verify_mode() const;  // what the peer must show
   // ValueError: CERT_NONE while the host's name is checked.
   void set_verify_mode(VerifyMode mode) const;
-  bool check_hostname() const;
+  bool check_hostname() const;  // whether the certificate must be the host's
   // True also sets CERT_REQUIRED if it was CERT_NONE.
   void set_check_hostname(bool check) const;
+  // The oldest version that is spoken, and the newest.
   TLSVersion minimum_version() const;
+  // TLS 1.2 or later. ValueError: OpenSSL does not have the version.
   void set_minimum_version(TLSVersion version) const;
+  // See minimum_version().
   TLSVersion maximum_version() const;
+  // TLS 1.2 or later. ValueError: OpenSSL does not have the version.
   void set_maximum_version(TLSVersion version) const;
   // Of a server: how many sessions a client of TLS 1.3 gets behind the handshake; 2 in a new context, 0:
   // none. A session is good for 2 hours, for connections that ask for the same server name. ValueError: a
   // context for clients.
   std::size_t num_tickets() const;
+  // See num_tickets().
   void set_num_tickets(std::size_t count) const;
   // Of a server: called when a client begins, on the loop's stack. An exception refuses the client, which
   // hears of a handshake failure, and is reported to the loop's exception handler. An empty function: none.
@@ -221,6 +236,7 @@ struct StartTlsOptions {
   std::optional<std::string> server_hostname = std::nullopt;
   // How long the handshake, and the exchange of closing messages, may take. 60 s and 30 s if absent.
   std::optional<Duration> ssl_handshake_timeout = std::nullopt;
+  // See ssl_handshake_timeout.
   std::optional<Duration> ssl_shutdown_timeout = std::nullopt;
   SslSession ssl_session = {};  // of a client
 };

@@ -144,7 +144,9 @@ struct SubprocessOptions {
   // its user, set in this order, and last. `user` alone keeps the parent's groups. The environment and cwd
   // stay as they are, so HOME may need an `env`.
   std::optional<std::vector<subprocess::Account>> extra_groups = std::nullopt;
+  // See extra_groups.
   std::optional<subprocess::Account> group = std::nullopt;
+  // See extra_groups.
   std::optional<subprocess::Account> user = std::nullopt;
 };
 

@@ -36,14 +36,14 @@ inline constexpr ExtraInfo<Socket> socket{"socket"};
 // Of a connection with TLS: its context, its cipher, the peer's certificate (nullopt: the peer has shown
 // none), the protocol that both agreed upon (set_alpn_protocols()), and the version of TLS ("TLSv1.3").
 inline constexpr ExtraInfo<SslContext> sslcontext{"sslcontext"};
-inline constexpr ExtraInfo<Cipher> cipher{"cipher"};
-inline constexpr ExtraInfo<Certificate> peercert{"peercert"};
-inline constexpr ExtraInfo<std::string> alpn_protocol{"alpn_protocol"};
-inline constexpr ExtraInfo<std::string> ssl_version{"ssl_version"};
+inline constexpr ExtraInfo<Cipher> cipher{"cipher"};                     // with its protocol and its bits
+inline constexpr ExtraInfo<Certificate> peercert{"peercert"};            // nullopt: none was shown
+inline constexpr ExtraInfo<std::string> alpn_protocol{"alpn_protocol"};  // nullopt: none was agreed upon
+inline constexpr ExtraInfo<std::string> ssl_version{"ssl_version"};      // "TLSv1.3"
 // Of a client with TLS: the newest session that the server has given (nullopt: none). With TLS 1.3 it comes
-// behind the handshake: it is there when the first bytes were read. And on both sides, whether this
-// connection began with a session of an earlier one.
+// behind the handshake: it is there when the first bytes were read.
 inline constexpr ExtraInfo<SslSession> ssl_session{"session"};
+// Whether this connection began with a session of an earlier one.
 inline constexpr ExtraInfo<bool> ssl_session_reused{"session_reused"};
 }  // namespace extra_info
 

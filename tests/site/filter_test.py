@@ -3,7 +3,7 @@
 """Which names tools/site/header_filter.py shows to Doxygen, and with which comments.
 
 Usage: filter_test.py SOURCE_TREE. A name without a comment must stay visible unless it is not for programs: site_test.py
-counts those names.
+fails on those names.
 """
 import pathlib
 import sys
@@ -11,7 +11,7 @@ import unittest
 
 TREE = pathlib.Path(sys.argv.pop(1)).resolve()
 sys.path.insert(0, str(TREE / "tools/site"))
-from header_filter import convert  # noqa: E402
+from header_filter import convert, declares  # noqa: E402
 
 
 def shown(text):
@@ -35,6 +35,10 @@ class Filter(unittest.TestCase):
         text = "// What f does.\nvoid f(int);\nvoid g();\nvoid f();\n\n// Of h.\nvoid h();\n\nvoid h(int);\n"
         self.assertEqual([line for line in shown(text) if line.startswith("///")], ["/// What f does.", "/// Of h."])
 
+    def test_a_field_does_not_share_the_comment_of_the_one_above(self):
+        text = "struct X {\n  // In bytes.\n  int a;\n  int b;\n};\n"
+        self.assertEqual(shown(text).count("/// In bytes."), 1)
+
     def test_an_overload_below_a_body_shares_the_comment(self):
         text = "// Stops it.\nvoid stop(int x) {\n  if (x > 0) stop(x - 1);\n}\nvoid stop(long x) { stop(int(x)); }\n"
         self.assertEqual(shown(text).count("/// Stops it."), 2)
@@ -56,6 +60,12 @@ class Filter(unittest.TestCase):
         text = "struct X {\n  int a = 0;    // bytes\n  int of() { return a; }  // as a\n};\n"
         self.assertEqual([line for line in shown(text) if "///<" in line],
                          ["int a = 0;  ///< bytes", "int of() { return a; }  ///< as a"])
+
+    def test_detail_ends_at_its_own_brace(self):
+        text = "namespace detail {\ntemplate <class T>\nclass Y;\n}\nint f();\nnamespace detail {\nint g() {\n}\n}  // namespace detail\n"
+        self.assertEqual(shown(text), ["int f();"])
+        self.assertTrue(declares(text))
+        self.assertFalse(declares(text.replace("int f();\n", "")))
 
     def test_the_title_of_a_group_is_words(self):
         self.assertEqual(shown("// ---- callbacks. RuntimeError: closed.\nvoid f();\n")[0],

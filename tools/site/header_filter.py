@@ -22,10 +22,11 @@ INNER_NAMES = ("operator=", "operator++", "begin", "end", "entry", "stackless_fo
 # The beginning of a declaration that stands in a header for the compiler, or for other headers.
 INNER_BEGINNINGS = ("friend ", "struct std::hash", "struct hash", "class Iterator", "struct Sentinel")
 # A type that is not for programs, where a handle is made from it or gives it.
-INNER_TYPE = r"(runtime::Ref<|std::shared_ptr<detail::|detail::\w+(<\w+>)?[&*])"
+INNER_TYPE = r"(runtime::Ref<|std::shared_ptr<(?:const )?detail::|detail::\w+(<\w+>)?[&*])"
 # The first line of a declaration that is no namespace and no class, or of a class that is not for programs.
 BEGINNING = re.compile(r" *(?!namespace|class|struct|enum|typedef|extern \"C\"|template <>|[#/}])[\w~\[:]"
                        r"|(?: *template <>)? *(struct (std::)?hash|class Iterator|struct Sentinel)\b")
+DETAIL = re.compile(r"namespace (\w+::)*detail \{")
 SECTIONS = "Threads|Cancellation|Errors|Source|Lifetime|Differs from asyncio"
 
 
@@ -122,13 +123,10 @@ def convert(text):
         out += ["/// " + line for line in dialect(opening, opening=True)]
     while i < len(lines):
         line = lines[i]
-        if line == "namespace detail {" and lines[i + 2:i + 3] == ["}"]:  # one declaration
-            i += 3
-            continue
-        if re.match(r"namespace (\w+::)*detail \{", line):
-            hidden = "namespace"
+        if DETAIL.match(line):
+            hidden, last = "namespace", declaration_at(lines, i)[1] - 1
             out.append("/// @cond")
-        elif re.match(r"\}  // namespace (\w+::)*detail", line):
+        elif hidden is not None and i == last:
             out += [line, "/// @endcond"]
             hidden, i = None, i + 1
             continue
@@ -158,7 +156,8 @@ def convert(text):
             if not re.match(r"(class|struct|enum) ", text):
                 inside = after
                 if not commented:
-                    shared = shared if above == (i, indent, name_of(text)) else []
+                    is_overload = name_of(text) is not None and above == (i, indent, name_of(text))
+                    shared = shared if is_overload else []
                     out += shared
                 above = (after, indent, name_of(text))
         if re.match(r"\s*//", line):
@@ -186,8 +185,13 @@ def convert(text):
 
 def declares(text):
     """Whether anything is left outside `detail`."""
-    text = re.sub(r"^namespace (?:\w+::)*detail \{.*?^\}  // namespace (?:\w+::)*detail$", "", text, flags=re.S | re.M)
-    text = re.sub(r"//.*", "", text)
+    lines, i = text.split("\n"), 0
+    while i < len(lines):
+        if DETAIL.match(lines[i]):
+            del lines[i:declaration_at(lines, i)[1]]
+        else:
+            i += 1
+    text = re.sub(r"//.*", "", "\n".join(lines))
     return re.search(r"^(template|class|struct|enum|inline|using|concept|[\w:<>&* ]+\()", text, re.M) is not None
 
 
