@@ -514,7 +514,7 @@ TEST(Lock, IsReleasedByTheUnwindingOfATaskWhenTheLoopCloses) {
   });
   loop.close();
   set_log_sink({});
-  EXPECT_EQ(left, "abc");
+  EXPECT_EQ(left, "cba");  // the youngest first
 }
 
 TEST(TestLoop, JumpsToTheNextDeadline) {

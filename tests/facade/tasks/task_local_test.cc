@@ -118,7 +118,7 @@ TEST(TaskLocal, IsDestroyedWhenTheLoopClosesOverItsTask) {
     await(sleep(1s));
   });
   loop.close();
-  EXPECT_EQ(destroyed, (Log{"with a stack", "without"}));
+  EXPECT_EQ(destroyed, (Log{"without", "with a stack"}));  // the youngest first
 }
 
 TaskLocal<std::unique_ptr<int>> pointer([] { return std::make_unique<int>(3); });

@@ -801,8 +801,9 @@ TEST(TlsKey, ThatIsEncryptedIsRefusedWithAnotherPasswordOrNone) {
   Certificates& all = Certificates::get();
   const std::string key = all.encrypted_key(all.server_certificate(), "open sesame");
   EXPECT_EQ(load_error(key, "open sesame"), "nothing");
+  // OpenSSL's reason is not compared: for one salt in 256 the padding looks right, and what comes out is no
+  // key.
   EXPECT_TRUE(has(load_error(key, "open barley"), "cannot use the private key '" + key + "'"));
-  EXPECT_TRUE(has(load_error(key, "open barley"), "bad decrypt"));
   EXPECT_TRUE(has(load_error(key, ""), "it is encrypted, and there is no password"));
   EXPECT_EQ(load_error<ValueError>(key, std::string(1025, 'x')), "password cannot be longer than 1024 bytes");
   // A key that is not encrypted needs none.

@@ -34,8 +34,8 @@ struct NameAnswer {
 // Threads: only the one that runs the machine's loop.
 class Network {
  public:
-  // `type` may contain SOCK_NONBLOCK and SOCK_CLOEXEC.
   static constexpr int kIsNone = -2;  // what some give for a descriptor or name that is none of theirs
+  // `type` may contain SOCK_NONBLOCK and SOCK_CLOEXEC.
   virtual int socket(int family, int type, int protocol) noexcept = 0;
   virtual int bind(int fd, const sockaddr* address, socklen_t length) noexcept = 0;
   virtual int listen(int fd, int backlog) noexcept = 0;
