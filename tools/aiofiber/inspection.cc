@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <span>
 
 #include "aiofiber/runtime/inspect/function_name.h"
 #include "aiofiber/runtime/inspect/wait_kind.h"
@@ -123,13 +124,13 @@ bool Inspection::waits_for_mutex(const StandingLoop& loop) const {
   const TaskSnapshot* const task = snapshot_.find(loop.task);
   const std::vector<Address> calls = task != nullptr ? addresses(*task) : loop.callback;
   constexpr std::size_t kInLibc = 6;  // of the innermost calls, libc's own
-  return std::any_of(calls.begin(), calls.begin() + std::min(calls.size(), kInLibc),
-                     [&](const Address& call) {
-                       const std::vector<Frame> frames = symbolizer_.frames(call);
-                       return std::any_of(frames.begin(), frames.end(), [](const Frame& frame) {
-                         return frame.function.find("pthread_mutex_") != std::string::npos;
-                       });
-                     });
+  const std::span<const Address> innermost = std::span(calls).first(std::min(calls.size(), kInLibc));
+  return std::any_of(innermost.begin(), innermost.end(), [&](const Address& call) {
+    const std::vector<Frame> frames = symbolizer_.frames(call);
+    return std::any_of(frames.begin(), frames.end(), [](const Frame& frame) {
+      return frame.function.find("pthread_mutex_") != std::string::npos;
+    });
+  });
 }
 
 std::vector<Frame> Inspection::callback_frames(const StandingLoop& loop, bool all) const {

@@ -326,7 +326,7 @@ class Reader {
     constexpr std::uint64_t kOwnerAt = 8;  // in a pthread_mutex_t of 64 bits
     const BlockedThread& blocked = standing.blocked;
     const std::uint64_t address = blocked.arguments[0];
-    const std::uint64_t operation = blocked.arguments[1] & FUTEX_CMD_MASK;
+    const std::uint64_t operation = blocked.arguments[1] & static_cast<std::uint64_t>(FUTEX_CMD_MASK);
     const bool inherits = operation == FUTEX_LOCK_PI || operation == FUTEX_LOCK_PI2;
     const bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
     if (blocked.number != SYS_futex || !(inherits || (waits && blocked.arguments[2] == 2))) return;
