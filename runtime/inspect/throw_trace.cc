@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "arch/throw_entry.h"
+#include "inspect/exception_owners.h"
 
 namespace aiofiber::runtime {
 
@@ -238,6 +239,7 @@ ThrowFunction real_throw() {
 
 // Replaces the destructor of the exception's type: the C++ runtime calls it when the last owner lets go.
 void throw_trace_detail::destroy_with_record(void* object) {
+  hear_exception_owners(object);
   Record* record = std::exchange(header_field<Record*>(object, kSlotOffset), nullptr);
   const Destructor destructor = record->destructor;
   const RethrowSegment* segment = record->segments.load(std::memory_order_acquire);
