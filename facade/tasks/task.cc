@@ -284,11 +284,8 @@ void TaskCore::report_abandoned() noexcept {
 }
 
 bool close_next_task(LoopCore& loop, std::exception_ptr& failure) noexcept {
-  TaskCore* const oldest = loop.tasks.front();
-  if (oldest == nullptr) return false;
-  // The youngest: the list is a circle, in which its head lies between the last and the first element.
-  const runtime::ListNode& head = *static_cast<runtime::ListNode*>(oldest)->prev;
-  auto* const task = static_cast<TaskCore*>(head.prev);
+  TaskCore* const task = loop.tasks.back();  // the youngest
+  if (task == nullptr) return false;
   try {
     task->report_pending();
   } catch (const std::bad_alloc&) {

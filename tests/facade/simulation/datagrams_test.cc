@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Datagrams between simulated machines: what arrives, what does not, and what the programs hear of it.
+//
+// Labels: long
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/udp.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // explore() on simulated machines: the orders of their tasks and the moods of their network, from one seed.
+//
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Disks of simulated machines: slow and failing syncs, no room, and what a power cut loses.
+//
+// Labels: long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

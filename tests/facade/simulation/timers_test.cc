@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // timerfd on the clocks of simulated machines, and random numbers from the seed.
+//
+// Labels: long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>

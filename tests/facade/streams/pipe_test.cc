@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // connect_read_pipe() and connect_write_pipe(): order of the calls, both ends, buffers, errors, closing.
+//
+// Labels: long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

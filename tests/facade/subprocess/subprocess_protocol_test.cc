@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // loop.subprocess_exec() and subprocess_shell(): the order of a protocol's calls, errors, closing.
+//
+// Labels: long
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -2,7 +2,7 @@
 //
 // Child processes: how they start, every option, every error of the start, their end, signals, and closing
 // loops. The children are programs of Debian's coreutils and /bin/sh.
-// Labels: slow clang
+// Labels: slow clang long
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>

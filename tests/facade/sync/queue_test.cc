@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The three queues on virtual time: order, bounds, waiting, cancellation, shutdown.
+//
+// Labels: long
 #include "aiofiber/queue.h"
 
 #include <gtest/gtest.h>

@@ -3,6 +3,8 @@
 // Waits for locks, semaphores, events, conditions, barriers and queues allocate nothing: not when they begin,
 // nor when they are woken, limited in time or cancelled. Each scenario runs once to make what is made once
 // and kept (stacks, coroutine frames, arrays that have grown), and is counted when it runs again.
+//
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -2,7 +2,7 @@
 //
 // The cancellation and the end of coroutine tasks: raised at the co_await, by the rules of every task; and
 // the destruction of suspended ones when their loop closes.
-// Labels: clang
+// Labels: clang long
 #include <gtest/gtest.h>
 
 #include <memory>

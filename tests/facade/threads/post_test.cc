@@ -2,7 +2,7 @@
 //
 // call_soon_threadsafe() of several threads: order, sizes, handles that outlive their thread, and memory that
 // is used again.
-// Labels: threads
+// Labels: threads long
 #include <gtest/gtest.h>
 
 #include <algorithm>

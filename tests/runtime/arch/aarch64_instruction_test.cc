@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The fields of AArch64's instructions, on any processor. The codes are those of GNU's assembler.
+//
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <cstdint>

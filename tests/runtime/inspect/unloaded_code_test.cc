@@ -2,6 +2,8 @@
 //
 // A library is closed and another one is mapped at its address, as happens with plugins. Stacks and names are
 // those of the new code, although the caches still have data of the old code.
+//
+// Labels: long
 #include <aiofiber/runtime/inspect/symbolize.h>
 #include <aiofiber/runtime/inspect/unwind.h>
 

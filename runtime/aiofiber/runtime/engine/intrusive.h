@@ -40,6 +40,7 @@ class List {
   bool empty() const noexcept { return head_.next == &head_; }
   T* front() noexcept { return empty() ? nullptr : static_cast<T*>(head_.next); }
   const T* front() const noexcept { return empty() ? nullptr : static_cast<const T*>(head_.next); }
+  T* back() noexcept { return empty() ? nullptr : static_cast<T*>(head_.prev); }
   T* after(T& element) noexcept {
     ListNode& node = element;
     return node.next == &head_ ? nullptr : static_cast<T*>(node.next);

@@ -2,6 +2,8 @@
 //
 // Hooked calls under the facade: how C code and the awaiting task see a cancellation.
 // Real sockets, real time: about ten milliseconds for each test.
+//
+// Labels: long
 #include <aiofiber/asyncio.h>
 #include <aiofiber/hooks.h>
 #include <gtest/gtest.h>

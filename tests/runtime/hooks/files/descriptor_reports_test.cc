@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Descriptors that one task closes while another uses them: the counter, and the reports of debug mode.
+//
+// Labels: long
 #include <gtest/gtest.h>
 
 #include <sys/socket.h>

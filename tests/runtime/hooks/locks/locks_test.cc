@@ -3,6 +3,8 @@
 // Read-write locks, semaphores, barriers and spinlocks: the task parks, the thread goes on; between
 // tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
 // Not for ThreadSanitizer, which reports the hand-over of a mutex as an unlock by a wrong thread.
+//
+// Labels: long
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>

@@ -3,6 +3,8 @@
 // Mutexes and condition variables of the C and C++ libraries: the task parks, the thread goes on; between
 // tasks, and between tasks and plain threads. Without these hooks most of these tests would hang the thread.
 // Not for ThreadSanitizer, which reports the hand-over of a mutex as an unlock by a wrong thread.
+//
+// Labels: long
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -3,6 +3,8 @@
 // Calls that suspend a task although the kernel has no descriptor for them: children, the disk, file locks,
 // names of hosts and users, the system's log. Real processes (sh, sleep) and real time.
 // Not for ThreadSanitizer, which reports a mutex that is handed over as locked twice.
+//
+// Labels: long
 #include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>

@@ -2,6 +2,8 @@
 //
 // Child processes of the facade in a program with hooks: their calls suspend nothing half-way, and the hooked
 // waitpid() and read() of other code go on beside them.
+//
+// Labels: long
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>

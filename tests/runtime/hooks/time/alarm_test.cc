@@ -2,6 +2,8 @@
 //
 // The alarm of a task, on the virtual clock: whose it is, when it comes, what its handler's flags mean, and
 // the time limits of C programs that are built on it. Nothing here waits in real time.
+//
+// Labels: long
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
