@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The last owner of an exception destroys it after all that the other owners did. The processor knows, by
-// the exception's count; ThreadSanitizer has to be told.
+// The last owner of an exception destroys it, after all that the other owners did with it. The exception's
+// count sees to that. ThreadSanitizer does not see the count, so it has to be told; for everything else, this
+// file is empty.
 #pragma once
 
 #include <aiofiber/runtime/engine/config.h>
