@@ -170,7 +170,7 @@ std::FILE* freopen64(const char* path, const char* mode, std::FILE* file) {
 
 int pclose(std::FILE* file) {
   if (!before_file_close(file)) return -1;
-  if (file == nullptr || !acts() || runtime::current_fiber()->unwinding) return real::pclose(file);
+  if (!acts() || runtime::current_fiber()->unwinding) return real::pclose(file);
   // Waits for the child also if the task is cancelled; otherwise the stream would be lost.
   int status = -1;
   const bool closed = without_throwing(
