@@ -16,7 +16,7 @@ namespace aiofiber::runtime {
 // the child: the caller does, with waitpid(pid, &status, WNOHANG), which does not block then. `timeout` in
 // ns, as for fd_wait(). Precondition: called on a fiber. Threads: the loop's; any number of fibers may wait
 // for one child. Throws std::system_error: ESRCH (there is no such process, or it was reaped), EINVAL (pid <=
-// 0), EMFILE, ENFILE; std::bad_alloc.
+// 0), EMFILE, ENFILE, ENOSYS (Linux before 5.3), EPERM (a sandbox forbids it); std::bad_alloc.
 FdWaitResult child_wait(pid_t pid, Nanoseconds timeout = kForever);
 
 }  // namespace aiofiber::runtime
