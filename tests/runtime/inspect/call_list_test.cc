@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -146,7 +147,9 @@ TEST(CallList, IsCutWhereTheListIsFull) {
 // ---- garbage
 
 TEST(CallList, EndsAtMemoryThatCannotBeRead) {
-  void* const page = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const int empty = memfd_create("empty", MFD_CLOEXEC);
+  void* const page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, empty, 0);  // behind the end of its file
+  close(empty);
   for (const std::uint64_t wild : {std::uint64_t{1}, address(page), UINT64_MAX - 7}) {
     EXPECT_EQ(calls(CallSource{.coroutines = wild}), Texts{});
     Program program;

@@ -232,8 +232,8 @@ TEST(HookedPreadv2, AtTheCurrentPositionOfAPipeSuspends) {
     char buffer[8];
     const iovec piece{buffer, sizeof buffer};
     EXPECT_EQ(::preadv2(pipe[0], &piece, 1, -1, 0), 2);
-    EXPECT_FAILS_WITH(without_data.error,  // EAGAIN; EOPNOTSUPP on kernels before 5.12
-
+    // EAGAIN, or EOPNOTSUPP on an old kernel.
+    EXPECT_FAILS_WITH(without_data.error,
                       outcome_of([&] { return ::preadv2(pipe[0], &piece, 1, -1, RWF_NOWAIT); }));
   });
   fibers.spawn([&] {
