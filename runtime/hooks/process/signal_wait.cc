@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pause and sigsuspend: wait until a handler of the program has run.
+// pause, sigsuspend and the two kinds of sigpause: wait until a handler of the program has run.
 //
 // A signal of the process interrupts whichever task runs, or the loop's own wait, so its handler runs in
-// anybody's turn. The call looks every 50 ms whether one has run since it began. sigsuspend's mask cannot be
-// in force while other tasks run; at each look it lets in what it does not block. The task's own alarm
-// ends pause at once, and sigsuspend at the next look.
+// anybody's turn. The call looks every 50 ms whether one has run since it began. A call's mask cannot be in
+// force while other tasks run; at each look it lets in what it does not block. The task's own alarm ends
+// pause at once, and a call with a mask at the next look.
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -45,6 +45,16 @@ void wait_for_handler(const sigset_t* mask) {
   }
 }
 
+// The mask that BSD's sigpause is given has a bit for each of the first 32 signals.
+sigset_t set_of_bits(unsigned bits) noexcept {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signo = 1; bits != 0; bits >>= 1, ++signo) {
+    if ((bits & 1) != 0) sigaddset(&set, signo);
+  }
+  return set;
+}
+
 }  // namespace
 
 }  // namespace aiofiber::hooks
@@ -65,5 +75,23 @@ int sigsuspend(const sigset_t* mask) {
   return -1;
 }
 int __sigsuspend(const sigset_t* mask) { return sigsuspend(mask); }
+
+// libc's function behind both: BSD's, with a mask, and X/Open's, which lets in one signal.
+int __sigpause(int signo_or_mask, int is_signo) {
+  if (!acts()) return real::__sigpause(signo_or_mask, is_signo);
+  sigset_t mask;
+  if (is_signo == 0) {
+    mask = set_of_bits(static_cast<unsigned>(signo_or_mask));
+  } else {
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+    if (sigdelset(&mask, signo_or_mask) != 0) return -1;
+  }
+  wait_for_handler(&mask);
+  return -1;
+}
+int __xpg_sigpause(int signo) { return __sigpause(signo, 1); }
+// <signal.h> gives C++ the name sigpause for X/Open's.
+int bsd_sigpause(int mask) asm("sigpause");
+int bsd_sigpause(int mask) { return __sigpause(mask, 0); }
 
 }  // extern "C"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pause and sigsuspend in fibers, on the virtual clock: a signal of the process ends them all, a task's own
-// alarm only its own, and the other tasks run meanwhile.
+// pause, sigsuspend and sigpause in fibers, on the virtual clock: a signal of the process ends them all, a
+// task's own alarm only its own, and the other tasks run meanwhile.
 #include <signal.h>
 #include <unistd.h>
 
@@ -167,6 +167,51 @@ TEST_F(SignalWaits, SigsuspendLetsInAPendingSignalOfTheProcess) {
   EXPECT_FAILS_WITH(EINTR, seen);
 }
 
+extern "C" int bsd_sigpause(int mask) asm("sigpause");  // in C++ the name is that of X/Open's
+int xopen_sigpause(int signo) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  return ::sigpause(signo);
+#pragma GCC diagnostic pop
+}
+
+TEST_F(SignalWaits, SigpauseOfXOpenLetsInThatSignal) {
+  const sigset_t user = set_of(SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &user, nullptr);
+  Outcome seen, bad;
+  fibers_.spawn([&] {
+    bad = outcome_of([] { return xopen_sigpause(-1); });
+    seen = outcome_of([] { return xopen_sigpause(SIGUSR1); });
+    EXPECT_EQ(handled, 1);
+    EXPECT_GE(now(), kSecond);
+  });
+  fibers_.spawn([] {
+    ::sleep(1);
+    ::raise(SIGUSR1);
+    EXPECT_EQ(handled, 0);
+  });
+  fibers_.run();
+  EXPECT_FAILS_WITH(EINVAL, bad);
+  EXPECT_FAILS_WITH(EINTR, seen);
+}
+
+TEST_F(SignalWaits, SigpauseOfBsdHasAMaskOfBits) {
+  Outcome seen;
+  fibers_.spawn([&] {
+    ::alarm(1);
+    seen = outcome_of([] { return bsd_sigpause(1 << (SIGALRM - 1)); });
+    EXPECT_GE(now(), 2 * kSecond);
+    EXPECT_EQ(handled, 1) << "only SIGUSR1's";
+    ::alarm(0);
+  });
+  fibers_.spawn([] {
+    ::sleep(2);
+    ::raise(SIGUSR1);
+  });
+  fibers_.run();
+  EXPECT_FAILS_WITH(EINTR, seen);
+}
+
 TEST_F(SignalWaits, EndWithACancellation) {
   Outcome paused, suspended;
   runtime::Fiber& first = fibers_.spawn([&] { paused = outcome_of(::pause); });
@@ -189,6 +234,9 @@ TEST_F(SignalWaits, OutsideOfTasksAreLibcs) {
   ::raise(SIGUSR1);
   EXPECT_FAILS_WITH(EINTR, outcome_of([&] { return ::sigsuspend(&nothing_); }));
   EXPECT_EQ(handled, 1);
+  ::raise(SIGUSR1);
+  EXPECT_FAILS_WITH(EINTR, outcome_of([] { return xopen_sigpause(SIGUSR1); }));
+  EXPECT_EQ(handled, 2);
 }
 
 }  // namespace
