@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pause, sigsuspend and sigpause in fibers, on the virtual clock: a signal of the process ends them all, a task's own
+// pause, sigsuspend and sigpause in fibers, on the virtual clock: a signal of the process ends them all, a
 // task's own alarm only its own, and the other tasks run meanwhile.
 #include <signal.h>
 #include <unistd.h>
