@@ -117,8 +117,8 @@ class LockWait : private runtime::Runnable {
 inline constexpr int kMustBlock = -1;
 
 // Calls attempt() until it returns anything but EBUSY, and parks in between. Returns that result, or
-// ETIMEDOUT, ECANCELED (only if `can_cancel`), kMustBlock. `shared`: another process may release the lock, so
-// try at intervals too.
+// ETIMEDOUT, ECANCELED (only if `can_cancel`), EINTR (an alarm, only inside AlarmEndsWait), kMustBlock.
+// `shared`: another process may release the lock, so try at intervals too.
 template <class Attempt>
 int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseconds deadline, bool can_cancel,
                   bool shared, Attempt attempt) {
@@ -139,6 +139,7 @@ int wait_for_lock(const void* address, const ShownWait& shown, runtime::Nanoseco
     if (!wait.withdraw()) continue;
     if (reason == runtime::Wake::kInterrupted)
       return runtime::current_fiber()->unwinding ? kMustBlock : ECANCELED;
+    if (reason == runtime::Wake::kAlarm) return EINTR;
     if (reason == runtime::Wake::kTimedOut && until == deadline) return ETIMEDOUT;
   }
 }

@@ -4,7 +4,7 @@
 //
 // libc decides which waiter may continue, so a release of a read-write lock wakes all of them to try again. A
 // semaphore's post wakes one. A wait for a read-write lock cannot be cancelled; a wait for a semaphore can
-// (ECANCELED).
+// (ECANCELED), and the task's own alarm ends it (EINTR).
 #include <pthread.h>
 #include <semaphore.h>
 
@@ -65,11 +65,21 @@ int try_semaphore(sem_t* semaphore) noexcept {
   return errno == EAGAIN ? EBUSY : errno;
 }
 
+int wait_for_semaphore(sem_t* semaphore, Nanoseconds deadline) {
+  const AlarmEndsWait ends_wait;
+  return wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true, is_shared(semaphore),
+                       [=] { return try_semaphore(semaphore); });
+}
+
 // Returns 0, or -1 with errno. While the loop closes, a call that would have to wait fails with ECANCELED.
+// An alarm's handler may jump away.
 int obtain_semaphore(sem_t* semaphore, Nanoseconds deadline) {
   const int saved_errno = errno;
-  const int error = wait_for_lock(semaphore, {AIOFIBER_WAIT_SEMAPHORE, 0}, deadline, true,
-                                  is_shared(semaphore), [=] { return try_semaphore(semaphore); });
+  int error = EINTR;
+  while (error == EINTR) {
+    if (!run_alarm_handler(AfterAlarm::kMayGoOn)) return -1;
+    error = wait_for_semaphore(semaphore, deadline);
+  }
   errno = error == 0 ? saved_errno : error == kMustBlock ? ECANCELED : error;
   return error == 0 ? 0 : -1;
 }

@@ -6,6 +6,7 @@
 // Labels: long
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -390,6 +391,33 @@ TEST_F(TaskAlarms, EndsAWaitForAConnectionAFileLockAndAChild) {
   EXPECT_EQ(handled, 3);
 }
 
+TEST_F(TaskAlarms, EndsAWaitForASemaphore) {
+  set_handler(count);
+  sem_t semaphore;
+  ::sem_init(&semaphore, 0, 0);
+  fibers_.spawn([&] {
+    ::alarm(2);
+    EXPECT_FAILS_WITH(EINTR, outcome_of([&] { return ::sem_wait(&semaphore); }));
+    EXPECT_EQ(now(), 2 * kSecond);
+    EXPECT_EQ(handled, 1);
+    const timespec far{4'000'000'000, 0};
+    ::alarm(2);
+    EXPECT_FAILS_WITH(EINTR, outcome_of([&] { return ::sem_timedwait(&semaphore, &far); }));
+    EXPECT_EQ(now(), 4 * kSecond);
+    set_handler(count, SA_RESTART);
+    ::alarm(2);
+    EXPECT_EQ(::sem_wait(&semaphore), 0) << "goes on";
+    EXPECT_EQ(now(), 10 * kSecond);
+    EXPECT_EQ(handled, 3);
+  });
+  fibers_.spawn([&] {
+    ::sleep(10);
+    ::sem_post(&semaphore);
+  });
+  fibers_.run();
+  ::sem_destroy(&semaphore);
+}
+
 TEST_F(TaskAlarms, LeavesTheBytesThatWereMoved) {
   set_handler(count);
   SocketPair sockets;
@@ -625,6 +653,34 @@ TEST_F(TaskAlarms, MakeTheLimitWithAFlagWorkInTwoTasks) {
   fibers_.run();
   EXPECT_EQ(first, -2);
   EXPECT_EQ(second, 1);
+}
+
+// The task that jumped away no longer stands in the queue: a post goes to the next one.
+TEST_F(TaskAlarms, MakeATimeLimitAroundASemaphoreWork) {
+  if (!kJumpsAreKnown) GTEST_SKIP();
+  sem_t semaphore;
+  ::sem_init(&semaphore, 0, 0);
+  volatile int late = 0;
+  bool posted = false;
+  fibers_.spawn([&] {
+    ::signal(SIGALRM, jump_out);
+    if (sigsetjmp(too_late, 1) == 0) {
+      ::alarm(2);
+      ::sem_wait(&semaphore);
+    } else {
+      late = 1;
+      ::sleep(5);
+    }
+  });
+  fibers_.spawn([&] { posted = ::sem_wait(&semaphore) == 0; });
+  fibers_.spawn([&] {
+    ::sleep(3);
+    ::sem_post(&semaphore);
+  });
+  fibers_.run();
+  EXPECT_EQ(late, 1);
+  EXPECT_TRUE(posted);
+  ::sem_destroy(&semaphore);
 }
 
 TEST_F(TaskAlarms, MakeATimeLimitAroundStdioWork) {
