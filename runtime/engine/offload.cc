@@ -249,4 +249,86 @@ void run_offloaded(OffloadPool::Work& work, OffloadPool& pool) {
 
 }  // namespace detail
 
+// ---- detached calls
+
+DetachedCall::DetachedCall() noexcept
+    : Runnable(Kind::kInternal, [](Runnable& node) { static_cast<DetachedCall&>(node).arrive(); }),
+      scheduler_(*current_fiber()->scheduler) {}
+
+void DetachedCall::start(OffloadPool& pool) {
+  state_ = State::kOnPool;
+  try {
+    pool.submit(*this);
+  } catch (...) {
+    state_ = State::kNew;
+    throw;
+  }
+  pool_ = &pool;
+}
+
+// Under the mutex it is posted before the fiber can leave, so the scheduler still exists.
+void DetachedCall::done() noexcept {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::kLeft) {
+    lock.unlock();
+    delete this;
+    return;
+  }
+  state_ = State::kPosted;
+  scheduler_.post(*this);
+}
+
+void DetachedCall::arrive() noexcept {
+  { const std::lock_guard lock(mutex_); }  // the pool's thread may still be inside done()
+  arrived_ = true;
+  if (left_) {
+    delete this;
+  } else if (waiting_ != nullptr) {
+    waiting_->unpark();
+  }
+}
+
+bool DetachedCall::has_run() noexcept {
+  const std::lock_guard lock(mutex_);
+  return state_ == State::kPosted;
+}
+
+Wake DetachedCall::wait() {
+  Fiber& self = *current_fiber();
+  const detail::Answer due(scheduler_);
+  bool was_interrupted = false;
+  while (!arrived_) {
+    Parker parker;
+    waiting_ = &parker;
+    const Wake reason = parker.park(AIOFIBER_WAIT_OFFLOAD, 0);
+    waiting_ = nullptr;
+    if (arrived_ || reason == Wake::kUnparked) continue;
+    if (!has_run()) return reason;
+    // Its node is on the way, and the answer is there.
+    while (self.unwinding && !arrived_) scheduler_.settle();
+    was_interrupted |= self.take_interrupted();
+  }
+  if (was_interrupted) self.interrupted = true;
+  return Wake::kUnparked;
+}
+
+void DetachedCall::leave() noexcept {
+  {
+    std::unique_lock lock(mutex_);
+    // Not withdrawn under the mutex of a call that ends: the pool's own is never held there.
+    if (state_ == State::kOnPool && !pool_->withdraw(*this)) {
+      state_ = State::kLeft;
+      return;
+    }
+  }
+  if (pool_ != nullptr && has_run() && !arrived_) {
+    if (scheduler_.running()) {
+      left_ = true;
+      return;
+    }
+    while (!arrived_) scheduler_.settle();
+  }
+  delete this;
+}
+
 }  // namespace aiofiber::runtime

@@ -3,8 +3,8 @@
 // Locals: what libc keeps per thread or process and each task needs for itself.
 //
 // They are the results of gethostbyname, getpwnam and so on, which libc returns in static memory, the values
-// of pthread keys (keys.cc), and the alarm (task_alarm.h). Created when a task first needs them, freed when
-// its fiber ends (Fiber::locals). Threads: the fiber's only.
+// of pthread keys (keys.cc), the alarm (task_alarm.h), and a look-up that runs. Created when a task first
+// needs them, freed when its fiber ends (Fiber::locals). Threads: the fiber's only.
 #pragma once
 
 #include <grp.h>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/inspect/descriptor_use.h"
 #include "hooks/core/task_alarm.h"
 
@@ -54,6 +55,9 @@ struct Locals : runtime::FiberLocals {
   runtime::descriptor_use::Recent recent_descriptors;  // in debug mode
 
   std::unique_ptr<TaskAlarm, TaskAlarm::End> alarm;  // null: the task has never set one
+
+  // The task's look-up of a name. An alarm's handler may jump out of it; then it is left at the next one.
+  runtime::DetachedCall::Owner<runtime::DetachedCall> look_up;
 };
 
 // The locals of the current task; null when it has none yet, or outside a task.

@@ -2,6 +2,8 @@
 //
 // Name service: getaddrinfo and getnameinfo run on the offload pool while the task sleeps.
 //
+// A server that does not answer keeps getaddrinfo for half a minute. So a cancellation, and a task's alarm
+// whose handler jumps away, leave it behind: it has copies of its arguments, and frees its answer.
 // glibc's resolver makes its system calls internally, where no hook sees them, so it needs a thread. Numeric
 // names need no resolver and are answered at once.
 #include <arpa/inet.h>
@@ -10,14 +12,19 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
 #include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
+#include "hooks/core/locals.h"
 #include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
+#include "hooks/core/task_alarm.h"
 #include "hooks/names/simulated_names.h"
 
 namespace aiofiber::hooks {
@@ -38,17 +45,20 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
   return numeric_node && numeric_service && !wants_name;
 }
 
-// Runs a lookup on the pool. A cancelled task starts none. If it is cancelled during the lookup, it still
-// gets the answer, and the cancellation comes at its next wait.
+// A cancelled task starts no look-up.
+int refuse() {
+  without_throwing(
+      [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
+  errno = ECANCELED;
+  return EAI_SYSTEM;
+}
+
+// Runs a lookup on the pool. If the task is cancelled meanwhile, it still gets the answer, because the
+// arguments are on its stack, and the cancellation comes at its next wait.
 template <class Lookup>
 int look_up(Lookup lookup) {
   const runtime::Fiber& fiber = *runtime::current_fiber();
-  if (fiber.interrupted || fiber.unwinding) {
-    without_throwing(
-        [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
-    errno = ECANCELED;
-    return EAI_SYSTEM;
-  }
+  if (fiber.interrupted || fiber.unwinding) return refuse();
   if (must_stay_here(lookup)) {
     const Disable disabled;
     return lookup();
@@ -58,6 +68,69 @@ int look_up(Lookup lookup) {
   if (!without_throwing([&] { result = runtime::offload(lookup); }))
     return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
   return result;
+}
+
+// getaddrinfo on the pool.
+struct AddressLookup final : runtime::DetachedCall {
+  AddressLookup(const char* its_node, const char* its_service, const addrinfo* its_hints)
+      : node(its_node != nullptr ? std::optional<std::string>(its_node) : std::nullopt),
+        service(its_service != nullptr ? std::optional<std::string>(its_service) : std::nullopt),
+        hints(its_hints != nullptr ? std::optional<addrinfo>(*its_hints) : std::nullopt) {}
+  ~AddressLookup() override {
+    if (list != nullptr) ::freeaddrinfo(list);
+  }
+
+  void call() noexcept override {
+    error = real::getaddrinfo(node ? node->c_str() : nullptr, service ? service->c_str() : nullptr,
+                              hints ? &*hints : nullptr, &list);
+    error_number = errno;
+  }
+
+  const std::optional<std::string> node, service;
+  const std::optional<addrinfo> hints;
+  addrinfo* list = nullptr;
+  int error = EAI_SYSTEM;
+  int error_number = 0;
+};
+
+// Waits for the task's look-up. False: a cancellation ended it. An alarm's handler may jump away; otherwise
+// the wait goes on, as libc's own does after a signal.
+bool wait_for_lookup() {
+  for (;;) {
+    run_alarm_handler(AfterAlarm::kMayGoOn);
+    runtime::Wake reason = runtime::Wake::kNone;
+    {
+      const AlarmEndsWait ends_wait;
+      reason = find_locals()->look_up->wait();
+    }
+    if (reason != runtime::Wake::kAlarm) return reason == runtime::Wake::kUnparked;
+  }
+}
+
+int look_up_addresses(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+  const int errno_at_start = errno;
+  const runtime::Fiber& fiber = *runtime::current_fiber();
+  if (fiber.interrupted || fiber.unwinding) return refuse();
+  calls_since_turn = 0;
+  AddressLookup* call = nullptr;
+  const bool started = without_throwing([&] {
+    auto& look_up = get_locals().look_up;
+    look_up.reset(call = new AddressLookup(node, service, hints));
+    call->start(runtime::OffloadPool::io());
+  });
+  if (!started) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
+  int error = EAI_SYSTEM;
+  if (!wait_for_lookup()) {
+    errno = ECANCELED;
+  } else {
+    error = call->error;
+    *result = std::exchange(call->list, nullptr);
+    errno = error == EAI_SYSTEM ? call->error_number : errno_at_start;
+  }
+  const int last_errno = errno;
+  find_locals()->look_up.reset();
+  errno = last_errno;
+  return error;
 }
 
 // What libc makes of a numeric address, behind the list so far.
@@ -113,7 +186,7 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
       AIOFIBER_UNLIKELY(network != nullptr) && node != nullptr && !is_address(node)) {
     return simulated_getaddrinfo(*network, node, service, hints, result);
   }
-  return look_up([=] { return real::getaddrinfo(node, service, hints, result); });
+  return look_up_addresses(node, service, hints, result);
 }
 
 int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,

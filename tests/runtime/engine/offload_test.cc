@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <functional>
 #include <memory>
@@ -214,6 +215,158 @@ TEST(Offload, AnInterruptionWaitsForTheCallAndIsKept) {
   loop.run();
   EXPECT_TRUE(returned);
   EXPECT_TRUE(interrupted);
+}
+
+// ---- calls that own what they use
+
+// What has become of calls.
+struct Fate {
+  std::atomic<bool> may_end{false};
+  std::atomic<int> ran{0};
+  std::atomic<int> destroyed{0};
+
+  void wait_until_destroyed() const {
+    while (destroyed.load() == 0) std::this_thread::yield();
+  }
+};
+
+// Runs until the test lets it end.
+class HeldCall final : public DetachedCall {
+ public:
+  explicit HeldCall(Fate& fate) : fate_(fate) {}
+  ~HeldCall() override { ++fate_.destroyed; }
+
+ private:
+  void call() noexcept override {
+    while (!fate_.may_end.load()) std::this_thread::yield();
+    ++fate_.ran;
+  }
+  Fate& fate_;
+};
+
+DetachedCall::Owner<HeldCall> started(Fate& fate, OffloadPool& pool = OffloadPool::io()) {
+  DetachedCall::Owner<HeldCall> call(new HeldCall(fate));
+  call->start(pool);
+  return call;
+}
+
+void wait_until_posted(Scheduler& scheduler) {
+  while (!scheduler.has_posted()) std::this_thread::yield();
+}
+
+TEST(DetachedCall, IsWaitedForWhileOtherFibersRun) {
+  Loop loop(SteadyClock::instance());
+  Fate fate;
+  loop.spawn([&] {
+    const auto call = started(fate);
+    EXPECT_EQ(call->wait(), Wake::kUnparked);
+    EXPECT_EQ(fate.ran, 1);
+    EXPECT_EQ(call->wait(), Wake::kUnparked) << "again, at once";
+  });
+  loop.spawn([&] { fate.may_end = true; });
+  loop.run();
+  EXPECT_EQ(fate.destroyed, 1);
+}
+
+TEST(DetachedCall, EndsAloneIfItsFiberLeavesIt) {
+  Fate fate;
+  {
+    Loop loop(SteadyClock::instance());
+    Fiber& fiber = loop.spawn([&] {
+      const auto call = started(fate);
+      EXPECT_EQ(call->wait(), Wake::kInterrupted);
+      EXPECT_TRUE(current_fiber()->take_interrupted());
+    });
+    loop.spawn([&] { EXPECT_TRUE(fiber.parker->interrupt()); });
+    loop.run();
+  }
+  EXPECT_EQ(fate.destroyed, 0) << "its loop is gone, it is not";
+  fate.may_end = true;
+  fate.wait_until_destroyed();
+  EXPECT_EQ(fate.ran, 1);
+}
+
+TEST(DetachedCall, IsTakenOffThePoolIfNoThreadHasBegunIt) {
+  Loop loop(SteadyClock::instance());
+  OffloadPool pool(1);
+  Fate before, fate;
+  Fiber& fiber = loop.spawn([&] {
+    const auto first = started(before, pool);
+    {
+      const auto call = started(fate, pool);
+      EXPECT_EQ(call->wait(), Wake::kInterrupted);
+    }
+    EXPECT_EQ(fate.destroyed, 1);
+    EXPECT_TRUE(current_fiber()->take_interrupted());
+    before.may_end = true;
+    EXPECT_EQ(first->wait(), Wake::kUnparked);
+  });
+  loop.spawn([&] { EXPECT_TRUE(fiber.parker->interrupt()); });
+  loop.run();
+  EXPECT_EQ(fate.ran, 0);
+}
+
+TEST(DetachedCall, GivesTheAnswerThatWasOnTheWayWhenItWasInterrupted) {
+  Loop loop(SteadyClock::instance());
+  Fate fate;
+  Fiber& fiber = loop.spawn([&] {
+    const auto call = started(fate);
+    EXPECT_EQ(call->wait(), Wake::kUnparked);
+    EXPECT_TRUE(current_fiber()->take_interrupted()) << "kept for the next wait";
+  });
+  loop.spawn([&] {
+    fate.may_end = true;
+    wait_until_posted(loop.scheduler());
+    EXPECT_TRUE(fiber.parker->interrupt());
+  });
+  loop.run();
+  EXPECT_EQ(fate.ran, 1);
+}
+
+TEST(DetachedCall, IsDestroyedByTheLoopIfItsFiberLeavesItWhenItHasRun) {
+  Loop loop(SteadyClock::instance());
+  Fate fate;
+  fate.may_end = true;
+  loop.spawn([&] {
+    auto call = started(fate);
+    wait_until_posted(loop.scheduler());
+    call.reset();
+    EXPECT_EQ(fate.destroyed, 0);
+    while (fate.destroyed == 0) yield_now();
+  });
+  loop.run();
+}
+
+TEST(DetachedCall, IsTakenBackFromALoopThatCloses) {
+  Loop loop(SteadyClock::instance());
+  Fate fate;
+  Fiber& fiber = loop.spawn([&] {
+    const auto call = started(fate);
+    Parker parker;
+    parker.park(AIOFIBER_WAIT_OTHER, 0);  // until it is unwound
+    EXPECT_EQ(call->wait(), Wake::kUnparked);
+    EXPECT_EQ(fate.destroyed, 0);
+  });
+  loop.spawn([&] {
+    fate.may_end = true;
+    wait_until_posted(loop.scheduler());
+    loop.scheduler().stop();
+  });
+  loop.run();
+  EXPECT_TRUE(loop.unwind(fiber));
+  EXPECT_EQ(fate.destroyed, 1);
+}
+
+TEST(DetachedCall, ThatWasNotStartedIsDestroyed) {
+  Loop loop;
+  Fate fate;
+  loop.spawn([&] {
+    OffloadPool pool(1);
+    pool.shutdown(false);
+    EXPECT_THROW(started(fate, pool), std::runtime_error);
+    EXPECT_EQ(fate.destroyed, 1);
+  });
+  loop.run();
 }
 
 }  // namespace

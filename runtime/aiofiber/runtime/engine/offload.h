@@ -5,12 +5,14 @@
 // OffloadPool is a plain thread pool: FIFO, threads started on demand up to a limit and named "asyncio_N"
 // (asyncio's executor). The hooks use offload(fn), which suspends the fiber until fn has run. A cancellation
 // does not stop a running call, because the call's arguments live on the fiber's stack: the fiber waits, and
-// the cancellation is raised afterwards.
+// the cancellation is raised afterwards. A DetachedCall owns what it uses, so its fiber can leave it.
 #pragma once
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "aiofiber/runtime/engine/config.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/runnable.h"
 
 namespace aiofiber::runtime {
@@ -109,5 +112,52 @@ std::invoke_result_t<F&> offload(F&& fn, OffloadPool& pool = OffloadPool::io()) 
   if (call.exception_) std::rethrow_exception(call.exception_);
   if constexpr (!std::is_void_v<R>) return std::move(*call.result_);
 }
+
+class Scheduler;
+
+// A call on a pool that owns its arguments and its answer. The fiber that waits for it may leave it: then it
+// runs to its end without being waited for, and is destroyed there. Threads: the loop's, except call().
+class DetachedCall : private OffloadPool::Work, private Runnable {
+ public:
+  // Leaves a call that was started: takes it off the pool, or lets it run to its end. It may be destroyed by
+  // a pool thread then.
+  struct Leave {
+    void operator()(DetachedCall* call) const noexcept { call->leave(); }
+  };
+  template <class Call>
+  using Owner = std::unique_ptr<Call, Leave>;
+
+  DetachedCall(const DetachedCall&) = delete;
+  DetachedCall& operator=(const DetachedCall&) = delete;
+
+  // Once. Throws as OffloadPool::submit(), and then the call is not started.
+  void start(OffloadPool& pool);
+  // Suspends the current fiber until the call has run: kUnparked. kInterrupted or kAlarm: it still runs, and
+  // the fiber may wait again or leave it. Precondition: started by a fiber of the same loop.
+  Wake wait();
+
+ protected:
+  // Precondition: on a fiber, for whose loop it is.
+  DetachedCall() noexcept;
+  virtual ~DetachedCall() = default;
+
+ private:
+  enum class State : std::uint8_t { kNew, kOnPool, kPosted, kLeft };
+
+  virtual void call() noexcept = 0;  // on a pool thread
+  void run() noexcept final { call(); }
+  void done() noexcept final;
+  void arrive() noexcept;
+  void leave() noexcept;
+  bool has_run() noexcept;
+
+  Scheduler& scheduler_;
+  OffloadPool* pool_ = nullptr;
+  std::mutex mutex_;
+  State state_ = State::kNew;  // guarded by mutex_
+  Parker* waiting_ = nullptr;  // the loop's thread only, as the rest
+  bool arrived_ = false;
+  bool left_ = false;  // after it was posted
+};
 
 }  // namespace aiofiber::runtime

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Sleeping in a fiber: sleeps overlap, return the remaining time, and refuse the arguments that libc refuses.
-// Also look-ups of names while others run. Real time, because the calls are libc's; virtual time is tested at
-// the end.
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <netinet/in.h>
-
+// Real time, because the calls are libc's; virtual time is tested at the end.
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -123,56 +118,6 @@ TEST(HookedNanosleep, LetsOthersRunThoughTheCallerLoopsOnTheError) {
   fibers.run();
   EXPECT_TRUE(other_ran);
   EXPECT_LT(rounds, 1'000'000);
-}
-
-TEST(HookedGetaddrinfo, FindsLocalhostFromTwentyFibers) {
-  Fibers fibers;
-  int found = 0;
-  for (int i = 0; i < 20; ++i) {
-    fibers.spawn([&] {
-      addrinfo hints{};
-      hints.ai_family = AF_INET;
-      hints.ai_socktype = SOCK_STREAM;
-      addrinfo* result = nullptr;
-      if (::getaddrinfo("localhost", "80", &hints, &result) != 0) return;
-      found += reinterpret_cast<sockaddr_in*>(result->ai_addr)->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
-      ::freeaddrinfo(result);
-    });
-  }
-  fibers.run();
-  EXPECT_EQ(found, 20);
-}
-
-TEST(HookedGetaddrinfo, ReportsErrorsAsLibcDoes) {
-  Fibers fibers;
-  fibers.spawn([] {
-    addrinfo hints{};
-    hints.ai_flags = AI_NUMERICHOST;
-    addrinfo* result = nullptr;
-    EXPECT_EQ(::getaddrinfo("not a number", "80", &hints, &result), EAI_NONAME);
-    EXPECT_EQ(::getaddrinfo("127.0.0.1", "80", nullptr, &result), 0);
-    ::freeaddrinfo(result);
-  });
-  fibers.run();
-}
-
-TEST(HookedGetnameinfo, NamesTheLoopback) {
-  Fibers fibers;
-  fibers.spawn([] {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(80);
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
-    char host[256], service[32];
-    EXPECT_EQ(::getnameinfo(name, sizeof address, host, sizeof host, service, sizeof service,
-                            NI_NUMERICHOST | NI_NUMERICSERV),
-              0);
-    EXPECT_STREQ(host, "127.0.0.1");
-    EXPECT_STREQ(service, "80");
-    EXPECT_EQ(::getnameinfo(name, sizeof address, host, sizeof host, nullptr, 0, 0), 0);
-  });
-  fibers.run();
 }
 
 TEST(HookedSleep, TakesVirtualTimeUnderAVirtualClock) {
