@@ -80,22 +80,13 @@ std::string receive(const Fd& fd, int flags = 0, sockaddr_in* from = nullptr) {
   return count >= 0 ? std::string(buffer, static_cast<std::size_t>(count)) : "error " + std::to_string(errno);
 }
 std::string error_text(int error) { return "error " + std::to_string(error); }
-// Sends each datagram back to where it came from.
-void echo_datagrams(std::uint16_t port) {
-  const Fd socket = udp(port);
-  for (;;) {
-    sockaddr_in from{};
-    const std::string bytes = receive(socket, 0, &from);
-    ::sendto(socket.get(), bytes.data(), bytes.size(), 0, generic(from), sizeof from);
-  }
-}
 
 TEST_F(Datagrams, AnswerComesBackToItsSender) {
   std::string answer;
   std::string from_text;
   Duration took;
   sim.link("server", "client", {.latency = fixed(10ms)});
-  server.run([] { echo_datagrams(53); });
+  server.run([] { echo_datagrams(udp(53)); });
   client.run([&] {
     const Fd socket(::socket(AF_INET, SOCK_DGRAM, 0));
     const auto begin = std::chrono::steady_clock::now();
@@ -329,7 +320,7 @@ TEST_F(Datagrams, UnconnectedSenderHearsNothingOfAClosedPort) {
 // Its machine is up and refuses; a machine without power is silent.
 TEST_F(Datagrams, PortOfADeadProgramRefusesUntilItIsBack) {
   std::vector<std::string> answers;
-  server.run([] { echo_datagrams(53); });
+  server.run([] { echo_datagrams(udp(53)); });
   client.run([&] {
     const Fd socket = connected_udp("10.0.0.1", 53);
     limit(socket, 1);
@@ -350,7 +341,7 @@ TEST_F(Datagrams, PortOfADeadProgramRefusesUntilItIsBack) {
 TEST_F(Datagrams, PartitionLosesThemForEver) {
   std::string late;
   std::string answer;
-  server.run([] { echo_datagrams(53); });
+  server.run([] { echo_datagrams(udp(53)); });
   client.run([&] {
     const Fd socket = connected_udp("10.0.0.1", 53);
     limit(socket, 10);
@@ -657,17 +648,6 @@ TEST_F(Datagrams, UnixOnesConnectTheProgramsOfAMachine) {
 
 // ---- IPv6
 
-Fd v6_socket(int type, const char* address, std::uint16_t port, bool only_v6 = false) {
-  Fd made(::socket(AF_INET6, type, 0));
-  const int yes = only_v6 ? 1 : 0;
-  ::setsockopt(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
-  sockaddr_in6 own{};
-  own.sin6_family = AF_INET6;
-  own.sin6_port = htons(port);
-  ::inet_pton(AF_INET6, address, &own.sin6_addr);
-  if (::bind(made.get(), generic(own), sizeof own) != 0) return Fd(-1);
-  return made;
-}
 std::string text(const sockaddr_in6& address) {
   char host[64] = "";
   ::inet_ntop(AF_INET6, &address.sin6_addr, host, sizeof host);
@@ -729,16 +709,9 @@ TEST_F(Datagrams, IPv6DatagramsHaveTheirSenders) {
   std::string from_text;
   std::string answer;
   server.run([&] {
-    const Fd socket = v6_socket(SOCK_DGRAM, "::", 53);
-    for (;;) {
-      char bytes[64];
-      sockaddr_in6 from{};
-      socklen_t length = sizeof from;
-      const ssize_t count =
-          ::recvfrom(socket.get(), bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&from), &length);
-      from_text += text(from) + " ";
-      ::sendto(socket.get(), bytes, static_cast<std::size_t>(count), 0, generic(from), length);
-    }
+    echo_datagrams(v6_socket(SOCK_DGRAM, "::", 53), [&](const sockaddr_storage& from) {
+      from_text += text(reinterpret_cast<const sockaddr_in6&>(from)) + " ";
+    });
   });
   client.run([&] {
     const Fd four = udp();
@@ -822,7 +795,7 @@ TEST_F(Datagrams, AsynciosTransportUsesTheSimulatedNetwork) {
     }
   };
   const auto asker = std::make_shared<Asker>();
-  server.run([] { echo_datagrams(53); });
+  server.run([] { echo_datagrams(udp(53)); });
   client.run([&] {
     const auto make = [&] { return asker; };
     for (const int port : {53, 54}) {
