@@ -4,7 +4,6 @@
 #include "simulation/datagrams.h"
 
 #include <netinet/in.h>
-#include <netinet/udp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -37,16 +36,6 @@ std::size_t total_bytes(const msghdr& message, std::size_t most) noexcept {
     total += message.msg_iov[i].iov_len;
   }
   return total;
-}
-
-// UDP_SEGMENT and its like would change what is sent.
-bool has_udp_control(const msghdr& message) noexcept {
-  msghdr whole = message;  // CMSG_NXTHDR takes no constant
-  if (whole.msg_control == nullptr) return false;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&whole); part != nullptr; part = CMSG_NXTHDR(&whole, part)) {
-    if (part->cmsg_level == SOL_UDP) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -111,6 +100,16 @@ int Datagrams::connect(Endpoint& endpoint, const sockaddr* address, socklen_t le
   return 0;
 }
 
+// The pair is never told of the sending side: with both sides shut down, the wire would think that the
+// program has closed its end.
+int Datagrams::shut_down(Endpoint& endpoint, int fd, int how) noexcept {
+  if (endpoint.state != Endpoint::State::kConnected && !endpoint.local.is_unix) return fail(ENOTCONN);
+  if (how != SHUT_RD) endpoint.sends_nothing = true;
+  if (how == SHUT_WR) return 0;
+  endpoint.reads_nothing = true;
+  return real::shut_down(fd, SHUT_RD);
+}
+
 // ---- sending
 
 // 0, or the errno.
@@ -134,7 +133,7 @@ ssize_t Datagrams::send(Endpoint& from, int fd, const msghdr& message) {
   if (const int error = take_error(from, fd)) return fail(error);
   Address to;
   if (const int error = target(from, message, to)) return fail(error);
-  if (has_udp_control(message)) return fail(EINVAL);
+  if (from.sends_nothing) return fail(EPIPE);
   const std::size_t most = to.is_unix ? kMostBytesUnix : to.ip.is_v4() ? kMostBytes4 : kMostBytes6;
   const std::size_t total = total_bytes(message, most);
   if (total > most) return fail(EMSGSIZE);
@@ -189,6 +188,7 @@ int Datagrams::send_to_unix(Endpoint& from, const Address& to, const std::string
   if (other == nullptr) return to == from.remote ? ECONNREFUSED : ENOENT;
   if (other->kind != Endpoint::Kind::kDatagram) return EPROTOTYPE;
   if (other->state == Endpoint::State::kConnected && !(other->remote == from.local)) return EPERM;
+  if (other->reads_nothing) return EPIPE;
   switch (deliver(*other, from.local, bytes)) {
     case Delivered::kYes:
       return 0;
@@ -267,6 +267,7 @@ Endpoint* Datagrams::receiver(const Datagram& datagram) noexcept {
 }
 
 Datagrams::Delivered Datagrams::deliver(Endpoint& to, const Address& source, const std::string& bytes) {
+  if (to.reads_nothing) return Delivered::kNoRoom;  // UDP tells the sender nothing
   last_read(to);
   const std::size_t room = bytes.size() + kOverhead;
   if (to.received_room + room > to.receive_limit) return Delivered::kNoRoom;

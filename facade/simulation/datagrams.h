@@ -45,6 +45,7 @@ class Datagrams {
   // Each is a call of the endpoint's program, on its descriptor: -1 with errno.
   ssize_t send(Endpoint& from, int fd, const msghdr& message);
   int connect(Endpoint& endpoint, const sockaddr* address, socklen_t length);
+  int shut_down(Endpoint& endpoint, int fd, int how) noexcept;
   // What a call fails with before it does anything; 0: nothing. It is told once.
   int take_error(Endpoint& endpoint, int fd) noexcept;
   // A receiving call has succeeded: writes who sent what it got.

@@ -370,8 +370,9 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
   }
   const bool closed = (events & (EPOLLHUP | EPOLLERR)) != 0;
   if (!closed && (events & kHears) == 0) return;
-  const bool goes_on = endpoint.ended || read_wire(endpoint, closed);
-  if (!goes_on) {  // its program closed it with unread data: TCP tells the peer by a reset
+  const bool aborts = closed && endpoint.close_resets && !endpoint.sends_nothing;
+  const bool goes_on = !aborts && (endpoint.ended || read_wire(endpoint, closed));
+  if (!goes_on) {  // or its program closed it with unread data: TCP tells the peer by a reset
     endpoint.out.clear();
     send(endpoint, Packet::Kind::kReset);
   }
@@ -382,10 +383,23 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
   if (endpoint.out.empty()) remove(endpoint);
 }
 
-void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
-  if (endpoint.kind != Endpoint::Kind::kStream) return;
-  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0 || endpoint.keeps_byte) return;
-  endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
+void Wires::before_shutdown(Endpoint& endpoint, int fd, int how) noexcept {
+  if (how != SHUT_RD) {
+    endpoint.sends_nothing = true;
+    if (endpoint.wire >= 0 && !endpoint.keeps_byte)
+      endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
+  }
+  if (how == SHUT_WR) return;
+  endpoint.reads_nothing = true;
+  // A Unix socket's peer hears of it at its next write: EPIPE. A TCP packet has no word for it.
+  Endpoint* const peer = endpoint.local.is_unix ? find(endpoint.peer) : nullptr;
+  if (peer != nullptr && peer->wire >= 0) real::shut_down(peer->wire, SHUT_RD);
+}
+
+std::size_t Wires::bytes_under_way(const Endpoint& endpoint) const noexcept {
+  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0) return endpoint.out_bytes;
+  const std::size_t kept = endpoint.keeps_byte ? 1 : 0;
+  return endpoint.out_bytes + std::max(real::pending_bytes(endpoint.wire), kept) - kept;
 }
 
 bool Wires::take_time_out(int fd) noexcept {
@@ -506,7 +520,12 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
       return open_at(to);
     case Packet::Kind::kData: {
       const ssize_t sent = sys::send(to.wire, packet.bytes.data(), packet.bytes.size(), MSG_DONTWAIT);
-      if (sent < 0 && errno != EAGAIN) return Delivered::kGone;
+      if (sent < 0 && errno != EAGAIN) {
+        // Nobody reads it. TCP takes it all the same, as long as the program may still send.
+        const bool is_swallowed = to.reads_nothing && (to.local.is_unix || !to.sends_nothing);
+        if (is_swallowed) log("data that nobody reads", from, static_cast<std::int64_t>(packet.bytes.size()));
+        return is_swallowed ? Delivered::kYes : Delivered::kGone;
+      }
       to.host->touch();
       if (sent < static_cast<ssize_t>(packet.bytes.size())) {
         const auto taken = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));

@@ -56,9 +56,11 @@ class Wires {
   // the program's from now on.
   Endpoint* take_accepted(Endpoint& listener) noexcept;
 
-  // The program is about to shut down its sending side. It could write no byte later that a reset needs, so
-  // one is written now and stays in the wire.
-  void before_shutdown(Endpoint& endpoint, int fd) noexcept;
+  // The program is about to shut down a connection. After its sending side it could write no byte that a
+  // reset needs later, so one is written now and stays in the wire.
+  void before_shutdown(Endpoint& endpoint, int fd, int how) noexcept;
+  // What the program has written into the connection and its peer's end has not got.
+  std::size_t bytes_under_way(const Endpoint& endpoint) const noexcept;
 
   // Whether the connection of this descriptor was given up, and nobody was told yet. Only once.
   bool take_time_out(int fd) noexcept;

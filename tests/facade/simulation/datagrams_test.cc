@@ -26,6 +26,7 @@
 #include "aiofiber/simulation.h"
 #include "aiofiber/sleep.h"
 #include "facade/simulation/blocking_code.h"
+#include "facade/simulation/datagram_code.h"
 #include "support/descriptors.h"
 
 namespace aiofiber::testing::test {
@@ -38,48 +39,6 @@ struct Datagrams : ::testing::Test {
   Node server = sim.node("server");
   Node client = sim.node("client");
 };
-
-sockaddr_in inet(const char* address, std::uint16_t port) {
-  sockaddr_in made{};
-  made.sin_family = AF_INET;
-  made.sin_port = htons(port);
-  ::inet_pton(AF_INET, address, &made.sin_addr);
-  return made;
-}
-template <class T>
-const sockaddr* generic(const T& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-std::string text(const sockaddr_in& address) {
-  char host[64] = "";
-  ::inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
-  return std::string(host) + ":" + std::to_string(ntohs(address.sin_port));
-}
-
-// At this port of its machine; 0: at any.
-Fd udp(std::uint16_t port = 0, int flags = 0) {
-  Fd made(::socket(AF_INET, SOCK_DGRAM | flags, 0));
-  const sockaddr_in own = inet("0.0.0.0", port);
-  return ::bind(made.get(), generic(own), sizeof own) == 0 ? std::move(made) : Fd(-1);
-}
-Fd connected_udp(const char* address, std::uint16_t port) {
-  Fd made(::socket(AF_INET, SOCK_DGRAM, 0));
-  const sockaddr_in to = inet(address, port);
-  return ::connect(made.get(), generic(to), sizeof to) == 0 ? std::move(made) : Fd(-1);
-}
-ssize_t send_to(const Fd& fd, const std::string& bytes, const char* address, std::uint16_t port) {
-  const sockaddr_in to = inet(address, port);
-  return ::sendto(fd.get(), bytes.data(), bytes.size(), 0, generic(to), sizeof to);
-}
-// What came, or "error 11" and so on.
-std::string receive(const Fd& fd, int flags = 0, sockaddr_in* from = nullptr) {
-  char buffer[70'000];
-  socklen_t length = sizeof *from;
-  const ssize_t count = ::recvfrom(fd.get(), buffer, sizeof buffer, flags, reinterpret_cast<sockaddr*>(from),
-                                   from != nullptr ? &length : nullptr);
-  return count >= 0 ? std::string(buffer, static_cast<std::size_t>(count)) : "error " + std::to_string(errno);
-}
-std::string error_text(int error) { return "error " + std::to_string(error); }
 
 TEST_F(Datagrams, AnswerComesBackToItsSender) {
   std::string answer;
@@ -600,14 +559,8 @@ TEST_F(Datagrams, DeadProgramLeavesNoSocketOpen) {
 }
 
 TEST_F(Datagrams, UnixOnesConnectTheProgramsOfAMachine) {
-  const auto named = [](const char* path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, path);
-    return address;
-  };
-  const sockaddr_un log = named("/run/log");
-  const sockaddr_un own = named("/run/own");
+  const sockaddr_un log = at_path("/run/log");
+  const sockaddr_un own = at_path("/run/own");
   std::vector<std::string> lines;
   std::string from_path;
   int elsewhere = 0;
