@@ -33,10 +33,14 @@ std::string option_text(int level, int option) {
 
 // What the simulation itself has to do about an option of the socket pair.
 void note_pair_option(Endpoint& endpoint, int option, const void* value, socklen_t length) noexcept {
-  if (option == SO_RCVBUF) {
+  if (option == SO_RCVBUF || option == SO_SNDBUF) {
     int number = 0;
     std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
-    endpoint.receive_limit = Datagrams::receive_limit(number);
+    if (option == SO_RCVBUF) {
+      endpoint.receive_limit = Datagrams::receive_limit(number);
+    } else {
+      endpoint.send_limit = Room::send_limit(number);
+    }
   }
   if (option == SO_LINGER) {
     linger set{};

@@ -343,6 +343,7 @@ void Wires::collect() {
       if (Endpoint* const endpoint = find(events[i].data.u64)) hear(*endpoint, events[i].events);
     }
   } while (count == kMost);
+  world_.datagrams().look_for_room();
 }
 
 void Wires::hear(Endpoint& endpoint, std::uint32_t events) {

@@ -583,7 +583,7 @@ TEST_F(Datagrams, UnixOnesConnectTheProgramsOfAMachine) {
     ASSERT_EQ(::bind(socket.get(), generic(own), sizeof own), 0);
     ASSERT_EQ(::connect(socket.get(), generic(log), sizeof log), 0);
     EXPECT_EQ(::send(socket.get(), "a line", 6, 0), 6);
-    while (::send(socket.get(), "more", 4, 0) == 4) {
+    while (::send(socket.get(), "more", 4, MSG_DONTWAIT) == 4) {
     }
     full = errno;
   });
@@ -596,7 +596,7 @@ TEST_F(Datagrams, UnixOnesConnectTheProgramsOfAMachine) {
   EXPECT_EQ(lines, std::vector<std::string>{"a line"});
   EXPECT_EQ(from_path, "/run/own");
   EXPECT_EQ(elsewhere, ENOENT);
-  EXPECT_EQ(full, ENOBUFS);
+  EXPECT_EQ(full, EAGAIN);
 }
 
 // ---- IPv6
