@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <chrono>
+#include <vector>
 
 #include "aiofiber/simulation.h"
 #include "facade/simulation/blocking_code.h"
@@ -90,6 +91,35 @@ void connections(benchmark::State& state) {
   state.SetItemsProcessed(done);
 }
 BENCHMARK(connections)->Unit(benchmark::kMillisecond);
+
+// Connections that are all open in the end: what each costs does not depend on their number.
+void open_connections(benchmark::State& state) {
+  const auto count = static_cast<int>(state.range(0));
+  std::int64_t done = 0;
+  for (auto _ : state) {
+    sim::Simulation simulation({.seed = 1});
+    simulation.node("server").run([count] {
+      const Fd listener = listen_on(7);
+      std::vector<Fd> open;
+      for (int i = 0; i < count; ++i) open.emplace_back(::accept(listener.get(), nullptr, nullptr));
+      ::sleep(60);
+    });
+    simulation.node("client").run([&done, count] {
+      std::vector<Fd> open;
+      for (int i = 0; i < count; ++i) {
+        open.push_back(connect_to("server", 7));
+        done += open.back() ? 1 : 0;
+      }
+      ::sleep(60);
+    });
+    simulation.run_for(10min);
+  }
+  // Each has two ends, and each end is a pair of descriptors.
+  if (done != static_cast<std::int64_t>(state.iterations()) * count)
+    state.SkipWithError("too few descriptors: ulimit -n 50000");
+  state.SetItemsProcessed(done);
+}
+BENCHMARK(open_connections)->Arg(1000)->Arg(4000)->Arg(10'000)->Unit(benchmark::kMillisecond);
 
 // A day in which each of two machines wakes up once a second.
 void idle_day(benchmark::State& state) {

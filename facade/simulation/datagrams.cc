@@ -58,18 +58,9 @@ void Datagrams::added(Endpoint& endpoint) noexcept {
   wires_.watch(endpoint, EPOLLIN);
 }
 
-void Datagrams::bound(Endpoint& endpoint) {
-  if (!endpoint.local.is_unix) by_port_[{endpoint.host->index(), endpoint.local.port}].push_back(&endpoint);
-}
-
 void Datagrams::removed(Endpoint& endpoint) noexcept {
   --sockets_;
   if (endpoint.local.is_unix) room_.removed(endpoint);
-  if (!endpoint.bound || endpoint.local.is_unix) return;
-  const auto found = by_port_.find({endpoint.host->index(), endpoint.local.port});
-  if (found == by_port_.end()) return;
-  std::erase(found->second, &endpoint);
-  if (found->second.empty()) by_port_.erase(found);
 }
 
 void Datagrams::disconnect(Endpoint& endpoint) noexcept {
@@ -300,11 +291,11 @@ void Datagrams::arrive(const Datagram& datagram) {
 
 // The socket that is bound most exactly: a connected one gets only what its peer sends.
 Endpoint* Datagrams::receiver(const Datagram& datagram) noexcept {
-  const auto found = by_port_.find({datagram.to->index(), datagram.target.port});
-  if (found == by_port_.end()) return nullptr;
+  const auto& candidates =
+      wires_.bound_sockets().at_port(datagram.to->index(), Endpoint::Kind::kDatagram, datagram.target.port);
   Endpoint* best = nullptr;
   int best_score = -1;
-  for (Endpoint* const endpoint : found->second) {
+  for (Endpoint* const endpoint : candidates) {
     if (!endpoint->covers(datagram.target.ip)) continue;
     const bool connected = endpoint->state == Endpoint::State::kConnected;
     if (connected && !(endpoint->remote == datagram.source)) continue;

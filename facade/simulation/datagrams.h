@@ -14,10 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "simulation/endpoint.h"
 #include "simulation/room.h"
@@ -39,8 +36,6 @@ class Datagrams {
   void added(Endpoint& endpoint) noexcept;
   // The room of a receive buffer when a program has set SO_RCVBUF.
   static std::size_t receive_limit(int set) noexcept;
-  // A socket has got its port.
-  void bound(Endpoint& endpoint);
   void removed(Endpoint& endpoint) noexcept;
 
   // Each is a call of the endpoint's program, on its descriptor: -1 with errno. send() may give
@@ -59,7 +54,6 @@ class Datagrams {
   void look_for_room() noexcept;
 
  private:
-  using Port = std::pair<std::size_t, std::uint16_t>;  // a machine's number, and its port
   struct Datagram {
     Host* from;
     Host* to;
@@ -88,7 +82,6 @@ class Datagrams {
   Wires& wires_;
   Room room_;  // of Unix sockets
   std::size_t sockets_ = 0;
-  std::map<Port, std::vector<Endpoint*>> by_port_;  // of Internet sockets, the oldest first
 };
 
 }  // namespace aiofiber::testing::detail

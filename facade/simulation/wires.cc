@@ -91,13 +91,12 @@ Endpoint* Wires::find(std::uint64_t id) noexcept {
 }
 
 Endpoint* Wires::listener(const Host& host, const Address& address) noexcept {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (endpoint->host != &host || endpoint->state != Endpoint::State::kListening) continue;
-    const Address& own = endpoint->local;
-    if (own.is_unix != address.is_unix) continue;
-    const bool fits =
-        own.is_unix ? own.path == address.path : own.port == address.port && endpoint->covers(address.ip);
-    if (fits) return endpoint.get();
+  if (address.is_unix) {
+    Endpoint* const found = at_path(host, address.path);
+    return found != nullptr && found->state == Endpoint::State::kListening ? found : nullptr;
+  }
+  for (Endpoint* const endpoint : bound_.at_port(host.index(), Endpoint::Kind::kStream, address.port)) {
+    if (endpoint->state == Endpoint::State::kListening && endpoint->covers(address.ip)) return endpoint;
   }
   return nullptr;
 }
@@ -107,20 +106,14 @@ bool Wires::is_taken(const Endpoint& endpoint, const Address& address) noexcept 
   Endpoint wanted;
   wanted.local = address;
   wanted.only_v6 = endpoint.only_v6;
-  for (const auto& [id, other] : endpoints_) {
-    if (other.get() == &endpoint || other->host != endpoint.host || !other->bound) continue;
-    if (other->kind != endpoint.kind || other->local.is_unix || other->local.port != address.port) continue;
-    if (other->covers(address.ip) || wanted.covers(other->local.ip)) return true;
+  for (const Endpoint* const other : bound_.at_port(endpoint.host->index(), endpoint.kind, address.port)) {
+    if (other != &endpoint && (other->covers(address.ip) || wanted.covers(other->local.ip))) return true;
   }
   return false;
 }
 
 Endpoint* Wires::at_path(const Host& host, const std::string& path) noexcept {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (endpoint->host == &host && endpoint->bound && endpoint->local.is_unix && endpoint->local.path == path)
-      return endpoint.get();
-  }
-  return nullptr;
+  return bound_.at_path(host.index(), path);
 }
 
 bool Wires::bind_to_free_port(Endpoint& endpoint) {
@@ -139,7 +132,7 @@ bool Wires::bind_to_free_port(Endpoint& endpoint) {
 void Wires::bind(Endpoint& endpoint, Address address) {
   endpoint.local = std::move(address);
   endpoint.bound = true;
-  if (endpoint.kind == Endpoint::Kind::kDatagram) world_.datagrams().bound(endpoint);
+  bound_.add(endpoint.host->index(), endpoint);
 }
 
 Host* Wires::host_at(Host& seen_by, const Ip& ip) noexcept {
@@ -169,6 +162,7 @@ void Wires::remove(Endpoint& endpoint) noexcept {
       world_.random_files().removed();
       break;
   }
+  if (endpoint.bound) bound_.remove(endpoint.host->index(), endpoint);
   by_cookie_.erase(endpoint.cookie);
   endpoints_.erase(endpoint.id);
   for (const std::uint64_t id : backlog) {  // connections that nobody accepts any more

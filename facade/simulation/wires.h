@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "simulation/bound_sockets.h"
 #include "simulation/endpoint.h"
 
 namespace aiofiber::testing::detail {
@@ -44,6 +45,7 @@ class Wires {
   bool bind_to_free_port(Endpoint& endpoint);
   // The socket of the machine with this path; null: there is none.
   Endpoint* at_path(const Host& host, const std::string& path) noexcept;
+  const BoundSockets& bound_sockets() const noexcept { return bound_; }
   // Who has the address, as seen by a machine; null: nobody.
   Host* host_at(Host& seen_by, const Ip& ip) noexcept;
 
@@ -111,6 +113,7 @@ class Wires {
   int epoll_;
   std::map<std::uint64_t, std::unique_ptr<Endpoint>> endpoints_;
   std::unordered_map<std::uint64_t, Endpoint*> by_cookie_;
+  BoundSockets bound_;
   // Connections that were given up, by cookie, until the program hears of it or dies.
   std::unordered_map<std::uint64_t, const Host*> timed_out_;
   std::uint64_t next_id_ = 1;
