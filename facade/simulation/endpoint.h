@@ -79,14 +79,19 @@ struct Endpoint {
   std::deque<Packet> out;  // under way to the peer, in order
   std::size_t out_bytes = 0;
   runtime::Nanoseconds last_due = 0;
-  bool out_armed = false;     // an event will deliver the first packet
-  bool peer_full = false;     // the peer's buffer is full: delivery goes on when its program reads
-  bool ended = false;         // the program sends nothing more
-  bool heard_end = false;     // the peer sends nothing more, and the program can read so
-  bool keeps_byte = false;    // the last byte in the wire is not data: see Wires::before_shutdown()
-  bool close_resets = false;  // SO_LINGER with a time of 0: a close is not an end
-  unsigned tries = 0;         // of the first packet
-  bool held = false;          // a server's end that was not accepted: its program's end is ours, too
+  bool out_armed = false;          // an event will deliver the first packet
+  bool peer_full = false;          // the peer's buffer is full: delivery goes on when its program reads
+  bool ended = false;              // the program sends nothing more
+  bool heard_end = false;          // the peer sends nothing more, and the program can read so
+  bool keeps_byte = false;         // the last byte in the wire is not data: see Wires::before_shutdown()
+  bool close_resets = false;       // SO_LINGER with a time of 0: a close is not an end
+  unsigned tries = 0;              // of the first packet
+  bool held = false;               // a server's end that was not accepted: its program's end is ours, too
+  runtime::Nanoseconds began = 0;  // when the first attempt to connect was made, or to send the first packet
+  runtime::Nanoseconds last_heard = 0;  // when something came from the peer
+  bool keeps_alive = false;             // SO_KEEPALIVE
+  unsigned probes = 0;                  // that were not answered
+  std::uint64_t keep_alive_arming = 0;  // the number of the look that is valid
 
   // ---- a datagram socket
   std::deque<Received> received;  // not read yet, in order
@@ -100,6 +105,17 @@ struct Endpoint {
   std::size_t send_limit = 0;            // then it sends no more
   std::vector<std::uint64_t> waits_for;  // the full sockets to which its last sends failed
 
+  // Null: the program has not set it.
+  const int* stored_option(int level, int option) const noexcept {
+    for (const auto& [key, value] : options) {
+      if (key == std::pair(level, option)) return &value;
+    }
+    return nullptr;
+  }
+  void store_option(int level, int option, int value) {
+    std::erase_if(options, [&](const auto& each) { return each.first == std::pair(level, option); });
+    options.push_back({{level, option}, value});
+  }
   // Not a timer or a file, to the program.
   bool is_socket() const noexcept { return kind == Kind::kStream || kind == Kind::kDatagram; }
 

@@ -3,6 +3,7 @@
 // The lists of flags and options.
 #include "simulation/refusals.h"
 
+#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -51,11 +52,13 @@ bool contains(const int (&list)[n], int option) noexcept {
 
 // ---- options of protocols
 
-// Hints: a simulated connection does the same without.
+// What tcp_limits.h looks at, and hints: a simulated connection does the same without.
 struct Hint {
   int level;
   int option;
   int initial;
+  int least = INT_MIN;
+  int most = INT_MAX;
 };
 constexpr Hint kHints[] = {
     {IPPROTO_TCP, TCP_NODELAY, 0},
@@ -64,12 +67,12 @@ constexpr Hint kHints[] = {
     {IPPROTO_TCP, TCP_MAXSEG, 536},
     {IPPROTO_TCP, TCP_WINDOW_CLAMP, 0},
     {IPPROTO_TCP, TCP_DEFER_ACCEPT, 0},
-    {IPPROTO_TCP, TCP_KEEPIDLE, 7200},
-    {IPPROTO_TCP, TCP_KEEPINTVL, 75},
-    {IPPROTO_TCP, TCP_KEEPCNT, 9},
-    {IPPROTO_TCP, TCP_SYNCNT, 6},
+    {IPPROTO_TCP, TCP_KEEPIDLE, 7200, 1, 32767},
+    {IPPROTO_TCP, TCP_KEEPINTVL, 75, 1, 32767},
+    {IPPROTO_TCP, TCP_KEEPCNT, 9, 1, 127},
+    {IPPROTO_TCP, TCP_SYNCNT, 6, 1, 127},
     {IPPROTO_TCP, TCP_LINGER2, 60},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, 0},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, 0, 0},
     {IPPROTO_TCP, TCP_FASTOPEN, 0},
     {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0},
     {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0},
@@ -100,7 +103,7 @@ OptionRule protocol_rule(const Endpoint& endpoint, int level, int option) noexce
     return each.level == level && each.option == option;
   });
   if (!fits || hint == std::end(kHints)) return {Holder::kNobody, ENOPROTOOPT};
-  return {Holder::kStored, 0, hint->initial};
+  return {Holder::kStored, 0, hint->initial, hint->least, hint->most};
 }
 
 }  // namespace
@@ -116,6 +119,11 @@ OptionRule rule_to_get(const Endpoint& endpoint, int level, int option) noexcept
   if (level != SOL_SOCKET) return protocol_rule(endpoint, level, option);
   if (!is_unix(endpoint) && contains(kOfUnixOnly, option)) return {Holder::kNobody, ENOPROTOOPT};
   return {Holder::kPair};
+}
+
+int option_value(const Endpoint& endpoint, int level, int option) noexcept {
+  const int* const stored = endpoint.stored_option(level, option);
+  return stored != nullptr ? *stored : rule_to_get(endpoint, level, option).initial;
 }
 
 // ---- flags

@@ -22,15 +22,19 @@ int refused_receive(const Endpoint& endpoint, int flags) noexcept;
 struct OptionRule {
   enum class Holder {
     kPair,    // the socket pair, which does what the option says
-    kStored,  // the endpoint: a hint that changes nothing
+    kStored,  // the endpoint: a hint that changes nothing, or of tcp_limits.h
     kNobody,  // it is refused, with `error`
   };
   Holder holder = Holder::kNobody;
   int error = 0;
-  int initial = 0;  // of kStored
+  int initial = 0;  // of kStored, and what it may be set to
+  int least = 0;
+  int most = 0;
 };
 OptionRule rule_to_set(const Endpoint& endpoint, int level, int option) noexcept;
 OptionRule rule_to_get(const Endpoint& endpoint, int level, int option) noexcept;
+// Of an option that is stored: what the program has set, or what it is in the beginning.
+int option_value(const Endpoint& endpoint, int level, int option) noexcept;
 
 // Whether an ioctl asks what the machine's network would have to know: interfaces, routes, time stamps.
 bool is_network_request(unsigned long request) noexcept;

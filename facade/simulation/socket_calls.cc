@@ -33,15 +33,11 @@ std::string option_text(int level, int option) {
 
 // What the simulation itself has to do about an option of the socket pair.
 void note_pair_option(Endpoint& endpoint, int option, const void* value, socklen_t length) noexcept {
-  if (option == SO_RCVBUF || option == SO_SNDBUF) {
-    int number = 0;
-    std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
-    if (option == SO_RCVBUF) {
-      endpoint.receive_limit = Datagrams::receive_limit(number);
-    } else {
-      endpoint.send_limit = Room::send_limit(number);
-    }
-  }
+  int number = 0;
+  std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+  if (option == SO_RCVBUF) endpoint.receive_limit = Datagrams::receive_limit(number);
+  if (option == SO_SNDBUF) endpoint.send_limit = Room::send_limit(number);
+  if (option == SO_KEEPALIVE) endpoint.keeps_alive = number != 0;
   if (option == SO_LINGER) {
     linger set{};
     std::memcpy(&set, value, std::min<std::size_t>(length, sizeof set));
@@ -49,13 +45,6 @@ void note_pair_option(Endpoint& endpoint, int option, const void* value, socklen
   }
 }
 
-int* stored_option(Endpoint& endpoint, int level, int option, bool make) {
-  for (auto& [key, value] : endpoint.options) {
-    if (key == std::pair(level, option)) return &value;
-  }
-  if (!make) return nullptr;
-  return &endpoint.options.emplace_back(std::pair(level, option), 0).second;
-}
 }  // namespace
 
 Wires& SocketCalls::wires() noexcept { return host_.world().wires(); }
@@ -228,8 +217,10 @@ int SocketCalls::set_option(int fd, int level, int option, const void* value, so
     return refuse("sets an option that is not simulated:", rule.error, option_text(level, option));
   if (rule.holder == Holder::kPair) {
     const int result = real::set_option(fd, level, option, value, length);
-    if (result == 0) note_pair_option(*endpoint, option, value, length);
-    return result;
+    if (result != 0) return result;
+    note_pair_option(*endpoint, option, value, length);
+    if (option == SO_KEEPALIVE) wires().keep_alive().watch(*endpoint);
+    return 0;
   }
   if (value == nullptr) return fail(EFAULT);
   int number = 0;
@@ -243,7 +234,9 @@ int SocketCalls::set_option(int fd, int level, int option, const void* value, so
     if (endpoint->bound) return fail(EINVAL);
     endpoint->only_v6 = number != 0;
   }
-  *stored_option(*endpoint, level, option, true) = number;
+  if (number < rule.least || number > rule.most) return fail(EINVAL);
+  endpoint->store_option(level, option, number);
+  if (level == IPPROTO_TCP && endpoint->keeps_alive) wires().keep_alive().watch(*endpoint);
   return 0;
 }
 
@@ -260,7 +253,7 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
   const OptionRule rule = rule_to_get(*endpoint, level, option);
   if (rule.holder == Holder::kNobody)
     return refuse("asks for an option that is not simulated:", rule.error, option_text(level, option));
-  int number = rule.initial;
+  int number = 0;
   if (level == SOL_SOCKET) {
     switch (option) {
       case SO_ERROR:
@@ -290,8 +283,8 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
       default:
         return real::get_option(fd, level, option, value, length);
     }
-  } else if (const int* const stored = stored_option(*endpoint, level, option, false)) {
-    number = *stored;
+  } else {
+    number = option_value(*endpoint, level, option);
   }
   std::memcpy(value, &number, std::min<std::size_t>(*length, sizeof number));
   *length = static_cast<socklen_t>(std::min<std::size_t>(*length, sizeof number));

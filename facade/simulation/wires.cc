@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "aiofiber/runtime/engine/saturating.h"
 #include "aiofiber/runtime/engine/socket_syscall.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
@@ -22,8 +23,7 @@ namespace sys = runtime::sys;
 namespace {
 constexpr std::size_t kBufferBytes = 65536;
 constexpr std::uint32_t kHears = EPOLLIN | EPOLLRDHUP;
-// tcp(7): tcp_syn_retries, tcp_retries2, and the pauses before them.
-constexpr unsigned kMostSyns = 7;
+// tcp(7): tcp_retries2, and the pauses before them.
 constexpr Nanoseconds kFirstSynPause = 1'000'000'000;
 constexpr unsigned kMostTries = 15;
 constexpr Nanoseconds kFirstPause = 200'000'000;
@@ -35,7 +35,10 @@ Nanoseconds pause_before_try(unsigned tries) noexcept {
 }  // namespace
 
 Wires::Wires(World& world)
-    : world_(world), epoll_(real::epoll_create()), buffer_(std::make_unique<char[]>(kBufferBytes)) {
+    : world_(world),
+      epoll_(real::epoll_create()),
+      keep_alive_(world, *this),
+      buffer_(std::make_unique<char[]>(kBufferBytes)) {
   if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
 
@@ -197,13 +200,15 @@ void Wires::begin_connect(Endpoint& client) {
   const std::string filler(static_cast<std::size_t>(size) / 4 + 1, '\0');
   const ssize_t sent = sys::send(client.fd, filler.data(), filler.size(), MSG_DONTWAIT);
   client.filler = sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  client.began = world_.now();
   send_syn(client.id, 0);
 }
 
 void Wires::send_syn(std::uint64_t id, unsigned attempt) {
   Endpoint* const client = find(id);
   if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
-  if (attempt == kMostSyns) {
+  const Nanoseconds end = runtime::saturating_add(client->began, user_timeout(*client));
+  if (attempt >= most_syns(*client) || world_.now() >= end) {
     fail_connect(*client, ETIMEDOUT);
     return;
   }
@@ -213,7 +218,8 @@ void Wires::send_syn(std::uint64_t id, unsigned attempt) {
   } else {
     world_.at(world_.now() + world_.latency(*client->host, server), [this, id] { syn_arrives(id); });
   }
-  world_.at(world_.now() + (kFirstSynPause << attempt), [this, id, attempt] { send_syn(id, attempt + 1); });
+  const Nanoseconds next = world_.now() + std::min(kFirstSynPause << std::min(attempt, 7u), kLongestPause);
+  world_.at(std::min(next, end), [this, id, attempt] { send_syn(id, attempt + 1); });
 }
 
 void Wires::syn_arrives(std::uint64_t id) {
@@ -236,6 +242,7 @@ void Wires::syn_arrives(std::uint64_t id) {
     made->remote = client->local;
     made->peer = client->id;
     client->peer = made->id;
+    inherit(*made, *listening);
   }
   log(refused ? "syn to a closed port" : "syn", *client);
   if (world_.loses_packet(server, *client->host)) {
@@ -266,9 +273,23 @@ void Wires::answer_arrives(std::uint64_t id) {
     if (got <= 0) break;
     client->filler -= static_cast<std::size_t>(got);
   }
+  client->last_heard = world_.now();
+  keep_alive_.watch(*client);
   send(*client, Packet::Kind::kOpen);
   watch(*client, kHears);
   client->host->touch();
+}
+
+// As tcp(7): a connection begins with its listener's options.
+void Wires::inherit(Endpoint& server, const Endpoint& listening) {
+  server.options = listening.options;
+  server.close_resets = listening.close_resets;
+  server.keeps_alive = listening.keeps_alive;
+  server.last_heard = world_.now();
+  if (!server.keeps_alive) return;
+  const int yes = 1;
+  real::set_option(server.fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+  keep_alive_.watch(server);
 }
 
 void Wires::fail_connect(Endpoint& client, int error) {
@@ -482,16 +503,19 @@ void Wires::deliver(std::uint64_t id) {
       break;
     }
     if (delivered == Delivered::kLater) {
-      if (++from->tries > kMostTries) {
-        log("gives up", *from);
-        if (from->wire >= 0) timed_out_[from->cookie] = from->host;
-        reset(*from);
+      if (from->tries++ == 0) from->began = world_.now();
+      const Nanoseconds limit = user_timeout(*from);
+      const Nanoseconds end = runtime::saturating_add(from->began, limit);
+      if (limit == runtime::kForever ? from->tries > kMostTries : world_.now() >= end) {
+        give_up(*from);
         return;
       }
-      arm(*from, world_.now() + pause_before_try(from->tries - 1));
+      arm(*from, std::min(world_.now() + pause_before_try(from->tries - 1), end));
       return;
     }
     from->tries = 0;
+    from->last_heard = world_.now();
+    if (Endpoint* const reached = find(from->peer)) reached->last_heard = world_.now();
     ++packets_;
     from->out_bytes -= first.bytes.size();
     from->out.pop_front();
@@ -547,7 +571,13 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
   return Delivered::kYes;
 }
 
-// ---- resets
+// ---- ends
+
+void Wires::give_up(Endpoint& endpoint) {
+  log("gives up", endpoint);
+  if (endpoint.wire >= 0) timed_out_[endpoint.cookie] = endpoint.host;
+  reset(endpoint);
+}
 
 void Wires::reset_later(Endpoint& endpoint) {
   Host& peer = host_of_peer(endpoint);

@@ -18,6 +18,7 @@
 
 #include "simulation/bound_sockets.h"
 #include "simulation/endpoint.h"
+#include "simulation/tcp_limits.h"
 
 namespace aiofiber::testing::detail {
 
@@ -83,6 +84,11 @@ class Wires {
   };
   Remains cut(Host& host, bool tell_peers);
 
+  KeepAlive& keep_alive() noexcept { return keep_alive_; }
+  Host& host_of_peer(const Endpoint& endpoint);
+  // The connection ends: for its program by ETIMEDOUT, or by ECONNRESET.
+  void give_up(Endpoint& endpoint);
+  void reset(Endpoint& endpoint);
   // Forgets a socket whose connection has ended.
   void remove(Endpoint& endpoint) noexcept;
   std::uint64_t packets() const noexcept { return packets_; }
@@ -95,6 +101,7 @@ class Wires {
   void send_syn(std::uint64_t client, unsigned attempt);
   void syn_arrives(std::uint64_t client);
   void answer_arrives(std::uint64_t client);
+  void inherit(Endpoint& server, const Endpoint& listening);
   void fail_connect(Endpoint& client, int error);
   void add_data(Endpoint& from, const char* bytes, std::size_t count);
   void send(Endpoint& from, Packet::Kind kind, std::string bytes = {});
@@ -104,8 +111,6 @@ class Wires {
   Delivered deliver_first(Endpoint& from, Endpoint& to);
   Delivered open_at(Endpoint& server);
   void reset_later(Endpoint& endpoint);
-  void reset(Endpoint& endpoint);
-  Host& host_of_peer(const Endpoint& endpoint);
   void log(const char* what, const Endpoint& from, std::int64_t amount = -1);
   void log_answer(const char* what, const Endpoint& to);
 
@@ -114,6 +119,7 @@ class Wires {
   std::map<std::uint64_t, std::unique_ptr<Endpoint>> endpoints_;
   std::unordered_map<std::uint64_t, Endpoint*> by_cookie_;
   BoundSockets bound_;
+  KeepAlive keep_alive_;
   // Connections that were given up, by cookie, until the program hears of it or dies.
   std::unordered_map<std::uint64_t, const Host*> timed_out_;
   std::uint64_t next_id_ = 1;
