@@ -128,15 +128,26 @@ int option_value(const Endpoint& endpoint, int level, int option) noexcept {
 
 // ---- flags
 
+namespace {
+// The pair is connected from the beginning. What were written into it early would be lost, or come late. A
+// failed attempt has no wire, and its pair has the error.
+bool is_unconnected_stream(const Endpoint& endpoint) noexcept {
+  return endpoint.kind == Endpoint::Kind::kStream && endpoint.wire >= 0 &&
+         endpoint.state == Endpoint::State::kNew;
+}
+}  // namespace
+
 int refused_send(const Endpoint& endpoint, const msghdr& message, int flags) noexcept {
   // TCP: urgent data; data in the SYN. UDP: MSG_MORE would make one datagram of several.
   const int refused = MSG_OOB | MSG_FASTOPEN | (is_udp(endpoint) ? int{MSG_MORE} : 0);
   if ((flags & refused) != 0) return EOPNOTSUPP;
+  if (is_unconnected_stream(endpoint)) return is_unix(endpoint) ? ENOTCONN : EPIPE;
   // Descriptors, credentials, and what UDP would do with each datagram.
   return CMSG_FIRSTHDR(&message) != nullptr ? EOPNOTSUPP : 0;
 }
 
 int refused_receive(const Endpoint& endpoint, int flags) noexcept {
+  if (is_unconnected_stream(endpoint)) return is_unix(endpoint) ? EINVAL : ENOTCONN;
   // As Linux, where no urgent data has come, and where the queue of errors is empty.
   if ((flags & MSG_OOB) != 0) return endpoint.kind == Endpoint::Kind::kStream ? EINVAL : EOPNOTSUPP;
   if ((flags & MSG_ERRQUEUE) != 0 && !is_unix(endpoint)) return EAGAIN;

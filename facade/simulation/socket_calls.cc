@@ -14,15 +14,12 @@
 #include <cstring>
 #include <utility>
 
-#include "aiofiber/runtime/engine/socket_syscall.h"
 #include "simulation/call_results.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
 #include "simulation/refusals.h"
 
 namespace aiofiber::testing::detail {
-
-namespace sys = runtime::sys;
 
 namespace {
 using Holder = OptionRule::Holder;
@@ -181,7 +178,7 @@ int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags)
   Endpoint* made = nullptr;
   while (made == nullptr) {
     char byte;
-    const ssize_t got = sys::receive(fd, &byte, 1, MSG_DONTWAIT);
+    const ssize_t got = real::receive(fd, &byte, 1);
     if (got < 0) return -1;             // EAGAIN
     if (got == 0) return fail(EINVAL);  // shut down
     made = wires().take_accepted(*endpoint);
@@ -379,7 +376,8 @@ int SocketCalls::open(const char* path, int flags) noexcept {
 
 bool SocketCalls::has_messages() const noexcept {
   World& world = host_.world();
-  return world.datagrams().in_use() || world.timers().in_use() || world.random_files().in_use();
+  return world.wires().has_unconnected() || world.datagrams().in_use() || world.timers().in_use() ||
+         world.random_files().in_use();
 }
 
 ssize_t SocketCalls::send(int fd, const msghdr& message, int flags) noexcept {
@@ -387,10 +385,15 @@ ssize_t SocketCalls::send(int fd, const msghdr& message, int flags) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint != nullptr && endpoint->is_socket()) {
     if (const int error = refused_send(*endpoint, message, flags))
-      return refuse("sends ancillary data or with flags that are not simulated", error);
+      return error == EOPNOTSUPP ? refuse("sends ancillary data or with flags that are not simulated", error)
+                                 : fail(error);
   }
   if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream ||
       endpoint->kind == Endpoint::Kind::kRandom) {
+    if (endpoint != nullptr && endpoint->state == Endpoint::State::kConnecting && !endpoint->local.is_unix) {
+      errno = EAGAIN;  // and its end is not writable
+      return kNoRoom;
+    }
     errno = errno_before;
     return kIsNone;
   }

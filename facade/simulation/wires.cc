@@ -76,10 +76,28 @@ Endpoint* Wires::make(Host& host, Endpoint::Kind kind, int family, int flags) {
     errno = error;
     return nullptr;
   }
+  if (is_unconnected(endpoint)) ++unconnected_;
   by_cookie_[endpoint.cookie] = &endpoint;
   endpoints_[endpoint.id] = std::move(made);
   if (kind == Endpoint::Kind::kDatagram) world_.datagrams().added(endpoint);
   return &endpoint;
+}
+
+bool Wires::is_unconnected(const Endpoint& endpoint) noexcept {
+  return endpoint.kind == Endpoint::Kind::kStream && endpoint.wire >= 0 &&
+         (endpoint.state == Endpoint::State::kNew || endpoint.state == Endpoint::State::kConnecting);
+}
+
+void Wires::became(Endpoint& endpoint, Endpoint::State state) noexcept {
+  if (is_unconnected(endpoint)) --unconnected_;
+  endpoint.state = state;
+  if (is_unconnected(endpoint)) ++unconnected_;
+}
+
+// The caller closes it.
+int Wires::detach_wire(Endpoint& endpoint) noexcept {
+  if (is_unconnected(endpoint)) --unconnected_;
+  return std::exchange(endpoint.wire, -1);
 }
 
 Endpoint* Wires::of_descriptor(int fd) noexcept {
@@ -149,7 +167,7 @@ void Wires::watch(Endpoint& endpoint, std::uint32_t events) noexcept {
 }
 
 void Wires::remove(Endpoint& endpoint) noexcept {
-  if (endpoint.wire >= 0) sys::close(endpoint.wire);
+  if (const int wire = detach_wire(endpoint); wire >= 0) sys::close(wire);
   if (endpoint.held) sys::close(endpoint.fd);
   const std::deque<std::uint64_t> backlog = std::move(endpoint.backlog);
   switch (endpoint.kind) {
@@ -192,13 +210,13 @@ void Wires::log_answer(const char* what, const Endpoint& to) {
 // ---- handshakes
 
 void Wires::begin_connect(Endpoint& client) {
-  client.state = Endpoint::State::kConnecting;
+  became(client, Endpoint::State::kConnecting);
   // A quarter of its buffer makes a Unix socket not writable (unix_writable() in Linux).
   int size = 0;
   socklen_t length = sizeof size;
   real::get_option(client.fd, SOL_SOCKET, SO_SNDBUF, &size, &length);
   const std::string filler(static_cast<std::size_t>(size) / 4 + 1, '\0');
-  const ssize_t sent = sys::send(client.fd, filler.data(), filler.size(), MSG_DONTWAIT);
+  const ssize_t sent = real::send(client.fd, filler.data(), filler.size());
   client.filler = sent > 0 ? static_cast<std::size_t>(sent) : 0;
   client.began = world_.now();
   send_syn(client.id, 0);
@@ -236,7 +254,7 @@ void Wires::syn_arrives(std::uint64_t id) {
     }
     Endpoint* const made = make(server, Endpoint::Kind::kStream, listening->family, SOCK_CLOEXEC);
     if (made == nullptr) return;  // no descriptors left: as a server without memory
-    made->state = Endpoint::State::kConnected;
+    became(*made, Endpoint::State::kConnected);
     made->held = true;
     made->local = client->remote;
     made->remote = client->local;
@@ -265,11 +283,10 @@ void Wires::answer_arrives(std::uint64_t id) {
   Endpoint* const client = find(id);
   if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
   ++packets_;
-  client->state = Endpoint::State::kConnected;
+  became(*client, Endpoint::State::kConnected);
   log_answer("connected", *client);
   while (client->filler > 0) {
-    const ssize_t got =
-        sys::receive(client->wire, buffer_.get(), std::min(client->filler, kBufferBytes), MSG_DONTWAIT);
+    const ssize_t got = real::receive(client->wire, buffer_.get(), std::min(client->filler, kBufferBytes));
     if (got <= 0) break;
     client->filler -= static_cast<std::size_t>(got);
   }
@@ -294,12 +311,11 @@ void Wires::inherit(Endpoint& server, const Endpoint& listening) {
 
 void Wires::fail_connect(Endpoint& client, int error) {
   log_answer(error == ECONNREFUSED ? "refused" : "no answer", client);
-  client.state = Endpoint::State::kNew;
+  became(client, Endpoint::State::kNew);
   client.error = error;
   if (Endpoint* const server = find(client.peer)) remove(*server);
   // The filler is unread: so the program's end has an error now, and is writable.
-  sys::close(client.wire);
-  client.wire = -1;
+  sys::close(detach_wire(client));
   client.host->touch();
 }
 
@@ -307,7 +323,8 @@ int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
   if (listening.backlog.size() >= listening.backlog_limit) return EAGAIN;
   Endpoint* const server = make(*client.host, Endpoint::Kind::kStream, AF_UNIX, SOCK_CLOEXEC);
   if (server == nullptr) return errno;
-  server->state = client.state = Endpoint::State::kConnected;
+  became(*server, Endpoint::State::kConnected);
+  became(client, Endpoint::State::kConnected);
   server->held = true;
   server->local = client.remote = listening.local;
   server->remote = client.local;
@@ -319,7 +336,7 @@ int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
 }
 
 void Wires::begin_listening(Endpoint& endpoint, std::size_t backlog) {
-  endpoint.state = Endpoint::State::kListening;
+  became(endpoint, Endpoint::State::kListening);
   endpoint.backlog_limit = backlog;
 }
 
@@ -328,7 +345,7 @@ Wires::Delivered Wires::open_at(Endpoint& server) {
   Endpoint* const listening = listener(*server.host, server.local);
   if (listening == nullptr) return Delivered::kGone;
   if (listening->backlog.size() >= listening->backlog_limit) return Delivered::kLater;
-  if (sys::send(listening->wire, "", 1, MSG_DONTWAIT) != 1) return Delivered::kLater;
+  if (real::send(listening->wire, "", 1) != 1) return Delivered::kLater;
   listening->backlog.push_back(server.id);
   watch(server, kHears);
   server.host->touch();
@@ -393,17 +410,15 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
     send(endpoint, Packet::Kind::kReset);
   }
   if (!closed) return;
-  if (endpoint.keeps_byte && goes_on) sys::receive(endpoint.wire, buffer_.get(), 1, MSG_DONTWAIT);
-  sys::close(endpoint.wire);
-  endpoint.wire = -1;
+  if (endpoint.keeps_byte && goes_on) real::receive(endpoint.wire, buffer_.get(), 1);
+  sys::close(detach_wire(endpoint));
   if (endpoint.out.empty()) remove(endpoint);
 }
 
 void Wires::before_shutdown(Endpoint& endpoint, int fd, int how) noexcept {
   if (how != SHUT_RD) {
     endpoint.sends_nothing = true;
-    if (endpoint.wire >= 0 && !endpoint.keeps_byte)
-      endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
+    if (endpoint.wire >= 0 && !endpoint.keeps_byte) endpoint.keeps_byte = real::send(fd, "", 1) == 1;
   }
   if (how == SHUT_WR) return;
   endpoint.reads_nothing = true;
@@ -428,7 +443,7 @@ bool Wires::read_wire(Endpoint& endpoint, bool closed) {
   for (;;) {
     std::size_t most = kBufferBytes;
     if (endpoint.keeps_byte) most = std::min(most, real::unread_bytes(endpoint.wire) - 1);
-    const ssize_t got = most > 0 ? sys::receive(endpoint.wire, buffer_.get(), most, MSG_DONTWAIT) : 0;
+    const ssize_t got = most > 0 ? real::receive(endpoint.wire, buffer_.get(), most) : 0;
     if (got > 0) {
       endpoint.host->touch();  // a program that waits until it can write may go on
       add_data(endpoint, buffer_.get(), static_cast<std::size_t>(got));
@@ -538,7 +553,7 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     case Packet::Kind::kOpen:
       return open_at(to);
     case Packet::Kind::kData: {
-      const ssize_t sent = sys::send(to.wire, packet.bytes.data(), packet.bytes.size(), MSG_DONTWAIT);
+      const ssize_t sent = real::send(to.wire, packet.bytes.data(), packet.bytes.size());
       if (sent < 0 && errno != EAGAIN) {
         // Nobody reads it. TCP takes it all the same, as long as the program may still send.
         const bool is_swallowed = to.reads_nothing && (to.local.is_unix || !to.sends_nothing);
@@ -560,7 +575,7 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     case Packet::Kind::kEnd:
       log("end", from);
       to.heard_end = true;
-      sys::shut_down(to.wire, SHUT_WR);
+      real::shut_down(to.wire, SHUT_WR);
       to.host->touch();
       return Delivered::kYes;
     case Packet::Kind::kReset:
@@ -605,10 +620,8 @@ void Wires::reset(Endpoint& endpoint) {
   endpoint.out_bytes = 0;
   endpoint.ended = true;
   if (endpoint.wire >= 0) {
-    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie)
-      sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
-    sys::close(endpoint.wire);
-    endpoint.wire = -1;
+    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie) real::send(endpoint.fd, "", 1);
+    sys::close(detach_wire(endpoint));
   }
   endpoint.host->touch();
   if (!endpoint.held) remove(endpoint);
@@ -630,7 +643,7 @@ Wires::Remains Wires::cut(Host& host, bool tell_peers) {
       remains.cookies.push_back(endpoint->cookie);
       if (endpoint->wire >= 0) {
         real::epoll_control(epoll_, EPOLL_CTL_DEL, endpoint->wire, 0, 0);
-        remains.wires.push_back(std::exchange(endpoint->wire, -1));
+        remains.wires.push_back(detach_wire(*endpoint));
       }
     }
     remove(*endpoint);

@@ -50,6 +50,9 @@ class Wires {
   // Who has the address, as seen by a machine; null: nobody.
   Host* host_at(Host& seen_by, const Ip& ip) noexcept;
 
+  // Whether there is a socket of streams that nobody has connected yet: else no call needs to look.
+  bool has_unconnected() const noexcept { return unconnected_ > 0; }
+
   // Begins a handshake with `remote`. The program's end is not writable until it succeeds or fails.
   void begin_connect(Endpoint& client);
   // A connection on one machine, made at once. 0, or the errno.
@@ -97,6 +100,9 @@ class Wires {
 
  private:
   void hear(Endpoint& endpoint, std::uint32_t events);
+  static bool is_unconnected(const Endpoint& endpoint) noexcept;
+  void became(Endpoint& endpoint, Endpoint::State state) noexcept;
+  int detach_wire(Endpoint& endpoint) noexcept;
   bool read_wire(Endpoint& endpoint, bool closed);
   void send_syn(std::uint64_t client, unsigned attempt);
   void syn_arrives(std::uint64_t client);
@@ -120,6 +126,7 @@ class Wires {
   std::unordered_map<std::uint64_t, Endpoint*> by_cookie_;
   BoundSockets bound_;
   KeepAlive keep_alive_;
+  std::size_t unconnected_ = 0;
   // Connections that were given up, by cookie, until the program hears of it or dies.
   std::unordered_map<std::uint64_t, const Host*> timed_out_;
   std::uint64_t next_id_ = 1;

@@ -368,6 +368,37 @@ TEST_F(SimulatedSocket, SenderOfUnixDatagramsHearsThatNobodyReads) {
   });
 }
 
+// ---- before a connection
+
+TEST_F(SimulatedSocket, UnconnectedStreamMovesNothing) {
+  on_node([] {
+    const Fd tcp(::socket(AF_INET, SOCK_STREAM, 0));
+    EXPECT_EQ(sent(tcp), EPIPE);
+    EXPECT_EQ(receive(tcp), error_text(ENOTCONN));
+    EXPECT_EQ(error_of(::write(tcp.get(), "x", 1)), EPIPE);
+    char byte;
+    EXPECT_EQ(error_of(::read(tcp.get(), &byte, 1)), ENOTCONN);
+    const Fd path(::socket(AF_UNIX, SOCK_STREAM, 0));
+    EXPECT_EQ(sent(path), ENOTCONN);
+    EXPECT_EQ(receive(path), error_text(EINVAL));
+  });
+}
+
+TEST_F(SimulatedSocket, EarlySendWaitsForTheConnectionOrFails) {
+  on_node([] {
+    const Fd listener = listen_on(7);
+    const Fd early(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    EXPECT_EQ(sent(early), EPIPE);
+    const sockaddr_in to = inet("10.0.0.1", 7);
+    EXPECT_EQ(error_of(::connect(early.get(), generic(to), sizeof to)), EINPROGRESS);
+    EXPECT_EQ(sent(early), EAGAIN);
+    EXPECT_EQ(::fcntl(early.get(), F_SETFL, O_RDWR), 0);
+    EXPECT_EQ(::send(early.get(), "first", 5, 0), 5);
+    const Fd server(::accept(listener.get(), nullptr, nullptr));
+    EXPECT_EQ(receive(server), "first");
+  });
+}
+
 // ---- messages of nothing
 
 TEST_F(SimulatedSocket, WriteOfNothingIsAnEmptyDatagramAndNothingToAStream) {

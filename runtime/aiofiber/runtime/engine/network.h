@@ -71,8 +71,8 @@ class Network {
   virtual void disk_takes(int fd, off_t position, std::size_t bytes) noexcept = 0;
 
   // ---- datagrams, timers and files of random bytes
-  // Whether a descriptor of the network may be one of these. Otherwise a call that moves only bytes, with
-  // usual flags, need not ask the next three.
+  // Whether a descriptor of the network may be one of these, or a stream that is not connected. Otherwise a
+  // call that moves only bytes, with usual flags, need not ask the next three.
   virtual bool has_messages() const noexcept = 0;
   // As sendmsg(2): sends at once or fails. kIsNone: the bytes are a stream's, or the descriptor is something
   // else, and the caller goes on with the kernel's call. kNoRoom with errno EAGAIN: the descriptor is not
