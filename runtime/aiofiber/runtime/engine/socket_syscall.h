@@ -82,18 +82,20 @@ inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockadd
 // Never SIGPIPE.
 inline ssize_t send(int fd, const void* data, std::size_t bytes, int flags = 0,
                     const sockaddr* address = nullptr, socklen_t length = 0) noexcept {
-  if (injected("sendto") || is_unreachable("sendto", address, length)) return -1;
+  if (injected("sendto")) return -1;
   ssize_t sent;
   if (AIOFIBER_UNLIKELY(current_network != nullptr)) {
     iovec piece;
     if (network_sends_at_once(fd, as_message(piece, data, bytes, address, length), flags, sent)) return sent;
   }
+  if (is_unreachable("sendto", address, length)) return -1;
   return transfer_result(fd, ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length));
 }
 inline ssize_t send_message(int fd, const msghdr* message, int flags = 0) noexcept {
-  if (injected("sendmsg") || is_unreachable("sendmsg", message)) return -1;
+  if (injected("sendmsg")) return -1;
   ssize_t sent;
   if (message != nullptr && network_sends_at_once(fd, *message, flags, sent)) return sent;
+  if (is_unreachable("sendmsg", message)) return -1;
   return ::syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
 }
 inline ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
