@@ -218,7 +218,9 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   if (fd_kind(fd) == FdKind::kSocket) {
     take_part();
     ssize_t by_network;
-    if (transmit_by_network(fd, message_of(rest), 0, by_network)) return by_network;
+    if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr) &&
+        transmit_by_network(fd, message_of(rest), 0, by_network))
+      return by_network;
   }
   for (;;) {
     FdKind kind = fd_kind(fd);

@@ -199,11 +199,12 @@ int flags_for_piece(int flags, std::size_t sent) noexcept {
 
 ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address,
                  socklen_t address_length) {
-  ssize_t by_network;
-  iovec piece;
-  if (transmit_by_network(fd, runtime::as_message(piece, data, length, address, address_length), flags,
-                          by_network))
-    return by_network;
+  if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr)) {
+    ssize_t by_network;
+    iovec piece;
+    const msghdr message = runtime::as_message(piece, data, length, address, address_length);
+    if (transmit_by_network(fd, message, flags, by_network)) return by_network;
+  }
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
@@ -220,11 +221,12 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
 
 ssize_t transmit_at_once(int fd, const void* data, std::size_t length, int flags, const sockaddr* address,
                          socklen_t address_length) noexcept {
-  ssize_t sent;
-  iovec piece;
-  if (runtime::network_sends_at_once(fd, runtime::as_message(piece, data, length, address, address_length),
-                                     flags, sent))
-    return noted_sent(fd, sent);
+  if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr)) {
+    ssize_t sent;
+    iovec piece;
+    const msghdr message = runtime::as_message(piece, data, length, address, address_length);
+    if (runtime::network_sends_at_once(fd, message, flags, sent)) return noted_sent(fd, sent);
+  }
   return sent_at_once(fd, flags,
                       real::sendto(fd, data, length, flags_for_kernel(flags), address, address_length));
 }
