@@ -75,8 +75,10 @@ struct SimulationOptions {
   std::optional<std::uint64_t> seed = std::nullopt;
   // What the wall clocks of the nodes show at the beginning, since 1970.
   Duration wall_clock = std::chrono::hours(24 * 365 * 56 + 24 * 14);  // 2026-01-01
-  // Whether getrandom() and getentropy() of the programs give bytes from the seed, so that TLS handshakes
-  // repeat.
+  // Whether the programs' random numbers follow the seed, so that TLS handshakes repeat: those of
+  // getrandom(), getentropy(), rand(), random(), and of /dev/urandom and /dev/random opened by open().
+  // srand() and srandom() have no effect then. Not those of fopen() or openat() of these files, drand48() and
+  // its like, arc4random(), std::random_device.
   bool seed_random = false;
   // Whether code outside the nodes may use the real network: threads that a program starts, other loops, the
   // test itself. Otherwise, while the simulation exists, their calls that name an Internet address fail with

@@ -4,7 +4,6 @@
 #include "simulation/datagrams.h"
 
 #include <netinet/in.h>
-#include <netinet/udp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -39,16 +38,6 @@ std::size_t total_bytes(const msghdr& message, std::size_t most) noexcept {
   return total;
 }
 
-// UDP_SEGMENT and its like would change what is sent.
-bool has_udp_control(const msghdr& message) noexcept {
-  msghdr whole = message;  // CMSG_NXTHDR takes no constant
-  if (whole.msg_control == nullptr) return false;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&whole); part != nullptr; part = CMSG_NXTHDR(&whole, part)) {
-    if (part->cmsg_level == SOL_UDP) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 // ---- sockets
@@ -63,37 +52,38 @@ std::size_t Datagrams::receive_limit(int set) noexcept {
 void Datagrams::added(Endpoint& endpoint) noexcept {
   ++sockets_;
   endpoint.receive_limit = kMostReceived;
+  endpoint.send_limit = kMostReceived;  // net.core.wmem_default
   const int room = 2 * static_cast<int>(kMostReceived);
   real::set_option(endpoint.wire, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   wires_.watch(endpoint, EPOLLIN);
 }
 
-void Datagrams::bound(Endpoint& endpoint) {
-  if (!endpoint.local.is_unix) by_port_[{endpoint.host->index(), endpoint.local.port}].push_back(&endpoint);
-}
-
 void Datagrams::removed(Endpoint& endpoint) noexcept {
   --sockets_;
-  if (!endpoint.bound || endpoint.local.is_unix) return;
-  const auto found = by_port_.find({endpoint.host->index(), endpoint.local.port});
-  if (found == by_port_.end()) return;
-  std::erase(found->second, &endpoint);
-  if (found->second.empty()) by_port_.erase(found);
+  if (endpoint.local.is_unix) room_.removed(endpoint);
+}
+
+void Datagrams::disconnect(Endpoint& endpoint) noexcept {
+  room_.disconnected(endpoint);
+  endpoint.state = Endpoint::State::kNew;
+  endpoint.remote = {};
+  endpoint.peer = 0;
 }
 
 int Datagrams::connect(Endpoint& endpoint, const sockaddr* address, socklen_t length) {
   if (address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC) {
-    endpoint.state = Endpoint::State::kNew;
-    endpoint.remote = {};
+    disconnect(endpoint);
     if (!endpoint.has_own_ip) endpoint.local.ip = endpoint.any_ip();
     return 0;
   }
   std::optional<Address> to = read_address(address, length);
   if (!to || to->is_unix != endpoint.local.is_unix) return fail(EAFNOSUPPORT);
   if (to->is_unix) {
-    const Endpoint* const peer = wires_.at_path(*endpoint.host, to->path);
-    if (peer == nullptr) return fail(ENOENT);
-    if (peer->kind != Endpoint::Kind::kDatagram) return fail(EPROTOTYPE);
+    Endpoint* peer = nullptr;
+    if (const int error = unix_target(endpoint, &*to, peer)) return fail(error);
+    room_.disconnected(endpoint);
+    room_.connected(endpoint, *peer);
+    endpoint.peer = peer->id;
   } else {
     if (!endpoint.can_reach(to->ip)) return fail(endpoint.family == AF_INET ? EAFNOSUPPORT : ENETUNREACH);
     if (to->ip.is_any()) to->ip = to->ip.loopback();
@@ -109,6 +99,17 @@ int Datagrams::connect(Endpoint& endpoint, const sockaddr* address, socklen_t le
   endpoint.remote = std::move(*to);
   endpoint.state = Endpoint::State::kConnected;
   return 0;
+}
+
+// The pair is never told of the sending side: with both sides shut down, the wire would think that the
+// program has closed its end.
+int Datagrams::shut_down(Endpoint& endpoint, int fd, int how) noexcept {
+  if (endpoint.state != Endpoint::State::kConnected && !endpoint.local.is_unix) return fail(ENOTCONN);
+  if (how != SHUT_RD) endpoint.sends_nothing = true;
+  if (how == SHUT_WR) return 0;
+  endpoint.reads_nothing = true;
+  room_.changed();  // who waits for room hears of it
+  return real::shut_down(fd, SHUT_RD);
 }
 
 // ---- sending
@@ -134,35 +135,74 @@ ssize_t Datagrams::send(Endpoint& from, int fd, const msghdr& message) {
   if (const int error = take_error(from, fd)) return fail(error);
   Address to;
   if (const int error = target(from, message, to)) return fail(error);
-  if (has_udp_control(message)) return fail(EINVAL);
+  if (from.sends_nothing) return fail(EPIPE);
   const std::size_t most = to.is_unix ? kMostBytesUnix : to.ip.is_v4() ? kMostBytes4 : kMostBytes6;
   const std::size_t total = total_bytes(message, most);
   if (total > most) return fail(EMSGSIZE);
+  Endpoint* other = nullptr;
+  if (to.is_unix) {
+    if (const int error = unix_target(from, message.msg_name != nullptr ? &to : nullptr, other))
+      return fail(error);
+    if (other->reads_nothing) return fail(EPIPE);
+    if (!room_.is_for(from, *other)) return wait_for_room(from, fd, *other);
+    room_.begin_send(from, *other);
+  }
   msghdr plain{};
   plain.msg_iov = message.msg_iov;
   plain.msg_iovlen = message.msg_iovlen;
   collect(from);
-  if (real::send_message(fd, plain) < 0) return -1;
+  if (real::send_message(fd, plain) < 0) {
+    const int error = errno;
+    if (other != nullptr) room_.update(from);
+    return fail(error);
+  }
   std::string bytes(total, '\0');
   const ssize_t got = real::receive(from.wire, bytes.data(), bytes.size());
   bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-  const int error = to.is_unix ? send_to_unix(from, to, bytes) : send_to(from, to, std::move(bytes));
-  return error == 0 ? static_cast<ssize_t>(total) : fail(error);
+  if (other == nullptr) {
+    const int error = send_to(from, to, std::move(bytes));
+    return error == 0 ? static_cast<ssize_t>(total) : fail(error);
+  }
+  switch (deliver(*other, from.local, bytes, &from)) {
+    case Delivered::kYes:
+      room_.update(from);
+      return static_cast<ssize_t>(total);
+    case Delivered::kNoRoom:  // the kernel's buffer is smaller than Linux's queue
+      return wait_for_room(from, fd, *other);
+    case Delivered::kGone:
+      break;
+  }
+  return fail(ECONNREFUSED);
+}
+
+ssize_t Datagrams::wait_for_room(Endpoint& from, int fd, const Endpoint& to) {
+  if (!room_.wait_for(from, fd, to)) return fail(ENOBUFS);
+  errno = EAGAIN;
+  return runtime::Network::kNoRoom;
 }
 
 void Datagrams::collect(Endpoint& endpoint) {
-  for (;;) {
+  while (endpoint.filler == 0) {
     std::string bytes(real::unread_bytes(endpoint.wire), '\0');
     const ssize_t got = real::receive(endpoint.wire, bytes.data(), bytes.size());
     if (got <= 0) return;
     bytes.resize(static_cast<std::size_t>(got));
-    int error = ENOTCONN;
-    if (endpoint.state == Endpoint::State::kConnected) {
-      error = endpoint.remote.is_unix ? send_to_unix(endpoint, endpoint.remote, bytes)
-                                      : send_to(endpoint, endpoint.remote, std::move(bytes));
+    bool arrives = false;
+    if (endpoint.state == Endpoint::State::kConnected && !endpoint.remote.is_unix) {
+      arrives = send_to(endpoint, endpoint.remote, std::move(bytes)) == 0;
+    } else if (Endpoint* to = nullptr; unix_target(endpoint, nullptr, to) == 0) {
+      arrives = deliver(*to, endpoint.local, bytes, &endpoint) == Delivered::kYes;
     }
-    if (error != 0) world_.trace().event("sends a datagram that goes nowhere", &endpoint.host->name());
+    if (!arrives) world_.trace().event("sends a datagram that goes nowhere", &endpoint.host->name());
   }
+}
+
+void Datagrams::look_for_room() noexcept {
+  if (!room_.somebody_waits()) return;
+  for (const std::uint64_t id : room_.holders()) {
+    if (Endpoint* const holder = wires_.find(id)) last_read(*holder);
+  }
+  room_.wake();
 }
 
 int Datagrams::send_to(Endpoint& from, const Address& to, std::string bytes) {
@@ -183,21 +223,22 @@ int Datagrams::send_to(Endpoint& from, const Address& to, std::string bytes) {
   return 0;
 }
 
-// Nothing of it is lost: where Linux waits until the other has read, this fails.
-int Datagrams::send_to_unix(Endpoint& from, const Address& to, const std::string& bytes) {
-  Endpoint* const other = wires_.at_path(*from.host, to.path);
-  if (other == nullptr) return to == from.remote ? ECONNREFUSED : ENOENT;
-  if (other->kind != Endpoint::Kind::kDatagram) return EPROTOTYPE;
-  if (other->state == Endpoint::State::kConnected && !(other->remote == from.local)) return EPERM;
-  switch (deliver(*other, from.local, bytes)) {
-    case Delivered::kYes:
-      return 0;
-    case Delivered::kNoRoom:
-      return ENOBUFS;
-    case Delivered::kGone:
+// Who gets what a Unix socket sends: 0, or the errno. `named`: null, if the call names nobody. A socket stays
+// connected to the one that it found, whoever has the path later.
+int Datagrams::unix_target(Endpoint& from, const Address* named, Endpoint*& to) {
+  if (named == nullptr) {
+    if (from.state != Endpoint::State::kConnected) return ENOTCONN;
+    to = wires_.find(from.peer);
+    if (to == nullptr) {
+      disconnect(from);
       return ECONNREFUSED;
+    }
+  } else {
+    to = wires_.at_path(*from.host, named->path);
+    if (to == nullptr) return ENOENT;
+    if (to->kind != Endpoint::Kind::kDatagram) return EPROTOTYPE;
   }
-  return 0;
+  return to->state == Endpoint::State::kConnected && to->peer != from.id ? EPERM : 0;
 }
 
 // ---- on the way
@@ -250,11 +291,11 @@ void Datagrams::arrive(const Datagram& datagram) {
 
 // The socket that is bound most exactly: a connected one gets only what its peer sends.
 Endpoint* Datagrams::receiver(const Datagram& datagram) noexcept {
-  const auto found = by_port_.find({datagram.to->index(), datagram.target.port});
-  if (found == by_port_.end()) return nullptr;
+  const auto& candidates =
+      wires_.bound_sockets().at_port(datagram.to->index(), Endpoint::Kind::kDatagram, datagram.target.port);
   Endpoint* best = nullptr;
   int best_score = -1;
-  for (Endpoint* const endpoint : found->second) {
+  for (Endpoint* const endpoint : candidates) {
     if (!endpoint->covers(datagram.target.ip)) continue;
     const bool connected = endpoint->state == Endpoint::State::kConnected;
     if (connected && !(endpoint->remote == datagram.source)) continue;
@@ -266,15 +307,20 @@ Endpoint* Datagrams::receiver(const Datagram& datagram) noexcept {
   return best;
 }
 
-Datagrams::Delivered Datagrams::deliver(Endpoint& to, const Address& source, const std::string& bytes) {
+Datagrams::Delivered Datagrams::deliver(Endpoint& to, const Address& source, const std::string& bytes,
+                                        Endpoint* waiting_sender) {
+  if (to.reads_nothing) return Delivered::kNoRoom;  // UDP tells the sender nothing
   last_read(to);
   const std::size_t room = bytes.size() + kOverhead;
-  if (to.received_room + room > to.receive_limit) return Delivered::kNoRoom;
+  const bool is_full = waiting_sender != nullptr ? !room_.is_for(*waiting_sender, to)
+                                                 : to.received_room + room > to.receive_limit;
+  if (is_full) return Delivered::kNoRoom;
   const int before = real::unread_memory(to.wire);
   if (real::send(to.wire, bytes.data(), bytes.size()) < 0)
     return errno == EPIPE ? Delivered::kGone : Delivered::kNoRoom;
   const int memory = real::unread_memory(to.wire) - before;
   to.received.push_back({source, room, memory});
+  if (waiting_sender != nullptr) room_.took(*waiting_sender, to, to.received.back());
   to.received_room += room;
   to.received_memory += memory;
   to.host->touch();
@@ -320,6 +366,7 @@ Address Datagrams::last_read(Endpoint& endpoint) noexcept {
   while (!endpoint.received.empty() && endpoint.received_memory > memory) {
     endpoint.received_memory -= endpoint.received.front().memory;
     endpoint.received_room -= endpoint.received.front().room;
+    room_.gave_back(endpoint.received.front());
     last = std::move(endpoint.received.front().from);
     endpoint.received.pop_front();
   }

@@ -40,8 +40,9 @@ struct Packet {
 // A datagram in the buffer of the program's end. The kernel keeps its bytes, and these notes say whose it is.
 struct Received {
   Address from;
-  std::size_t room = 0;  // what it takes of the receive buffer
-  int memory = 0;        // what the kernel counts for it in the wire
+  std::size_t room = 0;      // what it takes of the receive buffer
+  int memory = 0;            // what the kernel counts for it in the wire
+  std::uint64_t sender = 0;  // of a Unix socket: whose room it takes
 };
 
 struct Endpoint {
@@ -64,7 +65,9 @@ struct Endpoint {
   Address local;
   Address remote;
   int error = 0;           // what SO_ERROR gives next; of a datagram socket: what its next call fails with
-  std::size_t filler = 0;  // bytes in the wire that keep a connecting socket from being writable
+  std::size_t filler = 0;  // bytes in the wire that keep the program's end from being writable
+  bool reads_nothing = false;                                // the program has shut down its receiving side
+  bool sends_nothing = false;                                // and its sending side
   std::vector<std::pair<std::pair<int, int>, int>> options;  // of protocols that a socket pair does not have
 
   // ---- a listener
@@ -76,13 +79,19 @@ struct Endpoint {
   std::deque<Packet> out;  // under way to the peer, in order
   std::size_t out_bytes = 0;
   runtime::Nanoseconds last_due = 0;
-  bool out_armed = false;   // an event will deliver the first packet
-  bool peer_full = false;   // the peer's buffer is full: delivery goes on when its program reads
-  bool ended = false;       // the program sends nothing more
-  bool heard_end = false;   // the peer sends nothing more, and the program can read so
-  bool keeps_byte = false;  // the last byte in the wire is not data: see Wires::before_shutdown()
-  unsigned tries = 0;       // of the first packet
-  bool held = false;        // a server's end that was not accepted: its program's end is ours, too
+  bool out_armed = false;          // an event will deliver the first packet
+  bool peer_full = false;          // the peer's buffer is full: delivery goes on when its program reads
+  bool ended = false;              // the program sends nothing more
+  bool heard_end = false;          // the peer sends nothing more, and the program can read so
+  bool keeps_byte = false;         // the last byte in the wire is not data: see Wires::before_shutdown()
+  bool close_resets = false;       // SO_LINGER with a time of 0: a close is not an end
+  unsigned tries = 0;              // of the first packet
+  bool held = false;               // a server's end that was not accepted: its program's end is ours, too
+  runtime::Nanoseconds began = 0;  // when the first attempt to connect was made, or to send the first packet
+  runtime::Nanoseconds last_heard = 0;  // when something came from the peer
+  bool keeps_alive = false;             // SO_KEEPALIVE
+  unsigned probes = 0;                  // that were not answered
+  std::uint64_t keep_alive_arming = 0;  // the number of the look that is valid
 
   // ---- a datagram socket
   std::deque<Received> received;  // not read yet, in order
@@ -91,6 +100,22 @@ struct Endpoint {
   std::size_t receive_limit = 0;  // how much room there is
   bool has_wake_up = false;       // an empty datagram that tells of an error is in the program's end
 
+  // ---- a datagram socket of a Unix path: `peer` is the only one it talks to
+  std::size_t sent_room = 0;             // of what it has sent and nobody has read
+  std::size_t send_limit = 0;            // then it sends no more
+  std::vector<std::uint64_t> waits_for;  // the full sockets to which its last sends failed
+
+  // Null: the program has not set it.
+  const int* stored_option(int level, int option) const noexcept {
+    for (const auto& [key, value] : options) {
+      if (key == std::pair(level, option)) return &value;
+    }
+    return nullptr;
+  }
+  void store_option(int level, int option, int value) {
+    std::erase_if(options, [&](const auto& each) { return each.first == std::pair(level, option); });
+    options.push_back({{level, option}, value});
+  }
   // Not a timer or a file, to the program.
   bool is_socket() const noexcept { return kind == Kind::kStream || kind == Kind::kDatagram; }
 

@@ -81,6 +81,12 @@ Host* Host::of_calling_program() noexcept {
   return current_host;
 }
 
+std::optional<std::size_t> Host::index_of(const Ip& ip) noexcept {
+  if (ip.is_v4())
+    return ip.number() >= kFirstAddress ? std::optional(ip.number() - kFirstAddress) : std::nullopt;
+  return ip.high() == kNetwork6 && ip.low() > 0 ? std::optional(ip.low() - 1) : std::nullopt;
+}
+
 Host::Host(World& world, std::string name, std::size_t index)
     : world_(world),
       name_(std::move(name)),

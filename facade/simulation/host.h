@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,8 @@ class Host {
   // Its address of the same family.
   Ip own_ip(const Ip& like) const noexcept { return like.is_v4() ? ip_ : ip6_; }
   std::size_t index() const noexcept { return index_; }
+  // The number of the machine that has the address, if there are so many; absent: none has it.
+  static std::optional<std::size_t> index_of(const Ip& ip) noexcept;
 
   void run(std::function<void()> fn);
   void kill(bool tell_peers);

@@ -152,17 +152,8 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
 }
 
 int shutdown(int fd, int how) noexcept {
-  if (Host* const host = caller()) {
-    Wires& wires = host->world().wires();
-    Endpoint* const endpoint = wires.of_descriptor(fd);
-    if (endpoint != nullptr && endpoint->kind == Endpoint::Kind::kDatagram &&
-        endpoint->state != Endpoint::State::kConnected) {
-      errno = ENOTCONN;
-      return -1;
-    }
-    if (endpoint != nullptr && how != SHUT_RD) wires.before_shutdown(*endpoint, fd);
-  }
-  return real_shutdown(fd, how);
+  aiofiber::runtime::Network* const simulated = network();
+  return simulated != nullptr ? simulated->shut_down(fd, how) : real_shutdown(fd, how);
 }
 
 int clock_gettime(clockid_t clock, timespec* time) noexcept {

@@ -32,6 +32,7 @@ inline int socket_name(int fd, sockaddr* address, socklen_t* length) noexcept {
 inline int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept {
   return static_cast<int>(::syscall(SYS_getpeername, fd, address, length));
 }
+inline int shut_down(int fd, int how) noexcept { return static_cast<int>(::syscall(SYS_shutdown, fd, how)); }
 // The socket's number of its own, which no other socket has while the system runs; 0: no socket.
 inline std::uint64_t cookie(int fd) noexcept {
   std::uint64_t value = 0;
@@ -46,6 +47,12 @@ inline std::size_t unread_bytes(int fd) noexcept {
 inline std::size_t pending_bytes(int fd) noexcept {
   int count = 0;
   return ::syscall(SYS_ioctl, fd, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
+}
+// Of the first message that can be read; 0 if there is none.
+inline std::size_t unread_message_bytes(int fd) noexcept {
+  const ssize_t bytes =
+      ::syscall(SYS_recvfrom, fd, nullptr, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC, nullptr, nullptr);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 // What the kernel counts for all that was sent and not read yet.
 inline int unread_memory(int fd) noexcept {

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,28 +14,45 @@
 #include <cstring>
 #include <utility>
 
-#include "aiofiber/runtime/engine/socket_syscall.h"
 #include "simulation/call_results.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
+#include "simulation/refusals.h"
 
 namespace aiofiber::testing::detail {
 
-namespace sys = runtime::sys;
-
 namespace {
-int* stored_option(Endpoint& endpoint, int level, int option, bool make) {
-  for (auto& [key, value] : endpoint.options) {
-    if (key == std::pair(level, option)) return &value;
-  }
-  if (!make) return nullptr;
-  return &endpoint.options.emplace_back(std::pair(level, option), 0).second;
+using Holder = OptionRule::Holder;
+
+std::string option_text(int level, int option) {
+  return "level " + std::to_string(level) + " option " + std::to_string(option);
 }
+
+// What the simulation itself has to do about an option of the socket pair.
+void note_pair_option(Endpoint& endpoint, int option, const void* value, socklen_t length) noexcept {
+  int number = 0;
+  std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+  if (option == SO_RCVBUF) endpoint.receive_limit = Datagrams::receive_limit(number);
+  if (option == SO_SNDBUF) endpoint.send_limit = Room::send_limit(number);
+  if (option == SO_KEEPALIVE) endpoint.keeps_alive = number != 0;
+  if (option == SO_LINGER) {
+    linger set{};
+    std::memcpy(&set, value, std::min<std::size_t>(length, sizeof set));
+    endpoint.close_resets = set.l_onoff != 0 && set.l_linger == 0 && !endpoint.local.is_unix;
+  }
+}
+
 }  // namespace
 
 Wires& SocketCalls::wires() noexcept { return host_.world().wires(); }
 bool SocketCalls::is_dying() const noexcept { return host_.is_dying(); }
 Endpoint* SocketCalls::find(int fd) noexcept { return wires().of_descriptor(fd); }
+
+// -1 with the errno. The trace says what is refused.
+int SocketCalls::refuse(const char* what, int error, const std::string& which) {
+  host_.world().trace().event(what, &host_.name(), which);
+  return fail(error);
+}
 
 int SocketCalls::socket(int family, int type, int protocol) noexcept {
   if (host_.is_dying()) return fail(ENETDOWN);
@@ -44,10 +61,7 @@ int SocketCalls::socket(int family, int type, int protocol) noexcept {
   if (!is_internet && family != AF_UNIX) return fail(EAFNOSUPPORT);
   const bool is_stream = kind == SOCK_STREAM && (protocol == 0 || (is_internet && protocol == IPPROTO_TCP));
   const bool is_datagram = kind == SOCK_DGRAM && (protocol == 0 || (is_internet && protocol == IPPROTO_UDP));
-  if (!is_stream && !is_datagram) {
-    host_.world().trace().event("asks for a socket that is not simulated", &host_.name());
-    return fail(EPROTONOSUPPORT);
-  }
+  if (!is_stream && !is_datagram) return refuse("asks for a socket that is not simulated", EPROTONOSUPPORT);
   const Endpoint* const made =
       wires().make(host_, is_stream ? Endpoint::Kind::kStream : Endpoint::Kind::kDatagram, family,
                    type & (SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -164,7 +178,7 @@ int SocketCalls::accept(int fd, sockaddr* address, socklen_t* length, int flags)
   Endpoint* made = nullptr;
   while (made == nullptr) {
     char byte;
-    const ssize_t got = sys::receive(fd, &byte, 1, MSG_DONTWAIT);
+    const ssize_t got = real::receive(fd, &byte, 1);
     if (got < 0) return -1;             // EAGAIN
     if (got == 0) return fail(EINVAL);  // shut down
     made = wires().take_accepted(*endpoint);
@@ -195,25 +209,31 @@ int SocketCalls::peer_name(int fd, sockaddr* address, socklen_t* length) noexcep
 int SocketCalls::set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept {
   Endpoint* const endpoint = find(fd);
   if (endpoint == nullptr) return real::set_option(fd, level, option, value, length);
-  int number = 0;
-  if (level == SOL_SOCKET) {
+  const OptionRule rule = rule_to_set(*endpoint, level, option);
+  if (rule.holder == Holder::kNobody)
+    return refuse("sets an option that is not simulated:", rule.error, option_text(level, option));
+  if (rule.holder == Holder::kPair) {
     const int result = real::set_option(fd, level, option, value, length);
-    if (result == 0 && option == SO_RCVBUF) {
-      std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
-      endpoint->receive_limit = Datagrams::receive_limit(number);
-    }
-    return result;
+    if (result != 0) return result;
+    note_pair_option(*endpoint, option, value, length);
+    if (option == SO_KEEPALIVE) wires().keep_alive().watch(*endpoint);
+    return 0;
   }
-  // What would change the datagrams themselves. Programs can do without.
-  if (level == SOL_UDP) return fail(ENOPROTOOPT);
   if (value == nullptr) return fail(EFAULT);
-  std::memcpy(&number, value, std::min<std::size_t>(length, sizeof number));
+  int number = 0;
+  if (length < sizeof number && (level != IPPROTO_IP || length == 0)) return fail(EINVAL);
+  if (length >= sizeof number) {
+    std::memcpy(&number, value, sizeof number);
+  } else {
+    number = *static_cast<const unsigned char*>(value);  // ip(7) takes a byte, too
+  }
   if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY) {
-    if (endpoint->family != AF_INET6) return fail(ENOPROTOOPT);
     if (endpoint->bound) return fail(EINVAL);
     endpoint->only_v6 = number != 0;
   }
-  *stored_option(*endpoint, level, option, true) = number;
+  if (number < rule.least || number > rule.most) return fail(EINVAL);
+  endpoint->store_option(level, option, number);
+  if (level == IPPROTO_TCP && endpoint->keeps_alive) wires().keep_alive().watch(*endpoint);
   return 0;
 }
 
@@ -227,6 +247,9 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
     }
     return result;
   }
+  const OptionRule rule = rule_to_get(*endpoint, level, option);
+  if (rule.holder == Holder::kNobody)
+    return refuse("asks for an option that is not simulated:", rule.error, option_text(level, option));
   int number = 0;
   if (level == SOL_SOCKET) {
     switch (option) {
@@ -257,11 +280,63 @@ int SocketCalls::get_option(int fd, int level, int option, void* value, socklen_
       default:
         return real::get_option(fd, level, option, value, length);
     }
-  } else if (const int* const stored = stored_option(*endpoint, level, option, false)) {
-    number = *stored;
+  } else {
+    number = option_value(*endpoint, level, option);
   }
   std::memcpy(value, &number, std::min<std::size_t>(*length, sizeof number));
   *length = static_cast<socklen_t>(std::min<std::size_t>(*length, sizeof number));
+  return 0;
+}
+
+int SocketCalls::shut_down(int fd, int how) noexcept {
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || !endpoint->is_socket()) return real::shut_down(fd, how);
+  if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return fail(EINVAL);
+  if (endpoint->kind == Endpoint::Kind::kDatagram)
+    return host_.world().datagrams().shut_down(*endpoint, fd, how);
+  switch (endpoint->state) {
+    case Endpoint::State::kNew:
+      return fail(ENOTCONN);
+    case Endpoint::State::kListening:
+      return how == SHUT_WR ? 0 : real::shut_down(fd, SHUT_RDWR);  // it stops listening
+    case Endpoint::State::kConnecting:
+      return real::shut_down(fd, how);
+    case Endpoint::State::kConnected:
+      break;
+  }
+  wires().before_shutdown(*endpoint, fd, how);
+  return real::shut_down(fd, how);
+}
+
+int SocketCalls::control(int fd, unsigned long request, void* argument) noexcept {
+  const int errno_before = errno;
+  Endpoint* const endpoint = find(fd);
+  if (endpoint == nullptr || !endpoint->is_socket()) {
+    errno = errno_before;
+    return kIsNone;
+  }
+  const bool is_stream = endpoint->kind == Endpoint::Kind::kStream;
+  int number = 0;
+  switch (request) {
+    case FIONREAD:  // of datagrams: the first one. The pair would count them all.
+      if (is_stream && endpoint->state == Endpoint::State::kListening) return fail(EINVAL);
+      if (is_stream) return kIsNone;
+      number = static_cast<int>(real::unread_message_bytes(fd));
+      break;
+    case TIOCOUTQ:
+      number = static_cast<int>(is_stream ? wires().bytes_under_way(*endpoint) : endpoint->sent_room);
+      break;
+    case SIOCATMARK:
+      if (!is_stream || endpoint->local.is_unix) return fail(ENOTTY);
+      break;
+    default:
+      return is_network_request(request)
+                 ? refuse("makes an ioctl that is not simulated:", EOPNOTSUPP, std::to_string(request))
+                 : kIsNone;
+  }
+  errno = errno_before;
+  if (argument == nullptr) return fail(EFAULT);
+  std::memcpy(argument, &number, sizeof number);
   return 0;
 }
 
@@ -301,26 +376,45 @@ int SocketCalls::open(const char* path, int flags) noexcept {
 
 bool SocketCalls::has_messages() const noexcept {
   World& world = host_.world();
-  return world.datagrams().in_use() || world.timers().in_use() || world.random_files().in_use();
+  return world.wires().has_unconnected() || world.datagrams().in_use() || world.timers().in_use() ||
+         world.random_files().in_use();
 }
 
-ssize_t SocketCalls::send_datagram(int fd, const msghdr& message) noexcept {
+ssize_t SocketCalls::send(int fd, const msghdr& message, int flags) noexcept {
+  const int errno_before = errno;
   Endpoint* const endpoint = find(fd);
+  if (endpoint != nullptr && endpoint->is_socket()) {
+    if (const int error = refused_send(*endpoint, message, flags))
+      return error == EOPNOTSUPP ? refuse("sends ancillary data or with flags that are not simulated", error)
+                                 : fail(error);
+  }
   if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream ||
-      endpoint->kind == Endpoint::Kind::kRandom)
+      endpoint->kind == Endpoint::Kind::kRandom) {
+    if (endpoint != nullptr && endpoint->state == Endpoint::State::kConnecting && !endpoint->local.is_unix) {
+      errno = EAGAIN;  // and its end is not writable
+      return kNoRoom;
+    }
+    errno = errno_before;
     return kIsNone;
+  }
   if (endpoint->kind == Endpoint::Kind::kTimer) return fail(EINVAL);
   if (host_.is_dying()) return fail(ENETDOWN);
   if (message.msg_iov == nullptr && message.msg_iovlen > 0) return fail(EFAULT);
   if (message.msg_iovlen > IOV_MAX) return fail(EMSGSIZE);
-  const int errno_before = errno;
   const ssize_t sent = host_.world().datagrams().send(*endpoint, fd, message);
   if (sent >= 0) errno = errno_before;
   return sent;
 }
 
-bool SocketCalls::before_receive(int fd) noexcept {
+bool SocketCalls::before_receive(int fd, int flags) noexcept {
   Endpoint* const endpoint = find(fd);
+  if (endpoint != nullptr && endpoint->is_socket()) {
+    if (const int error = refused_receive(*endpoint, flags)) {
+      if (error == EOPNOTSUPP) refuse("receives with flags that are not simulated", error);
+      errno = error;
+      return false;
+    }
+  }
   if (endpoint == nullptr || endpoint->kind == Endpoint::Kind::kStream) return true;
   if (endpoint->kind == Endpoint::Kind::kTimer) return host_.world().timers().before_read(*endpoint, fd);
   if (endpoint->kind == Endpoint::Kind::kRandom) {

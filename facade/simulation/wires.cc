@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "aiofiber/runtime/engine/saturating.h"
 #include "aiofiber/runtime/engine/socket_syscall.h"
 #include "simulation/host.h"
 #include "simulation/real_calls.h"
@@ -22,8 +23,7 @@ namespace sys = runtime::sys;
 namespace {
 constexpr std::size_t kBufferBytes = 65536;
 constexpr std::uint32_t kHears = EPOLLIN | EPOLLRDHUP;
-// tcp(7): tcp_syn_retries, tcp_retries2, and the pauses before them.
-constexpr unsigned kMostSyns = 7;
+// tcp(7): tcp_retries2, and the pauses before them.
 constexpr Nanoseconds kFirstSynPause = 1'000'000'000;
 constexpr unsigned kMostTries = 15;
 constexpr Nanoseconds kFirstPause = 200'000'000;
@@ -35,7 +35,10 @@ Nanoseconds pause_before_try(unsigned tries) noexcept {
 }  // namespace
 
 Wires::Wires(World& world)
-    : world_(world), epoll_(real::epoll_create()), buffer_(std::make_unique<char[]>(kBufferBytes)) {
+    : world_(world),
+      epoll_(real::epoll_create()),
+      keep_alive_(world, *this),
+      buffer_(std::make_unique<char[]>(kBufferBytes)) {
   if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
 
@@ -73,10 +76,28 @@ Endpoint* Wires::make(Host& host, Endpoint::Kind kind, int family, int flags) {
     errno = error;
     return nullptr;
   }
+  if (is_unconnected(endpoint)) ++unconnected_;
   by_cookie_[endpoint.cookie] = &endpoint;
   endpoints_[endpoint.id] = std::move(made);
   if (kind == Endpoint::Kind::kDatagram) world_.datagrams().added(endpoint);
   return &endpoint;
+}
+
+bool Wires::is_unconnected(const Endpoint& endpoint) noexcept {
+  return endpoint.kind == Endpoint::Kind::kStream && endpoint.wire >= 0 &&
+         (endpoint.state == Endpoint::State::kNew || endpoint.state == Endpoint::State::kConnecting);
+}
+
+void Wires::became(Endpoint& endpoint, Endpoint::State state) noexcept {
+  if (is_unconnected(endpoint)) --unconnected_;
+  endpoint.state = state;
+  if (is_unconnected(endpoint)) ++unconnected_;
+}
+
+// The caller closes it.
+int Wires::detach_wire(Endpoint& endpoint) noexcept {
+  if (is_unconnected(endpoint)) --unconnected_;
+  return std::exchange(endpoint.wire, -1);
 }
 
 Endpoint* Wires::of_descriptor(int fd) noexcept {
@@ -91,13 +112,12 @@ Endpoint* Wires::find(std::uint64_t id) noexcept {
 }
 
 Endpoint* Wires::listener(const Host& host, const Address& address) noexcept {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (endpoint->host != &host || endpoint->state != Endpoint::State::kListening) continue;
-    const Address& own = endpoint->local;
-    if (own.is_unix != address.is_unix) continue;
-    const bool fits =
-        own.is_unix ? own.path == address.path : own.port == address.port && endpoint->covers(address.ip);
-    if (fits) return endpoint.get();
+  if (address.is_unix) {
+    Endpoint* const found = at_path(host, address.path);
+    return found != nullptr && found->state == Endpoint::State::kListening ? found : nullptr;
+  }
+  for (Endpoint* const endpoint : bound_.at_port(host.index(), Endpoint::Kind::kStream, address.port)) {
+    if (endpoint->state == Endpoint::State::kListening && endpoint->covers(address.ip)) return endpoint;
   }
   return nullptr;
 }
@@ -107,20 +127,14 @@ bool Wires::is_taken(const Endpoint& endpoint, const Address& address) noexcept 
   Endpoint wanted;
   wanted.local = address;
   wanted.only_v6 = endpoint.only_v6;
-  for (const auto& [id, other] : endpoints_) {
-    if (other.get() == &endpoint || other->host != endpoint.host || !other->bound) continue;
-    if (other->kind != endpoint.kind || other->local.is_unix || other->local.port != address.port) continue;
-    if (other->covers(address.ip) || wanted.covers(other->local.ip)) return true;
+  for (const Endpoint* const other : bound_.at_port(endpoint.host->index(), endpoint.kind, address.port)) {
+    if (other != &endpoint && (other->covers(address.ip) || wanted.covers(other->local.ip))) return true;
   }
   return false;
 }
 
 Endpoint* Wires::at_path(const Host& host, const std::string& path) noexcept {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (endpoint->host == &host && endpoint->bound && endpoint->local.is_unix && endpoint->local.path == path)
-      return endpoint.get();
-  }
-  return nullptr;
+  return bound_.at_path(host.index(), path);
 }
 
 bool Wires::bind_to_free_port(Endpoint& endpoint) {
@@ -139,7 +153,7 @@ bool Wires::bind_to_free_port(Endpoint& endpoint) {
 void Wires::bind(Endpoint& endpoint, Address address) {
   endpoint.local = std::move(address);
   endpoint.bound = true;
-  if (endpoint.kind == Endpoint::Kind::kDatagram) world_.datagrams().bound(endpoint);
+  bound_.add(endpoint.host->index(), endpoint);
 }
 
 Host* Wires::host_at(Host& seen_by, const Ip& ip) noexcept {
@@ -153,7 +167,7 @@ void Wires::watch(Endpoint& endpoint, std::uint32_t events) noexcept {
 }
 
 void Wires::remove(Endpoint& endpoint) noexcept {
-  if (endpoint.wire >= 0) sys::close(endpoint.wire);
+  if (const int wire = detach_wire(endpoint); wire >= 0) sys::close(wire);
   if (endpoint.held) sys::close(endpoint.fd);
   const std::deque<std::uint64_t> backlog = std::move(endpoint.backlog);
   switch (endpoint.kind) {
@@ -169,6 +183,7 @@ void Wires::remove(Endpoint& endpoint) noexcept {
       world_.random_files().removed();
       break;
   }
+  if (endpoint.bound) bound_.remove(endpoint.host->index(), endpoint);
   by_cookie_.erase(endpoint.cookie);
   endpoints_.erase(endpoint.id);
   for (const std::uint64_t id : backlog) {  // connections that nobody accepts any more
@@ -195,21 +210,23 @@ void Wires::log_answer(const char* what, const Endpoint& to) {
 // ---- handshakes
 
 void Wires::begin_connect(Endpoint& client) {
-  client.state = Endpoint::State::kConnecting;
+  became(client, Endpoint::State::kConnecting);
   // A quarter of its buffer makes a Unix socket not writable (unix_writable() in Linux).
   int size = 0;
   socklen_t length = sizeof size;
   real::get_option(client.fd, SOL_SOCKET, SO_SNDBUF, &size, &length);
   const std::string filler(static_cast<std::size_t>(size) / 4 + 1, '\0');
-  const ssize_t sent = sys::send(client.fd, filler.data(), filler.size(), MSG_DONTWAIT);
+  const ssize_t sent = real::send(client.fd, filler.data(), filler.size());
   client.filler = sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  client.began = world_.now();
   send_syn(client.id, 0);
 }
 
 void Wires::send_syn(std::uint64_t id, unsigned attempt) {
   Endpoint* const client = find(id);
   if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
-  if (attempt == kMostSyns) {
+  const Nanoseconds end = runtime::saturating_add(client->began, user_timeout(*client));
+  if (attempt >= most_syns(*client) || world_.now() >= end) {
     fail_connect(*client, ETIMEDOUT);
     return;
   }
@@ -219,7 +236,8 @@ void Wires::send_syn(std::uint64_t id, unsigned attempt) {
   } else {
     world_.at(world_.now() + world_.latency(*client->host, server), [this, id] { syn_arrives(id); });
   }
-  world_.at(world_.now() + (kFirstSynPause << attempt), [this, id, attempt] { send_syn(id, attempt + 1); });
+  const Nanoseconds next = world_.now() + std::min(kFirstSynPause << std::min(attempt, 7u), kLongestPause);
+  world_.at(std::min(next, end), [this, id, attempt] { send_syn(id, attempt + 1); });
 }
 
 void Wires::syn_arrives(std::uint64_t id) {
@@ -236,12 +254,13 @@ void Wires::syn_arrives(std::uint64_t id) {
     }
     Endpoint* const made = make(server, Endpoint::Kind::kStream, listening->family, SOCK_CLOEXEC);
     if (made == nullptr) return;  // no descriptors left: as a server without memory
-    made->state = Endpoint::State::kConnected;
+    became(*made, Endpoint::State::kConnected);
     made->held = true;
     made->local = client->remote;
     made->remote = client->local;
     made->peer = client->id;
     client->peer = made->id;
+    inherit(*made, *listening);
   }
   log(refused ? "syn to a closed port" : "syn", *client);
   if (world_.loses_packet(server, *client->host)) {
@@ -264,27 +283,39 @@ void Wires::answer_arrives(std::uint64_t id) {
   Endpoint* const client = find(id);
   if (client == nullptr || client->state != Endpoint::State::kConnecting) return;
   ++packets_;
-  client->state = Endpoint::State::kConnected;
+  became(*client, Endpoint::State::kConnected);
   log_answer("connected", *client);
   while (client->filler > 0) {
-    const ssize_t got =
-        sys::receive(client->wire, buffer_.get(), std::min(client->filler, kBufferBytes), MSG_DONTWAIT);
+    const ssize_t got = real::receive(client->wire, buffer_.get(), std::min(client->filler, kBufferBytes));
     if (got <= 0) break;
     client->filler -= static_cast<std::size_t>(got);
   }
+  client->last_heard = world_.now();
+  keep_alive_.watch(*client);
   send(*client, Packet::Kind::kOpen);
   watch(*client, kHears);
   client->host->touch();
 }
 
+// As tcp(7): a connection begins with its listener's options.
+void Wires::inherit(Endpoint& server, const Endpoint& listening) {
+  server.options = listening.options;
+  server.close_resets = listening.close_resets;
+  server.keeps_alive = listening.keeps_alive;
+  server.last_heard = world_.now();
+  if (!server.keeps_alive) return;
+  const int yes = 1;
+  real::set_option(server.fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+  keep_alive_.watch(server);
+}
+
 void Wires::fail_connect(Endpoint& client, int error) {
   log_answer(error == ECONNREFUSED ? "refused" : "no answer", client);
-  client.state = Endpoint::State::kNew;
+  became(client, Endpoint::State::kNew);
   client.error = error;
   if (Endpoint* const server = find(client.peer)) remove(*server);
   // The filler is unread: so the program's end has an error now, and is writable.
-  sys::close(client.wire);
-  client.wire = -1;
+  sys::close(detach_wire(client));
   client.host->touch();
 }
 
@@ -292,7 +323,8 @@ int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
   if (listening.backlog.size() >= listening.backlog_limit) return EAGAIN;
   Endpoint* const server = make(*client.host, Endpoint::Kind::kStream, AF_UNIX, SOCK_CLOEXEC);
   if (server == nullptr) return errno;
-  server->state = client.state = Endpoint::State::kConnected;
+  became(*server, Endpoint::State::kConnected);
+  became(client, Endpoint::State::kConnected);
   server->held = true;
   server->local = client.remote = listening.local;
   server->remote = client.local;
@@ -304,7 +336,7 @@ int Wires::connect_at_once(Endpoint& client, Endpoint& listening) {
 }
 
 void Wires::begin_listening(Endpoint& endpoint, std::size_t backlog) {
-  endpoint.state = Endpoint::State::kListening;
+  became(endpoint, Endpoint::State::kListening);
   endpoint.backlog_limit = backlog;
 }
 
@@ -313,7 +345,7 @@ Wires::Delivered Wires::open_at(Endpoint& server) {
   Endpoint* const listening = listener(*server.host, server.local);
   if (listening == nullptr) return Delivered::kGone;
   if (listening->backlog.size() >= listening->backlog_limit) return Delivered::kLater;
-  if (sys::send(listening->wire, "", 1, MSG_DONTWAIT) != 1) return Delivered::kLater;
+  if (real::send(listening->wire, "", 1) != 1) return Delivered::kLater;
   listening->backlog.push_back(server.id);
   watch(server, kHears);
   server.host->touch();
@@ -343,6 +375,7 @@ void Wires::collect() {
       if (Endpoint* const endpoint = find(events[i].data.u64)) hear(*endpoint, events[i].events);
     }
   } while (count == kMost);
+  world_.datagrams().look_for_room();
 }
 
 void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
@@ -370,22 +403,34 @@ void Wires::hear(Endpoint& endpoint, std::uint32_t events) {
   }
   const bool closed = (events & (EPOLLHUP | EPOLLERR)) != 0;
   if (!closed && (events & kHears) == 0) return;
-  const bool goes_on = endpoint.ended || read_wire(endpoint, closed);
-  if (!goes_on) {  // its program closed it with unread data: TCP tells the peer by a reset
+  const bool aborts = closed && endpoint.close_resets && !endpoint.sends_nothing;
+  const bool goes_on = !aborts && (endpoint.ended || read_wire(endpoint, closed));
+  if (!goes_on) {  // or its program closed it with unread data: TCP tells the peer by a reset
     endpoint.out.clear();
     send(endpoint, Packet::Kind::kReset);
   }
   if (!closed) return;
-  if (endpoint.keeps_byte && goes_on) sys::receive(endpoint.wire, buffer_.get(), 1, MSG_DONTWAIT);
-  sys::close(endpoint.wire);
-  endpoint.wire = -1;
+  if (endpoint.keeps_byte && goes_on) real::receive(endpoint.wire, buffer_.get(), 1);
+  sys::close(detach_wire(endpoint));
   if (endpoint.out.empty()) remove(endpoint);
 }
 
-void Wires::before_shutdown(Endpoint& endpoint, int fd) noexcept {
-  if (endpoint.kind != Endpoint::Kind::kStream) return;
-  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0 || endpoint.keeps_byte) return;
-  endpoint.keeps_byte = sys::send(fd, "", 1, MSG_DONTWAIT) == 1;
+void Wires::before_shutdown(Endpoint& endpoint, int fd, int how) noexcept {
+  if (how != SHUT_RD) {
+    endpoint.sends_nothing = true;
+    if (endpoint.wire >= 0 && !endpoint.keeps_byte) endpoint.keeps_byte = real::send(fd, "", 1) == 1;
+  }
+  if (how == SHUT_WR) return;
+  endpoint.reads_nothing = true;
+  // A Unix socket's peer hears of it at its next write: EPIPE. A TCP packet has no word for it.
+  Endpoint* const peer = endpoint.local.is_unix ? find(endpoint.peer) : nullptr;
+  if (peer != nullptr && peer->wire >= 0) real::shut_down(peer->wire, SHUT_RD);
+}
+
+std::size_t Wires::bytes_under_way(const Endpoint& endpoint) const noexcept {
+  if (endpoint.state != Endpoint::State::kConnected || endpoint.wire < 0) return endpoint.out_bytes;
+  const std::size_t kept = endpoint.keeps_byte ? 1 : 0;
+  return endpoint.out_bytes + std::max(real::pending_bytes(endpoint.wire), kept) - kept;
 }
 
 bool Wires::take_time_out(int fd) noexcept {
@@ -398,7 +443,7 @@ bool Wires::read_wire(Endpoint& endpoint, bool closed) {
   for (;;) {
     std::size_t most = kBufferBytes;
     if (endpoint.keeps_byte) most = std::min(most, real::unread_bytes(endpoint.wire) - 1);
-    const ssize_t got = most > 0 ? sys::receive(endpoint.wire, buffer_.get(), most, MSG_DONTWAIT) : 0;
+    const ssize_t got = most > 0 ? real::receive(endpoint.wire, buffer_.get(), most) : 0;
     if (got > 0) {
       endpoint.host->touch();  // a program that waits until it can write may go on
       add_data(endpoint, buffer_.get(), static_cast<std::size_t>(got));
@@ -473,16 +518,19 @@ void Wires::deliver(std::uint64_t id) {
       break;
     }
     if (delivered == Delivered::kLater) {
-      if (++from->tries > kMostTries) {
-        log("gives up", *from);
-        if (from->wire >= 0) timed_out_[from->cookie] = from->host;
-        reset(*from);
+      if (from->tries++ == 0) from->began = world_.now();
+      const Nanoseconds limit = user_timeout(*from);
+      const Nanoseconds end = runtime::saturating_add(from->began, limit);
+      if (limit == runtime::kForever ? from->tries > kMostTries : world_.now() >= end) {
+        give_up(*from);
         return;
       }
-      arm(*from, world_.now() + pause_before_try(from->tries - 1));
+      arm(*from, std::min(world_.now() + pause_before_try(from->tries - 1), end));
       return;
     }
     from->tries = 0;
+    from->last_heard = world_.now();
+    if (Endpoint* const reached = find(from->peer)) reached->last_heard = world_.now();
     ++packets_;
     from->out_bytes -= first.bytes.size();
     from->out.pop_front();
@@ -505,8 +553,13 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     case Packet::Kind::kOpen:
       return open_at(to);
     case Packet::Kind::kData: {
-      const ssize_t sent = sys::send(to.wire, packet.bytes.data(), packet.bytes.size(), MSG_DONTWAIT);
-      if (sent < 0 && errno != EAGAIN) return Delivered::kGone;
+      const ssize_t sent = real::send(to.wire, packet.bytes.data(), packet.bytes.size());
+      if (sent < 0 && errno != EAGAIN) {
+        // Nobody reads it. TCP takes it all the same, as long as the program may still send.
+        const bool is_swallowed = to.reads_nothing && (to.local.is_unix || !to.sends_nothing);
+        if (is_swallowed) log("data that nobody reads", from, static_cast<std::int64_t>(packet.bytes.size()));
+        return is_swallowed ? Delivered::kYes : Delivered::kGone;
+      }
       to.host->touch();
       if (sent < static_cast<ssize_t>(packet.bytes.size())) {
         const auto taken = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
@@ -522,7 +575,7 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
     case Packet::Kind::kEnd:
       log("end", from);
       to.heard_end = true;
-      sys::shut_down(to.wire, SHUT_WR);
+      real::shut_down(to.wire, SHUT_WR);
       to.host->touch();
       return Delivered::kYes;
     case Packet::Kind::kReset:
@@ -533,7 +586,13 @@ Wires::Delivered Wires::deliver_first(Endpoint& from, Endpoint& to) {
   return Delivered::kYes;
 }
 
-// ---- resets
+// ---- ends
+
+void Wires::give_up(Endpoint& endpoint) {
+  log("gives up", endpoint);
+  if (endpoint.wire >= 0) timed_out_[endpoint.cookie] = endpoint.host;
+  reset(endpoint);
+}
 
 void Wires::reset_later(Endpoint& endpoint) {
   Host& peer = host_of_peer(endpoint);
@@ -561,10 +620,8 @@ void Wires::reset(Endpoint& endpoint) {
   endpoint.out_bytes = 0;
   endpoint.ended = true;
   if (endpoint.wire >= 0) {
-    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie)
-      sys::send(endpoint.fd, "", 1, MSG_DONTWAIT);
-    sys::close(endpoint.wire);
-    endpoint.wire = -1;
+    if (!endpoint.heard_end && real::cookie(endpoint.fd) == endpoint.cookie) real::send(endpoint.fd, "", 1);
+    sys::close(detach_wire(endpoint));
   }
   endpoint.host->touch();
   if (!endpoint.held) remove(endpoint);
@@ -586,7 +643,7 @@ Wires::Remains Wires::cut(Host& host, bool tell_peers) {
       remains.cookies.push_back(endpoint->cookie);
       if (endpoint->wire >= 0) {
         real::epoll_control(epoll_, EPOLL_CTL_DEL, endpoint->wire, 0, 0);
-        remains.wires.push_back(std::exchange(endpoint->wire, -1));
+        remains.wires.push_back(detach_wire(*endpoint));
       }
     }
     remove(*endpoint);

@@ -16,7 +16,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "simulation/bound_sockets.h"
 #include "simulation/endpoint.h"
+#include "simulation/tcp_limits.h"
 
 namespace aiofiber::testing::detail {
 
@@ -44,8 +46,12 @@ class Wires {
   bool bind_to_free_port(Endpoint& endpoint);
   // The socket of the machine with this path; null: there is none.
   Endpoint* at_path(const Host& host, const std::string& path) noexcept;
+  const BoundSockets& bound_sockets() const noexcept { return bound_; }
   // Who has the address, as seen by a machine; null: nobody.
   Host* host_at(Host& seen_by, const Ip& ip) noexcept;
+
+  // Whether there is a socket of streams that nobody has connected yet: else no call needs to look.
+  bool has_unconnected() const noexcept { return unconnected_ > 0; }
 
   // Begins a handshake with `remote`. The program's end is not writable until it succeeds or fails.
   void begin_connect(Endpoint& client);
@@ -56,9 +62,11 @@ class Wires {
   // the program's from now on.
   Endpoint* take_accepted(Endpoint& listener) noexcept;
 
-  // The program is about to shut down its sending side. It could write no byte later that a reset needs, so
-  // one is written now and stays in the wire.
-  void before_shutdown(Endpoint& endpoint, int fd) noexcept;
+  // The program is about to shut down a connection. After its sending side it could write no byte that a
+  // reset needs later, so one is written now and stays in the wire.
+  void before_shutdown(Endpoint& endpoint, int fd, int how) noexcept;
+  // What the program has written into the connection and its peer's end has not got.
+  std::size_t bytes_under_way(const Endpoint& endpoint) const noexcept;
 
   // Whether the connection of this descriptor was given up, and nobody was told yet. Only once.
   bool take_time_out(int fd) noexcept;
@@ -79,6 +87,11 @@ class Wires {
   };
   Remains cut(Host& host, bool tell_peers);
 
+  KeepAlive& keep_alive() noexcept { return keep_alive_; }
+  Host& host_of_peer(const Endpoint& endpoint);
+  // The connection ends: for its program by ETIMEDOUT, or by ECONNRESET.
+  void give_up(Endpoint& endpoint);
+  void reset(Endpoint& endpoint);
   // Forgets a socket whose connection has ended.
   void remove(Endpoint& endpoint) noexcept;
   std::uint64_t packets() const noexcept { return packets_; }
@@ -87,10 +100,14 @@ class Wires {
 
  private:
   void hear(Endpoint& endpoint, std::uint32_t events);
+  static bool is_unconnected(const Endpoint& endpoint) noexcept;
+  void became(Endpoint& endpoint, Endpoint::State state) noexcept;
+  int detach_wire(Endpoint& endpoint) noexcept;
   bool read_wire(Endpoint& endpoint, bool closed);
   void send_syn(std::uint64_t client, unsigned attempt);
   void syn_arrives(std::uint64_t client);
   void answer_arrives(std::uint64_t client);
+  void inherit(Endpoint& server, const Endpoint& listening);
   void fail_connect(Endpoint& client, int error);
   void add_data(Endpoint& from, const char* bytes, std::size_t count);
   void send(Endpoint& from, Packet::Kind kind, std::string bytes = {});
@@ -100,8 +117,6 @@ class Wires {
   Delivered deliver_first(Endpoint& from, Endpoint& to);
   Delivered open_at(Endpoint& server);
   void reset_later(Endpoint& endpoint);
-  void reset(Endpoint& endpoint);
-  Host& host_of_peer(const Endpoint& endpoint);
   void log(const char* what, const Endpoint& from, std::int64_t amount = -1);
   void log_answer(const char* what, const Endpoint& to);
 
@@ -109,6 +124,9 @@ class Wires {
   int epoll_;
   std::map<std::uint64_t, std::unique_ptr<Endpoint>> endpoints_;
   std::unordered_map<std::uint64_t, Endpoint*> by_cookie_;
+  BoundSockets bound_;
+  KeepAlive keep_alive_;
+  std::size_t unconnected_ = 0;
   // Connections that were given up, by cookie, until the program hears of it or dies.
   std::unordered_map<std::uint64_t, const Host*> timed_out_;
   std::uint64_t next_id_ = 1;

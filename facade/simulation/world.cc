@@ -106,21 +106,18 @@ void World::fill_from_seed(void* buffer, std::size_t bytes) noexcept {
 Host& World::host(std::string_view name) {
   if (Host* const known = find_host(name)) return *known;
   hosts_.push_back(std::make_unique<Host>(*this, std::string(name), hosts_.size()));
+  by_name_[hosts_.back()->name()] = hosts_.back().get();
   return *hosts_.back();
 }
 
 Host* World::find_host(std::string_view name) noexcept {
-  for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->name() == name) return host.get();
-  }
-  return nullptr;
+  const auto found = by_name_.find(name);
+  return found != by_name_.end() ? found->second : nullptr;
 }
 
 Host* World::find_host(const Ip& ip) noexcept {
-  for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->own_ip(ip) == ip) return host.get();
-  }
-  return nullptr;
+  const std::optional<std::size_t> index = Host::index_of(ip);
+  return index && *index < hosts_.size() ? hosts_[*index].get() : nullptr;
 }
 
 Host& World::known_host(std::string_view name) {

@@ -115,6 +115,7 @@ class World {
   RandomFiles random_files_;
   Wires wires_;
   std::vector<std::unique_ptr<Host>> hosts_;
+  std::map<std::string_view, Host*> by_name_;
   std::map<Pair, LinkState> links_;  // from, to; what is not there is as the defaults say
   std::exception_ptr failure_;
   bool running_ = false;

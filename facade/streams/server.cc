@@ -43,6 +43,11 @@ bool is_nobody(int error) noexcept {
   }
   return false;
 }
+// The socket does not listen (any more). All other errors are of one connection (accept(2): EPERM of a
+// firewall, ETIMEDOUT and so on) or may pass.
+bool is_for_good(int error) noexcept {
+  return error == EBADF || error == ENOTSOCK || error == EINVAL || error == EOPNOTSUPP || error == EFAULT;
+}
 std::exception_ptr error_of(int error) {
   return std::make_exception_ptr(std::system_error(error, std::generic_category()));
 }
@@ -230,8 +235,11 @@ class ServerState final : public std::enable_shared_from_this<ServerState>,
         return report(listener, "socket.accept() out of system resource", error_of(error));
       } else if (is_nobody(error)) {
         return;
-      } else {
+      } else if (is_for_good(error)) {
         give_up(listener, error);
+      } else {
+        pause(listener);
+        return report(listener, "socket.accept() failed", error_of(error));
       }
     }
   }

@@ -71,7 +71,7 @@ ssize_t probe_read(FdKind kind, int fd, const IovCursor& rest) noexcept {
   switch (kind) {
     case FdKind::kSocket: {
       if (runtime::Network* const network = runtime::message_network();
-          AIOFIBER_UNLIKELY(network != nullptr) && !network->before_receive(fd))
+          AIOFIBER_UNLIKELY(network != nullptr) && !network->before_receive(fd, 0))
         return -1;
       if (rest.count() == 1) {  // the kernel copies less for it
         const iovec& only = *rest.pieces();
@@ -217,8 +217,10 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
   std::size_t sent = 0;
   if (fd_kind(fd) == FdKind::kSocket) {
     take_part();
-    ssize_t datagram;
-    if (runtime::send_datagram(fd, message_of(rest), datagram)) return datagram;
+    ssize_t by_network;
+    if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr) &&
+        transmit_by_network(fd, message_of(rest), 0, by_network))
+      return by_network;
   }
   for (;;) {
     FdKind kind = fd_kind(fd);
@@ -243,6 +245,16 @@ ssize_t write_all_kinds(int fd, const iovec* pieces, int count) {
     const ssize_t result = call.end_with_error(sent);
     return kind == FdKind::kSocket ? raise_sigpipe_if_simulated(0, result) : result;
   }
+}
+
+// Nothing is written, which is an empty message to a simulated socket of datagrams, as on Linux (not by
+// writev(), which does not reach the socket then).
+ssize_t write_nothing(int fd, const void* data) {
+  iovec piece;
+  ssize_t by_network;
+  return transmit_by_network(fd, runtime::as_message(piece, data, 0, nullptr, 0), 0, by_network)
+             ? by_network
+             : real::write(fd, data, 0);
 }
 
 // Lengths for which the kernel does not look at the data. It handles them itself, errors included.
@@ -274,7 +286,8 @@ ssize_t readv(int fd, const iovec* pieces, int count) {
 
 ssize_t write(int fd, const void* data, size_t length) {
   if (refuses_to_send(fd)) return -1;
-  if (length == 0 || act() == nullptr) return real::write(fd, data, length);
+  if (act() == nullptr) return real::write(fd, data, length);
+  if (length == 0) return write_nothing(fd, data);
   const iovec piece{const_cast<void*>(data), length};
   return write_all_kinds(fd, &piece, 1);
 }

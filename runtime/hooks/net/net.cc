@@ -137,9 +137,20 @@ ssize_t receive_message_at_once(int fd, msghdr* message, int flags) noexcept {
 
 ssize_t transmit_message_at_once(int fd, const msghdr* message, int flags) noexcept {
   ssize_t sent;
-  if (is_malformed(message) || !runtime::send_datagram(fd, *message, sent))
-    sent = real::sendmsg(fd, message, flags_for_kernel(flags));
-  return sent_at_once(fd, flags, sent);
+  if (!is_malformed(message) && runtime::network_sends_at_once(fd, *message, flags, sent))
+    return noted_sent(fd, sent);
+  return sent_at_once(fd, flags, real::sendmsg(fd, message, flags_for_kernel(flags)));
+}
+
+bool transmit_by_network(int fd, const msghdr& message, int flags, ssize_t& result) {
+  if (AIOFIBER_LIKELY(runtime::current_network == nullptr)) return false;
+  BlockingCall call(fd, kWritable, SO_SNDTIMEO);
+  for (;;) {
+    if (!runtime::network_sends(fd, message, flags, result)) return false;
+    if (result == runtime::Network::kNoRoom && call.probe_again()) continue;
+    result = result >= 0 ? noted_sent(fd, result) : call.end_with_error(0);
+    return true;
+  }
 }
 
 ssize_t receive_message(int fd, msghdr* message, int flags) {
@@ -188,9 +199,12 @@ int flags_for_piece(int flags, std::size_t sent) noexcept {
 
 ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const sockaddr* address,
                  socklen_t address_length) {
-  ssize_t datagram;
-  if (runtime::send_datagram(fd, data, length, address, address_length, datagram))
-    return noted_sent(fd, datagram);
+  if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr)) {
+    ssize_t by_network;
+    iovec piece;
+    const msghdr message = runtime::as_message(piece, data, length, address, address_length);
+    if (transmit_by_network(fd, message, flags, by_network)) return by_network;
+  }
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   std::size_t sent = 0;
   for (;;) {
@@ -207,18 +221,22 @@ ssize_t transmit(int fd, const char* data, std::size_t length, int flags, const 
 
 ssize_t transmit_at_once(int fd, const void* data, std::size_t length, int flags, const sockaddr* address,
                          socklen_t address_length) noexcept {
-  ssize_t sent;
-  if (!runtime::send_datagram(fd, data, length, address, address_length, sent))
-    sent = real::sendto(fd, data, length, flags_for_kernel(flags), address, address_length);
-  return sent_at_once(fd, flags, sent);
+  if (AIOFIBER_UNLIKELY(runtime::current_network != nullptr)) {
+    ssize_t sent;
+    iovec piece;
+    const msghdr message = runtime::as_message(piece, data, length, address, address_length);
+    if (runtime::network_sends_at_once(fd, message, flags, sent)) return noted_sent(fd, sent);
+  }
+  return sent_at_once(fd, flags,
+                      real::sendto(fd, data, length, flags_for_kernel(flags), address, address_length));
 }
 
 }  // namespace
 
 ssize_t transmit_message(int fd, const msghdr* message, int flags) {
   if (is_malformed(message)) return real::sendmsg(fd, message, flags | MSG_DONTWAIT);
-  ssize_t datagram;
-  if (runtime::send_datagram(fd, *message, datagram)) return noted_sent(fd, datagram);
+  ssize_t by_network;
+  if (transmit_by_network(fd, *message, flags, by_network)) return by_network;
   BlockingCall call(fd, kWritable, SO_SNDTIMEO);
   const std::size_t length = total_length(message->msg_iov, message->msg_iovlen);
   IovCursor rest(message->msg_iov, message->msg_iovlen);

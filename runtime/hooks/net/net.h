@@ -14,6 +14,10 @@ namespace aiofiber::hooks {
 ssize_t receive_message(int fd, msghdr* message, int flags);
 ssize_t transmit_message(int fd, const msghdr* message, int flags);
 
+// Sends by the network of a simulated machine, and waits for room as a blocking call does. False: the kernel
+// sends. No signal is raised: datagrams raise none on Linux.
+bool transmit_by_network(int fd, const msghdr& message, int flags, ssize_t& result);
+
 // The result of a send that the kernel made with MSG_NOSIGNAL because a simulated machine's network decides:
 // raises SIGPIPE if it failed with EPIPE and the program's `flags` do not forbid it. errno is kept.
 ssize_t raise_sigpipe_if_simulated(int flags, ssize_t result) noexcept;

@@ -82,7 +82,7 @@ extern "C" {
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   if (refuses_to_receive(fd)) return -1;
   if (!acts() || count == 0 || messages == nullptr || !is_valid_timeout(timeout) ||
-      ((flags & kReceivesAtOnce) != 0 && !aiofiber::runtime::message_network()))
+      ((flags & kReceivesAtOnce) != 0 && aiofiber::runtime::current_network == nullptr))
     return real::recvmmsg(fd, messages, count, flags, timeout);
   return receive_many(fd, messages, count, flags, timeout);
 }
@@ -90,7 +90,7 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   if (refuses_to_send(fd) || is_closed_to(messages, count)) return -1;
   if (!acts() || count == 0 || messages == nullptr) return real::sendmmsg(fd, messages, count, flags);
-  if ((flags & MSG_DONTWAIT) != 0 && !aiofiber::runtime::message_network()) {
+  if ((flags & MSG_DONTWAIT) != 0 && aiofiber::runtime::current_network == nullptr) {
     note_sent(fd);
     return real::sendmmsg(fd, messages, count, flags);
   }

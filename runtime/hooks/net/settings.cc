@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that change a descriptor's settings: setsockopt and ioctl. They call libc's function; what the hooks
-// know of settings becomes void (core/known_settings.h). fcntl, which also locks files, is in
-// files/file_locks.cc.
+// Calls that change a descriptor's settings: setsockopt and ioctl. They call libc's function, or ask the
+// network of a simulated machine; what the hooks know of settings becomes void (core/known_settings.h).
+// fcntl, which also locks files, is in files/file_locks.cc.
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -52,6 +52,10 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
   const known_settings::Change change(request == FIONBIO);
+  if (AIOFIBER_UNLIKELY(aiofiber::runtime::current_network != nullptr) && act() != nullptr) {
+    const int done = aiofiber::runtime::current_network->control(fd, request, argument);
+    if (done != aiofiber::runtime::Network::kIsNone) return done;
+  }
   return real::ioctl(fd, request, argument);
 }
 

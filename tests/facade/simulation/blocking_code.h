@@ -3,6 +3,7 @@
 // Small blocking programs for tests of simulations: they know sockets and nothing else.
 #pragma once
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 
 namespace aiofiber::testing::test {
@@ -93,6 +95,33 @@ inline void echo_server(std::uint16_t port, int seconds = 0) {
     std::string line;
     while (read_line(connection, line) && send_text(connection, line + "\n")) {
     }
+  }
+}
+
+// A socket of IPv6 at this address of its machine; port 0: at any port.
+inline Fd v6_socket(int type, const char* address, std::uint16_t port, bool only_v6 = false) {
+  Fd made(::socket(AF_INET6, type, 0));
+  const int yes = only_v6 ? 1 : 0;
+  ::setsockopt(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+  sockaddr_in6 own{};
+  own.sin6_family = AF_INET6;
+  own.sin6_port = htons(port);
+  ::inet_pton(AF_INET6, address, &own.sin6_addr);
+  if (::bind(made.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) return Fd(-1);
+  return made;
+}
+
+// Sends each datagram back to where it came from, until the socket fails. `seen` hears of each sender.
+inline void echo_datagrams(const Fd& socket, const std::function<void(const sockaddr_storage&)>& seen = {}) {
+  std::string buffer(65'536, '\0');
+  for (;;) {
+    sockaddr_storage from{};
+    auto* const address = reinterpret_cast<sockaddr*>(&from);
+    socklen_t length = sizeof from;
+    const ssize_t count = ::recvfrom(socket.get(), buffer.data(), buffer.size(), 0, address, &length);
+    if (count < 0) return;
+    if (seen) seen(from);
+    ::sendto(socket.get(), buffer.data(), static_cast<std::size_t>(count), 0, address, length);
   }
 }
 

@@ -67,25 +67,6 @@ void client(Simulation& sim, const std::string& name, Outcome& outcome) {
   }
 }
 
-// Answers each datagram with the same one.
-void echo_datagrams(std::uint16_t port) {
-  const Fd socket(::socket(AF_INET6, SOCK_DGRAM, 0));  // for both families
-  sockaddr_in6 own{};
-  own.sin6_family = AF_INET6;
-  own.sin6_port = htons(port);
-  ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own);
-  for (;;) {
-    char bytes[64];
-    sockaddr_in6 from{};
-    socklen_t length = sizeof from;
-    const ssize_t count =
-        ::recvfrom(socket.get(), bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&from), &length);
-    if (count < 0) return;
-    ::sendto(socket.get(), bytes, static_cast<std::size_t>(count), 0, reinterpret_cast<sockaddr*>(&from),
-             length);
-  }
-}
-
 // Waits by a timer, for up to two seconds. The time is a random number of the system.
 void wait_a_little() {
   unsigned number = 0;
@@ -139,7 +120,7 @@ Outcome storm(std::uint64_t seed) {
     sim.node(name).run([&sim, &outcome, name] { client(sim, name, outcome); });
     sim.link(name, "server", {.latency = uniform(1ms, 40ms), .split = true, .loss = 0.01});
   }
-  server.run([] { echo_datagrams(53); });
+  server.run([] { echo_datagrams(v6_socket(SOCK_DGRAM, "::", 53)); });
   Node carl = sim.node("carl");
   carl.set_disk({.sync = uniform(1ms, 50ms), .sync_failure = 0.1});
   carl.run([&sim, &outcome, folder = carl.folder()] { datagram_client(sim, folder, outcome); });

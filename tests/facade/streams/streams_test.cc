@@ -639,6 +639,12 @@ TEST(Server, PausesWhileThereIsNoDescriptorAndLosesNobody) {
     server_pauses_while("accept4", error, "socket.accept() out of system resource");
 }
 
+// What a firewall forbids, and what the network did to one client, do not make the server deaf.
+TEST(Server, PausesAfterOtherErrorsOfAcceptAndLosesNobody) {
+  for (const int error : {EPERM, ETIMEDOUT, ECONNRESET})
+    server_pauses_while("accept4", error, "socket.accept() failed");
+}
+
 // Watches of the kernel need memory (ENOMEM) and are limited (ENOSPC).
 TEST(Server, PausesWhileTheKernelDoesNotWatchItsSocketAndLosesNobody) {
   for (const int error : {ENOMEM, ENOSPC})

@@ -4,9 +4,9 @@
 //
 // A simulator sets current_network while it runs the loop of one of its machines. Then the hooks and the
 // facade's own socket calls ask it, where they would ask the kernel. It is null in production: the cost is a
-// load and a branch. Calls that make, connect or name a socket ask it. Reads and writes of a connection ask
-// only why they failed: its descriptor is a real one. Datagrams are sent by it, and it knows who sent what a
-// call has received.
+// load and a branch. Calls that make, connect, name or shut down a socket ask it. Reads and writes of a
+// connection ask only why they failed, because its descriptor is a real one, and whether it can carry what is
+// more than bytes. Datagrams are sent by it, and it knows who sent what a call has received.
 #pragma once
 
 #include <sys/socket.h>
@@ -35,6 +35,7 @@ struct NameAnswer {
 class Network {
  public:
   static constexpr int kIsNone = -2;  // what some give for a descriptor or name that is none of theirs
+  static constexpr int kNoRoom = -3;  // what send() gives where a blocking call waits
   // `type` may contain SOCK_NONBLOCK and SOCK_CLOEXEC.
   virtual int socket(int family, int type, int protocol) noexcept = 0;
   virtual int bind(int fd, const sockaddr* address, socklen_t length) noexcept = 0;
@@ -46,6 +47,9 @@ class Network {
   virtual int peer_name(int fd, sockaddr* address, socklen_t* length) noexcept = 0;
   virtual int set_option(int fd, int level, int option, const void* value, socklen_t length) noexcept = 0;
   virtual int get_option(int fd, int level, int option, void* value, socklen_t* length) noexcept = 0;
+  virtual int shut_down(int fd, int how) noexcept = 0;
+  // As ioctl(2); kIsNone: the kernel does it.
+  virtual int control(int fd, unsigned long request, void* argument) noexcept = 0;
   // The errno to report for a read or write of this descriptor that failed with `error`.
   virtual int transfer_error(int fd, int error) noexcept = 0;
   // As timerfd_create(2).
@@ -67,13 +71,15 @@ class Network {
   virtual void disk_takes(int fd, off_t position, std::size_t bytes) noexcept = 0;
 
   // ---- datagrams, timers and files of random bytes
-  // Whether a descriptor of the network may be one of these. Otherwise the next three need not be called.
+  // Whether a descriptor of the network may be one of these, or a stream that is not connected. Otherwise a
+  // call that moves only bytes, with usual flags, need not ask the next three.
   virtual bool has_messages() const noexcept = 0;
-  // As sendmsg(2): sends at once or fails. kIsNone: the descriptor is something else, and the caller goes on
-  // with the kernel's call.
-  virtual ssize_t send_datagram(int fd, const msghdr& message) noexcept = 0;
+  // As sendmsg(2): sends at once or fails. kIsNone: the bytes are a stream's, or the descriptor is something
+  // else, and the caller goes on with the kernel's call. kNoRoom with errno EAGAIN: the descriptor is not
+  // writable until there is room.
+  virtual ssize_t send(int fd, const msghdr& message, int flags) noexcept = 0;
   // Before each receiving call of the kernel. False: the caller's call fails, with errno.
-  virtual bool before_receive(int fd) noexcept = 0;
+  virtual bool before_receive(int fd, int flags) noexcept = 0;
   // After a receiving call of the kernel that succeeded: writes the sender of a datagram. `address` may be
   // null. `room` is what *length was before the call.
   virtual void after_receive(int fd, int flags, sockaddr* address, socklen_t room,
@@ -104,33 +110,46 @@ inline Network* message_network() noexcept {
                                                                                           : nullptr;
 }
 
-// Sends a datagram, if the descriptor is such a socket of a simulated machine. False: the kernel sends.
-inline bool send_datagram(int fd, const msghdr& message, ssize_t& result) noexcept {
-  Network* const network = message_network();
+// With other flags, a simulated machine's network is asked whether it can do that.
+inline constexpr int kUsualFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_CMSG_CLOEXEC;
+
+// Sends by the network of a simulated machine, or fails as it says. False: the kernel sends. `result` may be
+// kNoRoom.
+inline bool network_sends(int fd, const msghdr& message, int flags, ssize_t& result) noexcept {
+  Network* const network = current_network;
   if (AIOFIBER_LIKELY(network == nullptr)) return false;
-  result = network->send_datagram(fd, message);
+  if (!network->has_messages() && message.msg_controllen == 0 && (flags & ~kUsualFlags) == 0) return false;
+  result = network->send(fd, message, flags);
   return result != Network::kIsNone;
 }
-inline bool send_datagram(int fd, const void* data, std::size_t bytes, const void* address, socklen_t length,
-                          ssize_t& result) noexcept {
-  if (AIOFIBER_LIKELY(current_network == nullptr)) return false;
-  iovec piece{const_cast<void*>(data), bytes};
+// The same for a call that never waits.
+inline bool network_sends_at_once(int fd, const msghdr& message, int flags, ssize_t& result) noexcept {
+  if (!network_sends(fd, message, flags, result)) return false;
+  if (result == Network::kNoRoom) result = -1;
+  return true;
+}
+
+// What a call of so many bytes sends to an address, as a message. `piece` is a part of it.
+inline msghdr as_message(iovec& piece, const void* data, std::size_t bytes, const void* address,
+                         socklen_t length) noexcept {
+  piece = {const_cast<void*>(data), bytes};
   msghdr message{};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
   message.msg_name = const_cast<void*>(address);
   message.msg_namelen = length;
-  return send_datagram(fd, message, result);
+  return message;
 }
 
 // A receiving call of the kernel, which the machine's network completes if it is of datagrams. `call()` is
 // that call; `address` and `length` are where it writes the sender, or null.
 template <class Call>
 ssize_t receive_datagram_or(int fd, int flags, sockaddr* address, socklen_t* length, Call call) noexcept {
-  Network* const network = message_network();
+  Network* const network = current_network;
   if (AIOFIBER_LIKELY(network == nullptr)) return call();
+  if (!network->has_messages() && (flags & ~kUsualFlags) == 0) return call();
   const socklen_t room = length != nullptr ? *length : 0;
-  if (!network->before_receive(fd)) return -1;
+  if (!network->before_receive(fd, flags)) return -1;
   const ssize_t result = call();
   if (result >= 0 && length != nullptr) network->after_receive(fd, flags, address, room, length);
   return result;

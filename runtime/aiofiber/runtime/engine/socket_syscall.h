@@ -67,7 +67,9 @@ inline int accept(int fd, sockaddr* address, socklen_t* length) noexcept {
   return static_cast<int>(::syscall(SYS_accept4, fd, address, length, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 inline int shut_down(int fd, int how) noexcept {
-  return injected("shutdown") ? -1 : static_cast<int>(::syscall(SYS_shutdown, fd, how));
+  if (injected("shutdown")) return -1;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) return current_network->shut_down(fd, how);
+  return static_cast<int>(::syscall(SYS_shutdown, fd, how));
 }
 inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockaddr* address = nullptr,
                        socklen_t* length = nullptr) noexcept {
@@ -80,15 +82,20 @@ inline ssize_t receive(int fd, void* into, std::size_t bytes, int flags, sockadd
 // Never SIGPIPE.
 inline ssize_t send(int fd, const void* data, std::size_t bytes, int flags = 0,
                     const sockaddr* address = nullptr, socklen_t length = 0) noexcept {
-  if (injected("sendto") || is_unreachable("sendto", address, length)) return -1;
+  if (injected("sendto")) return -1;
   ssize_t sent;
-  if (send_datagram(fd, data, bytes, address, length, sent)) return sent;
+  if (AIOFIBER_UNLIKELY(current_network != nullptr)) {
+    iovec piece;
+    if (network_sends_at_once(fd, as_message(piece, data, bytes, address, length), flags, sent)) return sent;
+  }
+  if (is_unreachable("sendto", address, length)) return -1;
   return transfer_result(fd, ::syscall(SYS_sendto, fd, data, bytes, flags | MSG_NOSIGNAL, address, length));
 }
 inline ssize_t send_message(int fd, const msghdr* message, int flags = 0) noexcept {
-  if (injected("sendmsg") || is_unreachable("sendmsg", message)) return -1;
+  if (injected("sendmsg")) return -1;
   ssize_t sent;
-  if (message != nullptr && send_datagram(fd, *message, sent)) return sent;
+  if (message != nullptr && network_sends_at_once(fd, *message, flags, sent)) return sent;
+  if (is_unreachable("sendmsg", message)) return -1;
   return ::syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
 }
 inline ssize_t read(int fd, void* into, std::size_t bytes) noexcept {
