@@ -43,6 +43,9 @@
 #include "shared_state/streams.h"
 #include "shared_state/watched_memory.h"
 
+// The program links aiofiber::instrumented.
+extern "C" __attribute__((weak)) const char aiofiber_instrumented;
+
 namespace aiofiber::runtime::shared_state {
 
 namespace {
@@ -97,6 +100,15 @@ class Detector {
     return missing;
   }
   void uninstall() noexcept { held_locks::stop(); }
+  // Whoever links aiofiber::instrumented wants the precise search.
+  void tell_if_not_compiled() const noexcept {
+    if (is_precise_ || &aiofiber_instrumented == nullptr) return;
+    std::fprintf(
+        stderr,
+        "aiofiber: shared state: the program links aiofiber::instrumented, but nothing of it was compiled "
+        "with -fsanitize=thread, so only static data is searched: compile it with the options of that "
+        "target, or of pkg-config --cflags aiofiber-instrumented\n");
+  }
 
   void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
     pause();
@@ -368,6 +380,7 @@ void begin() noexcept {
       auto made = std::make_unique<Detector>(all.options);
       missing = made->install();
       if (missing == nullptr) {
+        made->tell_if_not_compiled();
         at_fork(detector_at_fork);
         OffloadPool::set_submit_function(work_submitted);
         static const int at_exit = std::atexit([] { stop(); });
