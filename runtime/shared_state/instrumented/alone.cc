@@ -3,8 +3,8 @@
 // Looks for a name that only the library of a sanitizer has. The compilers link one if -fsanitize= is among
 // the options of the link: a Makefile that gives the options of the compiler to the linker, too.
 //
-// gcc links shared libraries, and clang archives. The linker refuses clang's ThreadSanitizer, because it has the
-// names of callbacks.cc once more; the others are found here.
+// gcc links shared libraries, and clang archives. The linker refuses clang's ThreadSanitizer, because it has
+// the names of callbacks.cc once more; the others are found here.
 #include "shared_state/instrumented/alone.h"
 
 #include <stdlib.h>
