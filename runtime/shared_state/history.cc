@@ -155,7 +155,7 @@ Claim* History::known_or_new_claim(Task& task, Page& page) noexcept {
   void* memory = free_claims_;
   if (memory != nullptr) {
     free_claims_ = free_claims_->next_of_task;
-  } else if ((memory = arena_.allocate(sizeof(Claim))) == nullptr) {
+  } else if (arena_.is_full() || (memory = arena_.allocate(sizeof(Claim))) == nullptr) {
     return nullptr;
   }
   Claim* const made = new (memory) Claim;
@@ -303,6 +303,13 @@ void History::end_step_of_used(Task& task, const Calls* suspended, bool only_see
 }
 
 void History::forget(Page& page, std::size_t begin, std::size_t end) noexcept {
+  forget_uses(page, begin, end);
+  for (PageBits* const bits : {&page.excluded, &page.stored, &page.seen, &page.spared[0], &page.spared[1]})
+    bits->remove(begin, end);
+  page.ignored = false;
+}
+
+void History::forget_uses(Page& page, std::size_t begin, std::size_t end) noexcept {
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.claim->page == &page &&
         overlap(candidate.begin, candidate.end, begin, end)) {
@@ -315,9 +322,6 @@ void History::forget(Page& page, std::size_t begin, std::size_t end) noexcept {
                                  &claim->written_now, &claim->used_now})
       bits->remove(begin, end);
   }
-  for (PageBits* const bits : {&page.excluded, &page.stored, &page.seen, &page.spared[0], &page.spared[1]})
-    bits->remove(begin, end);
-  page.ignored = false;
   copy_bytes(page.shadow + begin, page.memory + begin, end - begin);
 }
 

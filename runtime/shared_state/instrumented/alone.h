@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An instrumented program has no sanitizer's own library beside the search: each wants to be the one malloc
-// and the one end of the compiler's calls, and a program with two of them dies before main() without a word.
+// An instrumented program has no sanitizer's own library beside the search.
+//
+// Each wants to be the one malloc and the one end of the compiler's calls. A program with two of them dies
+// before main() without a word.
 #pragma once
 
 namespace aiofiber::runtime::shared_state {

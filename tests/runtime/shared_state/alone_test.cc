@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <string>
+
 namespace {
 
-[[noreturn]] void become(const char* program) {
+[[noreturn]] void become(const char* program, const char* mib = "") {
   ::setenv("AIOFIBER_SHARED_STATE", "1", 1);
+  ::setenv("AIOFIBER_SHARED_STATE_MIB", mib, 1);
   ::execl(program, program, nullptr);
   ::_exit(127);
 }
@@ -43,6 +46,19 @@ TEST(Instrumented, SaysThatNothingWasCompiledForIt) {
       become(AIOFIBER_NOT_COMPILED), testing::ExitedWithCode(0),
       "links aiofiber::instrumented, but nothing of it was compiled with -fsanitize=thread.*compile it "
       "with the options");
+}
+
+TEST(SharedStateMemory, IsSetByTheEnvironment) {
+  EXPECT_EXIT(become(AIOFIBER_NOT_COMPILED, "1"), testing::ExitedWithCode(0),
+              "there is not enough memory for a copy of the static data");
+}
+
+TEST(SharedStateMemory, IsANumberOfMebibytes) {
+  for (const char* const wrong : {"64M", "0", "-1", "99999999999999999999"}) {
+    EXPECT_EXIT(become(AIOFIBER_NOT_COMPILED, wrong), testing::ExitedWithCode(0),
+                std::string("AIOFIBER_SHARED_STATE_MIB=") + wrong +
+                    " is not understood: give a number of MiB. Now it is 1024");
+  }
 }
 
 }  // namespace
