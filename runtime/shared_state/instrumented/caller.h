@@ -9,21 +9,23 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "aiofiber/runtime/shared_state/accesses.h"
+#include "shared_state/accesses.h"
 
 namespace aiofiber::runtime::shared_state {
 
 struct Caller {
-  static constexpr std::size_t kFewBytes = 16;  // that note_read() and note_write() take
+  static constexpr std::size_t kFewBytes = 16;  // that note_few() takes
   std::uintptr_t pc, sp;
 
   // Before the access.
   void reads(const void* from, std::size_t bytes) const noexcept {
-    if (bytes - 1 < kFewBytes) return note_read(reinterpret_cast<std::uintptr_t>(from), bytes, pc, sp);
+    if (bytes - 1 < kFewBytes)
+      return note_few<AccessKind::kRead>(reinterpret_cast<std::uintptr_t>(from), bytes, pc, sp);
     note(AccessKind::kRead, from, bytes);
   }
   void writes(const void* to, std::size_t bytes) const noexcept {
-    if (bytes - 1 < kFewBytes) return note_write(reinterpret_cast<std::uintptr_t>(to), bytes, pc, sp);
+    if (bytes - 1 < kFewBytes)
+      return note_few<AccessKind::kWrite>(reinterpret_cast<std::uintptr_t>(to), bytes, pc, sp);
     note(AccessKind::kWrite, to, bytes);
   }
   void updates(const void* at, std::size_t bytes) const noexcept { note(AccessKind::kUpdate, at, bytes); }
