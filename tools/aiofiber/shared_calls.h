@@ -17,7 +17,9 @@ struct SharedCalls {
   const char* advice;
 };
 
-// `imports`: whether the module's own code uses a name. The most dangerous first.
-std::vector<SharedCalls> find_shared_calls(absl::FunctionRef<bool(const char*)> imports);
+// `imports`: whether the module's own code calls a function of this name. `has_variable`: whether the module
+// uses libc's variable of this name. The most dangerous first.
+std::vector<SharedCalls> find_shared_calls(absl::FunctionRef<bool(const char*)> imports,
+                                           absl::FunctionRef<bool(const char*)> has_variable);
 
 }  // namespace aiofiber::tool
