@@ -101,6 +101,8 @@ struct SharedStateOptions {
   std::vector<std::string> modules = {};  // parts of paths; empty: the program and its own libraries
   // Names of variables that are shared on purpose, "stdout", or paths of output streams.
   std::vector<std::string> ignore = {};
+  // The most memory for what is noted. When it is reached, less is found, which is said on stderr.
+  std::size_t memory_bytes_max = std::size_t{1} << 30;
 };
 // For test runs: searches for static variables that tasks share without knowing it. A WARNING in the log says
 // which task wrote the variable where, which other task changed it while the first was suspended, and where

@@ -62,7 +62,8 @@ void detect_shared_state(SharedStateOptions options) {
   runtime::shared_state::start(
       {.modules = std::move(options.modules),
        .ignore = std::move(options.ignore),
-       .report = [](const std::string& text) noexcept { detail::log(LogLevel::WARNING, text); }});
+       .report = [](const std::string& text) noexcept { detail::log(LogLevel::WARNING, text); },
+       .memory_bytes_max = options.memory_bytes_max});
 }
 
 void stop_detecting_shared_state() noexcept { runtime::shared_state::stop(); }

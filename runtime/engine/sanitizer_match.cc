@@ -18,13 +18,13 @@ namespace aiofiber::runtime {
 
 namespace {
 
-void report(const char* sanitizer, const char* option) noexcept {
+void report(const char* sanitizer, const char* option, const char* else_do) noexcept {
   std::fprintf(stderr,
                "aiofiber: this program runs under %s, which its aiofiber was not built for: it takes a "
                "task's stack for a "
                "corrupted one. Expect false reports, and an abort at the first throw. Build aiofiber with "
-               "-DAIOFIBER_SANITIZE=%s, and link with that.\n",
-               sanitizer, option);
+               "-DAIOFIBER_SANITIZE=%s, and link with that.%s\n",
+               sanitizer, option, else_do);
 }
 
 }  // namespace
@@ -32,9 +32,11 @@ void report(const char* sanitizer, const char* option) noexcept {
 void check_sanitizers() noexcept {
   static constinit std::atomic<bool> looked{false};
   if (looked.exchange(true, std::memory_order_relaxed)) return;
-  if (!AIOFIBER_ASAN && &__asan_init != nullptr) report("AddressSanitizer", "address");
+  if (!AIOFIBER_ASAN && &__asan_init != nullptr) report("AddressSanitizer", "address", "");
   if (!AIOFIBER_TSAN && &__tsan_init != nullptr && &aiofiber_instrumented == nullptr)
-    report("ThreadSanitizer", "thread");
+    report("ThreadSanitizer", "thread",
+           " Or, if it was compiled for the search for shared state: link aiofiber::instrumented, and leave "
+           "-fsanitize=thread out of the options of the link.");
 }
 
 }  // namespace aiofiber::runtime

@@ -29,33 +29,6 @@ constinit thread_local Accesses* watched_by __attribute__((tls_model("initial-ex
 void announce_instrumentation() noexcept { announced.store(true, std::memory_order_relaxed); }
 bool is_instrumented() noexcept { return announced.load(std::memory_order_relaxed); }
 
-template <AccessKind kKind>
-AIOFIBER_ALWAYS_INLINE bool Accesses::repeats(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
-                                              std::uintptr_t sp) noexcept {
-  const KnownPage* const known = known_page(address);
-  if (known == nullptr) return true;
-  const Page* const page = known->page;
-  if (page == nullptr || page->quick == nullptr || history_.is_busy()) return false;
-  const std::size_t at = address % kPageBytes;
-  if constexpr (kKind == AccessKind::kRead) {
-    if (!page->quick->used_now.has_all_in_word(at, bytes)) return false;
-    history_.read_again(address, bytes, pc, sp);
-    return true;
-  } else {
-    return page->quick->written_now.has_all_in_word(at, bytes) && page->stored.has_all_in_word(at, bytes);
-  }
-}
-
-void note_read(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
-  Accesses* const by = detail::noted_by;
-  if (by != nullptr && !by->repeats<AccessKind::kRead>(address, bytes, pc, sp))
-    by->note(AccessKind::kRead, address, bytes, pc, sp);
-}
-void note_write(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept {
-  Accesses* const by = detail::noted_by;
-  if (by != nullptr && !by->repeats<AccessKind::kWrite>(address, bytes, pc, sp))
-    by->note(AccessKind::kWrite, address, bytes, pc, sp);
-}
 void note_access(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
                  std::uintptr_t sp) noexcept {
   if (Accesses* const by = detail::noted_by) by->note(kind, address, bytes, pc, sp);

@@ -10,8 +10,10 @@
 // Threads: the watched one.
 #pragma once
 
+#include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/shared_state/accesses.h"
 #include "shared_state/history.h"
+#include "shared_state/known_pages.h"
 #include "shared_state/watched_memory.h"
 
 namespace aiofiber::runtime::shared_state {
@@ -29,7 +31,8 @@ class Accesses {
   void note_for(Task& task) noexcept;
   void stop_noting() noexcept;
 
-  // Nothing is known at the address, or the step has done the same before. Of at most 16 bytes.
+  // Nothing is known at the address, or the step has done the same before. Of at most 16 bytes. Each access
+  // of an instrumented program comes here, so every instruction counts.
   template <AccessKind kKind>
   bool repeats(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept;
   void note(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
@@ -50,6 +53,31 @@ class Accesses {
   std::uint64_t known_entered_ = 0;
   const Calls* known_calls_ = nullptr;
 };
+
+template <AccessKind kKind>
+AIOFIBER_ALWAYS_INLINE bool Accesses::repeats(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
+                                              std::uintptr_t sp) noexcept {
+  const KnownPage* const known = known_page(address);
+  if (known == nullptr) return true;
+  const Page* const page = known->page;
+  if (page == nullptr || page->quick == nullptr || history_.is_busy()) return false;
+  const std::size_t at = address % kPageBytes;
+  if constexpr (kKind == AccessKind::kRead) {
+    if (!page->quick->used_now.has_all_in_word(at, bytes)) return false;
+    history_.read_again(address, bytes, pc, sp);
+    return true;
+  } else {
+    return page->quick->written_now.has_all_in_word(at, bytes) && page->stored.has_all_in_word(at, bytes);
+  }
+}
+
+// note_access() of at most 16 bytes, where it is called: the compiler's callbacks know the number of bytes.
+template <AccessKind kKind>
+AIOFIBER_ALWAYS_INLINE void note_few(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
+                                     std::uintptr_t sp) noexcept {
+  Accesses* const by = detail::noted_by;
+  if (by != nullptr && !by->repeats<kKind>(address, bytes, pc, sp)) by->note(kKind, address, bytes, pc, sp);
+}
 
 // During its lifetime accesses of this thread are not noted: they are the search's own.
 class AccessesOff {

@@ -4,8 +4,8 @@
 //
 // A handler may interrupt the program's allocator, so it gets memory of its own, in large pieces from the
 // kernel, which get it back with the arena; objects that are no longer used are kept in lists by who makes
-// them. Nothing of it lies in a module's data, so watching that data never disturbs the watcher. Threads:
-// one.
+// them. It has a limit; a part below it is kept for small things without which reports would be wrong.
+// Nothing of it lies in a module's data, so watching that data never disturbs the watcher. Threads: one.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace aiofiber::runtime::shared_state {
 
 class Arena {
  public:
-  Arena() = default;
+  explicit Arena(std::size_t bytes_max) noexcept : bytes_max_(bytes_max) {}
   ~Arena() {
     while (pieces_ != nullptr) {
       Piece* const piece = std::exchange(pieces_, pieces_->next);
@@ -28,12 +28,12 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Null: the kernel has no memory, or it would be more than `kMostBytes`.
+  // Null: the kernel has no memory, or it would be more than allowed.
   void* allocate(std::size_t bytes) noexcept {
     bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes > left_) {
       const std::size_t size = kAlignment + (bytes > kPieceBytes ? bytes : kPieceBytes);
-      if (size > kMostBytes - used_) return nullptr;
+      if (used_ + size > bytes_max_) return nullptr;
       void* const memory = sys::map_anonymous(size);
       if (memory == MAP_FAILED) return nullptr;
       pieces_ = new (memory) Piece{pieces_, size};
@@ -44,8 +44,8 @@ class Arena {
     left_ -= bytes;
     return std::exchange(next_, next_ + bytes);
   }
-  // Nothing could be allocated any more.
-  bool is_full() const noexcept { return used_ > kMostBytes - 2 * kPieceBytes; }
+  // From now on only small things are for allocate(): who asks for them, and stacks.
+  bool is_full() const noexcept { return used_ + kReserveBytes > bytes_max_; }
   template <class T>
   T* make() noexcept {
     void* const memory = allocate(sizeof(T));
@@ -55,7 +55,7 @@ class Arena {
  private:
   static constexpr std::size_t kAlignment = 64;
   static constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
-  static constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+  static constexpr std::size_t kReserveBytes = 2 * kPieceBytes;
   struct Piece {
     Piece* next;
     std::size_t bytes;
@@ -64,6 +64,7 @@ class Arena {
   char* next_ = nullptr;
   std::size_t left_ = 0;
   std::size_t used_ = 0;
+  const std::size_t bytes_max_;
 };
 
 }  // namespace aiofiber::runtime::shared_state

@@ -155,7 +155,7 @@ Claim* History::known_or_new_claim(Task& task, Page& page) noexcept {
   void* memory = free_claims_;
   if (memory != nullptr) {
     free_claims_ = free_claims_->next_of_task;
-  } else if ((memory = arena_.allocate(sizeof(Claim))) == nullptr) {
+  } else if (arena_.is_full() || (memory = arena_.allocate(sizeof(Claim))) == nullptr) {
     return nullptr;
   }
   Claim* const made = new (memory) Claim;
@@ -303,6 +303,13 @@ void History::end_step_of_used(Task& task, const Calls* suspended, bool only_see
 }
 
 void History::forget(Page& page, std::size_t begin, std::size_t end) noexcept {
+  forget_uses(page, begin, end);
+  for (PageBits* const bits : {&page.excluded, &page.stored, &page.seen, &page.spared[0], &page.spared[1]})
+    bits->remove(begin, end);
+  page.ignored = false;
+}
+
+void History::forget_uses(Page& page, std::size_t begin, std::size_t end) noexcept {
   for (Candidate& candidate : candidates_) {
     if (candidate.claim != nullptr && candidate.claim->page == &page &&
         overlap(candidate.begin, candidate.end, begin, end)) {
@@ -315,20 +322,18 @@ void History::forget(Page& page, std::size_t begin, std::size_t end) noexcept {
                                  &claim->written_now, &claim->used_now})
       bits->remove(begin, end);
   }
-  for (PageBits* const bits : {&page.excluded, &page.stored, &page.seen, &page.spared[0], &page.spared[1]})
-    bits->remove(begin, end);
-  page.ignored = false;
   copy_bytes(page.shadow + begin, page.memory + begin, end - begin);
 }
 
 void History::end_step(Task& task, Page& page, const Calls* suspended, bool only_seen) noexcept {
   Claim* own = known_claim(task, page);
-  if (!equal_bytes(page.memory, page.shadow, kPageBytes)) {
+  const auto compare = [&](std::size_t first, std::size_t last) {
+    if (equal_bytes(page.memory + first, page.shadow + first, last - first)) return;
     const auto changed = [&](std::size_t at) {
       return byte_at(page.memory + at) != page.shadow[at] && !page.excluded.has(at) &&
              (!only_seen || (own != nullptr && own->written_now.has(at)));
     };
-    for_runs(0, kPageBytes, changed, [&](std::size_t begin, std::size_t end) {
+    for_runs(first, last, changed, [&](std::size_t begin, std::size_t end) {
       if (own == nullptr) own = claim(task, page);
       if (own == nullptr) return;
       // Writes that were not seen one by one.
@@ -356,7 +361,14 @@ void History::end_step(Task& task, Page& page, const Calls* suspended, bool only
         if (other != own) make_stale(*other, task, own, begin, end, suspended);
       }
     });
-    copy_bytes(page.shadow, page.memory, kPageBytes);
+    copy_bytes(page.shadow + first, page.memory + first, last - first);
+  };
+  // Of the heap only what was seen counts. Page and copy are seldom in the processor's cache: less of them is
+  // less to wait for.
+  if (!page.is_heap) {
+    compare(0, kPageBytes);
+  } else if (own != nullptr && own->touched) {
+    own->written_now.for_ranges(compare);
   }
   if (own != nullptr && own->touched) {
     own->written_now.clear();

@@ -162,7 +162,8 @@ class History {
   }
   // A store to bytes of the running task's quick claim that were written before in this step.
   void write_again(Page& page, std::size_t begin, std::size_t end, const Place& place) noexcept;
-  // Nobody has used these bytes.
+  // No task has used these bytes, which hold what they hold now. forget(): they are those of a new block.
+  void forget_uses(Page& page, std::size_t begin, std::size_t end) noexcept;
   void forget(Page& page, std::size_t begin, std::size_t end) noexcept;
   // At the end of a step of the task: compares the page with its shadow, and notes for whom the change makes
   // bytes stale. `suspended`: where the task is now. `only_seen`: changes that were no access are not the

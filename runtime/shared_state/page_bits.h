@@ -45,6 +45,17 @@ class PageBits {
         visit(word * 64 + static_cast<std::size_t>(std::countr_zero(missing)));
     });
   }
+  // Calls visit(begin, end) for each run of words of 64 bytes that have some of them.
+  template <class Visit>
+  void for_ranges(Visit visit) const noexcept {
+    constexpr std::size_t kWords = kPageBytes / 64;
+    for (std::size_t word = 0; word < kWords; ++word) {
+      if (words_[word] == 0) continue;
+      const std::size_t first = word;
+      while (word < kWords && words_[word] != 0) ++word;
+      visit(first * 64, word * 64);
+    }
+  }
   bool any(std::size_t begin, std::size_t end) const noexcept {
     bool found = false;
     for_words(begin, end, [&](std::size_t word, std::uint64_t mask) { found |= (words_[word] & mask) != 0; });

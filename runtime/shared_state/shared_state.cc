@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -43,6 +45,9 @@
 #include "shared_state/streams.h"
 #include "shared_state/watched_memory.h"
 
+// The program links aiofiber::instrumented.
+extern "C" __attribute__((weak)) const char aiofiber_instrumented;
+
 namespace aiofiber::runtime::shared_state {
 
 namespace {
@@ -58,6 +63,7 @@ constexpr std::uint64_t kEffortAtFirst = 20'000;
 constexpr Nanoseconds kTimeOfAnEffort = 60'000;
 
 constexpr std::size_t kReportsOfAVariable = 3;
+constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 void to_stderr(const std::string& text) noexcept { std::fprintf(stderr, "aiofiber: %s\n", text.c_str()); }
 
@@ -69,6 +75,8 @@ class Detector {
  public:
   explicit Detector(const Options& options)
       : report_(options.report != nullptr ? options.report : to_stderr),
+        memory_bytes_max_(options.memory_bytes_max),
+        arena_(options.memory_bytes_max),
         is_precise_(is_instrumented()),
         memory_(arena_, options.modules, options.ignore, is_precise_),
         history_(*new (needed(arena_.allocate(sizeof(History)))) History(arena_, memory_, is_precise_)),
@@ -97,6 +105,15 @@ class Detector {
     return missing;
   }
   void uninstall() noexcept { held_locks::stop(); }
+  // Whoever links aiofiber::instrumented wants the precise search.
+  void tell_if_not_compiled() const noexcept {
+    if (is_precise_ || &aiofiber_instrumented == nullptr) return;
+    std::fprintf(
+        stderr,
+        "aiofiber: shared state: the program links aiofiber::instrumented, but nothing of it was compiled "
+        "with -fsanitize=thread, so only static data is searched: compile it with the options of that "
+        "target, or of pkg-config --cflags aiofiber-instrumented\n");
+  }
 
   void on_switch(const aiofiber_record& from, const aiofiber_record& to) noexcept {
     pause();
@@ -145,6 +162,7 @@ class Detector {
   }
 
   void end_step(const aiofiber_record& from) noexcept {
+    if (std::exchange(runs_unknown_, false)) forget_changes();
     if (running_ == nullptr) return;
     Task& task = *running_;
     std::array<std::uintptr_t, Calls::kMost> addresses;
@@ -176,6 +194,14 @@ class Detector {
     if (task.offloaded) ++offloaded_;
   }
 
+  // There was no memory to note who ran. Its changes must not look like those of the next task.
+  void forget_changes() noexcept {
+    for (Page* const page : watched_) {
+      if (!page->ignored && !equal_bytes(page->memory, page->shadow, kPageBytes))
+        history_.forget_uses(*page, 0, kPageBytes);
+    }
+  }
+
   // What is written while other threads work may be theirs. The next look after that only takes note of it.
   void note_streams(const aiofiber_record& task, const Calls* here, bool goes_on,
                     bool is_offloaded) noexcept {
@@ -189,7 +215,8 @@ class Detector {
 
   void begin_step(const aiofiber_record& from, const aiofiber_record& to) noexcept {
     running_ = history_.task(to);
-    if (running_ == nullptr) return guard_.open();
+    runs_unknown_ = running_ == nullptr;
+    if (runs_unknown_) return guard_.open();
     running_->record = to;
     if (std::exchange(running_->offloaded, false)) --offloaded_;
     running_->locks = {};
@@ -271,9 +298,12 @@ class Detector {
   void tell_if_full() noexcept {
     if (!arena_.is_full() || std::exchange(told_of_memory_, true)) return;
     const HooksOff hooks_off;
-    std::fprintf(stderr,
-                 "aiofiber: shared state: what is noted has reached 1 GiB; of pages that come now nothing is "
-                 "found. Let the run use less memory, or fewer tasks at once\n");
+    std::fprintf(
+        stderr,
+        "aiofiber: shared state: what is noted has reached the limit of %zu MiB: where a task uses a page of "
+        "memory for the first time from now on, nothing is found. Raise AIOFIBER_SHARED_STATE_MIB (or "
+        "memory_bytes_max), or let the run use less memory or fewer tasks at once\n",
+        memory_bytes_max_ / kMiB);
   }
 
   void make_reports() noexcept {
@@ -304,6 +334,7 @@ class Detector {
   }
 
   Report report_;
+  const std::size_t memory_bytes_max_;
   Arena arena_;
   const bool is_precise_;  // the program is instrumented: no page is protected
   WatchedMemory memory_;
@@ -319,6 +350,7 @@ class Detector {
   bool was_alone_ = true;  // at the beginning of the step, and no work was given to a pool since
   bool others_run_ = false, told_of_others_ = false;
   bool told_of_memory_ = false;
+  bool runs_unknown_ = false;  // there was no memory for the task that runs
   bool streams_are_known_ = true;
   std::set<std::string> places_;
   std::map<std::uintptr_t, std::size_t> reports_of_;
@@ -368,6 +400,7 @@ void begin() noexcept {
       auto made = std::make_unique<Detector>(all.options);
       missing = made->install();
       if (missing == nullptr) {
+        made->tell_if_not_compiled();
         at_fork(detector_at_fork);
         OffloadPool::set_submit_function(work_submitted);
         static const int at_exit = std::atexit([] { stop(); });
@@ -378,7 +411,9 @@ void begin() noexcept {
       }
     }
   } catch (const std::exception& error) {
-    missing = "no memory";
+    missing =
+        "there is not enough memory for a copy of the static data: raise AIOFIBER_SHARED_STATE_MIB (or "
+        "memory_bytes_max), or name the modules to search";
   }
   set_switch_function(nullptr);
   std::fprintf(stderr, "aiofiber: shared state: it is not searched, because %s\n", missing);
@@ -425,11 +460,30 @@ void leave_out(const void* begin, std::size_t bytes) noexcept {
 
 std::size_t reports() noexcept { return report_count.load(std::memory_order_relaxed); }
 
+namespace {
+
+std::size_t memory_from_environment(std::size_t otherwise) noexcept {
+  const char* const wish = ::secure_getenv("AIOFIBER_SHARED_STATE_MIB");
+  if (wish == nullptr || *wish == '\0') return otherwise;
+  std::size_t mib = 0;
+  const char* const end = wish + std::strlen(wish);
+  const auto [after, error] = std::from_chars(wish, end, mib);
+  if (error == std::errc() && after == end && mib > 0 && mib <= SIZE_MAX / kMiB) return mib * kMiB;
+  std::fprintf(
+      stderr,
+      "aiofiber: AIOFIBER_SHARED_STATE_MIB=%s is not understood: give a number of MiB. Now it is %zu\n", wish,
+      otherwise / kMiB);
+  return otherwise;
+}
+
+}  // namespace
+
 void start_from_environment() noexcept {
   static const bool done = [] {
     const char* const wish = ::secure_getenv("AIOFIBER_SHARED_STATE");
     if (wish == nullptr || *wish == '\0' || std::strcmp(wish, "0") == 0) return true;
     Options options;
+    options.memory_bytes_max = memory_from_environment(options.memory_bytes_max);
     if (std::strcmp(wish, "1") != 0) {
       for (const char* name = wish; *name != '\0';) {
         const std::size_t length = std::strcspn(name, ",");

@@ -123,11 +123,14 @@ def main():
         if code != 1 or files or cut_off != AT_ONCE or errors.splitlines() != [f"{after}: interrupted by Ctrl-C"]:
             fail(f"after Ctrl-C it wrote {output!r}, {errors!r}, {files!r}, exit code {code}")
         server.shutdown()
-    for path in paths:
+    # Each task has the name of the page that it fetches, and the main task waits for them.
+    for number, path in enumerate(paths):
         line = next((line for line in listed.splitlines() if f" {path} " in line), "")
-        if "receive_answer (" not in line and not ("semaphore" in line and "fetch_task (" in line):
-            fail(f"aiofiber ps does not show the task {path} and its function:\n{listed}")
-    for frame in ("fetch_task", "fetch_page", "receive_answer", "fetch_all"):
+        if ("receive_answer (" in line) != (number < AT_ONCE):
+            fail(f"aiofiber ps does not show the tasks of the first {AT_ONCE} pages and their function, or others:\n{listed}")
+    if not any(" gather " in line and "fetch_all (" in line for line in listed.splitlines()):
+        fail(f"aiofiber ps does not show the main task, which gathers the others:\n{listed}")
+    for frame in ("fetch_some", "fetch_page", "receive_answer", "fetch_all"):
         if f" in {frame}" not in stacks:
             fail(f"aiofiber stack shows no frame of {frame}:\n{stacks}")
     print(f"{PAGES} pages, equal outputs and files; requests at once: 1 before, {server.most} after")

@@ -123,6 +123,7 @@ TEST_P(HooksCheckShared, LeavesOutWhatIsNotSharedAcrossAWait) {
   EXPECT_FALSE(contains(text, "letters")) << "only its address is taken, and not before a wait: " << text;
   EXPECT_FALSE(contains(text, "two_fields")) << "what is used after the wait is another field: " << text;
   EXPECT_FALSE(contains(text, "logged")) << "a line to a log is no wait: " << text;
+  EXPECT_FALSE(contains(text, "on_time_limit")) << "a jmp_buf is the task's: " << text;
 }
 
 TEST_P(HooksCheckShared, NamesTheFunctionsOfLibcThatShareSomething) {
@@ -133,6 +134,28 @@ TEST_P(HooksCheckShared, NamesTheFunctionsOfLibcThatShareSomething) {
   EXPECT_TRUE(contains(text, "  localtime, asctime       imports it: its result is in a static buffer"))
       << result.out;
   EXPECT_TRUE(contains(text, "  printf, puts       imports it: tasks write to one stdout")) << result.out;
+}
+
+TEST(HooksCheck, NamesTheFunctionsThatWriteToTheSharedStdoutByItsName) {
+  const std::string text = without_lines(check(STDOUT_PROGRAM).out);
+  EXPECT_TRUE(contains(text, "  fputs       imports it: tasks write to one stdout")) << text;
+  EXPECT_FALSE(contains(without_lines(check(STDERR_PROGRAM).out), "one stdout")) << "only stderr";
+}
+
+TEST(HooksCheck, NamesTheStaticResultsOfLibcAndWhoCallsThem) {
+  const std::string text = without_lines(check(STDOUT_PROGRAM).out);
+  EXPECT_TRUE(contains(text, "  getpwent       imports it: its result is in a static buffer")) << text;
+  EXPECT_TRUE(contains(text, "if the result is used after a call that waits       called in list_users"))
+      << text;
+  EXPECT_TRUE(contains(check(STDOUT_PROGRAM, {"--json"}).out, "\"called_in\":[\"list_users\"]"));
+}
+
+TEST(HooksCheck, NamesAForkWithoutExecAlsoWhereAnotherFunctionCallsExec) {
+  const std::string text = without_lines(check(FORK_PROGRAM).out);
+  EXPECT_TRUE(contains(text, "  fork       imports it: the child goes on as a plain thread")) << text;
+  EXPECT_TRUE(contains(text, "exec at once, or posix_spawn       called in count_in_child")) << text;
+  EXPECT_FALSE(contains(text, "run_command")) << text;
+  EXPECT_FALSE(contains(text, "make_child")) << "its caller calls exec: " << text;
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, HooksCheckShared, ::testing::Values(SHARED_O0, SHARED_O2, SHARED_NO_PIE));

@@ -136,6 +136,15 @@ std::string text_of(const SharedVariable& variable) {
 
 constexpr std::size_t kVariablesShown = 12;
 
+std::string few_of(const std::vector<std::string>& functions) {
+  constexpr std::size_t kShown = 4;
+  std::string text;
+  for (std::size_t i = 0; i < functions.size() && i < kShown; ++i)
+    text += (i == 0 ? "" : ", ") + shown_name(functions[i]);
+  if (functions.size() > kShown) text += " and " + std::to_string(functions.size() - kShown) + " more";
+  return text;
+}
+
 void print_shared(const CheckedModule& module, const Request& request, std::ostream& out) {
   if (module.shared_variables.empty() && module.shared_calls.empty()) return;
   out << module.elf.name() << ": what its tasks would share\n";
@@ -159,6 +168,7 @@ void print_shared(const CheckedModule& module, const Request& request, std::ostr
   }
   for (const SharedCalls& calls : module.shared_calls) {
     out << "  " << absl::StrJoin(calls.names, ", ") << "\n      imports it: " << calls.advice << '\n';
+    if (!calls.callers.empty()) out << "      called in " << few_of(calls.callers) << '\n';
   }
 }
 
@@ -250,6 +260,10 @@ void write_json(const Subject& subject, std::ostream& out) {
         json.begin_object();
         json.member("function", name);
         json.member("advice", calls.advice);
+        json.key("called_in");
+        json.begin_array();
+        for (const std::string& caller : calls.callers) json.value(shown_name(caller));
+        json.end_array();
         json.end_object();
       }
     }

@@ -235,7 +235,12 @@ void find_what_is_shared(std::vector<CheckedModule>& modules) {
     module.shared_variables = find_shared_variables(
         elf.uses, [&](const std::string& import) { return is_wait(import) || waiting.contains(import); });
     module.shared_calls = find_shared_calls(
-        [&](const char* name) { return elf.imports.count(name) != 0 && elf.own_imports.count(name) == 0; });
+        elf.uses,
+        [&](const char* name) { return elf.imports.count(name) != 0 && elf.own_imports.count(name) == 0; },
+        [&](const char* name) {  // a program has a copy of it
+          return elf.imports.count(name) != 0 ||
+                 std::find(elf.exports.begin(), elf.exports.end(), name) != elf.exports.end();
+        });
   }
 }
 

@@ -60,6 +60,16 @@ bool runs_once(std::string_view function) {
          function.find("__static_initialization_and_destruction_0") != std::string_view::npos;
 }
 
+// Who is handed a jmp_buf. The hooks keep the content of each jmp_buf for each task.
+bool is_jump(std::string_view function) {
+  function = function.substr(0, function.find('@'));
+  for (const std::string_view name : {"_setjmp", "setjmp", "__sigsetjmp", "sigsetjmp", "longjmp", "_longjmp",
+                                      "siglongjmp", "__longjmp_chk"}) {
+    if (function == name) return true;
+  }
+  return false;
+}
+
 class Search {
  public:
   Search(const ModuleUses& module, absl::FunctionRef<bool(const std::string&)> waits)
@@ -246,6 +256,10 @@ class Search {
       use(at, event.index, field_of(event), deeds_of(event.kind), 0, makes);
       if (event.kind == Kind::kTakesAddress) addresses_.push_back(event.index);
     }
+    // The address that was taken last is a jmp_buf's.
+    void jump() {
+      if (!addresses_.empty()) addresses_.pop_back();
+    }
 
    private:
     // The events that first did so, and how deep in calls it was done at least: 0 is here.
@@ -334,6 +348,8 @@ class Search {
       const Event& event = events[i];
       if (is_wait(event)) {
         walk.wait(i);
+      } else if (!is_use(event.kind) && is_jump(module_.callee(event))) {
+        walk.jump();
       } else if (is_use(event.kind)) {
         walk.use(i, event);
       } else if (event.kind == Kind::kCalls) {

@@ -9,17 +9,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "aiofiber/runtime/shared_state/accesses.h"
+#include "shared_state/instrumented/caller.h"
 
 namespace {
 
 namespace shared_state = aiofiber::runtime::shared_state;
-using shared_state::AccessKind;
-
-// Of the function that called the callback.
-#define AIOFIBER_CALLER                                                                         \
-  reinterpret_cast<std::uintptr_t>(__builtin_extract_return_addr(__builtin_return_address(0))), \
-      reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa())
+using shared_state::Caller;
 
 // Of all atomics, whatever was asked for: a stronger order is always allowed.
 constexpr int kOrder = __ATOMIC_SEQ_CST;
@@ -43,51 +38,38 @@ void __tsan_func_exit() {}
 void __tsan_ignore_thread_begin() {}
 void __tsan_ignore_thread_end() {}
 
-#define AIOFIBER_ACCESS(name, note, size)                                                   \
-  void name(void* address) {                                                                \
-    if (shared_state::accesses_are_noted())                                                 \
-      shared_state::note(reinterpret_cast<std::uintptr_t>(address), size, AIOFIBER_CALLER); \
+#define AIOFIBER_ACCESS(name, note, size)                                        \
+  void name(void* address) {                                                     \
+    if (shared_state::accesses_are_noted()) AIOFIBER_CALLER.note(address, size); \
   }
-#define AIOFIBER_UPDATE(name, size)                                                                   \
-  void name(void* address) {                                                                          \
-    if (shared_state::accesses_are_noted())                                                           \
-      shared_state::note_access(AccessKind::kUpdate, reinterpret_cast<std::uintptr_t>(address), size, \
-                                AIOFIBER_CALLER);                                                     \
-  }
-#define AIOFIBER_ACCESSES(size)                                          \
-  AIOFIBER_ACCESS(__tsan_read##size, note_read, size)                    \
-  AIOFIBER_ACCESS(__tsan_write##size, note_write, size)                  \
-  AIOFIBER_UPDATE(__tsan_read_write##size, size)                         \
-  AIOFIBER_ACCESS(__tsan_volatile_read##size, note_read, size)           \
-  AIOFIBER_ACCESS(__tsan_volatile_write##size, note_write, size)         \
-  AIOFIBER_ACCESS(__tsan_unaligned_read##size, note_read, size)          \
-  AIOFIBER_ACCESS(__tsan_unaligned_write##size, note_write, size)        \
-  AIOFIBER_UPDATE(__tsan_unaligned_read_write##size, size)               \
-  AIOFIBER_ACCESS(__tsan_unaligned_volatile_read##size, note_read, size) \
-  AIOFIBER_ACCESS(__tsan_unaligned_volatile_write##size, note_write, size)
+#define AIOFIBER_ACCESSES(size)                                      \
+  AIOFIBER_ACCESS(__tsan_read##size, reads, size)                    \
+  AIOFIBER_ACCESS(__tsan_write##size, writes, size)                  \
+  AIOFIBER_ACCESS(__tsan_read_write##size, updates, size)            \
+  AIOFIBER_ACCESS(__tsan_volatile_read##size, reads, size)           \
+  AIOFIBER_ACCESS(__tsan_volatile_write##size, writes, size)         \
+  AIOFIBER_ACCESS(__tsan_unaligned_read##size, reads, size)          \
+  AIOFIBER_ACCESS(__tsan_unaligned_write##size, writes, size)        \
+  AIOFIBER_ACCESS(__tsan_unaligned_read_write##size, updates, size)  \
+  AIOFIBER_ACCESS(__tsan_unaligned_volatile_read##size, reads, size) \
+  AIOFIBER_ACCESS(__tsan_unaligned_volatile_write##size, writes, size)
 AIOFIBER_ACCESSES(1)
 AIOFIBER_ACCESSES(2)
 AIOFIBER_ACCESSES(4)
 AIOFIBER_ACCESSES(8)
 AIOFIBER_ACCESSES(16)
-AIOFIBER_ACCESS(__tsan_vptr_read, note_read, sizeof(void*))
+AIOFIBER_ACCESS(__tsan_vptr_read, reads, sizeof(void*))
 
 void __tsan_vptr_update(void** address, void* value) {
   // A destructor writes what is there already.
-  if (shared_state::accesses_are_noted() && *address != value)
-    shared_state::note_access(AccessKind::kWrite, reinterpret_cast<std::uintptr_t>(address), sizeof value,
-                              AIOFIBER_CALLER);
+  if (shared_state::accesses_are_noted() && *address != value) AIOFIBER_CALLER.writes(address, sizeof value);
 }
 
 void __tsan_read_range(void* address, std::size_t bytes) {
-  if (shared_state::accesses_are_noted())
-    shared_state::note_access(AccessKind::kRead, reinterpret_cast<std::uintptr_t>(address), bytes,
-                              AIOFIBER_CALLER);
+  if (shared_state::accesses_are_noted()) AIOFIBER_CALLER.reads(address, bytes);
 }
 void __tsan_write_range(void* address, std::size_t bytes) {
-  if (shared_state::accesses_are_noted())
-    shared_state::note_access(AccessKind::kWrite, reinterpret_cast<std::uintptr_t>(address), bytes,
-                              AIOFIBER_CALLER);
+  if (shared_state::accesses_are_noted()) AIOFIBER_CALLER.writes(address, bytes);
 }
 
 // clang calls these instead of the functions of libc, which the linker knows under these names
@@ -97,26 +79,22 @@ void* __real_memmove(void* to, const void* from, std::size_t bytes);
 void* __real_memset(void* to, int value, std::size_t bytes);
 void* __tsan_memcpy(void* to, const void* from, std::size_t bytes) {
   if (shared_state::accesses_are_noted()) {
-    shared_state::note_access(AccessKind::kRead, reinterpret_cast<std::uintptr_t>(from), bytes,
-                              AIOFIBER_CALLER);
-    shared_state::note_access(AccessKind::kWrite, reinterpret_cast<std::uintptr_t>(to), bytes,
-                              AIOFIBER_CALLER);
+    const Caller caller = AIOFIBER_CALLER;
+    caller.reads(from, bytes);
+    caller.writes(to, bytes);
   }
   return __real_memcpy(to, from, bytes);
 }
 void* __tsan_memmove(void* to, const void* from, std::size_t bytes) {
   if (shared_state::accesses_are_noted()) {
-    shared_state::note_access(AccessKind::kRead, reinterpret_cast<std::uintptr_t>(from), bytes,
-                              AIOFIBER_CALLER);
-    shared_state::note_access(AccessKind::kWrite, reinterpret_cast<std::uintptr_t>(to), bytes,
-                              AIOFIBER_CALLER);
+    const Caller caller = AIOFIBER_CALLER;
+    caller.reads(from, bytes);
+    caller.writes(to, bytes);
   }
   return __real_memmove(to, from, bytes);
 }
 void* __tsan_memset(void* to, int value, std::size_t bytes) {
-  if (shared_state::accesses_are_noted())
-    shared_state::note_access(AccessKind::kWrite, reinterpret_cast<std::uintptr_t>(to), bytes,
-                              AIOFIBER_CALLER);
+  if (shared_state::accesses_are_noted()) AIOFIBER_CALLER.writes(to, bytes);
   return __real_memset(to, value, bytes);
 }
 

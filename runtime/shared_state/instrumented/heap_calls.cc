@@ -19,6 +19,7 @@
 #include <atomic>
 
 #include "aiofiber/runtime/shared_state/accesses.h"
+#include "shared_state/instrumented/alone.h"
 
 extern "C" {
 void* __libc_malloc(size_t bytes);
@@ -43,6 +44,8 @@ constinit std::atomic<bool> is_set_up{false};
 void set_up() noexcept {
   if (is_set_up.load(std::memory_order_relaxed)) return;
   is_set_up.store(true, std::memory_order_relaxed);
+  // The loader allocates before any library starts, and so before one of a sanitizer can fail.
+  shared_state::insist_on_being_alone();
   __libc_mallopt(M_MMAP_MAX, 0);
   __libc_mallopt(M_ARENA_MAX, 1);
   __libc_mallopt(M_TRIM_THRESHOLD, -1);  // the largest number

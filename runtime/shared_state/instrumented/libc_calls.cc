@@ -20,7 +20,7 @@
 
 #include <algorithm>
 
-#include "aiofiber/runtime/shared_state/accesses.h"
+#include "shared_state/instrumented/caller.h"
 
 // No declarations: the linker makes the names.
 #pragma GCC diagnostic ignored "-Wmissing-declarations"
@@ -32,43 +32,25 @@ extern "C" char* __real_strchr(const char* text, int character);
 namespace {
 
 namespace shared_state = aiofiber::runtime::shared_state;
-using shared_state::AccessKind;
-
-// The place in the program that called the wrapper, and what the wrapper notes for it.
-struct Caller {
-  uintptr_t pc, sp;
-  void reads(const void* from, size_t bytes) const noexcept {
-    if (bytes - 1 < 16) return shared_state::note_read(reinterpret_cast<uintptr_t>(from), bytes, pc, sp);
-    note(AccessKind::kRead, from, bytes);
-  }
-  void writes(void* to, size_t bytes) const noexcept { note(AccessKind::kWrite, to, bytes); }
-  // A comparison reads as far as the texts are equal, and one more.
-  void compares(const char* a, const char* b, size_t most, bool lower) const noexcept {
-    size_t equal = 0;
-    const auto same = [&] {
-      return lower ? tolower(static_cast<unsigned char>(a[equal])) ==
-                         tolower(static_cast<unsigned char>(b[equal]))
-                   : a[equal] == b[equal];
-    };
-    while (equal < most && same() && a[equal] != '\0') ++equal;
-    reads(a, std::min(equal + 1, most));
-    reads(b, std::min(equal + 1, most));
-  }
-  // The texts among what printf() is given.
-  void reads_arguments(const char* format, va_list arguments) const noexcept;
-  void note(AccessKind kind, const void* at, size_t bytes) const noexcept {
-    shared_state::note_access(kind, reinterpret_cast<uintptr_t>(at), bytes, pc, sp);
-  }
-};
-#define AIOFIBER_CALLER                                                                      \
-  Caller {                                                                                   \
-    reinterpret_cast<uintptr_t>(__builtin_extract_return_addr(__builtin_return_address(0))), \
-        reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa())                                   \
-  }
+using shared_state::Caller;
 
 bool noted() noexcept { return shared_state::accesses_are_noted(); }
 
-void Caller::reads_arguments(const char* format, va_list arguments) const noexcept {
+// A comparison reads as far as the texts are equal, and one more.
+void compares(const Caller& caller, const char* a, const char* b, size_t most, bool lower) noexcept {
+  size_t equal = 0;
+  const auto same = [&] {
+    return lower ? tolower(static_cast<unsigned char>(a[equal])) ==
+                       tolower(static_cast<unsigned char>(b[equal]))
+                 : a[equal] == b[equal];
+  };
+  while (equal < most && same() && a[equal] != '\0') ++equal;
+  caller.reads(a, std::min(equal + 1, most));
+  caller.reads(b, std::min(equal + 1, most));
+}
+
+// The texts among what printf() is given.
+void reads_arguments(const Caller& caller, const char* format, va_list arguments) noexcept {
   // With a precision a text need not end.
   if (__real_strchr(format, '.') != nullptr) return;
   constexpr size_t kMost = 32;
@@ -79,7 +61,7 @@ void Caller::reads_arguments(const char* format, va_list arguments) const noexce
   for (size_t i = 0; i < count; ++i) {
     if (types[i] == PA_STRING) {
       const char* const text = va_arg(values, const char*);
-      if (text != nullptr) reads(text, __real_strlen(text) + 1);
+      if (text != nullptr) caller.reads(text, __real_strlen(text) + 1);
     } else if ((types[i] & PA_FLAG_PTR) != 0 || types[i] == PA_POINTER || types[i] == PA_WSTRING) {
       static_cast<void>(va_arg(values, void*));
     } else if (types[i] == PA_DOUBLE || types[i] == PA_FLOAT) {
@@ -258,14 +240,14 @@ AIOFIBER_WRAPPED(char*, strdup, const char* text) {
   return __real_strdup(text);
 }
 
-#define AIOFIBER_COMPARISON(name, lower)                          \
-  AIOFIBER_WRAPPED(int, name, const char* a, const char* b) {     \
-    if (noted()) AIOFIBER_CALLER.compares(a, b, SIZE_MAX, lower); \
-    return __real_##name(a, b);                                   \
+#define AIOFIBER_COMPARISON(name, lower)                           \
+  AIOFIBER_WRAPPED(int, name, const char* a, const char* b) {      \
+    if (noted()) compares(AIOFIBER_CALLER, a, b, SIZE_MAX, lower); \
+    return __real_##name(a, b);                                    \
   }
 #define AIOFIBER_BOUNDED_COMPARISON(name, lower)                           \
   AIOFIBER_WRAPPED(int, name, const char* a, const char* b, size_t most) { \
-    if (noted()) AIOFIBER_CALLER.compares(a, b, most, lower);              \
+    if (noted()) compares(AIOFIBER_CALLER, a, b, most, lower);             \
     return __real_##name(a, b, most);                                      \
   }
 AIOFIBER_COMPARISON(strcmp, false)
@@ -363,7 +345,7 @@ namespace {
 template <class Format>
 int formatted(const Caller& caller, char* to, size_t room, const char* words, va_list arguments,
               Format format) noexcept {
-  if (noted()) caller.reads_arguments(words, arguments);
+  if (noted()) reads_arguments(caller, words, arguments);
   if (noted() && to != nullptr && room > 0) {
     va_list again;
     va_copy(again, arguments);
@@ -449,26 +431,26 @@ int __real___vdprintf_chk(int fd, int flag, const char* format, va_list argument
   int __wrap_##name(AIOFIBER_LIST parameters const char* format, ...) {                \
     va_list arguments;                                                                 \
     va_start(arguments, format);                                                       \
-    if (noted()) AIOFIBER_CALLER.reads_arguments(format, arguments);                   \
+    if (noted()) reads_arguments(AIOFIBER_CALLER, format, arguments);                  \
     const int length = call;                                                           \
     va_end(arguments);                                                                 \
     return length;                                                                     \
   }                                                                                    \
   int __wrap_v##name(AIOFIBER_LIST parameters const char* format, va_list arguments) { \
-    if (noted()) AIOFIBER_CALLER.reads_arguments(format, arguments);                   \
+    if (noted()) reads_arguments(AIOFIBER_CALLER, format, arguments);                  \
     return call;                                                                       \
   }
 #define AIOFIBER_CHECKED_PRINTER(name, parameters, call)                                                 \
   int __wrap___##name##_chk(AIOFIBER_LIST parameters int flag, const char* format, ...) {                \
     va_list arguments;                                                                                   \
     va_start(arguments, format);                                                                         \
-    if (noted()) AIOFIBER_CALLER.reads_arguments(format, arguments);                                     \
+    if (noted()) reads_arguments(AIOFIBER_CALLER, format, arguments);                                    \
     const int length = call;                                                                             \
     va_end(arguments);                                                                                   \
     return length;                                                                                       \
   }                                                                                                      \
   int __wrap___v##name##_chk(AIOFIBER_LIST parameters int flag, const char* format, va_list arguments) { \
-    if (noted()) AIOFIBER_CALLER.reads_arguments(format, arguments);                                     \
+    if (noted()) reads_arguments(AIOFIBER_CALLER, format, arguments);                                    \
     return call;                                                                                         \
   }
 #define AIOFIBER_LIST(...) __VA_ARGS__ __VA_OPT__(, )

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -125,6 +127,87 @@ TEST(SharedHeap, FindsAVectorOfAnObject) {
   ASSERT_GE(found.size(), 1u);
   EXPECT_TRUE(has(joined(found), "'(anonymous namespace)::session'")) << joined(found);
   EXPECT_TRUE(has(joined(found), "    return session->items[1];")) << joined(found);
+}
+
+// ---- when the memory for notes ends
+
+constexpr std::size_t kPageBytes = 4096, kPages = 2000;
+char* pages;
+int chosen, beside_chosen;
+
+// Uses more pages than 8 MiB of notes are enough for.
+void use_many_pages() {
+  if (pages == nullptr) pages = static_cast<char*>(std::calloc(kPages, kPageBytes));
+  for (std::size_t i = 0; i < kPages; ++i) pages[i * kPageBytes] = 1;
+}
+
+struct LimitedSearch {
+  std::vector<std::string> found;
+  std::string said;
+};
+LimitedSearch search_in_8_mib(const std::vector<std::function<void()>>& functions) {
+  testing::internal::CaptureStderr();
+  LimitedSearch result;
+  result.found = search(functions, {.memory_bytes_max = std::size_t{8} << 20});
+  result.said = testing::internal::GetCapturedStderr();
+  return result;
+}
+
+TEST(SharedHeap, SaysThatTheLimitOfItsMemoryIsReachedAndGoesOnWithWhatIsNoted) {
+  int seen = 0;
+  const auto [found, said] = search_in_8_mib({[&] {
+                                                chosen = 1;
+                                                ::usleep(1000);
+                                                use_many_pages();
+                                                ::usleep(1000);
+                                                seen = chosen;
+                                              },
+                                              [] { chosen = 2; }});
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(found.size(), 1u) << joined(found);
+  EXPECT_TRUE(has(said,
+                  "shared state: what is noted has reached the limit of 8 MiB: where a task uses a page of "
+                  "memory for the first time from now on, nothing is found. Raise AIOFIBER_SHARED_STATE_MIB"))
+      << said;
+}
+
+TEST(SharedHeap, FindsNothingInPagesForWhichThereIsNoMemory) {
+  char* const last = (use_many_pages(), pages + (kPages - 1) * kPageBytes);
+  const auto [found, said] = search_in_8_mib({[&] {
+                                                use_many_pages();
+                                                ::usleep(1000);
+                                                *last = static_cast<char>(*last + 1);
+                                              },
+                                              [&] { *last = 2; }});
+  EXPECT_EQ(joined(found), "");
+  EXPECT_TRUE(has(said, "the limit of 8 MiB")) << said;
+}
+
+TEST(SharedHeap, BlamesNobodyForATaskOfWhichItCouldNotTakeNote) {
+  constexpr std::size_t kTooMany = 12'000;
+  int seen = 0;
+  // The second is noted, and runs right after the last, which is not.
+  std::vector<std::function<void()>> functions{[&] {
+                                                 chosen = 1;
+                                                 ::usleep(1000);
+                                                 use_many_pages();
+                                                 ::usleep(2000);
+                                                 seen = chosen;
+                                               },
+                                               [] {
+                                                 beside_chosen = 1;
+                                                 ::usleep(1000);
+                                                 ::usleep(1000);
+                                                 beside_chosen = 2;
+                                               }};
+  for (std::size_t i = 0; i < kTooMany; ++i) functions.emplace_back([] { ::usleep(5000); });
+  functions.emplace_back([] {
+    ::usleep(2000);
+    chosen = 2;
+  });
+  const auto [found, said] = search_in_8_mib(functions);
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(joined(found), "");
 }
 
 // ---- what is right

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,10 @@ inline std::vector<std::string> search(const std::vector<std::function<void()>>&
     runtime::Loop loop;
     loop.clock().set_may_block(true);  // child processes
     const char* const names[] = {"one", "two", "three", "four"};
-    for (std::size_t i = 0; i < functions.size(); ++i) loop.spawn(functions[i]).set_name(names[i]);
+    for (std::size_t i = 0; i < functions.size(); ++i) {
+      auto& fiber = loop.spawn(functions[i]);
+      if (i < std::size(names)) fiber.set_name(names[i]);
+    }
     loop.run();
   }
   runtime::shared_state::stop();

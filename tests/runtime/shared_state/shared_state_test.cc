@@ -411,6 +411,17 @@ TEST(SharedState, LeavesOtherFaultsToTheHandlerOfOverflows) {
   EXPECT_DEATH(search({[] { overflow(0); }}), "aiofiber: stack overflow in task 'one'");
 }
 
+TEST(SharedState, SaysThatItsMemoryIsNotEnoughForTheStaticData) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(joined(search({[] { log_line(1); }, [] { log_line(2); }}, {.memory_bytes_max = 1})), "");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(
+      has(said,
+          "it is not searched, because there is not enough memory for a copy of the static data: raise "
+          "AIOFIBER_SHARED_STATE_MIB"))
+      << said;
+}
+
 TEST(SharedState, FindsInASecondSearchToo) {
   EXPECT_EQ(search({[] { log_line(1); }, [] { log_line(2); }}).size(), 1u);
   const std::size_t before = shared_state::reports();

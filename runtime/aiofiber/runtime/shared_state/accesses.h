@@ -33,9 +33,6 @@ enum class AccessKind : std::uint8_t { kRead, kWrite, kUpdate };
 // Before the access. `pc` is the return address in the program's code, `sp` its stack pointer there.
 void note_access(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t pc,
                  std::uintptr_t sp) noexcept;
-// The same for at most 16 bytes, faster.
-void note_read(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept;
-void note_write(std::uintptr_t address, std::size_t bytes, std::uintptr_t pc, std::uintptr_t sp) noexcept;
 inline bool accesses_are_noted() noexcept { return detail::noted_by != nullptr; }
 
 // malloc() gives out these bytes, a whole block; it is going to take the block back. The allocator must not

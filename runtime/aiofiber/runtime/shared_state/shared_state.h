@@ -26,6 +26,9 @@ struct Options {
   // Names of variables that tasks share on purpose; "stdout", "stderr" or paths of output streams.
   std::vector<std::string> ignore = {};
   Report report = nullptr;  // null: to stderr
+  // The most memory for what is noted. When it is reached, a page that a task uses for the first time is no
+  // longer searched for that task; the search says so on stderr.
+  std::size_t memory_bytes_max = std::size_t{1} << 30;
 };
 
 // Starts the search: it watches the first loop that switches to a task from now on, on its thread, until
@@ -41,7 +44,7 @@ void leave_out(const void* begin, std::size_t bytes) noexcept;
 std::size_t reports() noexcept;
 
 // Once per process: starts it if AIOFIBER_SHARED_STATE is 1 (secure_getenv(3)). Other values of the variable
-// are names of variables to ignore, separated by commas.
+// are names of variables to ignore, separated by commas. AIOFIBER_SHARED_STATE_MIB is the most memory.
 void start_from_environment() noexcept;
 
 }  // namespace aiofiber::runtime::shared_state
