@@ -90,12 +90,12 @@ TEST(HookedGetaddrinfo, IsLeftBehindByAnAlarmsJump) {
   if (AIOFIBER_ARCH_X86_64 == 0) GTEST_SKIP() << "the hooks do not follow jumps there";
   const SilentServer server;
   Fibers fibers;
-  volatile int late = 0;
+  std::atomic<int> late = 0;  // no jump takes it back
   fibers.spawn([&] {
     ::signal(SIGALRM, [](int) { siglongjmp(name_too_late, 1); });
-    for (volatile int i = 0; i < 3; i = i + 1) {
+    while (late < 3) {
       if (sigsetjmp(name_too_late, 1) != 0) {
-        late = late + 1;
+        ++late;
         continue;
       }
       addrinfo* result = nullptr;
