@@ -83,7 +83,8 @@ TEST_F(TcpLimits, UserTimeoutEndsAConnectionThatSends) {
     ::sleep(100);
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_TRUE(send_text(connection, "lost"));
-    result = receive(connection) + " after " + std::to_string(seconds_since(begin)) + " s";
+    const std::string received = receive(connection);
+    result = received + " after " + std::to_string(seconds_since(begin)) + " s";
   });
   sim.at(50s, [&] { sim.partition("server", "client"); });
   sim.run_for(1h);
@@ -117,7 +118,8 @@ struct IdleClient {
     const Fd connection = connect_to("server", 7);
     keep_alive(connection);
     const auto begin = std::chrono::steady_clock::now();
-    result = receive(connection) + " after " + std::to_string(seconds_since(begin)) + " s";
+    const std::string received = receive(connection);
+    result = received + " after " + std::to_string(seconds_since(begin)) + " s";
   }
 };
 
@@ -171,7 +173,8 @@ TEST_F(TcpLimits, AcceptedConnectionHasTheOptionsOfItsListener) {
     socklen_t length = sizeof inherited;
     ::getsockopt(connection.get(), SOL_SOCKET, SO_KEEPALIVE, &inherited, &length);
     const auto begin = std::chrono::steady_clock::now();
-    result = receive(connection) + " after " + std::to_string(seconds_since(begin)) + " s";
+    const std::string received = receive(connection);
+    result = received + " after " + std::to_string(seconds_since(begin)) + " s";
   });
   client.run([] {
     const Fd connection = connect_to("server", 7);

@@ -221,6 +221,7 @@ TEST(Offload, AnInterruptionWaitsForTheCallAndIsKept) {
 
 // What has become of calls.
 struct Fate {
+  std::atomic<bool> begun{false};
   std::atomic<bool> may_end{false};
   std::atomic<int> ran{0};
   std::atomic<int> destroyed{0};
@@ -238,6 +239,7 @@ class HeldCall final : public DetachedCall {
 
  private:
   void call() noexcept override {
+    fate_.begun = true;
     while (!fate_.may_end.load()) std::this_thread::yield();
     ++fate_.ran;
   }
@@ -277,7 +279,10 @@ TEST(DetachedCall, EndsAloneIfItsFiberLeavesIt) {
       EXPECT_EQ(call->wait(), Wake::kInterrupted);
       EXPECT_TRUE(current_fiber()->take_interrupted());
     });
-    loop.spawn([&] { EXPECT_TRUE(fiber.parker->interrupt()); });
+    loop.spawn([&] {
+      while (!fate.begun.load()) std::this_thread::yield();
+      EXPECT_TRUE(fiber.parker->interrupt());
+    });
     loop.run();
   }
   EXPECT_EQ(fate.destroyed, 0) << "its loop is gone, it is not";
@@ -292,6 +297,7 @@ TEST(DetachedCall, IsTakenOffThePoolIfNoThreadHasBegunIt) {
   Fate before, fate;
   Fiber& fiber = loop.spawn([&] {
     const auto first = started(before, pool);
+    while (!before.begun.load()) std::this_thread::yield();
     {
       const auto call = started(fate, pool);
       EXPECT_EQ(call->wait(), Wake::kInterrupted);
