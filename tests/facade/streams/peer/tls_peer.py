@@ -157,7 +157,8 @@ def blocking_client(context, port):
                 got += data
                 if len(got) == END:
                     connection.sendall(b"got it\n")
-        except ssl.SSLEOFError:
+        except ssl.SSLError as error:  # an SSLEOFError in later releases
+            assert error.reason == "UNEXPECTED_EOF_WHILE_READING", error
             return got, "cut"
         return got, "end"
     for command in "end", "cut":
