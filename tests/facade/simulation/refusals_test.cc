@@ -2,6 +2,8 @@
 //
 // Nothing is ignored in silence: what a simulated socket cannot do fails, and the trace says so. What it
 // seems to share with the socket pair below it is done as on the network that it stands for.
+//
+// Labels: long
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>

@@ -2,6 +2,8 @@
 //
 // How long a simulated connection believes in a silent peer: what programs ask for by TCP_SYNCNT,
 // TCP_USER_TIMEOUT and SO_KEEPALIVE ends it to the second.
+//
+// Labels: long
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>
 

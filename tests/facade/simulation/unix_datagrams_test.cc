@@ -2,6 +2,8 @@
 //
 // Room for Unix datagrams between the programs of a simulated machine: who waits for it, how long, and what
 // poll() says. The reader begins after 5 seconds, and reads one datagram a second.
+//
+// Labels: long
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
