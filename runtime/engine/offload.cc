@@ -289,6 +289,7 @@ void DetachedCall::arrive() noexcept {
 }
 
 bool DetachedCall::has_run() noexcept {
+  const HooksOff hooks_off;  // the hooks' mutexes would suspend a task that is between two waits
   const std::lock_guard lock(mutex_);
   return state_ == State::kPosted;
 }
@@ -313,9 +314,10 @@ Wake DetachedCall::wait() {
 }
 
 void DetachedCall::leave() noexcept {
+  const HooksOff hooks_off;  // its task may be ending, or unwound
   {
-    std::unique_lock lock(mutex_);
-    // Not withdrawn under the mutex of a call that ends: the pool's own is never held there.
+    // This mutex first, then the pool's, which no thread of the pool holds in done().
+    const std::lock_guard lock(mutex_);
     if (state_ == State::kOnPool && !pool_->withdraw(*this)) {
       state_ = State::kLeft;
       return;
