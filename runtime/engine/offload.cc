@@ -3,6 +3,7 @@
 // The thread pool, and the fiber's side of a call.
 #include "aiofiber/runtime/engine/offload.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <pthread.h>
 
 #include <atomic>
@@ -62,6 +63,11 @@ class Count {
     std::uint64_t old = packed_.load(std::memory_order_relaxed);
     while (!packed_.compare_exchange_weak(old, pack(value_of(old) + n), std::memory_order_acq_rel)) {
     }
+    if (n < 0) packed_.notify_all();
+  }
+  void wait_for_none() const noexcept {
+    std::uint64_t packed = packed_.load(std::memory_order_acquire);
+    for (; value_of(packed) > 0; packed = packed_.load(std::memory_order_acquire)) packed_.wait(packed);
   }
   std::size_t value() const noexcept {
     return static_cast<std::size_t>(value_of(packed_.load(std::memory_order_acquire)));
@@ -79,6 +85,7 @@ class Count {
 };
 
 constinit Count g_threads;
+constinit Count g_starts;
 constinit Count g_works;
 constinit std::atomic<OffloadPool::SubmitFunction> g_submit_function{nullptr};
 
@@ -88,6 +95,8 @@ std::size_t OffloadPool::threads_alive() noexcept { return g_threads.value(); }
 
 std::size_t OffloadPool::works_in_flight() noexcept { return g_works.value(); }
 
+void OffloadPool::await_starts() noexcept { g_starts.wait_for_none(); }
+
 void OffloadPool::set_submit_function(SubmitFunction function) noexcept {
   g_submit_function.store(function, std::memory_order_release);
 }
@@ -96,27 +105,34 @@ OffloadPool& OffloadPool::io() { return g_io.get(); }
 
 OffloadPool& OffloadPool::waits() { return g_waits.get(); }
 
+void OffloadPool::start_thread() {
+  g_threads.add(1);  // first, so that a thread that exists is counted
+  g_starts.add(1);
+  absl::Cleanup not_started = [] {
+    g_threads.add(-1);
+    g_starts.add(-1);
+  };
+  threads_.emplace_back([this, number = threads_.size()] {
+    char name[32];
+    std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, number);
+    name[15] = '\0';  // what Linux takes
+    ::pthread_setname_np(::pthread_self(), name);
+    g_starts.add(-1);
+    work_loop();
+    g_threads.add(-1);
+  });
+  std::move(not_started).Cancel();
+}
+
 void OffloadPool::submit(Work& work) {
   if (const SubmitFunction function = g_submit_function.load(std::memory_order_acquire)) function();
   const std::lock_guard lock(mutex_);
   if (shut_down_) throw std::runtime_error("cannot schedule new futures after shutdown");
   if (queued_ >= idle_ && threads_.size() < max_threads_) {
-    g_threads.add(1);  // first, so that a thread that exists is counted
     try {
-      threads_.emplace_back([this, number = threads_.size()] {
-        char name[32];
-        std::snprintf(name, sizeof name, "%.10s_%zu", thread_name_, number);
-        name[15] = '\0';  // what Linux takes
-        ::pthread_setname_np(::pthread_self(), name);
-        work_loop();
-        g_threads.add(-1);
-      });
+      start_thread();
     } catch (const std::system_error&) {
-      g_threads.add(-1);
       if (threads_.empty()) throw;  // if there is a thread, the work only waits longer
-    } catch (...) {
-      g_threads.add(-1);
-      throw;
     }
   }
   g_works.add(1);

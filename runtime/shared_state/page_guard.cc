@@ -4,7 +4,6 @@
 #include "shared_state/page_guard.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -20,6 +19,7 @@
 #include "aiofiber/runtime/inspect/unwind.h"
 #include "arch/stepping.h"
 #include "shared_state/accesses.h"
+#include "shared_state/page_access.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -56,6 +56,7 @@ struct PageGuard::State {
 
   WatchedMemory& memory;
   History& history;
+  PageAccess access;
   int* errno_at = nullptr;   // of the watched thread
   KernelAction previous[3];  // of kSignals, also if the program sets them later
   char* selector = nullptr;  // the kernel reads it at each system call: 1 refuses it
@@ -91,37 +92,6 @@ constexpr std::uint8_t kFaultsOfALoop = 8;
 
 constinit thread_local bool is_watched_thread __attribute__((tls_model("initial-exec"))) = false;
 
-// Not by libc: the table through which it is called may lie in a protected page.
-void set_access(char* memory, std::size_t bytes, Access access) noexcept {
-  const std::uintptr_t protection = access == Access::kAll    ? PROT_READ | PROT_WRITE
-                                    : access == Access::kRead ? PROT_READ
-                                                              : PROT_NONE;
-  arch::raw_call(SYS_mprotect, {{reinterpret_cast<std::uintptr_t>(memory), bytes, protection}});
-}
-
-void protect(Page& page, Access access) noexcept {
-  if (page.now == access) return;
-  page.now = access;
-  set_access(page.memory, kPageBytes, access);
-}
-
-// Neighbours that change in the same way make one system call.
-void protect_as_wanted(std::span<Page> pages) noexcept {
-  for (std::size_t i = 0; i < pages.size();) {
-    Page& first = pages[i];
-    std::size_t after = i + 1;
-    if (first.now != first.wanted) {
-      while (after < pages.size() && pages[after].now != pages[after].wanted &&
-             pages[after].wanted == first.wanted &&
-             pages[after].memory == pages[after - 1].memory + kPageBytes)
-        ++after;
-      for (std::size_t k = i; k < after; ++k) pages[k].now = first.wanted;
-      set_access(first.memory, (after - i) * kPageBytes, first.wanted);
-    }
-    i = after;
-  }
-}
-
 void refuse_calls(PageGuard::State& state, bool refuse) noexcept {
   *static_cast<volatile char*>(state.selector) = refuse ? 1 : 0;
 }
@@ -131,7 +101,7 @@ void open_all(PageGuard::State& state) noexcept {
     page.wanted = Access::kAll;
     if (!page.ignored) page.dirty = true;
   }
-  protect_as_wanted(state.memory.pages());
+  state.access.set_as_wanted(state.memory.pages());
   state.stepped_count = 0;
   state.stepping = false;
   state.watching = false;
@@ -139,7 +109,8 @@ void open_all(PageGuard::State& state) noexcept {
 }
 
 void close_stepped(PageGuard::State& state) noexcept {
-  for (std::size_t i = 0; i < state.stepped_count; ++i) protect(*state.stepped[i], state.stepped[i]->wanted);
+  for (std::size_t i = 0; i < state.stepped_count; ++i)
+    state.access.set(*state.stepped[i], state.stepped[i]->wanted);
   state.stepped_count = 0;
 }
 
@@ -213,16 +184,17 @@ void open_for_others(PageGuard::State& state, Page& page) noexcept {
   page.dirty = true;
   if (is_watched_thread && state.stepped_count < PageGuard::State::kMostStepped)
     state.stepped[state.stepped_count++] = &page;  // closed again after the handler
-  protect(page, Access::kAll);
+  state.access.set(page, Access::kAll);
 }
 
 void on_fault(int signo, siginfo_t* info, void* context) {
   PageGuard::State& state = *own_page.state;
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   Page* const page = info->si_code > 0 ? state.memory.find(address) : nullptr;
-  if (page == nullptr || page->now == Access::kAll) {
-    // After a race another thread's page is open again, and the access can be repeated.
-    if (page != nullptr && !is_watched_thread) return;
+  const auto cause =
+      page == nullptr ? PageAccess::Fault::kNotByUs : state.access.cause_of_fault(*page, address);
+  if (cause == PageAccess::Fault::kRepeat) return;
+  if (cause == PageAccess::Fault::kNotByUs) {
     if (is_watched_thread) open_all(state);
     return pass_on(state, signo, info, context);
   }
@@ -235,10 +207,10 @@ void on_fault(int signo, siginfo_t* info, void* context) {
   const Place place = interrupted_place(state, context, true);
   const Writes how = access.reads ? Writes::kUpdates : access.constant ? Writes::kConstant : Writes::kStores;
   const HeldLocks held = access.writes ? held_now() : HeldLocks();
-  protect(*page, Access::kAll);
+  state.access.set(*page, Access::kAll);
   for_pages(state.memory, address, access.bytes, [&](Page& touched, std::size_t begin, std::size_t end) {
     if (touched.now != Access::kAll) {
-      protect(touched, Access::kAll);
+      state.access.set(touched, Access::kAll);
       if (state.stepped_count < PageGuard::State::kMostStepped)
         state.stepped[state.stepped_count++] = &touched;
       touched.dirty = touched.dirty || access.writes;
@@ -520,7 +492,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
     if (state.only_calls) break;
     if (page.now == Access::kAll) continue;
     page.dirty = true;
-    protect(page, Access::kAll);
+    state.access.set(page, Access::kAll);
   }
   const Place place = interrupted_place(state, context, false);
   note_transfer(state, call, transfer, ~std::size_t{0},
@@ -530,7 +502,7 @@ void on_call(int signo, siginfo_t* info, void* context) {
   note_output(state, call, transfer, result);
   if (transfer.writes && result > 0)
     note_transfer(state, call, transfer, static_cast<std::size_t>(result), KernelAccess::kHasWritten, place);
-  if (!state.only_calls) protect_as_wanted(state.memory.pages());
+  if (!state.only_calls) state.access.set_as_wanted(state.memory.pages());
   arch::answer_call(context, result);
 }
 
@@ -591,7 +563,7 @@ void PageGuard::pause() noexcept {
   state_.history.settle();
   if (state_.only_calls) return;
   for (Page& page : state_.memory.pages()) {
-    if (page.dirty && !page.ignored) protect(page, Access::kAll);  // it will be compared
+    if (page.dirty && !page.ignored) state_.access.set(page, Access::kAll);  // it will be compared
   }
 }
 
@@ -609,7 +581,7 @@ void PageGuard::watch(Task& task, bool only_calls) noexcept {
   if (!any || (blocked & kOurSignals) != 0) return open();  // a blocked fault would end the process
   // From here on the runtime's own variables may fault too: as in a handler.
   state_.watching = true;
-  if (!only_calls) protect_as_wanted(state_.memory.pages());
+  if (!only_calls) state_.access.set_as_wanted(state_.memory.pages());
   close_stepped(state_);
   state_.depth = 0;
   refuse_calls(state_, true);

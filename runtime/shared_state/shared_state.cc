@@ -292,7 +292,11 @@ class Detector {
   // Whether only this thread touches the program's data: no thread of the program, no pool that has work, and
   // not the kernel for a task that waits for io_uring.
   bool is_alone() const noexcept {
-    return !others_run_ && offloaded_ == 0 && OffloadPool::works_in_flight() == 0;
+    if (others_run_ || offloaded_ > 0 || OffloadPool::works_in_flight() > 0) return false;
+    // Another thread may have done the work for which a thread was created.
+    const HooksOff hooks_off;
+    OffloadPool::await_starts();
+    return true;
   }
 
   void tell_if_full() noexcept {

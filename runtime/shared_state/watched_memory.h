@@ -10,6 +10,7 @@
 // Threads: the one that is watched. find() and variable_at() are async-signal-safe.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -31,21 +32,36 @@ enum class Access : std::uint8_t {
   kNothing,  // each access is noticed
 };
 
+// A variable that other threads use, too, when they run into a closed page. It orders nothing.
+template <class T>
+class Relaxed {
+ public:
+  Relaxed(T value) noexcept : value_(value) {}
+  Relaxed& operator=(T value) noexcept {
+    value_.store(value, std::memory_order_relaxed);
+    return *this;
+  }
+  operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<T> value_;
+};
+
 struct Page {
   char* memory = nullptr;
   char* shadow = nullptr;  // what it held at the last switch
   PageBits excluded;
-  PageBits stored;               // some task has written these bytes by more than an update
-  PageBits seen;                 // some task's write of them was looked at
-  PageBits spared[2];            // how often stale bytes were overwritten unread: a number of two bits
-  bool ignored = false;          // all of it is excluded
-  bool dirty = false;            // it may differ from its shadow
-  Access wanted = Access::kAll;  // while the running task runs
-  Access now = Access::kAll;     // what the kernel was told
-  std::uint32_t budget = 0;      // accesses that may still be looked at in this step
-  std::uint32_t steps = 0;       // in which accesses were looked at
-  bool touched = false;          // in this step
-  Claim* claims = nullptr;       // the tasks that have used it
+  PageBits stored;                     // some task has written these bytes by more than an update
+  PageBits seen;                       // some task's write of them was looked at
+  PageBits spared[2];                  // how often stale bytes were overwritten unread: a number of two bits
+  bool ignored = false;                // all of it is excluded
+  Relaxed<bool> dirty = false;         // it may differ from its shadow
+  Access wanted = Access::kAll;        // while the running task runs
+  Relaxed<Access> now = Access::kAll;  // what the kernel was told, by PageAccess only
+  std::uint32_t budget = 0;            // accesses that may still be looked at in this step
+  std::uint32_t steps = 0;             // in which accesses were looked at
+  bool touched = false;                // in this step
+  Claim* claims = nullptr;             // the tasks that have used it
   // Only if the program is instrumented:
   Claim* running = nullptr;   // of the running task, if it has used the page in this step
   Claim* quick = nullptr;     // the same, if none of its bytes are stale

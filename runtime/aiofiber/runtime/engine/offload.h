@@ -55,6 +55,8 @@ class OffloadPool {
   // Over all pools of the process, for who must know whether another thread works. Any thread.
   static std::size_t threads_alive() noexcept;
   static std::size_t works_in_flight() noexcept;  // submitted and not done
+  // Blocks until the threads that have been created run their loop. A thread that starts blocks all signals.
+  static void await_starts() noexcept;
   // The function is called when work is submitted, by the submitting thread, before a pool sees the work.
   // nullptr: none.
   using SubmitFunction = void (*)() noexcept;
@@ -67,6 +69,7 @@ class OffloadPool {
   static OffloadPool& waits();
 
  private:
+  void start_thread();  // under the mutex
   void work_loop() noexcept;
 
   mutable std::mutex mutex_;
