@@ -28,7 +28,7 @@ namespace aiofiber::hooks {
 template <class Entry>
 struct StoredEntry {
   Entry entry{};
-  std::vector<char> memory;
+  std::unique_ptr<char[]> memory;
 };
 
 struct Locals : runtime::FiberLocals {

@@ -2,15 +2,16 @@
 //
 // Name service: getaddrinfo and getnameinfo run on the offload pool while the task sleeps.
 //
-// A server that does not answer keeps getaddrinfo for half a minute. So a cancellation, and a task's alarm
-// whose handler jumps away, leave it behind: it has copies of its arguments, and frees its answer.
 // glibc's resolver makes its system calls internally, where no hook sees them, so it needs a thread. Numeric
 // names need no resolver and are answered at once.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -18,13 +19,10 @@
 
 #include "aiofiber/hooks.h"
 #include "aiofiber/runtime/engine/offload.h"
-#include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/runtime/engine/real_network.h"
 #include "hooks/core/act.h"
-#include "hooks/core/locals.h"
-#include "hooks/core/on_pool.h"
 #include "hooks/core/real.h"
-#include "hooks/core/task_alarm.h"
+#include "hooks/names/look_up.h"
 #include "hooks/names/simulated_names.h"
 
 namespace aiofiber::hooks {
@@ -45,91 +43,92 @@ bool needs_no_lookup(const char* node, const char* service, const addrinfo* hint
   return numeric_node && numeric_service && !wants_name;
 }
 
-// A cancelled task starts no look-up.
-int refuse() {
-  without_throwing(
-      [] { runtime::Parker().park(AIOFIBER_WAIT_OFFLOAD, 0); });  // slows down a task that retries
-  errno = ECANCELED;
-  return EAI_SYSTEM;
-}
-
-// Runs a lookup on the pool. If the task is cancelled meanwhile, it still gets the answer, because the
-// arguments are on its stack, and the cancellation comes at its next wait.
-template <class Lookup>
-int look_up(Lookup lookup) {
-  const runtime::Fiber& fiber = *runtime::current_fiber();
-  if (fiber.interrupted || fiber.unwinding) return refuse();
-  if (must_stay_here(lookup)) {
-    const Disable disabled;
-    return lookup();
-  }
-  calls_since_turn = 0;
-  int result = EAI_SYSTEM;
-  if (!without_throwing([&] { result = runtime::offload(lookup); }))
-    return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
-  return result;
-}
-
-// getaddrinfo on the pool.
-struct AddressLookup final : runtime::DetachedCall {
-  AddressLookup(const char* its_node, const char* its_service, const addrinfo* its_hints)
-      : node(its_node != nullptr ? std::optional<std::string>(its_node) : std::nullopt),
-        service(its_service != nullptr ? std::optional<std::string>(its_service) : std::nullopt),
+struct AddressLookUp final : runtime::DetachedCall {
+  AddressLookUp(const char* its_node, const char* its_service, const addrinfo* its_hints)
+      : node(its_node),
+        service(its_service),
         hints(its_hints != nullptr ? std::optional<addrinfo>(*its_hints) : std::nullopt) {}
-  ~AddressLookup() override {
+  ~AddressLookUp() override {
     if (list != nullptr) ::freeaddrinfo(list);
   }
 
   void call() noexcept override {
-    error = real::getaddrinfo(node ? node->c_str() : nullptr, service ? service->c_str() : nullptr,
-                              hints ? &*hints : nullptr, &list);
+    error = real::getaddrinfo(node.get(), service.get(), hints ? &*hints : nullptr, &list);
     error_number = errno;
   }
 
-  const std::optional<std::string> node, service;
+  const OwnText node, service;
   const std::optional<addrinfo> hints;
   addrinfo* list = nullptr;
   int error = EAI_SYSTEM;
   int error_number = 0;
 };
 
-// Waits for the task's look-up. False: a cancellation ended it. An alarm's handler may jump away; otherwise
-// the wait goes on, as libc's own does after a signal.
-bool wait_for_lookup() {
-  for (;;) {
-    run_alarm_handler(AfterAlarm::kMayGoOn);
-    runtime::Wake reason = runtime::Wake::kNone;
-    {
-      const AlarmEndsWait ends_wait;
-      reason = find_locals()->look_up->wait();
-    }
-    if (reason != runtime::Wake::kAlarm) return reason == runtime::Wake::kUnparked;
-  }
-}
-
 int look_up_addresses(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
   const int errno_at_start = errno;
-  const runtime::Fiber& fiber = *runtime::current_fiber();
-  if (fiber.interrupted || fiber.unwinding) return refuse();
-  calls_since_turn = 0;
-  AddressLookup* call = nullptr;
-  const bool started = without_throwing([&] {
-    auto& look_up = get_locals().look_up;
-    look_up.reset(call = new AddressLookup(node, service, hints));
-    call->start(runtime::OffloadPool::io());
-  });
-  if (!started) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
-  int error = EAI_SYSTEM;
-  if (!wait_for_lookup()) {
-    errno = ECANCELED;
-  } else {
-    error = call->error;
-    *result = std::exchange(call->list, nullptr);
-    errno = error == EAI_SYSTEM ? call->error_number : errno_at_start;
+  auto* const call = look_up<AddressLookUp>(node, service, hints);
+  if (call == nullptr) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
+  const int error = call->error;
+  *result = std::exchange(call->list, nullptr);
+  errno = error == EAI_SYSTEM ? call->error_number : errno_at_start;
+  end_look_up();
+  return error;
+}
+
+// As many bytes as libc reads. The length that the program gives may be more than the address has.
+std::size_t bytes_read(const sockaddr* address, socklen_t length) noexcept {
+  if (length < sizeof address->sa_family) return length;
+  const std::size_t most = address->sa_family == AF_INET    ? sizeof(sockaddr_in)
+                           : address->sa_family == AF_INET6 ? sizeof(sockaddr_in6)
+                           : address->sa_family == AF_UNIX  ? sizeof(sockaddr_un)
+                                                            : sizeof(sockaddr);
+  return std::min<std::size_t>(length, most);
+}
+
+struct NameLookUp final : runtime::DetachedCall {
+  NameLookUp(const sockaddr* its_address, socklen_t its_length, bool wants_host, socklen_t host_size,
+             bool wants_service, socklen_t service_size, int its_flags)
+      : address(reinterpret_cast<const char*>(its_address), bytes_read(its_address, its_length)),
+        length(its_length),
+        flags(its_flags) {
+    if (wants_host) host.emplace(host_size, '\0');
+    if (wants_service) service.emplace(service_size, '\0');
   }
-  const int last_errno = errno;
-  find_locals()->look_up.reset();
-  errno = last_errno;
+
+  void call() noexcept override {
+    error = real::getnameinfo(reinterpret_cast<const sockaddr*>(address.data()), length,
+                              host ? host->data() : nullptr, size_of(host),
+                              service ? service->data() : nullptr, size_of(service), flags);
+    error_number = errno;
+  }
+  static socklen_t size_of(const std::optional<std::string>& text) noexcept {
+    return text ? static_cast<socklen_t>(text->size()) : 0;
+  }
+  static void take(const std::optional<std::string>& text, char* to) noexcept {
+    if (text && !text->empty()) std::memcpy(to, text->data(), std::strlen(text->data()) + 1);
+  }
+
+  const std::string address;
+  const socklen_t length;
+  const int flags;
+  std::optional<std::string> host, service;
+  int error = EAI_SYSTEM;
+  int error_number = 0;
+};
+
+int look_up_name(const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
+                 socklen_t service_size, int flags) {
+  const int errno_at_start = errno;
+  auto* const call = look_up<NameLookUp>(address, length, host != nullptr, host_size, service != nullptr,
+                                         service_size, flags);
+  if (call == nullptr) return errno == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
+  const int error = call->error;
+  if (error == 0) {
+    NameLookUp::take(call->host, host);
+    NameLookUp::take(call->service, service);
+  }
+  errno = error == EAI_SYSTEM ? call->error_number : errno_at_start;
+  end_look_up();
   return error;
 }
 
@@ -203,8 +202,7 @@ int getnameinfo(const sockaddr* address, socklen_t length, char* host, socklen_t
     const Disable disabled;
     return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
   }
-  return look_up(
-      [=] { return real::getnameinfo(address, length, host, host_size, service, service_size, flags); });
+  return look_up_name(address, length, host, host_size, service, service_size, flags);
 }
 
 }  // extern "C"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Look-ups of names in fibers: other fibers run meanwhile, and nobody has to wait for a server that is
-// silent. Real time: the resolver knows no other. The silent server is a pool without a free thread.
+// silent. Real time: the resolver knows no other.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -9,15 +9,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
-#include <cstddef>
-#include <iterator>
 #include <optional>
-#include <thread>
 
 #include "aiofiber/runtime/arch/arch.h"
-#include "aiofiber/runtime/engine/offload.h"
+#include "silent_server.h"
 #include "support/fibers.h"
 
 namespace aiofiber::hooks_test {
@@ -40,34 +36,6 @@ TEST(HookedGetaddrinfo, FindsLocalhostFromTwentyFibers) {
   fibers.run();
   EXPECT_EQ(found, 20);
 }
-
-// All threads of the pool wait, as for a server that is silent.
-class SilentServer {
- public:
-  SilentServer() {
-    for (Wait& wait : waits_) {
-      wait.server = this;
-      runtime::OffloadPool::io().submit(wait);
-    }
-  }
-  ~SilentServer() {
-    answers_ = true;
-    answers_.notify_all();
-    while (ended_ < std::ssize(waits_)) std::this_thread::yield();
-  }
-  SilentServer(const SilentServer&) = delete;
-  SilentServer& operator=(const SilentServer&) = delete;
-
- private:
-  struct Wait final : runtime::OffloadPool::Work {
-    void run() noexcept override { server->answers_.wait(false); }
-    void done() noexcept override { ++server->ended_; }
-    SilentServer* server = nullptr;
-  };
-  std::atomic<bool> answers_ = false;
-  std::atomic<std::ptrdiff_t> ended_ = 0;
-  std::array<Wait, 64> waits_;  // as many as the pool has threads
-};
 
 TEST(HookedGetaddrinfo, IsLeftBehindByACancelledTask) {
   const SilentServer server;
