@@ -14,8 +14,8 @@
 namespace aiofiber::detail {
 
 // Sends a cancellation request to a pending task or gather and to what it waits for, at any depth without
-// recursion. False: the request was not accepted. `source`: of the first task. Runs no user code and
-// allocates nothing. Precondition: its loop is open. Loop's thread.
+// recursion. False: the request was not accepted. `source`: of the first task. Runs no user code. Allocates
+// only if it meets many that were asked before. Precondition: its loop is open. Loop's thread.
 bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource source);
 
 // Cancels many tasks as if cancel() of each was called in turn. Where they wait for each other, each such

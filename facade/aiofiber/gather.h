@@ -64,6 +64,7 @@ class GatherCore : public WatchOwner {
   FutureBase* enter_walk(CancelWalk& walk, FutureBase* above) noexcept;
   FutureBase* next_of_walk(CancelWalk& walk) noexcept;
   FutureBase* leave_walk(CancelWalk& walk) noexcept;
+  bool cancel_requested() const noexcept { return cancel_requested_; }
   // Requests that only the tasks below count.
   void count_requests(CancelMany& many, std::uint32_t requests) noexcept;
   // The task that awaits this gather was taken out of a ring. No code reads the error, and it is not

@@ -10,6 +10,10 @@
 // wait for ever. The walk takes its last task out of its wait; this task raises CancelledError at its next
 // step. The end of this task then ends the others.
 //
+// Gathers that share inputs lead to a task by many ways: n levels of two have 2^n. Each way is a request, as
+// in asyncio. A walk that meets many that were asked before remembers from then on who was asked, and counts
+// the other requests only (CancelMany).
+//
 // CancelMany: the futures that the walks have left, last one first, are in an order in which whoever waits
 // comes before what it waits for (the reverse postorder of a depth-first search). So one pass in this order
 // adds up the requests that were not passed on.
@@ -18,6 +22,7 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <optional>
 
 #include "aiofiber/gather.h"
 #include "aiofiber/task_core.h"
@@ -28,6 +33,15 @@ namespace {
 
 GatherCore* gather_of(FutureBase& future) noexcept {
   return future.wait_kind == AIOFIBER_WAIT_GATHER ? future.gather() : nullptr;
+}
+
+// The second cancel() of a small structure needs no memory.
+constexpr std::uint32_t kRepeatsWithoutMemory = 1000;
+
+bool was_asked_before(FutureBase& future) noexcept {
+  if (const TaskCore* task = future.task()) return task->cancelling() > 0;
+  const GatherCore* gather = gather_of(future);
+  return gather != nullptr && gather->cancel_requested();
 }
 
 // Asks the future. Returns the next future to ask, or null: walk.accepted is then the answer.
@@ -46,10 +60,13 @@ FutureBase* enter(FutureBase& future, FutureBase* above, CancelWalk& walk) {
   return below;
 }
 
-bool walk_down(FutureBase& root, CancelWalk& walk) {
+// `memory`: what the walk uses if it meets many that were asked before; null: it has one.
+bool walk_down(FutureBase& root, CancelWalk& walk, std::optional<CancelMany>* memory) {
   FutureBase* above = nullptr;
   FutureBase* at = &root;
   for (;;) {
+    if (walk.many == nullptr && was_asked_before(*at) && ++walk.repeats > kRepeatsWithoutMemory)
+      walk.many = &memory->emplace();
     if (FutureBase* below = enter(*at, above, walk)) {
       above = std::exchange(at, below);
       continue;
@@ -75,8 +92,9 @@ bool walk_down(FutureBase& root, CancelWalk& walk) {
 }  // namespace
 
 bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource source) {
+  std::optional<CancelMany> memory;
   CancelWalk walk{message, source};
-  return walk_down(root, walk);
+  return walk_down(root, walk, &memory);
 }
 
 // ---- many tasks -------------------------------------------------------------------------------------------
@@ -84,7 +102,7 @@ bool cancel_by_walk(FutureBase& root, const RareText& message, CancelSource sour
 void CancelMany::request(FutureBase& future) noexcept {
   const RareText no_message;
   CancelWalk walk{no_message, {}, this};
-  walk_down(future, walk);
+  walk_down(future, walk, nullptr);
 }
 
 bool CancelMany::was_here(FutureBase& future, bool from_above, CancelWalk& walk) noexcept {

@@ -118,6 +118,39 @@ TEST(Cancel, AsksEachInputOfATreeOnce) {
   });
 }
 
+// Each level has two gathers of the two of the level below, so 2^levels ways lead down from the top.
+std::vector<int> requests_by_many_ways(int levels, int calls) {
+  std::vector<int> counts;
+  run_in_loop([&] {
+    std::vector<Task<>> leaves;
+    for (int i = 0; i < 2; ++i) leaves.push_back(create_task([] { await(sleep(1h)); }));
+    Futures level{leaves[0], leaves[1]};
+    // A task between two levels: it is reached by many ways, too.
+    level.push_back(create_task([waits_for = gather(Futures{level[0], level[1]})] { await(waits_for); }));
+    for (int i = 0; i < levels; ++i) level = {gather(level), gather(level)};
+    await(sleep(0s));
+    Future<> top = gather(level);
+    for (int i = 0; i < calls; ++i) EXPECT_TRUE(top.cancel());
+    for (const Task<>& leaf : leaves) counts.push_back(leaf.cancelling());
+    EXPECT_THROW(await(top), CancelledError);
+    await(wait(leaves));
+    for (const Task<>& leaf : leaves) EXPECT_TRUE(leaf.cancelled());
+  });
+  return counts;
+}
+
+TEST(Cancel, OfGathersThatShareInputsIsARequestByEachWay) {
+  // Two ways lead from each gather of the lowest level to a leaf: directly, and through the task.
+  for (const int levels : {1, 3, 8, 12, 18})
+    EXPECT_EQ(requests_by_many_ways(levels, 1), std::vector<int>(2, 2 << levels)) << levels;
+  EXPECT_EQ(requests_by_many_ways(10, 3), std::vector<int>(2, 3 * (2 << 10)));
+}
+
+TEST(Cancel, OfGathersThatShareInputsTakesAStepForEachOfThem) {
+  constexpr int kSaturated = (1 << 23) - 1;
+  EXPECT_EQ(requests_by_many_ways(1000, 1), std::vector<int>(2, kSaturated));
+}
+
 TEST(Cancel, OfAGatherOfNothingThatIsPendingIsRefused) {
   run_in_loop([] {
     auto done = get_running_loop().create_future<>();
