@@ -26,6 +26,8 @@
 
 namespace aiofiber {
 
+class Timeout;
+
 // The keyword arguments of create_task(), and the size of its stack.
 struct TaskOptions {
   std::string name = {};  // empty: "Task-N"
@@ -64,9 +66,10 @@ class CancelMany;
 struct CancelWalk {
   const RareText& message;
   CancelSource source;         // of the first task
-  CancelMany* many = nullptr;  // not null: one of many requests at once
+  CancelMany* many = nullptr;  // not null: it knows who was asked before; as one of many requests at once
   bool accepted = false;       // the answer of the task or gather that was asked last
   bool ring = false;           // a ring was found below; the task that closes it is not yet taken out
+  std::uint32_t repeats = 0;   // how often somebody was reached who had been asked before
 };
 
 // What a task without a stack has instead of one.
@@ -121,6 +124,7 @@ class TaskCore : public runtime::ListNode {
   // The future it waits for, or null.
   FutureBase* waits_for() const noexcept { return waits_for_; }
   std::shared_ptr<ContextData>& context() noexcept { return context_; }
+  Timeout* innermost_timeout = nullptr;  // its open Timeout scopes, linked by the scopes themselves
 
   // ---- for awaits of the current task
   // Suspends until the future is done. Throws CancelledError, RuntimeError (other loop, itself),

@@ -84,14 +84,16 @@ class Timeout {
   static const char* state_name(State state) noexcept;
 
   std::optional<TimePoint> when_;
-  // Shows the deadline to debuggers that look at what the task waits for.
-  void show_limit() noexcept;
+  // The earliest deadline of this scope and of those around it, for debuggers that look at what the task
+  // waits for; 0: none.
+  std::uint64_t limit() const noexcept;
 
   detail::TimeoutTimer* timer_ = nullptr;  // armed or queued; null: none
   detail::TaskCore* task_ = nullptr;
   int cancelling_at_entry_ = 0;
-  std::uint32_t scope_ = 0;  // its number among the task's open scopes
-  std::uint64_t outer_limit_ = 0;
+  std::uint32_t scope_ = 0;        // its number among the task's open scopes
+  Timeout* outer_ = nullptr;       // the scope of the task around this one
+  std::uint64_t outer_limit_ = 0;  // of the task before its outermost scope
   State state_ = State::kCreated;
 
   friend class detail::TimeoutScope;

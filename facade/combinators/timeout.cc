@@ -5,6 +5,8 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -12,6 +14,7 @@
 #include "aiofiber/frame_pool.h"
 #include "aiofiber/runtime/engine/decimals.h"
 #include "aiofiber/runtime/engine/fiber.h"
+#include "aiofiber/runtime/engine/parker.h"
 #include "aiofiber/task_core.h"
 
 namespace aiofiber {
@@ -72,7 +75,8 @@ void Timeout::reschedule(std::optional<TimePoint> when) {
   }
   disarm();
   when_ = when;
-  if (runtime::current_fiber_or_step() == task_->fiber()) show_limit();
+  // Any code of the loop may do this, while the task waits in an inner scope.
+  runtime::set_limit(*task_->fiber(), task_->innermost_timeout->limit());
   if (!when) return;
   detail::LoopCore& loop = task_->loop();
   if (when->time_since_epoch().count() <= loop.scheduler().now()) {
@@ -100,8 +104,9 @@ void Timeout::enter(bool ahead) {
   if (task_ == nullptr) throw RuntimeError("Timeout should be used inside a task");
   state_ = State::kEntered;
   cancelling_at_entry_ = task_->cancelling();
-  outer_limit_ = runtime::current_fiber_or_step()->wait_limit;
-  show_limit();
+  outer_ = std::exchange(task_->innermost_timeout, this);
+  outer_limit_ = outer_ != nullptr ? outer_->outer_limit_ : task_->fiber()->wait_limit;
+  if (when_) task_->fiber()->shorten_limit(when_->time_since_epoch().count());
   if (ahead && when_) {
     arm();
   } else {
@@ -122,16 +127,23 @@ void Timeout::disarm() noexcept {
 
 void Timeout::check_interrupted() { task_->raise_if_interrupted(); }
 
-void Timeout::show_limit() noexcept {
-  runtime::Fiber& fiber = *runtime::current_fiber_or_step();
-  fiber.wait_limit = outer_limit_;
-  if (when_) fiber.shorten_limit(when_->time_since_epoch().count());
+std::uint64_t Timeout::limit() const noexcept {
+  std::uint64_t limit = outer_limit_;
+  for (const Timeout* scope = this; scope != nullptr; scope = scope->outer_) {
+    if (!scope->when_) continue;
+    const auto when =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(scope->when_->time_since_epoch().count(), 1));
+    if (limit == 0 || when < limit) limit = when;
+  }
+  return limit;
 }
 
 void Timeout::leave() noexcept {
   disarm();
   task_->close_scope(scope_);
-  if (runtime::Fiber* fiber = runtime::current_fiber_or_step()) fiber->wait_limit = outer_limit_;
+  task_->innermost_timeout = outer_;
+  if (runtime::Fiber* fiber = runtime::current_fiber_or_step())
+    fiber->wait_limit = outer_ != nullptr ? outer_->limit() : outer_limit_;
   if (state_ == State::kExpiring) {
     state_ = State::kExpired;
     task_->uncancel();

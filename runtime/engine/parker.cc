@@ -87,12 +87,11 @@ inline void Parker::enter() noexcept {
   parked_ = true;
 }
 
-// `limit`: the fiber's limit before the wait.
-inline void Parker::leave(std::uint64_t limit) noexcept {
+inline void Parker::leave() noexcept {
   parked_ = false;
   fiber_.parker = nullptr;
   fiber_.wait_kind = AIOFIBER_WAIT_NONE;
-  fiber_.wait_limit = limit;
+  fiber_.wait_limit = limit_around_;
   fiber_.scheduler->timers().cancel(timer_);
 }
 
@@ -100,14 +99,15 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
   if (reason_ != Wake::kNone) return reason_;
   if (deadline != kForever) arm(deadline);
   fiber_.set_wait(kind, arg, whole.since != 0 ? whole.since : fiber_.scheduler->last_poll());
-  const std::uint64_t limit = fiber_.wait_limit;  // of the code around this wait
-  if (kind != AIOFIBER_WAIT_SLEEP && whole.until != kForever) fiber_.shorten_limit(whole.until);
+  limit_around_ = fiber_.wait_limit;
+  own_limit_ = kind != AIOFIBER_WAIT_SLEEP ? whole.until : kForever;
+  if (own_limit_ != kForever) fiber_.shorten_limit(own_limit_);
   // Threads nest locks too; a wait for anything else may last.
   if (kind != AIOFIBER_WAIT_LOCK) held_locks::check_suspension(fiber_);
   tell_step_ends(fiber_);
   enter();
   fiber_.scheduler->suspend();
-  leave(limit);
+  leave();
   tell_step_begins(fiber_);
   if (AIOFIBER_UNLIKELY(fiber_.unwinding)) {
     die_with_machine(fiber_);
@@ -119,10 +119,25 @@ Wake Parker::suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline
 void Parker::begin_sleep(Nanoseconds deadline) {
   arm(deadline);
   fiber_.set_wait(AIOFIBER_WAIT_SLEEP, static_cast<std::uint64_t>(deadline), fiber_.scheduler->last_poll());
+  limit_around_ = fiber_.wait_limit;
+  own_limit_ = kForever;
   enter();
 }
 
-void Parker::end_sleep() noexcept { leave(fiber_.wait_limit); }
+void Parker::end_sleep() noexcept { leave(); }
+
+void Parker::set_limit(std::uint64_t limit) noexcept {
+  limit_around_ = fiber_.wait_limit = limit;
+  if (own_limit_ != kForever) fiber_.shorten_limit(own_limit_);
+}
+
+void set_limit(Fiber& fiber, std::uint64_t limit) noexcept {
+  if (fiber.parker != nullptr) {
+    fiber.parker->set_limit(limit);
+  } else {
+    fiber.wait_limit = limit;
+  }
+}
 
 bool Parker::wake(Wake reason) noexcept {
   if (reason_ != Wake::kNone) return false;

@@ -99,6 +99,57 @@ TEST(DumpTasks, TellsTheLimitAroundAWait) {
   });
 }
 
+TEST(DumpTasks, TellsALimitThatOtherCodeHasChanged) {
+  aiofiber::run_in_loop([] {
+    aio::Event never;
+    aio::Timeout* outer = nullptr;
+    auto task = aio::create_task({.name = "limited"}, [&] {
+      await(aio::timeout(10s, [&](aio::Timeout& scope) {
+        outer = &scope;
+        await(aio::timeout(60s, [&] { await(aio::wait_for(never.wait(), 40s)); }));
+      }));
+    });
+    await(aio::sleep(1s));
+    const auto expect_limit = [](const char* text) {
+      EXPECT_TRUE(has(dump(), std::string(" (limit: ") + text + " s left)")) << text << "\n" << dump();
+    };
+    expect_limit("9.0");
+    const auto now = aio::get_running_loop().time();
+    outer->reschedule(now + 20s);
+    expect_limit("20.0");
+    outer->reschedule(now + 30s);
+    expect_limit("30.0");
+    outer->reschedule(now + 100s);
+    expect_limit("39.0");  // the wait's own
+    outer->reschedule(std::nullopt);
+    expect_limit("39.0");
+    outer->reschedule(now + 5s);
+    expect_limit("5.0");
+    end_all();
+  });
+}
+
+TEST(DumpTasks, TellsALimitThatOtherCodeHasChangedAfterTheWait) {
+  aiofiber::run_in_loop([] {
+    aio::Event never;
+    aio::Timeout* outer = nullptr;
+    auto task = aio::create_task({.name = "limited"}, [&] {
+      await(aio::timeout(10s, [&](aio::Timeout& scope) {
+        outer = &scope;
+        await(aio::sleep(2s));
+        await(aio::timeout(60s, [&] { await(never.wait()); }));
+      }));
+    });
+    await(aio::sleep(1s));
+    outer->reschedule(aio::get_running_loop().time() + 20s);
+    await(aio::sleep(2s));
+    EXPECT_TRUE(has(dump(), " (limit: 18.0 s left)")) << dump();
+    outer->reschedule(std::nullopt);
+    EXPECT_TRUE(has(dump(), " (limit: 59.0 s left)")) << dump();
+    end_all();
+  });
+}
+
 std::atomic<bool> may_return{false};
 void blocks_a_thread() { may_return.wait(false); }
 

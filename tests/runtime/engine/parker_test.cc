@@ -41,6 +41,36 @@ TEST(Parker, TimesOutExactlyAtItsDeadline) {
   EXPECT_EQ(end, 3'600'000'000'000);
 }
 
+TEST(Parker, ShowsALimitThatChangesDuringTheWait) {
+  Loop loop;
+  Fiber* waits = nullptr;
+  std::vector<std::uint64_t> shown;
+  const auto change = [&](std::uint64_t limit) {
+    set_limit(*waits, limit);
+    shown.push_back(waits->wait_limit);
+  };
+  loop.spawn([&] {
+    waits = current_fiber();
+    waits->shorten_limit(30);
+    Parker parker;
+    parker.park(AIOFIBER_WAIT_OTHER, 0, 50, {0, 50});
+    shown.push_back(waits->wait_limit);  // of the code, and no more of the wait
+    change(0);
+    Parker sleep;
+    sleep.park(AIOFIBER_WAIT_SLEEP, 0, 200);
+    shown.push_back(waits->wait_limit);
+  });
+  loop.spawn([&] {
+    shown.push_back(waits->wait_limit);
+    for (const std::uint64_t limit : {20u, 100u, 0u, 40u, 70u}) change(limit);
+    Parker parker;
+    parker.park(AIOFIBER_WAIT_SLEEP, 0, 100);
+    change(150);  // a sleep tells its end itself
+  });
+  loop.run();
+  EXPECT_EQ(shown, (std::vector<std::uint64_t>{30, 20, 50, 50, 40, 50, 70, 0, 150, 150}));
+}
+
 TEST(Parker, GivesTheLongerWaitToTheLaterFiber) {
   Loop loop;
   Log log;

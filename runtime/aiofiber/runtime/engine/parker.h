@@ -70,6 +70,9 @@ class Parker {
   // The same for the task's alarm, which ends only waits that are prepared for it.
   bool alarm() noexcept { return fiber_.alarm_ends_wait && wake(Wake::kAlarm); }
 
+  // While parked: the limit of the code around the wait has changed, in ns of the loop's clock; 0: none.
+  void set_limit(std::uint64_t limit) noexcept;
+
   Fiber& fiber() const noexcept { return fiber_; }
 
  private:
@@ -85,13 +88,20 @@ class Parker {
   Wake refuse(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
   Wake suspend(std::uint32_t kind, std::uint64_t arg, Nanoseconds deadline, const WholeWait& whole);
   void enter() noexcept;
-  void leave(std::uint64_t limit) noexcept;
+  void leave() noexcept;
 
   Fiber& fiber_;
   Deadline timer_;
   Wake reason_ = Wake::kNone;
   bool parked_ = false;
+  // Valid while parked.
+  std::uint64_t limit_around_;  // of the code around the wait
+  Nanoseconds own_limit_;       // of the wait itself; kForever: none
 };
+
+// Sets the time limit of the fiber's current work, for readers from outside, whether or not it waits. 0:
+// none. Its loop's thread.
+void set_limit(Fiber& fiber, std::uint64_t limit) noexcept;
 
 // Whether the current fiber's loop is closing: then a wait ends with an error at once, and nothing suspends
 // any more. Does not return to a fiber that waits again and again; its loop abandons it. For a caller that
