@@ -22,6 +22,7 @@
 #include <rapidjson/document.h>
 
 #include "support/processes.h"
+#include "support/terminal_text.h"
 
 namespace aiofiber::tool_test {
 namespace {
@@ -283,30 +284,6 @@ TEST(Command, TellsOfEachWaitForWhatAndSinceWhenAndUntilWhen) {
   const std::string in_full = line_with(stack, "ends_in_a_call");
   EXPECT_TRUE(contains(in_full, "waits_target.cc\"")) << stack;
   EXPECT_TRUE(contains(in_full, "[what the task begins with]")) << stack;
-}
-
-// No control of C0 or C1, no mark of direction, and no byte that is not UTF-8.
-bool is_fit_for_a_terminal(const std::string& text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto byte = [&](std::size_t k) {
-      return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u;
-    };
-    const unsigned first = byte(0);
-    if (first < 0x80) {
-      if ((first < 0x20 && first != '\n') || first == 0x7f) return false;
-      ++i;
-      continue;
-    }
-    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-    if (length == 0 || (first == 0xc2 && byte(1) < 0xa0) ||
-        (first == 0xe2 && byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae))
-      return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((byte(k) & 0xc0) != 0x80) return false;
-    }
-    i += length;
-  }
-  return true;
 }
 
 TEST(Command, LetsNoNameWriteOnTheTerminal) {
@@ -782,6 +759,28 @@ TEST(Command, TurnsTheTasksOfACoreIntoThreadsForGdb) {
       run({"gdb", "-nx", "-batch", "-ex", "thread apply all bt", INSPECT_TARGET, folder / "threads"});
   EXPECT_TRUE(contains(gdb.out, "LWP 1000000004")) << gdb.out << gdb.err;
   EXPECT_EQ(count(gdb.out, "(anonymous namespace)::dive(int"), 41u) << gdb.out;
+}
+
+TEST(Command, BelievesNoSizeOfACore) {
+  const Folder folder;
+  const std::string core = kernel_core(folder, target({"family"}));
+  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
+  std::fstream file(core, std::ios::binary | std::ios::in | std::ios::out);
+  Elf64_Ehdr header;
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  Elf64_Phdr notes{};
+  auto at = static_cast<std::streamoff>(header.e_phoff);
+  for (file.seekg(at); notes.p_type != PT_NOTE; at += sizeof notes)
+    ASSERT_TRUE(file.read(reinterpret_cast<char*>(&notes), sizeof notes));
+  for (const std::uint64_t size : {notes.p_filesz + (std::uint64_t{1} << 40), ~std::uint64_t{0}}) {
+    notes.p_filesz = size;
+    file.seekp(at - static_cast<std::streamoff>(sizeof notes));
+    file.write(reinterpret_cast<const char*>(&notes), sizeof notes).flush();
+    const Finished refused = aiofiber({"core-threads", "--core", core, "-o", folder / "threads"});
+    EXPECT_EQ(refused.code, 7) << refused.err;
+    EXPECT_FALSE(contains(refused.err, "internal error")) << refused.err;
+    EXPECT_FALSE(std::filesystem::exists(folder / "threads"));
+  }
 }
 
 TEST(Command, GetsOverDamagedCores) {

@@ -14,6 +14,7 @@
 
 #include "aiofiber/runtime/arch/arch.h"
 #include "support/processes.h"
+#include "support/terminal_text.h"
 
 namespace aiofiber::tool_test {
 namespace {
@@ -98,6 +99,34 @@ TEST_P(HooksCheckShared, NamesTheVariablesThatTasksWouldShareAndWhy) {
   EXPECT_FALSE(contains(text, "line_state")) << result.out;
   EXPECT_FALSE(contains(text, "mode_of_call")) << "nobody reads it during the wait: " << result.out;
   EXPECT_TRUE(contains(text, " more variables are less suspicious (-v shows them)")) << result.out;
+}
+
+void replace_all(std::string& bytes, const std::string& old, const std::string& with) {
+  ASSERT_EQ(old.size(), with.size());
+  ASSERT_TRUE(contains(bytes, old)) << old;
+  for (std::size_t at = 0; (at = bytes.find(old, at)) != std::string::npos;)
+    bytes.replace(at, old.size(), with);
+}
+
+TEST_P(HooksCheckShared, LetsNoNameOfAFileWriteOnTheTerminal) {
+  std::string bytes = content_of(GetParam());
+  replace_all(bytes, "cached_fd", "ca\x1b[31m_f");
+  replace_all(bytes, "hooks_check_shared.cc", "hooks\x9b\x33\x31m_shared\nlie:cc");
+  replace_all(bytes, "begin_again", "\xe2\x80\xae_turned\x07");
+  const File file(bytes);
+  for (const Words& options : {Words{}, Words{"-v"}, Words{"--json"}}) {
+    const Finished result = check(file.path(), options);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_TRUE(is_fit_for_a_terminal(result.out)) << result.out;
+    EXPECT_FALSE(contains(result.out, "\nlie")) << result.out;
+    if (options.empty()) EXPECT_TRUE(contains(result.out, "ca?[31m_f")) << result.out;
+  }
+  std::string needs_other = content_of(GetParam());
+  replace_all(needs_other, "libc.so.6", "li\x1b[7m.so");
+  const File other(needs_other);
+  const Finished result = check(other.path());
+  EXPECT_TRUE(is_fit_for_a_terminal(result.out + result.err)) << result.out << result.err;
+  EXPECT_TRUE(contains(result.out, "li?[7m.so: not found")) << result.out;
 }
 
 TEST_P(HooksCheckShared, ShowsOnRequestWhatIsSetInOtherFunctionsAndWhatIsMadeOnce) {

@@ -21,6 +21,7 @@
 #include "elf_file.h"
 #include "failure.h"
 #include "inspect/debug_file.h"
+#include "inspect/utf8.h"
 #include "target.h"
 
 namespace aiofiber::tool {
@@ -177,7 +178,7 @@ class CoreTarget : private ElfFile, public Target {
           stderr,
           "aiofiber: warning: not found, or of another build than in the core: %s; stacks end there. An "
           "executable that has moved can be given behind the core\n",
-          missing.c_str());
+          runtime::printable(missing).c_str());
     }
   }
 

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "commands.h"
 #include "failure.h"
@@ -34,9 +36,15 @@ class File {
   File& operator=(const File&) = delete;
 
   void read(std::uint64_t offset, void* into, std::size_t bytes) const {
-    if (pread(fd_, into, bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) {
-      throw Failure(Exit::kCore, path_ + ": truncated: its notes cannot be read");
-    }
+    if (pread(fd_, into, bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) throw truncated();
+  }
+  // The sizes that a file names may be wrong.
+  std::vector<char> read(std::uint64_t offset, std::uint64_t bytes) const {
+    const std::uint64_t size = this->size();
+    if (offset > size || bytes > size - offset) throw truncated();
+    std::vector<char> all(bytes);
+    read(offset, all.data(), all.size());
+    return all;
   }
   void write(std::uint64_t offset, const void* from, std::size_t bytes) const {
     const auto* next = static_cast<const char*>(from);
@@ -49,17 +57,22 @@ class File {
     }
   }
   std::uint64_t copy_from(const File& other) const {
-    struct stat status {};
-    if (fstat(other.fd_, &status) != 0) throw other.error();
+    const auto size = static_cast<off_t>(other.size());
     off_t at = 0;
-    while (at < status.st_size) {
-      const ssize_t put = sendfile(fd_, other.fd_, &at, static_cast<std::size_t>(status.st_size - at));
+    while (at < size) {
+      const ssize_t put = sendfile(fd_, other.fd_, &at, static_cast<std::size_t>(size - at));
       if (put <= 0) throw error();
     }
-    return static_cast<std::uint64_t>(status.st_size);
+    return static_cast<std::uint64_t>(size);
   }
 
  private:
+  std::uint64_t size() const {
+    struct stat status {};
+    if (fstat(fd_, &status) != 0) throw error();
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+  Failure truncated() const { return {Exit::kCore, path_ + ": truncated: its notes cannot be read"}; }
   Failure error() const { return {Exit::kCore, path_ + ": " + std::strerror(errno)}; }
 
   std::string path_;
@@ -97,8 +110,7 @@ void core_threads(Inspection& inspection, const Options& options, std::ostream& 
   while (at < count && segments[at].p_type != PT_NOTE) ++at;
   if (at == count) throw Failure(Exit::kCore, options.core + ": it has no notes");
   Elf64_Phdr& segment = segments[at];
-  std::vector<char> notes(segment.p_filesz);
-  core.read(segment.p_offset, notes.data(), notes.size());
+  std::vector<char> notes = core.read(segment.p_offset, segment.p_filesz);
 
   std::size_t threads = 0;
   for (const TaskSnapshot* task : chosen_tasks(inspection.snapshot(), options)) {

@@ -14,6 +14,7 @@
 #include "failure.h"
 #include "hooks_subject.h"
 #include "inspect/debug_info.h"
+#include "inspect/utf8.h"
 #include "json.h"
 
 namespace aiofiber::tool {
@@ -91,11 +92,11 @@ bool is_shown(const Finding& finding, const Request& request) {
 }
 
 // For people: without parameters, and without the number that the compiler gave a static variable of a
-// function of C, or a version.
+// function of C, or a version. Names come from files that may be a stranger's.
 std::string shown_name(const std::string& name) {
   const std::string plain = name.substr(0, name.find('@'));
-  if (plain.starts_with("_Z")) return runtime::name_of_symbol(plain.c_str()).display;
-  return plain.substr(0, plain.find('.', 1));
+  if (plain.starts_with("_Z")) return runtime::printable(runtime::name_of_symbol(plain.c_str()).display);
+  return runtime::printable(plain.substr(0, plain.find('.', 1)));
 }
 
 void print_module(const CheckedModule& module, const Request& request, std::ostream& out) {
@@ -107,10 +108,10 @@ void print_module(const CheckedModule& module, const Request& request, std::ostr
     names += (names.empty() ? "" : ", ") + shown_name(finding.function);
   }
   if (lines.empty()) return;
-  out << module.elf.name() << (module.opened_late ? " (opened at run time)" : "") << '\n';
+  out << runtime::printable(module.elf.name()) << (module.opened_late ? " (opened at run time)" : "") << '\n';
   for (const auto& [line, names] : lines)
     out << "  " << names << "\n      " << word_of(std::get<Certainty>(line)) << ": "
-        << std::get<std::string>(line) << '\n';
+        << runtime::printable(std::get<std::string>(line)) << '\n';
 }
 
 std::string text_of(const SharedVariable& variable) {
@@ -147,15 +148,15 @@ std::string few_of(const std::vector<std::string>& functions) {
 
 void print_shared(const CheckedModule& module, const Request& request, std::ostream& out) {
   if (module.shared_variables.empty() && module.shared_calls.empty()) return;
-  out << module.elf.name() << ": what its tasks would share\n";
+  out << runtime::printable(module.elf.name()) << ": what its tasks would share\n";
   std::size_t shown = 0;
   for (const SharedVariable& variable : module.shared_variables) {
     const bool is_shown = variable.is_suspicious() && shown < kVariablesShown;
     if (!is_shown && !request.verbose) continue;
     ++shown;
-    out << "  " << shown_name(variable.name) << (variable.file.empty() ? "" : " in " + variable.file) << ", "
-        << variable.size << (variable.size == 1 ? " byte" : " bytes") << "\n      " << text_of(variable)
-        << '\n';
+    out << "  " << shown_name(variable.name)
+        << (variable.file.empty() ? "" : " in " + runtime::printable(variable.file)) << ", " << variable.size
+        << (variable.size == 1 ? " byte" : " bytes") << "\n      " << text_of(variable) << '\n';
   }
   if (shown > 0)
     out << "  Give each task its own (hooks::per_task(), AIOFIBER_PER_TASK), or hold a lock from the setting "
@@ -167,7 +168,8 @@ void print_shared(const CheckedModule& module, const Request& request, std::ostr
                       : " more variables are less suspicious (-v shows them)\n");
   }
   for (const SharedCalls& calls : module.shared_calls) {
-    out << "  " << absl::StrJoin(calls.names, ", ") << "\n      imports it: " << calls.advice << '\n';
+    out << "  " << runtime::printable(absl::StrJoin(calls.names, ", "))
+        << "\n      imports it: " << calls.advice << '\n';
     if (!calls.callers.empty()) out << "      called in " << few_of(calls.callers) << '\n';
   }
 }
@@ -189,7 +191,7 @@ std::vector<const CheckedModule*> by_rank(const Subject& subject, const Request&
 }
 
 void print(const Subject& subject, const Request& request, std::ostream& out) {
-  out << subject.name << ": " << subject.modules.size()
+  out << runtime::printable(subject.name) << ": " << subject.modules.size()
       << (subject.modules.size() == 1 ? " module; " : " modules; ") << hooks_text(subject) << '\n';
   std::size_t sure = 0, known = 0, unknown = 0, rare = 0;
   int hooked = 0;
@@ -205,7 +207,8 @@ void print(const Subject& subject, const Request& request, std::ostream& out) {
     }
     hooked += module.hooked_imports;
   }
-  for (const std::string& name : subject.missing) out << name << ": not found, not looked at\n";
+  for (const std::string& name : subject.missing)
+    out << runtime::printable(name) << ": not found, not looked at\n";
   if (sure == 0) {
     out << "nothing is known to block the thread";
   } else {

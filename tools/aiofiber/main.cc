@@ -228,10 +228,10 @@ int main(int argc, char** argv) {
   } catch (const Failure& failure) {
     std::cout.flush();
     say_what_was_refused();
-    std::fprintf(stderr, "aiofiber: %s\n", failure.what());
+    std::fprintf(stderr, "aiofiber: %s\n", printable(failure.what()).c_str());
     return static_cast<int>(failure.code);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "aiofiber: internal error: %s\n", error.what());
+    std::fprintf(stderr, "aiofiber: internal error: %s\n", printable(error.what()).c_str());
     return static_cast<int>(Exit::kInternal);
   }
 }
