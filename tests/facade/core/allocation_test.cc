@@ -593,24 +593,21 @@ TEST(OneFailedAllocation, InAPoolOfWorkers) {
 
 TEST(OneFailedAllocation, InCallbacksReadersAndSignals) {
   fail_each([](Bench& bench) {
-    // Open for as long as the test runs: libev aborts when a descriptor is watched, forgotten and closed
-    // within one pass.
-    static const std::array<int, 2> pair = [] {
-      std::array<int, 2> fds{};
-      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()), 0);
-      return fds;
-    }();
+    std::array<int, 2> pair{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()), 0);
     EventLoop& loop = bench.loop;
     struct Remove {
       EventLoop& loop;
-      int fd;
+      const std::array<int, 2>& pair;
       ~Remove() {
-        loop.remove_reader(fd);
-        loop.remove_writer(fd);
+        loop.remove_reader(pair[0]);
+        loop.remove_writer(pair[0]);
         loop.remove_signal_handler(SIGUSR1);
         loop.remove_signal_handler(SIGUSR2);
+        // In the pass in which they were watched.
+        for (const int fd : pair) ::close(fd);
       }
-    } const remove{loop, pair[0]};
+    } const remove{loop, pair};
     const std::string text(100, 'x');
     loop.call_soon([text] {});
     TimerHandle later = loop.call_later(1h, [text] {});
