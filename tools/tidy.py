@@ -36,7 +36,7 @@ FLOORS = [
         "runtime/arch/other": "machine hints registers jump saved_context"}),
     ("reading", {  # of memory, tables and files, with no fiber at hand
         "runtime/inspect": "registry registry_abi wait_kind lock_owner function_name source_line fold_repeats libdw libdw_linked debug_file debug_info"
-                           " process_modules system_call output_file regular_file utf8 symbolize symbolize_lock table_bytes call_frame"
+                           " process_modules system_call core_wait output_file regular_file utf8 symbolize symbolize_lock table_bytes call_frame"
                            " exception_table unwind coroutine_walk call_list throw_trace exception_owners module_symbols static_variable",
         "runtime/arch": "frame_rule frame_code landing_pad throw_entry elf call_code dwarf_registers stepping",
         "runtime/arch/x86_64": "frame_rule landing_pad throw_entry elf call_code dwarf_registers stepping control_flow",

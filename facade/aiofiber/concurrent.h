@@ -200,7 +200,8 @@ class [[nodiscard]] Future {
     if constexpr (std::is_reference_v<R>) {
       kept()->set_value(std::ref(value));
     } else {
-      kept()->set_value(std::forward<U>(value));
+      static_assert(std::is_constructible_v<R, U>, "set_result() takes what the future's type is made of");
+      if constexpr (std::is_constructible_v<R, U>) kept()->set_value(std::forward<U>(value));
     }
   }
   // Ends a Future<void>. InvalidStateError if it is done.

@@ -221,7 +221,8 @@ class [[nodiscard]] Future : public AnyFuture {
     if constexpr (std::is_reference_v<T>) {
       typed().set_value(std::ref(value));
     } else {
-      typed().set_value(std::forward<U>(value));
+      static_assert(std::is_constructible_v<T, U>, "set_result() takes what the future's type is made of");
+      if constexpr (std::is_constructible_v<T, U>) typed().set_value(std::forward<U>(value));
     }
   }
   // Ends a Future<void>. InvalidStateError if done; RuntimeError for a task.

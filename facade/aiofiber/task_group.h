@@ -145,6 +145,20 @@ class TaskGroup {
 std::string repr(const TaskGroup& group);
 
 namespace detail {
+template <class Body>
+inline constexpr bool is_group_body = std::is_invocable_v<Body&, TaskGroup&>;
+// What the body gives, awaited; nothing where it cannot be called, so that the sentence below is the only
+// error.
+template <class Body>
+struct TaskGroupResult {
+  using type = void;
+};
+template <class Body>
+requires is_group_body<Body>
+struct TaskGroupResult<Body> {
+  using type = detail::Awaited<std::invoke_result_t<Body&, TaskGroup&>>;
+};
+
 // The function object of the coroutine that task_group() gives.
 template <class Body>
 class TaskGroupCall {
@@ -219,9 +233,15 @@ class TaskGroupCall {
 // KeyboardInterrupt and SystemExit are thrown alone, after the children have ended.
 // Source: asyncio.TaskGroup.
 template <class Body>
-Coroutine<typename detail::TaskGroupCall<std::decay_t<Body>>::R> task_group(Body&& body) {
-  using Call = detail::TaskGroupCall<std::decay_t<Body>>;
-  return Coroutine<typename Call::R>(Call(std::forward<Body>(body)));
+Coroutine<typename detail::TaskGroupResult<std::decay_t<Body>>::type> task_group(Body&& body) {
+  static_assert(detail::is_group_body<std::decay_t<Body>>,
+                "the body of task_group() is called with the group: [&](asyncio::TaskGroup& group) { ... }");
+  if constexpr (detail::is_group_body<std::decay_t<Body>>) {
+    using Call = detail::TaskGroupCall<std::decay_t<Body>>;
+    return Coroutine<typename Call::R>(Call(std::forward<Body>(body)));
+  } else {
+    return Coroutine<void>([] {});
+  }
 }
 
 }  // namespace aiofiber

@@ -15,7 +15,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <fstream>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "aiofiber/runtime/inspect/task_dump.h"
 #include "aiofiber/runtime/inspect/thread_sample.h"
 #include "aiofiber/runtime/inspect/traceback.h"
+#include "inspect/core_wait.h"
 
 namespace aiofiber::runtime::watchdog {
 
@@ -41,10 +41,7 @@ struct Watched {
   Report report;
   std::uint64_t ticks = 0;
   Nanoseconds still_since = 0;
-  Nanoseconds queued_before = 0;  // CoreUse::waited at that time
-  // From the last check during a block, and how long the thread has now waited for a core. The kernel counts
-  // a wait only when it is over.
-  Nanoseconds looked_at = 0, ran = 0, waited = 0, waiting = 0;
+  CoreWait core_wait{};         // since that time
   Nanoseconds reported_at = 0;  // the length of the block at that time; 0: not reported yet
 };
 
@@ -83,35 +80,6 @@ FiberText describe_fiber(std::uint64_t id) {
   return text;
 }
 
-// The total time that the thread ran, and the total time that it waited for a core: the first numbers of
-// schedstat (the kernel's Documentation/scheduler/sched-stats.rst). Both 0 if not available.
-struct CoreUse {
-  Nanoseconds ran = 0, waited = 0;
-};
-CoreUse core_use(pid_t tid) {
-  std::ifstream in(absl::StrCat("/proc/self/task/", tid, "/schedstat"));
-  CoreUse use;
-  return in >> use.ran >> use.waited ? use : CoreUse{};
-}
-
-// Whether it runs or waits for a core.
-bool is_runnable(pid_t tid) {
-  std::ifstream in(absl::StrCat("/proc/self/task/", tid, "/stat"));
-  std::string text;
-  std::getline(in, text);
-  const std::size_t name_end = text.rfind(')');
-  return name_end != std::string::npos && text.compare(name_end, 3, ") R") == 0;
-}
-
-// Measures a wait that is not over yet.
-void follow_wait(Watched& watched, const CoreUse& use, Nanoseconds now) {
-  const bool had_none = use.ran == watched.ran && use.waited == watched.waited && use.ran != 0;
-  watched.waiting = had_none && is_runnable(watched.tid) ? watched.waiting + now - watched.looked_at : 0;
-  watched.looked_at = now;
-  watched.ran = use.ran;
-  watched.waited = use.waited;
-}
-
 std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSample* sample) {
   std::string text = absl::StrCat("The event loop has been blocked for ", blocked / 1'000'000, " ms");
   if (sample == nullptr)
@@ -135,26 +103,27 @@ std::string report_text(Nanoseconds blocked, Nanoseconds queued, const ThreadSam
   return text;
 }
 
-void look_at(Watched& watched, Nanoseconds now) {
+void look_at(Watched& watched) {
   const Scheduler::Pulse pulse = watched.scheduler->pulse();
+  // Not before the pulse: this thread may lose its core at any place, and the loop may go on meanwhile.
+  const Nanoseconds now = SteadyClock::instance().now();
   const CoreUse use = core_use(watched.tid);
-  follow_wait(watched, use, now);
   if (pulse.idle || pulse.ticks != watched.ticks) {
     watched.ticks = pulse.ticks;
     watched.still_since = now;
-    watched.queued_before = use.waited;
-    watched.waiting = 0;
+    watched.core_wait.start(use, now);
     watched.reported_at = 0;
     return;
   }
   // A thread that waits for a core is not blocked by its code: a busy machine is no fault of the program.
   const Nanoseconds stands = now - watched.still_since;
-  const Nanoseconds queued =
-      std::clamp<Nanoseconds>(use.waited - watched.queued_before + watched.waiting, 0, stands);
+  const Nanoseconds queued = std::clamp<Nanoseconds>(watched.core_wait.look(use, now), 0, stands);
   const Nanoseconds blocked = stands - queued;
   if (blocked < std::max(watched.allowed, watched.reported_at * 2)) return;
-  watched.reported_at = blocked;
   const auto sample = sample_thread(watched.tid);
+  // Without a core it answers no signal. It is sampled when it has one.
+  if (!sample && waits_for_core(use, core_use(watched.tid))) return;
+  watched.reported_at = blocked;
   const Scheduler::Pulse after = watched.scheduler->pulse();
   if (after.idle || after.ticks != pulse.ticks)
     return;  // it continued meanwhile: the sample does not show the block
@@ -175,8 +144,7 @@ void serve(WatchdogState& own) {
       period = std::min(period, std::max(watched.allowed / kLooksInAllowedTime, kShortestPeriod));
     }
     own.changed.wait_for(lock, std::chrono::nanoseconds(period));
-    const Nanoseconds now = SteadyClock::instance().now();
-    for (Watched& watched : own.watched) look_at(watched, now);
+    for (Watched& watched : own.watched) look_at(watched);
   }
 }
 
@@ -200,9 +168,11 @@ void watch(const Scheduler& scheduler, Nanoseconds allowed, Report report) {
   install_sample_handler();
   WatchdogState& own = watchdog_state();
   const std::lock_guard lock(own.mutex);
-  own.watched.push_back({&scheduler, static_cast<pid_t>(::syscall(SYS_gettid)), allowed, report,
-                         scheduler.pulse().ticks, SteadyClock::instance().now(),
-                         core_use(static_cast<pid_t>(::syscall(SYS_gettid))).waited});
+  const auto tid = static_cast<pid_t>(::syscall(SYS_gettid));
+  const Nanoseconds now = SteadyClock::instance().now();
+  Watched added{&scheduler, tid, allowed, report, scheduler.pulse().ticks, now};
+  added.core_wait.start(core_use(tid), now);
+  own.watched.push_back(added);
   start_thread(own);
   own.changed.notify_one();
 }
