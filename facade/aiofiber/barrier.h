@@ -3,7 +3,8 @@
 // Barrier: tasks wait until a given number of tasks has arrived; then all go on. Source: asyncio.Barrier.
 //
 // Reusable. The barrier drains from the release until the last party has left. Tasks that arrive meanwhile
-// wait for the next round. Threads: the loop's.
+// wait for the next round. Each round wakes all of them, in asyncio's order and passes: many more tasks than
+// parties cost the square of their number (16,000 tasks and 2 parties: seconds). Threads: the loop's.
 //
 //     asyncio::Barrier barrier(2);
 //     auto other = asyncio::create_task([&] { asyncio::await(barrier.wait()); });

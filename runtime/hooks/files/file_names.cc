@@ -160,6 +160,15 @@ int ftruncate(int fd, off_t length) noexcept {
   return by_pool([=] { return real::ftruncate(fd, length); });
 }
 
+// ---- advice: it looks up where the file is on the disk, and may begin to write what is in memory
+// Returns its error and does not change errno.
+int posix_fadvise(int fd, off_t from, off_t length, int advice) noexcept {
+  return by_pool([=] { return real::posix_fadvise(fd, from, length, advice); });
+}
+ssize_t readahead(int fd, off64_t from, std::size_t count) noexcept {
+  return by_pool([=] { return real::readahead(fd, from, count); });
+}
+
 // ---- attributes
 
 int chmod(const char* path, mode_t mode) noexcept {
@@ -239,6 +248,9 @@ int __openat64_2(int folder, const char* path, int flags) { return __openat_2(fo
 int creat64(const char* path, mode_t mode) { return creat(path, mode); }
 int truncate64(const char* path, off64_t length) noexcept { return truncate(path, length); }
 int ftruncate64(int fd, off64_t length) noexcept { return ftruncate(fd, length); }
+int posix_fadvise64(int fd, off64_t from, off64_t length, int advice) noexcept {
+  return posix_fadvise(fd, from, length, advice);
+}
 #endif
 
 // What mknod and mknodat were until glibc 2.33, in programs and libraries that were linked then.

@@ -107,6 +107,13 @@ TEST(FileNames, OnThePoolLetTheOthersRun) {
                                      }()))
         << "the mode is handed on";
     EXPECT_SUSPENDS(0, ::ftruncate(fd, 100));
+    EXPECT_SUSPENDS(0, ::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+    errno = 0;
+    EXPECT_SUSPENDS(EBADF, ::posix_fadvise(-1, 0, 0, POSIX_FADV_DONTNEED));
+    EXPECT_EQ(errno, 0);
+    EXPECT_SUSPENDS(0, ::readahead(fd, 0, 100));
+    EXPECT_SUSPENDS(-1, ::readahead(-1, 0, 100));
+    EXPECT_EQ(errno, EBADF);
     EXPECT_SUSPENDS(0, ::truncate(a.c_str(), 50));
     ASSERT_EQ(::fstat(fd, &status), 0);
     EXPECT_EQ(status.st_size, 50);
