@@ -2,6 +2,7 @@
 // Labels: slow
 //
 // The aiofiber command on real processes and real cores, because it inspects other processes.
+#include <elf.h>
 #include <fcntl.h>
 #include <sys/fanotify.h>
 #include <sys/prctl.h>
