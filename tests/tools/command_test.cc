@@ -2,7 +2,6 @@
 // Labels: slow
 //
 // The aiofiber command on real processes and real cores, because it inspects other processes.
-#include <elf.h>
 #include <fcntl.h>
 #include <sys/fanotify.h>
 #include <sys/prctl.h>
@@ -760,28 +759,6 @@ TEST(Command, TurnsTheTasksOfACoreIntoThreadsForGdb) {
       run({"gdb", "-nx", "-batch", "-ex", "thread apply all bt", INSPECT_TARGET, folder / "threads"});
   EXPECT_TRUE(contains(gdb.out, "LWP 1000000004")) << gdb.out << gdb.err;
   EXPECT_EQ(count(gdb.out, "(anonymous namespace)::dive(int"), 41u) << gdb.out;
-}
-
-TEST(Command, BelievesNoSizeOfACore) {
-  const Folder folder;
-  const std::string core = kernel_core(folder, target({"family"}));
-  if (core.empty()) GTEST_SKIP() << "this machine's core_pattern sends cores elsewhere";
-  std::fstream file(core, std::ios::binary | std::ios::in | std::ios::out);
-  Elf64_Ehdr header;
-  file.read(reinterpret_cast<char*>(&header), sizeof header);
-  Elf64_Phdr notes{};
-  auto at = static_cast<std::streamoff>(header.e_phoff);
-  for (file.seekg(at); notes.p_type != PT_NOTE; at += sizeof notes)
-    ASSERT_TRUE(file.read(reinterpret_cast<char*>(&notes), sizeof notes));
-  for (const std::uint64_t size : {notes.p_filesz + (std::uint64_t{1} << 40), ~std::uint64_t{0}}) {
-    notes.p_filesz = size;
-    file.seekp(at - static_cast<std::streamoff>(sizeof notes));
-    file.write(reinterpret_cast<const char*>(&notes), sizeof notes).flush();
-    const Finished refused =
-        aiofiber({"core-threads", "--core", core, INSPECT_TARGET, "-o", folder / "threads"});
-    EXPECT_TRUE(contains(refused.err, "truncated: its notes cannot be read")) << refused.code << refused.err;
-    EXPECT_FALSE(std::filesystem::exists(folder / "threads"));
-  }
 }
 
 TEST(Command, GetsOverDamagedCores) {
