@@ -63,11 +63,6 @@ class Count {
     std::uint64_t old = packed_.load(std::memory_order_relaxed);
     while (!packed_.compare_exchange_weak(old, pack(value_of(old) + n), std::memory_order_acq_rel)) {
     }
-    if (n < 0) packed_.notify_all();
-  }
-  void wait_for_none() const noexcept {
-    std::uint64_t packed = packed_.load(std::memory_order_acquire);
-    for (; value_of(packed) > 0; packed = packed_.load(std::memory_order_acquire)) packed_.wait(packed);
   }
   std::size_t value() const noexcept {
     return static_cast<std::size_t>(value_of(packed_.load(std::memory_order_acquire)));
@@ -95,7 +90,10 @@ std::size_t OffloadPool::threads_alive() noexcept { return g_threads.value(); }
 
 std::size_t OffloadPool::works_in_flight() noexcept { return g_works.value(); }
 
-void OffloadPool::await_starts() noexcept { g_starts.wait_for_none(); }
+// A start takes some microseconds, so this waits for no signal.
+void OffloadPool::await_starts() noexcept {
+  while (g_starts.value() > 0) std::this_thread::yield();
+}
 
 void OffloadPool::set_submit_function(SubmitFunction function) noexcept {
   g_submit_function.store(function, std::memory_order_release);
