@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -29,16 +30,23 @@ namespace {
 
 // ---- answers, in words
 
+// libc itself leaves lists unaligned in memory that is.
+char* element(char* const* list, std::size_t at) {
+  char* pointer = nullptr;
+  std::memcpy(&pointer, reinterpret_cast<const char*>(list) + at * sizeof pointer, sizeof pointer);
+  return pointer;
+}
 std::string list_text(char* const* list) {
   std::string text;
-  for (; *list != nullptr; ++list) text += std::string(*list) + ",";
+  for (std::size_t i = 0; element(list, i) != nullptr; ++i) text += std::string(element(list, i)) + ",";
   return text;
 }
 std::string text_of(const hostent& entry) {
   std::string text = std::string(entry.h_name) + " " + list_text(entry.h_aliases);
-  for (char* const* address = entry.h_addr_list; *address != nullptr; ++address) {
+  for (std::size_t i = 0; element(entry.h_addr_list, i) != nullptr; ++i) {
     char number[INET6_ADDRSTRLEN];
-    text += std::string(" ") + ::inet_ntop(entry.h_addrtype, *address, number, sizeof number);
+    text += std::string(" ") +
+            ::inet_ntop(entry.h_addrtype, element(entry.h_addr_list, i), number, sizeof number);
   }
   return text;
 }
