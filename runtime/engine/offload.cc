@@ -272,6 +272,7 @@ DetachedCall::DetachedCall() noexcept
 void DetachedCall::start(OffloadPool& pool) {
   state_ = State::kOnPool;
   try {
+    const HooksOff hooks_off;  // the pool's mutex is held for moments: no reason to suspend
     pool.submit(*this);
   } catch (...) {
     state_ = State::kNew;

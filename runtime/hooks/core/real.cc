@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "aiofiber/runtime/engine/at_fork.h"
+#include "aiofiber/runtime/engine/config.h"
 #include "aiofiber/runtime/engine/reactor.h"
 #include "hooks/core/act.h"
 #include "hooks/core/link_order.h"
@@ -24,6 +25,14 @@ extern "C" void* aiofiber_real_function(const char* name, const char* version) n
   const auto next = reinterpret_cast<Finder>(::dlsym(RTLD_NEXT, "aiofiber_real_function"));
   if (next != nullptr) return next(name, version);
   void* symbol = version != nullptr ? ::dlvsym(RTLD_NEXT, name, version) : nullptr;
+#if AIOFIBER_TSAN
+  // ThreadSanitizer's own function has no version, and must see the call: a condition wait releases a mutex.
+  Dl_info of_libc, of_first;
+  void* const first = ::dlsym(RTLD_NEXT, name);
+  if (symbol != nullptr && first != nullptr && ::dladdr(symbol, &of_libc) != 0 &&
+      ::dladdr(first, &of_first) != 0 && of_libc.dli_fbase != of_first.dli_fbase)
+    symbol = first;
+#endif
   if (symbol == nullptr) symbol = ::dlsym(RTLD_NEXT, name);  // an architecture with one version only
   if (symbol == nullptr) {  // libc comes before the hooks (link_order.cc reports that)
     void* const libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);

@@ -2,6 +2,7 @@
 //
 // Hosts, users, groups and the resolver's calls in fibers: the answers are libc's, in the caller's memory,
 // and nobody has to wait for a server that is silent. Real time: the resolver knows no other.
+// Labels: threads
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <grp.h>
