@@ -65,7 +65,7 @@ class Timeout {
     kExited,  // the body ended before the deadline
   };
   explicit Timeout(std::optional<TimePoint> when) noexcept : when_(when) {}
-  ~Timeout() { disarm(); }
+  ~Timeout();
   // `ahead`: the deadline is known to be in the future, which saves reading the clock.
   void enter(bool ahead);
   void arm();

@@ -68,6 +68,12 @@ const char* Timeout::state_name(State state) noexcept {
   return "finished";
 }
 
+Timeout::~Timeout() {
+  disarm();
+  // The frame of a coroutine was destroyed inside the scope: its loop closes.
+  if (state_ == State::kEntered || state_ == State::kExpiring) task_->innermost_timeout = outer_;
+}
+
 void Timeout::reschedule(std::optional<TimePoint> when) {
   if (state_ == State::kCreated) throw RuntimeError("Timeout has not been entered");
   if (state_ != State::kEntered) {
